@@ -1,0 +1,166 @@
+/* protocol/wire/messages.h - the control messages as plain structs. wire/messages.c turns them into
+ * consilium.v1 protobuf bytes and back (protobuf-c appears there and in codec.c only).
+ *
+ * Decoding is bounded: input at most CSL_MSG_BYTES_MAX, heap at most CSL_MSG_HEAP_MAX, every repeated
+ * field at most the maximum written beside it, unknown fields and unknown enum values refused
+ * (CSL_E_PROTO). All storage is inside the struct or one owned block; csl_message_release frees it. */
+#ifndef CSL_WIRE_MESSAGES_H
+#define CSL_WIRE_MESSAGES_H
+#include "base/bytes.h"
+#include "base/limits.h"
+#include "privacy/crypto/hash.h"
+
+#define CSL_PROTOCOL_VERSION 1u
+#define CSL_TICKET_BYTES     16
+
+enum csl_message_kind {
+    /* site -> coordinator */
+    CSL_MSG_HELLO = 1,
+    CSL_MSG_STUDY_ANSWER,
+    CSL_MSG_MODEL_REQUEST,
+    CSL_MSG_UPDATE_READY,
+    CSL_MSG_EVALUATION,
+    CSL_MSG_TASK_FAILED,
+    CSL_MSG_PING,
+    /* coordinator -> site */
+    CSL_MSG_STUDY_OFFER,
+    CSL_MSG_TASK,
+    CSL_MSG_MODEL_GRANT,
+    CSL_MSG_UPDATE_GRANT,
+    CSL_MSG_UPDATE_ACCEPTED,
+    CSL_MSG_EVALUATION_ACCEPTED,
+    CSL_MSG_STUDY_ENDED,
+    CSL_MSG_REFUSED,
+    CSL_MSG_DRAIN,
+    CSL_MSG_PONG
+};
+
+struct csl_msg_hello { /* first message on a session */
+    uint32_t protocol_version;
+    char software[CSL_ID_MAX];
+    uint8_t study_digest[CSL_DIGEST_BYTES]; /* of the study this site accepted before; zero: none */
+};
+struct csl_msg_study_offer {
+    uint8_t study_digest[CSL_DIGEST_BYTES];
+    struct csl_msg manifest; /* YAML bytes, <= CSL_MANIFEST_BYTES_MAX; owned */
+};
+struct csl_block_count {
+    uint32_t block;      /* index in the schema */
+    uint64_t patients;   /* training patients the site has for it */
+};
+struct csl_msg_study_answer {
+    uint8_t study_digest[CSL_DIGEST_BYTES];
+    bool accepted;
+    char reason[192];    /* public text of a refusal; printable UTF-8 */
+    uint32_t block_count;
+    struct csl_block_count blocks[CSL_BLOCKS_MAX]; /* ascending by block; those the site has data for */
+};
+enum csl_task_type { CSL_TASK_TRAIN = 1, CSL_TASK_EVALUATE = 2 };
+struct csl_msg_task {
+    enum csl_task_type type;
+    uint64_t round;                          /* train: 1..rounds; evaluate: round of the model */
+    uint64_t seed;                           /* of the study run: labels every random stream */
+    uint8_t model_digest[CSL_DIGEST_BYTES];  /* of the broadcast bytes below */
+    uint64_t model_bytes;                    /* broadcast_vectors * P * 4 */
+    uint64_t deadline_ms;                    /* from now, for information; 0: none */
+};
+struct csl_msg_model_request {
+    uint64_t round;
+};
+struct csl_msg_model_grant {
+    uint64_t round;
+    uint8_t ticket[CSL_TICKET_BYTES];
+};
+struct csl_msg_update_ready {
+    uint64_t round;
+    uint64_t bytes_total;                     /* update_vectors * (parameters of the listed blocks) * 4 */
+    uint8_t digest[CSL_DIGEST_BYTES];         /* BLAKE2b of the update bytes */
+    uint32_t block_count;
+    struct csl_block_count blocks[CSL_BLOCKS_MAX]; /* ascending; patients trained on */
+    double train_loss;                        /* mean over the round's local steps; finite */
+};
+struct csl_msg_update_grant {
+    uint64_t round;
+    uint8_t ticket[CSL_TICKET_BYTES];         /* single use */
+    uint64_t offset;                          /* send from here: what the coordinator holds already */
+};
+struct csl_msg_update_accepted {
+    uint64_t round;
+    uint8_t digest[CSL_DIGEST_BYTES];
+};
+struct csl_eval_block { /* one domain of one site; counts of validation or test patients */
+    uint32_t block;
+    uint64_t examples;
+    double loss_sum;
+    uint64_t true_positive, false_positive, true_negative, false_negative; /* binary only */
+    uint32_t metric_count;
+    struct csl_eval_metric {
+        char name[CSL_ID_MAX];
+        double value, low, high;
+    } metrics[12];
+    uint32_t bin_count; /* 0 or 2 * CSL_SCORE_BINS: label 0 bins, then label 1 bins */
+    uint64_t bins[2 * CSL_SCORE_BINS];
+};
+struct csl_msg_evaluation {
+    uint64_t round;
+    uint32_t block_count;
+    struct csl_eval_block *blocks; /* [block_count], owned; <= CSL_DOMAINS_MAX */
+};
+struct csl_msg_evaluation_accepted {
+    uint64_t round;
+};
+struct csl_msg_task_failed {
+    uint64_t round;
+    enum csl_code code;
+    char reason[192]; /* public text: never data */
+};
+struct csl_msg_study_ended {
+    bool released; /* false: aborted */
+    uint64_t round;
+    uint8_t model_digest[CSL_DIGEST_BYTES];
+    char reason[192];
+};
+struct csl_msg_refused {
+    enum csl_code code;
+    char reason[192];
+};
+struct csl_msg_ping {
+    uint64_t nonce;
+};
+
+struct csl_message {
+    enum csl_message_kind kind;
+    uint64_t sequence; /* per session and direction, from 1, no gaps: replay and loss are errors */
+    union {
+        struct csl_msg_hello hello;
+        struct csl_msg_study_offer study_offer;
+        struct csl_msg_study_answer study_answer;
+        struct csl_msg_task task;
+        struct csl_msg_model_request model_request;
+        struct csl_msg_model_grant model_grant;
+        struct csl_msg_update_ready update_ready;
+        struct csl_msg_update_grant update_grant;
+        struct csl_msg_update_accepted update_accepted;
+        struct csl_msg_evaluation evaluation;
+        struct csl_msg_evaluation_accepted evaluation_accepted;
+        struct csl_msg_task_failed task_failed;
+        struct csl_msg_study_ended study_ended;
+        struct csl_msg_refused refused;
+        struct csl_msg_ping ping, pong; /* DRAIN carries nothing */
+    } u;
+};
+
+enum csl_direction { CSL_TO_COORDINATOR, CSL_TO_SITE };
+
+/* Encodes *m (checked against the same limits) into a fresh *out. */
+enum csl_code csl_message_encode(const struct csl_message *m, struct csl_msg *out,
+                                 struct csl_err *err) CSL_MUST_CHECK;
+/* A message of the other direction, out-of-range values, non-finite numbers, unsorted or duplicate
+ * blocks, text that is not printable UTF-8 or holds a NUL: CSL_E_PROTO naming the field. *out is
+ * valid only on CSL_OK. */
+enum csl_code csl_message_decode(struct csl_message *out, enum csl_direction direction,
+                                 struct csl_span bytes, struct csl_err *err) CSL_MUST_CHECK;
+void csl_message_release(struct csl_message *m);
+const char *csl_message_kind_name(enum csl_message_kind kind); /* "UPDATE_READY" */
+
+#endif

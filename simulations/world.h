@@ -1,0 +1,57 @@
+/* simulations/world.h - the whole system in one process: one coordinator and its sites, the same
+ * cores and the same protocol bytes as in production, over the in-process transport and virtual time.
+ *
+ * processes.h runs the same study as real processes over gRPC; both fill the same result, and for
+ * the same study, records and seed the model is the same to the last bit. */
+#ifndef CSL_WORLD_H
+#define CSL_WORLD_H
+#include "protocol/study/study.h"
+#include "protocol/wire/messages.h"
+
+#include <stdio.h>
+
+struct csl_world_site {
+    char id[CSL_ID_MAX];
+    char record_path[1024]; /* HDF5 record file */
+};
+
+struct csl_world_config {
+    const struct csl_study *study;      /* borrowed */
+    const struct csl_world_site *sites; /* [site_count], borrowed */
+    uint32_t site_count;
+    uint64_t seed;
+    const char *backend;   /* "auto", "cpu-ref", "cpu-dnnl" */
+    const char *state_dir; /* spool, outboxes, checkpoints; NULL (in-process only): all in memory */
+    FILE *progress;        /* NULL: silent */
+    bool (*interrupted)(void *ctx); /* NULL: never; polled between rounds */
+    void *interrupted_ctx;
+};
+
+/* One evaluation of a model as the protocol reported it (EVALUATION messages). */
+struct csl_world_evaluation {
+    uint64_t round;
+    uint32_t site; /* index into sites */
+    struct csl_eval_block block;
+};
+struct csl_world_round {
+    uint64_t round;
+    uint32_t contributions;
+    double train_loss; /* mean over contributions weighted by patients */
+};
+struct csl_world_result {
+    float *parameters; /* [P] of the released model; owned */
+    uint8_t model_digest[CSL_DIGEST_BYTES]; /* over the float32 bytes of parameters */
+    uint64_t rounds;   /* completed */
+    struct csl_world_round *round_rows;     /* [rounds]; owned */
+    uint32_t *site_rounds;                  /* [site_count] contributions of each site; owned */
+    uint64_t *site_patients;                /* [site_count]; owned */
+    struct csl_world_evaluation *evaluations; /* owned */
+    uint32_t evaluation_count;
+    uint64_t bytes_up, bytes_down;          /* protocol bytes, control and bulk; 0 when not measured */
+    bool was_interrupted;
+};
+enum csl_code csl_world_run(const struct csl_world_config *c, struct csl_world_result *out,
+                            struct csl_err *err) CSL_MUST_CHECK;
+void csl_world_result_release(struct csl_world_result *r);
+
+#endif

@@ -1,0 +1,46 @@
+/* coordinator/core/coord_internal.h - shared by the files of the core only. */
+#ifndef CSL_COORD_INTERNAL_H
+#define CSL_COORD_INTERNAL_H
+#include "coordinator/core/coord.h"
+
+#include "aggregation/strategy/strategy.h"
+
+struct csl_coord {
+    struct csl_coord_config config;
+    const struct csl_study *study;
+    const struct csl_strategy_ops *strategy;
+    struct csl_coord_site *sites; /* [site_count], sorted by id */
+    csl_conn
+        *conns; /* [site_count] = sites[i].conn, dense because every message is looked up here */
+    uint32_t site_count;
+    enum csl_study_state state;
+    enum csl_phase phase;
+    uint64_t rounds_done;
+    uint64_t now_ns, opened_ns, deadline_ns; /* deadline of the phase; UINT64_MAX: none */
+    uint8_t model_digest[CSL_DIGEST_BYTES];
+    uint64_t model_bytes;
+    bool has_warned_deadline;            /* the phase's deadline passed with too few sites */
+    uint32_t *order;                     /* [site_count] scratch for the cyclic permutation */
+    double block_weight[CSL_BLOCKS_MAX]; /* of the cohort: what site weights are divided by */
+    const struct csl_coord_out *out;     /* during a step */
+};
+
+void csl_coord_emit__(struct csl_coord *c, const struct csl_coord_action *a);
+void csl_coord_send__(struct csl_coord *c, uint32_t site, const struct csl_message *m);
+void csl_coord_save_study__(struct csl_coord *c);
+void csl_coord_refuse__(struct csl_coord *c, uint32_t site, enum csl_code code, const char *reason);
+
+/* coord_round.c */
+void csl_coord_maybe_start__(struct csl_coord *c);     /* OPEN -> TRAINING when it is time */
+void csl_coord_open_round__(struct csl_coord *c);      /* cohort of round rounds_done + 1, tasks */
+void csl_coord_open_evaluation__(struct csl_coord *c); /* tasks for the model of rounds_done */
+void csl_coord_task_site__(struct csl_coord *c, uint32_t site); /* (re)send the current task */
+void csl_coord_maybe_close__(struct csl_coord *c);              /* phase over? */
+void csl_coord_after_model__(struct csl_coord *c); /* evaluation, next round or the end */
+void csl_coord_abort__(struct csl_coord *c, const char *reason);
+uint32_t csl_coord_held__(const struct csl_coord *c);
+
+/* coord_messages.c */
+void csl_coord_message__(struct csl_coord *c, uint32_t site, const struct csl_message *m);
+
+#endif

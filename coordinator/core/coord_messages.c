@@ -1,0 +1,254 @@
+#include "coordinator/core/coord_internal.h"
+
+#include "base/check.h"
+#include "base/str.h"
+
+#include <string.h>
+
+static void offer_study(struct csl_coord *c, uint32_t site)
+{
+    struct csl_message m = {.kind = CSL_MSG_STUDY_OFFER};
+    memcpy(m.u.study_offer.study_digest, c->study->digest, CSL_DIGEST_BYTES);
+    m.u.study_offer.manifest = c->study->manifest; /* borrowed for the action */
+    csl_coord_send__(c, site, &m);
+}
+
+static void tell_end(struct csl_coord *c, uint32_t site)
+{
+    struct csl_message m = {.kind = CSL_MSG_STUDY_ENDED};
+    m.u.study_ended.released = c->state == CSL_STUDY_RELEASED;
+    m.u.study_ended.round = c->rounds_done;
+    memcpy(m.u.study_ended.model_digest, c->model_digest, CSL_DIGEST_BYTES);
+    csl_coord_send__(c, site, &m);
+}
+
+/* Where a site that has just come (back) stands. */
+static void bring_up_to_date(struct csl_coord *c, uint32_t site)
+{
+    struct csl_coord_site *s = &c->sites[site];
+    bool is_over = c->state == CSL_STUDY_RELEASED || c->state == CSL_STUDY_ABORTED;
+    if (is_over) {
+        tell_end(c, site);
+        return;
+    }
+    if (s->progress == CSL_SITE_SENDING)
+        s->progress = CSL_SITE_TASKED; /* its ticket died with the session; it announces again */
+    if (s->progress == CSL_SITE_TASKED)
+        csl_coord_task_site__(c, site);
+}
+
+static void on_hello(struct csl_coord *c, uint32_t site, const struct csl_msg_hello *h)
+{
+    struct csl_coord_site *s = &c->sites[site];
+    if (h->protocol_version != CSL_PROTOCOL_VERSION) {
+        csl_coord_refuse__(c, site, CSL_E_UNSUPPORTED,
+                           "protocol version is not supported; this coordinator speaks version 1");
+        csl_coord_emit__(c, &(struct csl_coord_action){
+                                .kind = CSL_CA_DROP, .conn = s->conn, .code = CSL_E_UNSUPPORTED});
+        return;
+    }
+    s->has_greeted = true;
+    bool knows_study = memcmp(h->study_digest, c->study->digest, CSL_DIGEST_BYTES) == 0;
+    if (s->membership == CSL_MEMBER_ACCEPTED && knows_study)
+        bring_up_to_date(c, site);
+    else if (c->state == CSL_STUDY_RELEASED || c->state == CSL_STUDY_ABORTED)
+        tell_end(c, site);
+    else
+        offer_study(c, site);
+}
+
+/* Blocks are sorted and unique already (messages.h); what remains is this study's business. */
+static bool blocks_fit(const struct csl_coord *c, uint32_t count,
+                       const struct csl_block_count *blocks)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        if (blocks[i].block >= c->study->schema.block_count || blocks[i].patients == 0)
+            return false;
+    }
+    return count > 0;
+}
+
+static void on_answer(struct csl_coord *c, uint32_t site, const struct csl_msg_study_answer *a)
+{
+    struct csl_coord_site *s = &c->sites[site];
+    if (memcmp(a->study_digest, c->study->digest, CSL_DIGEST_BYTES) != 0) {
+        csl_coord_refuse__(c, site, CSL_E_INVAL, "this answer is about another study");
+        return;
+    }
+    if (a->accepted && !blocks_fit(c, a->block_count, a->blocks)) {
+        csl_coord_refuse__(
+            c, site, CSL_E_INVAL,
+            "an accepting site must have training patients for a block of the study");
+        return;
+    }
+    bool was_member = s->membership == CSL_MEMBER_ACCEPTED;
+    bool has_changed =
+        was_member && (s->block_count != a->block_count ||
+                       memcmp(s->blocks, a->blocks, a->block_count * sizeof(a->blocks[0])) != 0);
+    if (c->state != CSL_STUDY_OPEN && (!was_member || !a->accepted || has_changed)) {
+        csl_coord_refuse__(c, site, CSL_E_STATE,
+                           was_member
+                               ? "the cohort was fixed when training began; restore the records "
+                                 "this site enrolled with"
+                               : "enrolment is closed: training has begun");
+        return;
+    }
+    if (!was_member || has_changed) {
+        s->membership = a->accepted ? CSL_MEMBER_ACCEPTED : CSL_MEMBER_DECLINED;
+        s->block_count = a->accepted ? a->block_count : 0;
+        memcpy(s->blocks, a->blocks, s->block_count * sizeof(s->blocks[0]));
+        csl_str_copy(s->last_error, sizeof(s->last_error), a->accepted ? "" : a->reason);
+        csl_coord_emit__(
+            c, &(struct csl_coord_action){.kind = CSL_CA_SAVE_MEMBER, .site_index = site});
+    }
+    if (c->state == CSL_STUDY_OPEN)
+        csl_coord_maybe_start__(c);
+    else
+        bring_up_to_date(c, site);
+}
+
+static uint64_t update_bytes(const struct csl_coord *c, const struct csl_msg_update_ready *u)
+{
+    uint64_t elements = 0;
+    for (uint32_t i = 0; i < u->block_count; i++)
+        elements += c->study->schema.blocks[u->blocks[i].block].count;
+    return elements * c->strategy->update_vectors * sizeof(float);
+}
+
+static void on_update_ready(struct csl_coord *c, uint32_t site,
+                            const struct csl_msg_update_ready *u)
+{
+    struct csl_coord_site *s = &c->sites[site];
+    bool is_collecting = c->state == CSL_STUDY_TRAINING && c->phase == CSL_PHASE_COLLECT;
+    if (!is_collecting || u->round != c->rounds_done + 1 || !s->in_cohort) {
+        csl_coord_task_site__(
+            c, site); /* a round that is over, or not its turn: says what is current */
+        return;
+    }
+    if (s->progress == CSL_SITE_FOLDING)
+        return;                         /* the acknowledgement is on its way */
+    if (s->progress == CSL_SITE_HELD) { /* the acknowledgement was lost */
+        struct csl_message m = {.kind = CSL_MSG_UPDATE_ACCEPTED};
+        m.u.update_accepted.round = u->round;
+        memcpy(m.u.update_accepted.digest, s->update.digest, CSL_DIGEST_BYTES);
+        csl_coord_send__(c, site, &m);
+        return;
+    }
+    if (s->progress == CSL_SITE_FAILED) {
+        csl_coord_refuse__(c, site, CSL_E_STATE,
+                           "this site's update of the round was refused before");
+        return;
+    }
+    /* The cohort's weights were fixed by what the sites enrolled with. */
+    bool fits = u->block_count == s->block_count &&
+                memcmp(u->blocks, s->blocks, s->block_count * sizeof(s->blocks[0])) == 0;
+    if (!fits || u->bytes_total != update_bytes(c, u)) {
+        s->progress = CSL_SITE_FAILED;
+        csl_coord_refuse__(c, site, CSL_E_INVAL,
+                           "the update does not have the blocks, patients and size of this site's "
+                           "enrolment");
+        csl_coord_maybe_close__(c);
+        return;
+    }
+    s->progress = CSL_SITE_SENDING;
+    s->update = (struct csl_coord_update){.round = u->round,
+                                          .bytes_total = u->bytes_total,
+                                          .train_loss = u->train_loss,
+                                          .block_count = u->block_count};
+    memcpy(s->update.digest, u->digest, CSL_DIGEST_BYTES);
+    memcpy(s->update.blocks, u->blocks, u->block_count * sizeof(u->blocks[0]));
+    csl_coord_emit__(c, &(struct csl_coord_action){.kind = CSL_CA_GRANT_UPDATE,
+                                                   .site_index = site,
+                                                   .round = u->round,
+                                                   .conn = s->conn});
+}
+
+static void on_model_request(struct csl_coord *c, uint32_t site,
+                             const struct csl_msg_model_request *r)
+{
+    if (r->round != c->rounds_done || !c->sites[site].in_cohort ||
+        c->phase == CSL_PHASE_AGGREGATE) {
+        csl_coord_task_site__(c, site);
+        return;
+    }
+    csl_coord_emit__(c, &(struct csl_coord_action){.kind = CSL_CA_GRANT_MODEL,
+                                                   .site_index = site,
+                                                   .round = r->round,
+                                                   .conn = c->sites[site].conn});
+}
+
+static void on_evaluation(struct csl_coord *c, uint32_t site, const struct csl_msg_evaluation *e)
+{
+    struct csl_coord_site *s = &c->sites[site];
+    bool is_current = c->phase == CSL_PHASE_EVALUATE && e->round == c->rounds_done && s->in_cohort;
+    if (is_current && s->progress == CSL_SITE_TASKED) {
+        for (uint32_t i = 0; i < e->block_count; i++) {
+            if (e->blocks[i].block >= c->study->schema.block_count) {
+                csl_coord_refuse__(c, site, CSL_E_INVAL, "evaluation of a block the study lacks");
+                return;
+            }
+        }
+        csl_coord_emit__(c, &(struct csl_coord_action){.kind = CSL_CA_SAVE_EVALUATION,
+                                                       .site_index = site,
+                                                       .round = e->round,
+                                                       .evaluation = e});
+        s->progress = CSL_SITE_DONE;
+    }
+    struct csl_message m = {.kind = CSL_MSG_EVALUATION_ACCEPTED};
+    m.u.evaluation_accepted.round = e->round;
+    csl_coord_send__(c, site, &m);
+    if (is_current)
+        csl_coord_maybe_close__(c);
+}
+
+static void on_task_failed(struct csl_coord *c, uint32_t site, const struct csl_msg_task_failed *f)
+{
+    struct csl_coord_site *s = &c->sites[site];
+    csl_str_copy(s->last_error, sizeof(s->last_error), f->reason);
+    uint64_t current = c->phase == CSL_PHASE_EVALUATE ? c->rounds_done : c->rounds_done + 1;
+    if (f->round != current || !s->in_cohort || s->progress != CSL_SITE_TASKED)
+        return;
+    s->progress = CSL_SITE_FAILED;
+    csl_coord_maybe_close__(c);
+}
+
+void csl_coord_message__(struct csl_coord *c, uint32_t site, const struct csl_message *m)
+{
+    struct csl_coord_site *s = &c->sites[site];
+    if (m->kind == CSL_MSG_PING) {
+        struct csl_message pong = {.kind = CSL_MSG_PONG};
+        pong.u.pong.nonce = m->u.ping.nonce;
+        csl_coord_send__(c, site, &pong);
+        return;
+    }
+    bool is_early = m->kind != CSL_MSG_HELLO && !s->has_greeted;
+    bool is_stranger = m->kind != CSL_MSG_HELLO && m->kind != CSL_MSG_STUDY_ANSWER &&
+                       s->membership != CSL_MEMBER_ACCEPTED;
+    if (is_early || is_stranger || (m->kind == CSL_MSG_HELLO && s->has_greeted)) {
+        csl_coord_emit__(c, &(struct csl_coord_action){
+                                .kind = CSL_CA_DROP, .conn = s->conn, .code = CSL_E_PROTO});
+        return;
+    }
+    switch ((int)m->kind) {
+    case CSL_MSG_HELLO:
+        on_hello(c, site, &m->u.hello);
+        break;
+    case CSL_MSG_STUDY_ANSWER:
+        on_answer(c, site, &m->u.study_answer);
+        break;
+    case CSL_MSG_MODEL_REQUEST:
+        on_model_request(c, site, &m->u.model_request);
+        break;
+    case CSL_MSG_UPDATE_READY:
+        on_update_ready(c, site, &m->u.update_ready);
+        break;
+    case CSL_MSG_EVALUATION:
+        on_evaluation(c, site, &m->u.evaluation);
+        break;
+    case CSL_MSG_TASK_FAILED:
+        on_task_failed(c, site, &m->u.task_failed);
+        break;
+    default: /* the decoder lets only messages of this direction through */
+        CSL_ASSERT(false);
+    }
+}

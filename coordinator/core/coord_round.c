@@ -1,0 +1,286 @@
+#include "coordinator/core/coord_internal.h"
+
+#include "base/check.h"
+#include "base/clock.h"
+#include "base/str.h"
+#include "privacy/crypto/rng.h"
+
+#include <string.h>
+
+/* --- weights --- */
+
+static double given_weight(const struct csl_study *study, const char *site)
+{
+    for (uint32_t i = 0; i < study->aggregation.given_count; i++)
+        if (strcmp(study->aggregation.given[i].site, site) == 0)
+            return study->aggregation.given[i].weight;
+    return 0; /* a site without a given weight does not count */
+}
+
+/* Before division by the cohort's total. */
+static double raw_weight(const struct csl_coord *c, uint32_t site, uint32_t block)
+{
+    const struct csl_coord_site *s = &c->sites[site];
+    if (!s->in_cohort)
+        return 0;
+    for (uint32_t i = 0; i < s->block_count; i++) {
+        if (s->blocks[i].block != block)
+            continue;
+        switch (c->study->aggregation.weights) {
+        case CSL_WEIGHTS_SAMPLES:
+            return (double)s->blocks[i].patients;
+        case CSL_WEIGHTS_EQUAL:
+            return s->blocks[i].patients > 0 ? 1 : 0;
+        case CSL_WEIGHTS_GIVEN:
+            return s->blocks[i].patients > 0 ? given_weight(c->study, s->id) : 0;
+        }
+    }
+    return 0;
+}
+
+double csl_coord_weight(const struct csl_coord *c, uint32_t site_index, uint32_t block)
+{
+    CSL_ASSERT(site_index < c->site_count && block < CSL_BLOCKS_MAX);
+    double total = c->block_weight[block];
+    return total > 0 ? raw_weight(c, site_index, block) / total : 0;
+}
+
+static void fix_weights(struct csl_coord *c)
+{
+    for (uint32_t b = 0; b < c->study->schema.block_count; b++) {
+        c->block_weight[b] = 0;
+        for (uint32_t i = 0; i < c->site_count; i++)
+            c->block_weight[b] += raw_weight(c, i, b);
+    }
+}
+
+/* --- who takes part --- */
+
+uint32_t csl_coord_held__(const struct csl_coord *c)
+{
+    uint32_t held = 0;
+    for (uint32_t i = 0; i < c->site_count; i++)
+        held += c->sites[i].progress == CSL_SITE_HELD;
+    return held;
+}
+
+static uint32_t members(const struct csl_coord *c, enum csl_membership m)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < c->site_count; i++)
+        count += c->sites[i].membership == m;
+    return count;
+}
+
+/* One round needs this many updates: one site alone when the strategy visits them in turn. */
+static uint32_t quorum(const struct csl_coord *c)
+{
+    return c->strategy->one_site_per_round ? 1 : c->study->minimum_sites;
+}
+
+static bool participants_accepted(const struct csl_coord *c)
+{
+    for (uint32_t i = 0; i < c->study->participant_count; i++) {
+        uint32_t site = csl_coord_find_site(c, c->study->participants[i]);
+        if (site == UINT32_MAX || c->sites[site].membership != CSL_MEMBER_ACCEPTED)
+            return false;
+    }
+    return true;
+}
+
+void csl_coord_maybe_start__(struct csl_coord *c)
+{
+    CSL_ASSERT(c->state == CSL_STUDY_OPEN);
+    uint32_t accepted = members(c, CSL_MEMBER_ACCEPTED);
+    uint32_t declined = members(c, CSL_MEMBER_DECLINED);
+    bool all_answered = accepted + declined == c->site_count;
+    bool waited = c->now_ns >= c->deadline_ns;
+    if (accepted < c->study->minimum_sites || !participants_accepted(c)) {
+        if (all_answered)
+            csl_coord_abort__(c, "too few sites accepted the study");
+        else if (waited) /* keep the door open: a late hospital is better than no study */
+            c->deadline_ns = c->now_ns + c->config.open_wait_ns;
+        return;
+    }
+    if (!all_answered && !waited)
+        return;
+    c->state = CSL_STUDY_TRAINING;
+    c->phase = CSL_PHASE_COLLECT;
+    csl_coord_save_study__(c);
+    csl_coord_open_round__(c);
+}
+
+/* Cyclic: round r goes to position (r - 1) mod n of the permutation labelled by its cycle, so that
+ * a restart in the middle of a cycle finds the same site. */
+static void choose_one(struct csl_coord *c, uint64_t round)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < c->site_count; i++)
+        if (c->sites[i].membership == CSL_MEMBER_ACCEPTED)
+            c->order[n++] = i;
+    CSL_ASSERT(n > 0);
+    struct csl_rng rng;
+    csl_rng_init_label(&rng, c->config.seed, "cyclic", (round - 1) / n, 0, 0);
+    csl_rng_shuffle_u32(&rng, c->order, n);
+    c->sites[c->order[(round - 1) % n]].in_cohort = true;
+}
+
+static void set_deadline(struct csl_coord *c)
+{
+    uint64_t wait = c->study->round_deadline_ms * CSL_NS_PER_MS;
+    c->deadline_ns = wait == 0 ? UINT64_MAX : c->now_ns + wait;
+    c->has_warned_deadline = false;
+}
+
+void csl_coord_open_round__(struct csl_coord *c)
+{
+    CSL_ASSERT(c->state == CSL_STUDY_TRAINING);
+    uint64_t round = c->rounds_done + 1;
+    c->phase = CSL_PHASE_COLLECT;
+    for (uint32_t i = 0; i < c->site_count; i++) {
+        struct csl_coord_site *s = &c->sites[i];
+        s->in_cohort = !c->strategy->one_site_per_round && s->membership == CSL_MEMBER_ACCEPTED;
+        if (s->update.round != round) { /* else: restored, its spool is folded again below */
+            s->progress = CSL_SITE_IDLE;
+            s->update = (struct csl_coord_update){.round = 0};
+        }
+    }
+    if (c->strategy->one_site_per_round)
+        choose_one(c, round);
+    fix_weights(c);
+    set_deadline(c);
+    csl_coord_emit__(c, &(struct csl_coord_action){.kind = CSL_CA_OPEN_ROUND, .round = round});
+    for (uint32_t i = 0; i < c->site_count; i++) {
+        struct csl_coord_site *s = &c->sites[i];
+        if (!s->in_cohort)
+            continue;
+        if (s->progress == CSL_SITE_SENDING) {
+            s->progress = CSL_SITE_FOLDING;
+            csl_coord_emit__(c, &(struct csl_coord_action){
+                                    .kind = CSL_CA_FOLD, .site_index = i, .round = round});
+            continue;
+        }
+        s->progress = CSL_SITE_TASKED;
+        csl_coord_task_site__(c, i);
+    }
+}
+
+void csl_coord_open_evaluation__(struct csl_coord *c)
+{
+    c->phase = CSL_PHASE_EVALUATE;
+    set_deadline(c);
+    for (uint32_t i = 0; i < c->site_count; i++) {
+        struct csl_coord_site *s = &c->sites[i];
+        s->in_cohort = s->membership == CSL_MEMBER_ACCEPTED;
+        s->progress = s->in_cohort ? CSL_SITE_TASKED : CSL_SITE_IDLE;
+        if (s->in_cohort)
+            csl_coord_task_site__(c, i);
+    }
+}
+
+void csl_coord_task_site__(struct csl_coord *c, uint32_t site)
+{
+    const struct csl_coord_site *s = &c->sites[site];
+    if (!s->in_cohort || !s->has_greeted)
+        return;
+    struct csl_message m = {.kind = CSL_MSG_TASK};
+    bool evaluates = c->phase == CSL_PHASE_EVALUATE;
+    m.u.task.type = evaluates ? CSL_TASK_EVALUATE : CSL_TASK_TRAIN;
+    m.u.task.round = evaluates ? c->rounds_done : c->rounds_done + 1;
+    m.u.task.seed = c->config.seed;
+    m.u.task.model_bytes = c->model_bytes;
+    m.u.task.deadline_ms = c->study->round_deadline_ms;
+    memcpy(m.u.task.model_digest, c->model_digest, CSL_DIGEST_BYTES);
+    csl_coord_send__(c, site, &m);
+}
+
+static void finish(struct csl_coord *c, enum csl_study_state state, const char *reason)
+{
+    c->state = state;
+    c->deadline_ns = UINT64_MAX;
+    csl_coord_save_study__(c);
+    struct csl_message m = {.kind = CSL_MSG_STUDY_ENDED};
+    m.u.study_ended.released = state == CSL_STUDY_RELEASED;
+    m.u.study_ended.round = c->rounds_done;
+    memcpy(m.u.study_ended.model_digest, c->model_digest, CSL_DIGEST_BYTES);
+    csl_str_copy(m.u.study_ended.reason, sizeof(m.u.study_ended.reason), reason);
+    for (uint32_t i = 0; i < c->site_count; i++)
+        if (c->sites[i].has_greeted)
+            csl_coord_send__(c, i, &m);
+    csl_coord_emit__(c, &(struct csl_coord_action){.kind = CSL_CA_FINISHED});
+}
+
+void csl_coord_abort__(struct csl_coord *c, const char *reason)
+{
+    if (c->state != CSL_STUDY_RELEASED && c->state != CSL_STUDY_ABORTED)
+        finish(c, CSL_STUDY_ABORTED, reason);
+}
+
+void csl_coord_after_model__(struct csl_coord *c)
+{
+    uint32_t every = c->study->evaluate_every;
+    bool is_last = c->rounds_done == c->study->rounds;
+    bool evaluates = is_last || (every > 0 && c->rounds_done % every == 0);
+    if (is_last)
+        c->state = CSL_STUDY_EVALUATING;
+    c->phase = evaluates ? CSL_PHASE_EVALUATE : CSL_PHASE_COLLECT;
+    csl_coord_save_study__(c);
+    csl_coord_emit__(
+        c, &(struct csl_coord_action){.kind = CSL_CA_FORGET_UPDATES, .round = c->rounds_done});
+    if (evaluates)
+        csl_coord_open_evaluation__(c);
+    else
+        csl_coord_open_round__(c);
+}
+
+static void close_collect(struct csl_coord *c, uint32_t held)
+{
+    if (held < quorum(c)) {
+        csl_coord_abort__(c, "too few sites delivered an update of this round");
+        return;
+    }
+    c->phase = CSL_PHASE_AGGREGATE;
+    c->deadline_ns = UINT64_MAX;
+    csl_coord_emit__(
+        c, &(struct csl_coord_action){.kind = CSL_CA_AGGREGATE, .round = c->rounds_done + 1});
+}
+
+static void close_evaluate(struct csl_coord *c)
+{
+    if (c->state == CSL_STUDY_EVALUATING) {
+        finish(c, CSL_STUDY_RELEASED, "");
+        return;
+    }
+    c->phase = CSL_PHASE_COLLECT;
+    csl_coord_save_study__(c);
+    csl_coord_open_round__(c);
+}
+
+void csl_coord_maybe_close__(struct csl_coord *c)
+{
+    bool is_running = c->state == CSL_STUDY_TRAINING || c->state == CSL_STUDY_EVALUATING;
+    if (!is_running || c->phase == CSL_PHASE_AGGREGATE)
+        return;
+    uint32_t pending = 0, held = 0;
+    for (uint32_t i = 0; i < c->site_count; i++) {
+        const struct csl_coord_site *s = &c->sites[i];
+        if (s->progress == CSL_SITE_FOLDING)
+            return; /* its answer comes back here */
+        held += s->progress == CSL_SITE_HELD;
+        pending +=
+            s->in_cohort && (s->progress == CSL_SITE_TASKED || s->progress == CSL_SITE_SENDING);
+    }
+    bool is_late = c->now_ns >= c->deadline_ns;
+    if (pending > 0 && !is_late)
+        return;
+    if (c->phase == CSL_PHASE_EVALUATE) {
+        close_evaluate(c);
+        return;
+    }
+    if (pending > 0 && held < quorum(c)) { /* one site's bad day must not end the study: wait on */
+        c->deadline_ns = c->now_ns + c->study->round_deadline_ms * CSL_NS_PER_MS;
+        c->has_warned_deadline = true;
+        return;
+    }
+    close_collect(c, held);
+}

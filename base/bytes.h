@@ -21,7 +21,8 @@ struct csl_msg {
 
 #define CSL_SPAN(ptr, len) ((struct csl_span){(const uint8_t *)(ptr), (len)})
 
-enum csl_code csl_msg_copy(struct csl_msg *out, struct csl_span s, struct csl_err *err) CSL_MUST_CHECK;
+enum csl_code csl_msg_copy(struct csl_msg *out, struct csl_span s,
+                           struct csl_err *err) CSL_MUST_CHECK;
 void csl_msg_release(struct csl_msg *m); /* leaves *m empty; accepts an empty one */
 static inline struct csl_span csl_msg_span(const struct csl_msg *m)
 {

@@ -1,4 +1,5 @@
-/* base/clock.h - the only place that asks what time it is. Cores never call it: time arrives in events. */
+/* base/clock.h - the only place that asks what time it is. Cores never call it: time arrives in
+ * events. */
 #ifndef CSL_BASE_CLOCK_H
 #define CSL_BASE_CLOCK_H
 #include <stdint.h>

@@ -1,6 +1,6 @@
 /* base/json.h - a streaming JSON writer into a csl_buf (numbers with 17 significant digits trimmed,
- * NaN and infinities refused, keys in the order written), and a strict reader on jansson for our own
- * files. One thread. */
+ * NaN and infinities refused, keys in the order written), and a strict reader on jansson for our
+ * own files. One thread. */
 #ifndef CSL_BASE_JSON_H
 #define CSL_BASE_JSON_H
 #include "base/buf.h"
@@ -17,7 +17,7 @@ struct csl_json { /* writer; asserts on misuse such as a value without a key ins
 void csl_json_init(struct csl_json *j, struct csl_buf *out, bool is_pretty);
 void csl_json_object(struct csl_json *j); /* as a value: call csl_json_key first inside an object */
 void csl_json_array(struct csl_json *j);
-void csl_json_end(struct csl_json *j);    /* closes the innermost object or array */
+void csl_json_end(struct csl_json *j); /* closes the innermost object or array */
 void csl_json_key(struct csl_json *j, const char *key);
 void csl_json_str(struct csl_json *j, const char *text);
 void csl_json_u64(struct csl_json *j, uint64_t v);
@@ -38,11 +38,12 @@ enum csl_code csl_json_parse(struct csl_json_doc **out, const char *name, struct
                              struct csl_err *err) CSL_MUST_CHECK;
 void csl_json_free(struct csl_json_doc *d);
 const struct csl_json_value *csl_json_root(const struct csl_json_doc *d);
-const struct csl_json_value *csl_json_get(const struct csl_json_value *object, const char *key); /* NULL */
-size_t csl_json_count(const struct csl_json_value *v); /* array or object; 0 otherwise */
+const struct csl_json_value *csl_json_get(const struct csl_json_value *object,
+                                          const char *key); /* NULL */
+size_t csl_json_count(const struct csl_json_value *v);      /* array or object; 0 otherwise */
 const struct csl_json_value *csl_json_at(const struct csl_json_value *array, size_t i);
 const struct csl_json_value *csl_json_member_at(const struct csl_json_value *object, size_t i,
-                                                const char **key_out); /* file order */
+                                                const char **key_out);  /* file order */
 bool csl_json_as_str(const struct csl_json_value *v, const char **out); /* v may be NULL: false */
 bool csl_json_as_f64(const struct csl_json_value *v, double *out);      /* any number */
 bool csl_json_as_u64(const struct csl_json_value *v, uint64_t *out);

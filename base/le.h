@@ -4,8 +4,9 @@
 #include <stdint.h>
 #include <string.h>
 
-_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
-               "tensors travel as little-endian float32; a big-endian host needs a swapping loader");
+_Static_assert(
+    __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
+    "tensors travel as little-endian float32; a big-endian host needs a swapping loader");
 
 static inline void csl_store_le16(uint8_t *p, uint16_t v)
 {

@@ -38,10 +38,13 @@ void csl_thread_join(struct csl_thread *t); /* no-op when not running */
 
 /* A bounded FIFO of pointers. push never blocks: CSL_E_AGAIN when full, CSL_E_STATE when closed. */
 struct csl_mailbox;
-enum csl_code csl_mailbox_new(struct csl_mailbox **out, size_t capacity, struct csl_err *err) CSL_MUST_CHECK;
-void csl_mailbox_free(struct csl_mailbox *m); /* items left inside are the caller's to drain first */
+enum csl_code csl_mailbox_new(struct csl_mailbox **out, size_t capacity,
+                              struct csl_err *err) CSL_MUST_CHECK;
+void csl_mailbox_free(
+    struct csl_mailbox *m); /* items left inside are the caller's to drain first */
 enum csl_code csl_mailbox_push(struct csl_mailbox *m, void *item) CSL_MUST_CHECK;
-/* Waits until deadline_ns (0: do not wait, UINT64_MAX: for ever). NULL: nothing came, or closed and empty. */
+/* Waits until deadline_ns (0: do not wait, UINT64_MAX: for ever). NULL: nothing came, or closed and
+ * empty. */
 void *csl_mailbox_pop(struct csl_mailbox *m, uint64_t deadline_ns);
 void csl_mailbox_close(struct csl_mailbox *m); /* wakes every waiter; pops drain what is left */
 size_t csl_mailbox_count(struct csl_mailbox *m);

@@ -15,10 +15,10 @@ enum csl_yaml_kind { CSL_YAML_SCALAR, CSL_YAML_SEQUENCE, CSL_YAML_MAPPING };
 
 struct csl_yaml_node {
     enum csl_yaml_kind kind;
-    uint32_t line, column;            /* 1-based */
-    const char *text;                 /* scalar: NUL-terminated; "" for an empty one */
-    bool is_quoted;                   /* scalar was written in quotes or as a block */
-    const char *key;                  /* when this node is a value of a mapping, else NULL */
+    uint32_t line, column; /* 1-based */
+    const char *text;      /* scalar: NUL-terminated; "" for an empty one */
+    bool is_quoted;        /* scalar was written in quotes or as a block */
+    const char *key;       /* when this node is a value of a mapping, else NULL */
     uint32_t key_line, key_column;
     struct csl_yaml_node *first_child, *next; /* children in file order */
     uint32_t child_count;
@@ -31,11 +31,14 @@ enum csl_code csl_yaml_parse(struct csl_yaml **out, const char *name, struct csl
 enum csl_code csl_yaml_read(struct csl_yaml **out, const char *path, size_t max_bytes,
                             struct csl_err *err) CSL_MUST_CHECK;
 void csl_yaml_free(struct csl_yaml *y);
-const struct csl_yaml_node *csl_yaml_root(const struct csl_yaml *y); /* a mapping */
+/* A mapping; an empty one when the file holds nothing but comments. */
+const struct csl_yaml_node *csl_yaml_root(const struct csl_yaml *y);
 const char *csl_yaml_name(const struct csl_yaml *y);
 const struct csl_yaml_node *csl_yaml_get(const struct csl_yaml_node *mapping, const char *key);
 
-/* "study.yaml:12:5: rounds: found 'ten'; a whole number from 1 to 1000000 would be right" */
+/* Returns CSL_E_INVAL. Name, line, column and the key of `at` (which may be NULL) are written by
+ * this function; fmt says what was found and what would be right: "study.yaml:12:5: rounds: found
+ * 'ten'; a whole number from 1 to 1000000 would be right" */
 enum csl_code csl_yaml_fail(struct csl_err *err, const struct csl_yaml *y,
                             const struct csl_yaml_node *at, const char *fmt, ...) CSL_PRINTF(4, 5);
 

@@ -46,7 +46,7 @@ const struct csl_json_value *csl_json_member_at(const struct csl_json_value *obj
                                                 const char **key_out);  /* file order */
 bool csl_json_as_str(const struct csl_json_value *v, const char **out); /* v may be NULL: false */
 bool csl_json_as_f64(const struct csl_json_value *v, double *out);      /* any number */
-bool csl_json_as_u64(const struct csl_json_value *v, uint64_t *out);
+bool csl_json_as_u64(const struct csl_json_value *v, uint64_t *out);    /* to 2^63 - 1 */
 bool csl_json_as_bool(const struct csl_json_value *v, bool *out);
 
 #endif

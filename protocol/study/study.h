@@ -13,8 +13,10 @@
 enum csl_modality { CSL_TABULAR, CSL_IMAGE2D, CSL_SIGNAL };
 enum csl_task_kind { CSL_TASK_BINARY, CSL_TASK_CLASSES, CSL_TASK_SURVIVAL };
 enum csl_scaling {
-    CSL_SCALING_CONSTANTS, /* (x - centre) / scale with the study's public constants; default 0 and 1 */
-    CSL_SCALING_SITE       /* z-score by the site's own training patients: mean, std with ddof 1, + 1e-9 */
+    CSL_SCALING_CONSTANTS, /* (x - centre) / scale with the study's public constants; default 0 and
+                              1 */
+    CSL_SCALING_SITE /* z-score by the site's own training patients: mean, std with ddof 1, + 1e-9
+                      */
 };
 enum csl_model_kind { CSL_MODEL_LINEAR, CSL_MODEL_COX, CSL_MODEL_MLP };
 enum csl_optimizer_kind { CSL_OPT_KIND_SGD, CSL_OPT_KIND_MOMENTUM, CSL_OPT_KIND_ADAM };
@@ -24,8 +26,8 @@ enum csl_privacy_mode { CSL_PRIVACY_NONE }; /* local, joint, site: refused until
 struct csl_feature {
     char name[CSL_ID_MAX]; /* free text of a column may differ: the import mapping says so */
     char unit[24];
-    double centre, scale;      /* used with CSL_SCALING_CONSTANTS; scale > 0 */
-    double clip;               /* after scaling, to [-clip, clip]; 0: none */
+    double centre, scale;        /* used with CSL_SCALING_CONSTANTS; scale > 0 */
+    double clip;                 /* after scaling, to [-clip, clip]; 0: none */
     double range_min, range_max; /* plausible raw values, for `data check`; equal: not stated */
 };
 
@@ -33,18 +35,19 @@ struct csl_domain { /* modality + task, one model block of the same id */
     char id[CSL_ID_MAX];
     enum csl_modality modality;
     enum csl_task_kind task;
-    char label[CSL_ID_MAX];      /* name of the label in the record file */
-    uint32_t classes;            /* 2 for binary, >= 2 for classes, 0 for survival */
+    char label[CSL_ID_MAX];    /* name of the label in the record file */
+    char positive[CSL_ID_MAX]; /* binary: what label value 1 means, for people; "" */
+    uint32_t classes;          /* 2 for binary, >= 2 for classes, 0 for survival */
     enum csl_scaling scaling;
     struct csl_feature *features; /* tabular: [feature_count]; owned by the study */
     uint32_t feature_count;
-    uint32_t shape[3];           /* image2d: height, width, channels; signal: samples, channels, 1 */
-    double centre, scale;        /* image2d, signal: one constant for all values */
-    uint32_t width;              /* flattened model input D: feature_count or the product of shape */
+    uint32_t shape[3];    /* image2d: height, width, channels; signal: samples, channels, 1 */
+    double centre, scale; /* image2d, signal: one constant for all values */
+    uint32_t width;       /* flattened model input D: feature_count or the product of shape */
     enum csl_model_kind model;
     uint32_t hidden[CSL_HIDDEN_LAYERS_MAX], hidden_count; /* mlp */
-    bool has_bias;               /* linear, cox: FLamby's Cox layer has one though it cancels */
-    uint32_t outputs;            /* logits: 1 for binary and survival, classes otherwise */
+    bool has_bias;    /* linear, cox: FLamby's Cox layer has one though it cancels */
+    uint32_t outputs; /* logits: 1 for binary and survival, classes otherwise */
 };
 
 struct csl_local_training {
@@ -52,8 +55,8 @@ struct csl_local_training {
     double learning_rate, momentum, beta1, beta2, epsilon;
     uint32_t batch_patients; /* 0: the whole training set in one batch ("full" in YAML) */
     uint32_t steps;          /* local updates per round */
-    double l2;               /* ridge added to each step's mean loss: l2 / 2 * ||w||^2, bias included */
-    double proximal_mu;      /* FedProx: mu / 2 * ||w - w_global||^2; set only with strategy fedprox */
+    double l2;          /* ridge added to each step's mean loss: l2 / 2 * ||w||^2, bias included */
+    double proximal_mu; /* FedProx: mu / 2 * ||w - w_global||^2; set only with strategy fedprox */
 };
 
 struct csl_given_weight {
@@ -77,15 +80,15 @@ struct csl_baseline { /* pooled and local-only training, for comparison; simulat
     uint32_t epochs;
 };
 
-/* Where a simulated site gets its records. Exactly one of csv, npz, records, synth is set. Paths are
- * relative: csv, npz and records to --data, mapping to the study file. */
+/* Where a simulated site gets its records. Exactly one of csv, npz, records, synth is set. Paths
+ * are relative: csv, npz and records to --data, mapping to the study file. */
 struct csl_sim_site {
     char id[CSL_ID_MAX];
     char csv[256], npz[256], mapping[256], records[256];
     char where_column[CSL_ID_MAX]; /* rows of the csv that are this site's; "": all */
     char where_any_of[8][CSL_ID_MAX];
     uint32_t where_count;
-    bool is_synth;      /* hospital number synth_index of the standard synthetic federation */
+    bool is_synth; /* hospital number synth_index of the standard synthetic federation */
     uint32_t synth_index;
 };
 
@@ -98,17 +101,18 @@ struct csl_study {
     uint32_t rounds;
     struct csl_aggregation aggregation;
     enum csl_privacy_mode privacy;
-    uint32_t minimum_sites;      /* a round needs this many contributions */
-    char (*participants)[CSL_ID_MAX]; /* [participant_count] sites to wait for; none: minimum_sites */
+    uint32_t minimum_sites; /* a round needs this many contributions */
+    char (
+        *participants)[CSL_ID_MAX]; /* [participant_count] sites to wait for; none: minimum_sites */
     uint32_t participant_count;
-    uint64_t round_deadline_ms;  /* after it, a round closes with what it has, if >= minimum_sites */
-    uint32_t evaluate_every;     /* 0: only at the end */
+    uint64_t round_deadline_ms; /* after it, a round closes with what it has, if >= minimum_sites */
+    uint32_t evaluate_every;    /* 0: only at the end */
     struct csl_baseline baseline;
     struct csl_sim_site *sim_sites; /* [sim_site_count]; not part of the digest */
     uint32_t sim_site_count;
-    struct csl_schema schema;    /* of the model described above */
+    struct csl_schema schema; /* of the model described above */
     uint8_t digest[CSL_DIGEST_BYTES];
-    struct csl_msg manifest;     /* the YAML bytes as read */
+    struct csl_msg manifest; /* the YAML bytes as read */
 };
 
 /* `name` is shown in errors. On failure *err names file, line, column, field, what was found and
@@ -116,9 +120,11 @@ struct csl_study {
  * participants, a strategy that does not exist, epsilon without delta, ...). */
 enum csl_code csl_study_parse(struct csl_study **out, const char *name, struct csl_span yaml,
                               struct csl_err *err) CSL_MUST_CHECK;
-enum csl_code csl_study_read(struct csl_study **out, const char *path, struct csl_err *err) CSL_MUST_CHECK;
+enum csl_code csl_study_read(struct csl_study **out, const char *path,
+                             struct csl_err *err) CSL_MUST_CHECK;
 void csl_study_free(struct csl_study *s);
-const struct csl_domain *csl_study_find_domain(const struct csl_study *s, const char *id); /* NULL */
+const struct csl_domain *csl_study_find_domain(const struct csl_study *s,
+                                               const char *id); /* NULL */
 /* What the study would reveal, to whom, at what privacy price, in plain words (study check). */
 struct csl_buf;
 void csl_study_explain(const struct csl_study *s, struct csl_buf *out);

@@ -1,0 +1,117 @@
+/* protocol/study/study_check.c - contradictions between the sections of a study. */
+#include "protocol/study/study_internal.h"
+
+#include <string.h>
+
+const char *const csl_study__strategies[] = {
+    "fedavg", "fedprox", "fedavgm", "fedadam", "fedyogi", "fedadagrad", "scaffold", "cyclic", NULL};
+
+/* Section `key` of `mapping`, or the mapping itself. */
+static const struct csl_yaml_node *find(const struct csl_yaml_node *root, const char *section,
+                                        const char *key)
+{
+    const struct csl_yaml_node *at = csl_study__at(root, section);
+
+    return at->kind == CSL_YAML_MAPPING ? csl_study__at(at, key) : at;
+}
+
+static enum csl_code check_local(const struct csl_study_reader *r, const struct csl_yaml_node *root)
+{
+    const struct csl_study *s = r->s;
+    const struct csl_yaml_node *local = find(root, "training", "local");
+    bool is_fedprox = strcmp(s->aggregation.strategy, "fedprox") == 0;
+
+    if (is_fedprox && !(s->local.proximal_mu > 0))
+        return csl_yaml_fail(r->err, r->y, csl_study__at(local, "proximal_mu"),
+                             "strategy fedprox needs a 'proximal_mu' above 0; without it fedavg "
+                             "would be right");
+    if (!is_fedprox && csl_yaml_get(local, "proximal_mu"))
+        return csl_yaml_fail(r->err, r->y, csl_study__at(local, "proximal_mu"),
+                             "has no effect with strategy %s; strategy: fedprox would be right",
+                             s->aggregation.strategy);
+    if (strcmp(s->aggregation.strategy, "scaffold") == 0 && s->local.optimizer != CSL_OPT_KIND_SGD)
+        return csl_yaml_fail(
+            r->err, r->y, csl_study__at(local, "optimizer"),
+            "strategy scaffold corrects plain gradient steps; optimizer: sgd would "
+            "be right");
+    return CSL_OK;
+}
+
+static bool has_weight(const struct csl_aggregation *a, const char *site)
+{
+    for (uint32_t i = 0; i < a->given_count; i++) {
+        if (strcmp(a->given[i].site, site) == 0)
+            return true;
+    }
+    return false;
+}
+
+static enum csl_code check_weights(const struct csl_study_reader *r,
+                                   const struct csl_yaml_node *root)
+{
+    const struct csl_study *s = r->s;
+    const struct csl_yaml_node *weights = find(root, "aggregation", "weights");
+
+    if (s->aggregation.weights != CSL_WEIGHTS_GIVEN)
+        return CSL_OK;
+    for (uint32_t i = 0; i < s->participant_count; i++) {
+        if (!has_weight(&s->aggregation, s->participants[i]))
+            return csl_yaml_fail(r->err, r->y, weights,
+                                 "participant '%s' has no weight; one for every participant would "
+                                 "be right",
+                                 s->participants[i]);
+    }
+    for (uint32_t i = 0; i < s->sim_site_count; i++) {
+        if (!has_weight(&s->aggregation, s->sim_sites[i].id))
+            return csl_yaml_fail(r->err, r->y, weights,
+                                 "simulated site '%s' has no weight; one for every site would be "
+                                 "right",
+                                 s->sim_sites[i].id);
+    }
+    return CSL_OK;
+}
+
+static bool is_simulated(const struct csl_study *s, const char *site)
+{
+    for (uint32_t i = 0; i < s->sim_site_count; i++) {
+        if (strcmp(s->sim_sites[i].id, site) == 0)
+            return true;
+    }
+    return false;
+}
+
+static enum csl_code check_simulation(const struct csl_study_reader *r,
+                                      const struct csl_yaml_node *root)
+{
+    const struct csl_study *s = r->s;
+
+    if (s->sim_site_count == 0)
+        return CSL_OK;
+    if (s->minimum_sites > s->sim_site_count)
+        return csl_yaml_fail(r->err, r->y, find(root, "sites", "minimum"),
+                             "found %u, but the simulation has %u sites; no round could close",
+                             s->minimum_sites, s->sim_site_count);
+    for (uint32_t i = 0; i < s->participant_count; i++) {
+        if (!is_simulated(s, s->participants[i]))
+            return csl_yaml_fail(r->err, r->y, find(root, "sites", "participants"),
+                                 "the simulation has no site '%s' and would wait for it forever",
+                                 s->participants[i]);
+    }
+    return CSL_OK;
+}
+
+enum csl_code csl_study__check(const struct csl_study_reader *r, const struct csl_yaml_node *root)
+{
+    const struct csl_study *s = r->s;
+    enum csl_code code = check_local(r, root);
+
+    if (code == CSL_OK)
+        code = check_weights(r, root);
+    if (code == CSL_OK)
+        code = check_simulation(r, root);
+    if (code == CSL_OK && s->evaluate_every > s->rounds)
+        code = csl_yaml_fail(r->err, r->y, find(root, "evaluation", "every"),
+                             "found %u, but the study has %u rounds; 0 evaluates at the end only",
+                             s->evaluate_every, s->rounds);
+    return code;
+}

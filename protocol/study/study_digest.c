@@ -1,0 +1,128 @@
+/* protocol/study/study_digest.c - the digest that names a study: over every choice the parties must
+ * share, in a fixed order and width, defaults written out. Comments, the order of keys, how a
+ * number is spelled and the simulation section do not enter. Texts have their length in front,
+ * lists their count, so no two studies give the same bytes. */
+#include "base/buf.h"
+#include "protocol/study/study_internal.h"
+
+#include <string.h>
+
+#define CANONICAL_BYTES_MAX (8u * 1024u * 1024u)
+
+static void put_text(struct csl_buf *b, const char *text)
+{
+    size_t n = strlen(text);
+
+    csl_buf_le32(b, (uint32_t)n);
+    csl_buf_append(b, text, n);
+}
+
+static void put_f64(struct csl_buf *b, double v)
+{
+    uint64_t bits;
+
+    v = v == 0 ? 0.0 : v; /* one zero */
+    memcpy(&bits, &v, sizeof(bits));
+    csl_buf_le64(b, bits);
+}
+
+static void put_domain(struct csl_buf *b, const struct csl_domain *d)
+{
+    put_text(b, d->id);
+    csl_buf_le32(b, (uint32_t)d->modality);
+    csl_buf_le32(b, (uint32_t)d->task);
+    put_text(b, d->label);
+    put_text(b, d->positive);
+    csl_buf_le32(b, d->classes);
+    csl_buf_le32(b, (uint32_t)d->scaling);
+    csl_buf_le32(b, d->feature_count);
+    for (uint32_t i = 0; i < d->feature_count; i++) {
+        const struct csl_feature *f = &d->features[i];
+        put_text(b, f->name);
+        put_text(b, f->unit);
+        put_f64(b, f->centre);
+        put_f64(b, f->scale);
+        put_f64(b, f->clip);
+        put_f64(b, f->range_min);
+        put_f64(b, f->range_max);
+    }
+    for (int i = 0; i < 3; i++)
+        csl_buf_le32(b, d->shape[i]);
+    put_f64(b, d->centre);
+    put_f64(b, d->scale);
+    csl_buf_le32(b, (uint32_t)d->model);
+    csl_buf_le32(b, d->hidden_count);
+    for (uint32_t i = 0; i < d->hidden_count; i++)
+        csl_buf_le32(b, d->hidden[i]);
+    csl_buf_u8(b, d->has_bias);
+}
+
+static void put_local(struct csl_buf *b, const struct csl_local_training *t)
+{
+    csl_buf_le32(b, (uint32_t)t->optimizer);
+    put_f64(b, t->learning_rate);
+    put_f64(b, t->momentum);
+    put_f64(b, t->beta1);
+    put_f64(b, t->beta2);
+    put_f64(b, t->epsilon);
+    csl_buf_le32(b, t->batch_patients);
+    csl_buf_le32(b, t->steps);
+    put_f64(b, t->l2);
+    put_f64(b, t->proximal_mu);
+}
+
+static void put_aggregation(struct csl_buf *b, const struct csl_aggregation *a)
+{
+    put_text(b, a->strategy);
+    put_f64(b, a->server_learning_rate);
+    put_f64(b, a->momentum);
+    put_f64(b, a->beta1);
+    put_f64(b, a->beta2);
+    put_f64(b, a->tau);
+    csl_buf_le32(b, (uint32_t)a->weights);
+    csl_buf_le32(b, a->given_count);
+    for (uint32_t i = 0; i < a->given_count; i++) {
+        put_text(b, a->given[i].site);
+        put_f64(b, a->given[i].weight);
+    }
+}
+
+static void put_baseline(struct csl_buf *b, const struct csl_baseline *c)
+{
+    csl_buf_u8(b, c->enabled);
+    csl_buf_le32(b, (uint32_t)c->optimizer);
+    put_f64(b, c->learning_rate);
+    put_f64(b, c->l2);
+    csl_buf_le32(b, c->batch_patients);
+    csl_buf_le32(b, c->epochs);
+}
+
+enum csl_code csl_study__digest(struct csl_study *s, struct csl_err *err)
+{
+    struct csl_buf b;
+    enum csl_code code;
+
+    csl_buf_init(&b, CANONICAL_BYTES_MAX);
+    put_text(&b, "consilium study 1");
+    put_text(&b, s->id);
+    put_text(&b, s->question);
+    csl_buf_le32(&b, s->domain_count);
+    for (uint32_t i = 0; i < s->domain_count; i++)
+        put_domain(&b, &s->domains[i]);
+    put_local(&b, &s->local);
+    csl_buf_le32(&b, s->rounds);
+    put_aggregation(&b, &s->aggregation);
+    csl_buf_le32(&b, (uint32_t)s->privacy);
+    csl_buf_le32(&b, s->minimum_sites);
+    csl_buf_le32(&b, s->participant_count);
+    for (uint32_t i = 0; i < s->participant_count; i++)
+        put_text(&b, s->participants[i]);
+    csl_buf_le64(&b, s->round_deadline_ms);
+    csl_buf_le32(&b, s->evaluate_every);
+    put_baseline(&b, &s->baseline);
+    code = csl_buf_status(&b, err);
+    if (code == CSL_OK)
+        csl_digest(b.p, b.n, s->digest);
+    csl_buf_release(&b);
+    return code;
+}

@@ -1,0 +1,444 @@
+/* protocol/study/study_domain.c - the domains of a study: data, task and model of each block. */
+#include "base/check.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "protocol/study/study_internal.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* A block's id is the front of its tensors' names ("heart.layer8.weight"), which are ids too. */
+#define DOMAIN_ID_BYTES_MAX 48
+
+static const char *const modality_names[] = {"tabular", "image2d", "signal", NULL};
+static const char *const task_names[] = {"binary", "classes", "survival", NULL};
+static const char *const scaling_names[] = {"constants", "site", NULL};
+static const char *const model_names[] = {"linear", "cox", "mlp", NULL};
+
+struct raw_domain {
+    char id[CSL_ID_MAX];
+    int modality, scaling;
+    const struct csl_yaml_node *task, *features, *shape, *model;
+    double centre, scale, clip;
+};
+struct raw_task {
+    int kind;
+    char label[CSL_ID_MAX], positive[CSL_ID_MAX];
+    uint32_t classes;
+};
+struct raw_model {
+    int kind;
+    bool bias;
+    const struct csl_yaml_node *hidden;
+};
+struct raw_feature {
+    char name[CSL_ID_MAX], unit[24];
+    double centre, scale, clip;
+    const struct csl_yaml_node *range;
+};
+
+#define AT(type, field)   .offset = offsetof(struct type, field)
+#define TEXT(type, field) AT(type, field), .size = sizeof(((struct type *)0)->field)
+
+static const struct csl_option domain_rows[] = {
+    {.name = "id", .type = CSL_OPT_ID, AT(raw_domain, id), .help = "Name of the domain."},
+    {.name = "modality",
+     .type = CSL_OPT_ENUM,
+     AT(raw_domain, modality),
+     .choices = modality_names,
+     .help = "Form of the input."},
+    {.name = "task", .type = CSL_OPT_NODE, AT(raw_domain, task), .help = "What is predicted."},
+    {.name = "features",
+     .type = CSL_OPT_NODE,
+     AT(raw_domain, features),
+     .help = "Inputs of a tabular domain, in the order of the model's weights."},
+    {.name = "scaling",
+     .type = CSL_OPT_ENUM,
+     AT(raw_domain, scaling),
+     .choices = scaling_names,
+     .fallback = "constants",
+     .help = "Whose constants scale the inputs: the study's, or each site's own statistics."},
+    {.name = "shape",
+     .type = CSL_OPT_NODE,
+     AT(raw_domain, shape),
+     .help = "image2d: [height, width, channels]; signal: [samples, channels]."},
+    {.name = "centre",
+     .type = CSL_OPT_F64,
+     AT(raw_domain, centre),
+     .fallback = "0",
+     .help = "Subtracted from every input that has no centre of its own."},
+    {.name = "scale",
+     .type = CSL_OPT_F64,
+     AT(raw_domain, scale),
+     .fallback = "1",
+     .help = "Every input that has no scale of its own is divided by it."},
+    {.name = "clip",
+     .type = CSL_OPT_F64,
+     AT(raw_domain, clip),
+     .fallback = "0",
+     .min = 0,
+     .max = 1e9,
+     .help = "Scaled inputs are cut to [-clip, clip]; 0: not at all."},
+    {.name = "model", .type = CSL_OPT_NODE, AT(raw_domain, model), .help = "Model of the domain."},
+    CSL_OPTION_END,
+};
+static const struct csl_option task_rows[] = {
+    {.name = "kind",
+     .type = CSL_OPT_ENUM,
+     AT(raw_task, kind),
+     .choices = task_names,
+     .help = "Kind of label."},
+    {.name = "label",
+     .type = CSL_OPT_ID,
+     AT(raw_task, label),
+     .help = "Name of the label in the record file."},
+    {.name = "classes",
+     .type = CSL_OPT_U32,
+     AT(raw_task, classes),
+     .min = 0,
+     .max = CSL_CLASSES_MAX,
+     .fallback = "0",
+     .help = "Number of classes (kind classes)."},
+    {.name = "positive",
+     .type = CSL_OPT_STR,
+     TEXT(raw_task, positive),
+     .fallback = "",
+     .help = "What label value 1 means (kind binary)."},
+    CSL_OPTION_END,
+};
+static const struct csl_option model_rows[] = {
+    {.name = "kind",
+     .type = CSL_OPT_ENUM,
+     AT(raw_model, kind),
+     .choices = model_names,
+     .help = "linear: logistic or softmax regression; cox: proportional hazards; mlp: layers."},
+    {.name = "hidden",
+     .type = CSL_OPT_NODE,
+     AT(raw_model, hidden),
+     .help = "mlp: units of each hidden layer."},
+    {.name = "bias",
+     .type = CSL_OPT_BOOL,
+     AT(raw_model, bias),
+     .fallback = "true",
+     .help = "linear, cox: a constant term."},
+    CSL_OPTION_END,
+};
+/* Centre, scale and clip fall back to the domain's, which the code below fills in. */
+static const struct csl_option feature_rows[] = {
+    {.name = "name",
+     .type = CSL_OPT_STR,
+     TEXT(raw_feature, name),
+     .help = "Name of the feature in the record file."},
+    {.name = "unit",
+     .type = CSL_OPT_STR,
+     TEXT(raw_feature, unit),
+     .fallback = "",
+     .help = "Unit of its raw values."},
+    {.name = "centre",
+     .type = CSL_OPT_F64,
+     AT(raw_feature, centre),
+     .fallback = "0",
+     .help = "Subtracted from it."},
+    {.name = "scale",
+     .type = CSL_OPT_F64,
+     AT(raw_feature, scale),
+     .fallback = "1",
+     .help = "It is then divided by this."},
+    {.name = "clip",
+     .type = CSL_OPT_F64,
+     AT(raw_feature, clip),
+     .fallback = "0",
+     .min = 0,
+     .max = 1e9,
+     .help = "Then cut to [-clip, clip]; 0: not at all."},
+    {.name = "range",
+     .type = CSL_OPT_NODE,
+     AT(raw_feature, range),
+     .help = "Smallest and largest plausible raw value."},
+    CSL_OPTION_END,
+};
+
+static const char *const constant_keys[] = {"centre", "scale", NULL};
+
+static enum csl_code check_scale(const struct csl_study_reader *r,
+                                 const struct csl_yaml_node *mapping, double scale)
+{
+    if (!(scale > 0))
+        return csl_yaml_fail(r->err, r->y, csl_study__at(mapping, "scale"),
+                             "found %g; a number above 0 would be right", scale);
+    return CSL_OK;
+}
+
+static enum csl_code read_task(const struct csl_study_reader *r, const struct csl_yaml_node *at,
+                               const struct csl_yaml_node *section, struct csl_domain *d)
+{
+    static const char *const classes_keys[] = {"classes", NULL};
+    static const char *const positive_keys[] = {"positive", NULL};
+    struct raw_task raw = {0};
+    enum csl_code code = csl_study__section(r, task_rows, &raw, at, section, "task");
+
+    if (code == CSL_OK && raw.kind != CSL_TASK_CLASSES)
+        code = csl_study__refuse_keys(r, section, classes_keys, "only kind: classes has classes");
+    if (code == CSL_OK && raw.kind != CSL_TASK_BINARY)
+        code = csl_study__refuse_keys(r, section, positive_keys,
+                                      "only kind: binary has a positive value");
+    if (code != CSL_OK)
+        return code;
+    d->task = (enum csl_task_kind)raw.kind;
+    CSL_ASSERT(csl_str_copy(d->label, sizeof(d->label), raw.label));
+    CSL_ASSERT(csl_str_copy(d->positive, sizeof(d->positive), raw.positive));
+    if (d->task == CSL_TASK_CLASSES && raw.classes < 2)
+        return csl_yaml_fail(r->err, r->y, csl_study__at(section, "classes"),
+                             "%u classes; 2 to %d would be right", raw.classes, CSL_CLASSES_MAX);
+    d->classes = d->task == CSL_TASK_BINARY ? 2 : raw.classes;
+    d->outputs = d->task == CSL_TASK_CLASSES ? raw.classes : 1;
+    return CSL_OK;
+}
+
+static enum csl_code check_model(const struct csl_study_reader *r, const struct csl_yaml_node *at,
+                                 const struct csl_yaml_node *section, const struct csl_domain *d)
+{
+    static const char *const hidden_keys[] = {"hidden", NULL};
+    bool is_survival = d->task == CSL_TASK_SURVIVAL;
+
+    if ((d->model == CSL_MODEL_COX) != is_survival)
+        return csl_yaml_fail(r->err, r->y, at,
+                             "domain '%s': model kind %s does not fit a %s task; %s would be right",
+                             d->id, model_names[d->model], task_names[d->task],
+                             is_survival ? "cox" : "linear or mlp");
+    if (d->model != CSL_MODEL_MLP)
+        return csl_study__refuse_keys(r, section, hidden_keys, "only kind: mlp has hidden layers");
+    if (!d->has_bias)
+        return csl_yaml_fail(r->err, r->y, csl_study__at(section, "bias"),
+                             "layers of an mlp always have a bias; leaving the key out would be "
+                             "right");
+    if (d->hidden_count == 0)
+        return csl_yaml_fail(r->err, r->y, section,
+                             "an mlp needs 'hidden', the units of each hidden layer; for example "
+                             "hidden: [32]");
+    return CSL_OK;
+}
+
+/* own: the domain's model, or NULL; shared: the study's, or NULL. */
+static enum csl_code read_model(const struct csl_study_reader *r, const struct csl_yaml_node *at,
+                                const struct csl_yaml_node *own, const struct csl_yaml_node *shared,
+                                struct csl_domain *d)
+{
+    const struct csl_yaml_node *section = own ? own : shared;
+    struct raw_model raw = {0};
+    enum csl_code code = csl_study__section(r, model_rows, &raw, at, section, "model");
+
+    if (code == CSL_OK && raw.hidden)
+        code = csl_study__u32_list(r, raw.hidden, 1, CSL_HIDDEN_LAYERS_MAX, CSL_FEATURES_MAX,
+                                   d->hidden, &d->hidden_count);
+    if (code != CSL_OK)
+        return code;
+    d->model = (enum csl_model_kind)raw.kind;
+    d->has_bias = raw.bias;
+    code = check_model(r, own ? own : at, section, d);
+    return code;
+}
+
+static enum csl_code read_range(const struct csl_study_reader *r, const struct csl_yaml_node *list,
+                                struct csl_feature *f)
+{
+    enum csl_code code = csl_study__check_list(r, list, 2, 2, "numbers");
+    const struct csl_yaml_node *low = list->first_child;
+
+    if (code != CSL_OK)
+        return code;
+    if (low->kind != CSL_YAML_SCALAR || !csl_parse_f64(low->text, &f->range_min) ||
+        low->next->kind != CSL_YAML_SCALAR || !csl_parse_f64(low->next->text, &f->range_max) ||
+        f->range_min >= f->range_max)
+        return csl_yaml_fail(r->err, r->y, list,
+                             "two numbers, the smaller one first, would be right");
+    return CSL_OK;
+}
+
+static enum csl_code check_name(const struct csl_study_reader *r, const struct csl_yaml_node *at,
+                                const char *name)
+{
+    bool is_printable = name[0] != 0;
+
+    for (const char *c = name; *c; c++)
+        is_printable = is_printable && (unsigned char)*c >= 0x20 && *c != 0x7f;
+    if (!is_printable || strlen(name) >= CSL_ID_MAX)
+        return csl_yaml_fail(r->err, r->y, at,
+                             "a feature's name of 1 to %d printable bytes would be right",
+                             CSL_ID_MAX - 1);
+    return CSL_OK;
+}
+
+static enum csl_code read_feature(const struct csl_study_reader *r,
+                                  const struct csl_yaml_node *item, const struct raw_domain *domain,
+                                  struct csl_feature *f)
+{
+    struct raw_feature raw = {0};
+    enum csl_code code;
+
+    f->centre = domain->centre;
+    f->scale = domain->scale;
+    f->clip = domain->clip;
+    if (item->kind == CSL_YAML_SCALAR) {
+        code = check_name(r, item, item->text);
+        if (code == CSL_OK)
+            CSL_ASSERT(csl_str_copy(f->name, sizeof(f->name), item->text));
+        return code;
+    }
+    code = csl_study__section(r, feature_rows, &raw, item, item, "features");
+    if (code == CSL_OK)
+        code = check_name(r, csl_study__at(item, "name"), raw.name);
+    if (code == CSL_OK)
+        code = check_scale(r, item, raw.scale);
+    if (code == CSL_OK && raw.range)
+        code = read_range(r, raw.range, f);
+    if (code == CSL_OK && domain->scaling == CSL_SCALING_SITE)
+        code = csl_study__refuse_keys(r, item, constant_keys,
+                                      "scaling: site takes each site's own statistics");
+    if (code != CSL_OK)
+        return code;
+    CSL_ASSERT(csl_str_copy(f->name, sizeof(f->name), raw.name));
+    CSL_ASSERT(csl_str_copy(f->unit, sizeof(f->unit), raw.unit));
+    f->centre = csl_yaml_get(item, "centre") ? raw.centre : f->centre;
+    f->scale = csl_yaml_get(item, "scale") ? raw.scale : f->scale;
+    f->clip = csl_yaml_get(item, "clip") ? raw.clip : f->clip;
+    return CSL_OK;
+}
+
+static enum csl_code read_features(const struct csl_study_reader *r,
+                                   const struct csl_yaml_node *list,
+                                   const struct raw_domain *domain, struct csl_domain *d)
+{
+    enum csl_code code =
+        csl_study__check_list(r, list, 1, CSL_NAMED_FEATURES_MAX, "features, by name");
+    uint32_t n = 0;
+
+    if (code != CSL_OK)
+        return code;
+    d->features = csl_alloc_array(list->child_count, sizeof(*d->features));
+    if (!d->features)
+        return CSL_FAIL(r->err, CSL_E_NOMEM, "no memory for %u features", list->child_count);
+    for (const struct csl_yaml_node *item = list->first_child; item; item = item->next, n++) {
+        code = read_feature(r, item, domain, &d->features[n]);
+        for (uint32_t i = 0; i < n && code == CSL_OK; i++) {
+            if (strcmp(d->features[i].name, d->features[n].name) == 0)
+                code = csl_yaml_fail(r->err, r->y, item, "feature '%s' is listed twice",
+                                     d->features[n].name);
+        }
+        if (code != CSL_OK)
+            return code;
+    }
+    d->feature_count = n;
+    d->width = n;
+    return CSL_OK;
+}
+
+static enum csl_code read_shape(const struct csl_study_reader *r, const struct csl_yaml_node *list,
+                                struct csl_domain *d)
+{
+    uint32_t axes = d->modality == CSL_IMAGE2D ? 3 : 2, count = 0;
+    uint64_t width = 1;
+    enum csl_code code;
+
+    d->shape[2] = 1;
+    code = csl_study__u32_list(r, list, axes, axes, CSL_FEATURES_MAX, d->shape, &count);
+    if (code != CSL_OK)
+        return code;
+    for (uint32_t i = 0; i < 3; i++)
+        width *= d->shape[i]; /* below 2^48 */
+    if (width > CSL_FEATURES_MAX)
+        return csl_yaml_fail(r->err, r->y, list, "%llu values; at most %d would be right",
+                             (unsigned long long)width, CSL_FEATURES_MAX);
+    d->width = (uint32_t)width;
+    return CSL_OK;
+}
+
+static enum csl_code read_input(const struct csl_study_reader *r, const struct csl_yaml_node *item,
+                                const struct raw_domain *raw, struct csl_domain *d)
+{
+    static const char *const shape_keys[] = {"shape", NULL};
+    static const char *const tabular_keys[] = {"features", "clip", NULL};
+    enum csl_code code = check_scale(r, item, raw->scale);
+
+    d->scaling = (enum csl_scaling)raw->scaling;
+    d->centre = raw->centre;
+    d->scale = raw->scale;
+    if (code == CSL_OK && d->scaling == CSL_SCALING_SITE)
+        code = csl_study__refuse_keys(r, item, constant_keys,
+                                      "scaling: site takes each site's own statistics");
+    if (code == CSL_OK)
+        code = d->modality == CSL_TABULAR
+                   ? csl_study__refuse_keys(r, item, shape_keys,
+                                            "the shape of tabular data is its list of features")
+                   : csl_study__refuse_keys(r, item, tabular_keys, "for modality: tabular only");
+    if (code != CSL_OK)
+        return code;
+    if (d->modality == CSL_TABULAR && !raw->features)
+        return csl_yaml_fail(r->err, r->y, item,
+                             "a tabular domain needs 'features', the list of its inputs");
+    if (d->modality != CSL_TABULAR && !raw->shape)
+        return csl_yaml_fail(r->err, r->y, item, "a domain of modality %s needs 'shape: %s'",
+                             modality_names[d->modality],
+                             d->modality == CSL_IMAGE2D ? "[height, width, channels]"
+                                                        : "[samples, channels]");
+    return d->modality == CSL_TABULAR ? read_features(r, raw->features, raw, d)
+                                      : read_shape(r, raw->shape, d);
+}
+
+static enum csl_code read_domain(const struct csl_study_reader *r, const struct csl_yaml_node *item,
+                                 const struct csl_yaml_node *shared_model, struct csl_domain *d)
+{
+    struct raw_domain raw = {0};
+    enum csl_code code = csl_study__section(r, domain_rows, &raw, item, item, "domains");
+
+    if (code != CSL_OK)
+        return code;
+    if (strlen(raw.id) > DOMAIN_ID_BYTES_MAX)
+        return csl_yaml_fail(r->err, r->y, csl_study__at(item, "id"),
+                             "%zu bytes; at most %d would be right", strlen(raw.id),
+                             DOMAIN_ID_BYTES_MAX);
+    CSL_ASSERT(csl_str_copy(d->id, sizeof(d->id), raw.id));
+    d->modality = (enum csl_modality)raw.modality;
+    code = read_task(r, item, raw.task, d);
+    if (code == CSL_OK)
+        code = read_input(r, item, &raw, d);
+    if (code == CSL_OK)
+        code = read_model(r, item, raw.model, shared_model, d);
+    return code;
+}
+
+enum csl_code csl_study__read_domains(const struct csl_study_reader *r,
+                                      const struct csl_yaml_node *root,
+                                      const struct csl_yaml_node *list,
+                                      const struct csl_yaml_node *model_default)
+{
+    struct csl_study *s = r->s;
+    enum csl_code code;
+
+    if (!list)
+        return csl_yaml_fail(r->err, r->y, root,
+                             "section 'domains' is missing; a list with at least one domain would "
+                             "be right");
+    code = csl_study__check_list(r, list, 1, CSL_DOMAINS_MAX, "domains");
+    if (code != CSL_OK)
+        return code;
+    s->domains = csl_alloc_array(list->child_count, sizeof(*s->domains));
+    if (!s->domains)
+        return CSL_FAIL(r->err, CSL_E_NOMEM, "no memory for %u domains", list->child_count);
+    s->domain_count = list->child_count;
+    uint32_t n = 0, own_models = 0;
+    for (const struct csl_yaml_node *item = list->first_child; item; item = item->next, n++) {
+        code = read_domain(r, item, model_default, &s->domains[n]);
+        if (code != CSL_OK)
+            return code;
+        own_models += csl_yaml_get(item, "model") != NULL;
+        if (csl_study_find_domain(s, s->domains[n].id) != &s->domains[n])
+            return csl_yaml_fail(r->err, r->y, csl_study__at(item, "id"),
+                                 "domain '%s' is listed twice", s->domains[n].id);
+    }
+    if (model_default && own_models == s->domain_count)
+        return csl_yaml_fail(r->err, r->y, model_default,
+                             "every domain names its own model; leaving this one out would be "
+                             "right");
+    return CSL_OK;
+}

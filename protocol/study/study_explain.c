@@ -1,0 +1,130 @@
+/* protocol/study/study_explain.c - a study in plain words, for those who must agree to it. */
+#include "base/buf.h"
+#include "base/str.h"
+#include "protocol/study/study_internal.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+static const char *task_text(const struct csl_domain *d)
+{
+    static const char *const texts[] = {"a yes/no answer", "one of several classes",
+                                        "time until an event"};
+
+    return texts[d->task];
+}
+
+static void explain_domain(const struct csl_domain *d, struct csl_buf *out)
+{
+    static const char *const models[] = {"linear model", "Cox model", "layered network"};
+    static const char *const inputs[] = {"features", "pixels", "signal values"};
+
+    csl_buf_printf(out, "  %s: predicts %s ('%s'", d->id, task_text(d), d->label);
+    if (d->positive[0])
+        csl_buf_printf(out, ", yes = %s", d->positive);
+    if (d->task == CSL_TASK_CLASSES)
+        csl_buf_printf(out, ", %u classes", d->classes);
+    csl_buf_printf(out, ") from %u %s with a %s.\n", d->width, inputs[d->modality],
+                   models[d->model]);
+    if (d->feature_count > 0) {
+        csl_buf_str(out, "    Read from the record: ");
+        for (uint32_t i = 0; i < d->feature_count; i++) {
+            const struct csl_feature *f = &d->features[i];
+            csl_buf_printf(out, "%s%s%s%s%s", i ? ", " : "", f->name, f->unit[0] ? " (" : "",
+                           f->unit, f->unit[0] ? ")" : "");
+        }
+        csl_buf_str(out, ".\n");
+    }
+    csl_buf_printf(out, "    %s\n",
+                   d->scaling == CSL_SCALING_SITE
+                       ? "Inputs are scaled by each site's own means and deviations, which stay "
+                         "there."
+                       : "Inputs are scaled by constants written in the study, not by patients' "
+                         "data.");
+}
+
+static void explain_training(const struct csl_study *s, struct csl_buf *out)
+{
+    static const char *const optimizers[] = {"sgd", "momentum", "adam"};
+    static const char *const weights[] = {"by their number of training patients", "all alike",
+                                          "by the weights the study lists"};
+    char text[32];
+
+    csl_str_f64(text, sizeof(text), s->local.learning_rate);
+    csl_buf_printf(out,
+                   "How it is trained\n  %u rounds. In each, a site takes %u %s steps "
+                   "(learning rate %s) on ",
+                   s->rounds, s->local.steps, optimizers[s->local.optimizer], text);
+    if (s->local.batch_patients == 0)
+        csl_buf_str(out, "all its training patients at once.\n");
+    else
+        csl_buf_printf(out, "%u training patients at a time.\n", s->local.batch_patients);
+    csl_buf_printf(out, "  Strategy %s", s->aggregation.strategy);
+    if (strcmp(s->aggregation.strategy, "cyclic") == 0)
+        csl_buf_str(out, ": one site per round trains and hands its model on.\n");
+    else
+        csl_buf_printf(out, "; sites count %s.\n", weights[s->aggregation.weights]);
+    csl_str_duration(text, sizeof(text), s->round_deadline_ms * 1000000);
+    csl_buf_printf(out,
+                   "  A round needs %u contribution%s and closes after %s at the latest with "
+                   "what it has.\n",
+                   s->minimum_sites, s->minimum_sites == 1 ? "" : "s", text);
+    if (s->participant_count > 0) {
+        csl_buf_str(out, "  Sites waited for: ");
+        for (uint32_t i = 0; i < s->participant_count; i++)
+            csl_buf_printf(out, "%s%s", i ? ", " : "", s->participants[i]);
+        csl_buf_str(out, ".\n");
+    }
+    csl_buf_printf(out, "  The model has %" PRIu64 " parameters in %u block%s.\n",
+                   s->schema.parameters, s->schema.block_count,
+                   s->schema.block_count == 1 ? "" : "s");
+}
+
+/* What this version does and does not protect. Whoever changes the protocol changes this text. */
+static void explain_disclosure(const struct csl_study *s, struct csl_buf *out)
+{
+    csl_buf_str(
+        out, "What is revealed, and to whom\n"
+             "  Patient records stay at their site. No record is sent to anyone.\n"
+             "  The coordinator sees each site's model update in every round, by itself and not "
+             "only as a\n"
+             "    sum. From an update, what single patients of that site look like can sometimes "
+             "be\n"
+             "    inferred; a small site is more exposed than a large one.\n"
+             "  The coordinator sees for each site and domain: the number of training patients, "
+             "the mean\n"
+             "    training loss, and for the evaluation the counts of right and wrong answers "
+             "and histograms of scores.\n"
+             "  Every site sees the global model of every round.\n");
+    if (strcmp(s->aggregation.strategy, "cyclic") == 0)
+        csl_buf_str(out, "  With strategy cyclic every global model IS one site's model: each site "
+                         "sees the update of the\n    site before it.\n");
+    if (s->aggregation.weights == CSL_WEIGHTS_GIVEN)
+        csl_buf_str(out,
+                    "  Every site sees the weights of all sites: they are part of the study.\n");
+    csl_buf_str(out,
+                "  Whoever receives the released model can query it; without noise it may remember "
+                "single patients.\n"
+                "Privacy price\n"
+                "  privacy mode none: no noise is added. There is NO differential privacy, and no "
+                "epsilon can be stated.\n"
+                "  Secure aggregation is not used.\n"
+                "  Traffic is encrypted and both ends prove who they are (mutual TLS): outsiders "
+                "see sizes and times only.\n");
+}
+
+void csl_study_explain(const struct csl_study *s, struct csl_buf *out)
+{
+    char digest[2 * CSL_DIGEST_BYTES + 1];
+
+    csl_hex(s->digest, CSL_DIGEST_BYTES, digest);
+    csl_buf_printf(out, "Study %s\n", s->id);
+    if (s->question[0])
+        csl_buf_printf(out, "  %s\n", s->question);
+    csl_buf_printf(out, "  digest %s\n", digest);
+    csl_buf_str(out, "What is asked\n");
+    for (uint32_t i = 0; i < s->domain_count; i++)
+        explain_domain(&s->domains[i], out);
+    explain_training(s, out);
+    explain_disclosure(s, out);
+}

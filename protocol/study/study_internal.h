@@ -1,0 +1,74 @@
+/* protocol/study/study_internal.h - shared by the files of this folder. */
+#ifndef CSL_STUDY_INTERNAL_H
+#define CSL_STUDY_INTERNAL_H
+#include "base/option.h"
+#include "protocol/study/study.h"
+
+/* One parse: the document, the study being filled, where errors go. */
+struct csl_study_reader {
+    const struct csl_yaml *y;
+    struct csl_study *s;
+    struct csl_err *err;
+};
+
+/* Strategies by name, NULL-terminated; equal to the table of aggregation/strategy (a test says so).
+ */
+extern const char *const csl_study__strategies[];
+
+/* study_parse.c: for the readers of parts. `section` may be NULL (absent): `rows` then give their
+ * defaults, and a section with required rows is refused under the name `key`. */
+enum csl_code csl_study__section(const struct csl_study_reader *r, const struct csl_option *rows,
+                                 void *target, const struct csl_yaml_node *parent,
+                                 const struct csl_yaml_node *section, const char *key);
+/* Where an error about `key` of `mapping` points: its value, or the mapping when it is absent. */
+const struct csl_yaml_node *csl_study__at(const struct csl_yaml_node *mapping, const char *key);
+/* A sequence of whole numbers from 1 to max; *count from least to most. */
+enum csl_code csl_study__u32_list(const struct csl_study_reader *r,
+                                  const struct csl_yaml_node *list, uint32_t least, uint32_t most,
+                                  uint32_t max, uint32_t *values, uint32_t *count);
+/* A sequence with least to most items; says what the items are when it is something else. */
+enum csl_code csl_study__check_list(const struct csl_study_reader *r,
+                                    const struct csl_yaml_node *list, uint32_t least, uint32_t most,
+                                    const char *items);
+/* Keys that mean something only under another choice: `keys` (NULL-terminated) must be absent. */
+enum csl_code csl_study__refuse_keys(const struct csl_study_reader *r,
+                                     const struct csl_yaml_node *mapping, const char *const *keys,
+                                     const char *why);
+/* The scalar of a list item as an identifier (site names). */
+enum csl_code csl_study__id(const struct csl_study_reader *r, const struct csl_yaml_node *item,
+                            char out[CSL_ID_MAX]);
+
+/* study_domain.c */
+enum csl_code csl_study__read_domains(const struct csl_study_reader *r,
+                                      const struct csl_yaml_node *root,
+                                      const struct csl_yaml_node *list,
+                                      const struct csl_yaml_node *model_default);
+/* study_training.c: training, aggregation, privacy, baselines. */
+enum csl_code csl_study__read_training(const struct csl_study_reader *r,
+                                       const struct csl_yaml_node *root,
+                                       const struct csl_yaml_node *section);
+enum csl_code csl_study__read_aggregation(const struct csl_study_reader *r,
+                                          const struct csl_yaml_node *root,
+                                          const struct csl_yaml_node *section);
+enum csl_code csl_study__read_privacy(const struct csl_study_reader *r,
+                                      const struct csl_yaml_node *root,
+                                      const struct csl_yaml_node *section);
+enum csl_code csl_study__read_baselines(const struct csl_study_reader *r,
+                                        const struct csl_yaml_node *root,
+                                        const struct csl_yaml_node *section);
+/* study_sites.c: sites and simulation. */
+enum csl_code csl_study__read_sites(const struct csl_study_reader *r,
+                                    const struct csl_yaml_node *root,
+                                    const struct csl_yaml_node *section);
+enum csl_code csl_study__read_simulation(const struct csl_study_reader *r,
+                                         const struct csl_yaml_node *root,
+                                         const struct csl_yaml_node *section);
+/* study_check.c: contradictions between sections. */
+enum csl_code csl_study__check(const struct csl_study_reader *r, const struct csl_yaml_node *root);
+/* study_schema.c */
+enum csl_code csl_study__build_schema(const struct csl_study_reader *r,
+                                      const struct csl_yaml_node *root);
+/* study_digest.c */
+enum csl_code csl_study__digest(struct csl_study *s, struct csl_err *err);
+
+#endif

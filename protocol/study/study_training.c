@@ -1,0 +1,481 @@
+/* protocol/study/study_training.c - training, aggregation, privacy and baselines of a study. */
+#include "base/check.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "protocol/study/study_internal.h"
+
+#include <string.h>
+
+#define STEPS_MAX  1000000
+#define EPOCHS_MAX 1000000
+
+static const char *const optimizer_names[] = {"sgd", "momentum", "adam", NULL};
+static const char *const weights_names[] = {"samples", "equal", "given", NULL};
+
+struct raw_local {
+    int optimizer;
+    double learning_rate, momentum, beta1, beta2, epsilon, l2, proximal_mu;
+    char batch[16];
+    uint32_t steps;
+};
+struct raw_training {
+    const struct csl_yaml_node *local;
+};
+struct raw_aggregation {
+    char strategy[CSL_ID_MAX];
+    double server_learning_rate, momentum, beta1, beta2, tau;
+    const struct csl_yaml_node *weights;
+};
+struct raw_weights {
+    int kind;
+    const struct csl_yaml_node *sites;
+};
+struct raw_baselines {
+    int optimizer;
+    double learning_rate, l2;
+    char batch[16];
+    uint32_t epochs;
+};
+
+#define AT(type, field)   .offset = offsetof(struct type, field)
+#define TEXT(type, field) AT(type, field), .size = sizeof(((struct type *)0)->field)
+
+static const struct csl_option training_rows[] = {
+    {.name = "local",
+     .type = CSL_OPT_NODE,
+     AT(raw_training, local),
+     .help = "What a site does in one round."},
+    CSL_OPTION_END,
+};
+static const struct csl_option local_rows[] = {
+    {.name = "optimizer",
+     .type = CSL_OPT_ENUM,
+     AT(raw_local, optimizer),
+     .choices = optimizer_names,
+     .fallback = "sgd",
+     .help = "How a step is taken."},
+    {.name = "learning_rate",
+     .type = CSL_OPT_F64,
+     AT(raw_local, learning_rate),
+     .min = 0,
+     .max = 1000,
+     .help = "Size of a step."},
+    {.name = "momentum",
+     .type = CSL_OPT_F64,
+     AT(raw_local, momentum),
+     .min = 0,
+     .max = 0.999999,
+     .fallback = "0.9",
+     .help = "Share of the last step that is kept (optimizer momentum)."},
+    {.name = "beta1",
+     .type = CSL_OPT_F64,
+     AT(raw_local, beta1),
+     .min = 0,
+     .max = 0.999999,
+     .fallback = "0.9",
+     .help = "Memory of the mean (optimizer adam)."},
+    {.name = "beta2",
+     .type = CSL_OPT_F64,
+     AT(raw_local, beta2),
+     .min = 0,
+     .max = 0.99999999,
+     .fallback = "0.999",
+     .help = "Memory of the mean square (optimizer adam)."},
+    {.name = "epsilon",
+     .type = CSL_OPT_F64,
+     AT(raw_local, epsilon),
+     .min = 0,
+     .max = 1,
+     .fallback = "1e-8",
+     .help = "Added to the root of the mean square (optimizer adam)."},
+    {.name = "batch_patients",
+     .type = CSL_OPT_STR,
+     TEXT(raw_local, batch),
+     .unit = "patients",
+     .help = "Patients of one step, or full."},
+    {.name = "steps",
+     .type = CSL_OPT_U32,
+     AT(raw_local, steps),
+     .min = 1,
+     .max = STEPS_MAX,
+     .help = "Steps of one round."},
+    {.name = "l2",
+     .type = CSL_OPT_F64,
+     AT(raw_local, l2),
+     .min = 0,
+     .max = 1e6,
+     .fallback = "0",
+     .help = "Ridge: l2 / 2 times the squared norm of the weights is added to the mean loss."},
+    {.name = "proximal_mu",
+     .type = CSL_OPT_F64,
+     AT(raw_local, proximal_mu),
+     .min = 0,
+     .max = 1e6,
+     .fallback = "0",
+     .help = "FedProx: mu / 2 times the squared distance to the global model is added."},
+    CSL_OPTION_END,
+};
+static const struct csl_option aggregation_rows[] = {
+    {.name = "strategy",
+     .type = CSL_OPT_STR,
+     TEXT(raw_aggregation, strategy),
+     .help = "How updates become the next model."},
+    {.name = "server_learning_rate",
+     .type = CSL_OPT_F64,
+     AT(raw_aggregation, server_learning_rate),
+     .min = 0,
+     .max = 1000,
+     .fallback = "1",
+     .help = "Step of the server; fedadam, fedyogi and fedadagrad must state it."},
+    {.name = "momentum",
+     .type = CSL_OPT_F64,
+     AT(raw_aggregation, momentum),
+     .min = 0,
+     .max = 0.999999,
+     .fallback = "0.9",
+     .help = "Share of the last step that is kept (fedavgm)."},
+    {.name = "beta1",
+     .type = CSL_OPT_F64,
+     AT(raw_aggregation, beta1),
+     .min = 0,
+     .max = 0.999999,
+     .fallback = "0.9",
+     .help = "Memory of the mean (fedadam, fedyogi, fedadagrad)."},
+    {.name = "beta2",
+     .type = CSL_OPT_F64,
+     AT(raw_aggregation, beta2),
+     .min = 0,
+     .max = 0.99999999,
+     .fallback = "0.999",
+     .help = "Memory of the mean square (fedadam, fedyogi)."},
+    {.name = "tau",
+     .type = CSL_OPT_F64,
+     AT(raw_aggregation, tau),
+     .min = 0,
+     .max = 1,
+     .fallback = "1e-3",
+     .help = "Added to the root of the mean square (fedadam, fedyogi, fedadagrad)."},
+    {.name = "weights",
+     .type = CSL_OPT_NODE,
+     AT(raw_aggregation, weights),
+     .help = "How much each site counts."},
+    CSL_OPTION_END,
+};
+static const struct csl_option weights_rows[] = {
+    {.name = "kind",
+     .type = CSL_OPT_ENUM,
+     AT(raw_weights, kind),
+     .choices = weights_names,
+     .fallback = "samples",
+     .help = "By training patients, all alike, or as listed."},
+    {.name = "sites",
+     .type = CSL_OPT_NODE,
+     AT(raw_weights, sites),
+     .help = "Weights of kind given: a list of {site, weight}."},
+    CSL_OPTION_END,
+};
+static const struct csl_option given_rows[] = {
+    {.name = "site", .type = CSL_OPT_ID, AT(csl_given_weight, site), .help = "Name of the site."},
+    {.name = "weight",
+     .type = CSL_OPT_F64,
+     AT(csl_given_weight, weight),
+     .min = 0,
+     .max = 1e9,
+     .help = "Its weight relative to the others."},
+    CSL_OPTION_END,
+};
+static const struct csl_option baseline_rows[] = {
+    {.name = "optimizer",
+     .type = CSL_OPT_ENUM,
+     AT(raw_baselines, optimizer),
+     .choices = optimizer_names,
+     .fallback = "adam",
+     .help = "How a step is taken."},
+    {.name = "learning_rate",
+     .type = CSL_OPT_F64,
+     AT(raw_baselines, learning_rate),
+     .min = 0,
+     .max = 1000,
+     .help = "Size of a step."},
+    {.name = "batch_patients",
+     .type = CSL_OPT_STR,
+     TEXT(raw_baselines, batch),
+     .unit = "patients",
+     .help = "Patients of one step, or full."},
+    {.name = "epochs",
+     .type = CSL_OPT_U32,
+     AT(raw_baselines, epochs),
+     .min = 1,
+     .max = EPOCHS_MAX,
+     .help = "Passes over the training patients."},
+    {.name = "l2",
+     .type = CSL_OPT_F64,
+     AT(raw_baselines, l2),
+     .min = 0,
+     .max = 1e6,
+     .fallback = "0",
+     .help = "Ridge, as in training.local."},
+    CSL_OPTION_END,
+};
+
+/* Option rows have closed intervals; these must lie above 0. */
+static enum csl_code check_positive(const struct csl_study_reader *r,
+                                    const struct csl_yaml_node *section, const char *key,
+                                    double value)
+{
+    if (!(value > 0))
+        return csl_yaml_fail(r->err, r->y, csl_study__at(section, key),
+                             "found %g; a number above 0 would be right", value);
+    return CSL_OK;
+}
+
+static enum csl_code read_batch(const struct csl_study_reader *r,
+                                const struct csl_yaml_node *section, const char *text,
+                                uint32_t *out)
+{
+    uint64_t v = 0;
+
+    if (strcmp(text, "full") != 0 && (!csl_parse_u64(text, &v) || v < 1 || v > UINT32_MAX))
+        return csl_yaml_fail(r->err, r->y, csl_study__at(section, "batch_patients"),
+                             "found '%s'; a whole number of patients from 1, or 'full' for all "
+                             "training patients in one step, would be right",
+                             text);
+    *out = (uint32_t)v;
+    return CSL_OK;
+}
+
+static enum csl_code refuse_other_optimizers(const struct csl_study_reader *r,
+                                             const struct csl_yaml_node *section, int optimizer)
+{
+    static const char *const momentum_keys[] = {"momentum", NULL};
+    static const char *const adam_keys[] = {"beta1", "beta2", "epsilon", NULL};
+    enum csl_code code = CSL_OK;
+
+    if (optimizer != CSL_OPT_KIND_MOMENTUM)
+        code = csl_study__refuse_keys(r, section, momentum_keys, "only optimizer: momentum has it");
+    if (code == CSL_OK && optimizer != CSL_OPT_KIND_ADAM)
+        code = csl_study__refuse_keys(r, section, adam_keys, "only optimizer: adam has it");
+    return code;
+}
+
+enum csl_code csl_study__read_training(const struct csl_study_reader *r,
+                                       const struct csl_yaml_node *root,
+                                       const struct csl_yaml_node *section)
+{
+    struct csl_local_training *t = &r->s->local;
+    struct raw_training outer = {0};
+    struct raw_local raw = {0};
+    enum csl_code code = csl_study__section(r, training_rows, &outer, root, section, "training");
+
+    if (code == CSL_OK)
+        code = csl_study__section(r, local_rows, &raw, section ? section : root, outer.local,
+                                  section ? "local" : "training");
+    if (code == CSL_OK)
+        code = check_positive(r, outer.local, "learning_rate", raw.learning_rate);
+    if (code == CSL_OK)
+        code = refuse_other_optimizers(r, outer.local, raw.optimizer);
+    if (code == CSL_OK)
+        code = check_positive(r, outer.local, "epsilon", raw.epsilon);
+    if (code == CSL_OK)
+        code = read_batch(r, outer.local, raw.batch, &t->batch_patients);
+    if (code != CSL_OK)
+        return code;
+    t->optimizer = (enum csl_optimizer_kind)raw.optimizer;
+    t->learning_rate = raw.learning_rate;
+    t->momentum = raw.momentum;
+    t->beta1 = raw.beta1;
+    t->beta2 = raw.beta2;
+    t->epsilon = raw.epsilon;
+    t->steps = raw.steps;
+    t->l2 = raw.l2;
+    t->proximal_mu = raw.proximal_mu;
+    return CSL_OK;
+}
+
+static enum csl_code read_given(const struct csl_study_reader *r, const struct csl_yaml_node *list,
+                                struct csl_aggregation *a)
+{
+    enum csl_code code = csl_study__check_list(r, list, 1, CSL_SITES_MAX, "{site, weight} pairs");
+
+    if (code != CSL_OK)
+        return code;
+    a->given = csl_alloc_array(list->child_count, sizeof(*a->given));
+    if (!a->given)
+        return CSL_FAIL(r->err, CSL_E_NOMEM, "no memory for %u weights", list->child_count);
+    for (const struct csl_yaml_node *item = list->first_child; item; item = item->next) {
+        struct csl_given_weight *g = &a->given[a->given_count];
+        code = csl_study__section(r, given_rows, g, item, item, "sites");
+        if (code == CSL_OK)
+            code = check_positive(r, item, "weight", g->weight);
+        for (uint32_t i = 0; i < a->given_count && code == CSL_OK; i++) {
+            if (strcmp(a->given[i].site, g->site) == 0)
+                code = csl_yaml_fail(r->err, r->y, csl_study__at(item, "site"),
+                                     "site '%s' is listed twice", g->site);
+        }
+        if (code != CSL_OK)
+            return code;
+        a->given_count++;
+    }
+    return CSL_OK;
+}
+
+static enum csl_code read_weights(const struct csl_study_reader *r,
+                                  const struct csl_yaml_node *parent,
+                                  const struct csl_yaml_node *section)
+{
+    static const char *const given_keys[] = {"sites", NULL};
+    struct csl_aggregation *a = &r->s->aggregation;
+    struct raw_weights raw = {0};
+    enum csl_code code = csl_study__section(r, weights_rows, &raw, parent, section, "weights");
+
+    if (code != CSL_OK)
+        return code;
+    a->weights = (enum csl_weights_kind)raw.kind;
+    if (a->weights != CSL_WEIGHTS_GIVEN)
+        return csl_study__refuse_keys(r, section, given_keys, "only kind: given lists weights");
+    if (!raw.sites)
+        return csl_yaml_fail(r->err, r->y, section,
+                             "kind: given needs 'sites', a list of {site, weight}");
+    return read_given(r, raw.sites, a);
+}
+
+static bool is_adaptive(const char *strategy)
+{
+    return strcmp(strategy, "fedadam") == 0 || strcmp(strategy, "fedyogi") == 0 ||
+           strcmp(strategy, "fedadagrad") == 0;
+}
+
+static enum csl_code check_strategy(const struct csl_study_reader *r,
+                                    const struct csl_yaml_node *section, const char *strategy)
+{
+    char names[256] = "";
+    size_t n = 0;
+
+    for (const char *const *name = csl_study__strategies; *name; name++) {
+        if (strcmp(*name, strategy) == 0)
+            return CSL_OK;
+        size_t length = strlen(*name);
+        if (n + length + 3 < sizeof(names)) {
+            memcpy(names + n, n ? ", " : "", n ? 2 : 0);
+            n += n ? 2 : 0;
+            memcpy(names + n, *name, length + 1);
+            n += length;
+        }
+    }
+    return csl_yaml_fail(r->err, r->y, csl_study__at(section, "strategy"),
+                         "found '%s'; one of %s would be right", strategy, names);
+}
+
+/* A setting that a strategy does not read is refused, not ignored. */
+static enum csl_code check_settings(const struct csl_study_reader *r,
+                                    const struct csl_yaml_node *section,
+                                    const struct raw_aggregation *raw)
+{
+    static const char *const momentum_keys[] = {"momentum", NULL};
+    static const char *const moment_keys[] = {"beta1", "beta2", "tau", NULL};
+    static const char *const beta2_keys[] = {"beta2", NULL};
+    static const char *const cyclic_keys[] = {"server_learning_rate", "weights", NULL};
+    enum csl_code code = CSL_OK;
+
+    if (strcmp(raw->strategy, "fedavgm") != 0)
+        code = csl_study__refuse_keys(r, section, momentum_keys, "only strategy: fedavgm has it");
+    if (code == CSL_OK && !is_adaptive(raw->strategy))
+        code = csl_study__refuse_keys(r, section, moment_keys,
+                                      "only fedadam, fedyogi and fedadagrad have it");
+    if (code == CSL_OK && strcmp(raw->strategy, "fedadagrad") == 0)
+        code = csl_study__refuse_keys(r, section, beta2_keys,
+                                      "fedadagrad sums squares without forgetting");
+    if (code == CSL_OK && strcmp(raw->strategy, "cyclic") == 0)
+        code = csl_study__refuse_keys(r, section, cyclic_keys,
+                                      "with cyclic one site at a time hands its model on");
+    if (code == CSL_OK && is_adaptive(raw->strategy) &&
+        !csl_yaml_get(section, "server_learning_rate"))
+        code = csl_yaml_fail(r->err, r->y, section, "strategy %s needs 'server_learning_rate'",
+                             raw->strategy);
+    return code;
+}
+
+enum csl_code csl_study__read_aggregation(const struct csl_study_reader *r,
+                                          const struct csl_yaml_node *root,
+                                          const struct csl_yaml_node *section)
+{
+    struct csl_aggregation *a = &r->s->aggregation;
+    struct raw_aggregation raw = {0};
+    enum csl_code code =
+        csl_study__section(r, aggregation_rows, &raw, root, section, "aggregation");
+
+    if (code == CSL_OK)
+        code = check_strategy(r, section, raw.strategy);
+    if (code == CSL_OK)
+        code = check_settings(r, section, &raw);
+    if (code == CSL_OK)
+        code = check_positive(r, section, "server_learning_rate", raw.server_learning_rate);
+    if (code == CSL_OK)
+        code = check_positive(r, section, "tau", raw.tau);
+    if (code != CSL_OK)
+        return code;
+    CSL_ASSERT(csl_str_copy(a->strategy, sizeof(a->strategy), raw.strategy));
+    a->server_learning_rate = raw.server_learning_rate;
+    a->momentum = raw.momentum;
+    a->beta1 = raw.beta1;
+    a->beta2 = raw.beta2;
+    a->tau = raw.tau;
+    return read_weights(r, section, raw.weights);
+}
+
+/* The mode is looked at before the other keys: whoever asks for noise must hear that there is none.
+ */
+enum csl_code csl_study__read_privacy(const struct csl_study_reader *r,
+                                      const struct csl_yaml_node *root,
+                                      const struct csl_yaml_node *section)
+{
+    static const char *const modes[] = {"none", NULL};
+    static const struct csl_option rows[] = {
+        {.name = "mode",
+         .type = CSL_OPT_ENUM,
+         .offset = 0,
+         .choices = modes,
+         .help = "Only none is available in this version."},
+        CSL_OPTION_END,
+    };
+    const struct csl_yaml_node *mode = section ? csl_yaml_get(section, "mode") : NULL;
+    int chosen = CSL_PRIVACY_NONE;
+    enum csl_code code;
+
+    if (!section) /* nothing is asked, nothing is promised: `study check` says so in words */
+        return CSL_OK;
+    if (mode && mode->kind == CSL_YAML_SCALAR && strcmp(mode->text, "none") != 0)
+        return csl_yaml_fail(r->err, r->y, mode,
+                             "found '%s', which is not available in this version; mode: none would "
+                             "be right",
+                             mode->text);
+    code = csl_study__section(r, rows, &chosen, root, section, "privacy");
+    if (code == CSL_OK)
+        r->s->privacy = (enum csl_privacy_mode)chosen;
+    return code;
+}
+
+enum csl_code csl_study__read_baselines(const struct csl_study_reader *r,
+                                        const struct csl_yaml_node *root,
+                                        const struct csl_yaml_node *section)
+{
+    struct csl_baseline *b = &r->s->baseline;
+    struct raw_baselines raw = {0};
+    enum csl_code code;
+
+    if (!section)
+        return CSL_OK;
+    code = csl_study__section(r, baseline_rows, &raw, root, section, "baselines");
+    if (code == CSL_OK)
+        code = check_positive(r, section, "learning_rate", raw.learning_rate);
+    if (code == CSL_OK)
+        code = read_batch(r, section, raw.batch, &b->batch_patients);
+    if (code != CSL_OK)
+        return code;
+    b->enabled = true;
+    b->optimizer = (enum csl_optimizer_kind)raw.optimizer;
+    b->learning_rate = raw.learning_rate;
+    b->l2 = raw.l2;
+    b->epochs = raw.epochs;
+    return CSL_OK;
+}

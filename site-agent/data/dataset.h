@@ -11,26 +11,28 @@ enum csl_split { CSL_SPLIT_TRAIN, CSL_SPLIT_VALIDATION, CSL_SPLIT_TEST, CSL_SPLI
 
 /* R records with a known label in one split of one domain. */
 struct csl_examples {
-    uint32_t records;        /* R */
-    uint32_t patients;       /* distinct patients */
-    uint32_t width;          /* D, the domain's flattened input width */
-    float *x;                /* [R, D] row-major; scaled; a missing value is 0 (the centre) */
-    uint32_t *patient;       /* [R] index of the patient within these examples, 0..patients-1, ascending */
-    uint8_t *label;          /* [R] class index; binary 0/1; survival: 1 event observed, 0 censored */
-    float *time;             /* [R] survival only, else NULL */
+    uint32_t records;  /* R */
+    uint32_t patients; /* distinct patients */
+    uint32_t width;    /* D, the domain's flattened input width */
+    float *x;          /* [R, D] row-major; scaled; a missing value is 0 (the centre) */
+    uint32_t
+        *patient;   /* [R] index of the patient within these examples, 0..patients-1, ascending */
+    uint8_t *label; /* [R] class index; binary 0/1; survival: 1 event observed, 0 censored */
+    float *time;    /* [R] survival only, else NULL */
 };
 struct csl_dataset {
     char site[CSL_ID_MAX];
     const struct csl_study *study; /* borrowed */
     uint32_t domain_count;         /* = study->domain_count */
-    struct csl_examples (*domains)[CSL_SPLIT_COUNT]; /* [domain_count]; records 0: the site has none */
-    uint64_t bytes;                /* memory held */
+    struct csl_examples (
+        *domains)[CSL_SPLIT_COUNT]; /* [domain_count]; records 0: the site has none */
+    uint64_t bytes;                 /* memory held */
 };
 
 /* How raw values become inputs. Under CSL_SCALING_SITE the constants come from the site's own
  * training records; `override` (may be NULL) replaces them for the pooled baseline. */
 struct csl_feature_constants {
-    uint32_t count;  /* = width of the domain */
+    uint32_t count; /* = width of the domain */
     double *centre, *scale;
 };
 
@@ -39,8 +41,8 @@ enum csl_code csl_dataset_load(struct csl_dataset **out, const char *record_path
 void csl_dataset_free(struct csl_dataset *d);
 /* All sites as if they were one (pooled baseline, simulations only): concatenates in the given
  * order; site-scaled domains are rescaled by the statistics of all sites' training records
- * together. Patients of different sites stay distinct; site_of (may be NULL) receives, per domain and
- * split, an owned [records] array of indices into record_paths. */
+ * together. Patients of different sites stay distinct; site_of (may be NULL) receives, per domain
+ * and split, an owned [records] array of indices into record_paths. */
 enum csl_code csl_dataset_load_pooled(struct csl_dataset **out, const char *const *record_paths,
                                       uint32_t count, const struct csl_study *study,
                                       struct csl_err *err) CSL_MUST_CHECK;

@@ -1,0 +1,162 @@
+#include "site-agent/data/dataset_internal.h"
+
+#include "base/check.h"
+#include "base/mem.h"
+#include "base/str.h"
+
+#include <string.h>
+
+#include "base/banned.h"
+
+void csl_dataset_free(struct csl_dataset *d)
+{
+    if (d == NULL)
+        return;
+    for (uint32_t i = 0; d->domains != NULL && i < d->domain_count; i++)
+        for (int s = 0; s < CSL_SPLIT_COUNT; s++)
+            csl_examples_release__(&d->domains[i][s]);
+    csl_free(d->domains);
+    csl_free(d);
+}
+
+uint64_t csl_dataset_patients(const struct csl_dataset *d, uint32_t domain, enum csl_split split)
+{
+    CSL_ASSERT(domain < d->domain_count && split < CSL_SPLIT_COUNT);
+    return d->domains[domain][split].patients;
+}
+
+static bool wants_modality(const void *ctx, const struct csl_record_modality *m)
+{
+    static const char *const kinds[] = {"tabular", "image2d", "signal"};
+    const struct csl_study *study = ctx;
+    for (uint32_t i = 0; i < study->domain_count; i++)
+        if (strcmp(kinds[study->domains[i].modality], m->kind) == 0)
+            return true;
+    return false;
+}
+
+static bool wants_label(const void *ctx, const struct csl_record_label *l)
+{
+    const struct csl_study *study = ctx;
+    for (uint32_t i = 0; i < study->domain_count; i++)
+        if (strcmp(study->domains[i].label, l->name) == 0)
+            return true;
+    return false;
+}
+
+static struct csl_dataset *dataset_new(const struct csl_study *study)
+{
+    struct csl_dataset *d = csl_alloc(sizeof(*d));
+    if (d == NULL)
+        return NULL;
+    d->study = study;
+    d->domain_count = study->domain_count;
+    d->domains = csl_alloc_array(study->domain_count, sizeof(*d->domains));
+    for (uint32_t i = 0; d->domains != NULL && i < d->domain_count; i++)
+        for (int s = 0; s < CSL_SPLIT_COUNT; s++)
+            d->domains[i][s].width = study->domains[i].width;
+    if (d->domains != NULL)
+        return d;
+    csl_free(d);
+    return NULL;
+}
+
+/* Appends the raw examples of one record file to the domains of *d. */
+static enum csl_code add_domain(struct csl_dataset *d, uint32_t domain, const struct csl_records *r,
+                                const char *path, struct csl_err *err)
+{
+    struct csl_domain_source source;
+    const struct csl_domain *what = &d->study->domains[domain];
+    enum csl_code code = csl_domain_find__(what, r, path, &source, err);
+    if (code != CSL_OK)
+        return code;
+    for (int s = 0; s < CSL_SPLIT_COUNT && code == CSL_OK; s++) {
+        struct csl_examples e, *to = &d->domains[domain][s];
+        code = csl_examples_extract__(r, what, &source, (enum csl_split)s, &e, err);
+        if (code != CSL_OK)
+            break;
+        if (to->records == 0) {
+            *to = e;
+            continue;
+        }
+        code = csl_examples_append__(to, &e, err);
+        csl_examples_release__(&e);
+    }
+    csl_free(source.columns);
+    return code;
+}
+
+static enum csl_code add_file(struct csl_dataset *d, const char *path, struct csl_err *err)
+{
+    const struct csl_record_wanted wanted = {wants_modality, wants_label, d->study};
+    struct csl_records *r = csl_alloc(sizeof(*r));
+    if (r == NULL)
+        return CSL_FAIL(err, CSL_E_NOMEM, "no memory to read %s", path);
+    enum csl_code code = csl_records_read__wanted(r, path, &wanted, err);
+    for (uint32_t i = 0; i < d->domain_count && code == CSL_OK; i++)
+        code = add_domain(d, i, r, path, err);
+    if (code == CSL_OK)
+        CSL_ASSERT(csl_str_copy(d->site, sizeof(d->site), r->site));
+    csl_records_release(r);
+    csl_free(r);
+    return code;
+}
+
+static enum csl_code scale_all(struct csl_dataset *d, struct csl_err *err)
+{
+    for (uint32_t i = 0; i < d->domain_count; i++) {
+        struct csl_feature_constants c;
+        const struct csl_domain *what = &d->study->domains[i];
+        enum csl_code code = csl_constants_make__(what, &d->domains[i][CSL_SPLIT_TRAIN], &c, err);
+        if (code != CSL_OK)
+            return code;
+        for (int s = 0; s < CSL_SPLIT_COUNT && code == CSL_OK; s++) {
+            struct csl_examples *e = &d->domains[i][s];
+            code = csl_examples_scale__(e, what, &c, err);
+            d->bytes += (uint64_t)e->records *
+                        ((uint64_t)e->width * sizeof(*e->x) + sizeof(*e->patient) +
+                         sizeof(*e->label) + (e->time != NULL ? sizeof(*e->time) : 0));
+        }
+        csl_constants_release__(&c);
+        if (code != CSL_OK)
+            return code;
+    }
+    return CSL_OK;
+}
+
+static enum csl_code load(struct csl_dataset **out, const char *const *paths, uint32_t count,
+                          const struct csl_study *study, struct csl_err *err)
+{
+    struct csl_dataset *d = dataset_new(study);
+    enum csl_code code = CSL_OK;
+    if (d == NULL)
+        return CSL_FAIL(err, CSL_E_NOMEM, "no memory for the data of study %s", study->id);
+    for (uint32_t i = 0; i < count && code == CSL_OK; i++)
+        code = add_file(d, paths[i], err);
+    if (code == CSL_OK)
+        code = scale_all(d, err);
+    if (code == CSL_OK)
+        *out = d;
+    else
+        csl_dataset_free(d);
+    return code;
+}
+
+enum csl_code csl_dataset_load(struct csl_dataset **out, const char *record_path,
+                               const struct csl_study *study, struct csl_err *err)
+{
+    return load(out, &record_path, 1, study, err);
+}
+
+enum csl_code csl_dataset_load_pooled(struct csl_dataset **out, const char *const *record_paths,
+                                      uint32_t count, const struct csl_study *study,
+                                      struct csl_err *err)
+{
+    struct csl_dataset *d = NULL;
+    enum csl_code code = load(&d, record_paths, count, study, err);
+    if (code != CSL_OK)
+        return code;
+    CSL_ASSERT(csl_str_copy(d->site, sizeof(d->site), "pooled"));
+    *out = d;
+    return CSL_OK;
+}

@@ -1,0 +1,199 @@
+#include "site-agent/data/dataset_internal.h"
+
+#include "base/checked.h"
+#include "base/mem.h"
+
+#include <float.h>
+#include <math.h>
+#include <string.h>
+
+#include "base/banned.h"
+
+void csl_examples_release__(struct csl_examples *e)
+{
+    csl_free(e->x);
+    csl_free(e->patient);
+    csl_free(e->label);
+    csl_free(e->time);
+    memset(e, 0, sizeof(*e));
+}
+
+static enum csl_code examples_alloc(struct csl_examples *e, uint32_t records, uint32_t width,
+                                    bool has_time, struct csl_err *err)
+{
+    size_t values;
+    memset(e, 0, sizeof(*e));
+    e->records = records;
+    e->width = width;
+    if (records == 0)
+        return CSL_OK;
+    e->x = csl_mul_size(records, width, &values) ? csl_alloc_array(values, sizeof(*e->x)) : NULL;
+    e->patient = csl_alloc_array(records, sizeof(*e->patient));
+    e->label = csl_alloc_array(records, sizeof(*e->label));
+    e->time = has_time ? csl_alloc_array(records, sizeof(*e->time)) : NULL;
+    if (e->x == NULL || e->patient == NULL || e->label == NULL || (has_time && e->time == NULL)) {
+        csl_examples_release__(e);
+        return CSL_FAIL(err, CSL_E_NOMEM, "no memory for %u records of %u inputs", records, width);
+    }
+    return CSL_OK;
+}
+
+static bool is_example(const struct csl_records *r, const struct csl_domain_source *s,
+                       enum csl_split split, uint32_t record)
+{
+    if (r->split[r->patient[record]] != (uint8_t)split || s->modality->available[record] == 0)
+        return false;
+    return s->label->classes > 0 ? s->label->value[record] != CSL_LABEL_UNKNOWN
+                                 : !isnan(s->label->time[record]);
+}
+
+static void copy_inputs(float *to, const float *from, const uint32_t *columns, uint32_t width)
+{
+    if (columns == NULL) {
+        memcpy(to, from, width * sizeof(*to));
+        return;
+    }
+    for (uint32_t k = 0; k < width; k++)
+        to[k] = from[columns[k]];
+}
+
+enum csl_code csl_examples_extract__(const struct csl_records *r, const struct csl_domain *d,
+                                     const struct csl_domain_source *s, enum csl_split split,
+                                     struct csl_examples *out, struct csl_err *err)
+{
+    uint32_t records = 0, n = 0, last = UINT32_MAX;
+    bool is_present = s->modality != NULL;
+    for (uint32_t i = 0; is_present && i < r->record_count; i++)
+        records += is_example(r, s, split, i);
+    enum csl_code code = examples_alloc(out, records, d->width, d->task == CSL_TASK_SURVIVAL, err);
+    if (code != CSL_OK || records == 0)
+        return code;
+    size_t stride = csl_modality_width__(s->modality);
+    for (uint32_t i = 0; i < r->record_count; i++) {
+        if (!is_example(r, s, split, i))
+            continue;
+        copy_inputs(out->x + (size_t)n * d->width, s->modality->values + i * stride, s->columns,
+                    d->width);
+        if (r->patient[i] != last) /* records are in the order of their patients */
+            out->patients++;
+        last = r->patient[i];
+        out->patient[n] = out->patients - 1;
+        out->label[n] = s->label->classes > 0 ? (uint8_t)s->label->value[i]
+                                              : (uint8_t)(s->label->event[i] > 0.0f);
+        if (out->time != NULL)
+            out->time[n] = s->label->time[i];
+        n++;
+    }
+    return CSL_OK;
+}
+
+enum csl_code csl_examples_append__(struct csl_examples *to, const struct csl_examples *more,
+                                    struct csl_err *err)
+{
+    struct csl_examples both;
+    uint64_t records = (uint64_t)to->records + more->records;
+    if (more->records == 0)
+        return CSL_OK;
+    if (records > CSL_SITE_RECORDS_MAX)
+        return CSL_FAIL(err, CSL_E_LIMIT, "%llu records together; at most %u are allowed",
+                        (unsigned long long)records, CSL_SITE_RECORDS_MAX);
+    enum csl_code code =
+        examples_alloc(&both, (uint32_t)records, more->width, more->time != NULL, err);
+    if (code != CSL_OK)
+        return code;
+    const struct csl_examples *parts[2] = {to, more};
+    size_t at = 0;
+    for (int p = 0; p < 2; p++) {
+        size_t n = parts[p]->records, width = more->width;
+        if (n == 0)
+            continue;
+        memcpy(both.x + at * width, parts[p]->x, n * width * sizeof(*both.x));
+        memcpy(both.label + at, parts[p]->label, n);
+        if (both.time != NULL)
+            memcpy(both.time + at, parts[p]->time, n * sizeof(*both.time));
+        for (size_t i = 0; i < n; i++)
+            both.patient[at + i] = parts[p]->patient[i] + both.patients;
+        both.patients += parts[p]->patients;
+        at += n;
+    }
+    csl_examples_release__(to);
+    *to = both;
+    return CSL_OK;
+}
+
+void csl_constants_release__(struct csl_feature_constants *c)
+{
+    csl_free(c->centre);
+    csl_free(c->scale);
+    memset(c, 0, sizeof(*c));
+}
+
+/* Mean and standard deviation (ddof 1) of the known training values of each input, in two passes.
+ */
+static void site_constants(const struct csl_examples *train, struct csl_feature_constants *c)
+{
+    for (uint32_t k = 0; k < c->count; k++) {
+        double sum = 0.0, squares = 0.0;
+        uint64_t known = 0;
+        for (size_t i = 0; i < train->records; i++) {
+            double v = (double)train->x[i * c->count + k];
+            if (!isnan(v)) {
+                sum += v;
+                known++;
+            }
+        }
+        double mean = known > 0 ? sum / (double)known : 0.0;
+        for (size_t i = 0; i < train->records; i++) {
+            double v = (double)train->x[i * c->count + k];
+            if (!isnan(v))
+                squares += (v - mean) * (v - mean);
+        }
+        c->centre[k] = mean;
+        c->scale[k] = known > 1   ? sqrt(squares / (double)(known - 1)) + 1e-9
+                      : known > 0 ? 1e-9
+                                  : (double)INFINITY;
+    }
+}
+
+enum csl_code csl_constants_make__(const struct csl_domain *d, const struct csl_examples *train,
+                                   struct csl_feature_constants *out, struct csl_err *err)
+{
+    struct csl_feature_constants c = {d->width, csl_alloc_array(d->width, sizeof(double)),
+                                      csl_alloc_array(d->width, sizeof(double))};
+    if (c.centre == NULL || c.scale == NULL) {
+        csl_constants_release__(&c);
+        return CSL_FAIL(err, CSL_E_NOMEM, "no memory for the constants of domain %s", d->id);
+    }
+    if (d->scaling == CSL_SCALING_SITE)
+        site_constants(train, &c);
+    for (uint32_t k = 0; k < c.count && d->scaling == CSL_SCALING_CONSTANTS; k++) {
+        c.centre[k] = d->modality == CSL_TABULAR ? d->features[k].centre : d->centre;
+        c.scale[k] = d->modality == CSL_TABULAR ? d->features[k].scale : d->scale;
+    }
+    *out = c;
+    return CSL_OK;
+}
+
+enum csl_code csl_examples_scale__(struct csl_examples *e, const struct csl_domain *d,
+                                   const struct csl_feature_constants *c, struct csl_err *err)
+{
+    for (size_t i = 0; i < e->records; i++) {
+        float *row = e->x + i * e->width;
+        for (uint32_t k = 0; k < e->width; k++) {
+            double clip = d->modality == CSL_TABULAR ? d->features[k].clip : 0.0;
+            double v = ((double)row[k] - c->centre[k]) / c->scale[k];
+            if (isnan(row[k]) || isinf(c->scale[k]))
+                v = 0.0;
+            if (clip > 0.0)
+                v = fmin(fmax(v, -clip), clip);
+            if (!(fabs(v) <= (double)FLT_MAX))
+                return CSL_FAIL(err, CSL_E_INVAL,
+                                "domain %s: a scaled value of %s does not fit float32; look at its "
+                                "centre and scale",
+                                d->id,
+                                d->modality == CSL_TABULAR ? d->features[k].name : "the modality");
+            row[k] = (float)v;
+        }
+    }
+    return CSL_OK;
+}

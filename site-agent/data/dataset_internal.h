@@ -1,0 +1,41 @@
+/* site-agent/data/dataset_internal.h - the steps behind dataset.h: select, extract raw, scale. */
+#ifndef CSL_DATASET_INTERNAL_H
+#define CSL_DATASET_INTERNAL_H
+#include "site-agent/data/dataset.h"
+#include "site-agent/data/record_internal.h"
+
+/* The label and modality of one domain in one record file, and for a tabular domain the column of
+ * each of its features. */
+struct csl_domain_source {
+    const struct csl_record_label *label;       /* NULL: the file lacks the domain */
+    const struct csl_record_modality *modality; /* NULL: the file lacks the domain */
+    uint32_t *columns;                          /* [width] tabular only; owned */
+};
+/* A domain takes the modality of its kind that is named as the domain or as its label; otherwise
+ * the only one of its kind with its shape or features. CSL_E_INVAL names file and feature, shape or
+ * label when the file has the data but not as the study describes them. */
+enum csl_code csl_domain_find__(const struct csl_domain *d, const struct csl_records *r,
+                                const char *file, struct csl_domain_source *out,
+                                struct csl_err *err) CSL_MUST_CHECK;
+
+/* Unscaled examples of one split, missing values NaN. Empty when the source is. */
+enum csl_code csl_examples_extract__(const struct csl_records *r, const struct csl_domain *d,
+                                     const struct csl_domain_source *source, enum csl_split split,
+                                     struct csl_examples *out, struct csl_err *err) CSL_MUST_CHECK;
+/* Appends `more` (of another site: its patients are new ones) to *to. */
+enum csl_code csl_examples_append__(struct csl_examples *to, const struct csl_examples *more,
+                                    struct csl_err *err) CSL_MUST_CHECK;
+void csl_examples_release__(struct csl_examples *e);
+
+/* centre and scale of every input of `d`, from the study or from `train` (dataset.h). A scale of
+ * infinity marks an input without any known training value: it becomes 0 everywhere. */
+enum csl_code csl_constants_make__(const struct csl_domain *d, const struct csl_examples *train,
+                                   struct csl_feature_constants *out,
+                                   struct csl_err *err) CSL_MUST_CHECK;
+void csl_constants_release__(struct csl_feature_constants *c);
+/* In place: (x - centre) / scale, clip, missing to 0. */
+enum csl_code csl_examples_scale__(struct csl_examples *e, const struct csl_domain *d,
+                                   const struct csl_feature_constants *c,
+                                   struct csl_err *err) CSL_MUST_CHECK;
+
+#endif

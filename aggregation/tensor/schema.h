@@ -42,15 +42,18 @@ struct csl_schema {
 };
 
 void csl_schema_init(struct csl_schema *s);
-/* Tensors are added to the block opened last. */
+/* Tensors are added to the block opened last. Names are ids (csl_id_valid); CSL_E_INVAL,
+ * CSL_E_LIMIT: nothing was added. */
 enum csl_code csl_schema_add_block(struct csl_schema *s, const char *name, enum csl_block_kind kind,
                                    struct csl_err *err) CSL_MUST_CHECK;
 enum csl_code csl_schema_add_tensor(struct csl_schema *s, const char *name, uint32_t rank,
                                     const uint64_t *shape, enum csl_init init, float init_bound,
                                     struct csl_err *err) CSL_MUST_CHECK;
-/* Checks (at least one block, no empty block, unique names) and computes the digest. */
+/* Checks (at least one block, no empty block, block names unique, tensor names unique inside their
+ * block) and computes the digest. */
 enum csl_code csl_schema_seal(struct csl_schema *s, struct csl_err *err) CSL_MUST_CHECK;
-const struct csl_block_spec *csl_schema_find_block(const struct csl_schema *s, const char *name); /* NULL */
+const struct csl_block_spec *csl_schema_find_block(const struct csl_schema *s,
+                                                   const char *name); /* NULL */
 /* parameters: [P], written whole. The same (schema, seed) gives the same bits everywhere. */
 void csl_schema_init_parameters(const struct csl_schema *s, uint64_t seed, float *parameters);
 /* First element that is NaN or infinite, or `count` when all are finite. */

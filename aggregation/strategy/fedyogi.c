@@ -1,0 +1,26 @@
+/* FedYogi: v = v - (1 - beta2) D^2 sign(v - D^2), so v changes by no more than (1 - beta2) D^2 in a
+ * round. Reddi et al. 2021, arXiv 2003.00295, Algorithm 2. */
+#include "aggregation/strategy/moments.h"
+
+static double second(const struct csl_strategy_config *c, double v, double squared)
+{
+    double sign = (double)((v > squared) - (v < squared));
+    return v - (1.0 - c->beta2) * squared * sign;
+}
+
+static void apply(const struct csl_strategy_config *c, uint64_t round, uint64_t count,
+                  const float *const *mean, float *global, float *const *state)
+{
+    (void)round;
+    csl_strategy__moments(c, count, mean[0], global, state, second);
+}
+
+const struct csl_strategy_ops csl_strategy__fedyogi = {
+    .name = "fedyogi",
+    .needs = CSL_NEEDS_SUM,
+    .update_vectors = 1,
+    .broadcast_vectors = 1,
+    .state_vectors = 2,
+    .summary = "As fedadam, with a second moment that forgets large updates more slowly.",
+    .apply = apply,
+};

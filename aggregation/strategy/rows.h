@@ -1,0 +1,23 @@
+/* aggregation/strategy/rows.h - the rows of table.c, one per file. Inside this folder only. */
+#ifndef CSL_STRATEGY_ROWS_H
+#define CSL_STRATEGY_ROWS_H
+#include "aggregation/strategy/strategy.h"
+
+extern const struct csl_strategy_ops csl_strategy__fedavg;
+extern const struct csl_strategy_ops csl_strategy__fedavgm;
+extern const struct csl_strategy_ops csl_strategy__fedadagrad;
+extern const struct csl_strategy_ops csl_strategy__fedadam;
+extern const struct csl_strategy_ops csl_strategy__fedyogi;
+extern const struct csl_strategy_ops csl_strategy__fedprox;
+extern const struct csl_strategy_ops csl_strategy__scaffold;
+extern const struct csl_strategy_ops csl_strategy__cyclic;
+
+/* x = x + rate * D, in double and rounded once: the server step of every strategy without moments.
+ */
+static inline void csl_strategy__step(double rate, uint64_t count, const float *mean, float *global)
+{
+    for (uint64_t i = 0; i < count; i++)
+        global[i] = (float)((double)global[i] + rate * (double)mean[i]);
+}
+
+#endif

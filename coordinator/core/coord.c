@@ -262,6 +262,11 @@ static void on_rejected(struct csl_coord *c, const struct csl_coord_event *ev)
 {
     if (!is_current(c, ev) || c->sites[ev->site_index].progress != CSL_SITE_SENDING)
         return;
+    if (ev->code == CSL_E_AGAIN) { /* a resumed transfer: once more, from its beginning */
+        c->sites[ev->site_index].progress = CSL_SITE_TASKED;
+        csl_coord_task_site__(c, ev->site_index);
+        return;
+    }
     /* The bytes were complete and wrong, so sending them again cannot help: the site is out of this
      * round, and is told why. */
     c->sites[ev->site_index].progress = CSL_SITE_FAILED;

@@ -122,7 +122,8 @@ enum csl_coord_action_kind {
     CSL_CA_GRANT_UPDATE,    /* site_index: ticket and resume offset, then UPDATE_GRANT */
     CSL_CA_FOLD,            /* site_index: add its spooled update; answer with FOLDED */
     CSL_CA_OPEN_ROUND,      /* round: fresh accumulator; weights are fixed from here on */
-    CSL_CA_AGGREGATE,       /* round: strategy, checkpoint; answer with AGGREGATED */
+    CSL_CA_AGGREGATE,       /* round: strategy, checkpoint, commit with csl_coord_after; answer with
+                               AGGREGATED */
     CSL_CA_SAVE_EVALUATION, /* site_index, evaluation (borrowed until the step returns) */
     CSL_CA_FORGET_UPDATES,  /* round: spools may go */
     CSL_CA_FINISHED         /* RELEASED or ABORTED reached */
@@ -150,6 +151,9 @@ void csl_coord_free(struct csl_coord *c);
 /* Restart: state, then members, then held updates, then csl_coord_start. HELD updates are folded
  * again because the accumulator died with the process. */
 void csl_coord_restore(struct csl_coord *c, const struct csl_coord_snapshot *s);
+/* Where a study stands once the model of `rounds_done` is committed: the service makes this durable
+ * in the same transaction as the round, so that AGGREGATED needs no second one. */
+struct csl_coord_snapshot csl_coord_after(const struct csl_study *study, uint64_t rounds_done);
 enum csl_code csl_coord_restore_member(struct csl_coord *c, const char *site_id,
                                        enum csl_membership m, uint32_t block_count,
                                        const struct csl_block_count *blocks,

@@ -216,15 +216,22 @@ void csl_coord_abort__(struct csl_coord *c, const char *reason)
         finish(c, CSL_STUDY_ABORTED, reason);
 }
 
+struct csl_coord_snapshot csl_coord_after(const struct csl_study *study, uint64_t rounds_done)
+{
+    bool is_last = rounds_done == study->rounds;
+    uint32_t every = study->evaluate_every;
+    return (struct csl_coord_snapshot){.state = is_last ? CSL_STUDY_EVALUATING : CSL_STUDY_TRAINING,
+                                       .rounds_done = rounds_done,
+                                       .is_evaluating =
+                                           is_last || (every > 0 && rounds_done % every == 0)};
+}
+
 void csl_coord_after_model__(struct csl_coord *c)
 {
-    uint32_t every = c->study->evaluate_every;
-    bool is_last = c->rounds_done == c->study->rounds;
-    bool evaluates = is_last || (every > 0 && c->rounds_done % every == 0);
-    if (is_last)
-        c->state = CSL_STUDY_EVALUATING;
+    struct csl_coord_snapshot next = csl_coord_after(c->study, c->rounds_done);
+    bool evaluates = next.is_evaluating;
+    c->state = next.state;
     c->phase = evaluates ? CSL_PHASE_EVALUATE : CSL_PHASE_COLLECT;
-    csl_coord_save_study__(c);
     csl_coord_emit__(
         c, &(struct csl_coord_action){.kind = CSL_CA_FORGET_UPDATES, .round = c->rounds_done});
     if (evaluates)

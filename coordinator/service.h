@@ -1,0 +1,53 @@
+/* coordinator/service.h - runs one study's core (core/coord.h) over any transport: executes its
+ * actions, keeps its spool, accumulator, checkpoints and state. The daemon's main and the simulator
+ * are its two callers.
+ *
+ * Threads: everything here is for the core thread, which pumps; transports may call in from any
+ * thread. Lock order: site lock, then service lock, then model lock; none is held across a call out
+ * of the service. */
+#ifndef CSL_COORD_SERVICE_H
+#define CSL_COORD_SERVICE_H
+#include "coordinator/core/coord.h"
+
+struct csl_service_observer { /* any may be NULL; called on the core thread */
+    void *ctx;
+    void (*round)(void *ctx, uint64_t round, uint32_t contributions, double train_loss);
+    void (*evaluation)(void *ctx, const char *site_id, const struct csl_msg_evaluation *e);
+};
+struct csl_service_config {
+    const struct csl_study *study;    /* borrowed */
+    const char (*roster)[CSL_ID_MAX]; /* copied */
+    uint32_t roster_count;
+    uint64_t seed; /* used when the study is new; a stored study keeps its own */
+    uint64_t open_wait_ms;
+    const char *state_dir;           /* NULL: in memory, nothing survives */
+    struct csl_transport *transport; /* borrowed; the service sets its upcalls */
+    struct csl_service_observer observer;
+};
+
+struct csl_service;
+/* Opens or resumes the state below state_dir: state.db, spool/, model-<round>.h5, model.h5 (the
+ * released model), status.json. Does not start the transport. */
+enum csl_code csl_service_new(struct csl_service **out, const struct csl_service_config *c,
+                              struct csl_err *err) CSL_MUST_CHECK;
+/* After the transport was stopped. */
+void csl_service_free(struct csl_service *s);
+/* Starts the transport, then the core. */
+enum csl_code csl_service_start(struct csl_service *s, uint64_t now_ns,
+                                struct csl_err *err) CSL_MUST_CHECK;
+/* Handles everything that is waiting. false: nothing was. */
+bool csl_service_pump(struct csl_service *s, uint64_t now_ns);
+/* Waits for an event until deadline_ns and handles it (daemon). */
+void csl_service_wait(struct csl_service *s, uint64_t deadline_ns);
+uint64_t csl_service_wakeup_ns(const struct csl_service *s);
+void csl_service_abort(struct csl_service *s,
+                       const char *reason); /* any thread; reason is static */
+
+bool csl_service_is_finished(const struct csl_service *s); /* RELEASED, ABORTED or failed */
+/* CSL_OK: released. Otherwise why not. */
+enum csl_code csl_service_outcome(const struct csl_service *s, struct csl_err *err) CSL_MUST_CHECK;
+const struct csl_coord *csl_service_core(const struct csl_service *s);
+const float *csl_service_parameters(const struct csl_service *s); /* [P]; until the next pump */
+uint64_t csl_service_seed(const struct csl_service *s);
+
+#endif

@@ -1,0 +1,111 @@
+/* coordinator/service_internal.h - shared by the service's own files only. */
+#ifndef CSL_COORD_SERVICE_INTERNAL_H
+#define CSL_COORD_SERVICE_INTERNAL_H
+#include "aggregation/accumulate.h"
+#include "aggregation/strategy/strategy.h"
+#include "base/blob.h"
+#include "base/file.h"
+#include "base/thread.h"
+#include "coordinator/service.h"
+#include "coordinator/store/store.h"
+
+#include <stdatomic.h>
+
+#define CSL_SERVICE_IO_BYTES  ((size_t)256 * 1024) /* spool writes and reads */
+#define CSL_SERVICE_SLICE     65536u               /* parameters per strategy step */
+#define CSL_SERVICE_STATE_MAX 4                    /* vectors a strategy may keep */
+
+struct csl_ticket {
+    bool is_valid;
+    uint8_t bytes[CSL_TICKET_BYTES];
+    uint64_t round, bytes_total, offset;
+    uint8_t digest[CSL_DIGEST_BYTES];
+};
+struct csl_site_io {
+    struct csl_mutex lock;  /* held while a byte of this site's spool is written */
+    uint64_t generation;    /* guarded by lock: only the upload of the newest grant may write */
+    char spool[CSL_ID_MAX]; /* guarded by lock: name of the newest grant's spool */
+    struct csl_ticket upload, download; /* guarded by service lock */
+    uint64_t verified_round;            /* guarded by service lock: spool was verified whole */
+    /* core thread: */
+    uint64_t sequence_in, sequence_out;
+    csl_conn conn;
+};
+struct csl_service_event {
+    struct csl_coord_event ev;
+    char site_id[CSL_ID_MAX];
+    struct csl_msg bytes; /* MESSAGE: still encoded */
+    uint8_t digest[CSL_DIGEST_BYTES];
+};
+
+struct csl_service {
+    struct csl_service_config config;
+    const struct csl_study *study;
+    const struct csl_strategy_ops *strategy;
+    struct csl_strategy_config strategy_config;
+    struct csl_coord *core;
+    struct csl_store *store; /* NULL: in memory */
+    struct csl_blobs *spool;
+    struct csl_mailbox *mailbox;
+    struct csl_site_io *io; /* [site_count] */
+    uint32_t site_count;
+    csl_conn *conns; /* [site_count] core thread */
+    uint64_t now_ns, seed;
+    struct csl_accumulator *accumulator;
+    struct csl_mutex lock;       /* tickets */
+    struct csl_mutex model_lock; /* global, state, version: held while they change or are copied */
+    float *global;               /* [P] */
+    float *state[CSL_SERVICE_STATE_MAX];
+    uint64_t version; /* rounds in the model */
+    uint8_t broadcast_digest[CSL_DIGEST_BYTES];
+    uint8_t model_digest[CSL_DIGEST_BYTES];
+    uint8_t *io_buffer; /* [CSL_SERVICE_IO_BYTES], core thread */
+    bool is_finished;
+    struct csl_err failure; /* code CSL_OK: none */
+    uint64_t status_written_ns;
+    bool is_status_stale;
+};
+
+/* service.c */
+void csl_service_post__(struct csl_service *s, const struct csl_coord_event *ev,
+                        const char *site_id, struct csl_msg *take_bytes);
+void csl_service_fail__(struct csl_service *s, const struct csl_err *err);
+void csl_service_send__(struct csl_service *s, uint32_t site, const struct csl_message *m);
+
+/* service_bulk.c: the data plane, on the transport's threads */
+enum csl_code csl_service_upload_open__(void *ctx, const struct csl_peer *peer,
+                                        const struct csl_bulk_head *head, struct csl_bulk_sink *out,
+                                        struct csl_err *err);
+enum csl_code csl_service_download_open__(void *ctx, const struct csl_peer *peer,
+                                          const struct csl_bulk_head *head,
+                                          struct csl_bulk_source *out, struct csl_err *err);
+
+/* service_round.c */
+void csl_service_name_spool__(struct csl_service *s, uint32_t site,
+                              const uint8_t digest[CSL_DIGEST_BYTES]);
+void csl_service_grant_update__(struct csl_service *s, uint32_t site, uint64_t round);
+void csl_service_grant_model__(struct csl_service *s, uint32_t site, uint64_t round);
+void csl_service_fold__(struct csl_service *s, uint32_t site, uint64_t round);
+void csl_service_aggregate__(struct csl_service *s, uint64_t round);
+void csl_service_forget_updates__(struct csl_service *s);
+uint64_t csl_service_broadcast_bytes__(const struct csl_service *s);
+void csl_service_digest_broadcast__(struct csl_service *s);
+
+/* service_state.c: start-up, saving, status */
+/* Opens the store, if there is one; *seed becomes that of a study begun before. */
+enum csl_code csl_service_stored_seed__(struct csl_service *s, uint64_t *seed, struct csl_err *err);
+enum csl_code csl_service_load__(struct csl_service *s, struct csl_err *err);
+void csl_service_save_study__(struct csl_service *s);
+void csl_service_save_member__(struct csl_service *s, uint32_t site);
+void csl_service_save_update__(struct csl_service *s, uint32_t site);
+void csl_service_save_evaluation__(struct csl_service *s, uint32_t site,
+                                   const struct csl_msg_evaluation *e);
+/* Atomically: the round's row, the study's new state, one more round for every contributor. */
+enum csl_code csl_service_commit_round__(struct csl_service *s, uint64_t round,
+                                         uint32_t contributions, double train_loss,
+                                         struct csl_err *err);
+enum csl_code csl_service_checkpoint__(struct csl_service *s, uint64_t round, struct csl_err *err);
+void csl_service_release_model__(struct csl_service *s);
+void csl_service_write_status__(struct csl_service *s);
+
+#endif

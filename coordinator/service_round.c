@@ -1,0 +1,291 @@
+/* What happens to tensors in a round: grants, folding the spool into the sum, the strategy's step.
+ */
+#include "coordinator/service_internal.h"
+
+#include "base/check.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "privacy/crypto/rng.h"
+
+#include <stdio.h>
+#include <string.h>
+
+uint64_t csl_service_broadcast_bytes__(const struct csl_service *s)
+{
+    return s->study->schema.parameters * sizeof(float) * s->strategy->broadcast_vectors;
+}
+
+void csl_service_digest_broadcast__(struct csl_service *s)
+{
+    uint64_t parameters = s->study->schema.parameters;
+    struct csl_hash h;
+    csl_hash_init(&h);
+    csl_hash_update(&h, s->global, parameters * sizeof(float));
+    for (uint32_t i = 1; i < s->strategy->broadcast_vectors; i++)
+        csl_hash_update(&h, s->state[i - 1], parameters * sizeof(float));
+    csl_hash_final(&h, s->broadcast_digest);
+    csl_digest(s->global, parameters * sizeof(float), s->model_digest);
+}
+
+/* Named by the update it holds, so that a transfer resumes even after a restart, and an update that
+ * was made anew starts from nothing. */
+void csl_service_name_spool__(struct csl_service *s, uint32_t site,
+                              const uint8_t digest[CSL_DIGEST_BYTES])
+{
+    const char *id = csl_coord_site(s->core, site)->id;
+    uint8_t id_digest[CSL_DIGEST_BYTES];
+    csl_digest(id, strlen(id), id_digest);
+    char id_hex[17], hex[17];
+    csl_hex(id_digest, 8, id_hex);
+    csl_hex(digest, 8, hex);
+    snprintf(s->io[site].spool, sizeof(s->io[site].spool), "update-%s-%s", id_hex, hex);
+}
+
+static void new_ticket(struct csl_ticket *t)
+{
+    struct csl_rng rng;
+    csl_rng_init_os(&rng);
+    csl_rng_bytes(&rng, t->bytes, sizeof(t->bytes));
+    csl_rng_wipe(&rng);
+    t->is_valid = true;
+}
+
+void csl_service_grant_update__(struct csl_service *s, uint32_t site, uint64_t round)
+{
+    struct csl_site_io *io = &s->io[site];
+    const struct csl_coord_update *u = &csl_coord_site(s->core, site)->update;
+    struct csl_ticket t = {.round = round, .bytes_total = u->bytes_total};
+    memcpy(t.digest, u->digest, CSL_DIGEST_BYTES);
+    new_ticket(&t);
+    csl_mutex_lock(&io->lock);
+    io->generation++;
+    csl_service_name_spool__(s, site, u->digest);
+    uint64_t held = csl_blob_size(s->spool, io->spool);
+    if (held > u->bytes_total) {
+        csl_blob_remove(s->spool, io->spool);
+        held = 0;
+    }
+    /* Buffers of float32 stay aligned when a transfer resumes at a whole buffer. */
+    t.offset = held - held % CSL_SERVICE_IO_BYTES;
+    if (held == u->bytes_total)
+        t.offset = held;
+    csl_mutex_lock(&s->lock);
+    io->upload = t;
+    io->verified_round = 0;
+    csl_mutex_unlock(&s->lock);
+    csl_mutex_unlock(&io->lock);
+    struct csl_message m = {.kind = CSL_MSG_UPDATE_GRANT};
+    m.u.update_grant.round = round;
+    m.u.update_grant.offset = t.offset;
+    memcpy(m.u.update_grant.ticket, t.bytes, CSL_TICKET_BYTES);
+    csl_service_send__(s, site, &m);
+}
+
+void csl_service_grant_model__(struct csl_service *s, uint32_t site, uint64_t round)
+{
+    CSL_ASSERT(round == s->version);
+    struct csl_ticket t = {.round = round, .bytes_total = csl_service_broadcast_bytes__(s)};
+    new_ticket(&t);
+    csl_mutex_lock(&s->lock);
+    s->io[site].download = t;
+    csl_mutex_unlock(&s->lock);
+    struct csl_message m = {.kind = CSL_MSG_MODEL_GRANT};
+    m.u.model_grant.round = round;
+    memcpy(m.u.model_grant.ticket, t.bytes, CSL_TICKET_BYTES);
+    csl_service_send__(s, site, &m);
+}
+
+/* After a restart the spool has to prove itself again: the power may have taken some of it. */
+static enum csl_code verify_spool(struct csl_service *s, uint32_t site,
+                                  const struct csl_coord_update *u, struct csl_err *err)
+{
+    struct csl_hash h;
+    csl_hash_init(&h);
+    for (uint64_t at = 0; at < u->bytes_total;) {
+        uint64_t left = u->bytes_total - at;
+        size_t n = left < CSL_SERVICE_IO_BYTES ? (size_t)left : CSL_SERVICE_IO_BYTES;
+        enum csl_code code = csl_blob_read(s->spool, s->io[site].spool, at, s->io_buffer, n, err);
+        if (code != CSL_OK)
+            return code;
+        csl_hash_update(&h, s->io_buffer, n);
+        at += n;
+    }
+    uint8_t digest[CSL_DIGEST_BYTES];
+    csl_hash_final(&h, digest);
+    if (memcmp(digest, u->digest, CSL_DIGEST_BYTES) != 0)
+        return CSL_FAIL(err, CSL_E_CORRUPT, "the spooled update does not have its digest");
+    return CSL_OK;
+}
+
+/* One block of one vector, slice by slice from the spool. */
+static enum csl_code fold_block(struct csl_service *s, uint32_t site, uint32_t vector,
+                                uint32_t block, double weight, uint64_t *at, struct csl_err *err)
+{
+    uint64_t count = s->study->schema.blocks[block].count;
+    for (uint64_t first = 0; first < count;) {
+        uint64_t n = CSL_SERVICE_IO_BYTES / sizeof(float);
+        n = count - first < n ? count - first : n;
+        enum csl_code code = csl_blob_read(s->spool, s->io[site].spool, *at, s->io_buffer,
+                                           (size_t)n * sizeof(float), err);
+        if (code == CSL_OK)
+            code = csl_accumulator_add(s->accumulator, vector, block, first,
+                                       (const float *)(const void *)s->io_buffer, n, weight, err);
+        if (code != CSL_OK)
+            return code;
+        first += n;
+        *at += n * sizeof(float);
+    }
+    return CSL_OK;
+}
+
+/* *touched: the sum may hold a part of the update. */
+static enum csl_code fold(struct csl_service *s, uint32_t site, uint64_t round, bool *touched,
+                          struct csl_err *err)
+{
+    const struct csl_coord_update *u = &csl_coord_site(s->core, site)->update;
+    csl_mutex_lock(&s->lock);
+    bool is_verified = s->io[site].verified_round == round;
+    csl_mutex_unlock(&s->lock);
+    enum csl_code code = is_verified ? CSL_OK : verify_spool(s, site, u, err);
+    *touched = code == CSL_OK;
+    for (uint32_t i = 0; code == CSL_OK && i < u->block_count; i++) {
+        double weight = csl_coord_weight(s->core, site, u->blocks[i].block);
+        if (weight > 0)
+            code = csl_accumulator_begin(s->accumulator, u->blocks[i].block, weight, err);
+    }
+    uint64_t at = 0;
+    for (uint32_t v = 0; code == CSL_OK && v < s->strategy->update_vectors; v++) {
+        for (uint32_t i = 0; code == CSL_OK && i < u->block_count; i++) {
+            uint32_t block = u->blocks[i].block;
+            double weight = csl_coord_weight(s->core, site, block);
+            if (weight > 0)
+                code = fold_block(s, site, v, block, weight, &at, err);
+            else
+                at += s->study->schema.blocks[block].count * sizeof(float);
+        }
+    }
+    return code;
+}
+
+void csl_service_fold__(struct csl_service *s, uint32_t site, uint64_t round)
+{
+    struct csl_err err = {.code = CSL_OK};
+    bool touched = false;
+    enum csl_code code = fold(s, site, round, &touched, &err);
+    const char *id = csl_coord_site(s->core, site)->id;
+    if (code == CSL_E_CORRUPT && !touched) { /* the spool is short or damaged */
+        csl_log(CSL_LOG_WARN, "spool.lost", CSL_STR("site", id), CSL_STR("why", err.msg));
+        csl_blob_remove(s->spool, s->io[site].spool);
+    } else if (code != CSL_OK) { /* a restart rebuilds the sum */
+        csl_service_fail__(s, &err);
+        return;
+    } else {
+        csl_log(CSL_LOG_INFO, "update.counted", CSL_STR("site", id), CSL_U64("round", round));
+    }
+    csl_service_post__(s,
+                       &(struct csl_coord_event){
+                           .kind = CSL_CE_FOLDED, .site_index = site, .round = round, .code = code},
+                       NULL, NULL);
+}
+
+/* The strategy on one block, a slice at a time so that no second model is held. */
+static void apply_block(struct csl_service *s, uint64_t round, const struct csl_block_spec *block,
+                        uint32_t index, float *mean)
+{
+    for (uint64_t first = 0; first < block->count; first += CSL_SERVICE_SLICE) {
+        uint64_t n = block->count - first;
+        n = n < CSL_SERVICE_SLICE ? n : CSL_SERVICE_SLICE;
+        const float *means[2];
+        float *states[CSL_SERVICE_STATE_MAX];
+        CSL_ASSERT(s->strategy->update_vectors <= 2);
+        for (uint32_t v = 0; v < s->strategy->update_vectors; v++) {
+            float *slice = mean + (size_t)v * CSL_SERVICE_SLICE;
+            csl_accumulator_mean(s->accumulator, v, index, first, n, slice);
+            means[v] = slice;
+        }
+        for (uint32_t v = 0; v < s->strategy->state_vectors; v++)
+            states[v] = s->state[v] + block->first + first;
+        s->strategy->apply(&s->strategy_config, round, n, means, s->global + block->first + first,
+                           states);
+    }
+}
+
+static double round_loss(const struct csl_service *s, uint32_t *contributions)
+{
+    double loss = 0, patients = 0;
+    *contributions = 0;
+    for (uint32_t i = 0; i < s->site_count; i++) {
+        const struct csl_coord_site *site = csl_coord_site(s->core, i);
+        if (site->progress != CSL_SITE_HELD)
+            continue;
+        double n = 0;
+        for (uint32_t b = 0; b < site->update.block_count; b++)
+            n += (double)site->update.blocks[b].patients;
+        loss += n * site->update.train_loss;
+        patients += n;
+        ++*contributions;
+    }
+    return patients > 0 ? loss / patients : 0;
+}
+
+static enum csl_code commit(struct csl_service *s, uint64_t round, struct csl_err *err)
+{
+    uint32_t contributions;
+    double loss = round_loss(s, &contributions);
+    enum csl_code code = csl_service_checkpoint__(s, round, err);
+    if (code == CSL_OK)
+        code = csl_service_commit_round__(s, round, contributions, loss, err);
+    if (code != CSL_OK)
+        return code;
+    csl_log(CSL_LOG_INFO, "round.closed", CSL_U64("round", round),
+            CSL_U64("contributions", contributions), CSL_F64("train_loss", loss));
+    if (s->config.observer.round != NULL)
+        s->config.observer.round(s->config.observer.ctx, round, contributions, loss);
+    return CSL_OK;
+}
+
+void csl_service_aggregate__(struct csl_service *s, uint64_t round)
+{
+    struct csl_err err = {.code = CSL_OK};
+    float *mean =
+        csl_alloc_array((size_t)CSL_SERVICE_SLICE * s->strategy->update_vectors, sizeof(float));
+    if (mean == NULL) {
+        (void)CSL_FAIL(&err, CSL_E_NOMEM, "no memory to aggregate round %llu",
+                       (unsigned long long)round);
+        csl_service_fail__(s, &err);
+        return;
+    }
+    csl_mutex_lock(&s->model_lock);
+    for (uint32_t b = 0; b < s->study->schema.block_count; b++)
+        if (csl_accumulator_sites(s->accumulator, b) > 0)
+            apply_block(s, round, &s->study->schema.blocks[b], b, mean);
+    s->version = round;
+    csl_service_digest_broadcast__(s);
+    csl_mutex_unlock(&s->model_lock);
+    csl_free(mean);
+    enum csl_code code = commit(s, round, &err);
+    if (code != CSL_OK) {
+        csl_service_fail__(s, &err);
+        return;
+    }
+    csl_service_post__(s,
+                       &(struct csl_coord_event){.kind = CSL_CE_AGGREGATED,
+                                                 .round = round,
+                                                 .digest = s->broadcast_digest,
+                                                 .bytes = csl_service_broadcast_bytes__(s)},
+                       NULL, NULL);
+}
+
+void csl_service_forget_updates__(struct csl_service *s)
+{
+    for (uint32_t i = 0; i < s->site_count; i++) {
+        struct csl_site_io *io = &s->io[i];
+        csl_mutex_lock(&io->lock);
+        io->generation++;
+        csl_mutex_lock(&s->lock);
+        io->upload.is_valid = false;
+        csl_mutex_unlock(&s->lock);
+        csl_mutex_unlock(&io->lock);
+    }
+    csl_blobs_keep_only(s->spool, NULL, 0);
+}

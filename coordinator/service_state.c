@@ -1,0 +1,367 @@
+/* Start-up from the store, saving what the core says, checkpoints and the status file. */
+#include "coordinator/service_internal.h"
+
+#include "base/check.h"
+#include "base/clock.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "coordinator/model/model_file.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define STATUS_INTERVAL_NS (CSL_NS_PER_S / 2)
+
+static enum csl_code path_in_state(const struct csl_service *s, const char *name,
+                                   char path[CSL_PATH_MAX], struct csl_err *err)
+{
+    return csl_path_join(path, CSL_PATH_MAX, s->config.state_dir, name, err);
+}
+
+static enum csl_code checkpoint_path(const struct csl_service *s, uint64_t round,
+                                     char path[CSL_PATH_MAX], struct csl_err *err)
+{
+    char name[64];
+    snprintf(name, sizeof(name), "model-%llu.h5", (unsigned long long)round);
+    return path_in_state(s, name, path, err);
+}
+
+/* --- start-up --- */
+
+enum csl_code csl_service_stored_seed__(struct csl_service *s, uint64_t *seed, struct csl_err *err)
+{
+    if (s->config.state_dir == NULL)
+        return csl_blobs_new_memory(&s->spool, err);
+    char path[CSL_PATH_MAX];
+    enum csl_code code = csl_dir_make(s->config.state_dir, err);
+    if (code == CSL_OK)
+        code = path_in_state(s, "spool", path, err);
+    if (code == CSL_OK)
+        code = csl_blobs_open_dir(&s->spool, path, err);
+    if (code == CSL_OK)
+        code = path_in_state(s, "state.db", path, err);
+    if (code == CSL_OK)
+        code = csl_store_open(&s->store, path, err);
+    struct csl_store_study study;
+    bool found = false;
+    if (code == CSL_OK)
+        code = csl_store_load_study(s->store, &study, &found, err);
+    if (code != CSL_OK || !found)
+        return code;
+    if (memcmp(study.digest, s->study->digest, CSL_DIGEST_BYTES) != 0)
+        return CSL_FAIL(err, CSL_E_STATE,
+                        "%s holds another study ('%s'); use another state folder for '%s'", path,
+                        study.id, s->study->id);
+    *seed = study.seed;
+    return CSL_OK;
+}
+
+static enum csl_code restore_member(void *ctx, const struct csl_store_member *m,
+                                    struct csl_err *err)
+{
+    struct csl_service *s = ctx;
+    return csl_coord_restore_member(s->core, m->site, (enum csl_membership)m->membership,
+                                    m->block_count, m->blocks, m->rounds_contributed, err);
+}
+
+static enum csl_code restore_update(void *ctx, const struct csl_store_update *u,
+                                    struct csl_err *err)
+{
+    struct csl_service *s = ctx;
+    struct csl_coord_update update = {.round = u->round,
+                                      .bytes_total = u->bytes_total,
+                                      .train_loss = u->train_loss,
+                                      .block_count = u->block_count};
+    memcpy(update.digest, u->digest, CSL_DIGEST_BYTES);
+    memcpy(update.blocks, u->blocks, sizeof(update.blocks));
+    enum csl_code code = csl_coord_restore_update(s->core, u->site, &update, err);
+    if (code == CSL_OK)
+        csl_service_name_spool__(s, csl_coord_find_site(s->core, u->site), u->digest);
+    return code;
+}
+
+static enum csl_code load_checkpoint(struct csl_service *s, uint64_t round, struct csl_err *err)
+{
+    char path[CSL_PATH_MAX];
+    enum csl_code code = checkpoint_path(s, round, path, err);
+    struct csl_model_file file;
+    if (code == CSL_OK)
+        code = csl_model_read(path, &s->study->schema, &file, err);
+    if (code != CSL_OK)
+        return code;
+    if (file.info.round != round || file.state_count != s->strategy->state_vectors ||
+        memcmp(file.info.study_digest, s->study->digest, CSL_DIGEST_BYTES) != 0) {
+        csl_model_file_release(&file);
+        return CSL_FAIL(err, CSL_E_CORRUPT, "%s is not the checkpoint of round %llu of this study",
+                        path, (unsigned long long)round);
+    }
+    csl_free(s->global);
+    s->global = file.parameters;
+    file.parameters = NULL;
+    for (uint32_t i = 0; i < file.state_count; i++) {
+        csl_free(s->state[i]);
+        s->state[i] = file.state[i];
+        file.state[i] = NULL;
+    }
+    csl_model_file_release(&file);
+    return CSL_OK;
+}
+
+/* A study nobody has begun: its first model, and a row that names it. */
+static enum csl_code begin(struct csl_service *s, struct csl_err *err)
+{
+    csl_schema_init_parameters(&s->study->schema, s->seed, s->global);
+    enum csl_code code = csl_service_checkpoint__(s, 0, err);
+    if (code == CSL_OK)
+        csl_service_save_study__(s);
+    return code == CSL_OK ? s->failure.code : code;
+}
+
+static enum csl_code resume(struct csl_service *s, const struct csl_store_study *study,
+                            struct csl_err *err)
+{
+    if (study->state > CSL_STUDY_ABORTED || study->rounds_done > s->study->rounds)
+        return CSL_FAIL(err, CSL_E_CORRUPT, "the stored state of study '%s' is out of range",
+                        study->id);
+    struct csl_coord_snapshot snapshot = {.state = (enum csl_study_state)study->state,
+                                          .rounds_done = study->rounds_done,
+                                          .is_evaluating = study->is_evaluating};
+    s->version = study->rounds_done;
+    csl_coord_restore(s->core, &snapshot);
+    enum csl_code code = load_checkpoint(s, study->rounds_done, err);
+    if (code == CSL_OK)
+        code = csl_store_each_member(s->store, restore_member, s, err);
+    if (code == CSL_OK)
+        code = csl_store_each_update(s->store, restore_update, s, err);
+    return code;
+}
+
+enum csl_code csl_service_load__(struct csl_service *s, struct csl_err *err)
+{
+    struct csl_store_study study;
+    bool found = false;
+    enum csl_code code = CSL_OK;
+    if (s->store != NULL)
+        code = csl_store_load_study(s->store, &study, &found, err);
+    if (code == CSL_OK)
+        code = found ? resume(s, &study, err) : begin(s, err);
+    if (code != CSL_OK)
+        return code;
+    csl_service_digest_broadcast__(s);
+    csl_coord_set_model(s->core, s->broadcast_digest, csl_service_broadcast_bytes__(s));
+    return CSL_OK;
+}
+
+/* --- saving --- */
+
+static void check(struct csl_service *s, enum csl_code code, const struct csl_err *err)
+{
+    if (code != CSL_OK)
+        csl_service_fail__(s, err);
+}
+
+static struct csl_store_study study_row(const struct csl_service *s)
+{
+    struct csl_store_study row = {.state = (uint32_t)csl_coord_state(s->core),
+                                  .rounds_done = csl_coord_rounds_done(s->core),
+                                  .is_evaluating = csl_coord_phase(s->core) == CSL_PHASE_EVALUATE,
+                                  .seed = s->seed};
+    csl_str_copy(row.id, sizeof(row.id), s->study->id);
+    memcpy(row.digest, s->study->digest, CSL_DIGEST_BYTES);
+    return row;
+}
+
+void csl_service_save_study__(struct csl_service *s)
+{
+    csl_log(CSL_LOG_INFO, "study.state",
+            CSL_STR("state", csl_study_state_name(csl_coord_state(s->core))),
+            CSL_U64("rounds_done", csl_coord_rounds_done(s->core)));
+    if (s->store == NULL)
+        return;
+    struct csl_err err;
+    struct csl_store_study row = study_row(s);
+    check(s, csl_store_save_study(s->store, &row, &err), &err);
+}
+
+void csl_service_save_member__(struct csl_service *s, uint32_t site)
+{
+    const struct csl_coord_site *c = csl_coord_site(s->core, site);
+    bool accepted = c->membership == CSL_MEMBER_ACCEPTED;
+    csl_log(CSL_LOG_INFO, accepted ? "site.accepted" : "site.declined", CSL_STR("site", c->id),
+            CSL_STR("reason", c->last_error));
+    if (s->store == NULL)
+        return;
+    struct csl_store_member row = {.membership = (uint32_t)c->membership,
+                                   .rounds_contributed = c->rounds_contributed,
+                                   .block_count = c->block_count};
+    memcpy(row.site, c->id, sizeof(row.site));
+    memcpy(row.blocks, c->blocks, sizeof(row.blocks));
+    struct csl_err err;
+    check(s, csl_store_save_member(s->store, &row, &err), &err);
+}
+
+void csl_service_save_update__(struct csl_service *s, uint32_t site)
+{
+    if (s->store == NULL)
+        return;
+    const struct csl_coord_site *c = csl_coord_site(s->core, site);
+    struct csl_store_update row = {.round = c->update.round,
+                                   .bytes_total = c->update.bytes_total,
+                                   .train_loss = c->update.train_loss,
+                                   .block_count = c->update.block_count};
+    memcpy(row.site, c->id, sizeof(row.site));
+    memcpy(row.digest, c->update.digest, CSL_DIGEST_BYTES);
+    memcpy(row.blocks, c->update.blocks, sizeof(row.blocks));
+    struct csl_err err;
+    check(s, csl_store_save_update(s->store, &row, &err), &err);
+}
+
+void csl_service_save_evaluation__(struct csl_service *s, uint32_t site,
+                                   const struct csl_msg_evaluation *e)
+{
+    const char *id = csl_coord_site(s->core, site)->id;
+    if (s->config.observer.evaluation != NULL)
+        s->config.observer.evaluation(s->config.observer.ctx, id, e);
+    for (uint32_t i = 0; s->store != NULL && i < e->block_count; i++) {
+        struct csl_store_evaluation row = {.round = e->round, .block = e->blocks[i]};
+        csl_str_copy(row.site, sizeof(row.site), id);
+        struct csl_err err;
+        check(s, csl_store_save_evaluation(s->store, &row, &err), &err);
+    }
+}
+
+enum csl_code csl_service_commit_round__(struct csl_service *s, uint64_t round,
+                                         uint32_t contributions, double train_loss,
+                                         struct csl_err *err)
+{
+    if (s->store == NULL)
+        return CSL_OK;
+    struct csl_coord_snapshot after = csl_coord_after(s->study, round);
+    struct csl_store_study study = study_row(s);
+    study.state = (uint32_t)after.state;
+    study.rounds_done = round;
+    study.is_evaluating = after.is_evaluating;
+    struct csl_store_round row = {round, contributions, train_loss};
+    const char **sites = csl_alloc_array(s->site_count, sizeof(*sites));
+    if (sites == NULL)
+        return CSL_FAIL(err, CSL_E_NOMEM, "no memory to commit round %llu",
+                        (unsigned long long)round);
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < s->site_count; i++)
+        if (csl_coord_site(s->core, i)->progress == CSL_SITE_HELD)
+            sites[count++] = csl_coord_site(s->core, i)->id;
+    enum csl_code code = csl_store_commit_round(s->store, &study, &row, sites, count, err);
+    csl_free(sites);
+    if (code != CSL_OK || round < 2)
+        return code;
+    char old[CSL_PATH_MAX]; /* the one before the last committed one stays: two are always there */
+    if (checkpoint_path(s, round - 2, old, NULL) == CSL_OK)
+        unlink(old);
+    return CSL_OK;
+}
+
+static enum csl_code write_model(const struct csl_service *s, const char *path, uint64_t round,
+                                 uint32_t state_count, struct csl_err *err)
+{
+    struct csl_model_info info = {.round = round};
+    csl_str_copy(info.study, sizeof(info.study), s->study->id);
+    memcpy(info.study_digest, s->study->digest, CSL_DIGEST_BYTES);
+    const float *states[CSL_SERVICE_STATE_MAX];
+    for (uint32_t i = 0; i < state_count; i++)
+        states[i] = s->state[i];
+    return csl_model_write(path, &s->study->schema, &info, s->global, states, state_count, NULL,
+                           err);
+}
+
+enum csl_code csl_service_checkpoint__(struct csl_service *s, uint64_t round, struct csl_err *err)
+{
+    if (s->store == NULL)
+        return CSL_OK;
+    char path[CSL_PATH_MAX];
+    enum csl_code code = checkpoint_path(s, round, path, err);
+    return code == CSL_OK ? write_model(s, path, round, s->strategy->state_vectors, err) : code;
+}
+
+void csl_service_release_model__(struct csl_service *s)
+{
+    if (s->store == NULL || csl_coord_state(s->core) != CSL_STUDY_RELEASED)
+        return;
+    char path[CSL_PATH_MAX];
+    struct csl_err err;
+    enum csl_code code = path_in_state(s, "model.h5", path, &err);
+    if (code == CSL_OK)
+        code = write_model(s, path, s->version, 0, &err);
+    check(s, code, &err);
+    char hex[2 * CSL_DIGEST_BYTES + 1];
+    csl_hex(s->model_digest, CSL_DIGEST_BYTES, hex);
+    csl_log(CSL_LOG_INFO, "model.released", CSL_STR("path", path), CSL_STR("digest", hex));
+}
+
+/* --- status.json --- */
+
+static const char *site_state(const struct csl_coord_site *c)
+{
+    static const char *const names[] = {"idle",     "training",  "uploading", "uploaded",
+                                        "uploaded", "evaluated", "failed"};
+    if (c->membership == CSL_MEMBER_DECLINED)
+        return "declined";
+    if (c->membership == CSL_MEMBER_UNKNOWN)
+        return "not enrolled";
+    CSL_ASSERT((size_t)c->progress < sizeof(names) / sizeof(names[0]));
+    return names[c->progress];
+}
+
+static void put_site(struct csl_json *j, const struct csl_coord_site *c)
+{
+    uint64_t patients = 0;
+    for (uint32_t i = 0; i < c->block_count; i++)
+        patients += c->blocks[i].patients;
+    csl_json_object(j);
+    csl_json_put_str(j, "id", c->id);
+    csl_json_put_bool(j, "connected", c->conn != 0);
+    csl_json_put_str(j, "state", site_state(c));
+    csl_json_put_u64(j, "patients", patients);
+    csl_json_put_u64(j, "rounds_contributed", c->rounds_contributed);
+    if (c->last_error[0] != '\0')
+        csl_json_put_str(j, "last_error", c->last_error);
+    csl_json_end(j);
+}
+
+void csl_service_write_status__(struct csl_service *s)
+{
+    bool is_due = s->is_finished || s->now_ns - s->status_written_ns >= STATUS_INTERVAL_NS;
+    if (s->store == NULL || !s->is_status_stale || !is_due)
+        return;
+    struct csl_buf out;
+    csl_buf_init(&out, (size_t)4 * 1024 * 1024);
+    struct csl_json j;
+    csl_json_init(&j, &out, true);
+    csl_json_object(&j);
+    csl_json_put_str(&j, "format", "consilium.status/1");
+    csl_json_put_str(&j, "study", s->study->id);
+    csl_json_put_str(&j, "state", csl_study_state_name(csl_coord_state(s->core)));
+    csl_json_put_u64(&j, "round", csl_coord_rounds_done(s->core));
+    csl_json_put_u64(&j, "rounds", s->study->rounds);
+    csl_json_put_u64(&j, "updated_unix_ms", csl_clock_unix_ms());
+    csl_json_key(&j, "sites");
+    csl_json_array(&j);
+    for (uint32_t i = 0; i < s->site_count; i++)
+        put_site(&j, csl_coord_site(s->core, i));
+    csl_json_end(&j);
+    csl_json_end(&j);
+    char path[CSL_PATH_MAX];
+    struct csl_err err;
+    enum csl_code code = csl_buf_status(&out, &err);
+    if (code == CSL_OK)
+        code = path_in_state(s, "status.json", path, &err);
+    if (code == CSL_OK)
+        code = csl_file_write_atomic(path, CSL_SPAN(out.p, out.n), 0644, &err);
+    if (code != CSL_OK) /* a page that is out of date must not stop a study */
+        csl_log_err(CSL_LOG_WARN, "status.not_written", &err);
+    csl_buf_release(&out);
+    s->status_written_ns = s->now_ns;
+    s->is_status_stale = false;
+}

@@ -1,0 +1,24 @@
+/* site-agent/core/policy.h - what this site refuses, decided by its own configuration alone. */
+#ifndef CSL_SITE_POLICY_H
+#define CSL_SITE_POLICY_H
+#include "protocol/study/study.h"
+
+#define CSL_POLICY_LIST_MAX 32
+
+enum csl_approval {
+    CSL_APPROVAL_REQUIRED, /* only studies whose digest is listed */
+    CSL_APPROVAL_AUTOMATIC /* any study the other rules allow: simulations and rehearsals */
+};
+struct csl_site_policy {
+    enum csl_approval approval;
+    uint8_t approved[CSL_POLICY_LIST_MAX][CSL_DIGEST_BYTES];
+    uint32_t approved_count;
+    uint32_t minimum_sites;                           /* a study with fewer is refused */
+    char strategies[CSL_POLICY_LIST_MAX][CSL_ID_MAX]; /* allowed; none listed: all */
+    uint32_t strategy_count;
+};
+/* CSL_OK, or CSL_E_DENIED with a text that may be shown to the coordinator. */
+enum csl_code csl_policy_check(const struct csl_site_policy *p, const struct csl_study *study,
+                               struct csl_err *err) CSL_MUST_CHECK;
+
+#endif

@@ -1,13 +1,16 @@
 /* site-agent/training/train.h - local training and prediction of the study's model on one dataset.
  *
  * Everything random is labelled by (seed, site, round): the same task gives the same bits on one
- * backend, however often it is repeated or interrupted. One trainer per site; one thread at a time. */
+ * backend, however often it is repeated or interrupted. One trainer per site; one thread at a time.
+ */
 #ifndef CSL_TRAIN_H
 #define CSL_TRAIN_H
 #include "site-agent/data/dataset.h"
 
 struct csl_trainer; /* model, optimiser, compute backend, work buffers */
-/* backend: "auto", "cpu-ref", "cpu-dnnl". The study is borrowed and must outlive the trainer. */
+/* backend: "auto", "cpu-ref", "cpu-dnnl". The study is borrowed and must outlive the trainer.
+ * CSL_E_INVAL: no such backend, a schema without the model's tensors, a learning rate or number of
+ * steps that is not positive; CSL_E_UNSUPPORTED: the backend is not in this build. */
 enum csl_code csl_trainer_new(struct csl_trainer **out, const struct csl_study *study,
                               const char *backend, struct csl_err *err) CSL_MUST_CHECK;
 void csl_trainer_free(struct csl_trainer *t);
@@ -16,40 +19,51 @@ const char *csl_trainer_backend(const struct csl_trainer *t);
 struct csl_train_task {
     const struct csl_dataset *data;
     uint64_t seed;
-    uint64_t round;       /* from 1; local step k of round r uses position (r - 1) * steps + k of the
-                             site's batch sequence: epoch e is the permutation labelled (seed, site,
-                             domain, e), cut into batches of batch_patients, the last one shorter */
-    const float *global;  /* [P] the incoming model */
+    uint64_t round;      /* from 1; local step k of round r uses position (r - 1) * steps + k of the
+                            site's batch sequence: epoch e is the permutation labelled (seed, site,
+                            domain, e), cut into batches of batch_patients, the last one shorter;
+                            when one batch holds all patients they stay in the order of the data */
+    const float *global; /* [P] the incoming model */
     const float *control; /* [P] SCAFFOLD server control c, or NULL */
     float *site_control;  /* [P] SCAFFOLD own control c_i, updated in place; NULL without control */
     float *update;        /* [P] out: local model minus global; zeros in blocks without data */
-    float *control_change;/* [P] out: new c_i minus old c_i; NULL without control */
+    float *control_change;        /* [P] out: new c_i minus old c_i; NULL without control */
     bool (*cancelled)(void *ctx); /* polled every step; NULL: never */
     void *cancelled_ctx;
 };
 struct csl_train_report {
     uint64_t steps;
-    double mean_loss;     /* over all local steps of all domains */
+    double mean_loss; /* over all local steps of all domains; without ridge and proximal terms */
     uint32_t block_count;
     struct {
         uint32_t block;
         uint64_t patients; /* training patients, the weight of the block */
     } blocks[CSL_BLOCKS_MAX];
 };
-/* Trains every domain the site has (study->local). CSL_E_CANCELLED, CSL_E_INVAL (loss or weights not
- * finite: names round, domain, step). */
+/* Trains every domain the site has, `study->local.steps` steps each, on the mean over a batch's
+ * patients of the mean loss over the patient's records (all records of a drawn patient are in the
+ * batch). Cox: risk sets inside the batch, Breslow ties, the sum over events divided by the batch's
+ * patients, so that full batches of all sites, weighted by patients, make the pooled
+ * site-stratified objective; a batch without an event has no gradient. Optimiser state starts fresh
+ * each round. SCAFFOLD is option II of Karimireddy et al. 2020, Algorithm 1, and needs the sgd
+ * optimiser: each step uses the gradient
+ * + c - c_i; then c_i := c_i - c + (global - local) / (steps * learning rate).
+ * CSL_E_CANCELLED; CSL_E_INVAL: data of another study, control with another optimiser, or loss or
+ * weights not finite (names round, domain, step). Outputs are written on success only. */
 enum csl_code csl_trainer_run(struct csl_trainer *t, const struct csl_train_task *task,
                               struct csl_train_report *report, struct csl_err *err) CSL_MUST_CHECK;
 
-/* Baselines: `epochs` passes of ordinary training with c's optimiser, in place on parameters [P]. */
+/* Baselines: `epochs` passes of ordinary training with c's optimiser (momentum 0.9; Adam 0.9,
+ * 0.999, 1e-8), in place on parameters [P]; blocks without data keep their values. */
 enum csl_code csl_trainer_fit(struct csl_trainer *t, const struct csl_dataset *data,
                               const struct csl_baseline *c, uint64_t seed, float *parameters,
                               struct csl_err *err) CSL_MUST_CHECK;
 
 /* Probabilities (binary: [R]; classes: [R, classes]) or risks (survival: [R] = linear predictor) of
- * one domain's examples; out has R * max(1, outputs) floats. *loss (may be NULL): mean loss. */
-enum csl_code csl_trainer_predict(struct csl_trainer *t, uint32_t domain, const struct csl_examples *e,
-                                  const float *parameters, float *out, double *loss,
-                                  struct csl_err *err) CSL_MUST_CHECK;
+ * one domain's examples; out has R * outputs floats. *loss (may be NULL): mean loss as in training,
+ * over all examples; 0 for none. CSL_E_INVAL: a prediction is not finite. */
+enum csl_code csl_trainer_predict(struct csl_trainer *t, uint32_t domain,
+                                  const struct csl_examples *e, const float *parameters, float *out,
+                                  double *loss, struct csl_err *err) CSL_MUST_CHECK;
 
 #endif

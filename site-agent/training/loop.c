@@ -1,0 +1,171 @@
+/* The step loop: load a batch, forward, loss, backward, update. */
+#include "site-agent/training/trainer.h"
+
+#include "base/check.h"
+#include "base/mem.h"
+
+#include <math.h>
+
+struct csl_view csl_trainer__block(const struct csl_trainer *t, enum csl_vector v,
+                                   const struct csl_net *n)
+{
+    return (struct csl_view){t->vectors[v], n->first, n->count};
+}
+
+enum csl_code csl_trainer__need(struct csl_trainer *t, enum csl_vector v, struct csl_err *err)
+{
+    if (t->vectors[v] != NULL)
+        return CSL_OK;
+    return t->ops->alloc(t->dev, t->study->schema.parameters * sizeof(float), &t->vectors[v], err);
+}
+
+enum csl_code csl_trainer__need_order(struct csl_trainer *t, uint64_t rows, struct csl_err *err)
+{
+    if (rows <= t->host_rows)
+        return CSL_OK;
+    struct csl_time_key *keys = csl_alloc_array((size_t)rows, sizeof(*keys));
+    uint32_t *order = csl_alloc_array((size_t)rows, 2 * sizeof(*order));
+    if (keys == NULL || order == NULL) {
+        csl_free(keys);
+        csl_free(order);
+        return CSL_FAIL(err, CSL_E_NOMEM, "no memory for the risk sets of %llu records",
+                        (unsigned long long)rows);
+    }
+    csl_free(t->keys);
+    csl_free(t->order);
+    t->keys = keys;
+    t->order = order;
+    t->host_rows = rows;
+    return CSL_OK;
+}
+
+void csl_trainer__put_truth(struct csl_trainer *t, const struct csl_net *n, struct csl_work *w,
+                            const struct csl_batches *b, const uint32_t *rows, uint64_t count)
+{
+    const struct csl_examples *e = b->examples;
+    t->ops->put_rows(t->dev, w->bytes, w->labels.first, e->label, 1, rows, count);
+    if (b->has_repeats)
+        t->ops->put_rows(t->dev, w->words, w->weights.first * sizeof(float), b->weights,
+                         sizeof(float), rows, count);
+    if (n->loss != CSL_LOSS_COX)
+        return;
+    CSL_ASSERT(count <= t->host_rows);
+    uint64_t bytes = count * sizeof(uint32_t);
+    csl_risk_order(e->time, rows, count, t->keys, t->order, t->order + count);
+    t->ops->put(t->dev, w->words, w->order.first * sizeof(uint32_t), t->order, bytes);
+    t->ops->put(t->dev, w->words, w->tie_end.first * sizeof(uint32_t), t->order + count, bytes);
+}
+
+struct csl_loss csl_trainer__loss(const struct csl_net *n, const struct csl_work *w,
+                                  const struct csl_batches *b, uint32_t i, uint64_t rows,
+                                  uint64_t patients)
+{
+    struct csl_loss l = {
+        .kind = n->loss,
+        .rows = rows,
+        .outputs = n->outputs,
+        .scale = 1.0 / (double)patients,
+        .logits = w->activation[i],
+        .labels = w->labels,
+        .grad = w->gradient[i],
+    };
+    if (b->has_repeats)
+        l.weights = w->weights;
+    if (n->loss == CSL_LOSS_COX) {
+        l.order = w->order;
+        l.tie_end = w->tie_end;
+        l.scratch = w->scratch;
+    }
+    return l;
+}
+
+enum csl_code csl_trainer__optimiser(struct csl_trainer *t, const struct csl_net *n,
+                                     const struct csl_optimiser_config *c, struct csl_optimiser *o,
+                                     struct csl_err *err)
+{
+    csl_optimiser_init(o, c);
+    o->update.weights = csl_trainer__block(t, CSL_V_WEIGHTS, n);
+    o->update.gradient = csl_trainer__block(t, CSL_V_GRADIENT, n);
+    uint32_t moments = csl_optimiser_moments(c->kind);
+    for (uint32_t m = 0; m < moments; m++) {
+        enum csl_vector v = m == 0 ? CSL_V_MOMENT1 : CSL_V_MOMENT2;
+        enum csl_code code = csl_trainer__need(t, v, err);
+        if (code != CSL_OK)
+            return code;
+        struct csl_view view = csl_trainer__block(t, v, n);
+        t->ops->zero(t->dev, view);
+        *(m == 0 ? &o->update.moment1 : &o->update.moment2) = view;
+    }
+    return CSL_OK;
+}
+
+static enum csl_code prepare(struct csl_trainer *t, const struct csl_net *n,
+                             const struct csl_loop *loop, struct csl_err *err)
+{
+    enum csl_code code = csl_work_fit(&t->work, n, loop->batches->rows_max, err);
+    if (code == CSL_OK && n->loss == CSL_LOSS_COX)
+        code = csl_trainer__need_order(t, loop->batches->rows_max, err);
+    return code;
+}
+
+/* The losses of steps done - count .. done - 1 come back; the first that is not finite is an error.
+ */
+static enum csl_code collect(struct csl_trainer *t, struct csl_loop *loop, uint64_t done,
+                             uint64_t count, struct csl_err *err)
+{
+    double losses[CSL_LOSS_SLOTS];
+    t->ops->get(t->dev, losses, t->losses, 0, count * sizeof(double));
+    enum csl_code code = t->ops->sync(t->dev, err);
+    for (uint64_t i = 0; code == CSL_OK && i < count; i++) {
+        loop->loss_sum += losses[i];
+        if (!isfinite(losses[i]))
+            code = CSL_FAIL(
+                err, CSL_E_INVAL,
+                "%s %llu, domain %s, step %llu of %llu: the loss is not finite; a value "
+                "of the data or of the model is not, or the learning rate is too high",
+                loop->what, (unsigned long long)loop->number, t->study->domains[loop->domain].id,
+                (unsigned long long)(done - count + i + 1), (unsigned long long)loop->steps);
+    }
+    return code;
+}
+
+enum csl_code csl_trainer__loop(struct csl_trainer *t, struct csl_loop *loop, struct csl_err *err)
+{
+    const struct csl_net *n = &t->nets[loop->domain];
+    const struct csl_examples *e = loop->batches->examples;
+    enum csl_code code = prepare(t, n, loop, err);
+    if (code != CSL_OK)
+        return code;
+    struct csl_pass pass = {.ops = t->ops,
+                            .dev = t->dev,
+                            .weights = t->vectors[CSL_V_WEIGHTS],
+                            .gradient = t->vectors[CSL_V_GRADIENT]};
+    struct csl_loss loss = {0};
+    uint64_t slot = 0;
+    for (uint64_t k = 0; k < loop->steps; k++) {
+        if (loop->cancelled != NULL && loop->cancelled(loop->cancelled_ctx))
+            return CSL_FAIL(err, CSL_E_CANCELLED, "%s %llu: cancelled at step %llu", loop->what,
+                            (unsigned long long)loop->number, (unsigned long long)k + 1);
+        if (k == 0 || !loop->batches->is_full) { /* a full batch is loaded once */
+            struct csl_batch b = csl_batches_at(loop->batches, loop->position + k);
+            t->ops->put_rows(t->dev, t->work.floats, t->work.activation[0].first * sizeof(float),
+                             e->x, e->width * sizeof(float), b.rows, b.count);
+            csl_trainer__put_truth(t, n, &t->work, loop->batches, b.rows, b.count);
+            pass.rows = b.count;
+            loss =
+                csl_trainer__loss(n, &t->work, loop->batches, n->layer_count, b.count, b.patients);
+        }
+        csl_net_forward(n, &pass, &t->work);
+        loss.loss = (struct csl_view){t->losses, slot++, 1};
+        t->ops->loss(t->dev, &loss);
+        csl_net_backward(n, &pass, &t->work);
+        csl_optimiser_step(&loop->optimiser, t->ops, t->dev);
+        if (slot == CSL_LOSS_SLOTS || k + 1 == loop->steps) {
+            code = collect(t, loop, k + 1, slot, err);
+            if (code != CSL_OK)
+                return code;
+            slot = 0;
+        }
+    }
+    return CSL_OK;
+}

@@ -1,0 +1,50 @@
+/* site-agent/training/model.h - a study's model as layers over the flat parameter vector: one net
+ * per domain, and the work memory of one batch through it. */
+#ifndef CSL_MODEL_H
+#define CSL_MODEL_H
+#include "protocol/study/study.h"
+#include "site-agent/training/layers/layer.h"
+
+#define CSL_NET_LAYERS_MAX (2 * CSL_HIDDEN_LAYERS_MAX + 1)
+
+/* The layers of one domain, in order. */
+struct csl_net {
+    struct csl_layer layers[CSL_NET_LAYERS_MAX];
+    uint32_t layer_count;
+    uint32_t block;        /* of the schema */
+    uint64_t first, count; /* its range of the flat vector */
+    enum csl_loss_kind loss;
+    uint64_t outputs; /* logits per record */
+};
+/* Finds the tensors by the names of the study's schema ("<domain>.weight", "<domain>.layer0.bias")
+ * and checks their shapes. CSL_E_INVAL: one is missing, misshapen or outside the domain's block. */
+enum csl_code csl_net_init(struct csl_net *n, const struct csl_study *study, uint32_t domain,
+                           struct csl_err *err) CSL_MUST_CHECK;
+
+/* Memory of one batch: activations, their gradients and what the loss needs. Grows, never shrinks,
+ * so that a trainer settles on the memory of its largest batch. */
+struct csl_work {
+    const struct csl_compute_ops *ops;
+    struct csl_dev *dev;
+    uint64_t rows; /* room for so many rows of the fitted net */
+    struct csl_view activation[CSL_NET_LAYERS_MAX + 1]; /* [0]: the input; [rows, width] */
+    struct csl_view gradient[CSL_NET_LAYERS_MAX + 1];   /* of the same; none for the input */
+    struct csl_view labels;                             /* u8 [rows] */
+    struct csl_view weights;                            /* f32 [rows] */
+    struct csl_view order, tie_end;                     /* u32 [rows] */
+    struct csl_view scratch;                            /* f64 [rows] */
+    struct csl_cbuf *floats, *bytes, *words, *doubles;  /* what the views above lie in */
+    uint64_t floats_count, rows_max;
+};
+void csl_work_init(struct csl_work *w, const struct csl_compute_ops *ops, struct csl_dev *dev);
+void csl_work_release(struct csl_work *w);
+/* Lays the views out for `rows` rows of the net; their contents are lost. */
+enum csl_code csl_work_fit(struct csl_work *w, const struct csl_net *n, uint64_t rows,
+                           struct csl_err *err) CSL_MUST_CHECK;
+
+/* From activation[0] to activation[layer_count], the logits. */
+void csl_net_forward(const struct csl_net *n, const struct csl_pass *p, const struct csl_work *w);
+/* From gradient[layer_count] to the pass's gradient[first, first + count). */
+void csl_net_backward(const struct csl_net *n, const struct csl_pass *p, const struct csl_work *w);
+
+#endif

@@ -1,0 +1,260 @@
+#include "site-agent/training/train.h"
+
+#include "base/check.h"
+#include "base/mem.h"
+#include "site-agent/training/trainer.h"
+
+#include <math.h>
+#include <string.h>
+
+static enum csl_code check_study(const struct csl_study *s, struct csl_err *err)
+{
+    if (s->domain_count == 0 || s->domain_count > CSL_DOMAINS_MAX)
+        return CSL_FAIL(err, CSL_E_INVAL, "the study has %u domains; expected 1 to %d",
+                        s->domain_count, CSL_DOMAINS_MAX);
+    if (!(s->local.learning_rate > 0) || !isfinite(s->local.learning_rate))
+        return CSL_FAIL(err, CSL_E_INVAL, "the local learning rate is %g; it must be positive",
+                        s->local.learning_rate);
+    if (s->local.steps == 0)
+        return CSL_FAIL(err, CSL_E_INVAL, "a round of 0 local steps trains nothing");
+    return CSL_OK;
+}
+
+static enum csl_code open_device(struct csl_trainer *t, const char *backend, struct csl_err *err)
+{
+    enum csl_code code = csl_compute_find(backend, &t->ops, err);
+    if (code != CSL_OK)
+        return code;
+    code = t->ops->open(0, &t->dev, err);
+    if (code != CSL_OK)
+        return code;
+    csl_work_init(&t->work, t->ops, t->dev);
+    code = csl_trainer__need(t, CSL_V_WEIGHTS, err);
+    if (code == CSL_OK)
+        code = csl_trainer__need(t, CSL_V_GRADIENT, err);
+    if (code == CSL_OK)
+        code = t->ops->alloc(t->dev, CSL_LOSS_SLOTS * sizeof(double), &t->losses, err);
+    return code;
+}
+
+enum csl_code csl_trainer_new(struct csl_trainer **out, const struct csl_study *study,
+                              const char *backend, struct csl_err *err)
+{
+    enum csl_code code = check_study(study, err);
+    if (code != CSL_OK)
+        return code;
+    struct csl_trainer *t = csl_alloc(sizeof(*t));
+    if (t == NULL)
+        return CSL_FAIL(err, CSL_E_NOMEM, "no memory for a trainer");
+    t->study = study;
+    t->nets = csl_alloc_array(study->domain_count, sizeof(*t->nets));
+    t->host = csl_alloc_array((size_t)study->schema.parameters, sizeof(*t->host));
+    if (t->nets == NULL || t->host == NULL) {
+        code = CSL_FAIL(err, CSL_E_NOMEM, "no memory for a model of %llu parameters",
+                        (unsigned long long)study->schema.parameters);
+        goto out;
+    }
+    for (uint32_t d = 0; code == CSL_OK && d < study->domain_count; d++)
+        code = csl_net_init(&t->nets[d], study, d, err);
+    if (code == CSL_OK)
+        code = open_device(t, backend, err);
+out:
+    if (code == CSL_OK)
+        *out = t;
+    else
+        csl_trainer_free(t);
+    return code;
+}
+
+void csl_trainer_free(struct csl_trainer *t)
+{
+    if (t == NULL)
+        return;
+    if (t->dev != NULL) {
+        csl_work_release(&t->work);
+        for (uint32_t v = 0; v < CSL_V_COUNT; v++)
+            t->ops->free(t->vectors[v]);
+        t->ops->free(t->losses);
+        t->ops->close(t->dev);
+    }
+    csl_free(t->keys);
+    csl_free(t->order);
+    csl_free(t->host);
+    csl_free(t->nets);
+    csl_free(t);
+}
+
+const char *csl_trainer_backend(const struct csl_trainer *t)
+{
+    return t->ops->name;
+}
+
+enum csl_code csl_trainer__check_data(const struct csl_trainer *t, const struct csl_dataset *data,
+                                      struct csl_err *err)
+{
+    const struct csl_study *s = t->study;
+    if (data->domain_count != s->domain_count)
+        return CSL_FAIL(err, CSL_E_INVAL, "the data has %u domains, the study %u",
+                        data->domain_count, s->domain_count);
+    for (uint32_t d = 0; d < s->domain_count; d++) {
+        const struct csl_examples *e = &data->domains[d][CSL_SPLIT_TRAIN];
+        if (e->records > 0 && e->width != s->domains[d].width)
+            return CSL_FAIL(err, CSL_E_INVAL, "domain %s: records of width %u, the study has %u",
+                            s->domains[d].id, e->width, s->domains[d].width);
+    }
+    return CSL_OK;
+}
+
+static enum csl_code check_task(const struct csl_trainer *t, const struct csl_train_task *task,
+                                struct csl_err *err)
+{
+    CSL_ASSERT(task->data != NULL && task->global != NULL && task->update != NULL);
+    CSL_ASSERT((task->control == NULL) == (task->site_control == NULL));
+    CSL_ASSERT((task->control == NULL) == (task->control_change == NULL));
+    if (task->round == 0)
+        return CSL_FAIL(err, CSL_E_INVAL, "round 0; rounds count from 1");
+    if (task->control != NULL && t->study->local.optimizer != CSL_OPT_KIND_SGD)
+        return CSL_FAIL(err, CSL_E_INVAL,
+                        "scaffold's control of a site is its mean gradient, which only the sgd "
+                        "optimiser leaves in the weights");
+    return csl_trainer__check_data(t, task->data, err);
+}
+
+/* Global model, FedProx anchor and SCAFFOLD correction of one block onto the device. */
+static enum csl_code put_block(struct csl_trainer *t, const struct csl_net *n,
+                               const struct csl_train_task *task, struct csl_optimiser *o,
+                               struct csl_err *err)
+{
+    uint64_t at = n->first * sizeof(float), bytes = n->count * sizeof(float);
+    t->ops->put(t->dev, t->vectors[CSL_V_WEIGHTS], at, task->global + n->first, bytes);
+    enum csl_code code = CSL_OK;
+    if (t->study->local.proximal_mu > 0) {
+        code = csl_trainer__need(t, CSL_V_ANCHOR, err);
+        if (code != CSL_OK)
+            return code;
+        t->ops->put(t->dev, t->vectors[CSL_V_ANCHOR], at, task->global + n->first, bytes);
+        o->update.anchor = csl_trainer__block(t, CSL_V_ANCHOR, n);
+        o->update.proximal = t->study->local.proximal_mu;
+    }
+    if (task->control != NULL) {
+        code = csl_trainer__need(t, CSL_V_CORRECTION, err);
+        if (code != CSL_OK)
+            return code;
+        for (uint64_t i = n->first; i < n->first + n->count; i++)
+            t->host[i] = task->control[i] - task->site_control[i];
+        t->ops->put(t->dev, t->vectors[CSL_V_CORRECTION], at, t->host + n->first, bytes);
+        o->update.correction = csl_trainer__block(t, CSL_V_CORRECTION, n);
+    }
+    return CSL_OK;
+}
+
+static enum csl_code train_domain(struct csl_trainer *t, const struct csl_train_task *task,
+                                  uint32_t domain, double *loss_sum, struct csl_err *err)
+{
+    const struct csl_local_training *c = &t->study->local;
+    const struct csl_domain *d = &t->study->domains[domain];
+    const struct csl_net *n = &t->nets[domain];
+    const struct csl_optimiser_config config = {
+        .kind = c->optimizer,
+        .learning_rate = c->learning_rate,
+        .momentum = c->momentum,
+        .beta1 = c->beta1,
+        .beta2 = c->beta2,
+        .epsilon = c->epsilon,
+        .l2 = c->l2,
+    };
+    struct csl_batches batches;
+    enum csl_code code =
+        csl_batches_init(&batches, &task->data->domains[domain][CSL_SPLIT_TRAIN], "round", d->id,
+                         d->classes, task->data->site, task->seed, c->batch_patients, err);
+    if (code != CSL_OK)
+        return code;
+    struct csl_loop loop = {
+        .domain = domain,
+        .batches = &batches,
+        .position = (task->round - 1) * c->steps,
+        .steps = c->steps,
+        .what = "round",
+        .number = task->round,
+        .cancelled = task->cancelled,
+        .cancelled_ctx = task->cancelled_ctx,
+    };
+    code = csl_trainer__optimiser(t, n, &config, &loop.optimiser, err);
+    if (code == CSL_OK)
+        code = put_block(t, n, task, &loop.optimiser, err);
+    if (code == CSL_OK)
+        code = csl_trainer__loop(t, &loop, err);
+    csl_batches_release(&batches);
+    *loss_sum += loop.loss_sum;
+    return code;
+}
+
+/* The trained block comes back into t->host. */
+static enum csl_code get_block(struct csl_trainer *t, const struct csl_train_task *task,
+                               uint32_t domain, struct csl_err *err)
+{
+    const struct csl_net *n = &t->nets[domain];
+    t->ops->get(t->dev, t->host + n->first, t->vectors[CSL_V_WEIGHTS], n->first * sizeof(float),
+                n->count * sizeof(float));
+    enum csl_code code = t->ops->sync(t->dev, err);
+    if (code != CSL_OK)
+        return code;
+    uint64_t bad = csl_first_not_finite(t->host + n->first, n->count);
+    if (bad < n->count)
+        return CSL_FAIL(err, CSL_E_INVAL,
+                        "round %llu, domain %s: parameter %llu is not finite after the last of %u "
+                        "steps; the learning rate may be too high",
+                        (unsigned long long)task->round, t->study->domains[domain].id,
+                        (unsigned long long)bad, t->study->local.steps);
+    return CSL_OK;
+}
+
+/* Writes the outputs of one trained block; nothing can fail any more. */
+static void finish_block(const struct csl_trainer *t, const struct csl_train_task *task,
+                         const struct csl_net *n)
+{
+    const struct csl_local_training *c = &t->study->local;
+    double path = (double)c->steps * c->learning_rate;
+    for (uint64_t i = n->first; i < n->first + n->count; i++) {
+        double moved = (double)t->host[i] - (double)task->global[i];
+        task->update[i] = (float)moved;
+        if (task->control == NULL)
+            continue;
+        float old = task->site_control[i];
+        task->site_control[i] = (float)((double)old - (double)task->control[i] - moved / path);
+        task->control_change[i] = (float)((double)task->site_control[i] - (double)old);
+    }
+}
+
+enum csl_code csl_trainer_run(struct csl_trainer *t, const struct csl_train_task *task,
+                              struct csl_train_report *report, struct csl_err *err)
+{
+    struct csl_train_report r = {0};
+    bool is_trained[CSL_DOMAINS_MAX] = {false};
+    double loss_sum = 0;
+    enum csl_code code = check_task(t, task, err);
+    for (uint32_t d = 0; code == CSL_OK && d < t->study->domain_count; d++) {
+        const struct csl_examples *e = &task->data->domains[d][CSL_SPLIT_TRAIN];
+        if (e->records == 0)
+            continue;
+        code = train_domain(t, task, d, &loss_sum, err);
+        if (code == CSL_OK)
+            code = get_block(t, task, d, err);
+        is_trained[d] = true;
+        r.steps += t->study->local.steps;
+        r.blocks[r.block_count].block = t->nets[d].block;
+        r.blocks[r.block_count++].patients = e->patients;
+    }
+    if (code != CSL_OK)
+        return code;
+    size_t bytes = (size_t)t->study->schema.parameters * sizeof(float);
+    memset(task->update, 0, bytes);
+    if (task->control_change != NULL)
+        memset(task->control_change, 0, bytes);
+    for (uint32_t d = 0; d < t->study->domain_count; d++)
+        if (is_trained[d])
+            finish_block(t, task, &t->nets[d]);
+    r.mean_loss = r.steps > 0 ? loss_sum / (double)r.steps : 0;
+    *report = r;
+    return CSL_OK;
+}

@@ -1,0 +1,72 @@
+/* site-agent/training/trainer.h - the inside of a trainer, shared by train.c, fit.c and predict.c.
+ */
+#ifndef CSL_TRAINER_INSIDE_H
+#define CSL_TRAINER_INSIDE_H
+#include "site-agent/training/batch.h"
+#include "site-agent/training/model.h"
+#include "site-agent/training/optimiser.h"
+#include "site-agent/training/train.h"
+
+#define CSL_LOSS_SLOTS 1024 /* losses collected on the device before the host looks at them */
+
+/* Vectors of P floats on the device. The first two always exist, the others when first needed. */
+enum csl_vector {
+    CSL_V_WEIGHTS,
+    CSL_V_GRADIENT,
+    CSL_V_ANCHOR,
+    CSL_V_CORRECTION,
+    CSL_V_MOMENT1,
+    CSL_V_MOMENT2,
+    CSL_V_COUNT
+};
+
+struct csl_trainer {
+    const struct csl_study *study; /* borrowed */
+    const struct csl_compute_ops *ops;
+    struct csl_dev *dev;
+    struct csl_net *nets; /* [study->domain_count] */
+    struct csl_cbuf *vectors[CSL_V_COUNT];
+    struct csl_cbuf *losses; /* f64 [CSL_LOSS_SLOTS] */
+    struct csl_work work;
+    float *host;               /* [P] staging, and the result before it is known to be finite */
+    struct csl_time_key *keys; /* [host_rows] survival batches: sorting */
+    uint32_t *order;           /* [2 * host_rows] order, then tie_end */
+    uint64_t host_rows;
+};
+
+/* One domain's run of steps. */
+struct csl_loop {
+    uint32_t domain;
+    struct csl_batches *batches;
+    struct csl_optimiser optimiser;
+    uint64_t position, steps; /* first step's place in the batch sequence; how many */
+    const char *what;         /* "round" or "baseline of seed", for errors */
+    uint64_t number;
+    bool (*cancelled)(void *ctx);
+    void *cancelled_ctx;
+    double loss_sum; /* out: over the steps */
+};
+
+struct csl_view csl_trainer__block(const struct csl_trainer *t, enum csl_vector v,
+                                   const struct csl_net *n);
+enum csl_code csl_trainer__need(struct csl_trainer *t, enum csl_vector v, struct csl_err *err);
+/* The data is of this study and has the widths its domains say. */
+enum csl_code csl_trainer__check_data(const struct csl_trainer *t, const struct csl_dataset *data,
+                                      struct csl_err *err);
+/* Room for risk sets of `rows` records. */
+enum csl_code csl_trainer__need_order(struct csl_trainer *t, uint64_t rows, struct csl_err *err);
+/* Labels, weights and risk order of `count` records (rows NULL: the first ones) into w. */
+void csl_trainer__put_truth(struct csl_trainer *t, const struct csl_net *n, struct csl_work *w,
+                            const struct csl_batches *b, const uint32_t *rows, uint64_t count);
+/* The loss of what put_truth left in w; logits and their gradient are activation and gradient `i`.
+ */
+struct csl_loss csl_trainer__loss(const struct csl_net *n, const struct csl_work *w,
+                                  const struct csl_batches *b, uint32_t i, uint64_t rows,
+                                  uint64_t patients);
+/* Prepares the optimiser's vectors of the net's block (moments zero). */
+enum csl_code csl_trainer__optimiser(struct csl_trainer *t, const struct csl_net *n,
+                                     const struct csl_optimiser_config *c, struct csl_optimiser *o,
+                                     struct csl_err *err);
+enum csl_code csl_trainer__loop(struct csl_trainer *t, struct csl_loop *loop, struct csl_err *err);
+
+#endif

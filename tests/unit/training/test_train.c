@@ -1,0 +1,823 @@
+/* One trainer, one round: gradients, batch order, strategies' local terms, repetition, refusals. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "base/mem.h"
+#include "privacy/crypto/rng.h"
+#include "site-agent/training/batch.h"
+#include "tests/unit/training/fixture.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+/* A run of one task and everything it wrote. */
+struct outcome {
+    float *update, *site_control, *control_change;
+    struct csl_train_report report;
+};
+
+static void outcome_free(struct outcome *o)
+{
+    csl_free(o->update);
+    csl_free(o->site_control);
+    csl_free(o->control_change);
+}
+
+static enum csl_code run_round(struct fx *f, const char *backend, uint64_t round,
+                               const float *global, const float *control, const float *site_control,
+                               struct outcome *o, struct csl_err *err)
+{
+    struct csl_trainer *t = NULL;
+    size_t n = (size_t)f->study.schema.parameters;
+    *o = (struct outcome){0};
+    o->update = csl_alloc_array(n, sizeof(float));
+    if (control != NULL) {
+        o->site_control = csl_alloc_array(n, sizeof(float));
+        o->control_change = csl_alloc_array(n, sizeof(float));
+        memcpy(o->site_control, site_control, n * sizeof(float));
+    }
+    assert_int_equal(csl_trainer_new(&t, &f->study, backend, err), CSL_OK);
+    struct csl_train_task task = {.data = &f->data,
+                                  .seed = 42,
+                                  .round = round,
+                                  .global = global,
+                                  .control = control,
+                                  .site_control = o->site_control,
+                                  .update = o->update,
+                                  .control_change = o->control_change};
+    enum csl_code code = csl_trainer_run(t, &task, &o->report, err);
+    csl_trainer_free(t);
+    return code;
+}
+
+static void assert_same_bits(const float *a, const float *b, uint64_t n)
+{
+    assert_memory_equal(a, b, (size_t)n * sizeof(float));
+}
+
+/* With one full-batch step of sgd the update is -rate * gradient: compare with central differences
+ * of the reference loss in double. */
+static void check_gradient(enum csl_task_kind task, uint32_t width, uint32_t classes,
+                           uint32_t hidden, uint32_t repeats, const char *backend)
+{
+    struct fx f;
+    struct outcome o;
+    fx_init(&f);
+    fx_add_domain(&f, task, width, classes, hidden);
+    fx_seal(&f);
+    fx_fill(&f, 0, CSL_SPLIT_TRAIN, 23, repeats, 7);
+    f.study.local.steps = 1;
+    f.study.local.batch_patients = 0;
+    f.study.local.learning_rate = 1;
+    uint64_t n = f.study.schema.parameters;
+    float *global = fx_vector(&f, 3, 0.4);
+    double *w = csl_alloc_array((size_t)n, sizeof(double));
+    const struct csl_examples *e = &f.examples[0][CSL_SPLIT_TRAIN];
+    assert_int_equal(run_round(&f, backend, 1, global, NULL, NULL, &o, NULL), CSL_OK);
+    for (uint64_t i = 0; i < n; i++)
+        w[i] = (double)global[i];
+    assert_true(fabs(o.report.mean_loss - fx_loss(&f, 0, e, NULL, e->records, w)) < 1e-6);
+    double largest = 0;
+    for (uint64_t i = 0; i < n; i++) {
+        double kept = w[i], h = 1e-5;
+        w[i] = kept + h;
+        double up = fx_loss(&f, 0, e, NULL, e->records, w);
+        w[i] = kept - h;
+        double down = fx_loss(&f, 0, e, NULL, e->records, w);
+        w[i] = kept;
+        double gradient = (up - down) / (2 * h);
+        largest = fmax(largest, fabs(gradient));
+        if (!(fabs((double)o.update[i] + gradient) < 2e-6))
+            fail_msg("parameter %llu: gradient %.9g, expected %.9g", (unsigned long long)i,
+                     -(double)o.update[i], gradient);
+    }
+    assert_true(largest > 0.01);
+    csl_free(w);
+    csl_free(global);
+    outcome_free(&o);
+    fx_release(&f);
+}
+
+static void test_gradient__each_model_and_backend__equals_central_differences(void **state)
+{
+    (void)state;
+    static const char *const backends[] = {"cpu-ref", "auto"};
+    for (size_t b = 0; b < 2; b++) {
+        for (uint32_t repeats = 1; repeats <= 3; repeats += 2) {
+            check_gradient(CSL_TASK_BINARY, 13, 2, 0, repeats, backends[b]);
+            check_gradient(CSL_TASK_BINARY, 9, 2, 8, repeats, backends[b]);
+            check_gradient(CSL_TASK_CLASSES, 7, 4, 0, repeats, backends[b]);
+            check_gradient(CSL_TASK_CLASSES, 30, 5, 24, repeats, backends[b]);
+            check_gradient(CSL_TASK_SURVIVAL, 11, 0, 0, repeats, backends[b]);
+            check_gradient(CSL_TASK_SURVIVAL, 6, 0, 5, repeats, backends[b]);
+        }
+    }
+}
+
+/* ---- a second trainer: double, gradients by central differences, batches as train.h says ---- */
+
+static uint32_t reference_batch(const struct fx *f, const char *purpose, uint64_t position,
+                                uint32_t *rows)
+{
+    const struct csl_examples *e = &f->examples[0][CSL_SPLIT_TRAIN];
+    uint32_t size = f->study.local.batch_patients, order[64];
+    if (size == 0 || size > e->patients)
+        size = e->patients;
+    uint64_t per_epoch = (e->patients + size - 1) / size;
+    char label[64];
+    snprintf(label, sizeof(label), "training/%s/d0", purpose);
+    struct csl_rng rng;
+    csl_rng_init_named(&rng, 42, label, "site-a", position / per_epoch);
+    assert_true(e->patients <= 64);
+    for (uint32_t p = 0; p < e->patients; p++)
+        order[p] = p;
+    if (size < e->patients)
+        csl_rng_shuffle_u32(&rng, order, e->patients);
+    uint32_t count = 0, first = (uint32_t)(position % per_epoch) * size;
+    for (uint32_t i = first; i < first + size && i < e->patients; i++)
+        for (uint32_t r = 0; r < e->records; r++)
+            if (e->patient[r] == order[i])
+                rows[count++] = r;
+    return count;
+}
+
+struct reference {
+    double w[256], moment1[256], moment2[256];
+};
+
+static void reference_step(const struct fx *f, struct reference *s, const double *g, uint64_t t)
+{
+    const struct csl_local_training *c = &f->study.local;
+    for (uint64_t i = 0; i < f->study.schema.parameters; i++) {
+        double *m = &s->moment1[i], *v = &s->moment2[i];
+        if (c->optimizer == CSL_OPT_KIND_SGD) {
+            s->w[i] -= c->learning_rate * g[i];
+        } else if (c->optimizer == CSL_OPT_KIND_MOMENTUM) {
+            *m = c->momentum * *m + g[i];
+            s->w[i] -= c->learning_rate * *m;
+        } else {
+            *m = c->beta1 * *m + (1 - c->beta1) * g[i];
+            *v = c->beta2 * *v + (1 - c->beta2) * g[i] * g[i];
+            double m_hat = *m / (1 - pow(c->beta1, (double)t));
+            double v_hat = *v / (1 - pow(c->beta2, (double)t));
+            s->w[i] -= c->learning_rate * m_hat / (sqrt(v_hat) + c->epsilon);
+        }
+    }
+}
+
+/* update: [P] double */
+static void reference_run(const struct fx *f, const char *purpose, uint64_t position,
+                          uint64_t steps, const float *global, const float *control,
+                          const float *site_control, double *update)
+{
+    const struct csl_local_training *c = &f->study.local;
+    const struct csl_examples *e = &f->examples[0][CSL_SPLIT_TRAIN];
+    uint64_t n = f->study.schema.parameters;
+    static struct reference s;
+    double g[256];
+    memset(&s, 0, sizeof(s));
+    assert_true(n <= 256);
+    for (uint64_t i = 0; i < n; i++)
+        s.w[i] = (double)global[i];
+    for (uint64_t k = 0; k < steps; k++) {
+        uint32_t rows[256];
+        uint32_t count = reference_batch(f, purpose, position + k, rows);
+        for (uint64_t i = 0; i < n; i++) {
+            double kept = s.w[i], h = 1e-5;
+            s.w[i] = kept + h;
+            double up = fx_loss(f, 0, e, rows, count, s.w);
+            s.w[i] = kept - h;
+            double down = fx_loss(f, 0, e, rows, count, s.w);
+            s.w[i] = kept;
+            g[i] =
+                (up - down) / (2 * h) + c->l2 * kept + c->proximal_mu * (kept - (double)global[i]);
+            if (control != NULL)
+                g[i] += (double)control[i] - (double)site_control[i];
+        }
+        reference_step(f, &s, g, k + 1);
+    }
+    for (uint64_t i = 0; i < n; i++)
+        update[i] = s.w[i] - (double)global[i];
+}
+
+struct local_case {
+    enum csl_task_kind task;
+    enum csl_optimizer_kind optimizer;
+    uint32_t batch, repeats, steps;
+    double rate, l2, mu;
+    bool has_control;
+    uint64_t round;
+};
+
+static void check_local(const struct local_case *c, const char *backend)
+{
+    struct fx f;
+    struct outcome o;
+    fx_init(&f);
+    fx_add_domain(&f, c->task, 6, 3, 0);
+    fx_seal(&f);
+    fx_fill(&f, 0, CSL_SPLIT_TRAIN, 19, c->repeats, 11);
+    f.study.local.optimizer = c->optimizer;
+    f.study.local.batch_patients = c->batch;
+    f.study.local.steps = c->steps;
+    f.study.local.learning_rate = c->rate;
+    f.study.local.l2 = c->l2;
+    f.study.local.proximal_mu = c->mu;
+    uint64_t n = f.study.schema.parameters;
+    float *global = fx_vector(&f, 1, 0.3), *control = fx_vector(&f, 2, 0.2);
+    float *own = fx_vector(&f, 3, 0.2);
+    double want[256];
+    assert_int_equal(
+        run_round(&f, backend, c->round, global, c->has_control ? control : NULL, own, &o, NULL),
+        CSL_OK);
+    reference_run(&f, "round", (c->round - 1) * c->steps, c->steps, global,
+                  c->has_control ? control : NULL, own, want);
+    /* The bias of a Cox model has no gradient but rounding, which Adam scales to full steps. */
+    if (c->task == CSL_TASK_SURVIVAL && c->optimizer == CSL_OPT_KIND_ADAM)
+        n--;
+    for (uint64_t i = 0; i < n; i++) {
+        if (!(fabs((double)o.update[i] - want[i]) < 1e-5))
+            fail_msg("parameter %llu moved by %.9g, expected %.9g", (unsigned long long)i,
+                     (double)o.update[i], want[i]);
+        if (!c->has_control)
+            continue;
+        double next = (double)own[i] - (double)control[i] - want[i] / (c->steps * c->rate);
+        assert_true(fabs((double)o.site_control[i] - next) < 1e-5 / (c->steps * c->rate) + 1e-6);
+        assert_true((double)o.control_change[i] == (double)(o.site_control[i] - own[i]));
+    }
+    outcome_free(&o);
+    csl_free(global);
+    csl_free(control);
+    csl_free(own);
+    fx_release(&f);
+}
+
+static void test_round__each_optimiser_and_strategy_term__equals_the_reference(void **state)
+{
+    (void)state;
+    static const struct local_case cases[] = {
+        {CSL_TASK_BINARY, CSL_OPT_KIND_SGD, 4, 1, 10, 0.1, 0, 0, false, 1},
+        {CSL_TASK_BINARY, CSL_OPT_KIND_SGD, 4, 1, 10, 0.1, 0, 0, false,
+         3}, /* ends inside epoch 6 */
+        {CSL_TASK_BINARY, CSL_OPT_KIND_SGD, 0, 1, 5, 0.1, 0, 0, false, 2},
+        {CSL_TASK_BINARY, CSL_OPT_KIND_SGD, 500, 1, 5, 0.1, 0, 0, false, 2},
+        {CSL_TASK_BINARY, CSL_OPT_KIND_SGD, 4, 3, 10, 0.1, 0, 0, false, 2}, /* several records */
+        {CSL_TASK_BINARY, CSL_OPT_KIND_SGD, 4, 1, 10, 0.1, 0.3, 0, false, 1},
+        {CSL_TASK_BINARY, CSL_OPT_KIND_SGD, 4, 1, 10, 0.1, 0, 0.7, false, 1},
+        {CSL_TASK_BINARY, CSL_OPT_KIND_SGD, 4, 1, 10, 0.1, 0.1, 0, true, 2},
+        {CSL_TASK_CLASSES, CSL_OPT_KIND_MOMENTUM, 4, 1, 10, 0.05, 0, 0, false, 1},
+        {CSL_TASK_CLASSES, CSL_OPT_KIND_ADAM, 4, 2, 10, 0.05, 0.2, 0.1, false, 2},
+        {CSL_TASK_SURVIVAL, CSL_OPT_KIND_SGD, 4, 1, 10, 0.1, 0, 0, false, 1},
+        {CSL_TASK_SURVIVAL, CSL_OPT_KIND_ADAM, 5, 2, 7, 0.02, 0, 0, false, 4},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        check_local(&cases[i], "cpu-ref");
+        check_local(&cases[i], "auto");
+    }
+}
+
+/* ---- repetition ---- */
+
+static void three_domains(struct fx *f)
+{
+    fx_init(f);
+    fx_add_domain(f, CSL_TASK_BINARY, 13, 2, 0);
+    fx_add_domain(f, CSL_TASK_CLASSES, 40, 5, 33);
+    fx_add_domain(f, CSL_TASK_SURVIVAL, 9, 0, 0);
+    fx_seal(f);
+    fx_fill(f, 0, CSL_SPLIT_TRAIN, 37, 1, 5);
+    fx_fill(f, 1, CSL_SPLIT_TRAIN, 300, 2, 6);
+    fx_fill(f, 2, CSL_SPLIT_TRAIN, 50, 1, 7);
+    f->study.local.batch_patients = 32;
+    f->study.local.optimizer = CSL_OPT_KIND_ADAM;
+}
+
+static void test_round__repeated_or_alone__gives_the_same_bits(void **state)
+{
+    (void)state;
+    static const char *const backends[] = {"cpu-ref", "auto"};
+    for (size_t b = 0; b < 2; b++) {
+        struct fx f;
+        struct csl_trainer *t = NULL;
+        struct csl_train_report report;
+        three_domains(&f);
+        uint64_t n = f.study.schema.parameters;
+        float *model = fx_vector(&f, 1, 0.2), *before = fx_vector(&f, 1, 0.2);
+        float *update = fx_vector(&f, 2, 1);
+        assert_int_equal(csl_trainer_new(&t, &f.study, backends[b], NULL), CSL_OK);
+        for (uint64_t round = 1; round <= 5; round++) {
+            struct csl_train_task task = {
+                .data = &f.data, .seed = 42, .round = round, .global = model, .update = update};
+            memcpy(before, model, (size_t)n * sizeof(float));
+            assert_int_equal(csl_trainer_run(t, &task, &report, NULL), CSL_OK);
+            for (uint64_t i = 0; i < n; i++)
+                model[i] += update[i];
+        }
+        struct outcome alone, again;
+        assert_int_equal(run_round(&f, backends[b], 5, before, NULL, NULL, &alone, NULL), CSL_OK);
+        assert_int_equal(run_round(&f, backends[b], 5, before, NULL, NULL, &again, NULL), CSL_OK);
+        assert_same_bits(update, alone.update, n);
+        assert_same_bits(update, again.update, n);
+        assert_true(memcmp(&report.mean_loss, &alone.report.mean_loss, sizeof(double)) == 0);
+        csl_trainer_free(t);
+        csl_free(model);
+        csl_free(before);
+        csl_free(update);
+        outcome_free(&alone);
+        outcome_free(&again);
+        fx_release(&f);
+    }
+}
+
+static void test_round__another_seed_site_or_round__draws_other_batches(void **state)
+{
+    (void)state;
+    struct fx f;
+    struct outcome a, b, c;
+    fx_init(&f);
+    fx_add_domain(&f, CSL_TASK_BINARY, 13, 2, 0);
+    fx_seal(&f);
+    fx_fill(&f, 0, CSL_SPLIT_TRAIN, 100, 1, 5);
+    uint64_t bytes = f.study.schema.parameters * sizeof(float);
+    float *global = fx_vector(&f, 1, 0.2);
+    assert_int_equal(run_round(&f, "auto", 1, global, NULL, NULL, &a, NULL), CSL_OK);
+    assert_int_equal(run_round(&f, "auto", 2, global, NULL, NULL, &b, NULL), CSL_OK);
+    f.data.site[5] = 'b';
+    assert_int_equal(run_round(&f, "auto", 1, global, NULL, NULL, &c, NULL), CSL_OK);
+    assert_memory_not_equal(a.update, b.update, bytes);
+    assert_memory_not_equal(a.update, c.update, bytes);
+    outcome_free(&a);
+    outcome_free(&b);
+    outcome_free(&c);
+    csl_free(global);
+    fx_release(&f);
+}
+
+/* ---- SCAFFOLD and FedProx as a federation of one ---- */
+
+static void test_scaffold__one_site__is_plain_sgd(void **state)
+{
+    (void)state;
+    struct fx f;
+    struct outcome plain, scaffold;
+    fx_init(&f);
+    fx_add_domain(&f, CSL_TASK_BINARY, 13, 2, 0);
+    fx_seal(&f);
+    fx_fill(&f, 0, CSL_SPLIT_TRAIN, 37, 1, 5);
+    uint64_t n = f.study.schema.parameters;
+    float *x = fx_vector(&f, 1, 0.2), *y = fx_vector(&f, 1, 0.2);
+    float *server = fx_vector(&f, 1, 0), *own = fx_vector(&f, 1, 0);
+    for (uint64_t round = 1; round <= 6; round++) {
+        assert_int_equal(run_round(&f, "auto", round, x, NULL, NULL, &plain, NULL), CSL_OK);
+        assert_int_equal(run_round(&f, "auto", round, y, server, own, &scaffold, NULL), CSL_OK);
+        for (uint64_t i = 0; i < n; i++) {
+            x[i] += plain.update[i];
+            y[i] += scaffold.update[i];
+            server[i] += scaffold.control_change[i]; /* S = N = 1 */
+            own[i] = scaffold.site_control[i];
+            assert_true(fabs((double)x[i] - (double)y[i]) < 1e-6);
+        }
+        outcome_free(&plain);
+        outcome_free(&scaffold);
+    }
+    csl_free(x);
+    csl_free(y);
+    csl_free(server);
+    csl_free(own);
+    fx_release(&f);
+}
+
+static double norm(const float *v, uint64_t n)
+{
+    double sum = 0;
+    for (uint64_t i = 0; i < n; i++)
+        sum += (double)v[i] * (double)v[i];
+    return sqrt(sum);
+}
+
+static void test_fedprox__larger_mu__stays_nearer_to_the_global_model(void **state)
+{
+    (void)state;
+    struct fx f;
+    struct outcome o;
+    double last = INFINITY;
+    static const double mus[] = {0, 0.1, 1, 10};
+    fx_init(&f);
+    fx_add_domain(&f, CSL_TASK_BINARY, 13, 2, 0);
+    fx_seal(&f);
+    fx_fill(&f, 0, CSL_SPLIT_TRAIN, 37, 1, 5);
+    f.study.local.steps = 200;
+    float *global = fx_vector(&f, 1, 0.2);
+    for (size_t i = 0; i < 4; i++) {
+        f.study.local.proximal_mu = mus[i];
+        assert_int_equal(run_round(&f, "auto", 1, global, NULL, NULL, &o, NULL), CSL_OK);
+        double moved = norm(o.update, f.study.schema.parameters);
+        assert_true(moved < 0.9 * last);
+        last = moved;
+        outcome_free(&o);
+    }
+    csl_free(global);
+    fx_release(&f);
+}
+
+/* ---- what a site lacks, and what is refused ---- */
+
+static void test_round__missing_domain__leaves_zeros_and_reports_the_others(void **state)
+{
+    (void)state;
+    struct fx f;
+    struct outcome o;
+    three_domains(&f);
+    f.study.local.optimizer = CSL_OPT_KIND_SGD;
+    fx_free_examples(&f.examples[1][CSL_SPLIT_TRAIN]);
+    uint64_t n = f.study.schema.parameters;
+    float *global = fx_vector(&f, 1, 0.2), *control = fx_vector(&f, 2, 0.01);
+    float *own = fx_vector(&f, 3, 0.01);
+    assert_int_equal(run_round(&f, "auto", 1, global, control, own, &o, NULL), CSL_OK);
+    const struct csl_block_spec *gap = &f.study.schema.blocks[1];
+    for (uint64_t i = 0; i < n; i++) {
+        bool is_inside = i >= gap->first && i < gap->first + gap->count;
+        assert_true(!is_inside || o.update[i] == 0.0f);
+        assert_true(!is_inside || o.control_change[i] == 0.0f);
+        assert_true(!is_inside || o.site_control[i] == own[i]);
+        assert_true(is_inside || o.update[i] != 0.0f);
+    }
+    assert_int_equal(o.report.steps, 2 * f.study.local.steps);
+    assert_int_equal(o.report.block_count, 2);
+    assert_int_equal(o.report.blocks[0].block, 0);
+    assert_int_equal(o.report.blocks[0].patients, 37);
+    assert_int_equal(o.report.blocks[1].block, 2);
+    assert_int_equal(o.report.blocks[1].patients, 50);
+    outcome_free(&o);
+    csl_free(global);
+    csl_free(control);
+    csl_free(own);
+    fx_release(&f);
+}
+
+static void test_cox__batches_without_an_event__move_nothing(void **state)
+{
+    (void)state;
+    struct fx f;
+    struct outcome o;
+    fx_init(&f);
+    fx_add_domain(&f, CSL_TASK_SURVIVAL, 9, 0, 0);
+    fx_seal(&f);
+    fx_fill(&f, 0, CSL_SPLIT_TRAIN, 20, 1, 5);
+    memset(f.examples[0][CSL_SPLIT_TRAIN].label, 0, 20);
+    float *global = fx_vector(&f, 1, 0.2);
+    assert_int_equal(run_round(&f, "auto", 1, global, NULL, NULL, &o, NULL), CSL_OK);
+    for (uint64_t i = 0; i < f.study.schema.parameters; i++)
+        assert_true(o.update[i] == 0.0f);
+    assert_true(o.report.mean_loss == 0.0);
+    csl_free(global);
+    outcome_free(&o);
+    fx_release(&f);
+}
+
+static bool stop_at_third(void *ctx)
+{
+    return ++*(int *)ctx == 3;
+}
+
+static void test_round__cancelled__says_so_and_writes_nothing(void **state)
+{
+    (void)state;
+    struct fx f;
+    struct csl_trainer *t = NULL;
+    struct csl_train_report report = {.steps = 77};
+    struct csl_err err = {0};
+    int polls = 0;
+    three_domains(&f);
+    float *global = fx_vector(&f, 1, 0.2), *update = fx_vector(&f, 9, 1);
+    float *kept = fx_vector(&f, 9, 1);
+    assert_int_equal(csl_trainer_new(&t, &f.study, "auto", NULL), CSL_OK);
+    struct csl_train_task task = {.data = &f.data,
+                                  .seed = 1,
+                                  .round = 4,
+                                  .global = global,
+                                  .update = update,
+                                  .cancelled = stop_at_third,
+                                  .cancelled_ctx = &polls};
+    assert_int_equal(csl_trainer_run(t, &task, &report, &err), CSL_E_CANCELLED);
+    assert_int_equal(polls, 3);
+    assert_int_equal(report.steps, 77);
+    assert_same_bits(update, kept, f.study.schema.parameters);
+    assert_non_null(strstr(err.msg, "round 4"));
+    task.cancelled = NULL; /* the trainer is as good as new */
+    struct outcome fresh;
+    task.seed = 42;
+    assert_int_equal(csl_trainer_run(t, &task, &report, &err), CSL_OK);
+    assert_int_equal(run_round(&f, "auto", 4, global, NULL, NULL, &fresh, NULL), CSL_OK);
+    assert_same_bits(update, fresh.update, f.study.schema.parameters);
+    outcome_free(&fresh);
+    csl_trainer_free(t);
+    csl_free(global);
+    csl_free(update);
+    csl_free(kept);
+    fx_release(&f);
+}
+
+/* Poisons one value of one record of a model and expects the step's refusal. */
+static void check_poison(enum csl_task_kind task, uint32_t hidden, float value, bool has_events)
+{
+    struct fx f;
+    struct outcome o;
+    struct csl_err err = {0};
+    fx_init(&f);
+    fx_add_domain(&f, task, 5, 3, hidden);
+    fx_seal(&f);
+    fx_fill(&f, 0, CSL_SPLIT_TRAIN, 20, 1, 5);
+    struct csl_examples *e = &f.examples[0][CSL_SPLIT_TRAIN];
+    if (!has_events)
+        memset(e->label, 0, e->records);
+    e->x[7 * 5 + 2] = value;
+    float *global = fx_vector(&f, 1, 0.2);
+    assert_int_equal(run_round(&f, "auto", 3, global, NULL, NULL, &o, &err), CSL_E_INVAL);
+    assert_non_null(strstr(err.msg, "round 3, domain d0, step "));
+    for (uint64_t i = 0; i < f.study.schema.parameters; i++)
+        assert_true(o.update[i] == 0.0f); /* as it was given */
+    float out[64];
+    assert_true(e->records <= 64 / 3);
+    struct csl_trainer *t = NULL;
+    assert_int_equal(csl_trainer_new(&t, &f.study, "auto", NULL), CSL_OK);
+    assert_int_equal(csl_trainer_predict(t, 0, e, global, out, NULL, &err), CSL_E_INVAL);
+    assert_non_null(strstr(err.msg, "record 7"));
+    csl_trainer_free(t);
+    csl_free(global);
+    outcome_free(&o);
+    fx_release(&f);
+}
+
+static void test_round__value_not_finite__is_refused_with_its_place(void **state)
+{
+    (void)state;
+    check_poison(CSL_TASK_BINARY, 0, NAN, true);
+    check_poison(CSL_TASK_BINARY, 0, INFINITY, true);
+    check_poison(CSL_TASK_BINARY, 4, NAN, true); /* relu must not hide it */
+    check_poison(CSL_TASK_CLASSES, 0, NAN, true);
+    check_poison(CSL_TASK_CLASSES, 6, NAN, true);
+    check_poison(CSL_TASK_SURVIVAL, 0, NAN, true);
+    check_poison(CSL_TASK_SURVIVAL, 0, -INFINITY, true);
+    check_poison(CSL_TASK_SURVIVAL, 0, NAN, false); /* no event: still seen */
+}
+
+static void test_round__diverging__is_refused(void **state)
+{
+    (void)state;
+    struct fx f;
+    struct outcome o;
+    struct csl_err err = {0};
+    fx_init(&f);
+    fx_add_domain(&f, CSL_TASK_CLASSES, 5, 3, 8);
+    fx_seal(&f);
+    fx_fill(&f, 0, CSL_SPLIT_TRAIN, 20, 1, 5);
+    f.study.local.learning_rate = 1e18;
+    f.study.local.steps = 50;
+    float *global = fx_vector(&f, 1, 0.2);
+    assert_int_equal(run_round(&f, "auto", 2, global, NULL, NULL, &o, &err), CSL_E_INVAL);
+    assert_non_null(strstr(err.msg, "round 2, domain d0"));
+    csl_free(global);
+    outcome_free(&o);
+    fx_release(&f);
+}
+
+static void expect_refusal(struct fx *f, const char *text)
+{
+    struct outcome o;
+    struct csl_err err = {0};
+    float *global = fx_vector(f, 1, 0.2);
+    assert_int_equal(run_round(f, "auto", 1, global, NULL, NULL, &o, &err), CSL_E_INVAL);
+    if (strstr(err.msg, text) == NULL)
+        fail_msg("\"%s\" does not say \"%s\"", err.msg, text);
+    csl_free(global);
+    outcome_free(&o);
+}
+
+static void test_round__records_that_break_the_contract__are_refused(void **state)
+{
+    (void)state;
+    struct fx f;
+    fx_init(&f);
+    fx_add_domain(&f, CSL_TASK_SURVIVAL, 5, 0, 0);
+    fx_seal(&f);
+    fx_fill(&f, 0, CSL_SPLIT_TRAIN, 10, 1, 5);
+    struct csl_examples *e = &f.examples[0][CSL_SPLIT_TRAIN];
+    e->label[3] = 2;
+    expect_refusal(&f, "label of record 3");
+    e->label[3] = 1;
+    e->time[4] = NAN;
+    expect_refusal(&f, "time of record 4");
+    e->time[4] = 1;
+    e->patient[5] = 7;
+    expect_refusal(&f, "record 5");
+    e->patient[5] = 5;
+    e->width = 4;
+    expect_refusal(&f, "width 4");
+    e->width = 5;
+    e->patients = 11;
+    expect_refusal(&f, "11 patients");
+    e->patients = 10;
+    float *times = e->time;
+    e->time = NULL;
+    expect_refusal(&f, "without times");
+    e->time = times;
+    f.data.domain_count = 2;
+    expect_refusal(&f, "2 domains");
+    fx_release(&f);
+}
+
+static void test_round__control_with_adam__is_refused(void **state)
+{
+    (void)state;
+    struct fx f;
+    struct outcome o;
+    three_domains(&f);
+    float *global = fx_vector(&f, 1, 0.2);
+    assert_int_equal(run_round(&f, "auto", 1, global, global, global, &o, NULL), CSL_E_INVAL);
+    outcome_free(&o);
+    assert_int_equal(run_round(&f, "auto", 0, global, NULL, NULL, &o, NULL), CSL_E_INVAL);
+    outcome_free(&o);
+    csl_free(global);
+    fx_release(&f);
+}
+
+static void test_new__wrong_study_or_backend__is_refused(void **state)
+{
+    (void)state;
+    struct fx f;
+    struct csl_trainer *t = NULL;
+    struct csl_err err = {0};
+    three_domains(&f);
+    assert_int_equal(csl_trainer_new(&t, &f.study, "abacus", &err), CSL_E_INVAL);
+    assert_non_null(strstr(err.msg, "abacus"));
+    assert_int_equal(csl_trainer_new(&t, &f.study, "cuda", &err), CSL_E_UNSUPPORTED);
+    f.study.local.learning_rate = 0;
+    assert_int_equal(csl_trainer_new(&t, &f.study, "auto", &err), CSL_E_INVAL);
+    f.study.local.learning_rate = 0.1;
+    f.study.local.steps = 0;
+    assert_int_equal(csl_trainer_new(&t, &f.study, "auto", &err), CSL_E_INVAL);
+    f.study.local.steps = 1;
+    f.domains[1].hidden[1] = 7;
+    assert_int_equal(csl_trainer_new(&t, &f.study, "auto", &err), CSL_E_INVAL);
+    assert_non_null(strstr(err.msg, "d1.layer1.weight"));
+    f.domains[1].hidden_count = 3;
+    assert_int_equal(csl_trainer_new(&t, &f.study, "auto", &err), CSL_E_INVAL);
+    assert_null(t);
+    fx_release(&f);
+}
+
+/* ---- baselines and prediction ---- */
+
+static void test_fit__two_epochs__equal_the_reference(void **state)
+{
+    (void)state;
+    struct fx f;
+    struct csl_trainer *t = NULL;
+    fx_init(&f);
+    fx_add_domain(&f, CSL_TASK_BINARY, 6, 2, 0);
+    fx_seal(&f);
+    fx_fill(&f, 0, CSL_SPLIT_TRAIN, 19, 1, 11);
+    /* The reference reads its constants from the study's local training. */
+    f.study.local.optimizer = CSL_OPT_KIND_ADAM;
+    f.study.local.l2 = 0.1;
+    struct csl_baseline c = {.enabled = true,
+                             .optimizer = CSL_OPT_KIND_ADAM,
+                             .learning_rate = 0.05,
+                             .l2 = 0.1,
+                             .batch_patients = 4,
+                             .epochs = 2};
+    float *start = fx_vector(&f, 1, 0.3), *model = fx_vector(&f, 1, 0.3);
+    double want[256];
+    reference_run(&f, "baseline", 0, 10, start, NULL, NULL, want);
+    assert_int_equal(csl_trainer_new(&t, &f.study, "auto", NULL), CSL_OK);
+    assert_int_equal(csl_trainer_fit(t, &f.data, &c, 42, model, NULL), CSL_OK);
+    for (uint64_t i = 0; i < f.study.schema.parameters; i++)
+        assert_true(fabs((double)model[i] - (double)start[i] - want[i]) < 1e-5);
+    f.examples[0][CSL_SPLIT_TRAIN].x[3] = NAN;
+    memcpy(model, start, (size_t)f.study.schema.parameters * sizeof(float));
+    assert_int_equal(csl_trainer_fit(t, &f.data, &c, 42, model, NULL), CSL_E_INVAL);
+    assert_same_bits(model, start, f.study.schema.parameters);
+    csl_trainer_free(t);
+    csl_free(start);
+    csl_free(model);
+    fx_release(&f);
+}
+
+static void check_predict(enum csl_task_kind task, uint32_t hidden)
+{
+    struct fx f;
+    struct csl_trainer *t = NULL;
+    fx_init(&f);
+    fx_add_domain(&f, task, 9, 4, hidden);
+    fx_seal(&f);
+    fx_fill(&f, 0, CSL_SPLIT_TEST, 400, 3, 3); /* 799 records: several slices */
+    const struct csl_examples *e = &f.examples[0][CSL_SPLIT_TEST];
+    uint64_t n = f.study.schema.parameters;
+    uint32_t k = f.domains[0].outputs;
+    float *model = fx_vector(&f, 1, 0.5), *out = csl_alloc_array(e->records * k, sizeof(float));
+    float *first = csl_alloc_array(k, sizeof(float));
+    double *w = csl_alloc_array((size_t)n, sizeof(double)), loss = -1, one_loss = -1;
+    for (uint64_t i = 0; i < n; i++)
+        w[i] = (double)model[i];
+    assert_int_equal(csl_trainer_new(&t, &f.study, "auto", NULL), CSL_OK);
+    assert_int_equal(csl_trainer_predict(t, 0, e, model, out, &loss, NULL), CSL_OK);
+    assert_true(fabs(loss - fx_loss(&f, 0, e, NULL, e->records, w)) < 1e-5);
+    struct csl_examples none = {0};
+    assert_int_equal(csl_trainer_predict(t, 0, &none, model, first, &one_loss, NULL), CSL_OK);
+    assert_true(one_loss == 0.0);
+    for (uint32_t r = 0; r < e->records; r++) {
+        /* One record of class y has the loss -log p(y). */
+        struct csl_examples one = {.records = 1,
+                                   .patients = 1,
+                                   .width = 9,
+                                   .x = e->x + (size_t)r * 9,
+                                   .patient = &(uint32_t){0},
+                                   .label = &(uint8_t){task == CSL_TASK_CLASSES ? 2 : 1},
+                                   .time = &(float){1}};
+        double sum = 0;
+        for (uint32_t c = 0; c < k; c++)
+            sum += (double)out[r * k + c];
+        double want = fx_loss(&f, 0, &one, NULL, 1, w);
+        if (task == CSL_TASK_BINARY)
+            assert_true(fabs(-log((double)out[r]) - want) < 1e-4);
+        else if (task == CSL_TASK_CLASSES)
+            assert_true(fabs(-log((double)out[r * k + 2]) - want) < 1e-4);
+        assert_true(task != CSL_TASK_CLASSES || fabs(sum - 1) < 1e-6);
+    }
+    csl_trainer_free(t);
+    csl_free(model);
+    csl_free(out);
+    csl_free(first);
+    csl_free(w);
+    fx_release(&f);
+}
+
+static void test_predict__each_task__gives_probabilities_and_the_mean_loss(void **state)
+{
+    (void)state;
+    check_predict(CSL_TASK_BINARY, 0);
+    check_predict(CSL_TASK_BINARY, 7);
+    check_predict(CSL_TASK_CLASSES, 0);
+    check_predict(CSL_TASK_CLASSES, 7);
+    check_predict(CSL_TASK_SURVIVAL, 0);
+}
+
+static void test_trainer__memory_runs_out_anywhere__fails_cleanly(void **state)
+{
+    (void)state;
+    struct fx f;
+    three_domains(&f);
+    float *global = fx_vector(&f, 1, 0.2), *update = fx_vector(&f, 9, 1);
+    csl_mem_fail_after(0);
+    struct csl_train_task task = {
+        .data = &f.data, .seed = 42, .round = 1, .global = global, .update = update};
+    struct csl_train_report report;
+    enum csl_code code = CSL_E_NOMEM;
+    uint64_t failures = 0;
+    for (uint64_t fail = 1; code != CSL_OK; fail++) {
+        struct csl_trainer *t = NULL;
+        assert_true(fail < 1000);
+        csl_mem_fail_after(fail);
+        code = csl_trainer_new(&t, &f.study, "cpu-ref", NULL);
+        if (code == CSL_OK)
+            code = csl_trainer_run(t, &task, &report, NULL);
+        csl_mem_fail_after(0);
+        assert_true(code == CSL_OK || code == CSL_E_NOMEM);
+        failures += code == CSL_E_NOMEM;
+        csl_trainer_free(t);
+    }
+    assert_true(failures > 20);
+    csl_free(global);
+    csl_free(update);
+    fx_release(&f);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_gradient__each_model_and_backend__equals_central_differences),
+        cmocka_unit_test(test_round__each_optimiser_and_strategy_term__equals_the_reference),
+        cmocka_unit_test(test_round__repeated_or_alone__gives_the_same_bits),
+        cmocka_unit_test(test_round__another_seed_site_or_round__draws_other_batches),
+        cmocka_unit_test(test_scaffold__one_site__is_plain_sgd),
+        cmocka_unit_test(test_fedprox__larger_mu__stays_nearer_to_the_global_model),
+        cmocka_unit_test(test_round__missing_domain__leaves_zeros_and_reports_the_others),
+        cmocka_unit_test(test_cox__batches_without_an_event__move_nothing),
+        cmocka_unit_test(test_round__cancelled__says_so_and_writes_nothing),
+        cmocka_unit_test(test_round__value_not_finite__is_refused_with_its_place),
+        cmocka_unit_test(test_round__diverging__is_refused),
+        cmocka_unit_test(test_round__records_that_break_the_contract__are_refused),
+        cmocka_unit_test(test_round__control_with_adam__is_refused),
+        cmocka_unit_test(test_new__wrong_study_or_backend__is_refused),
+        cmocka_unit_test(test_fit__two_epochs__equal_the_reference),
+        cmocka_unit_test(test_predict__each_task__gives_probabilities_and_the_mean_loss),
+        cmocka_unit_test(test_trainer__memory_runs_out_anywhere__fails_cleanly),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

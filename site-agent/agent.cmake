@@ -1,0 +1,4 @@
+csl_module(csl_site_agent
+  SOURCES agent.c agent_study.c agent_bulk.c agent_work.c
+  LINK csl_site_core csl_site_store csl_training csl_data csl_evaluate csl_strategy csl_study csl_wire
+       csl_crypto csl_base)

@@ -1,0 +1,40 @@
+/* site-agent/agent.h - runs one site's core (core/site.h) over any transport: examines studies,
+ * keeps the records, trains, evaluates, stores the outbox, moves the bytes. The daemon's main and
+ * the simulator are its two callers.
+ *
+ * Threads: everything here is for the core thread, which pumps. Transports may call in from any
+ * thread. With has_worker, training runs on one worker thread; without, inside the pump. */
+#ifndef CSL_AGENT_H
+#define CSL_AGENT_H
+#include "protocol/transport/transport.h"
+#include "site-agent/core/policy.h"
+#include "site-agent/core/site.h"
+
+struct csl_agent_config {
+    const char *site_id;                  /* for logs and labelled randomness; copied */
+    const char *record_path;              /* HDF5 record file; copied */
+    const char *state_dir;                /* NULL: in memory, nothing survives */
+    const char *backend;                  /* "auto", "cpu-ref", "cpu-dnnl"; a literal */
+    const struct csl_site_policy *policy; /* copied */
+    struct csl_transport *transport;      /* borrowed; the agent sets its upcalls */
+    bool has_worker;
+};
+
+struct csl_agent;
+/* Opens or resumes the state below state_dir: site.db, blobs/. Does not start the transport. */
+enum csl_code csl_agent_new(struct csl_agent **out, const struct csl_agent_config *c,
+                            struct csl_err *err) CSL_MUST_CHECK;
+void csl_agent_free(struct csl_agent *a); /* after the transport was stopped */
+enum csl_code csl_agent_start(struct csl_agent *a, uint64_t now_ns,
+                              struct csl_err *err) CSL_MUST_CHECK;
+/* Handles everything that is waiting, and (without a worker) at most one unit of work. false: idle.
+ */
+bool csl_agent_pump(struct csl_agent *a, uint64_t now_ns);
+void csl_agent_wait(struct csl_agent *a, uint64_t deadline_ns); /* daemon */
+uint64_t csl_agent_wakeup_ns(const struct csl_agent *a);
+bool csl_agent_is_finished(const struct csl_agent *a);
+/* CSL_OK: the study was released. Otherwise why not. */
+enum csl_code csl_agent_outcome(const struct csl_agent *a, struct csl_err *err) CSL_MUST_CHECK;
+const struct csl_site *csl_agent_core(const struct csl_agent *a);
+
+#endif

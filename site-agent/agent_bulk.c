@@ -1,0 +1,222 @@
+/* Moving bytes: the broadcast into a blob, the outbox out of one. Sinks and sources run on the
+ * transport's threads and touch nothing but blobs and themselves. */
+#include "site-agent/agent_internal.h"
+
+#include "base/log.h"
+#include "base/mem.h"
+
+#include <stdio.h>
+#include <string.h>
+
+void csl_agent_blob_name__(char out[CSL_ID_MAX], const char *kind, uint64_t round)
+{
+    snprintf(out, CSL_ID_MAX, "%s-%llu", kind, (unsigned long long)round);
+}
+
+void csl_agent_model_name__(char out[CSL_ID_MAX], const uint8_t digest[CSL_DIGEST_BYTES])
+{
+    char hex[33];
+    csl_hex(digest, 16, hex);
+    snprintf(out, CSL_ID_MAX, "model-%s", hex);
+}
+
+void csl_agent_bulk_done__(void *ctx, uint64_t bulk_id, enum csl_code code)
+{
+    struct csl_agent_event *e = csl_agent_event_new__(CSL_SE_FETCHED); /* or UPLOADED: by its id */
+    if (e != NULL) {
+        e->bulk_id = bulk_id;
+        e->ev.code = code;
+    }
+    csl_agent_post__(ctx, e);
+}
+
+/* A transfer that could not even start ends like one that broke. */
+static void fail_transfer(struct csl_agent *a, uint64_t bulk_id, enum csl_code code,
+                          const struct csl_err *err)
+{
+    csl_log_err(CSL_LOG_INFO, "transfer.not_started", err);
+    csl_agent_bulk_done__(a, bulk_id, code);
+}
+
+/* --- download --- */
+
+struct fetch {
+    struct csl_blobs *blobs;
+    char name[CSL_ID_MAX];
+    uint8_t digest[CSL_DIGEST_BYTES];
+    uint64_t position, total;
+    struct csl_hash hash;
+};
+
+static enum csl_code fetch_write(void *self, struct csl_span s, struct csl_err *err)
+{
+    struct fetch *f = self;
+    if (s.n > f->total - f->position)
+        return CSL_FAIL(err, CSL_E_LIMIT, "the model is longer than the %llu bytes announced",
+                        (unsigned long long)f->total);
+    enum csl_code code = csl_blob_write(f->blobs, f->name, f->position, s, err);
+    if (code != CSL_OK)
+        return code;
+    csl_hash_update(&f->hash, s.p, s.n);
+    f->position += s.n;
+    return CSL_OK;
+}
+
+static enum csl_code fetch_finish(void *self, const uint8_t digest[32], struct csl_err *err)
+{
+    struct fetch *f = self;
+    uint8_t actual[CSL_DIGEST_BYTES];
+    csl_hash_final(&f->hash, actual);
+    enum csl_code code = CSL_OK;
+    if (f->position != f->total) {
+        code = CSL_FAIL(err, CSL_E_PROTO, "the model ended at byte %llu of %llu",
+                        (unsigned long long)f->position, (unsigned long long)f->total);
+    } else if (memcmp(actual, f->digest, CSL_DIGEST_BYTES) != 0 ||
+               memcmp(actual, digest, CSL_DIGEST_BYTES) != 0) {
+        csl_blob_remove(f->blobs, f->name); /* from the beginning next time */
+        code = CSL_FAIL(err, CSL_E_CORRUPT, "the model does not have the digest the task names");
+    }
+    csl_free(f);
+    return code;
+}
+
+static void fetch_abandon(void *self, enum csl_code why)
+{
+    (void)why; /* what arrived stays for the resume */
+    csl_free(self);
+}
+
+static enum csl_code hash_prefix(struct fetch *f, struct csl_err *err)
+{
+    uint64_t size = csl_blob_size(f->blobs, f->name);
+    if (size > f->total)
+        csl_blob_remove(f->blobs, f->name);
+    size = size > f->total ? 0 : size;
+    uint8_t *buffer = csl_alloc(CSL_AGENT_IO_BYTES);
+    if (buffer == NULL)
+        return CSL_FAIL(err, CSL_E_NOMEM, "no memory to resume a download");
+    enum csl_code code = CSL_OK;
+    while (code == CSL_OK && f->position < size) {
+        size_t n = size - f->position < CSL_AGENT_IO_BYTES ? (size_t)(size - f->position)
+                                                           : CSL_AGENT_IO_BYTES;
+        code = csl_blob_read(f->blobs, f->name, f->position, buffer, n, err);
+        if (code == CSL_OK)
+            csl_hash_update(&f->hash, buffer, n);
+        f->position += n;
+    }
+    csl_free(buffer);
+    return code;
+}
+
+/* Only what is still of use stays: the model to come, the outbox, the control variate. */
+static void tidy(struct csl_agent *a, const char *model)
+{
+    char update[CSL_ID_MAX], control[CSL_ID_MAX];
+    csl_agent_blob_name__(update, "update", a->memory.outbox.round);
+    csl_agent_blob_name__(control, "control", a->memory.control_round);
+    const char *keep[] = {model, update, control};
+    csl_blobs_keep_only(a->blobs, keep, 3);
+}
+
+void csl_agent_fetch__(struct csl_agent *a, const struct csl_site_action *action)
+{
+    struct csl_err err = {.code = CSL_OK};
+    a->fetch_id = ++a->next_bulk_id;
+    a->fetch_task = action->task;
+    uint64_t expected =
+        a->strategy->broadcast_vectors * a->study->schema.parameters * sizeof(float);
+    enum csl_code code = CSL_OK;
+    struct fetch *f = csl_alloc(sizeof(*f));
+    if (f == NULL)
+        code = CSL_FAIL(&err, CSL_E_NOMEM, "no memory for a download");
+    else if (action->task.model_bytes != expected)
+        code = CSL_FAIL(&err, CSL_E_PROTO, "the task's model has %llu bytes; this study's has %llu",
+                        (unsigned long long)action->task.model_bytes, (unsigned long long)expected);
+    if (code != CSL_OK) {
+        csl_free(f);
+        fail_transfer(a, a->fetch_id, code, &err);
+        return;
+    }
+    f->blobs = a->blobs;
+    f->total = expected;
+    memcpy(f->digest, action->task.model_digest, CSL_DIGEST_BYTES);
+    csl_agent_model_name__(f->name, f->digest);
+    csl_hash_init(&f->hash);
+    tidy(a, f->name);
+    code = hash_prefix(f, &err);
+    struct csl_bulk_head head = {.bytes_total = f->total, .bytes_offset = f->position};
+    memcpy(head.ticket, action->ticket, CSL_TICKET_BYTES);
+    struct csl_bulk_sink sink = {f, fetch_write, fetch_finish, fetch_abandon};
+    if (code == CSL_OK)
+        code = a->config.transport->ops->download(a->config.transport, a->fetch_id, &head, &sink,
+                                                  &err);
+    if (code != CSL_OK) {
+        csl_free(f);
+        fail_transfer(a, a->fetch_id, code, &err);
+    }
+}
+
+/* --- upload --- */
+
+struct delivery {
+    struct csl_blobs *blobs;
+    char name[CSL_ID_MAX];
+    uint8_t digest[CSL_DIGEST_BYTES];
+    uint64_t position, total;
+};
+
+static enum csl_code delivery_read(void *self, uint8_t *buffer, size_t capacity, size_t *n,
+                                   struct csl_err *err)
+{
+    struct delivery *d = self;
+    uint64_t left = d->total - d->position;
+    size_t take = left < capacity ? (size_t)left : capacity;
+    enum csl_code code =
+        take == 0 ? CSL_OK : csl_blob_read(d->blobs, d->name, d->position, buffer, take, err);
+    if (code != CSL_OK)
+        return code;
+    d->position += take;
+    *n = take;
+    return CSL_OK;
+}
+
+static enum csl_code delivery_digest(void *self, uint8_t out[32], struct csl_err *err)
+{
+    (void)err;
+    const struct delivery *d = self;
+    memcpy(out, d->digest, CSL_DIGEST_BYTES);
+    return CSL_OK;
+}
+
+static void delivery_close(void *self)
+{
+    csl_free(self);
+}
+
+void csl_agent_upload__(struct csl_agent *a, const struct csl_site_action *action)
+{
+    struct csl_err err = {.code = CSL_OK};
+    a->upload_id = ++a->next_bulk_id;
+    a->upload_task = action->task;
+    struct delivery *d = csl_alloc(sizeof(*d));
+    if (d == NULL) {
+        (void)CSL_FAIL(&err, CSL_E_NOMEM, "no memory for an upload");
+        fail_transfer(a, a->upload_id, CSL_E_NOMEM, &err);
+        return;
+    }
+    const struct csl_outbox *outbox = &a->core.outbox;
+    d->blobs = a->blobs;
+    d->position = action->offset;
+    d->total = outbox->bytes_total;
+    memcpy(d->digest, outbox->digest, CSL_DIGEST_BYTES);
+    csl_agent_blob_name__(d->name, "update", outbox->round);
+    struct csl_bulk_head head = {.bytes_total = d->total, .bytes_offset = action->offset};
+    memcpy(head.ticket, action->ticket, CSL_TICKET_BYTES);
+    struct csl_bulk_source source = {d, delivery_read, delivery_digest, delivery_close};
+    enum csl_code code =
+        a->config.transport->ops->upload(a->config.transport, a->upload_id, &head, &source, &err);
+    if (code != CSL_OK) {
+        csl_free(d);
+        fail_transfer(a, a->upload_id, code, &err);
+    }
+}

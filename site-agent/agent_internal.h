@@ -1,0 +1,77 @@
+/* site-agent/agent_internal.h - shared by the agent's own files only. */
+#ifndef CSL_AGENT_INTERNAL_H
+#define CSL_AGENT_INTERNAL_H
+#include "aggregation/strategy/strategy.h"
+#include "base/blob.h"
+#include "base/file.h"
+#include "base/thread.h"
+#include "site-agent/agent.h"
+#include "site-agent/store/site_store.h"
+#include "site-agent/training/train.h"
+
+#include <stdatomic.h>
+
+#define CSL_AGENT_IO_BYTES ((size_t)256 * 1024)
+
+struct csl_agent_event {
+    struct csl_site_event ev;
+    struct csl_msg bytes; /* MESSAGE: still encoded */
+    struct csl_outbox outbox;
+    struct csl_msg_evaluation evaluation; /* blocks owned */
+    struct csl_msg_study_answer answer;
+    uint8_t digest[CSL_DIGEST_BYTES];
+    char reason[192];
+    uint64_t bulk_id; /* FETCHED, UPLOADED before they are told apart; 0: not bulk */
+};
+
+struct csl_agent {
+    struct csl_agent_config config;
+    char site_id[CSL_ID_MAX], record_path[CSL_PATH_MAX];
+    struct csl_site_policy policy;
+    struct csl_site core;
+    struct csl_site_store *store; /* NULL: in memory */
+    struct csl_site_memory memory;
+    struct csl_blobs *blobs;
+    struct csl_mailbox *mailbox;
+    uint64_t now_ns, sequence_in, sequence_out;
+    csl_conn conn;
+    struct csl_study *study; /* accepted; NULL: none */
+    struct csl_dataset *data;
+    struct csl_trainer *trainer;
+    const struct csl_strategy_ops *strategy;
+    uint64_t next_bulk_id, fetch_id, upload_id;
+    struct csl_msg_task fetch_task, upload_task;
+    /* work: one unit at a time */
+    bool has_work;
+    struct csl_msg_task work; /* guarded by the hand-over through work_box, if there is a worker */
+    atomic_bool is_cancelled;
+    struct csl_thread worker;
+    struct csl_mailbox *work_box; /* NULL: no worker */
+    bool is_finished;
+    struct csl_err failure;
+};
+
+/* agent.c */
+void csl_agent_post__(struct csl_agent *a, struct csl_agent_event *take_e);
+struct csl_agent_event *csl_agent_event_new__(enum csl_site_event_kind kind);
+void csl_agent_event_free__(struct csl_agent_event *e);
+void csl_agent_fail__(struct csl_agent *a, const struct csl_err *err);
+enum csl_code csl_agent_save__(struct csl_agent *a, struct csl_err *err) CSL_MUST_CHECK;
+
+/* agent_study.c */
+void csl_agent_consider__(struct csl_agent *a, const struct csl_msg_study_offer *offer);
+enum csl_code csl_agent_open_study__(struct csl_agent *a, struct csl_span manifest,
+                                     struct csl_err *err) CSL_MUST_CHECK;
+void csl_agent_close_study__(struct csl_agent *a);
+
+/* agent_work.c: on the worker thread, or inside the pump */
+void csl_agent_work__(struct csl_agent *a, const struct csl_msg_task *task);
+void csl_agent_blob_name__(char out[CSL_ID_MAX], const char *kind, uint64_t round);
+void csl_agent_model_name__(char out[CSL_ID_MAX], const uint8_t digest[CSL_DIGEST_BYTES]);
+
+/* agent_bulk.c */
+void csl_agent_fetch__(struct csl_agent *a, const struct csl_site_action *action);
+void csl_agent_upload__(struct csl_agent *a, const struct csl_site_action *action);
+void csl_agent_bulk_done__(void *ctx, uint64_t bulk_id, enum csl_code code);
+
+#endif

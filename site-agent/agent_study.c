@@ -1,0 +1,113 @@
+/* Examining a study: the manifest, this site's policy, this site's records. */
+#include "site-agent/agent_internal.h"
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/str.h"
+
+#include <string.h>
+
+void csl_agent_close_study__(struct csl_agent *a)
+{
+    csl_trainer_free(a->trainer);
+    csl_dataset_free(a->data);
+    csl_study_free(a->study);
+    a->trainer = NULL;
+    a->data = NULL;
+    a->study = NULL;
+}
+
+enum csl_code csl_agent_open_study__(struct csl_agent *a, struct csl_span manifest,
+                                     struct csl_err *err)
+{
+    csl_agent_close_study__(a);
+    enum csl_code code = csl_study_parse(&a->study, "study", manifest, err);
+    if (code == CSL_OK)
+        code = csl_policy_check(&a->policy, a->study, err);
+    if (code == CSL_OK) {
+        a->strategy = csl_strategy_find(a->study->aggregation.strategy);
+        if (a->strategy == NULL)
+            code = CSL_FAIL(err, CSL_E_UNSUPPORTED, "this site does not know the strategy %s",
+                            a->study->aggregation.strategy);
+    }
+    if (code == CSL_OK)
+        code = csl_dataset_load(&a->data, a->record_path, a->study, err);
+    if (code == CSL_OK)
+        code = csl_trainer_new(&a->trainer, a->study, a->config.backend, err);
+    if (code != CSL_OK)
+        csl_agent_close_study__(a);
+    return code;
+}
+
+static void count_patients(const struct csl_agent *a, struct csl_msg_study_answer *answer)
+{
+    for (uint32_t d = 0; d < a->study->domain_count; d++) {
+        uint64_t patients = csl_dataset_patients(a->data, d, CSL_SPLIT_TRAIN);
+        if (patients == 0)
+            continue;
+        answer->blocks[answer->block_count].block = d; /* one block per domain, in order */
+        answer->blocks[answer->block_count++].patients = patients;
+    }
+}
+
+/* What may be told: the policy's reason was written to be shown; anything about files or records is
+ * not the coordinator's business. */
+static const char *public_reason(const struct csl_err *err)
+{
+    return err->code == CSL_E_DENIED || err->code == CSL_E_UNSUPPORTED
+               ? err->msg
+               : "this site's records do not fit the study; its administrator knows why";
+}
+
+void csl_agent_consider__(struct csl_agent *a, const struct csl_msg_study_offer *offer)
+{
+    if (a->has_work) { /* the worker uses the study we have: stop it, and be offered this one again
+                        */
+        atomic_store(&a->is_cancelled, true);
+        a->config.transport->ops->drop(a->config.transport, a->conn, CSL_E_STATE);
+        return;
+    }
+    struct csl_agent_event *e = csl_agent_event_new__(CSL_SE_DECIDED);
+    struct csl_msg_study_answer answer = {.accepted = false};
+    memcpy(answer.study_digest, offer->study_digest, CSL_DIGEST_BYTES);
+    struct csl_err err = {.code = CSL_OK};
+    enum csl_code code = csl_agent_open_study__(a, csl_msg_span(&offer->manifest), &err);
+    if (code == CSL_OK && memcmp(a->study->digest, offer->study_digest, CSL_DIGEST_BYTES) != 0)
+        code = CSL_FAIL(&err, CSL_E_DENIED, "the study's digest is not the one that was offered");
+    if (code == CSL_OK) {
+        count_patients(a, &answer);
+        if (answer.block_count == 0)
+            code = CSL_FAIL(&err, CSL_E_DENIED, "this site has no training patients for the study");
+    }
+    struct csl_site_memory fresh = {.has_study = true};
+    if (code == CSL_OK)
+        code = csl_msg_copy(&fresh.manifest, csl_msg_span(&offer->manifest), &err);
+    if (code == CSL_OK) {
+        memcpy(fresh.study_digest, offer->study_digest, CSL_DIGEST_BYTES);
+        bool is_same = a->memory.has_study &&
+                       memcmp(a->memory.study_digest, fresh.study_digest, CSL_DIGEST_BYTES) == 0;
+        if (is_same) { /* the coordinator forgot us; our outbox still stands */
+            fresh.outbox = a->memory.outbox;
+            fresh.control_round = a->memory.control_round;
+        }
+        csl_site_memory_release(&a->memory);
+        a->memory = fresh;
+        code = csl_agent_save__(a, &err);
+    }
+    if (code == CSL_OK) {
+        answer.accepted = true;
+        csl_log(CSL_LOG_INFO, "study.accepted", CSL_STR("site", a->site_id),
+                CSL_STR("study", a->study->id));
+    } else {
+        answer.block_count = 0;
+        csl_str_copy(answer.reason, sizeof(answer.reason), public_reason(&err));
+        csl_log_err(CSL_LOG_WARN, "study.declined", &err);
+    }
+    if (e == NULL) {
+        (void)CSL_FAIL(&err, CSL_E_NOMEM, "no memory to answer a study");
+        csl_agent_fail__(a, &err);
+        return;
+    }
+    e->answer = answer;
+    csl_agent_post__(a, e);
+}

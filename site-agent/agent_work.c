@@ -1,0 +1,256 @@
+/* One unit of work: training or evaluating the study's model on this site's records. */
+#include "site-agent/agent_internal.h"
+
+#include "aggregation/evaluate/metrics.h"
+#include "base/check.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/str.h"
+
+#include <math.h>
+#include <string.h>
+
+static bool is_cancelled(void *ctx)
+{
+    struct csl_agent *a = ctx;
+    return atomic_load(&a->is_cancelled);
+}
+
+/* Vectors of one round, all [P]; control, site_control and control_change only for SCAFFOLD. */
+struct vectors {
+    float *broadcast; /* [broadcast_vectors, P]: global model, server control */
+    float *update, *site_control, *control_change;
+};
+
+static void vectors_release(struct vectors *v)
+{
+    csl_free(v->broadcast);
+    csl_free(v->update);
+    csl_free(v->site_control);
+    csl_free(v->control_change);
+}
+
+static bool has_control(const struct csl_agent *a)
+{
+    return a->strategy->broadcast_vectors > 1;
+}
+
+static enum csl_code vectors_open(struct csl_agent *a, struct vectors *v, struct csl_err *err)
+{
+    size_t parameters = a->study->schema.parameters;
+    v->broadcast = csl_alloc_array(parameters * a->strategy->broadcast_vectors, sizeof(float));
+    v->update = csl_alloc_array(parameters, sizeof(float));
+    bool has_all = v->broadcast != NULL && v->update != NULL;
+    if (has_control(a)) {
+        v->site_control = csl_alloc_array(parameters, sizeof(float));
+        v->control_change = csl_alloc_array(parameters, sizeof(float));
+        has_all = has_all && v->site_control != NULL && v->control_change != NULL;
+    }
+    if (!has_all)
+        return CSL_FAIL(err, CSL_E_NOMEM, "no memory for a model of %zu parameters", parameters);
+    return CSL_OK;
+}
+
+static enum csl_code read_broadcast(struct csl_agent *a, const struct csl_msg_task *task,
+                                    float *out, uint32_t vectors, struct csl_err *err)
+{
+    char name[CSL_ID_MAX];
+    csl_agent_model_name__(name, task->model_digest);
+    return csl_blob_read(a->blobs, name, 0, out,
+                         a->study->schema.parameters * vectors * sizeof(float), err);
+}
+
+static enum csl_code read_control(struct csl_agent *a, float *out, struct csl_err *err)
+{
+    if (a->memory.control_round == 0)
+        return CSL_OK; /* zero before the first round */
+    char name[CSL_ID_MAX];
+    csl_agent_blob_name__(name, "control", a->memory.control_round);
+    return csl_blob_read(a->blobs, name, 0, out, a->study->schema.parameters * sizeof(float), err);
+}
+
+/* Appends the blocks the site has data for. */
+static enum csl_code write_vector(struct csl_agent *a, const char *name, const float *vector,
+                                  const struct csl_train_report *report, struct csl_hash *hash,
+                                  uint64_t *at, struct csl_err *err)
+{
+    enum csl_code code = CSL_OK;
+    for (uint32_t i = 0; code == CSL_OK && i < report->block_count; i++) {
+        const struct csl_block_spec *b = &a->study->schema.blocks[report->blocks[i].block];
+        struct csl_span s = CSL_SPAN(vector + b->first, b->count * sizeof(float));
+        csl_hash_update(hash, s.p, s.n);
+        code = csl_blob_write(a->blobs, name, *at, s, err);
+        *at += s.n;
+    }
+    return code;
+}
+
+/* The update becomes durable here; the row that names it follows on the core thread. */
+static enum csl_code store_update(struct csl_agent *a, uint64_t round, const struct vectors *v,
+                                  const struct csl_train_report *report, struct csl_outbox *out,
+                                  struct csl_err *err)
+{
+    char name[CSL_ID_MAX];
+    csl_agent_blob_name__(name, "update", round);
+    csl_blob_remove(a->blobs, name);
+    struct csl_hash hash;
+    csl_hash_init(&hash);
+    uint64_t at = 0;
+    enum csl_code code = write_vector(a, name, v->update, report, &hash, &at, err);
+    if (code == CSL_OK && has_control(a))
+        code = write_vector(a, name, v->control_change, report, &hash, &at, err);
+    if (code == CSL_OK)
+        code = csl_blob_sync(a->blobs, name, err);
+    if (code == CSL_OK && has_control(a)) {
+        csl_agent_blob_name__(name, "control", round);
+        struct csl_span s = CSL_SPAN(v->site_control, a->study->schema.parameters * sizeof(float));
+        csl_blob_remove(a->blobs, name);
+        code = csl_blob_write(a->blobs, name, 0, s, err);
+        if (code == CSL_OK)
+            code = csl_blob_sync(a->blobs, name, err);
+    }
+    *out = (struct csl_outbox){.round = round,
+                               .bytes_total = at,
+                               .train_loss = report->mean_loss,
+                               .block_count = report->block_count};
+    csl_hash_final(&hash, out->digest);
+    for (uint32_t i = 0; i < report->block_count; i++) {
+        out->blocks[i].block = report->blocks[i].block;
+        out->blocks[i].patients = report->blocks[i].patients;
+    }
+    return code;
+}
+
+static enum csl_code train(struct csl_agent *a, const struct csl_msg_task *t,
+                           struct csl_outbox *out, struct csl_err *err)
+{
+    struct vectors v = {.broadcast = NULL};
+    struct csl_train_report report;
+    enum csl_code code = vectors_open(a, &v, err);
+    if (code == CSL_OK)
+        code = read_broadcast(a, t, v.broadcast, a->strategy->broadcast_vectors, err);
+    if (code == CSL_OK && has_control(a))
+        code = read_control(a, v.site_control, err);
+    if (code == CSL_OK) {
+        struct csl_train_task task = {.data = a->data,
+                                      .seed = t->seed,
+                                      .round = t->round,
+                                      .global = v.broadcast,
+                                      .site_control = v.site_control,
+                                      .update = v.update,
+                                      .control_change = v.control_change,
+                                      .cancelled = is_cancelled,
+                                      .cancelled_ctx = a};
+        if (has_control(a))
+            task.control = v.broadcast + a->study->schema.parameters;
+        code = csl_trainer_run(a->trainer, &task, &report, err);
+    }
+    if (code == CSL_OK)
+        code = store_update(a, t->round, &v, &report, out, err);
+    vectors_release(&v);
+    return code;
+}
+
+/* --- evaluation --- */
+
+static const struct csl_examples *examples_to_judge(const struct csl_agent *a, uint32_t domain)
+{
+    const struct csl_examples *splits = a->data->domains[domain];
+    if (splits[CSL_SPLIT_TEST].records > 0)
+        return &splits[CSL_SPLIT_TEST];
+    return &splits[CSL_SPLIT_VALIDATION];
+}
+
+static void copy_metrics(struct csl_eval_block *b, const struct csl_metrics *m)
+{
+    const uint32_t most = (uint32_t)(sizeof(b->metrics) / sizeof(b->metrics[0]));
+    for (uint32_t i = 0; i < m->count && b->metric_count < most; i++) {
+        struct csl_eval_metric *out = &b->metrics[b->metric_count++];
+        csl_str_copy(out->name, sizeof(out->name), m->items[i].name);
+        out->value = m->items[i].value;
+        out->low = m->items[i].method != NULL ? m->items[i].low : m->items[i].value;
+        out->high = m->items[i].method != NULL ? m->items[i].high : m->items[i].value;
+    }
+}
+
+static void copy_histogram(struct csl_eval_block *b, const float *scores,
+                           const struct csl_examples *e)
+{
+    struct csl_score_histogram h = {.loss_sum = 0};
+    csl_histogram_add(&h, scores, e->label, e->records);
+    b->true_positive = h.true_positive;
+    b->false_positive = h.false_positive;
+    b->true_negative = h.true_negative;
+    b->false_negative = h.false_negative;
+    b->bin_count = 2 * CSL_SCORE_BINS;
+    memcpy(b->bins, h.bins, sizeof(h.bins));
+}
+
+static enum csl_code judge(struct csl_agent *a, const struct csl_msg_task *t, uint32_t domain,
+                           const float *parameters, struct csl_eval_block *b, struct csl_err *err)
+{
+    const struct csl_domain *d = &a->study->domains[domain];
+    const struct csl_examples *e = examples_to_judge(a, domain);
+    float *scores = csl_alloc_array((size_t)e->records * d->outputs, sizeof(float));
+    if (scores == NULL)
+        return CSL_FAIL(err, CSL_E_NOMEM, "no memory to evaluate %u records", e->records);
+    struct csl_metrics m = {.count = 0};
+    double loss = 0;
+    enum csl_code code = csl_trainer_predict(a->trainer, domain, e, parameters, scores, &loss, err);
+    if (code == CSL_OK) {
+        switch (d->task) {
+        case CSL_TASK_BINARY:
+            code = csl_evaluate_binary(scores, e->label, e->records, 0.5, t->seed, &m, err);
+            copy_histogram(b, scores, e);
+            break;
+        case CSL_TASK_CLASSES:
+            code = csl_evaluate_classes(scores, e->label, e->records, d->classes, t->seed, &m, err);
+            break;
+        case CSL_TASK_SURVIVAL:
+            code = csl_evaluate_survival(scores, e->time, e->label, e->records, t->seed, &m, err);
+            break;
+        }
+    }
+    b->block = domain;
+    b->examples = e->records;
+    b->loss_sum = isfinite(loss) ? loss * e->records : 0;
+    copy_metrics(b, &m);
+    csl_free(scores);
+    return code;
+}
+
+static enum csl_code evaluate(struct csl_agent *a, const struct csl_msg_task *t,
+                              struct csl_msg_evaluation *out, struct csl_err *err)
+{
+    float *parameters = csl_alloc_array(a->study->schema.parameters, sizeof(float));
+    out->round = t->round;
+    out->blocks = csl_alloc_array(a->study->domain_count, sizeof(*out->blocks));
+    enum csl_code code = CSL_OK;
+    if (parameters == NULL || out->blocks == NULL)
+        code = CSL_FAIL(err, CSL_E_NOMEM, "no memory to evaluate");
+    if (code == CSL_OK)
+        code = read_broadcast(a, t, parameters, 1, err);
+    for (uint32_t d = 0; code == CSL_OK && d < a->study->domain_count; d++) {
+        if (examples_to_judge(a, d)->records > 0)
+            code = judge(a, t, d, parameters, &out->blocks[out->block_count++], err);
+    }
+    csl_free(parameters);
+    return code;
+}
+
+void csl_agent_work__(struct csl_agent *a, const struct csl_msg_task *task)
+{
+    bool trains = task->type == CSL_TASK_TRAIN;
+    struct csl_agent_event *e = csl_agent_event_new__(trains ? CSL_SE_TRAINED : CSL_SE_EVALUATED);
+    CSL_ASSERT(e != NULL);
+    struct csl_err err = {.code = CSL_OK};
+    e->ev.round = task->round;
+    e->ev.code =
+        trains ? train(a, task, &e->outbox, &err) : evaluate(a, task, &e->evaluation, &err);
+    if (e->ev.code != CSL_OK && e->ev.code != CSL_E_CANCELLED) {
+        csl_log_err(CSL_LOG_ERROR, trains ? "training.failed" : "evaluation.failed", &err);
+        /* err.msg is for this site's administrator; the coordinator learns the kind of failure */
+        csl_str_copy(e->reason, sizeof(e->reason), csl_code_text(e->ev.code));
+    }
+    csl_agent_post__(a, e);
+}

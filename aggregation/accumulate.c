@@ -220,15 +220,16 @@ double csl_accumulator_weight(const struct csl_accumulator *a, uint32_t block)
 }
 
 void csl_accumulator_mean(const struct csl_accumulator *a, uint32_t vector, uint32_t block,
-                          float *mean)
+                          uint64_t first, uint64_t count, float *mean)
 {
     CSL_ASSERT(vector < a->vectors && block < a->schema->block_count);
-    uint64_t count = a->schema->blocks[block].count;
+    CSL_ASSERT(first <= a->schema->blocks[block].count);
+    CSL_ASSERT(count <= a->schema->blocks[block].count - first);
     if (a->blocks[block].sites == 0) {
         memset(mean, 0, count * sizeof(*mean));
         return;
     }
-    const uint64_t *sums = sums_of(a, vector, block);
+    const uint64_t *sums = sums_of(a, vector, block) + first;
     double weight = (double)a->blocks[block].weight;
     for (uint64_t i = 0; i < count; i++)
         mean[i] = (float)((double)(int64_t)sums[i] / weight);

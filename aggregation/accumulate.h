@@ -35,9 +35,9 @@ enum csl_code csl_accumulator_add(struct csl_accumulator *a, uint32_t vector, ui
                                   double weight, struct csl_err *err) CSL_MUST_CHECK;
 uint32_t csl_accumulator_sites(const struct csl_accumulator *a, uint32_t block);
 double csl_accumulator_weight(const struct csl_accumulator *a, uint32_t block);
-/* mean: [block's count] float32 = sum / weight_b, in double before rounding; zeros when nobody
- * sent. */
+/* mean: [count] float32 = sum / weight_b of elements first.. of the block, in double before
+ * rounding; zeros when nobody sent. Slices of any length give the same bits. */
 void csl_accumulator_mean(const struct csl_accumulator *a, uint32_t vector, uint32_t block,
-                          float *mean);
+                          uint64_t first, uint64_t count, float *mean);
 
 #endif

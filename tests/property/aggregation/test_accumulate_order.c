@@ -67,11 +67,18 @@ static void draw_world(struct world *w, struct csl_rng *rng)
         w->weight[s] /= total;
 }
 
-static void read_means(const struct world *w, float means[VECTORS][P])
+/* In slices of any length; 0: whole blocks. */
+static void read_means(const struct world *w, uint64_t slice, float means[VECTORS][P])
 {
     for (uint32_t v = 0; v < VECTORS; v++)
-        for (uint32_t b = 0; b < BLOCKS; b++)
-            csl_accumulator_mean(w->acc, v, b, means[v] + w->schema.blocks[b].first);
+        for (uint32_t b = 0; b < BLOCKS; b++) {
+            uint64_t step = slice == 0 ? block_counts[b] : slice;
+            for (uint64_t at = 0; at < block_counts[b]; at += step) {
+                uint64_t n = block_counts[b] - at < step ? block_counts[b] - at : step;
+                csl_accumulator_mean(w->acc, v, b, at, n,
+                                     means[v] + w->schema.blocks[b].first + at);
+            }
+        }
 }
 
 static void add_whole(struct world *w)
@@ -128,10 +135,10 @@ static void test_accumulate_order__any_order_and_slicing__same_bits(void **state
         if (round % 10 == 0) {
             draw_world(w, &rng);
             add_whole(w);
-            read_means(w, w->expected);
+            read_means(w, 0, w->expected);
         }
         add_shuffled(w, &rng);
-        read_means(w, w->got);
+        read_means(w, 1 + csl_rng_below(&rng, 700), w->got);
         assert_memory_equal(w->got, w->expected, sizeof(w->got));
     }
 }
@@ -154,7 +161,7 @@ static void test_accumulate_order__largest_values_and_weights__no_wrap(void **st
             assert_int_equal(csl_accumulator_begin(w->acc, 2, weight, NULL), CSL_OK);
             assert_int_equal(csl_accumulator_add(w->acc, 0, 2, 0, x, 3, weight, NULL), CSL_OK);
         }
-        csl_accumulator_mean(w->acc, 0, 2, mean);
+        csl_accumulator_mean(w->acc, 0, 2, 0, 3, mean);
         assert_true(fabs((double)mean[0] / (double)largest - 1.0) < 1e-6);
         assert_true(mean[1] == -mean[0]);
         /* Each addend is rounded by at most 2^-41 and the weights sum to 1: so is the mean. */
@@ -175,7 +182,7 @@ static void test_accumulate_order__refused_slices_between__same_bits(void **stat
     csl_rng_init_label(&rng, 12, "property.accumulate", 0, 0, 0);
     draw_world(w, &rng);
     add_whole(w);
-    read_means(w, w->expected);
+    read_means(w, 0, w->expected);
     for (int i = 0; i < 200; i++) {
         uint64_t n = 1 + csl_rng_below(&rng, 4999);
         size_t s = (size_t)csl_rng_below(&rng, SITES);
@@ -185,7 +192,7 @@ static void test_accumulate_order__refused_slices_between__same_bits(void **stat
             csl_accumulator_add(w->acc, 1, 1, 4999 - n, poisoned, n, w->weight[s], NULL),
             CSL_E_INVAL);
     }
-    read_means(w, w->got);
+    read_means(w, 0, w->got);
     assert_memory_equal(w->got, w->expected, sizeof(w->got));
 }
 

@@ -79,10 +79,10 @@ static void check_against_reference(struct fixture *f, const double *weights, si
         assert_int_equal(csl_accumulator_begin(f->acc, 0, weights[s], NULL), CSL_OK);
         assert_int_equal(csl_accumulator_add(f->acc, 1, 0, 0, f->x, P, weights[s], NULL), CSL_OK);
     }
-    csl_accumulator_mean(f->acc, 1, 0, f->mean);
+    csl_accumulator_mean(f->acc, 1, 0, 0, P, f->mean);
     for (size_t i = 0; i < P; i++)
         assert_same_bits(f->mean[i], (float)((double)sums[i] / (double)weight));
-    csl_accumulator_mean(f->acc, 0, 0, f->mean);
+    csl_accumulator_mean(f->acc, 0, 0, 0, P, f->mean);
     for (size_t i = 0; i < P; i++)
         assert_same_bits(f->mean[i], 0.0F);
 }
@@ -161,7 +161,7 @@ static void test_accumulate__edge_values__rounded_half_to_even(void **state)
         csl_accumulator_reset(f->acc);
         assert_int_equal(csl_accumulator_begin(f->acc, 1, rows[i].weight, NULL), CSL_OK);
         assert_int_equal(csl_accumulator_add(f->acc, 0, 1, 1, &x, 1, rows[i].weight, NULL), CSL_OK);
-        csl_accumulator_mean(f->acc, 0, 1, mean);
+        csl_accumulator_mean(f->acc, 0, 1, 0, 3, mean);
         assert_true((double)reference_units(rows[i].weight, x) == rows[i].units);
         assert_true(mean[0] == 0 && mean[2] == 0);
         assert_same_bits(mean[1],
@@ -183,7 +183,7 @@ static void test_accumulate__weighted_mean__known_values(void **state)
         assert_int_equal(csl_accumulator_add(f->acc, 0, 1, 0, rows[s], 3, weights[s], NULL),
                          CSL_OK);
     }
-    csl_accumulator_mean(f->acc, 0, 1, mean);
+    csl_accumulator_mean(f->acc, 0, 1, 0, 3, mean);
     for (size_t i = 0; i < 3; i++)
         assert_true(fabs((double)mean[i] - expected[i]) <
                     6e-8); /* half an ulp of float32 below 1 */
@@ -197,7 +197,7 @@ static void test_accumulate__weighted_mean__known_values(void **state)
     assert_int_equal(csl_accumulator_begin(f->acc, 1, 2.0 / 3.0, NULL), CSL_OK);
     assert_int_equal(csl_accumulator_add(f->acc, 0, 1, 0, one, 3, 1.0 / 3.0, NULL), CSL_OK);
     assert_int_equal(csl_accumulator_add(f->acc, 0, 1, 0, three, 3, 2.0 / 3.0, NULL), CSL_OK);
-    csl_accumulator_mean(f->acc, 0, 1, mean);
+    csl_accumulator_mean(f->acc, 0, 1, 0, 3, mean);
     assert_same_bits(mean[0], (float)(7.0 / 3.0));
 }
 
@@ -234,7 +234,7 @@ static void test_accumulate__bad_value_anywhere__refused_and_nothing_added(void 
         f->x[i] = (float)draw_any_scale(&rng);
     assert_int_equal(csl_accumulator_begin(f->acc, 0, 0.7, &err), CSL_OK);
     assert_int_equal(csl_accumulator_add(f->acc, 0, 0, 0, f->x, P, 0.7, &err), CSL_OK);
-    csl_accumulator_mean(f->acc, 0, 0, before);
+    csl_accumulator_mean(f->acc, 0, 0, 0, P, before);
     for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
         for (size_t k = 0; k < sizeof(bad) / sizeof(bad[0]); k++) {
             float was = f->x[places[i]];
@@ -246,7 +246,7 @@ static void test_accumulate__bad_value_anywhere__refused_and_nothing_added(void 
             assert_non_null(strstr(err.msg, place));
         }
     }
-    csl_accumulator_mean(f->acc, 0, 0, f->mean);
+    csl_accumulator_mean(f->acc, 0, 0, 0, P, f->mean);
     assert_memory_equal(f->mean, before, sizeof(before));
 }
 

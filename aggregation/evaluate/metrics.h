@@ -1,9 +1,19 @@
 /* aggregation/evaluate/metrics.h - how good a model is, with intervals.
  *
- * Every metric carries its 95 % interval and the interval's method: "delong" (AUC; DeLong 1988 with
- * a logit transform, and the Wilson-type fallback named there when one class has a single member),
- * "wilson" (proportions), "bootstrap" (everything else; 1,000 resamples of patients with a labelled
- * seed). A metric that cannot be computed (one class only) is absent, never zero. Any thread. */
+ * Every metric carries its 95 % interval and the interval's method: "delong" (AUC; DeLong 1988 on
+ * the logit scale), "wilson" (proportions), "bootstrap" (everything else; percentiles of 1,000
+ * resamples of patients with a labelled seed, resamples without the metric left out). Where a
+ * method would claim certainty from next to nothing (an AUC with a single patient in one class, a
+ * perfect score: no variance) Wilson's interval for as many patients as the smallest class has
+ * takes its place, and the method says so; a mean loss without any spread has no interval. An
+ * interval always contains its value. A metric that cannot be computed (one class only) is absent,
+ * never zero; n = 0 is CSL_OK with no metric. CSL_E_INVAL: a score or label out of range;
+ * CSL_E_LIMIT: more than 2^31 - 1 patients. Time: 1,000 passes over the patients, about 8 us
+ * (survival 30 us) each. Any thread.
+ *
+ * ece: 15 bins of equal width, of the positive class's probability (binary) or of the confidence of
+ * the decision (classes). brier: mean squared error, summed over classes when there are several (0
+ * to 2). log_loss: probabilities are kept 1e-7 away from 0 and 1. */
 #ifndef CSL_EVALUATE_METRICS_H
 #define CSL_EVALUATE_METRICS_H
 #include "base/err.h"
@@ -14,8 +24,9 @@
 #include <stdint.h>
 
 struct csl_metric {
-    const char *name;   /* static: "auc", "accuracy", "balanced_accuracy", "sensitivity", "specificity",
-                           "macro_f1", "c_index", "ece", "brier", "log_loss" */
+    /* static: "auc", "accuracy", "balanced_accuracy", "sensitivity", "specificity", "macro_f1",
+     * "c_index", "ece", "brier", "log_loss" */
+    const char *name;
     const char *method; /* static: "delong", "wilson", "bootstrap"; NULL: no interval */
     double value, low, high;
 };
@@ -28,12 +39,14 @@ const struct csl_metric *csl_metrics_find(const struct csl_metrics *m, const cha
 /* "metrics": {"auc": {"value":, "low":, "high":, "method":}, ...} members into the open object. */
 void csl_metrics_json(struct csl_json *j, const struct csl_metrics *m);
 
-/* scores: [n] probability of the positive class; labels: [n] 0 or 1; decision at `threshold`. */
+/* scores: [n] probability of the positive class; labels: [n] 0 or 1; positive when score >
+ * threshold. */
 enum csl_code csl_evaluate_binary(const float *scores, const uint8_t *labels, uint64_t n,
                                   double threshold, uint64_t seed, struct csl_metrics *out,
                                   struct csl_err *err) CSL_MUST_CHECK;
-/* scores: [n, classes] probabilities; labels: [n] class index. Macro averages over classes present;
- * auc is macro one-versus-rest. */
+/* scores: [n, classes] probabilities; labels: [n] class index. Macro averages over the classes
+ * present; auc is macro one-versus-rest; sensitivity (the same number as the balanced accuracy) and
+ * specificity are macro averages too. */
 enum csl_code csl_evaluate_classes(const float *scores, const uint8_t *labels, uint64_t n,
                                    uint32_t classes, uint64_t seed, struct csl_metrics *out,
                                    struct csl_err *err) CSL_MUST_CHECK;
@@ -46,14 +59,15 @@ enum csl_code csl_evaluate_survival(const float *risk, const float *time, const 
 
 /* What a site may add to a securely summed evaluation: fixed-size counts, no scores. */
 struct csl_score_histogram {
-    uint64_t bins[2][CSL_SCORE_BINS]; /* [label][bin]; bin = floor(score * BINS), the last one closed */
+    /* [label][bin]; bin = floor(score * BINS), the last one closed */
+    uint64_t bins[2][CSL_SCORE_BINS];
     uint64_t true_positive, false_positive, true_negative, false_negative; /* at .5 */
     double loss_sum;
 };
 void csl_histogram_add(struct csl_score_histogram *h, const float *scores, const uint8_t *labels,
                        uint64_t n);
-/* AUC with ties inside a bin counted half; *bound gets half the tied mass: |exact - value| <= bound.
- * false: one class is empty. */
+/* AUC with ties inside a bin counted half; *bound gets half the tied mass: |exact - value| <=
+ * bound. false: one class is empty. */
 bool csl_histogram_auc(const struct csl_score_histogram *h, double *value, double *bound);
 
 #endif

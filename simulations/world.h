@@ -1,5 +1,6 @@
 /* simulations/world.h - the whole system in one process: one coordinator and its sites, the same
- * cores and the same protocol bytes as in production, over the in-process transport and virtual time.
+ * cores and the same protocol bytes as in production, over the in-process transport and virtual
+ * time.
  *
  * processes.h runs the same study as real processes over gRPC; both fill the same result, and for
  * the same study, records and seed the model is the same to the last bit. */
@@ -39,15 +40,15 @@ struct csl_world_round {
     double train_loss; /* mean over contributions weighted by patients */
 };
 struct csl_world_result {
-    float *parameters; /* [P] of the released model; owned */
-    uint8_t model_digest[CSL_DIGEST_BYTES]; /* over the float32 bytes of parameters */
-    uint64_t rounds;   /* completed */
-    struct csl_world_round *round_rows;     /* [rounds]; owned */
-    uint32_t *site_rounds;                  /* [site_count] contributions of each site; owned */
-    uint64_t *site_patients;                /* [site_count]; owned */
+    float *parameters;                        /* [P] of the released model; owned */
+    uint8_t model_digest[CSL_DIGEST_BYTES];   /* over the float32 bytes of parameters */
+    uint64_t rounds;                          /* completed */
+    struct csl_world_round *round_rows;       /* [rounds]; owned */
+    uint32_t *site_rounds;                    /* [site_count] contributions of each site; owned */
+    uint64_t *site_patients;                  /* [site_count]; owned */
     struct csl_world_evaluation *evaluations; /* owned */
     uint32_t evaluation_count;
-    uint64_t bytes_up, bytes_down;          /* protocol bytes, control and bulk; 0 when not measured */
+    uint64_t bytes_up, bytes_down; /* protocol bytes, control and bulk; 0 when not measured */
     bool was_interrupted;
 };
 enum csl_code csl_world_run(const struct csl_world_config *c, struct csl_world_result *out,

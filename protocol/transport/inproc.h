@@ -1,18 +1,18 @@
 /* protocol/transport/inproc.h - the transport of tests and simulations: one coordinator and its
  * sites in one thread under virtual time, moving the bytes the gRPC transport would move.
  *
- * A net is a clock, a queue of timers and one link per site. Events at the same instant happen in the
- * order in which they were scheduled, and everything random (jitter, cuts) comes from one stream per
- * site keyed by (seed, site id): the same calls give the same run, and a site's weather does not
- * depend on how many other sites there are. O(log n) per event.
+ * A net is a clock, a queue of timers and one link per site. Events at the same instant happen in
+ * the order in which they were scheduled, and everything random (jitter, cuts) comes from one
+ * stream per site keyed by (seed, site id): the same calls give the same run, and a site's weather
+ * does not depend on how many other sites there are. O(log n) per event.
  *
  * Differences from gRPC, all deliberate: time passes only in csl_inproc_step; a refusal reaches the
  * client as the exact csl_code; a send is in flight until it is delivered, so CSL_E_AGAIN means
  * CSL_OUTBOX_MESSAGES undelivered messages.
  *
- * Upcalls come from csl_inproc_step, and from stop (below). They may call send, upload, download, drop
- * and csl_inproc_cut, but neither stop nor free. A NULL upcall is not called: a process that was killed
- * is modelled by clearing `up` before stop and free. */
+ * Upcalls come from csl_inproc_step, and from stop (below). They may call send, upload, download,
+ * drop and csl_inproc_cut, but neither stop nor free. A NULL upcall is not called: a process that
+ * was killed is modelled by clearing `up` before stop and free. */
 #ifndef CSL_TRANSPORT_INPROC_H
 #define CSL_TRANSPORT_INPROC_H
 #include "protocol/transport/transport.h"
@@ -21,9 +21,9 @@ struct csl_inproc_config {
     uint64_t seed;
     uint64_t delay_ns, jitter_ns; /* one way: delay plus uniform [0, jitter] */
     double bytes_per_s;           /* of each site's link, each way; 0: infinite */
-    double cut_probability;       /* [0, 1], per control message and per chunk: the link breaks there */
-    uint64_t reconnect_ns;        /* from a break to the next attempt */
-    size_t chunk_bytes;           /* data bytes of one chunk; 0: 256 KiB */
+    double cut_probability; /* [0, 1], per control message and per chunk: the link breaks there */
+    uint64_t reconnect_ns;  /* from a break to the next attempt */
+    size_t chunk_bytes;     /* data bytes of one chunk; 0: 256 KiB */
 };
 
 struct csl_inproc_stats {
@@ -45,11 +45,11 @@ enum csl_code csl_inproc_server(struct csl_inproc *net, struct csl_transport **o
                                 struct csl_err *err) CSL_MUST_CHECK;
 /* A site's end; one at a time per site id (CSL_E_EXISTS), at most CSL_SITES_MAX ids in the life of
  * a net (CSL_E_LIMIT). Without a started server it waits for one. */
-enum csl_code csl_inproc_client(struct csl_inproc *net, const char *site_id, struct csl_transport **out,
-                                struct csl_err *err) CSL_MUST_CHECK;
+enum csl_code csl_inproc_client(struct csl_inproc *net, const char *site_id,
+                                struct csl_transport **out, struct csl_err *err) CSL_MUST_CHECK;
 /* stop: `closed` and the end of every transfer (abandon, close, bulk_done) are called with
- * CSL_E_CANCELLED before it returns, on this side; the other side learns of it by events. grace_ms is
- * not used. */
+ * CSL_E_CANCELLED before it returns, on this side; the other side learns of it by events. grace_ms
+ * is not used. */
 
 uint64_t csl_inproc_now_ns(const struct csl_inproc *net);
 uint64_t csl_inproc_next_ns(const struct csl_inproc *net); /* UINT64_MAX: nothing is scheduled */

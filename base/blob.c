@@ -175,8 +175,15 @@ enum csl_code csl_blob_write(struct csl_blobs *b, const char *name, uint64_t off
     int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
     if (fd < 0)
         return CSL_FAIL_SYS(err, CSL_E_IO, "%s", path);
+    struct stat st;
+    if (fstat(fd, &st) != 0)
+        code = CSL_FAIL_SYS(err, CSL_E_IO, "%s", path);
+    else if (offset > (uint64_t)st.st_size) /* would leave a hole of zeros that nobody wrote */
+        code = CSL_FAIL(err, CSL_E_INVAL, "blob %s has %lld bytes; cannot write at %llu", name,
+                        (long long)st.st_size, (unsigned long long)offset);
     /* pwrite does not change the bytes; the cast only serves the shared helper. */
-    code = transfer(fd, (uint8_t *)(uintptr_t)s.p, s.n, offset, true, path, err);
+    if (code == CSL_OK)
+        code = transfer(fd, (uint8_t *)(uintptr_t)s.p, s.n, offset, true, path, err);
     if (close(fd) != 0 && code == CSL_OK)
         code = CSL_FAIL_SYS(err, CSL_E_IO, "%s", path);
     return code;

@@ -355,7 +355,9 @@ enum csl_code csl_yaml_parse(struct csl_yaml **out, const char *name, struct csl
         return CSL_FAIL(err, CSL_E_NOMEM, "no memory to read %s", name);
     csl_arena_init(&y->arena, (CSL_YAML_NODES_MAX + 1) * node_bytes + 2 * bytes.n + CSL_PATH_MAX);
     struct reader r = {.y = y, .bytes = bytes, .err = err};
-    if (bytes.n == 0)
+    if (bytes.n >= 3 && memcmp(bytes.p, "\xef\xbb\xbf", 3) == 0)
+        r.bytes = CSL_SPAN(bytes.p + 3, bytes.n - 3); /* a byte-order mark says nothing in UTF-8 */
+    if (r.bytes.n == 0)
         r.bytes.p = (const uint8_t *)"";
     enum csl_code code = CSL_OK;
     y->name = csl_arena_strndup(&y->arena, name, strnlen(name, CSL_PATH_MAX - 1));

@@ -95,9 +95,9 @@ static const struct csl_option task_rows[] = {
     {.name = "classes",
      .type = CSL_OPT_U32,
      AT(raw_task, classes),
-     .min = 0,
+     .min = 2,
      .max = CSL_CLASSES_MAX,
-     .fallback = "0",
+     .fallback = "2",
      .help = "Number of classes (kind classes)."},
     {.name = "positive",
      .type = CSL_OPT_STR,
@@ -187,10 +187,11 @@ static enum csl_code read_task(const struct csl_study_reader *r, const struct cs
     d->task = (enum csl_task_kind)raw.kind;
     CSL_ASSERT(csl_str_copy(d->label, sizeof(d->label), raw.label));
     CSL_ASSERT(csl_str_copy(d->positive, sizeof(d->positive), raw.positive));
-    if (d->task == CSL_TASK_CLASSES && raw.classes < 2)
-        return csl_yaml_fail(r->err, r->y, csl_study__at(section, "classes"),
-                             "%u classes; 2 to %d would be right", raw.classes, CSL_CLASSES_MAX);
-    d->classes = d->task == CSL_TASK_BINARY ? 2 : raw.classes;
+    if (d->task == CSL_TASK_CLASSES && !csl_yaml_get(section, "classes"))
+        return csl_yaml_fail(r->err, r->y, section,
+                             "kind: classes needs 'classes', their number, from 2 to %d",
+                             CSL_CLASSES_MAX);
+    d->classes = d->task == CSL_TASK_SURVIVAL ? 0 : raw.classes;
     d->outputs = d->task == CSL_TASK_CLASSES ? raw.classes : 1;
     return CSL_OK;
 }

@@ -22,6 +22,9 @@ enum csl_code csl_study__section(const struct csl_study_reader *r, const struct 
                                  const struct csl_yaml_node *section, const char *key);
 /* Where an error about `key` of `mapping` points: its value, or the mapping when it is absent. */
 const struct csl_yaml_node *csl_study__at(const struct csl_yaml_node *mapping, const char *key);
+/* "found 'ten'; EXPECTED would be right", with what the file says shown safely. */
+enum csl_code csl_study__found(const struct csl_study_reader *r, const struct csl_yaml_node *at,
+                               const char *expected);
 /* A sequence of whole numbers from 1 to max; *count from least to most. */
 enum csl_code csl_study__u32_list(const struct csl_study_reader *r,
                                   const struct csl_yaml_node *list, uint32_t least, uint32_t most,

@@ -6,6 +6,7 @@
 #include "base/str.h"
 #include "protocol/study/study_internal.h"
 
+#include <stdio.h>
 #include <string.h>
 
 struct raw_study {
@@ -98,6 +99,18 @@ enum csl_code csl_study__section(const struct csl_study_reader *r, const struct 
     return csl_option_read_yaml(rows, target, r->y, section, r->err);
 }
 
+enum csl_code csl_study__found(const struct csl_study_reader *r, const struct csl_yaml_node *at,
+                               const char *expected)
+{
+    char shown[64];
+
+    if (at->kind != CSL_YAML_SCALAR)
+        return csl_yaml_fail(r->err, r->y, at, "found %s; %s would be right", kind_text(at),
+                             expected);
+    csl_str_escape(shown, sizeof(shown), at->text, strlen(at->text));
+    return csl_yaml_fail(r->err, r->y, at, "found '%s'; %s would be right", shown, expected);
+}
+
 enum csl_code csl_study__check_list(const struct csl_study_reader *r,
                                     const struct csl_yaml_node *list, uint32_t least, uint32_t most,
                                     const char *items)
@@ -125,12 +138,11 @@ enum csl_code csl_study__u32_list(const struct csl_study_reader *r,
         return code;
     for (const struct csl_yaml_node *item = list->first_child; item; item = item->next) {
         uint64_t v = 0;
-        if (item->kind != CSL_YAML_SCALAR || !csl_parse_u64(item->text, &v) || v < 1 || v > max)
-            return csl_yaml_fail(r->err, r->y, item,
-                                 "%s: found %s%s%s; a whole number from 1 to %u would be right",
-                                 list->key, item->kind == CSL_YAML_SCALAR ? "'" : "",
-                                 item->kind == CSL_YAML_SCALAR ? item->text : kind_text(item),
-                                 item->kind == CSL_YAML_SCALAR ? "'" : "", max);
+        if (item->kind != CSL_YAML_SCALAR || !csl_parse_u64(item->text, &v) || v < 1 || v > max) {
+            char expected[64];
+            snprintf(expected, sizeof(expected), "a whole number from 1 to %u", max);
+            return csl_study__found(r, item, expected);
+        }
         values[n++] = (uint32_t)v;
     }
     *count = n;
@@ -152,14 +164,10 @@ enum csl_code csl_study__refuse_keys(const struct csl_study_reader *r,
 enum csl_code csl_study__id(const struct csl_study_reader *r, const struct csl_yaml_node *item,
                             char out[CSL_ID_MAX])
 {
-    if (item->kind != CSL_YAML_SCALAR)
-        return csl_yaml_fail(r->err, r->y, item, "found %s; the name of a site would be right",
-                             kind_text(item));
-    if (!csl_id_valid(item->text))
-        return csl_yaml_fail(r->err, r->y, item,
-                             "found '%s'; a name of a-z, 0-9, '.', '_' and '-', at most %d long, "
-                             "would be right",
-                             item->text, CSL_ID_MAX - 1);
+    if (item->kind != CSL_YAML_SCALAR || !csl_id_valid(item->text))
+        return csl_study__found(r, item,
+                                "the name of a site, 1 to 63 of a-z 0-9 . _ - and a letter or "
+                                "digit first,");
     CSL_ASSERT(csl_str_copy(out, CSL_ID_MAX, item->text));
     return CSL_OK;
 }

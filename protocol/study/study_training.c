@@ -236,10 +236,9 @@ static enum csl_code read_batch(const struct csl_study_reader *r,
     uint64_t v = 0;
 
     if (strcmp(text, "full") != 0 && (!csl_parse_u64(text, &v) || v < 1 || v > UINT32_MAX))
-        return csl_yaml_fail(r->err, r->y, csl_study__at(section, "batch_patients"),
-                             "found '%s'; a whole number of patients from 1, or 'full' for all "
-                             "training patients in one step, would be right",
-                             text);
+        return csl_study__found(r, csl_study__at(section, "batch_patients"),
+                                "a whole number of patients from 1, or 'full' for all training "
+                                "patients in one step,");
     *out = (uint32_t)v;
     return CSL_OK;
 }
@@ -348,22 +347,21 @@ static bool is_adaptive(const char *strategy)
 static enum csl_code check_strategy(const struct csl_study_reader *r,
                                     const struct csl_yaml_node *section, const char *strategy)
 {
-    char names[256] = "";
-    size_t n = 0;
+    char names[256] = "one of ";
+    size_t n = strlen(names), first = n;
 
     for (const char *const *name = csl_study__strategies; *name; name++) {
         if (strcmp(*name, strategy) == 0)
             return CSL_OK;
         size_t length = strlen(*name);
         if (n + length + 3 < sizeof(names)) {
-            memcpy(names + n, n ? ", " : "", n ? 2 : 0);
-            n += n ? 2 : 0;
+            memcpy(names + n, ", ", 2);
+            n += n > first ? 2 : 0;
             memcpy(names + n, *name, length + 1);
             n += length;
         }
     }
-    return csl_yaml_fail(r->err, r->y, csl_study__at(section, "strategy"),
-                         "found '%s'; one of %s would be right", strategy, names);
+    return csl_study__found(r, csl_study__at(section, "strategy"), names);
 }
 
 /* A setting that a strategy does not read is refused, not ignored. */
@@ -445,10 +443,7 @@ enum csl_code csl_study__read_privacy(const struct csl_study_reader *r,
     if (!section) /* nothing is asked, nothing is promised: `study check` says so in words */
         return CSL_OK;
     if (mode && mode->kind == CSL_YAML_SCALAR && strcmp(mode->text, "none") != 0)
-        return csl_yaml_fail(r->err, r->y, mode,
-                             "found '%s', which is not available in this version; mode: none would "
-                             "be right",
-                             mode->text);
+        return csl_study__found(r, mode, "that is not available in this version; mode: none");
     code = csl_study__section(r, rows, &chosen, root, section, "privacy");
     if (code == CSL_OK)
         r->s->privacy = (enum csl_privacy_mode)chosen;

@@ -1,0 +1,318 @@
+/* What a valid study becomes: fields, defaults, digest, schema, explanation. */
+#include "base/buf.h"
+#include "base/mem.h"
+#include "protocol/study/study.h"
+#include "tests/unit/study/study_text.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static struct csl_study *parse(const char *text)
+{
+    struct csl_study *s = NULL;
+    struct csl_err err = {0};
+
+    if (csl_study_parse(&s, "s.yaml", CSL_SPAN(text, strlen(text)), &err) != CSL_OK)
+        fail_msg("%s", err.msg);
+    return s;
+}
+
+/* The study of study_text.h with line `line` replaced. */
+static struct csl_study *parse_with(unsigned line, const char *text)
+{
+    struct csl_buf b;
+
+    csl_buf_init(&b, 65536);
+    for (unsigned i = 1; i <= STUDY_LINES; i++)
+        csl_buf_printf(&b, "%s\n", i == line ? text : study_lines[i - 1]);
+    struct csl_study *s = parse(csl_buf_text(&b));
+    csl_buf_release(&b);
+    return s;
+}
+
+static void test_study__valid_file__fills_every_field(void **state)
+{
+    struct csl_study *s = parse_with(0, NULL);
+    const struct csl_domain *d = csl_study_find_domain(s, "heart");
+
+    (void)state;
+    assert_string_equal(s->id, "heart-4");
+    assert_string_equal(s->question, "Does it work?");
+    assert_int_equal(s->domain_count, 1);
+    assert_ptr_equal(d, &s->domains[0]);
+    assert_null(csl_study_find_domain(s, "lung"));
+    assert_int_equal(d->modality, CSL_TABULAR);
+    assert_int_equal(d->task, CSL_TASK_BINARY);
+    assert_string_equal(d->label, "disease");
+    assert_string_equal(d->positive, "present");
+    assert_int_equal(d->classes, 2);
+    assert_int_equal(d->outputs, 1);
+    assert_int_equal(d->scaling, CSL_SCALING_CONSTANTS);
+    assert_int_equal(d->feature_count, 2);
+    assert_int_equal(d->width, 2);
+    assert_string_equal(d->features[0].name, "age");
+    assert_true(d->features[0].centre == 0 && d->features[0].scale == 1);
+    assert_string_equal(d->features[1].unit, "mg/dl");
+    assert_true(d->features[1].centre == 200 && d->features[1].scale == 50);
+    assert_true(d->features[1].range_min == 0 && d->features[1].range_max == 700);
+    assert_int_equal(d->model, CSL_MODEL_LINEAR);
+    assert_true(d->has_bias);
+    assert_int_equal(s->local.optimizer, CSL_OPT_KIND_SGD);
+    assert_true(s->local.learning_rate == 0.01);
+    assert_int_equal(s->local.batch_patients, 4);
+    assert_int_equal(s->local.steps, 100);
+    assert_true(s->local.l2 == 0 && s->local.proximal_mu == 0);
+    assert_int_equal(s->rounds, 15);
+    assert_string_equal(s->aggregation.strategy, "fedavg");
+    assert_true(s->aggregation.server_learning_rate == 1);
+    assert_int_equal(s->aggregation.weights, CSL_WEIGHTS_SAMPLES);
+    assert_int_equal(s->minimum_sites, 2);
+    assert_int_equal(s->participant_count, 2);
+    assert_string_equal(s->participants[1], "b");
+    assert_int_equal(s->round_deadline_ms, 600000);
+    assert_int_equal(s->evaluate_every, 5);
+    csl_study_free(s);
+}
+
+static void test_study__valid_file__fills_baselines_simulation_and_manifest(void **state)
+{
+    struct csl_study *s = parse_with(0, NULL);
+
+    (void)state;
+    assert_true(s->baseline.enabled);
+    assert_int_equal(s->baseline.optimizer, CSL_OPT_KIND_ADAM);
+    assert_int_equal(s->baseline.batch_patients, 0);
+    assert_int_equal(s->baseline.epochs, 50);
+    assert_int_equal(s->sim_site_count, 2);
+    assert_true(s->sim_sites[0].is_synth);
+    assert_int_equal(s->sim_sites[0].synth_index, 3);
+    assert_false(s->sim_sites[1].is_synth);
+    assert_string_equal(s->sim_sites[1].csv, "x.csv");
+    assert_string_equal(s->sim_sites[1].mapping, "m.yaml");
+    assert_string_equal(s->sim_sites[1].where_column, "c");
+    assert_int_equal(s->sim_sites[1].where_count, 2);
+    assert_string_equal(s->sim_sites[1].where_any_of[1], "x");
+    assert_memory_equal(s->manifest.p, "study: heart-4\n", 15);
+    csl_study_free(s);
+}
+
+static void test_study__domain_constants__reach_features_without_their_own(void **state)
+{
+    struct csl_study *s = parse_with(8, "    centre: 3\n    scale: 2\n    clip: 4");
+    const struct csl_feature *f = s->domains[0].features;
+
+    (void)state;
+    assert_true(f[0].centre == 3 && f[0].scale == 2 && f[0].clip == 4);
+    assert_true(f[1].centre == 200 && f[1].scale == 50 && f[1].clip == 4);
+    csl_study_free(s);
+}
+
+static void test_study__optional_sections_absent__get_their_defaults(void **state)
+{
+    struct csl_study *s =
+        parse("study: x\nrounds: 2\naggregation: {strategy: fedadam, server_learning_rate: 0.1}\n"
+              "training: {local: {learning_rate: 1, batch_patients: full, steps: 1}}\n"
+              "domains: [{id: d, modality: signal, shape: [10, 2], model: {kind: linear},\n"
+              "           task: {kind: classes, label: l, classes: 3}}]\n");
+
+    (void)state;
+    assert_int_equal(s->privacy, CSL_PRIVACY_NONE);
+    assert_int_equal(s->minimum_sites, 1);
+    assert_int_equal(s->participant_count, 0);
+    assert_int_equal(s->round_deadline_ms, 600000);
+    assert_int_equal(s->evaluate_every, 0);
+    assert_false(s->baseline.enabled);
+    assert_int_equal(s->local.batch_patients, 0);
+    assert_true(s->aggregation.beta1 == 0.9 && s->aggregation.beta2 == 0.999);
+    assert_true(s->aggregation.tau == 1e-3);
+    assert_int_equal(s->domains[0].width, 20);
+    assert_int_equal(s->domains[0].shape[2], 1);
+    assert_int_equal(s->domains[0].outputs, 3);
+    csl_study_free(s);
+}
+
+static void expect_digest(unsigned line, const char *text, bool is_same)
+{
+    struct csl_study *a = parse_with(0, NULL), *b = parse_with(line, text);
+    bool equal = memcmp(a->digest, b->digest, CSL_DIGEST_BYTES) == 0;
+
+    if (equal != is_same)
+        print_error("line %u: %s\n", line, text);
+    assert_int_equal(equal, is_same);
+    csl_study_free(a);
+    csl_study_free(b);
+}
+
+static void test_study__digest__ignores_comments_order_spelling_and_simulation(void **state)
+{
+    (void)state;
+    expect_digest(1, "# about the heart\nstudy: \"heart-4\" # named", true);
+    expect_digest(6, "    task: {positive: present, label: disease, kind: binary}", true);
+    expect_digest(13, "    learning_rate: 1e-2", true);
+    expect_digest(8, "", true); /* constants is the default */
+    expect_digest(24, "  round_deadline: 600s", true);
+    expect_digest(29, "    - {id: a, records: a.h5}", true);
+}
+
+static void test_study__digest__changes_with_every_choice(void **state)
+{
+    static const struct {
+        unsigned line;
+        const char *text;
+    } rows[] = {
+        {1, "study: heart-5"},
+        {2, "question: Does it?"},
+        {4, "  - id: lung"},
+        {6, "    task: {kind: binary, label: disease, positive: yes}"},
+        {6, "    task: {kind: classes, label: disease, classes: 2}"},
+        {7, "    features: [chol, {name: age, unit: mg/dl, centre: 200, scale: 50}]"},
+        {7, "    features: [age, {name: chol, unit: mg/dl, centre: 200, scale: 50}]"},
+        {8, "    clip: 3"},
+        {9, "model: {kind: linear, bias: false}"},
+        {9, "model: {kind: mlp, hidden: [4]}"},
+        {12, "    optimizer: momentum"},
+        {13, "    learning_rate: 0.010000000000000002"},
+        {14, "    batch_patients: full"},
+        {15, "    steps: 101"},
+        {15, "    steps: 100\n    l2: 1e-9"},
+        {16, "rounds: 16"},
+        {18, "  strategy: scaffold"},
+        {18, "  strategy: fedavg\n  server_learning_rate: 0.5"},
+        {19, "  weights: {kind: equal}"},
+        {22, "  minimum: 1"},
+        {23, "  participants: [b, a]"},
+        {24, "  round_deadline: 1h"},
+        {25, "evaluation: {every: 4}"},
+        {26, ""},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+        expect_digest(rows[i].line, rows[i].text, false);
+}
+
+static void expect_tensor(const struct csl_schema *s, uint32_t index, const char *name,
+                          uint32_t rank, uint64_t rows, uint64_t columns, double inputs)
+{
+    const struct csl_tensor_spec *t = &s->tensors[index];
+
+    assert_string_equal(t->name, name);
+    assert_int_equal(t->rank, rank);
+    assert_int_equal(t->shape[0], rows);
+    if (rank == 2)
+        assert_int_equal(t->shape[1], columns);
+    assert_int_equal(t->init, CSL_INIT_UNIFORM);
+    assert_true(t->init_bound == (float)(1.0 / sqrt(inputs)));
+}
+
+static void test_study__schema__of_a_linear_model_is_weight_then_bias(void **state)
+{
+    struct csl_study *s = parse_with(0, NULL);
+
+    (void)state;
+    assert_int_equal(s->schema.block_count, 1);
+    assert_string_equal(s->schema.blocks[0].name, "heart");
+    assert_int_equal(s->schema.tensor_count, 2);
+    expect_tensor(&s->schema, 0, "heart.weight", 2, 1, 2, 2);
+    expect_tensor(&s->schema, 1, "heart.bias", 1, 1, 0, 2);
+    assert_int_equal(s->schema.parameters, 3);
+    csl_study_free(s);
+}
+
+static void test_study__schema__of_two_domains_has_a_block_each(void **state)
+{
+    struct csl_study *s = parse(
+        "study: x\nrounds: 2\naggregation: {strategy: fedavg}\n"
+        "training: {local: {learning_rate: 1, batch_patients: full, steps: 1}}\n"
+        "domains:\n"
+        "  - {id: d, modality: image2d, shape: [4, 5, 1],\n"
+        "     task: {kind: classes, label: l, classes: 3}, model: {kind: mlp, hidden: [8, 6]}}\n"
+        "  - {id: t, modality: tabular, features: [\"tumour, stage ii (a)\", b],\n"
+        "     task: {kind: survival, label: l}, model: {kind: cox, bias: false}}\n");
+
+    (void)state;
+    assert_int_equal(s->schema.block_count, 2);
+    assert_int_equal(s->schema.tensor_count, 7);
+    expect_tensor(&s->schema, 0, "d.layer0.weight", 2, 8, 20, 20);
+    expect_tensor(&s->schema, 1, "d.layer0.bias", 1, 8, 0, 20);
+    expect_tensor(&s->schema, 2, "d.layer1.weight", 2, 6, 8, 8);
+    expect_tensor(&s->schema, 3, "d.layer1.bias", 1, 6, 0, 8);
+    expect_tensor(&s->schema, 4, "d.layer2.weight", 2, 3, 6, 6);
+    expect_tensor(&s->schema, 5, "d.layer2.bias", 1, 3, 0, 6);
+    expect_tensor(&s->schema, 6, "t.weight", 2, 1, 2, 2);
+    assert_int_equal(s->schema.blocks[1].first, 8 * 20 + 8 + 6 * 8 + 6 + 3 * 6 + 3);
+    assert_int_equal(s->schema.blocks[1].count, 2);
+    assert_string_equal(s->domains[1].features[0].name, "tumour, stage ii (a)");
+    csl_study_free(s);
+}
+
+static void test_study__explain__says_what_is_seen_and_that_nothing_is_noised(void **state)
+{
+    static const char *const phrases[] = {"heart-4",
+                                          "Does it work?",
+                                          "age, chol (mg/dl)",
+                                          "coordinator sees each site's model update",
+                                          "NO differential privacy",
+                                          "Secure aggregation is not used",
+                                          "15 rounds",
+                                          "number of training patients"};
+    struct csl_study *s = parse_with(0, NULL);
+    struct csl_buf b;
+
+    (void)state;
+    csl_buf_init(&b, 65536);
+    csl_study_explain(s, &b);
+    assert_int_equal(csl_buf_status(&b, NULL), CSL_OK);
+    for (size_t i = 0; i < sizeof(phrases) / sizeof(phrases[0]); i++) {
+        if (!strstr(csl_buf_text(&b), phrases[i]))
+            fail_msg("'%s' is missing in:\n%s", phrases[i], csl_buf_text(&b));
+    }
+    csl_buf_release(&b);
+    csl_study_free(s);
+}
+
+static void test_study__no_memory__fails_cleanly_at_every_allocation(void **state)
+{
+    struct csl_study *s = NULL;
+    struct csl_buf b;
+    enum csl_code code = CSL_E_NOMEM;
+    uint64_t n = 1;
+
+    (void)state;
+    csl_buf_init(&b, 65536);
+    for (unsigned i = 0; i < STUDY_LINES; i++)
+        csl_buf_printf(&b, "%s\n", study_lines[i]);
+    for (; n < 10000 && code != CSL_OK; n++) {
+        csl_mem_fail_after(n);
+        code = csl_study_parse(&s, "s.yaml", CSL_SPAN(b.p, b.n), NULL);
+        csl_mem_fail_after(0);
+        assert_true(code == CSL_OK || code == CSL_E_NOMEM);
+        assert_int_equal(code == CSL_OK, s != NULL);
+    }
+    assert_int_equal(code, CSL_OK);
+    assert_true(n > 8);
+    csl_study_free(s);
+    csl_buf_release(&b);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_study__valid_file__fills_every_field),
+        cmocka_unit_test(test_study__valid_file__fills_baselines_simulation_and_manifest),
+        cmocka_unit_test(test_study__domain_constants__reach_features_without_their_own),
+        cmocka_unit_test(test_study__optional_sections_absent__get_their_defaults),
+        cmocka_unit_test(test_study__digest__ignores_comments_order_spelling_and_simulation),
+        cmocka_unit_test(test_study__digest__changes_with_every_choice),
+        cmocka_unit_test(test_study__schema__of_a_linear_model_is_weight_then_bias),
+        cmocka_unit_test(test_study__schema__of_two_domains_has_a_block_each),
+        cmocka_unit_test(test_study__explain__says_what_is_seen_and_that_nothing_is_noised),
+        cmocka_unit_test(test_study__no_memory__fails_cleanly_at_every_allocation),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

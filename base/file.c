@@ -230,3 +230,20 @@ enum csl_code csl_path_join(char *out, size_t out_bytes, const char *a, const ch
     memcpy(out + a_bytes + (has_slash ? 1 : 0), b, b_bytes + 1);
     return CSL_OK;
 }
+
+enum csl_code csl_path_beside(char path[CSL_PATH_MAX], const char *beside, struct csl_err *err)
+{
+    const char *slash = strrchr(beside, '/');
+    char folder[CSL_PATH_MAX] = ".", joined[CSL_PATH_MAX];
+    size_t n = slash == NULL ? 1 : slash == beside ? 1 : (size_t)(slash - beside);
+    if (n >= sizeof(folder))
+        return CSL_FAIL(err, CSL_E_LIMIT, "a path is longer than %d bytes", CSL_PATH_MAX - 1);
+    if (slash != NULL) {
+        memcpy(folder, beside, n);
+        folder[n] = '\0';
+    }
+    enum csl_code code = csl_path_join(joined, sizeof(joined), folder, path, err);
+    if (code == CSL_OK)
+        memcpy(path, joined, sizeof(joined));
+    return code;
+}

@@ -27,4 +27,9 @@ bool csl_file_exists(const char *path);
 enum csl_code csl_path_join(char *out, size_t out_bytes, const char *a, const char *b,
                             struct csl_err *err) CSL_MUST_CHECK;
 
+/* The same with the folder of the file `beside` as a: paths in a configuration file are relative to
+ * it. In place: path is both input and output. */
+enum csl_code csl_path_beside(char path[CSL_PATH_MAX], const char *beside,
+                              struct csl_err *err) CSL_MUST_CHECK;
+
 #endif

@@ -1,0 +1,133 @@
+/* consilium-site: one hospital's agent. Dials out to the coordinator; nothing listens here. */
+#include "base/clock.h"
+#include "base/log.h"
+#include "privacy/crypto/init.h"
+#include "protocol/transport/grpc.h"
+#include "site-agent/agent.h"
+#include "site-agent/config.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define POLL_NS  (CSL_NS_PER_S / 4) /* how soon a signal is noticed */
+#define GRACE_MS 2000u
+
+static volatile sig_atomic_t stop_asked;
+
+static void on_signal(int number)
+{
+    (void)number;
+    stop_asked = 1;
+}
+
+static enum csl_code open_transport(struct csl_transport **out, const struct csl_site_config *c,
+                                    struct csl_err *err)
+{
+    struct csl_grpc_client_config g = {.backoff_min_ms = c->reconnect.minimum_ms,
+                                       .backoff_max_ms = c->reconnect.maximum_ms};
+    memcpy(g.target, c->coordinator, sizeof(g.target));
+    memcpy(g.server_name, c->server_name, sizeof(g.server_name));
+    memcpy(g.http_proxy, c->http_proxy, sizeof(g.http_proxy));
+    memcpy(g.tls.key_path, c->tls.key, sizeof(g.tls.key_path));
+    memcpy(g.tls.chain_path, c->tls.chain, sizeof(g.tls.chain_path));
+    memcpy(g.tls.roots_path, c->tls.roots, sizeof(g.tls.roots_path));
+    memcpy(g.tls.trust_domain, c->tls.trust_domain, sizeof(g.tls.trust_domain));
+    return csl_grpc_client_new(out, &g, err);
+}
+
+static enum csl_code serve(struct csl_agent *agent, struct csl_err *err)
+{
+    while (!stop_asked && !csl_agent_is_finished(agent)) {
+        uint64_t until = csl_clock_monotonic_ns() + POLL_NS, wakeup = csl_agent_wakeup_ns(agent);
+        csl_agent_wait(agent, wakeup < until ? wakeup : until);
+    }
+    if (csl_agent_is_finished(agent))
+        return csl_agent_outcome(agent, err);
+    return CSL_FAIL(err, CSL_E_CANCELLED,
+                    "stopped; start it again with the same configuration to resume");
+}
+
+static int run(const char *path)
+{
+    struct csl_err err = {.code = CSL_OK};
+    static struct csl_site_config c;
+    struct csl_transport *transport = NULL;
+    struct csl_agent *agent = NULL;
+    enum csl_code code = csl_site_config_read(&c, path, &err);
+    if (code != CSL_OK) {
+        fprintf(stderr, "consilium-site: %s\n", err.msg);
+        return 2;
+    }
+    csl_log_setup(stderr, (enum csl_log_format)c.log.format, (enum csl_log_level)c.log.level);
+    code = csl_crypto_init(&err);
+    bool has_grpc = code == CSL_OK && (code = csl_grpc_init(&err)) == CSL_OK;
+    if (code == CSL_OK)
+        code = open_transport(&transport, &c, &err);
+    if (code == CSL_OK) {
+        struct csl_agent_config a = {.site_id = c.site,
+                                     .record_path = c.records,
+                                     .state_dir = c.state,
+                                     .backend = csl_site_backends[c.backend],
+                                     .policy = &c.policy,
+                                     .transport = transport,
+                                     .has_worker = true};
+        code = csl_agent_new(&agent, &a, &err);
+    }
+    if (code == CSL_OK)
+        code = csl_agent_start(agent, csl_clock_monotonic_ns(), &err);
+    int status = code == CSL_OK ? 0 : code == CSL_E_INVAL || code == CSL_E_LIMIT ? 2 : 3;
+    if (code == CSL_OK) {
+        code = serve(agent, &err);
+        status = code == CSL_OK ? 0 : code == CSL_E_CANCELLED ? 1 : 3;
+    }
+    if (transport != NULL)
+        transport->ops->stop(transport, GRACE_MS);
+    csl_agent_free(agent);
+    if (transport != NULL)
+        transport->ops->free(transport);
+    if (has_grpc)
+        csl_grpc_shutdown();
+    if (code != CSL_OK)
+        fprintf(stderr, "consilium-site: %s\n", err.msg);
+    return status;
+}
+
+static void print_table(bool as_defaults)
+{
+    struct csl_buf out;
+    csl_buf_init(&out, (size_t)64 * 1024);
+    if (as_defaults) {
+        csl_option_default_yaml(csl_site_options, &out);
+    } else {
+        csl_buf_str(&out,
+                    "usage: consilium-site --config FILE | --print-defaults | --help\n\n"
+                    "Runs one hospital's agent: it dials out to the coordinator, trains on the\n"
+                    "site's own records and sends updates. Nothing listens here.\n"
+                    "example: consilium-site --config site.yaml\n\n"
+                    "Settings of the configuration file:\n");
+        csl_option_help(csl_site_options, &out);
+    }
+    fputs(csl_buf_text(&out), stdout);
+    csl_buf_release(&out);
+}
+
+int main(int argc, char **argv)
+{
+    struct sigaction action = {.sa_handler = on_signal};
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    signal(SIGPIPE, SIG_IGN);
+    bool wants_help = argc == 2 && strcmp(argv[1], "--help") == 0;
+    bool wants_defaults = argc == 2 && strcmp(argv[1], "--print-defaults") == 0;
+    if (wants_help || wants_defaults) {
+        print_table(wants_defaults);
+        return 0;
+    }
+    if (argc != 3 || strcmp(argv[1], "--config") != 0) {
+        fprintf(stderr, "usage: consilium-site --config FILE | --print-defaults | --help\n");
+        return 2;
+    }
+    return run(argv[2]);
+}

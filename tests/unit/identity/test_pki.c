@@ -84,7 +84,7 @@ static void test_pki__site_certificate__carries_its_spiffe_id(void **state)
     assert_string_equal(c.spiffe_id, "spiffe://fl.test/site/cleveland");
     assert_int_equal(csl_spiffe_site(id, c.spiffe_id, DOMAIN, &err), CSL_OK);
     assert_string_equal(id, "cleveland");
-    assert_int_equal(csl_certificate_days_left(&c), 29);
+    assert_in_range(c.seconds_left, 30 * 86400 - 60, 30 * 86400);
     assert_int_equal(check_files(p->key, p->chain, p->ca_cert, &err), CSL_OK);
 }
 
@@ -110,9 +110,21 @@ static void test_pki__negative_days__makes_a_certificate_past_its_end(void **sta
     struct csl_certificate c;
     assert_int_equal(csl_pki_issue_site(&p->ca, DOMAIN, "a", -2, p->key, p->chain, &err), CSL_OK);
     assert_int_equal(csl_certificate_read(&c, p->chain, &err), CSL_OK);
-    assert_int_equal(csl_certificate_days_left(&c), -3);
+    assert_in_range(-c.seconds_left, 2 * 86400, 2 * 86400 + 60);
     assert_int_equal(check_files(p->key, p->chain, p->ca_cert, &err), CSL_E_CRYPTO);
     assert_non_null(strstr(err.msg, "expired"));
+}
+
+static void test_pki__days_left__are_rounded_down(void **state)
+{
+    (void)state;
+    static const struct {
+        int64_t seconds, days;
+    } cases[] = {{0, 0}, {86399, 0}, {86400, 1}, {-1, -1}, {-86400, -1}, {-86401, -2}};
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct csl_certificate c = {.seconds_left = cases[i].seconds};
+        assert_int_equal(csl_certificate_days_left(&c), cases[i].days);
+    }
 }
 
 static void test_pki__foreign_authority__does_not_vouch(void **state)
@@ -265,6 +277,7 @@ int main(void)
                                         tear_down),
         cmocka_unit_test_setup_teardown(test_pki__negative_days__makes_a_certificate_past_its_end,
                                         set_up, tear_down),
+        cmocka_unit_test(test_pki__days_left__are_rounded_down),
         cmocka_unit_test_setup_teardown(test_pki__foreign_authority__does_not_vouch, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(test_pki__key_of_another_certificate__is_refused, set_up,

@@ -1,0 +1,110 @@
+#!/usr/bin/env python3
+"""The lint must be able to fail: each rule against a tiny bad tree, and against a good one."""
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import unittest
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+LINT = os.path.join(HERE, "lint.py")
+
+
+def run_lint(files, *args):
+    """Exit status and output of lint.py over a tree of {path: text}."""
+    with tempfile.TemporaryDirectory() as root:
+        for path, text in files.items():
+            full = os.path.join(root, path)
+            os.makedirs(os.path.dirname(full), exist_ok=True)
+            with open(full, "w", encoding="utf-8") as f:
+                f.write(text)
+        run = subprocess.run([sys.executable, LINT, "--root", root] + list(args), stdout=subprocess.PIPE,
+                             stderr=subprocess.STDOUT)
+        return run.returncode, run.stdout.decode()
+
+
+# path, text, part of the finding. Words that the lint looks for are put together here.
+BAD = [
+    ("base/a.c", '#include "protocol/wire/codec.h"\n', "base/a.c:1: found base/* may not include"),
+    ("base/a.c", "#include <jansson.h>\n", "may not include <jansson.h>"),
+    ("base/yaml.c", "#include <jansson.h>\n", "may not include <jansson.h>"),
+    ("base/a.c", '#include "b.h"\n', "the path from the root"),
+    ("base/a.c", '#include "../base/b.h"\n', "the path from the root"),
+    ("protocol/transport/inproc.c", "#include <grpc/grpc.h>\n", "may not include <grpc/grpc.h>"),
+    ("protocol/transport/inproc.c", '#include "protocol/transport/grpc_server.h"\n', "may not include"),
+    ("protocol/transport/grpc_call.c", "#include <openssl/ssl.h>\n", "may not include <openssl/ssl.h>"),
+    ("protocol/wire/chunk.c", '#include "consilium_v1.pb-c.h"\n', "may not include"),
+    ("protocol/study/a.c", '#include "aggregation/strategy/strategy.h"\n', "may not include"),
+    ("privacy/dp/a.c", '#include "privacy/crypto/sign.h"\n', "may not include"),
+    ("aggregation/tensor/a.c", '#include "aggregation/strategy/strategy.h"\n', "may not include"),
+    ("coordinator/core/a.c", "#include <sqlite3.h>\n", "may not include <sqlite3.h>"),
+    ("coordinator/core/a.c", "#include <unistd.h>\n", "a core without I/O includes <unistd.h>"),
+    ("site-agent/core/a.c", "#include <time.h>\n", "a core without I/O includes <time.h>"),
+    ("coordinator/a.c", '#include "site-agent/agent.h"\n', "may not include"),
+    ("site-agent/a.c", '#include "coordinator/service.h"\n', "may not include"),
+    ("site-agent/training/a.c", "#include <oneapi/dnnl/dnnl.h>\n", "may not include <oneapi/dnnl/dnnl.h>"),
+    ("simulations/a.c", '#include "protocol/transport/grpc_server.h"\n', "may not include"),
+    ("cli/a.c", "#include <hdf5.h>\n", "may not include <hdf5.h>"),
+    ("elsewhere/a.c", "int x;\n", "no row of the include table"),
+    ("base/a.c", "int x;\n" * 601, "601 lines; at most 600"),
+    ("base/a.h", "int x;\n" * 251, "251 lines; at most 250"),
+    ("tools/a.py", "x = 1\n" * 601, "601 lines; at most 600"),
+    ("base/a.c", "void f(void)\n{\n" + "    g();\n" * 71 + "}\n", "base/a.c:2: found a function of 71 lines"),
+    ("base/a.c", "void f(char *a)\n{\n    strcpy(a, a);\n}\n", "base/a.c:3: found call of strcpy"),
+    ("tests/a.c", "int f(void)\n{\n    return atoi(x);\n}\n", "call of atoi"),
+    ("cli/a.c", "void f(void)\n{\n    p = malloc (3);\n}\n", "call of malloc"),
+    ("cli/a.c", "void f(void)\n{\n    free(p);\n}\n", "call of free"),
+    ("cli/a.c", "void f(void)\n{\n    t = time(NULL);\n}\n", "call of time"),
+    ("docs/a.md", "first\n" + "TO" + "DO: more\n", "docs/a.md:2: found a " + "TO" + "DO"),
+    ("base/a.h", "/* FIX" + "ME */\n", "found a FIX" + "ME"),
+    ("tools/a.sh", "cd /ho" + "me/someone/src\n", "of one machine"),
+    ("cmake/a.cmake", 'set(x "/wo' + 'rk/x")\n', "of one machine"),
+]
+
+GOOD = {
+    "base/a.c": '/* strcpy(a, b); malloc(1) */\n#include "base/a.h"\n\n#include <string.h>\n#include <time.h>\n'
+                'const char *x = "atoi(1) \\" gets(2)";\n'
+                "void f(struct s *ops)\n{\n    ops->free(ops);\n    csl_free(ops);\n    my_system(1);\n}\n",
+    "base/mem.c": "void g(void)\n{\n    free(calloc(1, 1));\n}\n",
+    "base/yaml.c": "#include <yaml.h>\n",
+    "protocol/wire/messages.c": '#include "consilium_v1.pb-c.h"\n',
+    "protocol/transport/grpc_tls.c": "#include <grpc/grpc.h>\n#include <openssl/ssl.h>\n",
+    "coordinator/core/a.c": '#include "protocol/transport/transport.h"\n#include "privacy/secagg/mask.h"\n',
+    "coordinator/main.c": '#include "protocol/transport/grpc_server.h"\n#include "coordinator/core/a.h"\n',
+    "site-agent/training/compute/cpu_dnnl.c": "#include <oneapi/dnnl/dnnl.h>\n",
+    "simulations/a.c": '#include "coordinator/service.h"\n#include "site-agent/agent.h"\n',
+    "tests/unit/a.c": "#include <cmocka.h>\n#include <sqlite3.h>\nvoid f(void)\n{\n    free(malloc(1));\n}\n",
+    "base/long.c": "int x;\n" * 600,
+    "docs/a.md": "See `/etc/consilium`, the method, https://example.org/home/x and $HOME/work/x.\n",
+    "build/generated.c": "void f(void)\n{\n    strcpy(a, b);\n}\n",
+}
+
+
+class Lint(unittest.TestCase):
+    def test_each_bad_sample_is_found(self):
+        for path, text, expected in BAD:
+            with self.subTest(path=path, expected=expected):
+                status, output = run_lint({path: text})
+                self.assertEqual(status, 1, output)
+                self.assertIn(expected, output)
+                self.assertIn("1 findings", output)
+
+    def test_good_tree_is_clean(self):
+        status, output = run_lint(GOOD)
+        self.assertEqual(status, 0, output)
+
+    @unittest.skipUnless(shutil.which("clang-format-14") or shutil.which("clang-format"), "clang-format is not installed")
+    def test_bad_format_is_found(self):
+        style = {".clang-format": "BasedOnStyle: LLVM\n"}
+        status, output = run_lint({**style, "base/a.c": "int  x ;\n"}, "--format")
+        if status == 77:
+            self.skipTest(output)
+        self.assertEqual(status, 1, output)
+        self.assertIn("base/a.c: not formatted", output)
+        status, output = run_lint({**style, "base/a.c": "int x;\n"}, "--format")
+        self.assertEqual(status, 0, output)
+
+
+if __name__ == "__main__":
+    unittest.main()

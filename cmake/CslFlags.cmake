@@ -11,7 +11,9 @@ target_compile_options(csl_flags INTERFACE
   -Wwrite-strings -Wswitch-enum -Wdouble-promotion -Wnull-dereference -Wimplicit-fallthrough -Werror
   -fvisibility=hidden -fstack-protector-strong -fno-common
   # The same bits on every optimisation level: no fused multiply-add behind our back.
-  -ffp-contract=off)
+  -ffp-contract=off
+  # __FILE__ in errors is a path from the root of the tree, on every machine.
+  -fmacro-prefix-map=${CMAKE_SOURCE_DIR}/=)
 if(CMAKE_C_COMPILER_ID STREQUAL "GNU")
   target_compile_options(csl_flags INTERFACE -Wlogical-op -Wduplicated-cond -Wduplicated-branches
     -Walloc-zero -Wjump-misses-init)

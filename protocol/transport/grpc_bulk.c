@@ -10,8 +10,7 @@
 
 #define HEAD_WITHIN_NS (60 * CSL_NS_PER_S)
 
-/* ---- ending
- * -------------------------------------------------------------------------------------------- */
+/* ---- ending ---- */
 
 static void gone(void *self)
 {
@@ -70,8 +69,7 @@ static void set_deadline(struct csl_grpc__transfer *x, const struct csl_bulk_hea
                  csl_clock_monotonic_ns() + csl_grpc__bulk_deadline_ms(head) * CSL_NS_PER_MS);
 }
 
-/* ---- upload (worker)
- * ---------------------------------------------------------------------------------- */
+/* ---- upload (worker) ---- */
 
 static enum csl_code open_sink(void *ctx, struct csl_err *err)
 {
@@ -129,8 +127,7 @@ static void step_upload(struct csl_grpc__transfer *x)
     finish(x, code == CSL_OK ? receipt(x->in.head.bytes_total) : NULL, code, &err);
 }
 
-/* ---- download (worker)
- * -------------------------------------------------------------------------------- */
+/* ---- download (worker) ---- */
 
 static enum csl_code no_data(void *ctx, uint64_t offset, struct csl_span s, struct csl_err *err)
 {
@@ -183,8 +180,7 @@ static void step_download(struct csl_grpc__transfer *x)
     (void)csl_grpc__start(&x->base, ops, n, &x->on_send);
 }
 
-/* ---- events
- * -------------------------------------------------------------------------------------------- */
+/* ---- events ---- */
 
 static void run_job(void *self)
 {

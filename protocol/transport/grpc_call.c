@@ -10,8 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* ---- loop --------------------------------------------------------------------------------------
- */
+/* ---- loop ---- */
 
 static void poll_events(void *arg)
 {
@@ -96,8 +95,7 @@ gpr_timespec csl_grpc__deadline(uint64_t after_ms)
     return gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC), gpr_time_from_millis(ms, GPR_TIMESPAN));
 }
 
-/* ---- calls -------------------------------------------------------------------------------------
- */
+/* ---- calls ---- */
 
 csl_conn csl_grpc__next_conn(void)
 {
@@ -167,8 +165,7 @@ grpc_arg csl_grpc__arg_str(const char *key, const char *value)
     return (grpc_arg){.type = GRPC_ARG_STRING, .key = k.out, .value.string = v.out};
 }
 
-/* ---- how a server call ends ---------------------------------------------------------------------
- */
+/* ---- how a server call ends ---- */
 
 void csl_grpc__status_op(grpc_op *op, struct csl_grpc__status *s, enum csl_code code,
                          const char *what, const struct csl_peer *peer, const struct csl_err *err)
@@ -195,8 +192,7 @@ void csl_grpc__status_op(grpc_op *op, struct csl_grpc__status *s, enum csl_code 
             CSL_STR("detail", err == NULL ? "" : err->msg));
 }
 
-/* ---- what a client call was told
- * ------------------------------------------------------------------ */
+/* ---- what a client call was told ---- */
 
 void csl_grpc__result_init(struct csl_grpc__result *r)
 {

@@ -24,8 +24,7 @@ static struct csl_grpc__client *client_of(struct csl_transport *t)
     return (struct csl_grpc__client *)t;
 }
 
-/* ---- one attempt
- * --------------------------------------------------------------------------------------- */
+/* ---- one attempt ---- */
 
 static enum csl_code make_channel(struct csl_grpc__client *c, grpc_channel **out,
                                   struct csl_err *err)
@@ -119,8 +118,7 @@ static enum csl_code connect_once(struct csl_grpc__client *c, struct csl_err *er
     return CSL_OK;
 }
 
-/* ---- again and again
- * ------------------------------------------------------------------------------------ */
+/* ---- again and again ---- */
 
 static bool needs_a_human(enum csl_code code)
 {
@@ -204,8 +202,7 @@ static void tick(void *ctx)
     csl_mutex_unlock(&c->mu);
 }
 
-/* ---- the transport
- * -------------------------------------------------------------------------------------- */
+/* ---- the transport ---- */
 
 static enum csl_code start(struct csl_transport *t, struct csl_err *err)
 {

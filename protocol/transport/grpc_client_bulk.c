@@ -8,8 +8,7 @@
 
 #define RECEIPT_BYTES_MAX 16u
 
-/* ---- ending
- * ---------------------------------------------------------------------------------------------- */
+/* ---- ending ---- */
 
 static enum csl_code outcome(const struct csl_grpc__bulk *x)
 {
@@ -58,8 +57,7 @@ static void fail(struct csl_grpc__bulk *x, enum csl_code code)
     (void)grpc_call_cancel(x->base.call, NULL);
 }
 
-/* ---- steps (worker)
- * -------------------------------------------------------------------------------------- */
+/* ---- steps (worker) ---- */
 
 static void start_send(struct csl_grpc__bulk *x, grpc_byte_buffer *message, bool is_last)
 {
@@ -134,9 +132,7 @@ static void queue_job(struct csl_grpc__bulk *x)
     csl_grpc__call_drop(&x->base);
 }
 
-/* ---- events
- * -----------------------------------------------------------------------------------------------
- */
+/* ---- events ---- */
 
 /* message UploadReceipt { uint64 bytes_total = 1; } */
 static bool is_receipt(grpc_byte_buffer *buffer, uint64_t bytes_total)
@@ -185,8 +181,7 @@ static void on_other(void *self, bool ok)
     csl_grpc__call_drop(&x->base);
 }
 
-/* ---- starting
- * ---------------------------------------------------------------------------------------------- */
+/* ---- starting ---- */
 
 /* mu held; the channel must stay until the call is made */
 static enum csl_code make_call(struct csl_grpc__bulk *x, struct csl_err *err)

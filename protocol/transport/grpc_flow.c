@@ -16,8 +16,7 @@ uint64_t csl_grpc__bulk_deadline_ms(const struct csl_bulk_head *head)
     return ms < DEADLINE_MAX_MS ? ms : DEADLINE_MAX_MS;
 }
 
-/* ---- Chunks -> sink -----------------------------------------------------------------------------
- */
+/* ---- Chunks -> sink ---- */
 
 static enum csl_code take_data(void *ctx, uint64_t offset, struct csl_span s, struct csl_err *err)
 {
@@ -95,8 +94,7 @@ void csl_grpc__inflow_abandon(struct csl_grpc__inflow *f, enum csl_code why)
     f->sink.abandon(f->sink.self, why);
 }
 
-/* ---- source -> Chunks
- * ----------------------------------------------------------------------------- */
+/* ---- source -> Chunks ---- */
 
 static enum csl_code next_data(struct csl_grpc__outflow *f, grpc_slice *slice, struct csl_err *err)
 {

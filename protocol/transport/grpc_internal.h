@@ -28,7 +28,7 @@
 #define CSL_GRPC_TICK_MS       200u
 #define CSL_GRPC_ENDING_MS     5000u /* a session told to end and not read by its peer is cut */
 
-/* ---- grpc_call.c: events, calls, the loop --------------------------------------------------- */
+/* ---- grpc_call.c: events, calls, the loop ---- */
 
 /* What a completion queue hands back: done runs once on the poller. */
 struct csl_grpc__tag {
@@ -104,7 +104,7 @@ grpc_arg csl_grpc__arg_str(const char *key, const char *value); /* borrows */
 grpc_op csl_grpc__op(grpc_op_type type);                        /* an op without data */
 gpr_timespec csl_grpc__deadline(uint64_t after_ms);
 
-/* ---- grpc_bytes.c: slices and byte buffers -------------------------------------------------- */
+/* ---- grpc_bytes.c: slices and byte buffers ---- */
 
 grpc_byte_buffer *csl_grpc__buffer_take(struct csl_msg *take_m); /* NULL: out of memory */
 /* prefix + data; takes `data` (one reference), which may be empty. */
@@ -118,8 +118,7 @@ enum csl_code csl_grpc__chunk_read(struct csl_chunk_reader *r, grpc_byte_buffer 
                                                          struct csl_span s, struct csl_err *err),
                                    void *ctx, struct csl_err *err) CSL_MUST_CHECK;
 
-/* ---- grpc_flow.c: the two halves of a bulk transfer, the same on server and client ------------
- */
+/* ---- grpc_flow.c: the two halves of a bulk transfer, the same on server and client ---- */
 
 /* Chunks -> sink. Head first, data from head.bytes_offset without gaps, digest last. */
 struct csl_grpc__inflow {
@@ -148,8 +147,7 @@ enum csl_code csl_grpc__outflow_next(struct csl_grpc__outflow *f, grpc_byte_buff
 void csl_grpc__outflow_close(struct csl_grpc__outflow *f);
 uint64_t csl_grpc__bulk_deadline_ms(const struct csl_bulk_head *head);
 
-/* ---- grpc_session.c: the control stream, the same on server and client ------------------------
- */
+/* ---- grpc_session.c: the control stream, the same on server and client ---- */
 
 struct csl_grpc__session {
     struct csl_grpc__call base;
@@ -195,8 +193,7 @@ void csl_grpc__session_tell_closed(struct csl_grpc__session *s,
                                    enum csl_code why);       /* poller; once */
 void csl_grpc__session_release(struct csl_grpc__session *s); /* in gone */
 
-/* ---- grpc_tls.c ---------------------------------------------------------------------------------
- */
+/* ---- grpc_tls.c ---- */
 
 struct csl_grpc__certificates; /* the server's set, reloaded when the files change */
 enum csl_code csl_grpc__certificates_new(struct csl_grpc__certificates **out,
@@ -214,8 +211,7 @@ enum csl_code csl_grpc__identify(grpc_call *call, const char *trust_domain, stru
 enum csl_code csl_grpc__require_tls13(struct csl_err *err) CSL_MUST_CHECK; /* before grpc_init */
 uint64_t csl_grpc__random(void);
 
-/* ---- the server's parts ------------------------------------------------------------------------
- */
+/* ---- the server's parts ---- */
 
 #define CSL_GRPC_BUCKETS 256u
 #define CSL_GRPC_ACCEPTS 16u
@@ -287,7 +283,7 @@ enum csl_code csl_grpc__reflection_accept(struct csl_grpc__server *s, grpc_call 
 enum csl_code csl_grpc__reflection_answer(struct csl_span request, struct csl_msg *out,
                                           struct csl_err *err) CSL_MUST_CHECK;
 
-/* ---- the client's parts ---------------------------------------------------------------------- */
+/* ---- the client's parts ---- */
 
 #define CSL_GRPC_CLIENT_BULK_MAX 8u
 

@@ -29,8 +29,7 @@ static const char *const services[] = {CSL_GRPC_SERVICE, "grpc.health.v1.Health"
 #define FILE_COUNT    (sizeof(files) / sizeof(files[0]))
 #define SERVICE_COUNT (sizeof(services) / sizeof(services[0]))
 
-/* ---- the descriptor set
- * ---------------------------------------------------------------------------------- */
+/* ---- the descriptor set ---- */
 
 static size_t read_varint(const uint8_t *p, size_t n, uint64_t *out)
 {
@@ -87,9 +86,7 @@ static size_t file_with(const char *symbol)
     return i;
 }
 
-/* ---- answers
- * ------------------------------------------------------------------------------------------------
- */
+/* ---- answers ---- */
 
 struct answer { /* everything a response points to */
     response r;
@@ -198,8 +195,7 @@ enum csl_code csl_grpc__reflection_answer(struct csl_span span, struct csl_msg *
     return p != NULL ? CSL_OK : CSL_FAIL(err, CSL_E_NOMEM, "reflection: answer of %zu bytes", n);
 }
 
-/* ---- the stream
- * --------------------------------------------------------------------------------------------- */
+/* ---- the stream ---- */
 
 struct stream {
     struct csl_grpc__call base;

@@ -20,8 +20,7 @@ static struct csl_grpc__server *server_of(struct csl_transport *t)
     return (struct csl_grpc__server *)t;
 }
 
-/* ---- refusing
- * ---------------------------------------------------------------------------------------- */
+/* ---- refusing ---- */
 
 struct refusal {
     struct csl_grpc__call base;
@@ -77,8 +76,18 @@ void csl_grpc__server_call_gone(struct csl_grpc__server *s)
     csl_mutex_unlock(&s->mu);
 }
 
-/* ---- sessions
- * ----------------------------------------------------------------------------------------- */
+/* Room for one more health or reflection call; its end counts small_count down. */
+enum csl_code csl_grpc__small_enter(struct csl_grpc__server *s, struct csl_err *err)
+{
+    csl_mutex_lock(&s->mu);
+    bool has_room = s->small_count < CSL_GRPC_SMALL_MAX;
+    s->small_count += has_room;
+    csl_mutex_unlock(&s->mu);
+    return has_room ? CSL_OK
+                    : CSL_FAIL(err, CSL_E_AGAIN, "%u such calls at once", CSL_GRPC_SMALL_MAX);
+}
+
+/* ---- sessions ---- */
 
 static struct csl_grpc__session **bucket_of(struct csl_grpc__server *s, csl_conn c)
 {
@@ -147,8 +156,7 @@ static enum csl_code accept_session(struct csl_grpc__server *s, grpc_call *call,
     return CSL_OK;
 }
 
-/* ---- accepting
- * ------------------------------------------------------------------------------------------ */
+/* ---- accepting ---- */
 
 static void post(struct csl_grpc__accept *a)
 {
@@ -232,9 +240,7 @@ static void on_accept(void *self, bool ok)
         csl_grpc__refuse(s, call, method, &peer, &err);
 }
 
-/* ---- time
- * -------------------------------------------------------------------------------------------------
- */
+/* ---- time ---- */
 
 /* Sessions are listed and unlisted on the poller only, so it may walk the list without the lock. */
 static void readmit(struct csl_grpc__server *s)
@@ -266,9 +272,7 @@ static void tick(void *ctx)
     }
 }
 
-/* ---- life
- * ---------------------------------------------------------------------------------------------------
- */
+/* ---- life ---- */
 
 static grpc_server *make_server(void)
 {

@@ -48,8 +48,7 @@ void csl_grpc__session_release(struct csl_grpc__session *s)
     grpc_call_unref(s->base.call);
 }
 
-/* ---- writing (mu held)
- * ---------------------------------------------------------------------------- */
+/* ---- writing (mu held) ---- */
 
 static void send_first(struct csl_grpc__session *s)
 {
@@ -133,8 +132,7 @@ static void on_send(void *self, bool ok)
     csl_grpc__call_drop(&s->base);
 }
 
-/* ---- reading (poller)
- * ------------------------------------------------------------------------------ */
+/* ---- reading (poller) ---- */
 
 static void tell_opened(struct csl_grpc__session *s)
 {
@@ -232,8 +230,7 @@ enum csl_code csl_grpc__session_why(const struct csl_grpc__session *s)
     return why == CSL_OK ? CSL_E_END : why;
 }
 
-/* ---- starting
- * --------------------------------------------------------------------------------------- */
+/* ---- starting ---- */
 
 static void run_server(struct csl_grpc__session *s)
 {

@@ -46,7 +46,7 @@ uint64_t csl_grpc__random(void)
     return v;
 }
 
-/* ---- the three files ------------------------------------------------------------------------- */
+/* ---- the three files ---- */
 
 struct pem_set {
     struct csl_msg key, chain, roots; /* NUL-terminated; n without the NUL */
@@ -109,8 +109,7 @@ static enum csl_code set_check(const struct pem_set *s, struct csl_err *err)
                              csl_msg_span(&s->roots), err);
 }
 
-/* ---- server -------------------------------------------------------------------------------------
- */
+/* ---- server ---- */
 
 #define COMPLAIN_EVERY_NS (60 * CSL_NS_PER_S)
 
@@ -206,8 +205,7 @@ grpc_server_credentials *csl_grpc__server_credentials(struct csl_grpc__certifica
     return options == NULL ? NULL : grpc_ssl_server_credentials_create_with_options(options);
 }
 
-/* ---- client -------------------------------------------------------------------------------------
- */
+/* ---- client ---- */
 
 /* After gRPC has checked chain and host name: is it the coordinator, and not any other party that
  * our authority vouches for? Non-zero refuses. */
@@ -251,8 +249,7 @@ enum csl_code csl_grpc__client_credentials(grpc_channel_credentials **out,
     return CSL_OK;
 }
 
-/* ---- who is calling ---------------------------------------------------------------------------
- */
+/* ---- who is calling ---- */
 
 /* The one value of a property. CSL_E_UNAUTH when there is none, or several. */
 static enum csl_code only_value(const grpc_auth_context *ctx, const char *name,

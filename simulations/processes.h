@@ -1,12 +1,27 @@
 /* simulations/processes.h - the same study as real processes: a consilium-coordinator and one
- * consilium-site per site, mutual TLS on loopback, with certificates made for this run. */
+ * consilium-site per site, mutual TLS on loopback, with an authority and certificates made for this
+ * run. Everything lies below the state folder:
+ *
+ *     study.yaml  roster.yaml  pki/          what was agreed on, who may come, the run's own keys
+ *     coordinator/coordinator.yaml state/ log
+ *     sites/ID/site.yaml state/ log */
 #ifndef CSL_PROCESSES_H
 #define CSL_PROCESSES_H
 #include "simulations/world.h"
 
-/* c->state_dir is required: keys, configuration, state and logs of every process lie below it.
- * program_dir: where consilium-coordinator and consilium-site are. */
+/* Writes all of the above, ready to be started by hand or by csl_processes_run. A folder that was
+ * prepared before is left as it is, so that a run can be resumed. c->state_dir is required. */
+enum csl_code csl_processes_prepare(const struct csl_world_config *c,
+                                    struct csl_err *err) CSL_MUST_CHECK;
+
+/* Prepares, starts every process, waits for the end and collects the result. program_dir: where
+ * consilium-coordinator and consilium-site are. A process that dies is not started again: its log's
+ * last line is in *err. */
 enum csl_code csl_processes_run(const struct csl_world_config *c, const char *program_dir,
                                 struct csl_world_result *out, struct csl_err *err) CSL_MUST_CHECK;
+
+/* What the coordinator's state folder holds after a run (csl_processes_run does this itself). */
+enum csl_code csl_processes_collect(const struct csl_world_config *c, struct csl_world_result *out,
+                                    struct csl_err *err) CSL_MUST_CHECK;
 
 #endif

@@ -1,0 +1,181 @@
+/* Keys, certificates and configuration files for a federation of processes on this machine. */
+#include "base/buf.h"
+#include "base/file.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "protocol/identity/pki.h"
+#include "protocol/identity/roster.h"
+#include "simulations/processes.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define TRUST_DOMAIN "simulation.consilium"
+#define DAYS         30
+
+/* A port that is free now; the coordinator keeps it over restarts so that sites find it again. */
+static enum csl_code free_port(uint16_t *out, struct csl_err *err)
+{
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t n = sizeof(a);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    bool has_port = fd >= 0 && bind(fd, (const struct sockaddr *)&a, sizeof(a)) == 0 &&
+                    getsockname(fd, (struct sockaddr *)&a, &n) == 0;
+    enum csl_code code =
+        has_port ? CSL_OK : CSL_FAIL_SYS(err, CSL_E_IO, "no free port on loopback");
+    if (fd >= 0)
+        close(fd);
+    if (has_port)
+        *out = ntohs(a.sin_port);
+    return code;
+}
+
+static enum csl_code write_text(const char *dir, const char *name, const struct csl_buf *text,
+                                struct csl_err *err)
+{
+    char path[CSL_PATH_MAX];
+    enum csl_code code = csl_buf_status(text, err);
+    if (code == CSL_OK)
+        code = csl_path_join(path, sizeof(path), dir, name, err);
+    return code == CSL_OK ? csl_file_write_atomic(path, CSL_SPAN(text->p, text->n), 0600, err)
+                          : code;
+}
+
+static void put_tls(struct csl_buf *b, const char *pki, const char *who)
+{
+    csl_buf_printf(
+        b,
+        "tls:\n  key: \"%s/%s.key\"\n  chain: \"%s/%s.pem\"\n  roots: \"%s/authority.pem\"\n"
+        "  trust_domain: " TRUST_DOMAIN "\n",
+        pki, who, pki, who, pki);
+}
+
+static enum csl_code prepare_coordinator(const struct csl_world_config *c, uint16_t port,
+                                         struct csl_err *err)
+{
+    struct csl_buf b;
+    csl_buf_init(&b, (size_t)64 * 1024);
+    csl_buf_printf(&b, "study: ../study.yaml\nroster: ../roster.yaml\nstate: state\n");
+    csl_buf_printf(&b, "listen: \"127.0.0.1:%u\"\nseed: %llu\nlinger: 20s\n", (unsigned)port,
+                   (unsigned long long)c->seed);
+    put_tls(&b, "../pki", "coordinator");
+    char dir[CSL_PATH_MAX];
+    enum csl_code code = csl_path_join(dir, sizeof(dir), c->state_dir, "coordinator", err);
+    if (code == CSL_OK)
+        code = csl_dir_make(dir, err);
+    if (code == CSL_OK)
+        code = write_text(dir, "coordinator.yaml", &b, err);
+    csl_buf_release(&b);
+    return code;
+}
+
+static enum csl_code prepare_site(const struct csl_world_config *c,
+                                  const struct csl_world_site *site, uint16_t port,
+                                  struct csl_err *err)
+{
+    char dir[CSL_PATH_MAX], name[CSL_ID_MAX + 8], records[CSL_PATH_MAX], here[CSL_PATH_MAX];
+    snprintf(name, sizeof(name), "sites/%s", site->id);
+    if (getcwd(here, sizeof(here)) == NULL)
+        return CSL_FAIL_SYS(err, CSL_E_IO, "the working folder");
+    enum csl_code code = csl_path_join(records, sizeof(records), here, site->record_path, err);
+    if (code == CSL_OK)
+        code = csl_path_join(dir, sizeof(dir), c->state_dir, name, err);
+    if (code == CSL_OK)
+        code = csl_dir_make(dir, err);
+    if (code != CSL_OK)
+        return code;
+    struct csl_buf b;
+    csl_buf_init(&b, (size_t)64 * 1024);
+    csl_buf_printf(&b, "site: %s\ncoordinator: \"127.0.0.1:%u\"\nrecords: \"%s\"\nstate: state\n",
+                   site->id, (unsigned)port, records);
+    csl_buf_printf(&b, "backend: %s\nreconnect: {minimum: 50ms, maximum: 1s}\n", c->backend);
+    csl_buf_printf(&b, "policy: {approval: automatic, minimum_sites: 1}\n");
+    put_tls(&b, "../../pki", site->id);
+    code = write_text(dir, "site.yaml", &b, err);
+    csl_buf_release(&b);
+    return code;
+}
+
+struct pki {
+    char dir[CSL_PATH_MAX], ca_key[CSL_PATH_MAX], ca_cert[CSL_PATH_MAX];
+    char key[CSL_PATH_MAX], cert[CSL_PATH_MAX];
+};
+
+static enum csl_code pair_paths(const struct pki *p, const char *who, char key[CSL_PATH_MAX],
+                                char cert[CSL_PATH_MAX], struct csl_err *err)
+{
+    char name[CSL_ID_MAX + 8];
+    snprintf(name, sizeof(name), "%s.key", who);
+    enum csl_code code = csl_path_join(key, CSL_PATH_MAX, p->dir, name, err);
+    snprintf(name, sizeof(name), "%s.pem", who);
+    return code == CSL_OK ? csl_path_join(cert, CSL_PATH_MAX, p->dir, name, err) : code;
+}
+
+static enum csl_code enrol_site(struct pki *p, const char *id, struct csl_roster *roster,
+                                struct csl_err *err)
+{
+    struct csl_pki_authority ca = {p->ca_key, p->ca_cert};
+    struct csl_roster_site row = {.is_active = true};
+    csl_str_copy(row.id, sizeof(row.id), id);
+    enum csl_code code = pair_paths(p, id, p->key, p->cert, err);
+    if (code == CSL_OK)
+        code = csl_pki_issue_site(&ca, TRUST_DOMAIN, id, DAYS, p->key, p->cert, err);
+    if (code == CSL_OK)
+        code = csl_pki_pin_read(row.pin, p->cert, err);
+    return code == CSL_OK ? csl_roster_put(roster, &row, err) : code;
+}
+
+static enum csl_code prepare_identity(const struct csl_world_config *c, struct csl_err *err)
+{
+    struct pki p;
+    struct csl_roster *roster = NULL;
+    char path[CSL_PATH_MAX];
+    enum csl_code code = csl_path_join(p.dir, sizeof(p.dir), c->state_dir, "pki", err);
+    if (code == CSL_OK)
+        code = csl_dir_make(p.dir, err);
+    if (code == CSL_OK)
+        code = pair_paths(&p, "authority", p.ca_key, p.ca_cert, err);
+    if (code == CSL_OK)
+        code = csl_pki_make_authority(TRUST_DOMAIN, DAYS, p.ca_key, p.ca_cert, err);
+    struct csl_pki_authority ca = {p.ca_key, p.ca_cert};
+    if (code == CSL_OK)
+        code = pair_paths(&p, "coordinator", p.key, p.cert, err);
+    if (code == CSL_OK)
+        code = csl_pki_issue_coordinator(&ca, TRUST_DOMAIN, CSL_COORDINATOR_NAMES, DAYS, p.key,
+                                         p.cert, err);
+    if (code == CSL_OK)
+        code = csl_roster_new(&roster, err);
+    for (uint32_t i = 0; code == CSL_OK && i < c->site_count; i++)
+        code = enrol_site(&p, c->sites[i].id, roster, err);
+    if (code == CSL_OK)
+        code = csl_path_join(path, sizeof(path), c->state_dir, "roster.yaml", err);
+    if (code == CSL_OK)
+        code = csl_roster_write(roster, path, err);
+    csl_roster_free(roster);
+    return code;
+}
+
+enum csl_code csl_processes_prepare(const struct csl_world_config *c, struct csl_err *err)
+{
+    char path[CSL_PATH_MAX];
+    enum csl_code code = csl_dir_make(c->state_dir, err);
+    if (code == CSL_OK)
+        code = csl_path_join(path, sizeof(path), c->state_dir, "study.yaml", err);
+    if (code != CSL_OK || csl_file_exists(path)) /* study.yaml is written last */
+        return code;
+    uint16_t port = 0;
+    code = free_port(&port, err);
+    if (code == CSL_OK)
+        code = prepare_identity(c, err);
+    if (code == CSL_OK)
+        code = prepare_coordinator(c, port, err);
+    for (uint32_t i = 0; code == CSL_OK && i < c->site_count; i++)
+        code = prepare_site(c, &c->sites[i], port, err);
+    if (code == CSL_OK)
+        code = csl_file_write_atomic(path, csl_msg_span(&c->study->manifest), 0600, err);
+    return code;
+}

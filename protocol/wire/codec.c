@@ -8,7 +8,7 @@
  */
 struct budget {
     struct csl_arena *arena;
-    bool is_exceeded;
+    enum csl_code failure; /* CSL_OK: every request was granted */
 };
 
 static void *budget_alloc(void *self, size_t bytes)
@@ -16,7 +16,8 @@ static void *budget_alloc(void *self, size_t bytes)
     struct budget *b = self;
     void *p = csl_arena_alloc(b->arena, bytes);
     if (p == NULL)
-        b->is_exceeded = true;
+        b->failure =
+            bytes > b->arena->budget_bytes - b->arena->used_bytes ? CSL_E_LIMIT : CSL_E_NOMEM;
     return p;
 }
 
@@ -122,9 +123,10 @@ enum csl_code csl_codec__unpack(struct csl_arena *a, const ProtobufCMessageDescr
     static const uint8_t nothing[1];
     ProtobufCMessage *m =
         protobuf_c_message_unpack(d, &allocator, bytes.n, bytes.n > 0 ? bytes.p : nothing);
-    if (budget.is_exceeded)
-        return CSL_FAIL(err, CSL_E_LIMIT, "%s of %zu bytes needs more than %zu bytes of heap",
-                        d->short_name, bytes.n, a->budget_bytes);
+    if (budget.failure != CSL_OK)
+        return CSL_FAIL(err, budget.failure, "%s of %zu bytes, for which %zu bytes of heap %s",
+                        d->short_name, bytes.n, a->budget_bytes,
+                        budget.failure == CSL_E_LIMIT ? "do not suffice" : "are not there");
     if (m == NULL)
         return CSL_FAIL(err, CSL_E_PROTO, "%zu bytes that are not a %s", bytes.n, d->short_name);
     enum csl_code code = check_tree(m, err);

@@ -256,7 +256,7 @@ Consilium__V1__Code csl_codec__put_code(enum csl_code code)
 
 enum csl_code csl_codec__get_code(Consilium__V1__Code code)
 {
-    switch (code) {
+    switch ((int)code) { /* protobuf-c adds a value of its own to its enums */
 #define CSL_X(name, text, retry, grpc)                                                             \
     case CONSILIUM__V1__CODE__CODE_##name:                                                         \
         return CSL_E_##name;

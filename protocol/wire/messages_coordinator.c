@@ -146,7 +146,7 @@ static enum csl_code unpack_ended(struct csl_msg_study_ended *d, const Consilium
 static enum csl_code unpack_body(struct csl_message *out,
                                  const Consilium__V1__CoordinatorMessage *s, struct csl_err *err)
 {
-    switch (s->body_case) {
+    switch ((int)s->body_case) { /* protobuf-c adds a value of its own to its enums */
     case CONSILIUM__V1__COORDINATOR_MESSAGE__BODY_STUDY_OFFER:
         out->kind = CSL_MSG_STUDY_OFFER;
         return unpack_offer(&out->u.study_offer, s->study_offer, err);

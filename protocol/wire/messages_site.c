@@ -258,7 +258,7 @@ enum csl_code csl_message__site_unpack(struct csl_message *out, struct csl_arena
         return code;
     const Consilium__V1__SiteMessage *s = (const Consilium__V1__SiteMessage *)(const void *)root;
     out->sequence = s->sequence;
-    switch (s->body_case) {
+    switch ((int)s->body_case) { /* protobuf-c adds a value of its own to its enums */
     case CONSILIUM__V1__SITE_MESSAGE__BODY_HELLO:
         out->kind = CSL_MSG_HELLO;
         return unpack_hello(&out->u.hello, s->hello, err);

@@ -310,7 +310,9 @@ static void test_chunk__random_bytes__never_contradict_protobuf(void **state)
         size_t n = sizeof(base);
         memcpy(bytes, base, n);
         for (int k = 0; k < 2; k++) {
-            x ^= x << 13, x ^= x >> 7, x ^= x << 17;
+            x ^= x << 13;
+            x ^= x >> 7;
+            x ^= x << 17; /* xorshift64 */
             bytes[x % n] = (uint8_t)(x >> 32);
         }
         struct csl_chunk_reader r;

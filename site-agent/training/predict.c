@@ -67,7 +67,7 @@ static void probabilities(const struct csl_net *n, uint64_t records, float *out)
         out[r] = (float)(1 / (1 + exp(-(double)out[r])));
     for (uint64_t r = 0; n->loss == CSL_LOSS_SOFTMAX && r < records; r++) {
         float *z = out + r * k;
-        double most = -INFINITY, sum = 0;
+        double most = -HUGE_VAL, sum = 0;
         for (uint64_t c = 0; c < k; c++)
             most = fmax(most, (double)z[c]);
         for (uint64_t c = 0; c < k; c++)

@@ -40,14 +40,18 @@ struct csl_train_report {
         uint64_t patients; /* training patients, the weight of the block */
     } blocks[CSL_BLOCKS_MAX];
 };
-/* Trains every domain the site has, `study->local.steps` steps each, on the mean over a batch's
- * patients of the mean loss over the patient's records (all records of a drawn patient are in the
- * batch). Cox: risk sets inside the batch, Breslow ties, the sum over events divided by the batch's
- * patients, so that full batches of all sites, weighted by patients, make the pooled
- * site-stratified objective; a batch without an event has no gradient. Optimiser state starts fresh
- * each round. SCAFFOLD is option II of Karimireddy et al. 2020, Algorithm 1, and needs the sgd
- * optimiser: each step uses the gradient
- * + c - c_i; then c_i := c_i - c + (global - local) / (steps * learning rate).
+/* Trains every domain the site has, study->local.steps steps each. A step's loss is the mean over
+ * the batch's patients of the mean over the patient's records; all records of a drawn patient are
+ * in.
+ *
+ * Cox: risk sets inside the batch, Breslow ties, the sum over events divided by the batch's
+ * patients (as FLamby's loss): full batches of all sites, weighted by patients, make the pooled
+ * site-stratified objective. A batch without an event has no gradient.
+ *
+ * The optimiser starts fresh each round. SCAFFOLD is option II of Algorithm 1 (Karimireddy et al.
+ * 2020) and needs sgd: every step adds c - c_i to the gradient; at the end c_i becomes
+ * c_i - c + (global - local) / (steps * learning_rate).
+ *
  * CSL_E_CANCELLED; CSL_E_INVAL: data of another study, control with another optimiser, or loss or
  * weights not finite (names round, domain, step). Outputs are written on success only. */
 enum csl_code csl_trainer_run(struct csl_trainer *t, const struct csl_train_task *task,
@@ -61,7 +65,7 @@ enum csl_code csl_trainer_fit(struct csl_trainer *t, const struct csl_dataset *d
 
 /* Probabilities (binary: [R]; classes: [R, classes]) or risks (survival: [R] = linear predictor) of
  * one domain's examples; out has R * outputs floats. *loss (may be NULL): mean loss as in training,
- * over all examples; 0 for none. CSL_E_INVAL: a prediction is not finite. */
+ * over all examples; 0 for none. CSL_E_INVAL: a prediction is not finite; out is then undefined. */
 enum csl_code csl_trainer_predict(struct csl_trainer *t, uint32_t domain,
                                   const struct csl_examples *e, const float *parameters, float *out,
                                   double *loss, struct csl_err *err) CSL_MUST_CHECK;

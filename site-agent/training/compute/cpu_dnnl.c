@@ -9,7 +9,7 @@
 #include <oneapi/dnnl/dnnl.h>
 
 /* Below this many multiply-adds a call of dnnl_sgemm costs more than the product itself. */
-#define SMALL_GEMM 16384u
+#define SMALL_GEMM 1024u
 #define LANES      8u
 
 /* From the OpenMP runtime that oneDNN is linked with; the setting belongs to the calling thread. */

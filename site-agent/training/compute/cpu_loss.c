@@ -78,7 +78,7 @@ static double cox(const struct csl_loss *l)
     const uint32_t *order = csl_cpu__u32(l->order, l->rows);
     const uint32_t *tie_end = csl_cpu__u32(l->tie_end, l->rows);
     double *lse = csl_cpu__f64(l->scratch, l->rows);
-    double running = -INFINITY, total = 0;
+    double running = -HUGE_VAL, total = 0;
     for (uint64_t i = 0; i < l->rows; i++) {
         uint32_t r = order[i];
         double log_weight = weights != NULL ? log((double)weights[r]) : 0.0;
@@ -86,7 +86,7 @@ static double cox(const struct csl_loss *l)
         lse[i] = running;
     }
     double poison = 0 * running; /* NaN when a logit was not finite, event or not */
-    double hazard = -INFINITY;   /* log sum over later events of weight / risk sum */
+    double hazard = -HUGE_VAL;   /* log sum over later events of weight / risk sum */
     float *grad = l->grad.buf != NULL ? csl_cpu__f32(l->grad, l->rows) : NULL;
     for (uint64_t end = l->rows; end > 0;) {
         uint64_t first = end; /* the group of tied records [first, end) */

@@ -141,6 +141,54 @@ float *fx_vector(const struct fx *f, uint64_t seed, double scale)
     return v;
 }
 
+void fx_outcome_free(struct fx_outcome *o)
+{
+    csl_free(o->update);
+    csl_free(o->site_control);
+    csl_free(o->control_change);
+}
+
+enum csl_code fx_run(struct fx *f, const char *backend, uint64_t round, const float *global,
+                     const float *control, const float *site_control, struct fx_outcome *o,
+                     struct csl_err *err)
+{
+    struct csl_trainer *t = NULL;
+    size_t n = (size_t)f->study.schema.parameters;
+    *o = (struct fx_outcome){0};
+    o->update = csl_alloc_array(n, sizeof(float));
+    if (control != NULL) {
+        o->site_control = csl_alloc_array(n, sizeof(float));
+        o->control_change = csl_alloc_array(n, sizeof(float));
+        memcpy(o->site_control, site_control, n * sizeof(float));
+    }
+    CSL_ASSERT(csl_trainer_new(&t, &f->study, backend, err) == CSL_OK);
+    struct csl_train_task task = {.data = &f->data,
+                                  .seed = 42,
+                                  .round = round,
+                                  .global = global,
+                                  .control = control,
+                                  .site_control = o->site_control,
+                                  .update = o->update,
+                                  .control_change = o->control_change};
+    enum csl_code code = csl_trainer_run(t, &task, &o->report, err);
+    csl_trainer_free(t);
+    return code;
+}
+
+void fx_three_domains(struct fx *f)
+{
+    fx_init(f);
+    fx_add_domain(f, CSL_TASK_BINARY, 13, 2, 0);
+    fx_add_domain(f, CSL_TASK_CLASSES, 40, 5, 33);
+    fx_add_domain(f, CSL_TASK_SURVIVAL, 9, 0, 0);
+    fx_seal(f);
+    fx_fill(f, 0, CSL_SPLIT_TRAIN, 37, 1, 5);
+    fx_fill(f, 1, CSL_SPLIT_TRAIN, 300, 2, 6);
+    fx_fill(f, 2, CSL_SPLIT_TRAIN, 50, 1, 7);
+    f->study.local.batch_patients = 32;
+    f->study.local.optimizer = CSL_OPT_KIND_ADAM;
+}
+
 /* ---- the reference loss ---- */
 
 #define WIDTH_MAX 64
@@ -149,11 +197,11 @@ static uint64_t first_of(const struct fx *f, const char *domain, const char *par
 {
     char name[2 * CSL_ID_MAX];
     snprintf(name, sizeof(name), "%s.%s", domain, part);
-    for (uint32_t i = 0; i < f->study.schema.tensor_count; i++)
-        if (strcmp(f->study.schema.tensors[i].name, name) == 0)
-            return f->study.schema.tensors[i].first;
-    CSL_ASSERT(!"no such tensor");
-    return 0;
+    uint32_t i = 0;
+    while (i < f->study.schema.tensor_count && strcmp(f->study.schema.tensors[i].name, name) != 0)
+        i++;
+    CSL_ASSERT(i < f->study.schema.tensor_count);
+    return f->study.schema.tensors[i].first;
 }
 
 /* z: [out] = W a + b */

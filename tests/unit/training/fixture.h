@@ -26,6 +26,19 @@ void fx_free_examples(struct csl_examples *e);
 /* Owned [P] vectors. */
 float *fx_vector(const struct fx *f, uint64_t seed, double scale);
 
+/* A run of one task and everything it wrote. */
+struct fx_outcome {
+    float *update, *site_control, *control_change;
+    struct csl_train_report report;
+};
+void fx_outcome_free(struct fx_outcome *o);
+/* One round (seed 42) on a trainer of its own; control NULL: without SCAFFOLD. */
+enum csl_code fx_run(struct fx *f, const char *backend, uint64_t round, const float *global,
+                     const float *control, const float *site_control, struct fx_outcome *o,
+                     struct csl_err *err);
+/* d0 binary logistic, d1 a classes mlp with several records for a patient, d2 cox; adam. */
+void fx_three_domains(struct fx *f);
+
 /* The mean loss of parameters w (double) on records, written independently of the engine: the
  * definition the gradients are checked against by central differences. rows NULL: all. */
 double fx_loss(const struct fx *f, uint32_t domain, const struct csl_examples *e,

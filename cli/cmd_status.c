@@ -1,0 +1,173 @@
+/* cli/cmd_status.c - `consilium status DIR`: the status file a coordinator keeps in its folder. */
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/str.h"
+#include "cli/cli.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#define STATUS_FORMAT    "consilium.status/1"
+#define STATUS_BYTES_MAX (16u * 1024u * 1024u)
+
+struct flags {
+    bool json;
+};
+static const struct csl_option options[] = {
+    {.name = "json",
+     .type = CSL_OPT_BOOL,
+     .offset = offsetof(struct flags, json),
+     .fallback = "false",
+     .help = "Print JSON for programs."},
+    CSL_OPTION_END,
+};
+static const char *const usage[] = {"DIR [--json]", NULL};
+static const char *const examples[] = {"consilium status /var/lib/consilium-coordinator", NULL};
+
+const struct csl_cli_doc csl_doc_status = {
+    .name = "status",
+    .summary = "show where a running coordinator stands, from the folder that holds its state",
+    .usage = usage,
+    .options = options,
+    .examples = examples,
+};
+
+struct site_status {
+    const char *id, *state, *last_error;
+    bool is_connected;
+    uint64_t patients;
+};
+struct status {
+    const char *study, *state;
+    uint64_t round, rounds, updated_unix_ms;
+    const struct csl_json_value *sites;
+};
+
+/* A text of the file as it may be shown; "" when it is absent or no text. */
+static const char *text_of(const struct csl_json_value *object, const char *key)
+{
+    const char *text = "";
+
+    return csl_json_as_str(csl_json_get(object, key), &text) ? text : "";
+}
+
+static enum csl_code read_status(const char *path, const struct csl_json_value *root,
+                                 struct status *s, struct csl_err *err)
+{
+    s->study = text_of(root, "study");
+    s->state = text_of(root, "state");
+    s->sites = csl_json_get(root, "sites");
+    if (strcmp(text_of(root, "format"), STATUS_FORMAT) != 0)
+        return CSL_FAIL(err, CSL_E_CORRUPT, "%s: not a status file; format %s would be right", path,
+                        STATUS_FORMAT);
+    if (!csl_json_as_u64(csl_json_get(root, "round"), &s->round) ||
+        !csl_json_as_u64(csl_json_get(root, "rounds"), &s->rounds) ||
+        !csl_json_as_u64(csl_json_get(root, "updated_unix_ms"), &s->updated_unix_ms) || !s->sites)
+        return CSL_FAIL(err, CSL_E_CORRUPT,
+                        "%s: round, rounds, sites or updated_unix_ms is missing", path);
+    return CSL_OK;
+}
+
+static struct site_status read_site(const struct csl_json_value *v)
+{
+    struct site_status s = {text_of(v, "id"), text_of(v, "state"), text_of(v, "last_error"), false,
+                            0};
+
+    (void)csl_json_as_bool(csl_json_get(v, "connected"), &s.is_connected);
+    (void)csl_json_as_u64(csl_json_get(v, "patients"), &s.patients);
+    return s;
+}
+
+static void print_text(const struct status *s, struct csl_buf *out)
+{
+    char age[32], shown[160];
+    uint64_t now = csl_clock_unix_ms();
+    uint64_t age_ms = now > s->updated_unix_ms ? now - s->updated_unix_ms : 0;
+
+    csl_str_duration(age, sizeof(age), age_ms * CSL_NS_PER_MS);
+    csl_str_escape(shown, sizeof(shown), s->study, strlen(s->study));
+    csl_buf_printf(out, "study %s, ", shown);
+    csl_str_escape(shown, sizeof(shown), s->state, strlen(s->state));
+    csl_buf_printf(out, "%s, round %" PRIu64 " of %" PRIu64 ", as of %s ago\n\n", shown, s->round,
+                   s->rounds, age);
+    csl_buf_printf(out, "%-24s %-10s %-12s %10s  %s\n", "site", "connected", "state", "patients",
+                   "last error");
+    for (size_t i = 0; i < csl_json_count(s->sites); i++) {
+        struct site_status site = read_site(csl_json_at(s->sites, i));
+        csl_str_escape(shown, sizeof(shown), site.id, strlen(site.id));
+        csl_buf_printf(out, "%-24s %-10s ", shown, site.is_connected ? "yes" : "no");
+        csl_str_escape(shown, sizeof(shown), site.state, strlen(site.state));
+        csl_buf_printf(out, "%-12s ", shown);
+        if (site.patients > 0)
+            csl_buf_printf(out, "%10" PRIu64 "  ", site.patients);
+        else
+            csl_buf_printf(out, "%10s  ", "-");
+        csl_str_escape(shown, sizeof(shown), site.last_error, strlen(site.last_error));
+        csl_buf_printf(out, "%s\n", shown);
+    }
+}
+
+static void print_json(const struct status *s, struct csl_buf *out)
+{
+    struct csl_json j;
+
+    csl_json_init(&j, out, true);
+    csl_json_object(&j);
+    csl_json_put_str(&j, "format", STATUS_FORMAT);
+    csl_json_put_str(&j, "study", s->study);
+    csl_json_put_str(&j, "state", s->state);
+    csl_json_put_u64(&j, "round", s->round);
+    csl_json_put_u64(&j, "rounds", s->rounds);
+    csl_json_key(&j, "sites");
+    csl_json_array(&j);
+    for (size_t i = 0; i < csl_json_count(s->sites); i++) {
+        struct site_status site = read_site(csl_json_at(s->sites, i));
+        csl_json_object(&j);
+        csl_json_put_str(&j, "id", site.id);
+        csl_json_put_bool(&j, "connected", site.is_connected);
+        csl_json_put_str(&j, "state", site.state);
+        if (site.patients > 0)
+            csl_json_put_u64(&j, "patients", site.patients);
+        csl_json_put_str(&j, "last_error", site.last_error);
+        csl_json_end(&j);
+    }
+    csl_json_end(&j);
+    csl_json_put_u64(&j, "updated_unix_ms", s->updated_unix_ms);
+    csl_json_end(&j);
+    csl_buf_str(out, "\n");
+}
+
+int csl_cmd_status(int argc, char *const *argv)
+{
+    struct csl_command_line line = {0};
+    struct flags flags = {0};
+    struct csl_err err = {0};
+    struct csl_msg bytes = {0};
+    struct csl_json_doc *doc = NULL;
+    struct status s = {0};
+    struct csl_buf out;
+    char path[CSL_PATH_MAX];
+    int status = 0;
+
+    if (!csl_cli_start(&csl_doc_status, &flags, argc, argv, &line, &status))
+        return status;
+    if (line.positional_count != 1)
+        return csl_cli_misuse(&csl_doc_status, "found %zu words; one folder would be right",
+                              line.positional_count);
+    enum csl_code code = csl_path_join(path, sizeof(path), line.positional[0], "status.json", &err);
+    if (code == CSL_OK)
+        code = csl_file_read(&bytes, path, STATUS_BYTES_MAX, &err);
+    if (code == CSL_OK)
+        code = csl_json_parse(&doc, path, csl_msg_span(&bytes), &err);
+    if (code == CSL_OK)
+        code = read_status(path, csl_json_root(doc), &s, &err);
+    csl_buf_init(&out, CSL_CLI_OUTPUT_MAX);
+    if (code == CSL_OK && flags.json)
+        print_json(&s, &out);
+    else if (code == CSL_OK)
+        print_text(&s, &out);
+    csl_json_free(doc);
+    csl_msg_release(&bytes);
+    return code == CSL_OK ? csl_cli_print(&out, CSL_EXIT_DONE)
+                          : csl_cli_fail(&csl_doc_status, &err);
+}

@@ -1,0 +1,234 @@
+#include "cli/study_json.h"
+
+#include <inttypes.h>
+
+static const char *const modalities[] = {"tabular", "image2d", "signal"};
+static const char *const tasks[] = {"binary", "classes", "survival"};
+static const char *const scalings[] = {"constants", "site"};
+static const char *const models[] = {"linear", "cox", "mlp"};
+static const char *const optimizers[] = {"sgd", "momentum", "adam"};
+static const char *const weights[] = {"samples", "equal", "given"};
+static const char *const inits[] = {"zeros", "uniform"};
+
+void csl_cli_put_digest(struct csl_json *j, const char *key, const uint8_t digest[CSL_DIGEST_BYTES])
+{
+    char text[2 * CSL_DIGEST_BYTES + 1];
+
+    csl_hex(digest, CSL_DIGEST_BYTES, text);
+    csl_json_put_str(j, key, text);
+}
+
+static void put_features(struct csl_json *j, const struct csl_domain *d)
+{
+    csl_json_key(j, "features");
+    csl_json_array(j);
+    for (uint32_t i = 0; i < d->feature_count; i++) {
+        const struct csl_feature *f = &d->features[i];
+        csl_json_object(j);
+        csl_json_put_str(j, "name", f->name);
+        if (f->unit[0])
+            csl_json_put_str(j, "unit", f->unit);
+        if (d->scaling == CSL_SCALING_CONSTANTS) {
+            csl_json_put_f64(j, "centre", f->centre);
+            csl_json_put_f64(j, "scale", f->scale);
+        }
+        if (f->clip > 0)
+            csl_json_put_f64(j, "clip", f->clip);
+        if (f->range_min < f->range_max) {
+            csl_json_put_f64(j, "range_min", f->range_min);
+            csl_json_put_f64(j, "range_max", f->range_max);
+        }
+        csl_json_end(j);
+    }
+    csl_json_end(j);
+}
+
+static void put_u32_list(struct csl_json *j, const char *key, const uint32_t *values,
+                         uint32_t count)
+{
+    csl_json_key(j, key);
+    csl_json_array(j);
+    for (uint32_t i = 0; i < count; i++)
+        csl_json_u64(j, values[i]);
+    csl_json_end(j);
+}
+
+static void put_domain(struct csl_json *j, const struct csl_domain *d)
+{
+    csl_json_object(j);
+    csl_json_put_str(j, "id", d->id);
+    csl_json_put_str(j, "modality", modalities[d->modality]);
+    csl_json_put_str(j, "task", tasks[d->task]);
+    csl_json_put_str(j, "label", d->label);
+    if (d->positive[0])
+        csl_json_put_str(j, "positive", d->positive);
+    if (d->classes > 0)
+        csl_json_put_u64(j, "classes", d->classes);
+    csl_json_put_str(j, "scaling", scalings[d->scaling]);
+    if (d->modality == CSL_TABULAR) {
+        put_features(j, d);
+    } else {
+        put_u32_list(j, "shape", d->shape, d->modality == CSL_IMAGE2D ? 3 : 2);
+        csl_json_put_f64(j, "centre", d->centre);
+        csl_json_put_f64(j, "scale", d->scale);
+    }
+    csl_json_put_str(j, "model", models[d->model]);
+    if (d->model == CSL_MODEL_MLP)
+        put_u32_list(j, "hidden", d->hidden, d->hidden_count);
+    csl_json_put_bool(j, "bias", d->has_bias);
+    csl_json_end(j);
+}
+
+static void put_local(struct csl_json *j, const struct csl_local_training *t)
+{
+    csl_json_key(j, "local");
+    csl_json_object(j);
+    csl_json_put_str(j, "optimizer", optimizers[t->optimizer]);
+    csl_json_put_f64(j, "learning_rate", t->learning_rate);
+    if (t->optimizer == CSL_OPT_KIND_MOMENTUM)
+        csl_json_put_f64(j, "momentum", t->momentum);
+    if (t->optimizer == CSL_OPT_KIND_ADAM) {
+        csl_json_put_f64(j, "beta1", t->beta1);
+        csl_json_put_f64(j, "beta2", t->beta2);
+        csl_json_put_f64(j, "epsilon", t->epsilon);
+    }
+    csl_json_key(j, "batch_patients");
+    if (t->batch_patients == 0)
+        csl_json_str(j, "full");
+    else
+        csl_json_u64(j, t->batch_patients);
+    csl_json_put_u64(j, "steps", t->steps);
+    csl_json_put_f64(j, "l2", t->l2);
+    csl_json_put_f64(j, "proximal_mu", t->proximal_mu);
+    csl_json_end(j);
+}
+
+static void put_aggregation(struct csl_json *j, const struct csl_aggregation *a)
+{
+    csl_json_key(j, "aggregation");
+    csl_json_object(j);
+    csl_json_put_str(j, "strategy", a->strategy);
+    csl_json_put_f64(j, "server_learning_rate", a->server_learning_rate);
+    csl_json_put_f64(j, "momentum", a->momentum);
+    csl_json_put_f64(j, "beta1", a->beta1);
+    csl_json_put_f64(j, "beta2", a->beta2);
+    csl_json_put_f64(j, "tau", a->tau);
+    csl_json_put_str(j, "weights", weights[a->weights]);
+    if (a->weights == CSL_WEIGHTS_GIVEN) {
+        csl_json_key(j, "given");
+        csl_json_object(j);
+        for (uint32_t i = 0; i < a->given_count; i++)
+            csl_json_put_f64(j, a->given[i].site, a->given[i].weight);
+        csl_json_end(j);
+    }
+    csl_json_end(j);
+}
+
+static void put_schema(struct csl_json *j, const struct csl_schema *schema)
+{
+    csl_json_key(j, "model");
+    csl_json_object(j);
+    csl_json_put_u64(j, "parameters", schema->parameters);
+    csl_cli_put_digest(j, "schema_digest", schema->digest);
+    csl_json_key(j, "tensors");
+    csl_json_array(j);
+    for (uint32_t i = 0; i < schema->tensor_count; i++) {
+        const struct csl_tensor_spec *t = &schema->tensors[i];
+        csl_json_object(j);
+        csl_json_put_str(j, "name", t->name);
+        csl_json_put_str(j, "block", schema->blocks[t->block].name);
+        csl_json_key(j, "shape");
+        csl_json_array(j);
+        for (uint32_t k = 0; k < t->rank; k++)
+            csl_json_u64(j, t->shape[k]);
+        csl_json_end(j);
+        csl_json_put_str(j, "init", inits[t->init]);
+        if (t->init == CSL_INIT_UNIFORM)
+            csl_json_put_f64(j, "init_bound", (double)t->init_bound);
+        csl_json_end(j);
+    }
+    csl_json_end(j);
+    csl_json_end(j);
+}
+
+static void put_sites(struct csl_json *j, const struct csl_study *s)
+{
+    csl_json_key(j, "sites");
+    csl_json_object(j);
+    csl_json_put_u64(j, "minimum", s->minimum_sites);
+    csl_json_put_u64(j, "round_deadline_ms", s->round_deadline_ms);
+    csl_json_key(j, "participants");
+    csl_json_array(j);
+    for (uint32_t i = 0; i < s->participant_count; i++)
+        csl_json_str(j, s->participants[i]);
+    csl_json_end(j);
+    csl_json_key(j, "simulated");
+    csl_json_array(j);
+    for (uint32_t i = 0; i < s->sim_site_count; i++)
+        csl_json_str(j, s->sim_sites[i].id);
+    csl_json_end(j);
+    csl_json_end(j);
+}
+
+void csl_cli_study_json(const struct csl_study *s, struct csl_buf *out)
+{
+    struct csl_json j;
+
+    csl_json_init(&j, out, true);
+    csl_json_object(&j);
+    csl_json_put_str(&j, "format", "consilium.study/1");
+    csl_json_put_str(&j, "study", s->id);
+    csl_cli_put_digest(&j, "study_digest", s->digest);
+    csl_json_put_str(&j, "question", s->question);
+    csl_json_put_u64(&j, "rounds", s->rounds);
+    csl_json_key(&j, "domains");
+    csl_json_array(&j);
+    for (uint32_t i = 0; i < s->domain_count; i++)
+        put_domain(&j, &s->domains[i]);
+    csl_json_end(&j);
+    put_schema(&j, &s->schema);
+    put_local(&j, &s->local);
+    put_aggregation(&j, &s->aggregation);
+    csl_json_key(&j, "privacy");
+    csl_json_object(&j);
+    csl_json_put_str(&j, "mode", "none");
+    csl_json_end(&j);
+    put_sites(&j, s);
+    csl_json_put_u64(&j, "evaluate_every", s->evaluate_every);
+    csl_json_end(&j);
+    csl_buf_str(out, "\n");
+}
+
+static void shape_text(const struct csl_tensor_spec *t, struct csl_buf *out)
+{
+    for (uint32_t k = 0; k < t->rank; k++)
+        csl_buf_printf(out, "%s%" PRIu64, k ? " x " : "", t->shape[k]);
+}
+
+void csl_cli_study_text(const struct csl_study *s, struct csl_buf *out)
+{
+    char digest[2 * CSL_DIGEST_BYTES + 1];
+
+    csl_hex(s->digest, CSL_DIGEST_BYTES, digest);
+    csl_buf_printf(out, "study     %s\ndigest    %s\nquestion  %s\n", s->id, digest, s->question);
+    csl_buf_printf(out, "training  %u rounds of %u steps, %s, strategy %s, weights %s\n", s->rounds,
+                   s->local.steps, optimizers[s->local.optimizer], s->aggregation.strategy,
+                   weights[s->aggregation.weights]);
+    csl_buf_printf(out, "privacy   none\nsites     at least %u", s->minimum_sites);
+    for (uint32_t i = 0; i < s->participant_count; i++)
+        csl_buf_printf(out, "%s%s", i ? ", " : "; ", s->participants[i]);
+    csl_buf_printf(out, "\n\n%-20s %-9s %-9s %-20s %7s %s\n", "domain", "modality", "task", "label",
+                   "inputs", "model");
+    for (uint32_t i = 0; i < s->domain_count; i++) {
+        const struct csl_domain *d = &s->domains[i];
+        csl_buf_printf(out, "%-20s %-9s %-9s %-20s %7u %s\n", d->id, modalities[d->modality],
+                       tasks[d->task], d->label, d->width, models[d->model]);
+    }
+    csl_buf_printf(out, "\n%-32s %s\n", "tensor", "shape");
+    for (uint32_t i = 0; i < s->schema.tensor_count; i++) {
+        csl_buf_printf(out, "%-32s ", s->schema.tensors[i].name);
+        shape_text(&s->schema.tensors[i], out);
+        csl_buf_str(out, "\n");
+    }
+    csl_buf_printf(out, "%-32s %" PRIu64 " parameters\n", "", s->schema.parameters);
+}

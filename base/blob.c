@@ -276,24 +276,25 @@ static bool is_kept(const char *name, const char *const *keep, uint32_t keep_cou
     return false;
 }
 
+static void memory_keep_only(struct memory_blob **link, const char *const *keep,
+                             uint32_t keep_count)
+{
+    while (*link != NULL) {
+        struct memory_blob *m = *link;
+        if (is_kept(m->name, keep, keep_count)) {
+            link = &m->next;
+            continue;
+        }
+        *link = m->next;
+        memory_blob_free(m);
+    }
+}
+
 void csl_blobs_keep_only(struct csl_blobs *b, const char *const *keep, uint32_t keep_count)
 {
-    if (b->dir == NULL) {
-        for (size_t i = 0; i < BUCKETS; i++) {
-            struct memory_blob **link = &b->buckets[i];
-            while (*link != NULL) {
-                struct memory_blob *m = *link;
-                if (is_kept(m->name, keep, keep_count)) {
-                    link = &m->next;
-                    continue;
-                }
-                *link = m->next;
-                memory_blob_free(m);
-            }
-        }
-        return;
-    }
-    DIR *d = opendir(b->dir);
+    for (size_t i = 0; b->dir == NULL && i < BUCKETS; i++)
+        memory_keep_only(&b->buckets[i], keep, keep_count);
+    DIR *d = b->dir == NULL ? NULL : opendir(b->dir);
     if (d == NULL)
         return;
     for (struct dirent *e = readdir(d); e != NULL; e = readdir(d))

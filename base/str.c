@@ -121,8 +121,7 @@ void csl_str_f64(char *dst, size_t dst_bytes, double v)
 {
     for (int digits = 15; digits <= 17; digits++) {
         snprintf(dst, dst_bytes, "%.*g", digits, v);
-        double back = strtod(dst, NULL);
-        if (memcmp(&back, &v, sizeof(v)) == 0)
+        if (strtod(dst, NULL) == v)
             return;
     }
 }

@@ -431,6 +431,9 @@ static enum csl_code site_read(void *self, uint8_t *buffer, size_t capacity, siz
         buffer[i] = h_byte(c->position + i);
     csl_mutex_lock(&c->log.mu);
     c->position += *n;
+    csl_cond_broadcast(&c->log.changed);
+    while (c->is_source_blocked && c->position >= c->block_at)
+        csl_cond_wait(&c->log.changed, &c->log.mu);
     csl_mutex_unlock(&c->log.mu);
     return CSL_OK;
 }

@@ -68,6 +68,8 @@ struct h_site {
     bool must_echo;
     /* the object sent */
     uint64_t bytes, position, fail_at; /* fail_at: source fails there; UINT64_MAX: never */
+    uint64_t block_at;                 /* guarded by log.mu */
+    bool is_source_blocked;            /* reads wait from block_at on; guarded by log.mu */
     bool is_digest_wrong;
     /* the object received */
     uint64_t received;

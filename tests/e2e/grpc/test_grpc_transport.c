@@ -398,16 +398,33 @@ static void test_stop__upload_in_flight__is_let_finish(void **state)
     OK(w->site.log.bulk_code);
 }
 
-static void test_stop__slow_upload__is_cut_after_the_grace(void **state)
+static void test_stop__upload_that_does_not_end__is_cut_after_the_grace(void **state)
 {
     struct world *w = *state;
     struct csl_err err;
     join(w);
-    w->site.fail_at = UINT64_MAX;
+    w->site.block_at = 2 * MIB;
+    w->site.is_source_blocked = true;
+    OK(h_upload(&w->site, &w->server, OBJECT, 0, &err));
+    assert_true(h_wait_bytes(&w->server.log, &w->server.written, MIB));
+    uint64_t before_ns = csl_clock_monotonic_ns();
+    h_server_stop(&w->server, 300);
+    assert_in_range(csl_clock_monotonic_ns() - before_ns, 300 * CSL_NS_PER_MS, 3 * CSL_NS_PER_S);
+    assert_int_equal(w->server.abandoned, 1);
+    h_set(&w->site.log, &w->site.is_source_blocked, false);
+    assert_true(h_wait(&w->site.log, &w->site.log.bulks, 1));
+    assert_int_equal(w->site.log.bulk_code, CSL_E_UNAVAIL);
+}
+
+static void test_stop__site_with_a_stuck_coordinator__is_cut_after_the_grace(void **state)
+{
+    struct world *w = *state;
+    struct csl_err err;
+    join(w);
     h_set(&w->server.log, &w->server.is_sink_blocked, true);
     OK(h_upload(&w->site, &w->server, OBJECT, 0, &err));
     assert_true(h_wait_bytes(&w->site.log, &w->site.position, MIB));
-    w->site.t->ops->stop(w->site.t, 200); /* the site gives up first: its upload can not end */
+    w->site.t->ops->stop(w->site.t, 200);
     assert_int_equal(w->site.log.bulks, 1);
     assert_int_equal(w->site.log.bulk_code, CSL_E_CANCELLED);
     assert_true(w->site.was_closed);
@@ -612,7 +629,8 @@ int main(void)
         T(test_download__refused__abandons_the_sink_once),
         T(test_transfer__without_a_connection__is_unavailable_at_once),
         T(test_stop__upload_in_flight__is_let_finish),
-        T(test_stop__slow_upload__is_cut_after_the_grace),
+        T(test_stop__upload_that_does_not_end__is_cut_after_the_grace),
+        T(test_stop__site_with_a_stuck_coordinator__is_cut_after_the_grace),
         T(test_identity__expired_certificate__is_kept_out),
         T(test_identity__site_not_on_the_roster__is_kept_out_until_it_is),
         T(test_identity__site_revoked_during_a_session__is_dropped),

@@ -47,6 +47,15 @@ static bool is_example(const struct csl_records *r, const struct csl_domain_sour
                                  : !isnan(s->label->time[record]);
 }
 
+uint32_t csl_examples_count__(const struct csl_records *r, const struct csl_domain_source *s,
+                              enum csl_split split)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; s->modality != NULL && i < r->record_count; i++)
+        n += is_example(r, s, split, i);
+    return n;
+}
+
 static void copy_inputs(float *to, const float *from, const uint32_t *columns, uint32_t width)
 {
     if (columns == NULL) {
@@ -61,10 +70,7 @@ enum csl_code csl_examples_extract__(const struct csl_records *r, const struct c
                                      const struct csl_domain_source *s, enum csl_split split,
                                      struct csl_examples *out, struct csl_err *err)
 {
-    uint32_t records = 0, n = 0, last = UINT32_MAX;
-    bool is_present = s->modality != NULL;
-    for (uint32_t i = 0; is_present && i < r->record_count; i++)
-        records += is_example(r, s, split, i);
+    uint32_t records = csl_examples_count__(r, s, split), n = 0, last = UINT32_MAX;
     enum csl_code code = examples_alloc(out, records, d->width, d->task == CSL_TASK_SURVIVAL, err);
     if (code != CSL_OK || records == 0)
         return code;

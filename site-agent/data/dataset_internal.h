@@ -18,6 +18,9 @@ enum csl_code csl_domain_find__(const struct csl_domain *d, const struct csl_rec
                                 const char *file, struct csl_domain_source *out,
                                 struct csl_err *err) CSL_MUST_CHECK;
 
+/* Records of one split with the modality and a known label. */
+uint32_t csl_examples_count__(const struct csl_records *r, const struct csl_domain_source *source,
+                              enum csl_split split);
 /* Unscaled examples of one split, missing values NaN. Empty when the source is. */
 enum csl_code csl_examples_extract__(const struct csl_records *r, const struct csl_domain *d,
                                      const struct csl_domain_source *source, enum csl_split split,

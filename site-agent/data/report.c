@@ -1,0 +1,167 @@
+#include "site-agent/data/report.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "base/banned.h"
+
+const char *const csl_split_names[3] = {"train", "validation", "test"};
+
+void csl_report_splits(const struct csl_records *r, struct csl_split_counts *out)
+{
+    memset(out, 0, sizeof(*out));
+    for (uint32_t p = 0; p < r->patient_count; p++)
+        out->patients[r->split[p]]++;
+    for (uint32_t i = 0; i < r->record_count; i++)
+        out->records[r->split[r->patient[i]]]++;
+}
+
+void csl_report_label(const struct csl_records *r, const struct csl_record_label *l, uint8_t split,
+                      struct csl_label_counts *out)
+{
+    memset(out, 0, sizeof(*out));
+    for (uint32_t i = 0; i < r->record_count; i++) {
+        if (r->split[r->patient[i]] != split)
+            continue;
+        bool is_known = l->classes > 0 ? l->value[i] != CSL_LABEL_UNKNOWN : !isnan(l->time[i]);
+        out->known += is_known;
+        out->unknown += !is_known;
+        if (is_known)
+            out->classes[l->classes > 0 ? (uint32_t)l->value[i] : l->event[i] > 0.0f]++;
+    }
+}
+
+uint32_t csl_report_available(const struct csl_records *r, const struct csl_record_modality *m)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < r->record_count; i++)
+        n += m->available[i];
+    return n;
+}
+
+void csl_report_column(const struct csl_records *r, const struct csl_record_modality *m,
+                       uint32_t column, double range_min, double range_max,
+                       struct csl_column_counts *out)
+{
+    uint32_t width = m->shape[0], known = 0, last = UINT32_MAX;
+    double sum = 0.0, squares = 0.0;
+    memset(out, 0, sizeof(*out));
+    for (uint32_t i = 0; i < r->record_count; i++) {
+        double v = (double)m->values[(size_t)i * width + column];
+        out->available += m->available[i];
+        if (isnan(v)) {
+            out->missing += m->available[i];
+            continue;
+        }
+        out->out_of_range += range_min < range_max && (v < range_min || v > range_max);
+        out->patients += r->patient[i] != last;
+        last = r->patient[i];
+        sum += v;
+        known++;
+    }
+    out->mean = known > 0 ? sum / known : 0.0;
+    for (uint32_t i = 0; i < r->record_count; i++) {
+        double v = (double)m->values[(size_t)i * width + column];
+        if (!isnan(v))
+            squares += (v - out->mean) * (v - out->mean);
+    }
+    out->std = known > 1 ? sqrt(squares / (known - 1)) : 0.0;
+}
+
+void csl_report_head(const struct csl_records *r, struct csl_buf *text, struct csl_json *json)
+{
+    struct csl_split_counts c;
+    csl_report_splits(r, &c);
+    if (text != NULL) {
+        csl_buf_printf(text, "site %s: %u patients, %u records\n", r->site, r->patient_count,
+                       r->record_count);
+        for (int i = 0; i < 3; i++)
+            csl_buf_printf(text, "  %-10s %6u patients %6u records\n", csl_split_names[i],
+                           c.patients[i], c.records[i]);
+    }
+    if (json == NULL)
+        return;
+    csl_json_put_str(json, "site", r->site);
+    csl_json_put_u64(json, "patients", r->patient_count);
+    csl_json_put_u64(json, "records", r->record_count);
+    csl_json_key(json, "splits");
+    csl_json_object(json);
+    for (int i = 0; i < 3; i++) {
+        csl_json_key(json, csl_split_names[i]);
+        csl_json_object(json);
+        csl_json_put_u64(json, "patients", c.patients[i]);
+        csl_json_put_u64(json, "records", c.records[i]);
+        csl_json_end(json);
+    }
+    csl_json_end(json);
+}
+
+static void label_text(const struct csl_record_label *l, uint8_t split,
+                       const struct csl_label_counts *c, struct csl_buf *text)
+{
+    csl_buf_printf(text, "  %-10s", csl_split_names[split]);
+    if (l->classes == 0) {
+        csl_buf_printf(text, " %u events, %u censored", c->classes[1], c->classes[0]);
+    } else {
+        csl_buf_str(text, " by class");
+        for (uint32_t k = 0; k < l->classes; k++)
+            csl_buf_printf(text, " %u", c->classes[k]);
+    }
+    csl_buf_printf(text, ", %u unknown\n", c->unknown);
+}
+
+static void label_json(const struct csl_record_label *l, uint8_t split,
+                       const struct csl_label_counts *c, struct csl_json *json)
+{
+    csl_json_key(json, csl_split_names[split]);
+    csl_json_object(json);
+    csl_json_put_u64(json, "known", c->known);
+    csl_json_put_u64(json, "unknown", c->unknown);
+    if (l->classes == 0) {
+        csl_json_put_u64(json, "events", c->classes[1]);
+        csl_json_put_u64(json, "censored", c->classes[0]);
+    } else {
+        csl_json_key(json, "classes");
+        csl_json_array(json);
+        for (uint32_t k = 0; k < l->classes; k++)
+            csl_json_u64(json, c->classes[k]);
+        csl_json_end(json);
+    }
+    csl_json_end(json);
+}
+
+void csl_report_labels(const struct csl_records *r, struct csl_buf *text, struct csl_json *json)
+{
+    if (json != NULL) {
+        csl_json_key(json, "labels");
+        csl_json_array(json);
+    }
+    for (uint32_t k = 0; k < r->label_count; k++) {
+        const struct csl_record_label *l = &r->labels[k];
+        if (text != NULL)
+            csl_buf_printf(text, "label %s (%s)\n", l->name,
+                           l->classes == 0   ? "survival"
+                           : l->classes == 2 ? "binary"
+                                             : "classes");
+        if (json != NULL) {
+            csl_json_object(json);
+            csl_json_put_str(json, "name", l->name);
+            csl_json_put_str(json, "kind",
+                             l->classes == 0   ? "survival"
+                             : l->classes == 2 ? "binary"
+                                               : "classes");
+        }
+        for (uint8_t split = 0; split < 3; split++) {
+            struct csl_label_counts c;
+            csl_report_label(r, l, split, &c);
+            if (text != NULL)
+                label_text(l, split, &c, text);
+            if (json != NULL)
+                label_json(l, split, &c, json);
+        }
+        if (json != NULL)
+            csl_json_end(json);
+    }
+    if (json != NULL)
+        csl_json_end(json);
+}

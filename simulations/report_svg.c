@@ -1,0 +1,235 @@
+/* simulations/report_svg.c - interval bars and line charts. */
+#include "simulations/report_svg.h"
+
+#include "base/check.h"
+#include "base/str.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "base/banned.h"
+
+void csl_html_text(struct csl_buf *out, const char *text)
+{
+    size_t left = strlen(text);
+    while (left > 0) {
+        size_t n = csl_utf8_next(text, left);
+        unsigned char c = (unsigned char)*text;
+        if (n == 0 || c < 0x20 || c == 0x7f)
+            csl_buf_str(out, "&#xfffd;");
+        else if (c == '&')
+            csl_buf_str(out, "&amp;");
+        else if (c == '<')
+            csl_buf_str(out, "&lt;");
+        else if (c == '>')
+            csl_buf_str(out, "&gt;");
+        else if (c == '"')
+            csl_buf_str(out, "&quot;");
+        else if (c == '\'')
+            csl_buf_str(out, "&#39;");
+        else
+            csl_buf_append(out, text, n);
+        text += n == 0 ? 1 : n;
+        left -= n == 0 ? 1 : n;
+    }
+}
+
+#define BAR_WIDTH  132.0
+#define BAR_INSET  5.0
+#define BAR_MIDDLE 9.0
+
+static double bar_x(const struct csl_svg_interval *v, double value)
+{
+    double t = (value - v->min) / (v->max - v->min);
+    t = t < 0 ? 0 : t > 1 ? 1 : t;
+    return BAR_INSET + t * (BAR_WIDTH - 2 * BAR_INSET);
+}
+
+void csl_svg_interval(struct csl_buf *out, const struct csl_svg_interval *v)
+{
+    CSL_ASSERT(v->min < v->max);
+    csl_buf_printf(out,
+                   "<svg class=\"ci\" viewBox=\"0 0 %.0f 18\" width=\"%.0f\" height=\"18\" "
+                   "role=\"img\"><title>",
+                   BAR_WIDTH, BAR_WIDTH);
+    csl_html_text(out, v->title);
+    csl_buf_printf(out,
+                   "</title><desc>Scale from %.2f to %.2f</desc>"
+                   "<line class=\"track\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%.0f\" y2=\"%.0f\"/>",
+                   v->min, v->max, BAR_INSET, BAR_WIDTH - BAR_INSET, BAR_MIDDLE, BAR_MIDDLE);
+    if (v->has_reference)
+        csl_buf_printf(out, "<line class=\"ref\" x1=\"%.1f\" x2=\"%.1f\" y1=\"0\" y2=\"18\"/>",
+                       bar_x(v, v->reference), bar_x(v, v->reference));
+    if (v->has_interval) {
+        double low = bar_x(v, v->low), high = bar_x(v, v->high);
+        csl_buf_printf(out,
+                       "<rect class=\"span\" x=\"%.1f\" y=\"6\" width=\"%.1f\" height=\"6\" "
+                       "rx=\"3\"/>",
+                       low, high - low < 2 ? 2 : high - low);
+    }
+    csl_buf_printf(out, "<circle class=\"dot\" cx=\"%.1f\" cy=\"%.0f\" r=\"4\"/></svg>",
+                   bar_x(v, v->value), BAR_MIDDLE);
+}
+
+/* --- line charts --- */
+
+#define CHART_WIDTH  640.0
+#define CHART_HEIGHT 270.0
+#define LEFT         56.0
+#define RIGHT        14.0
+#define TOP          14.0
+#define BOTTOM       44.0
+#define TICKS_MAX    12
+
+struct axis {
+    double min, max, step;
+};
+
+/* A step of 1, 2 or 5 times a power of ten that gives about `wanted` intervals. */
+static double nice_step(double range, double wanted)
+{
+    double raw = range / wanted, power = pow(10.0, floor(log10(raw))), t = raw / power;
+    return (t < 1.5 ? 1.0 : t < 3.5 ? 2.0 : t < 7.5 ? 5.0 : 10.0) * power;
+}
+
+static struct axis axis_of(double min, double max, double wanted)
+{
+    if (!(max > min)) {
+        double margin = fabs(min) > 0 ? fabs(min) * 0.1 : 1.0;
+        min -= margin;
+        max += margin;
+    }
+    struct axis a = {.step = nice_step(max - min, wanted)};
+    a.min = floor(min / a.step + 1e-9) * a.step;
+    a.max = ceil(max / a.step - 1e-9) * a.step;
+    return a;
+}
+
+struct frame {
+    struct axis x, y;
+};
+
+static struct frame frame_of(const struct csl_svg_chart *c)
+{
+    double x0 = INFINITY, x1 = -INFINITY, y0 = INFINITY, y1 = -INFINITY;
+    for (uint32_t s = 0; s < c->series_count; s++) {
+        for (uint32_t i = 0; i < c->series[s].count; i++) {
+            x0 = fmin(x0, c->series[s].x[i]);
+            x1 = fmax(x1, c->series[s].x[i]);
+            y0 = fmin(y0, c->series[s].y[i]);
+            y1 = fmax(y1, c->series[s].y[i]);
+        }
+    }
+    CSL_ASSERT(x0 <= x1 && y0 <= y1);
+    struct frame f = {axis_of(x0, x1, 6), axis_of(y0, y1, 5)};
+    f.x.step = f.x.step < 1 ? 1 : f.x.step;
+    f.x.min = x0 == x1 ? x0 - 1 : x0;
+    f.x.max = x0 == x1 ? x0 + 1 : x1;
+    if (c->has_y_range)
+        f.y = axis_of(c->y_min, c->y_max, 5);
+    return f;
+}
+
+static double at_x(const struct frame *f, double v)
+{
+    return LEFT + (v - f->x.min) / (f->x.max - f->x.min) * (CHART_WIDTH - LEFT - RIGHT);
+}
+
+static double at_y(const struct frame *f, double v)
+{
+    return CHART_HEIGHT - BOTTOM -
+           (v - f->y.min) / (f->y.max - f->y.min) * (CHART_HEIGHT - TOP - BOTTOM);
+}
+
+static void put_axes(struct csl_buf *out, const struct csl_svg_chart *c, const struct frame *f)
+{
+    int decimals = f->y.step >= 1 ? 0 : f->y.step >= 0.1 ? 1 : f->y.step >= 0.01 ? 2 : 3;
+    for (int i = 0; i <= TICKS_MAX; i++) {
+        double v = f->y.min + i * f->y.step;
+        if (v > f->y.max + f->y.step * 0.01)
+            break;
+        csl_buf_printf(out,
+                       "<line class=\"grid\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%.1f\" y2=\"%.1f\"/>"
+                       "<text class=\"tick\" x=\"%.1f\" y=\"%.1f\" text-anchor=\"end\">%.*f</text>",
+                       LEFT, CHART_WIDTH - RIGHT, at_y(f, v), at_y(f, v), LEFT - 8, at_y(f, v) + 4,
+                       decimals, v);
+    }
+    double first = ceil(f->x.min / f->x.step) * f->x.step;
+    for (int i = 0; i <= TICKS_MAX; i++) {
+        double v = first + i * f->x.step;
+        if (v > f->x.max + 1e-9)
+            break;
+        csl_buf_printf(out,
+                       "<text class=\"tick\" x=\"%.1f\" y=\"%.1f\" text-anchor=\"middle\">%.0f"
+                       "</text>",
+                       at_x(f, v), CHART_HEIGHT - BOTTOM + 18, v);
+    }
+    csl_buf_printf(out, "<text class=\"axis\" x=\"%.1f\" y=\"%.1f\" text-anchor=\"end\">",
+                   CHART_WIDTH - RIGHT, CHART_HEIGHT - 6);
+    csl_html_text(out, c->x_label);
+    csl_buf_printf(out,
+                   "</text><line class=\"base\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%.1f\" "
+                   "y2=\"%.1f\"/>",
+                   LEFT, CHART_WIDTH - RIGHT, CHART_HEIGHT - BOTTOM, CHART_HEIGHT - BOTTOM);
+}
+
+static void put_series(struct csl_buf *out, const struct csl_svg_series *s, const struct frame *f)
+{
+    CSL_ASSERT(s->style < CSL_SVG_STYLES);
+    if (s->count == 0)
+        return;
+    if (s->count > 1) {
+        csl_buf_printf(out, "<polyline class=\"line s%u\" points=\"", s->style);
+        for (uint32_t i = 0; i < s->count; i++)
+            csl_buf_printf(out, "%s%.1f,%.1f", i == 0 ? "" : " ", at_x(f, s->x[i]),
+                           at_y(f, s->y[i]));
+        csl_buf_str(out, "\"><title>");
+        csl_html_text(out, s->label);
+        csl_buf_str(out, "</title></polyline>");
+    }
+    /* Few points are shown one by one; of many, the last. */
+    for (uint32_t i = s->count <= 20 ? 0 : s->count - 1; i < s->count; i++)
+        csl_buf_printf(out, "<circle class=\"point s%u\" cx=\"%.1f\" cy=\"%.1f\" r=\"%s\"/>",
+                       s->style, at_x(f, s->x[i]), at_y(f, s->y[i]),
+                       i + 1 == s->count ? "3.5" : "2.5");
+}
+
+static void put_legend(struct csl_buf *out, const struct csl_svg_chart *c)
+{
+    csl_buf_str(out, "<ul class=\"legend\">");
+    for (uint32_t i = 0; i < c->series_count; i++) {
+        if (c->series[i].count == 0)
+            continue;
+        csl_buf_printf(out,
+                       "<li><svg viewBox=\"0 0 26 10\" width=\"26\" height=\"10\" "
+                       "aria-hidden=\"true\"><line class=\"line s%u\" x1=\"1\" x2=\"25\" y1=\"5\" "
+                       "y2=\"5\"/></svg>",
+                       c->series[i].style);
+        csl_html_text(out, c->series[i].label);
+        csl_buf_str(out, "</li>");
+    }
+    csl_buf_str(out, "</ul>");
+}
+
+void csl_svg_chart(struct csl_buf *out, const struct csl_svg_chart *c)
+{
+    struct frame f = frame_of(c);
+    csl_buf_printf(out, "<figure class=\"chart\"><figcaption>");
+    csl_html_text(out, c->title);
+    csl_buf_printf(out, "<span class=\"unit\">");
+    csl_html_text(out, c->y_label);
+    csl_buf_printf(out,
+                   "</span></figcaption><svg viewBox=\"0 0 %.0f %.0f\" role=\"img\" "
+                   "aria-labelledby=\"chart%u-t chart%u-d\"><title id=\"chart%u-t\">",
+                   CHART_WIDTH, CHART_HEIGHT, c->id, c->id, c->id);
+    csl_html_text(out, c->title);
+    csl_buf_printf(out, "</title><desc id=\"chart%u-d\">", c->id);
+    csl_html_text(out, c->description);
+    csl_buf_str(out, "</desc>");
+    put_axes(out, c, &f);
+    for (uint32_t i = 0; i < c->series_count; i++)
+        put_series(out, &c->series[i], &f);
+    csl_buf_str(out, "</svg>");
+    put_legend(out, c);
+    csl_buf_str(out, "</figure>\n");
+}

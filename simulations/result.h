@@ -1,0 +1,180 @@
+/* simulations/result.h - everything a run is able to say about itself: what was run, how good the
+ * model is at every site, and how good the alternatives are.
+ *
+ * The report is drawn from this struct alone, and the struct is written to and read back from
+ * summary.json and metrics.csv (docs: product page, "what a run leaves behind"), so a report can be
+ * drawn again without the data. A value that was not measured is absent: metrics with count 0, a
+ * digest of "", a NULL array. One thread. */
+#ifndef CSL_RESULT_H
+#define CSL_RESULT_H
+#include "aggregation/evaluate/metrics.h"
+#include "base/buf.h"
+#include "protocol/study/study.h"
+
+#define CSL_SUMMARY_FORMAT    "consilium.summary/1"
+#define CSL_SUMMARY_BYTES_MAX (256u * 1024u * 1024u)
+#define CSL_CROSS_SITES_MAX   16 /* sites up to which local models are shown on every site */
+
+/* One model on the test patients of every site. */
+struct csl_evaluation {
+    uint32_t site_count, domain_count;
+    struct csl_metrics *cells;  /* [site_count, domain_count]; NULL: not measured; owned */
+    struct csl_metrics *pooled; /* [domain_count], all sites' test scores together; owned */
+};
+/* An unweighted mean of one metric over the sites (then over the domains) that have it. */
+struct csl_mean {
+    const char *name; /* static */
+    double value, low, high;
+    uint32_t count;    /* sites, or domains, that have the metric */
+    bool has_interval; /* normal approximation from the intervals of its parts */
+};
+
+enum csl_code csl_evaluation_init(struct csl_evaluation *e, uint32_t site_count,
+                                  uint32_t domain_count, bool has_cells,
+                                  struct csl_err *err) CSL_MUST_CHECK;
+void csl_evaluation_release(struct csl_evaluation *e);
+/* NULL when the evaluation has no cells. */
+const struct csl_metrics *csl_evaluation_cell(const struct csl_evaluation *e, uint32_t site,
+                                              uint32_t domain);
+/* Over the sites of one domain; false when no site has the metric. */
+bool csl_evaluation_mean(const struct csl_evaluation *e, uint32_t domain, const char *name,
+                         struct csl_mean *out);
+/* Over domains of the mean over sites: site -> domain -> overall, each unweighted. */
+bool csl_evaluation_overall(const struct csl_evaluation *e, const char *name, struct csl_mean *out);
+
+struct csl_result_domain {
+    char id[CSL_ID_MAX], modality[16], label[CSL_ID_MAX], positive[CSL_ID_MAX];
+    enum csl_task_kind task;
+    uint32_t classes;
+};
+struct csl_result_site {
+    char id[CSL_ID_MAX];
+    uint64_t patients, rounds_completed;
+};
+struct csl_result_group { /* the federated model on the test patients with one attribute value */
+    uint32_t domain;
+    char attribute[CSL_ID_MAX], value[32];
+    struct csl_metrics metrics;
+};
+/* A row of metrics.csv. Scopes: "federation" (train_loss, contributions by round), "round_site" and
+ * "round_pooled" (what the protocol reported at that round), "test_site", "test_pooled",
+ * "test_mean" (the released model). */
+struct csl_result_row {
+    uint64_t round;
+    char scope[16], site[CSL_ID_MAX], domain[CSL_ID_MAX], metric[CSL_ID_MAX], method[16];
+    double value, low, high;
+    bool has_interval;
+};
+struct csl_result_local { /* the model a site trains alone */
+    bool is_absent;
+    char reason[160]; /* why it is absent */
+    struct csl_evaluation evaluation;
+    struct csl_metrics *own; /* [domain_count] on the site's own test patients; owned */
+};
+struct csl_result_baselines {
+    bool is_present;
+    char reason[160];                /* why not */
+    struct csl_result_local *locals; /* [site_count]; owned */
+    /* per domain, index of the site whose local model has the best pooled headline metric: chosen
+     * on the test patients and hence optimistic; UINT32_MAX: none; [domain_count]; owned */
+    uint32_t *best_site;
+    struct csl_evaluation best_local, ensemble, pooled_training;
+    bool has_best_local, has_ensemble, has_pooled_training;
+    char pooled_reason[160];
+};
+
+/* Mean and standard deviation over repeats of one number. */
+struct csl_spread {
+    const char *name; /* static */
+    uint32_t count;
+    double mean, squares; /* sum of squared distances from the mean (Welford) */
+};
+struct csl_spread_set {
+    struct csl_spread items[CSL_METRICS_MAX];
+    uint32_t count;
+};
+struct csl_evaluation_spread {
+    uint32_t site_count, domain_count;
+    struct csl_spread_set *cells;  /* [site_count, domain_count] or NULL; owned */
+    struct csl_spread_set *pooled; /* [domain_count]; owned */
+    struct csl_spread_set *means;  /* [domain_count], mean over sites; owned */
+    struct csl_spread_set overall;
+};
+struct csl_repeats {
+    uint64_t first_seed, last_seed;
+    uint32_t count; /* 0: the run was not repeated */
+    struct csl_evaluation_spread federated, best_local, ensemble, pooled_training;
+    struct csl_evaluation_spread *locals; /* [local_count]; owned */
+    uint32_t local_count;
+};
+
+struct csl_result {
+    char version[24], study[CSL_ID_MAX], question[256], strategy[CSL_ID_MAX];
+    char study_digest[2 * CSL_DIGEST_BYTES + 1], model_digest[2 * CSL_DIGEST_BYTES + 1];
+    char transport[16], backend[24], privacy[16];
+    bool has_secure_aggregation, was_interrupted;
+    uint64_t seed, rounds, rounds_planned, parameters;
+    double wall_s, cpu_s;                          /* 0: not measured */
+    uint64_t peak_rss_bytes, bytes_up, bytes_down; /* 0: not measured */
+    struct csl_result_domain *domains;             /* [domain_count]; owned */
+    struct csl_result_site *sites;                 /* [site_count]; owned */
+    uint32_t domain_count, site_count;
+    struct csl_evaluation federated;
+    struct csl_result_group *groups; /* [group_count]; owned */
+    uint32_t group_count;
+    struct csl_result_baselines baselines;
+    struct csl_result_row *rows; /* [row_count]; owned */
+    uint32_t row_count, row_capacity;
+    struct csl_repeats repeats;
+};
+
+void csl_result_release(struct csl_result *r); /* accepts one that is all zero */
+/* Gives r its sites and domains and empty evaluations. */
+enum csl_code csl_result_init(struct csl_result *r, uint32_t site_count, uint32_t domain_count,
+                              struct csl_err *err) CSL_MUST_CHECK;
+enum csl_code csl_result_init_baselines(struct csl_result *r, struct csl_err *err) CSL_MUST_CHECK;
+/* Appends a row; interval and method from m when it has one. */
+enum csl_code csl_result_add_row(struct csl_result *r, const struct csl_result_row *row,
+                                 struct csl_err *err) CSL_MUST_CHECK;
+enum csl_code csl_result_add_group(struct csl_result *r, const struct csl_result_group *g,
+                                   struct csl_err *err) CSL_MUST_CHECK;
+/* Rows "test_*" of the released model. */
+enum csl_code csl_result_add_test_rows(struct csl_result *r, struct csl_err *err) CSL_MUST_CHECK;
+
+/* The mean over sites of each site's local model on the site's own test patients. */
+bool csl_result_own_mean(const struct csl_result *r, uint32_t domain, const char *name,
+                         struct csl_mean *out);
+
+/* The metrics a task is judged by, the first one first; NULL-terminated. binary: auc, accuracy;
+ * classes: macro_f1, balanced_accuracy; survival: c_index. */
+const char *const *csl_headline(enum csl_task_kind task);
+/* The static spelling of a metric's or method's name, NULL when nobody knows it. */
+const char *csl_metric_intern(const char *name);
+const char *csl_method_intern(const char *name);
+const char *csl_metric_title(const char *name); /* for people: "AUC"; the name when unknown */
+const char *csl_task_name(enum csl_task_kind task);
+/* Every metric name, in the order they are shown; NULL-terminated. */
+const char *const *csl_metric_names(void);
+
+/* --- repeats (simulations/repeats.c) --- */
+/* Adds one finished run of the same study to r->repeats; the first call sizes it. */
+enum csl_code csl_repeats_add(struct csl_repeats *p, const struct csl_result *run,
+                              struct csl_err *err) CSL_MUST_CHECK;
+void csl_repeats_release(struct csl_repeats *p);
+const struct csl_spread *csl_spread_find(const struct csl_spread_set *s, const char *name);
+bool csl_spread_sd(const struct csl_spread *s, double *sd); /* sample; false below two values */
+enum csl_code csl_evaluation_spread_init(struct csl_evaluation_spread *s, uint32_t site_count,
+                                         uint32_t domain_count, bool has_cells,
+                                         struct csl_err *err) CSL_MUST_CHECK;
+
+/* --- files (result_json.c, result_read.c, result_csv.c) --- */
+enum csl_code csl_result_write_json(const struct csl_result *r, struct csl_buf *out,
+                                    struct csl_err *err) CSL_MUST_CHECK;
+void csl_result_write_csv(const struct csl_result *r, struct csl_buf *out);
+/* `name` is shown in errors. CSL_E_CORRUPT names the member that is wrong. */
+enum csl_code csl_result_read_json(struct csl_result *out, const char *name, struct csl_span json,
+                                   struct csl_err *err) CSL_MUST_CHECK;
+enum csl_code csl_result_read_csv(struct csl_result *r, const char *name, struct csl_span csv,
+                                  struct csl_err *err) CSL_MUST_CHECK;
+
+#endif

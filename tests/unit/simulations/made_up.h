@@ -1,0 +1,11 @@
+/* tests/unit/simulations/made_up.h - a result nobody measured, for the tests of what is written
+ * about results. */
+#ifndef CSL_TEST_MADE_UP_H
+#define CSL_TEST_MADE_UP_H
+#include "simulations/result.h"
+
+/* `domains` 1 to 3: binary, survival, classes. Site 0 lacks the AUC of domain 0, the last site has
+ * no local model. With `repeats`, five seeds. */
+void made_up_result(struct csl_result *r, uint32_t sites, uint32_t domains, bool repeats);
+
+#endif

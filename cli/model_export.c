@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
-#include <zlib.h>
 
 #define NAME_MAX_BYTES   (CSL_ID_MAX + 8)
 #define LOCAL_BYTES      30 /* local file header; APPNOTE.TXT 4.3.7 */
@@ -69,12 +68,22 @@ static void npy_header(const struct csl_tensor_spec *t, char out[NPY_HEADER_BYTE
     out[NPY_HEADER_BYTES - 1] = '\n';
 }
 
-static uint32_t crc_of(const char *header, const float *values, uint64_t count)
+/* CRC-32 of ISO 3309, reflected, as zip wants it (APPNOTE.TXT 4.4.7), eight bits at a time. */
+static uint32_t crc_add(uint32_t crc, const void *p, size_t n)
 {
-    uLong crc = crc32(0, (const Bytef *)header, NPY_HEADER_BYTES);
+    static uint32_t table[256];
+    const uint8_t *bytes = p;
 
-    crc = crc32_z(crc, (const Bytef *)values, count * sizeof(float));
-    return (uint32_t)crc;
+    for (uint32_t i = 0; table[255] == 0 && i < 256; i++) {
+        uint32_t c = i;
+        for (int k = 0; k < 8; k++)
+            c = (c >> 1) ^ (c & 1 ? 0xEDB88320U : 0);
+        table[i] = c;
+    }
+    crc = ~crc;
+    for (size_t i = 0; i < n; i++)
+        crc = (crc >> 8) ^ table[(crc ^ bytes[i]) & 0xFF];
+    return ~crc;
 }
 
 static enum csl_code put_tensor(struct zip *z, const struct csl_tensor_spec *t, const float *values,
@@ -92,7 +101,8 @@ static enum csl_code put_tensor(struct zip *z, const struct csl_tensor_spec *t, 
                         path);
     snprintf(e->name, sizeof(e->name), "%s.npy", t->name);
     npy_header(t, header);
-    e->crc = crc_of(header, values, t->count);
+    e->crc = crc_add(0, header, sizeof(header));
+    e->crc = crc_add(e->crc, values, t->count * sizeof(float));
     e->bytes = (uint32_t)bytes;
     e->offset = (uint32_t)z->at;
     common_fields(local + 4, e);

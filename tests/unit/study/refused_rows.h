@@ -1,4 +1,4 @@
-/* Mistakes of a study and how the error begins; included by test_study_refused.c alone. */
+/* Mistakes of a study and how the error begins, for test_study_refused.c. */
 #ifndef CSL_TEST_REFUSED_ROWS_H
 #define CSL_TEST_REFUSED_ROWS_H
 
@@ -12,8 +12,7 @@ static const struct row rows[] = {
     /* the top level */
     {1, 0, "", "s.yaml:1:1: key 'study' is missing"},
     {1, 0, "study: Heart 4", "s.yaml:1:8: study: found 'Heart 4'"},
-    {1, 0, "study: heart-4\nstudy: heart-5",
-     "s.yaml:2:1: key 'study' a second time (first in line 1)"},
+    {1, 0, "study: a\nstudy: b", "s.yaml:2:1: key 'study' a second time (first in line 1)"},
     {2, 0, "qestion: Does it work?", "s.yaml:2:1: qestion: no such key"},
     {16, 0, "rounds: ten", "s.yaml:16:9: rounds: found 'ten'"},
     {16, 0, "rounds: 0", "s.yaml:16:9: rounds: found '0'"},

@@ -136,52 +136,6 @@ static void test_messages__flood_of_fields__meets_the_budget(void **state)
     csl_free(flood);
 }
 
-static Consilium__V1__EvalMetric metric;
-static Consilium__V1__EvalBlock block;
-static Consilium__V1__Evaluation evaluation;
-static Consilium__V1__SiteMessage envelope;
-
-/* A valid EVALUATION in protobuf-c's structs, four levels deep. */
-static void build_evaluation(void)
-{
-    static Consilium__V1__EvalMetric *metrics[1] = {&metric};
-    static Consilium__V1__EvalBlock *blocks[1] = {&block};
-    consilium__v1__eval_metric__init(&metric);
-    consilium__v1__eval_block__init(&block);
-    consilium__v1__evaluation__init(&evaluation);
-    consilium__v1__site_message__init(&envelope);
-    metric.name = BYTES("auc");
-    metric.value = 0.75;
-    block.examples = 10;
-    block.n_metrics = 1;
-    block.metrics = metrics;
-    evaluation.n_blocks = 1;
-    evaluation.blocks = blocks;
-    envelope.sequence = 1;
-    envelope.body_case = CONSILIUM__V1__SITE_MESSAGE__BODY_EVALUATION;
-    envelope.evaluation = &evaluation;
-}
-
-static void test_messages__unknown_field__is_refused_at_every_depth(void **state)
-{
-    (void)state;
-    ProtobufCMessage *const levels[] = {&envelope.base, &evaluation.base, &block.base,
-                                        &metric.base};
-    build_evaluation();
-    assert_int_equal(decode(&envelope.base, CSL_TO_COORDINATOR, NULL), CSL_OK);
-    for (size_t i = 0; i < sizeof(levels) / sizeof(levels[0]); i++) {
-        uint8_t zero[1] = {0};
-        ProtobufCMessageUnknownField unknown = {
-            .tag = 99, .wire_type = PROTOBUF_C_WIRE_TYPE_VARINT, .len = 1, .data = zero};
-        struct csl_err err = {0};
-        build_evaluation();
-        levels[i]->n_unknown_fields = 1;
-        levels[i]->unknown_fields = &unknown;
-        assert_int_equal(decode(&envelope.base, CSL_TO_COORDINATOR, &err), CSL_E_PROTO);
-        assert_non_null(strstr(err.msg, "unknown field 99"));
-    }
-}
-
 static void test_messages__unknown_enum_value__is_refused(void **state)
 {
     (void)state;
@@ -390,110 +344,6 @@ static void test_messages__blocks_from_a_peer__are_checked(void **state)
     assert_int_equal(decode_answer(rows, 1), CSL_E_PROTO);
 }
 
-static void test_messages__evaluation__is_checked_field_by_field(void **state)
-{
-    (void)state;
-    static uint64_t bins[2 * CSL_SCORE_BINS];
-    static Consilium__V1__EvalMetric *metrics[13];
-    static Consilium__V1__EvalBlock *blocks[CSL_DOMAINS_MAX + 1];
-    for (int i = 0; i < 22; i++) {
-        build_evaluation();
-        enum csl_code expected = CSL_E_PROTO;
-        metrics[0] = &metric;
-        blocks[0] = blocks[1] = &block;
-        for (int k = 0; k < 13; k++)
-            metrics[k] = &metric;
-        memset(bins, 0, sizeof(bins));
-        block.metrics = metrics;
-        block.bins = bins;
-        evaluation.blocks = blocks;
-        switch (i) {
-        case 0:
-            block.n_metrics = 12;
-            expected = CSL_OK;
-            break;
-        case 1:
-            block.n_metrics = 13;
-            break;
-        case 2:
-            block.n_bins = 2 * CSL_SCORE_BINS;
-            expected = CSL_OK;
-            break;
-        case 3:
-            block.n_bins = 2 * CSL_SCORE_BINS - 1;
-            break;
-        case 4:
-            block.n_bins = 1;
-            break;
-        case 5:
-            block.n_bins = 2 * CSL_SCORE_BINS;
-            bins[3] = 11;
-            break;
-        case 6:
-            block.n_bins = 2 * CSL_SCORE_BINS;
-            bins[3] = bins[4] = UINT64_MAX / 2 + 1;
-            break;
-        case 7:
-            block.true_positive = 10;
-            expected = CSL_OK;
-            break;
-        case 8:
-            block.true_positive = 11;
-            break;
-        case 9:
-            block.true_positive = 6;
-            block.false_negative = 5;
-            break;
-        case 10:
-            block.examples = CSL_RECORDS_MAX + 1;
-            break;
-        case 11:
-            block.loss_sum = (double)NAN;
-            break;
-        case 12:
-            metric.value = (double)INFINITY;
-            break;
-        case 13:
-            metric.low = (double)NAN;
-            break;
-        case 14:
-            metric.high = -(double)INFINITY;
-            break;
-        case 15:
-            metric.name = BYTES("");
-            break;
-        case 16:
-            metric.name = BYTES("A b");
-            break;
-        case 17:
-            metric.name = BYTES("a\0b");
-            break;
-        case 18:
-            evaluation.n_blocks = 2;
-            break; /* duplicate */
-        case 19:
-            evaluation.n_blocks = 0;
-            expected = CSL_OK;
-            break;
-        case 20:
-            block.block = CSL_BLOCKS_MAX;
-            break;
-        default:
-            evaluation.round = CSL_ROUNDS_MAX + 1;
-            break;
-        }
-        enum csl_code code = decode(&envelope.base, CSL_TO_COORDINATOR, NULL);
-        if (code != expected)
-            fail_msg("case %d: %s", i, csl_code_name(code));
-    }
-    build_evaluation();
-    for (int k = 0; k <= CSL_DOMAINS_MAX; k++)
-        blocks[k] = &block;
-    evaluation.blocks = blocks;
-    evaluation.n_blocks = CSL_DOMAINS_MAX + 1;
-    assert_int_equal(decode(&envelope.base, CSL_TO_COORDINATOR, NULL), CSL_E_PROTO);
-}
-
 static void test_messages__ranges__are_checked_before_sending(void **state)
 {
     (void)state;
@@ -585,14 +435,12 @@ int main(void)
         cmocka_unit_test(test_messages__encoding__is_plain_protobuf),
         cmocka_unit_test(test_messages__sizes__are_limited),
         cmocka_unit_test(test_messages__flood_of_fields__meets_the_budget),
-        cmocka_unit_test(test_messages__unknown_field__is_refused_at_every_depth),
         cmocka_unit_test(test_messages__unknown_enum_value__is_refused),
         cmocka_unit_test(test_messages__codes__keep_their_names),
         cmocka_unit_test(test_messages__hello__is_checked_field_by_field),
         cmocka_unit_test(test_messages__text__must_be_printable_utf8),
         cmocka_unit_test(test_messages__blocks__ascend_below_their_maximum),
         cmocka_unit_test(test_messages__blocks_from_a_peer__are_checked),
-        cmocka_unit_test(test_messages__evaluation__is_checked_field_by_field),
         cmocka_unit_test(test_messages__ranges__are_checked_before_sending),
         cmocka_unit_test(test_messages__no_digest_of_a_released_model__is_refused),
         cmocka_unit_test(test_messages__manifest__has_its_maximum),

@@ -74,6 +74,8 @@ GOOD = {
     "coordinator/main.c": '#include "protocol/transport/grpc_server.h"\n#include "coordinator/core/a.h"\n',
     "site-agent/training/compute/cpu_dnnl.c": "#include <oneapi/dnnl/dnnl.h>\n",
     "simulations/a.c": '#include "coordinator/service.h"\n#include "site-agent/agent.h"\n',
+    "tests/unit/b.c": '#include "b.h"\n',
+    "tests/unit/b.h": "int x;\n" * 251,
     "tests/unit/a.c": "#include <cmocka.h>\n#include <sqlite3.h>\nvoid f(void)\n{\n    free(malloc(1));\n}\n",
     "base/long.c": "int x;\n" * 600,
     "docs/a.md": "See `/etc/consilium`, the method, https://example.org/home/x and $HOME/work/x.\n",

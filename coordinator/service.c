@@ -316,6 +316,13 @@ enum csl_code csl_service_new(struct csl_service **out, const struct csl_service
         return CSL_FAIL(err, CSL_E_NOMEM, "no memory for the coordinator");
     s->config = *config;
     s->config.roster = NULL; /* the core has its copy */
+    if (config->state_dir != NULL) {
+        if (!csl_str_copy(s->state_dir, sizeof(s->state_dir), config->state_dir)) {
+            csl_free(s);
+            return CSL_FAIL(err, CSL_E_LIMIT, "the path of the state folder is too long");
+        }
+        s->config.state_dir = s->state_dir;
+    }
     s->study = config->study;
     s->seed = config->seed;
     s->strategy_config = strategy_config_of(config->study);

@@ -20,7 +20,7 @@ struct csl_service_config {
     uint32_t roster_count;
     uint64_t seed; /* used when the study is new; a stored study keeps its own */
     uint64_t open_wait_ms;
-    const char *state_dir;           /* NULL: in memory, nothing survives */
+    const char *state_dir;           /* NULL: in memory, nothing survives; copied */
     struct csl_transport *transport; /* borrowed; the service sets its upcalls */
     struct csl_service_observer observer;
 };

@@ -271,6 +271,8 @@ static void on_evaluated(struct csl_site *s, const struct csl_site_event *ev)
         fail_task(s, ev->round, ev->code, ev->reason);
         return;
     }
+    if (s->state == CSL_SITE_WORKING)
+        s->state = CSL_SITE_WAITING; /* a lost report is asked for again with the task */
     struct csl_message m = {.kind = CSL_MSG_EVALUATION};
     m.u.evaluation = *ev->evaluation;
     send(s, &m);

@@ -40,8 +40,10 @@ static int run_variants(uint8_t *p, size_t n)
         state = state * 6364136223846793005u + 1442695040888963407u;
         size_t at = (size_t)(state >> 33) % n;
         uint8_t before = p[at];
-        p[at] =
-            i % 2 == 0 ? (uint8_t)(before ^ (1u << ((state >> 24) % 8))) : (uint8_t)(state >> 16);
+        if (i % 2 == 0)
+            p[at] ^= (uint8_t)(1u << ((state >> 24) % 8));
+        else
+            p[at] = (uint8_t)(state >> 16);
         failures += run_exact(p, n);
         p[at] = before;
     }

@@ -106,7 +106,7 @@ static const char *storage_fault(hid_t plist)
 enum csl_code csl_h5_open_set(const struct csl_h5 *h, hid_t parent, const char *name,
                               const char *shown, hid_t *out)
 {
-    hid_t set;
+    hid_t set = H5I_INVALID_HID; /* gcc at -O3 cannot see that open_object sets it */
     enum csl_code code = open_object(h, parent, name, shown, H5I_DATASET, &set);
     if (code != CSL_OK)
         return code;

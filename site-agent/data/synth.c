@@ -312,8 +312,8 @@ static bool put_features(struct csl_record_modality *m, const struct csl_synth_t
         const struct csl_synth_feature *f = &task->features[i];
         CSL_ASSERT(csl_str_copy(m->feature_names[i], sizeof(m->feature_names[i]), f->name));
         CSL_ASSERT(csl_str_copy(m->feature_units[i], sizeof(m->feature_units[i]), f->unit));
-        m->range_min[i] = f->centre - 8.0 * f->spread;
-        m->range_max[i] = f->centre + 8.0 * f->spread;
+        m->range_min[i] = f->centre - 6.0 * f->spread;
+        m->range_max[i] = f->centre + 6.0 * f->spread;
     }
     return true;
 }

@@ -1,0 +1,356 @@
+/* From a record file to the examples of a study. */
+#include "base/mem.h"
+#include "site-agent/data/dataset.h"
+#include "tests/unit/data/support.h"
+
+#include <math.h>
+#include <string.h>
+
+static const char *const ab[2] = {"a", "b"};
+
+static void write_records(const struct csl_records *r, const char *name)
+{
+    struct csl_err err;
+    ASSERT_OK(csl_records_write(r, scratch(name), &err), &err);
+}
+
+static void write_small(const char *name)
+{
+    struct csl_records r;
+    small_records(&r);
+    write_records(&r, name);
+    csl_records_release(&r);
+}
+
+static void assert_near(double a, double b)
+{
+    if (!(fabs(a - b) <= 1e-6 * (1.0 + fabs(b))))
+        fail_msg("%.9g is not %.9g", a, b);
+}
+
+static void test_dataset__constants__scale_and_missing_is_zero(void **state)
+{
+    (void)state;
+    struct test_study t;
+    struct csl_dataset *d;
+    struct csl_err err;
+    write_small("a.h5");
+    study_of_table(&t, "ill", CSL_TASK_BINARY, 2, ab, 2);
+    t.features[0].centre = 2.5;
+    t.features[0].scale = 5.0;
+    ASSERT_OK(csl_dataset_load(&d, scratch("a.h5"), &t.study, &err), &err);
+    assert_string_equal(d->site, "lyon");
+    const struct csl_examples *train = &d->domains[0][CSL_SPLIT_TRAIN];
+    assert_int_equal(train->records, 4); /* patients 0, 1, 1, 2 */
+    assert_int_equal(train->patients, 3);
+    assert_int_equal(train->width, 2);
+    assert_null(train->time);
+    static const uint32_t patient[4] = {0, 1, 1, 2};
+    static const uint8_t label[4] = {0, 1, 1, 0};
+    assert_memory_equal(train->patient, patient, sizeof(patient));
+    assert_memory_equal(train->label, label, sizeof(label));
+    assert_near((double)train->x[0], -0.5);
+    assert_near((double)train->x[2], 0.0); /* 2.5 is the centre */
+    assert_near((double)train->x[3], 0.0); /* missing */
+    assert_near((double)train->x[6], 1.0); /* 7.5 */
+    assert_near((double)train->x[7], 7.75);
+    assert_int_equal(d->domains[0][CSL_SPLIT_VALIDATION].records, 1);
+    assert_int_equal(d->domains[0][CSL_SPLIT_TEST].records, 0); /* its label is unknown */
+    csl_dataset_free(d);
+}
+
+static void test_dataset__features__come_in_the_order_of_the_study(void **state)
+{
+    (void)state;
+    static const char *const ba[2] = {"b", "a"};
+    struct test_study t;
+    struct csl_dataset *d;
+    struct csl_err err;
+    write_small("a.h5");
+    study_of_table(&t, "ill", CSL_TASK_BINARY, 2, ba, 2);
+    ASSERT_OK(csl_dataset_load(&d, scratch("a.h5"), &t.study, &err), &err);
+    assert_near((double)d->domains[0][0].x[0], 0.25);
+    assert_near((double)d->domains[0][0].x[1], 0.0);
+    csl_dataset_free(d);
+}
+
+static void test_dataset__clip__bounds_scaled_values(void **state)
+{
+    (void)state;
+    struct test_study t;
+    struct csl_dataset *d;
+    struct csl_err err;
+    write_small("a.h5");
+    study_of_table(&t, "ill", CSL_TASK_BINARY, 2, ab, 2);
+    t.features[0].clip = 3.0;
+    ASSERT_OK(csl_dataset_load(&d, scratch("a.h5"), &t.study, &err), &err);
+    assert_near((double)d->domains[0][0].x[2], 2.5);
+    assert_near((double)d->domains[0][0].x[4], 3.0); /* 5 */
+    csl_dataset_free(d);
+}
+
+/* a is 0, 2.5, 5, 7.5 in training: mean 3.75, deviation (ddof 1) 3.2274861218; the validation
+ * record has 10. b is 0.25, -, 5.25, 7.75: mean 4.4166667, deviation 3.8188131. */
+static void test_dataset__site_scaling__uses_the_training_records_alone(void **state)
+{
+    (void)state;
+    struct test_study t;
+    struct csl_dataset *d;
+    struct csl_err err;
+    write_small("a.h5");
+    study_of_table(&t, "ill", CSL_TASK_BINARY, 2, ab, 2);
+    t.domain.scaling = CSL_SCALING_SITE;
+    ASSERT_OK(csl_dataset_load(&d, scratch("a.h5"), &t.study, &err), &err);
+    assert_near((double)d->domains[0][0].x[0], -3.75 / 3.2274861218395143);
+    assert_near((double)d->domains[0][0].x[1], (0.25 - 4.416666666666667) / 3.8188130791298667);
+    assert_near((double)d->domains[0][0].x[3], 0.0);
+    assert_near((double)d->domains[0][1].x[0], 6.25 / 3.2274861218395143);
+    csl_dataset_free(d);
+}
+
+static void test_dataset__constant_and_unknown_inputs__become_zero(void **state)
+{
+    (void)state;
+    struct csl_records r;
+    struct test_study t;
+    struct csl_dataset *d;
+    struct csl_err err;
+    small_records(&r);
+    for (uint32_t i = 0; i < 6; i++) {
+        r.modalities[0].values[2 * i] = 120.0f;
+        r.modalities[0].values[2 * i + 1] = i < 4 ? NAN : 1.0f; /* unknown in training */
+    }
+    write_records(&r, "flat.h5");
+    csl_records_release(&r);
+    study_of_table(&t, "ill", CSL_TASK_BINARY, 2, ab, 2);
+    t.domain.scaling = CSL_SCALING_SITE;
+    ASSERT_OK(csl_dataset_load(&d, scratch("flat.h5"), &t.study, &err), &err);
+    for (int s = 0; s < 2; s++)
+        for (uint32_t i = 0; i < 2 * d->domains[0][s].records; i++)
+            assert_near((double)d->domains[0][s].x[i], 0.0);
+    csl_dataset_free(d);
+}
+
+static void test_dataset__survival__has_times_and_events(void **state)
+{
+    (void)state;
+    struct test_study t;
+    struct csl_dataset *d;
+    struct csl_err err;
+    write_small("a.h5");
+    study_of_table(&t, "life", CSL_TASK_SURVIVAL, 0, ab, 2);
+    ASSERT_OK(csl_dataset_load(&d, scratch("a.h5"), &t.study, &err), &err);
+    static const float time[4] = {1.5f, 2.5f, 3.5f, 4.5f};
+    static const uint8_t event[4] = {0, 1, 0, 1};
+    assert_memory_equal(d->domains[0][0].time, time, sizeof(time));
+    assert_memory_equal(d->domains[0][0].label, event, sizeof(event));
+    assert_int_equal(d->domains[0][1].records, 0); /* its time is unknown */
+    assert_int_equal(d->domains[0][2].records, 1);
+    csl_dataset_free(d);
+}
+
+static void test_dataset__image__skips_records_without_it(void **state)
+{
+    (void)state;
+    static const uint32_t shape[3] = {2, 2, 1};
+    struct test_study t;
+    struct csl_dataset *d;
+    struct csl_err err;
+    write_small("a.h5");
+    study_of_array(&t, "anything", "grade", CSL_IMAGE2D, shape);
+    t.domain.task = CSL_TASK_CLASSES;
+    t.domain.classes = 3;
+    t.domain.scale = 2.0;
+    ASSERT_OK(csl_dataset_load(&d, scratch("a.h5"), &t.study, &err), &err);
+    assert_int_equal(d->domains[0][0].records, 3); /* record 3 has no grade */
+    assert_int_equal(d->domains[0][0].label[2], 2);
+    assert_near((double)d->domains[0][0].x[5], 11.0 / 8.0);
+    assert_int_equal(d->domains[0][2].records, 0); /* record 5 has no scan */
+    csl_dataset_free(d);
+}
+
+static void test_dataset__absent_label_or_modality__leaves_the_domain_empty(void **state)
+{
+    (void)state;
+    struct csl_records r;
+    struct test_study t;
+    struct csl_dataset *d;
+    struct csl_err err;
+    static const uint32_t shape[3] = {3, 2, 1};
+    write_small("a.h5");
+    study_of_table(&t, "unheard-of", CSL_TASK_BINARY, 2, ab, 2);
+    ASSERT_OK(csl_dataset_load(&d, scratch("a.h5"), &t.study, &err), &err);
+    assert_int_equal(csl_dataset_patients(d, 0, CSL_SPLIT_TRAIN), 0);
+    assert_int_equal(d->domains[0][0].width, 2);
+    csl_dataset_free(d);
+    small_records(&r);
+    csl_free(r.modalities[2].values);
+    csl_free(r.modalities[2].available);
+    r.modality_count = 2;
+    write_records(&r, "nolead.h5");
+    csl_records_release(&r);
+    study_of_array(&t, "lead", "ill", CSL_SIGNAL, shape);
+    ASSERT_OK(csl_dataset_load(&d, scratch("nolead.h5"), &t.study, &err), &err);
+    assert_int_equal(csl_dataset_patients(d, 0, CSL_SPLIT_TRAIN), 0);
+    csl_dataset_free(d);
+}
+
+static void test_dataset__absent_feature__names_feature_and_file(void **state)
+{
+    (void)state;
+    static const char *const names[2] = {"a", "blood pressure"};
+    struct test_study t;
+    struct csl_dataset *d;
+    struct csl_err err;
+    write_small("a.h5");
+    study_of_table(&t, "ill", CSL_TASK_BINARY, 2, names, 2);
+    ASSERT_CODE(csl_dataset_load(&d, scratch("a.h5"), &t.study, &err), CSL_E_INVAL, &err);
+    ASSERT_SAYS(&err, "blood pressure");
+    ASSERT_SAYS(&err, "a.h5");
+}
+
+static void test_dataset__other_shape_or_classes__is_refused(void **state)
+{
+    (void)state;
+    static const uint32_t shape[3] = {4, 2, 1};
+    struct test_study t;
+    struct csl_dataset *d;
+    struct csl_err err;
+    write_small("a.h5");
+    study_of_array(&t, "lead", "ill", CSL_SIGNAL, shape);
+    ASSERT_CODE(csl_dataset_load(&d, scratch("a.h5"), &t.study, &err), CSL_E_INVAL, &err);
+    ASSERT_SAYS(&err, "/modalities/lead");
+    study_of_table(&t, "grade", CSL_TASK_CLASSES, 4, ab, 2);
+    ASSERT_CODE(csl_dataset_load(&d, scratch("a.h5"), &t.study, &err), CSL_E_INVAL, &err);
+    ASSERT_SAYS(&err, "/labels/grade");
+    study_of_table(&t, "life", CSL_TASK_BINARY, 2, ab, 2);
+    ASSERT_CODE(csl_dataset_load(&d, scratch("a.h5"), &t.study, &err), CSL_E_INVAL, &err);
+}
+
+/* Two images of one shape: the label's name decides, and without it the study is ambiguous. */
+static void test_dataset__two_fitting_modalities__the_named_one_is_taken(void **state)
+{
+    (void)state;
+    struct csl_records r;
+    struct test_study t;
+    struct csl_dataset *d;
+    struct csl_err err;
+    static const uint32_t shape[3] = {2, 2, 1};
+    small_records(&r);
+    r.modalities[2].rank = 3;
+    memcpy(r.modalities[2].kind, "image2d", 8);
+    memcpy(r.modalities[2].shape, shape, sizeof(shape));
+    r.modalities[2].sampling_rate_hz = 0.0;
+    write_records(&r, "two.h5");
+    csl_records_release(&r);
+    study_of_array(&t, "x", "ill", CSL_IMAGE2D, shape);
+    ASSERT_CODE(csl_dataset_load(&d, scratch("two.h5"), &t.study, &err), CSL_E_INVAL, &err);
+    ASSERT_SAYS(&err, "2 image2d modalities fit domain x");
+    study_of_array(&t, "scan", "ill", CSL_IMAGE2D, shape);
+    ASSERT_OK(csl_dataset_load(&d, scratch("two.h5"), &t.study, &err), &err);
+    csl_dataset_free(d);
+}
+
+static void test_dataset__scaled_value_beyond_float32__is_refused(void **state)
+{
+    (void)state;
+    struct test_study t;
+    struct csl_dataset *d;
+    struct csl_err err;
+    write_small("a.h5");
+    study_of_table(&t, "ill", CSL_TASK_BINARY, 2, ab, 2);
+    t.features[1].scale = 1e-300;
+    ASSERT_CODE(csl_dataset_load(&d, scratch("a.h5"), &t.study, &err), CSL_E_INVAL, &err);
+    ASSERT_SAYS(&err, "b");
+}
+
+static void test_dataset__pooled__concatenates_and_scales_by_all(void **state)
+{
+    (void)state;
+    struct csl_records r;
+    struct test_study t;
+    struct csl_dataset *d;
+    struct csl_err err;
+    char first[640], second[640];
+    write_small("a.h5");
+    small_records(&r);
+    for (uint32_t i = 0; i < 12; i++)
+        r.modalities[0].values[i] += 100.0f;
+    write_records(&r, "b.h5");
+    csl_records_release(&r);
+    memcpy(first, scratch("a.h5"), sizeof(first));
+    memcpy(second, scratch("b.h5"), sizeof(second));
+    const char *const paths[2] = {first, second};
+    study_of_table(&t, "ill", CSL_TASK_BINARY, 2, ab, 1);
+    t.domain.scaling = CSL_SCALING_SITE;
+    ASSERT_OK(csl_dataset_load_pooled(&d, paths, 2, &t.study, &err), &err);
+    const struct csl_examples *train = &d->domains[0][0];
+    assert_string_equal(d->site, "pooled");
+    assert_int_equal(train->records, 8);
+    assert_int_equal(train->patients, 6);
+    static const uint32_t patient[8] = {0, 1, 1, 2, 3, 4, 4, 5};
+    assert_memory_equal(train->patient, patient, sizeof(patient));
+    double sum = 0.0, squares = 0.0;
+    for (uint32_t i = 0; i < 8; i++) {
+        sum += (double)train->x[i];
+        squares += (double)train->x[i] * (double)train->x[i];
+    }
+    assert_near(sum, 0.0);
+    assert_near(squares, 7.0);
+    csl_dataset_free(d);
+}
+
+static void test_dataset__damaged_file__is_corrupt(void **state)
+{
+    (void)state;
+    struct test_study t;
+    struct csl_dataset *d;
+    struct csl_err err;
+    study_of_table(&t, "ill", CSL_TASK_BINARY, 2, ab, 2);
+    const char *path = scratch_text("bad.h5", "\x89HDF\r\n\x1a\n and no more");
+    ASSERT_CODE(csl_dataset_load(&d, path, &t.study, &err), CSL_E_CORRUPT, &err);
+}
+
+static void test_dataset__out_of_memory__is_reported(void **state)
+{
+    (void)state;
+    struct test_study t;
+    struct csl_err err;
+    write_small("a.h5");
+    study_of_table(&t, "ill", CSL_TASK_BINARY, 2, ab, 2);
+    uint64_t n = 1;
+    for (; n < 200; n++) {
+        struct csl_dataset *d;
+        csl_mem_fail_after(n);
+        enum csl_code code = csl_dataset_load(&d, scratch("a.h5"), &t.study, &err);
+        csl_mem_fail_after(0);
+        if (code == CSL_OK) {
+            csl_dataset_free(d);
+            break;
+        }
+        ASSERT_CODE(code, CSL_E_NOMEM, &err);
+    }
+    assert_in_range(n, 10, 199);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_dataset__constants__scale_and_missing_is_zero),
+        cmocka_unit_test(test_dataset__features__come_in_the_order_of_the_study),
+        cmocka_unit_test(test_dataset__clip__bounds_scaled_values),
+        cmocka_unit_test(test_dataset__site_scaling__uses_the_training_records_alone),
+        cmocka_unit_test(test_dataset__constant_and_unknown_inputs__become_zero),
+        cmocka_unit_test(test_dataset__survival__has_times_and_events),
+        cmocka_unit_test(test_dataset__image__skips_records_without_it),
+        cmocka_unit_test(test_dataset__absent_label_or_modality__leaves_the_domain_empty),
+        cmocka_unit_test(test_dataset__absent_feature__names_feature_and_file),
+        cmocka_unit_test(test_dataset__other_shape_or_classes__is_refused),
+        cmocka_unit_test(test_dataset__two_fitting_modalities__the_named_one_is_taken),
+        cmocka_unit_test(test_dataset__scaled_value_beyond_float32__is_refused),
+        cmocka_unit_test(test_dataset__pooled__concatenates_and_scales_by_all),
+        cmocka_unit_test(test_dataset__damaged_file__is_corrupt),
+        cmocka_unit_test(test_dataset__out_of_memory__is_reported),
+    };
+    return cmocka_run_group_tests(tests, scratch_make, scratch_remove);
+}

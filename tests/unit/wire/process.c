@@ -151,6 +151,8 @@ static enum csl_code on_upload(void *ctx, const struct csl_peer *peer,
     assert_true(head->bytes_offset <= p->received_bytes);
     p->received_bytes = (size_t)head->bytes_offset;
     *out = sink_of(p);
+    if (p->wants_cut_in_open)
+        csl_inproc_cut(p->net, "a");
     return CSL_OK;
 }
 
@@ -225,8 +227,10 @@ struct csl_inproc *new_net(struct csl_inproc_config c)
 uint64_t drain(struct csl_inproc *net, uint64_t until_ns)
 {
     uint64_t events = 0;
-    while (csl_inproc_step(net, until_ns))
+    while (csl_inproc_step(net, until_ns)) {
+        assert_true(csl_inproc_next_ns(net) >= csl_inproc_now_ns(net));
         events++;
+    }
     return events;
 }
 

@@ -27,7 +27,7 @@ struct process {
     struct csl_bulk_head head;
     char peer[CSL_ID_MAX];
     /* reactions */
-    bool wants_echo, wants_drop, wants_cut_in_write;
+    bool wants_echo, wants_drop, wants_cut_in_write, wants_cut_in_open;
 };
 
 /* Each starts the process; halt stops it and frees what it holds. */

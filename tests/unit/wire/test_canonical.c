@@ -276,6 +276,40 @@ static void test_canonical__blocks__nest_and_must_be_read_whole(void **state)
     csl_buf_release(&b);
 }
 
+static void test_canonical__block_bounds__cannot_be_crossed(void **state)
+{
+    (void)state;
+    struct csl_canonical_writer w;
+    struct csl_canonical_reader r;
+    struct csl_buf b;
+    csl_buf_init(&b, 256);
+    csl_canonical_begin(&w, &b, "x");
+    csl_canonical_open(&w);
+    csl_canonical_u8(&w, 1);
+    csl_canonical_u8(&w, 2);
+    csl_canonical_close(&w);
+    /* The whole document is read, but not as it was written. */
+    csl_canonical_read_begin(&r, CSL_SPAN(b.p, b.n), "x");
+    csl_canonical_read_open(&r);
+    assert_int_equal(csl_canonical_read_u8(&r), 1);
+    csl_canonical_read_close(&r);
+    assert_int_equal(csl_canonical_read_u8(&r), 0);
+    assert_int_equal(csl_canonical_read_end(&r, NULL), CSL_E_PROTO);
+    csl_buf_release(&b);
+    /* An inner block that ends after its outer one, though within the document. */
+    csl_canonical_begin(&w, &b, "x");
+    csl_canonical_open(&w);
+    csl_canonical_u32(&w, 8); /* read as the length of an inner block */
+    csl_canonical_u32(&w, 0);
+    csl_canonical_close(&w);
+    csl_canonical_u64(&w, 0);
+    csl_canonical_read_begin(&r, CSL_SPAN(b.p, b.n), "x");
+    csl_canonical_read_open(&r);
+    csl_canonical_read_open(&r);
+    assert_non_null(r.fault);
+    csl_buf_release(&b);
+}
+
 static void test_canonical__buffer_too_small__says_limit(void **state)
 {
     (void)state;
@@ -299,6 +333,7 @@ int main(void)
         cmocka_unit_test(test_canonical__every_bit_flip__is_refused_or_another_document),
         cmocka_unit_test(test_canonical__wrong_values__are_refused),
         cmocka_unit_test(test_canonical__blocks__nest_and_must_be_read_whole),
+        cmocka_unit_test(test_canonical__block_bounds__cannot_be_crossed),
         cmocka_unit_test(test_canonical__buffer_too_small__says_limit),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -261,6 +261,21 @@ static void test_chunk__malformed__is_refused_at_every_split(void **state)
     }
 }
 
+/* A sink may have no room for more than was declared. */
+static void test_chunk__bytes_after_data__never_reach_the_taker(void **state)
+{
+    (void)state;
+    static const uint8_t bytes[] = {0x7a, 0x02, 0xaa, 0xbb, 0xcc, 0xdd};
+    for (size_t b = 0; b <= sizeof(bytes); b++) {
+        for (size_t a = 0; a <= b; a++) {
+            struct csl_chunk_reader r;
+            struct taken t;
+            assert_int_equal(read_cut(&r, &t, CSL_SPAN(bytes, sizeof(bytes)), a, b), CSL_E_PROTO);
+            assert_true(t.n <= 2);
+        }
+    }
+}
+
 static void test_chunk__explicit_zeros__are_read(void **state)
 {
     (void)state;
@@ -339,6 +354,7 @@ int main(void)
         cmocka_unit_test(test_chunk__digest__equals_protobuf),
         cmocka_unit_test(test_chunk__cut_anywhere__is_refused),
         cmocka_unit_test(test_chunk__malformed__is_refused_at_every_split),
+        cmocka_unit_test(test_chunk__bytes_after_data__never_reach_the_taker),
         cmocka_unit_test(test_chunk__explicit_zeros__are_read),
         cmocka_unit_test(test_chunk__data_without_a_taker__is_refused),
         cmocka_unit_test(test_chunk__taker_fails__its_code_is_returned),

@@ -145,15 +145,15 @@ static void test_inproc__cut__loses_what_is_in_flight_and_reconnects(void **stat
 static void test_inproc__drop__delivers_what_was_said_before(void **state)
 {
     (void)state;
-    struct csl_inproc *net =
-        new_net((struct csl_inproc_config){.delay_ns = 100, .reconnect_ns = 1000000});
+    struct csl_inproc *net = new_net(
+        (struct csl_inproc_config){.delay_ns = 100, .jitter_ns = 500, .reconnect_ns = 1000000});
     struct process server = {.wants_drop = true}, site = {0};
     boot_server(&server, net);
     boot_site(&site, net, "a");
     drain(net, UINT64_MAX);
     assert_int_equal(say(&site, "hello"), CSL_OK);
     assert_int_equal(say(&site, "unheard"), CSL_OK);
-    drain(net, 1000);
+    drain(net, 5000);
     assert_string_equal(server.log, "opened hello closed ");
     assert_string_equal(site.log, "opened bye closed ");
     assert_int_equal(server.why, CSL_E_DENIED);
@@ -216,6 +216,47 @@ static void test_inproc__site_restart__has_its_id_back(void **state)
     csl_inproc_free(net);
 }
 
+/* Cancelled timers leave the queue in order: drain checks that time never runs back. */
+static void test_inproc__random_cuts__keep_events_in_order(void **state)
+{
+    (void)state;
+    enum { SITES = 200 };
+    struct csl_inproc *net = new_net((struct csl_inproc_config){
+        .seed = 9, .delay_ns = 1000, .jitter_ns = 1000000, .reconnect_ns = 300000});
+    struct process server = {0};
+    struct process *sites = csl_alloc_array(SITES, sizeof(*sites));
+    uint64_t x = 1;
+    assert_non_null(sites);
+    boot_server(&server, net);
+    for (int i = 0; i < SITES; i++) {
+        char id[16];
+        snprintf(id, sizeof(id), "s%d", i);
+        boot_site(&sites[i], net, id);
+    }
+    for (int round = 0; round < 400; round++) {
+        for (int k = 0; k < 20; k++) {
+            x = x * 6364136223846793005u + 1442695040888963407u;
+            struct process *p = &sites[(x >> 33) % SITES];
+            char id[16];
+            snprintf(id, sizeof(id), "s%u", (unsigned)((x >> 43) % SITES));
+            if (k % 4 == 0)
+                csl_inproc_cut(net, id);
+            else if (p->conn != 0)
+                (void)say(p, "x");
+        }
+        drain(net, csl_inproc_now_ns(net) + 50000);
+    }
+    drain(net, UINT64_MAX);
+    assert_true(csl_inproc_stats(net).cuts > 500);
+    for (int i = 0; i < SITES; i++) {
+        assert_int_equal(sites[i].opened, sites[i].closed + 1);
+        halt(&sites[i]);
+    }
+    halt(&server);
+    csl_inproc_free(net);
+    csl_free(sites);
+}
+
 static void test_inproc__four_thousand_sites__each_gets_its_answer(void **state)
 {
     (void)state;
@@ -265,6 +306,7 @@ int main(void)
         cmocka_unit_test(test_inproc__drop__delivers_what_was_said_before),
         cmocka_unit_test(test_inproc__server_restart__sites_come_back),
         cmocka_unit_test(test_inproc__site_restart__has_its_id_back),
+        cmocka_unit_test(test_inproc__random_cuts__keep_events_in_order),
         cmocka_unit_test(test_inproc__four_thousand_sites__each_gets_its_answer),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

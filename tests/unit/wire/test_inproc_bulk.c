@@ -114,6 +114,7 @@ static void test_inproc_bulk__transfer_errors__reach_the_client_as_they_are(void
         drain(net, UINT64_MAX);
         if (site.done != 1 || site.done_code != rows[i].expected)
             fail_msg("row %zu: %s", i, csl_code_name(site.done_code));
+        assert_true(to->received_bytes <= total);
         assert_int_equal(to->abandoned, rows[i].abandoned);
         assert_int_equal(from->source_closed, rows[i].is_upload || rows[i].refuse == 0 ? 1 : 0);
         assert_int_equal(site.closed, 0); /* the session is not touched */
@@ -157,21 +158,25 @@ static void test_inproc_bulk__cut_in_a_transfer__resumes_where_it_broke(void **s
 static void test_inproc_bulk__cut_inside_an_upcall__ends_both_sides_once(void **state)
 {
     (void)state;
-    struct csl_inproc *net = new_net((struct csl_inproc_config){.chunk_bytes = 10000});
-    struct process server = {.wants_cut_in_write = true}, site = {0};
-    boot_server(&server, net);
-    boot_site(&site, net, "a");
-    drain(net, UINT64_MAX);
-    give_object(&site, &server, 30000);
-    upload(&site, 1, 0);
-    drain(net, UINT64_MAX);
-    assert_int_equal(site.done, 1);
-    assert_int_equal(site.done_code, CSL_E_UNAVAIL);
-    assert_int_equal(site.source_closed, 1);
-    assert_int_equal(server.abandoned, 1);
-    halt(&site);
-    halt(&server);
-    csl_inproc_free(net);
+    for (int when = 0; when < 2; when++) {
+        struct csl_inproc *net = new_net((struct csl_inproc_config){.chunk_bytes = 10000});
+        struct process server = {.wants_cut_in_open = when == 0, .wants_cut_in_write = when == 1};
+        struct process site = {0};
+        boot_server(&server, net);
+        boot_site(&site, net, "a");
+        drain(net, UINT64_MAX);
+        give_object(&site, &server, 30000);
+        upload(&site, 1, 0);
+        drain(net, UINT64_MAX);
+        assert_int_equal(site.done, 1);
+        assert_int_equal(site.done_code, CSL_E_UNAVAIL);
+        assert_int_equal(site.source_closed, 1);
+        assert_int_equal(server.abandoned, 1);
+        assert_int_equal(server.received_bytes, when == 0 ? 0 : 10000);
+        halt(&site);
+        halt(&server);
+        csl_inproc_free(net);
+    }
 }
 
 static void test_inproc_bulk__stop_in_a_transfer__gives_back_what_was_lent(void **state)
@@ -227,6 +232,57 @@ static void test_inproc_bulk__transfers__have_a_maximum_and_need_a_session(void 
     halt(&site);
     halt(&server);
     csl_inproc_free(net);
+}
+
+/* A net, a server, a site, a message and an upload with each allocation failing once. */
+static enum csl_code small_run(void)
+{
+    struct csl_inproc *net = NULL;
+    struct csl_transport *server = NULL, *site = NULL;
+    struct csl_msg m = {0};
+    struct process p = {.object_bytes = 0};
+    struct csl_bulk_source source = source_of(&p);
+    struct csl_bulk_head head = {.bytes_total = 0};
+    uint32_t closed = 0;
+    enum csl_code code = csl_inproc_new(&net, &(struct csl_inproc_config){.seed = 1}, NULL);
+    if (code == CSL_OK)
+        code = csl_inproc_server(net, &server, NULL);
+    if (code == CSL_OK)
+        code = csl_inproc_client(net, "a", &site, NULL);
+    if (code == CSL_OK)
+        code = server->ops->start(server, NULL);
+    if (code == CSL_OK)
+        code = site->ops->start(site, NULL);
+    if (code == CSL_OK) {
+        assert_true(csl_inproc_step(net, UINT64_MAX));
+        code = csl_msg_copy(&m, CSL_SPAN("x", 1), NULL);
+    }
+    if (code == CSL_OK)
+        code = site->ops->send(site, UINT64_C(1) << 13 | 1, &m, NULL);
+    if (code == CSL_OK)
+        code = site->ops->upload(site, 1, &head, &source, NULL);
+    closed = code == CSL_OK ? 1 : 0;
+    if (site != NULL)
+        site->ops->free(site);
+    if (server != NULL)
+        server->ops->free(server);
+    csl_inproc_free(net);
+    assert_int_equal(p.source_closed, closed);
+    return code;
+}
+
+static void test_inproc_bulk__each_allocation_fails__is_reported(void **state)
+{
+    (void)state;
+    enum csl_code code = CSL_E_NOMEM;
+    uint64_t n = 0;
+    while (code != CSL_OK) {
+        csl_mem_fail_after(++n);
+        code = small_run();
+        csl_mem_fail_after(0);
+        assert_true(code == CSL_OK || code == CSL_E_NOMEM);
+    }
+    assert_true(n > 8);
 }
 
 static void test_inproc_bulk__bandwidth__decides_how_long_it_takes(void **state)
@@ -306,6 +362,7 @@ int main(void)
         cmocka_unit_test(test_inproc_bulk__cut_inside_an_upcall__ends_both_sides_once),
         cmocka_unit_test(test_inproc_bulk__stop_in_a_transfer__gives_back_what_was_lent),
         cmocka_unit_test(test_inproc_bulk__transfers__have_a_maximum_and_need_a_session),
+        cmocka_unit_test(test_inproc_bulk__each_allocation_fails__is_reported),
         cmocka_unit_test(test_inproc_bulk__bandwidth__decides_how_long_it_takes),
         cmocka_unit_test(test_inproc_bulk__same_seed__same_run),
     };

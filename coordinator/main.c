@@ -144,6 +144,8 @@ static void stop(struct coordinator *c)
 {
     if (c->transport != NULL) {
         csl_grpc_server_set_serving(c->transport, false);
+        if (c->service != NULL)
+            csl_service_drain(c->service);
         c->transport->ops->stop(c->transport, GRACE_MS);
     }
     csl_service_free(c->service);

@@ -261,6 +261,14 @@ void csl_service_wait(struct csl_service *s, uint64_t deadline_ns)
     csl_service_pump(s, csl_clock_monotonic_ns());
 }
 
+void csl_service_drain(struct csl_service *s)
+{
+    const struct csl_message m = {.kind = CSL_MSG_DRAIN};
+    for (uint32_t i = 0; i < s->site_count; i++)
+        if (s->io[i].conn != 0)
+            csl_service_send__(s, i, &m);
+}
+
 uint64_t csl_service_wakeup_ns(const struct csl_service *s)
 {
     return s->is_finished ? UINT64_MAX : csl_coord_wakeup_ns(s->core);

@@ -175,6 +175,8 @@ static void handle_message(struct csl_agent *a, struct csl_agent_event *e)
     if (m.kind == CSL_MSG_REFUSED)
         csl_log(CSL_LOG_WARN, "coordinator.refused", CSL_STR("site", a->site_id),
                 CSL_STR("why", m.u.refused.reason));
+    if (m.kind == CSL_MSG_DRAIN)
+        csl_log(CSL_LOG_INFO, "coordinator.draining", CSL_STR("site", a->site_id));
     e->ev.message = &m;
     step(a, &e->ev);
     csl_message_release(&m);

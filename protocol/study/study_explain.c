@@ -84,18 +84,21 @@ static void explain_training(const struct csl_study *s, struct csl_buf *out)
 static void explain_disclosure(const struct csl_study *s, struct csl_buf *out)
 {
     csl_buf_str(
-        out, "What is revealed, and to whom\n"
-             "  Patient records stay at their site. No record is sent to anyone.\n"
-             "  The coordinator sees each site's model update in every round, by itself and not "
-             "only as a\n"
-             "    sum. From an update, what single patients of that site look like can sometimes "
-             "be\n"
-             "    inferred; a small site is more exposed than a large one.\n"
-             "  The coordinator sees for each site and domain: the number of training patients, "
-             "the mean\n"
-             "    training loss, and for the evaluation the counts of right and wrong answers "
-             "and histograms of scores.\n"
-             "  Every site sees the global model of every round.\n");
+        out,
+        "What is revealed, and to whom\n"
+        "  Patient records stay at their site. No record is sent to anyone.\n"
+        "  The coordinator sees each site's model update in every round, by itself and not "
+        "only as a\n"
+        "    sum. From an update, what single patients of that site look like can sometimes "
+        "be\n"
+        "    inferred; a small site is more exposed than a large one.\n"
+        "  The coordinator sees for each site and domain: the number of training patients, "
+        "the mean training\n"
+        "    loss, and from each evaluation the number of patients, the metrics, the right and "
+        "wrong answers and\n"
+        "    a histogram of scores by label. With few patients that can show single scores "
+        "and labels.\n"
+        "  Every site sees the global model of every round.\n");
     if (strcmp(s->aggregation.strategy, "cyclic") == 0)
         csl_buf_str(out, "  With strategy cyclic every global model IS one site's model: each site "
                          "sees the update of the\n    site before it.\n");

@@ -36,7 +36,7 @@ test: deps-tests ## Build everything and run every test but the long ones (under
 	@echo "== testing"
 	@ctest --preset dev -j $(JOBS)
 
-demo: deps ## Run a federation of four synthetic hospitals and show what comes out
+demo: deps ## Run a federation of synthetic hospitals and show what comes out
 	$(call build,release)
 	@tools/demo.sh
 

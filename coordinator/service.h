@@ -39,8 +39,8 @@ enum csl_code csl_service_start(struct csl_service *s, uint64_t now_ns,
 bool csl_service_pump(struct csl_service *s, uint64_t now_ns);
 /* Waits for an event until deadline_ns and handles it (daemon). */
 void csl_service_wait(struct csl_service *s, uint64_t deadline_ns);
-/* Tells every connected site that this coordinator is going away for a while; they finish what they are
- * doing and come back by themselves. Before the transport's stop. */
+/* Tells every connected site that this coordinator is going away for a while; they finish what they
+ * are doing and come back by themselves. Before the transport's stop. */
 void csl_service_drain(struct csl_service *s);
 uint64_t csl_service_wakeup_ns(const struct csl_service *s);
 void csl_service_abort(struct csl_service *s,

@@ -19,7 +19,8 @@ void csl_rng_init_os(struct csl_rng *r)
     start(r);
 }
 
-static void key_from(struct csl_rng *r, uint64_t seed, const char *label, const void *rest, size_t n)
+static void key_from(struct csl_rng *r, uint64_t seed, const char *label, const void *rest,
+                     size_t n)
 {
     uint8_t head[16];
     csl_store_le64(head, seed);

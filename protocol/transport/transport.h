@@ -39,7 +39,8 @@ struct csl_bulk_sink {
  * the end. digest: of the whole object, asked for after the end. close is called exactly once. */
 struct csl_bulk_source {
     void *self;
-    enum csl_code (*read)(void *self, uint8_t *buffer, size_t capacity, size_t *n, struct csl_err *err);
+    enum csl_code (*read)(void *self, uint8_t *buffer, size_t capacity, size_t *n,
+                          struct csl_err *err);
     enum csl_code (*digest)(void *self, uint8_t out[32], struct csl_err *err);
     void (*close)(void *self);
 };
@@ -52,12 +53,14 @@ struct csl_transport_events {
     void (*opened)(void *ctx, csl_conn c, const struct csl_peer *peer);
     void (*message)(void *ctx, csl_conn c, struct csl_msg *take_m);
     void (*closed)(void *ctx, csl_conn c, enum csl_code why);
-    /* server only: a site opened an upload or a download with this head. `peer` is authenticated for
-     * this call. Fill *out, or refuse with the code the peer shall see. */
-    enum csl_code (*upload_open)(void *ctx, const struct csl_peer *peer, const struct csl_bulk_head *head,
-                                 struct csl_bulk_sink *out, struct csl_err *err);
-    enum csl_code (*download_open)(void *ctx, const struct csl_peer *peer, const struct csl_bulk_head *head,
-                                   struct csl_bulk_source *out, struct csl_err *err);
+    /* server only: a site opened an upload or a download with this head. `peer` is authenticated
+     * for this call. Fill *out, or refuse with the code the peer shall see. */
+    enum csl_code (*upload_open)(void *ctx, const struct csl_peer *peer,
+                                 const struct csl_bulk_head *head, struct csl_bulk_sink *out,
+                                 struct csl_err *err);
+    enum csl_code (*download_open)(void *ctx, const struct csl_peer *peer,
+                                   const struct csl_bulk_head *head, struct csl_bulk_source *out,
+                                   struct csl_err *err);
     /* client only: a transfer started with upload() or download() is over. */
     void (*bulk_done)(void *ctx, uint64_t bulk_id, enum csl_code code);
 };
@@ -65,21 +68,25 @@ struct csl_transport_events {
 struct csl_transport;
 struct csl_transport_ops {
     const char *name; /* "grpc", "inproc" */
-    /* server: binds and listens. client: connects, and reconnects with full-jitter back-off for ever;
-     * each session that comes up is `opened` under a new csl_conn. */
+    /* server: binds and listens. client: connects, and reconnects with full-jitter back-off for
+     * ever; each session that comes up is `opened` under a new csl_conn. */
     enum csl_code (*start)(struct csl_transport *t, struct csl_err *err);
     /* Consumes *take_m whatever it returns. CSL_E_AGAIN: this peer's outbox is full.
      * CSL_E_NOTFOUND: the connection is gone. Any thread. */
-    enum csl_code (*send)(struct csl_transport *t, csl_conn c, struct csl_msg *take_m, struct csl_err *err);
-    /* client only; returns at once, bulk_done follows exactly once if CSL_OK was returned. The source
-     * or sink is consumed only on CSL_OK. */
-    enum csl_code (*upload)(struct csl_transport *t, uint64_t bulk_id, const struct csl_bulk_head *head,
-                            const struct csl_bulk_source *source, struct csl_err *err);
-    enum csl_code (*download)(struct csl_transport *t, uint64_t bulk_id, const struct csl_bulk_head *head,
-                              const struct csl_bulk_sink *sink, struct csl_err *err);
+    enum csl_code (*send)(struct csl_transport *t, csl_conn c, struct csl_msg *take_m,
+                          struct csl_err *err);
+    /* client only; returns at once, bulk_done follows exactly once if CSL_OK was returned. The
+     * source or sink is consumed only on CSL_OK. */
+    enum csl_code (*upload)(struct csl_transport *t, uint64_t bulk_id,
+                            const struct csl_bulk_head *head, const struct csl_bulk_source *source,
+                            struct csl_err *err);
+    enum csl_code (*download)(struct csl_transport *t, uint64_t bulk_id,
+                              const struct csl_bulk_head *head, const struct csl_bulk_sink *sink,
+                              struct csl_err *err);
     void (*drop)(struct csl_transport *t, csl_conn c, enum csl_code why); /* closed() follows */
-    void (*stop)(struct csl_transport *t, uint32_t grace_ms); /* returns when no upcall can follow */
-    void (*free)(struct csl_transport *t);                    /* after stop */
+    void (*stop)(struct csl_transport *t,
+                 uint32_t grace_ms);       /* returns when no upcall can follow */
+    void (*free)(struct csl_transport *t); /* after stop */
 };
 struct csl_transport { /* implementations embed this first */
     const struct csl_transport_ops *ops;

@@ -1,5 +1,5 @@
-/* protocol/wire/chunk.h - the data plane: consilium.v1.Chunk, written and read without protobuf-c so
- * that tensor bytes are never copied or held whole.
+/* protocol/wire/chunk.h - the data plane: consilium.v1.Chunk, written and read without protobuf-c
+ * so that tensor bytes are never copied or held whole.
  *
  *     message Chunk { BulkHead head = 1; uint64 offset = 2; bytes digest = 3; bytes data = 15; }
  *     message BulkHead { bytes ticket = 1; uint64 bytes_total = 2; uint64 bytes_offset = 3; }
@@ -14,20 +14,23 @@
 
 #define CSL_CHUNK_PREFIX_MAX 96 /* bytes before `data` of any message */
 
-/* Writes everything that precedes the data bytes; the message is prefix + data. Returns its length. */
+/* Writes everything that precedes the data bytes; the message is prefix + data. Returns its length.
+ */
 size_t csl_chunk_write_head(uint8_t prefix[CSL_CHUNK_PREFIX_MAX], const struct csl_bulk_head *head);
-size_t csl_chunk_write_data(uint8_t prefix[CSL_CHUNK_PREFIX_MAX], uint64_t offset, size_t data_bytes);
+size_t csl_chunk_write_data(uint8_t prefix[CSL_CHUNK_PREFIX_MAX], uint64_t offset,
+                            size_t data_bytes);
 size_t csl_chunk_write_digest(uint8_t prefix[CSL_CHUNK_PREFIX_MAX], const uint8_t digest[32]);
 
 enum csl_chunk_kind { CSL_CHUNK_HEAD, CSL_CHUNK_DATA, CSL_CHUNK_DIGEST };
 
-/* Reads one message from slices of any length. Data bytes go to `data` as borrowed spans in order. */
+/* Reads one message from slices of any length. Data bytes go to `data` as borrowed spans in order.
+ */
 struct csl_chunk_reader {
     enum csl_chunk_kind kind; /* valid after csl_chunk_reader_end */
     struct csl_bulk_head head;
     uint64_t offset;
     uint8_t digest[32];
-    uint64_t data_bytes;      /* length of the data field */
+    uint64_t data_bytes; /* length of the data field */
     /* private: */
     uint8_t carry[CSL_CHUNK_PREFIX_MAX];
     uint32_t carried;
@@ -37,8 +40,8 @@ struct csl_chunk_reader {
 void csl_chunk_reader_begin(struct csl_chunk_reader *r);
 /* `data` may be called before the whole message was seen: the offset is known by then. */
 enum csl_code csl_chunk_reader_feed(struct csl_chunk_reader *r, struct csl_span slice,
-                                    enum csl_code (*data)(void *ctx, uint64_t offset, struct csl_span s,
-                                                          struct csl_err *err),
+                                    enum csl_code (*data)(void *ctx, uint64_t offset,
+                                                          struct csl_span s, struct csl_err *err),
                                     void *ctx, struct csl_err *err) CSL_MUST_CHECK;
 enum csl_code csl_chunk_reader_end(struct csl_chunk_reader *r, struct csl_err *err) CSL_MUST_CHECK;
 

@@ -1,9 +1,10 @@
 /* protocol/wire/messages.h - the control messages as plain structs. wire/messages.c turns them into
  * consilium.v1 protobuf bytes and back (protobuf-c appears there and in codec.c only).
  *
- * Decoding is bounded: input at most CSL_MSG_BYTES_MAX, heap at most CSL_MSG_HEAP_MAX, every repeated
- * field at most the maximum written beside it, unknown fields and unknown enum values refused
- * (CSL_E_PROTO). All storage is inside the struct or one owned block; csl_message_release frees it. */
+ * Decoding is bounded: input at most CSL_MSG_BYTES_MAX, heap at most CSL_MSG_HEAP_MAX, every
+ * repeated field at most the maximum written beside it, unknown fields and unknown enum values
+ * refused (CSL_E_PROTO). All storage is inside the struct or one owned block; csl_message_release
+ * frees it. */
 #ifndef CSL_WIRE_MESSAGES_H
 #define CSL_WIRE_MESSAGES_H
 #include "base/bytes.h"
@@ -45,24 +46,25 @@ struct csl_msg_study_offer {
     struct csl_msg manifest; /* YAML bytes, <= CSL_MANIFEST_BYTES_MAX; owned */
 };
 struct csl_block_count {
-    uint32_t block;      /* index in the schema */
-    uint64_t patients;   /* training patients the site has for it */
+    uint32_t block;    /* index in the schema */
+    uint64_t patients; /* training patients the site has for it */
 };
 struct csl_msg_study_answer {
     uint8_t study_digest[CSL_DIGEST_BYTES];
     bool accepted;
-    char reason[192];    /* public text of a refusal; printable UTF-8 */
+    char reason[192]; /* public text of a refusal; printable UTF-8 */
     uint32_t block_count;
-    struct csl_block_count blocks[CSL_BLOCKS_MAX]; /* ascending by block; those the site has data for */
+    struct csl_block_count
+        blocks[CSL_BLOCKS_MAX]; /* ascending by block; those the site has data for */
 };
 enum csl_task_type { CSL_TASK_TRAIN = 1, CSL_TASK_EVALUATE = 2 };
 struct csl_msg_task {
     enum csl_task_type type;
-    uint64_t round;                          /* train: 1..rounds; evaluate: round of the model */
-    uint64_t seed;                           /* of the study run: labels every random stream */
-    uint8_t model_digest[CSL_DIGEST_BYTES];  /* of the broadcast bytes below */
-    uint64_t model_bytes;                    /* broadcast_vectors * P * 4 */
-    uint64_t deadline_ms;                    /* from now, for information; 0: none */
+    uint64_t round;                         /* train: 1..rounds; evaluate: round of the model */
+    uint64_t seed;                          /* of the study run: labels every random stream */
+    uint8_t model_digest[CSL_DIGEST_BYTES]; /* of the broadcast bytes below */
+    uint64_t model_bytes;                   /* broadcast_vectors * P * 4 */
+    uint64_t deadline_ms;                   /* from now, for information; 0: none */
 };
 struct csl_msg_model_request {
     uint64_t round;
@@ -73,16 +75,16 @@ struct csl_msg_model_grant {
 };
 struct csl_msg_update_ready {
     uint64_t round;
-    uint64_t bytes_total;                     /* update_vectors * (parameters of the listed blocks) * 4 */
-    uint8_t digest[CSL_DIGEST_BYTES];         /* BLAKE2b of the update bytes */
+    uint64_t bytes_total;             /* update_vectors * (parameters of the listed blocks) * 4 */
+    uint8_t digest[CSL_DIGEST_BYTES]; /* BLAKE2b of the update bytes */
     uint32_t block_count;
     struct csl_block_count blocks[CSL_BLOCKS_MAX]; /* ascending; patients trained on */
-    double train_loss;                        /* mean over the round's local steps; finite */
+    double train_loss;                             /* mean over the round's local steps; finite */
 };
 struct csl_msg_update_grant {
     uint64_t round;
-    uint8_t ticket[CSL_TICKET_BYTES];         /* single use */
-    uint64_t offset;                          /* send from here: what the coordinator holds already */
+    uint8_t ticket[CSL_TICKET_BYTES]; /* single use */
+    uint64_t offset;                  /* send from here: what the coordinator holds already */
 };
 struct csl_msg_update_accepted {
     uint64_t round;

@@ -6,8 +6,9 @@
 
 #include <string.h>
 
-#define RETRY_NS CSL_NS_PER_S /* between attempts of a transfer that broke under a living session  \
-                               */
+#define RETRY_NS                                                                                   \
+    CSL_NS_PER_S /* between attempts of a transfer that broke under a living session               \
+                  */
 
 const char *csl_site_state_name(enum csl_site_state s)
 {

@@ -38,7 +38,8 @@ struct csl_chunk_reader {
     bool in_data;
 };
 void csl_chunk_reader_begin(struct csl_chunk_reader *r);
-/* `data` may be called before the whole message was seen: the offset is known by then. */
+/* `data` may be called before the whole message was seen: the offset is known by then. NULL: a
+ * message with data is refused (CSL_E_PROTO). After an error the reader is spent. */
 enum csl_code csl_chunk_reader_feed(struct csl_chunk_reader *r, struct csl_span slice,
                                     enum csl_code (*data)(void *ctx, uint64_t offset,
                                                           struct csl_span s, struct csl_err *err),

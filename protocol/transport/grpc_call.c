@@ -29,6 +29,8 @@ static void poll_events(void *arg)
             return;
         if (e.type == GRPC_OP_COMPLETE) {
             struct csl_grpc__tag *tag = e.tag;
+            bool was_armed = atomic_exchange(&tag->is_armed, false);
+            CSL_ASSERT(was_armed);
             tag->done(tag->self, e.success != 0);
         }
     }
@@ -126,15 +128,30 @@ void csl_grpc__call_drop(struct csl_grpc__call *c)
         c->gone(c->self);
 }
 
+void csl_grpc__tag_init(struct csl_grpc__tag *tag, void (*done)(void *self, bool ok), void *self)
+{
+    tag->done = done;
+    tag->self = self;
+    atomic_store_explicit(&tag->is_armed, false, memory_order_relaxed);
+}
+
+void csl_grpc__arm(struct csl_grpc__tag *tag)
+{
+    bool was_armed = atomic_exchange(&tag->is_armed, true);
+    CSL_ASSERT(!was_armed);
+}
+
 bool csl_grpc__start(struct csl_grpc__call *c, const grpc_op *ops, size_t count,
                      struct csl_grpc__tag *tag)
 {
     csl_grpc__call_need(c);
+    csl_grpc__arm(tag);
     grpc_call_error e = grpc_call_start_batch(c->call, ops, count, tag, NULL);
     if (e == GRPC_CALL_OK)
         return true;
     csl_log(CSL_LOG_ERROR, "grpc.misuse", CSL_STR("error", grpc_call_error_to_string(e)),
             CSL_U64("op", (uint64_t)ops[0].op));
+    atomic_store(&tag->is_armed, false);
     (void)grpc_call_cancel(c->call, NULL);
     csl_grpc__call_drop(c);
     return false;

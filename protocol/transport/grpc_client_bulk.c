@@ -245,9 +245,10 @@ static enum csl_code begin(struct csl_transport *t, uint64_t bulk_id,
     x->id = bulk_id;
     x->head = *head;
     x->direction = source != NULL ? CSL_GRPC_UP : CSL_GRPC_DOWN;
-    x->on_begin = x->on_end = (struct csl_grpc__tag){on_other, x};
-    x->on_recv = (struct csl_grpc__tag){on_recv, x};
-    x->on_send = (struct csl_grpc__tag){on_send, x};
+    csl_grpc__tag_init(&x->on_begin, on_other, x);
+    csl_grpc__tag_init(&x->on_end, on_other, x);
+    csl_grpc__tag_init(&x->on_recv, on_recv, x);
+    csl_grpc__tag_init(&x->on_send, on_send, x);
     x->job = (struct csl_grpc__job){run_job, x};
     csl_mutex_lock(&c->mu);
     enum csl_code code = make_call(x, err);

@@ -179,9 +179,9 @@ enum csl_code csl_grpc__health_accept(struct csl_grpc__server *s, grpc_call *cal
     h->server = s;
     h->is_watch = is_watch;
     h->sent = -1;
-    h->on_close = (struct csl_grpc__tag){on_close, h};
-    h->on_recv = (struct csl_grpc__tag){on_recv, h};
-    h->on_send = (struct csl_grpc__tag){on_send, h};
+    csl_grpc__tag_init(&h->on_close, on_close, h);
+    csl_grpc__tag_init(&h->on_recv, on_recv, h);
+    csl_grpc__tag_init(&h->on_send, on_send, h);
     csl_grpc__call_init(&h->base, call, gone, h);
     grpc_op close = csl_grpc__op(GRPC_OP_RECV_CLOSE_ON_SERVER);
     close.data.recv_close_on_server.cancelled = &h->cancelled;

@@ -30,11 +30,16 @@
 
 /* ---- grpc_call.c: events, calls, the loop ---- */
 
-/* What a completion queue hands back: done runs once on the poller. */
+/* What a completion queue hands back: done runs once on the poller. A tag is armed when it is
+ * handed to gRPC; that also makes visible to thread checkers what the queue orders inside the
+ * library. */
 struct csl_grpc__tag {
     void (*done)(void *self, bool ok);
     void *self;
+    atomic_bool is_armed;
 };
+void csl_grpc__tag_init(struct csl_grpc__tag *tag, void (*done)(void *self, bool ok), void *self);
+void csl_grpc__arm(struct csl_grpc__tag *tag);
 /* Work of a bulk call: run once on a worker. At most one is queued per call. */
 struct csl_grpc__job {
     void (*run)(void *self);

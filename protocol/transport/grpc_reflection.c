@@ -294,9 +294,9 @@ enum csl_code csl_grpc__reflection_accept(struct csl_grpc__server *s, grpc_call 
         return code;
     }
     x->server = s;
-    x->on_close = (struct csl_grpc__tag){on_close, x};
-    x->on_recv = (struct csl_grpc__tag){on_recv, x};
-    x->on_send = (struct csl_grpc__tag){on_send, x};
+    csl_grpc__tag_init(&x->on_close, on_close, x);
+    csl_grpc__tag_init(&x->on_recv, on_recv, x);
+    csl_grpc__tag_init(&x->on_send, on_send, x);
     csl_grpc__call_init(&x->base, call, gone, x);
     grpc_op close = csl_grpc__op(GRPC_OP_RECV_CLOSE_ON_SERVER);
     close.data.recv_close_on_server.cancelled = &x->cancelled;

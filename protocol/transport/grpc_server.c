@@ -57,7 +57,7 @@ void csl_grpc__refuse(struct csl_grpc__server *s, grpc_call *call, const char *m
         return;
     }
     r->server = s;
-    r->on_done = (struct csl_grpc__tag){refusal_done, r};
+    csl_grpc__tag_init(&r->on_done, refusal_done, r);
     csl_grpc__call_init(&r->base, call, refusal_gone, r);
     grpc_op ops[3] = {csl_grpc__op(GRPC_OP_RECV_CLOSE_ON_SERVER),
                       csl_grpc__op(GRPC_OP_SEND_INITIAL_METADATA)};
@@ -164,6 +164,7 @@ static void post(struct csl_grpc__accept *a)
     grpc_metadata_array_init(&a->metadata);
     a->call = NULL;
     grpc_completion_queue *cq = a->server->loop.cq;
+    csl_grpc__arm(&a->tag);
     grpc_call_error e = grpc_server_request_call(a->server->server, &a->call, &a->details,
                                                  &a->metadata, cq, cq, &a->tag);
     if (e != GRPC_CALL_OK) { /* the queue is closed: stop has seen the last call */
@@ -344,7 +345,7 @@ static enum csl_code start(struct csl_transport *t, struct csl_err *err)
     grpc_server_start(s->server);
     for (uint32_t i = 0; i < CSL_GRPC_ACCEPTS; i++) {
         s->accepts[i].server = s;
-        s->accepts[i].tag = (struct csl_grpc__tag){on_accept, &s->accepts[i]};
+        csl_grpc__tag_init(&s->accepts[i].tag, on_accept, &s->accepts[i]);
         post(&s->accepts[i]);
     }
     csl_log(CSL_LOG_INFO, "grpc.listening", CSL_STR("on", s->config.listen),
@@ -378,6 +379,7 @@ static void stop(struct csl_transport *t, uint32_t grace_ms)
         csl_grpc__session_end(x, CSL_E_UNAVAIL);
     csl_grpc__health_end_all(s);
     csl_mutex_unlock(&s->mu);
+    csl_grpc__arm(&s->on_shutdown);
     grpc_server_shutdown_and_notify(s->server, s->loop.cq, &s->on_shutdown);
     csl_mutex_lock(&s->mu);
     bool is_idle = wait_idle(s, deadline_ns);
@@ -399,6 +401,7 @@ static void free_server(struct csl_transport *t)
         return;
     CSL_ASSERT(!s->is_started || s->server == NULL);
     if (s->server != NULL) { /* start failed half-way: nothing was posted */
+        csl_grpc__arm(&s->on_shutdown);
         grpc_server_shutdown_and_notify(s->server, s->loop.cq, &s->on_shutdown);
         csl_grpc__loop_stop(&s->loop);
         grpc_server_destroy(s->server);
@@ -478,7 +481,7 @@ enum csl_code csl_grpc_server_new(struct csl_transport **out,
         s->config.workers_max = WORKERS_DEFAULT;
     s->loop.tick = tick;
     s->loop.tick_ctx = s;
-    s->on_shutdown = (struct csl_grpc__tag){on_shutdown, s};
+    csl_grpc__tag_init(&s->on_shutdown, on_shutdown, s);
     s->is_serving = true;
     csl_mutex_init(&s->mu);
     csl_cond_init(&s->changed);

@@ -28,10 +28,10 @@ void csl_grpc__session_begin(struct csl_grpc__session *s, struct csl_transport *
     s->mu = mu;
     s->is_server = is_server;
     s->id = csl_grpc__next_conn();
-    s->on_begin = (struct csl_grpc__tag){on_begin, s};
-    s->on_recv = (struct csl_grpc__tag){on_recv, s};
-    s->on_send = (struct csl_grpc__tag){on_send, s};
-    s->on_end = (struct csl_grpc__tag){on_end, s};
+    csl_grpc__tag_init(&s->on_begin, on_begin, s);
+    csl_grpc__tag_init(&s->on_recv, on_recv, s);
+    csl_grpc__tag_init(&s->on_send, on_send, s);
+    csl_grpc__tag_init(&s->on_end, on_end, s);
     grpc_metadata_array_init(&s->initial);
     csl_grpc__result_init(&s->result);
 }

@@ -100,7 +100,7 @@ static void log_release(struct h_log *l)
     csl_mutex_release(&l->mu);
 }
 
-bool h_wait(struct h_log *log, const uint32_t *counter, uint32_t n)
+bool h_wait(struct h_log *log, const atomic_uint *counter, uint32_t n)
 {
     uint64_t deadline = csl_clock_monotonic_ns() + H_WAIT_MS * CSL_NS_PER_MS;
     csl_mutex_lock(&log->mu);
@@ -111,7 +111,7 @@ bool h_wait(struct h_log *log, const uint32_t *counter, uint32_t n)
     return is_there;
 }
 
-bool h_wait_bytes(struct h_log *log, const uint64_t *counter, uint64_t n)
+bool h_wait_bytes(struct h_log *log, const atomic_uint_fast64_t *counter, uint64_t n)
 {
     uint64_t deadline = csl_clock_monotonic_ns() + H_WAIT_MS * CSL_NS_PER_MS;
     csl_mutex_lock(&log->mu);
@@ -529,6 +529,7 @@ enum csl_code h_upload(struct h_site *c, const struct h_server *s, uint64_t byte
 {
     struct csl_bulk_head head = {.bytes_total = bytes, .bytes_offset = offset};
     memcpy(head.ticket, s->ticket, sizeof(head.ticket));
+    head.ticket[3] ^= c->is_ticket_wrong;
     c->bytes = bytes;
     c->position = offset;
     c->was_closed = false;

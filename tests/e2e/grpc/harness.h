@@ -7,6 +7,8 @@
 #include "base/thread.h"
 #include "protocol/transport/grpc.h"
 
+#include <stdatomic.h>
+
 #define H_DOMAIN       "fl.test"
 #define H_WAIT_MS      20000u
 #define H_SITES_MAX    80u
@@ -30,12 +32,12 @@ uint8_t h_byte(uint64_t i);
 struct h_log { /* what one transport told, and a lock for everything in its owner */
     struct csl_mutex mu;
     struct csl_cond changed;
-    uint32_t opened, closed, messages, bulks;
-    csl_conn conn;                /* last opened */
-    enum csl_code why;            /* last closed */
-    enum csl_code bulk_code;      /* last bulk_done */
-    uint32_t got[H_MESSAGES_MAX]; /* first four bytes of each message, in order */
-    bool is_blocked;              /* message upcalls wait */
+    atomic_uint opened, closed, messages, bulks;
+    csl_conn conn;                   /* last opened */
+    _Atomic enum csl_code why;       /* last closed */
+    _Atomic enum csl_code bulk_code; /* last bulk_done */
+    uint32_t got[H_MESSAGES_MAX];    /* first four bytes of each message, in order */
+    bool is_blocked;                 /* message upcalls wait */
 };
 
 struct h_server {
@@ -48,10 +50,11 @@ struct h_server {
     uint8_t ticket[16];
     /* the one object: uploads are appended, downloads read it */
     uint8_t *object;
-    uint64_t object_bytes, written; /* guarded by log.mu */
-    uint32_t finished, abandoned;   /* guarded by log.mu */
-    bool is_sink_blocked;           /* writes wait; guarded by log.mu */
-    bool is_parallel;               /* uploads are checked byte by byte and counted, not kept */
+    uint64_t object_bytes;
+    atomic_uint_fast64_t written;
+    atomic_uint finished, abandoned;
+    bool is_sink_blocked; /* writes wait; guarded by log.mu */
+    bool is_parallel;     /* uploads are checked byte by byte and counted, not kept */
     uint16_t port;
 };
 /* port 0: any. name: certificate. */
@@ -67,10 +70,11 @@ struct h_site {
     struct h_log log;
     bool must_echo;
     /* the object sent */
-    uint64_t bytes, position, fail_at; /* fail_at: source fails there; UINT64_MAX: never */
-    uint64_t block_at;                 /* guarded by log.mu */
-    bool is_source_blocked;            /* reads wait from block_at on; guarded by log.mu */
-    bool is_digest_wrong;
+    atomic_uint_fast64_t position;
+    uint64_t bytes, fail_at; /* fail_at: source fails there; UINT64_MAX: never */
+    uint64_t block_at;       /* guarded by log.mu */
+    bool is_source_blocked;  /* reads wait from block_at on; guarded by log.mu */
+    bool is_digest_wrong, is_ticket_wrong;
     /* the object received */
     uint64_t received;
     bool is_received_wrong, was_finished, was_abandoned, was_closed;
@@ -86,8 +90,8 @@ enum csl_code h_download(struct h_site *c, const struct h_server *s, uint64_t by
                          uint64_t offset, struct csl_err *err);
 
 /* Waits until *counter reaches n; false after H_WAIT_MS. */
-bool h_wait(struct h_log *log, const uint32_t *counter, uint32_t n);
-bool h_wait_bytes(struct h_log *log, const uint64_t *counter, uint64_t n);
+bool h_wait(struct h_log *log, const atomic_uint *counter, uint32_t n);
+bool h_wait_bytes(struct h_log *log, const atomic_uint_fast64_t *counter, uint64_t n);
 void h_set(struct h_log *log, bool *flag, bool value);
 /* A message that starts with `number` and has `bytes` bytes in all (at least 4). */
 enum csl_code h_send(struct csl_transport *t, csl_conn c, uint32_t number, size_t bytes);

@@ -126,7 +126,7 @@ static struct outcome call(grpc_channel *channel, const char *method, size_t byt
         gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC), gpr_time_from_millis(CALL_MS, GPR_TIMESPAN));
     grpc_call *c =
         grpc_channel_create_call(channel, NULL, GRPC_PROPAGATE_DEFAULTS, cq,
-                                 grpc_slice_from_copied_string(method), NULL, deadline, NULL);
+                                 grpc_slice_from_static_string(method), NULL, deadline, NULL);
     grpc_metadata_array initial, trailing;
     grpc_metadata_array_init(&initial);
     grpc_metadata_array_init(&trailing);
@@ -305,10 +305,9 @@ struct caller {
     struct outcome outcome;
 };
 
-static void call_session(void *arg)
+static void call_watch(void *arg)
 {
     struct caller *c = arg;
-    /* A session whose peer says hello and then half-closes nothing: it blocks in receive. */
     c->outcome = call(c->channel, "/grpc.health.v1.Health/Watch", 1);
 }
 
@@ -319,6 +318,7 @@ static void test_facts__handler_waiting_in_receive__does_not_hold_shutdown(void 
     h_site_init(&site);
     h_site_start(&site, &w->place, "a", w->server.port);
     assert_true(h_wait(&site.log, &site.log.opened, 1));
+    assert_true(h_wait(&w->server.log, &w->server.log.opened, 1));
     h_set(&site.log, &site.log.is_blocked, true); /* the site no longer reads */
     for (uint32_t i = 0; i < 40; i++)
         OK(h_send(w->server.t, w->server.log.conn, i, 200000));
@@ -337,7 +337,7 @@ static void test_facts__server_gone_during_a_call__ends_it_at_once(void **state)
     struct csl_thread thread;
     struct caller c = {.channel = dial(&w->place, &w->place, "a", w->server.port)};
     memset(&thread, 0, sizeof(thread));
-    OK(csl_thread_start(&thread, "caller", call_session, &c, &err));
+    OK(csl_thread_start(&thread, "caller", call_watch, &c, &err));
     csl_clock_sleep_ms(200); /* either way the call ends at once; usually it is under way */
     h_server_stop(&w->server, 200);
     csl_thread_join(&thread);

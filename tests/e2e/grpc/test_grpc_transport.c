@@ -323,12 +323,8 @@ static void test_upload__wrong_ticket__is_refused(void **state)
 {
     struct world *w = *state;
     join(w);
-    struct h_server other = w->server;
-    struct csl_err err;
-    other.ticket[3] ^= 1;
-    OK(h_upload(&w->site, &other, OBJECT, 0, &err));
-    assert_true(h_wait(&w->site.log, &w->site.log.bulks, 1));
-    assert_int_equal(w->site.log.bulk_code, CSL_E_DENIED);
+    w->site.is_ticket_wrong = true;
+    upload(w, OBJECT, 0, CSL_E_DENIED);
     assert_int_equal(w->server.written, 0);
     assert_int_equal(w->server.abandoned, 0);
 }

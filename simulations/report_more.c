@@ -132,7 +132,10 @@ static void put_metric_curve(struct csl_report *p, struct curve *c, uint32_t dom
     char title[160];
     for (uint32_t s = 0; s < r->site_count && s < 8; s++)
         add_line(r, c, r->sites[s].id, s, "round_site", r->sites[s].id, d->id, metric);
+    uint32_t before = c->count;
     add_line(r, c, "all sites together", 8, "round_pooled", NULL, d->id, metric);
+    if (c->count == before)
+        add_line(r, c, "mean over sites", 8, "round_mean", NULL, d->id, metric);
     (void)snprintf(title, sizeof(title), "%s%s%s", csl_metric_title(metric),
                    r->domain_count > 1 ? ", " : "", r->domain_count > 1 ? d->id : "");
     put_curve(p, c, title, "as the sites reported it");
@@ -387,6 +390,11 @@ static void put_missing(struct csl_report *p)
         csl_report__text(p, r->baselines.pooled_reason);
         csl_buf_str(p->out, ".</li>");
     }
+    if (r->baselines.is_present && !r->baselines.has_ensemble)
+        csl_buf_printf(p->out,
+                       "<li>Best local model and ensemble: local models are tried at every other "
+                       "site only in federations of at most %d sites.</li>",
+                       CSL_CROSS_SITES_MAX);
     if (r->repeats.count == 0)
         csl_buf_str(p->out, "<li>Spread over seeds: the study ran once.</li>");
     put_missing_metrics(p);

@@ -13,7 +13,7 @@
 
 #define CSL_SUMMARY_FORMAT    "consilium.summary/1"
 #define CSL_SUMMARY_BYTES_MAX (256u * 1024u * 1024u)
-#define CSL_CROSS_SITES_MAX   16 /* sites up to which local models are shown on every site */
+#define CSL_CROSS_SITES_MAX   32 /* sites up to which local models are tried on every site */
 
 /* One model on the test patients of every site. */
 struct csl_evaluation {
@@ -56,9 +56,9 @@ struct csl_result_group { /* the federated model on the test patients with one a
     char attribute[CSL_ID_MAX], value[32];
     struct csl_metrics metrics;
 };
-/* A row of metrics.csv. Scopes: "federation" (train_loss, contributions by round), "round_site" and
- * "round_pooled" (what the protocol reported at that round), "test_site", "test_pooled",
- * "test_mean" (the released model). */
+/* A row of metrics.csv. Scopes: "federation" (train_loss, contributions by round), "round_site",
+ * "round_pooled" and "round_mean" (what the sites reported at that round; from the sum of their
+ * counts; unweighted), "test_site", "test_pooled", "test_mean" (the released model). */
 struct csl_result_row {
     uint64_t round;
     char scope[16], site[CSL_ID_MAX], domain[CSL_ID_MAX], metric[CSL_ID_MAX], method[16];

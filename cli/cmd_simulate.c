@@ -1,0 +1,313 @@
+/* cli/cmd_simulate.c - `consilium simulate`: a study with all its sites on this machine. */
+#include "base/file.h"
+#include "base/log.h"
+#include "base/str.h"
+#include "cli/cli.h"
+#include "simulations/manifest.h"
+#include "simulations/processes.h"
+#include "simulations/run.h"
+#include "simulations/run_table.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { TRANSPORT_INPROC, TRANSPORT_GRPC };
+static const char *const transports[] = {"inproc", "grpc", NULL};
+static const char *const backends[] = {"auto", "cpu-ref", "cpu-dnnl", NULL};
+
+struct flags {
+    char data[CSL_PATH_MAX], out[CSL_PATH_MAX], seeds[48];
+    uint32_t sites, rounds;
+    uint64_t seed;
+    int transport, backend;
+    bool json, baselines;
+};
+#define AT(field)   .offset = offsetof(struct flags, field)
+#define TEXT(field) AT(field), .size = sizeof(((struct flags *)0)->field)
+static const struct csl_option options[] = {
+    {.name = "data",
+     .type = CSL_OPT_PATH,
+     TEXT(data),
+     .fallback = "",
+     .help = "Folder the study's data files lie in; CONSILIUM_DATA or ../shared/data without it."},
+    {.name = "sites",
+     .type = CSL_OPT_U32,
+     AT(sites),
+     .max = CSL_SITES_MAX,
+     .fallback = "0",
+     .unit = "sites",
+     .help = "Only the first so many sites, or further synthetic hospitals; 0: as in the study."},
+    {.name = "transport",
+     .type = CSL_OPT_ENUM,
+     AT(transport),
+     .choices = transports,
+     .fallback = "inproc",
+     .help = "In one process, or as one process per site over mutual TLS; the same model."},
+    {.name = "rounds",
+     .type = CSL_OPT_U32,
+     AT(rounds),
+     .max = CSL_ROUNDS_MAX,
+     .fallback = "0",
+     .unit = "rounds",
+     .help = "Other than the study says; 0: as in the study."},
+    {.name = "seed",
+     .type = CSL_OPT_U64,
+     AT(seed),
+     .fallback = "42",
+     .help = "Of initial values and batches; the same seed gives the same model."},
+    {.name = "seeds",
+     .type = CSL_OPT_STR,
+     TEXT(seeds),
+     .fallback = "",
+     .help = "Repeats with seeds A..B; adds mean and standard deviation of every number."},
+    {.name = "backend",
+     .type = CSL_OPT_ENUM,
+     AT(backend),
+     .choices = backends,
+     .fallback = "auto",
+     .help = "What computes; cpu-ref gives the same bits on every machine."},
+    {.name = "baselines",
+     .type = CSL_OPT_BOOL,
+     AT(baselines),
+     .fallback = "true",
+     .help = "Also train every site alone, and on all records in one place."},
+    {.name = "out",
+     .type = CSL_OPT_PATH,
+     TEXT(out),
+     .fallback = "",
+     .help = "Folder for report, model and tables; out/STUDY without it."},
+    {.name = "json",
+     .type = CSL_OPT_BOOL,
+     AT(json),
+     .fallback = "false",
+     .help = "Print summary.json instead of a table."},
+    CSL_OPTION_END,
+};
+static const char *const usage[] = {"STUDY.yaml [--data DIR] [--out DIR] [--seed S | --seeds A..B] "
+                                    "[--json]",
+                                    NULL};
+static const char *const examples[] = {
+    "consilium simulate simulations/scenarios/synthetic-federation.yaml --out out/demo",
+    "consilium simulate simulations/scenarios/flamby-heart-fedavg.yaml --data ../shared/data "
+    "--seeds 42..61 --json",
+    NULL};
+
+const struct csl_cli_doc csl_doc_simulate = {
+    .name = "simulate",
+    .summary = "run a study with all its sites on this machine and report how good the model is",
+    .usage = usage,
+    .options = options,
+    .examples = examples,
+};
+
+static volatile sig_atomic_t was_interrupted;
+
+static void on_interrupt(int signal_number)
+{
+    (void)signal_number;
+    was_interrupted = 1;
+}
+
+static bool is_interrupted(void *ctx)
+{
+    (void)ctx;
+    return was_interrupted != 0;
+}
+
+/* The first Ctrl-C asks to stop after the round in hand; a second one ends the program. */
+static void catch_interrupt(void)
+{
+    struct sigaction action = {.sa_handler = on_interrupt};
+    sigemptyset(&action.sa_mask);
+    action.sa_flags = (int)SA_RESETHAND;
+    (void)sigaction(SIGINT, &action, NULL);
+}
+
+struct command {
+    struct flags flags;
+    const char *study_path;
+    uint64_t first_seed, last_seed;
+    char program_dir[CSL_PATH_MAX];
+};
+
+static bool parse_seeds(const char *text, uint64_t *first, uint64_t *last)
+{
+    char head[24];
+    const char *dots = strstr(text, "..");
+    if (dots == NULL || (size_t)(dots - text) >= sizeof(head))
+        return false;
+    memcpy(head, text, (size_t)(dots - text));
+    head[dots - text] = 0;
+    return csl_parse_u64(head, first) && csl_parse_u64(dots + 2, last) && *first <= *last &&
+           *last - *first < 100000;
+}
+
+static enum csl_code choose_folders(struct command *c, const char *study, struct csl_err *err)
+{
+    const char *data = getenv("CONSILIUM_DATA");
+    if (c->flags.data[0] == 0 && !csl_str_copy(c->flags.data, sizeof(c->flags.data),
+                                               data != NULL && data[0] ? data : "../shared/data"))
+        return CSL_FAIL(err, CSL_E_LIMIT, "CONSILIUM_DATA is longer than %d bytes",
+                        CSL_PATH_MAX - 1);
+    if (c->flags.out[0] == 0)
+        (void)snprintf(c->flags.out, sizeof(c->flags.out), "out/%s", study);
+    return csl_dir_make(c->flags.out, err);
+}
+
+/* The daemons are installed beside this program. */
+static enum csl_code find_programs(struct command *c, struct csl_err *err)
+{
+    ssize_t n = readlink("/proc/self/exe", c->program_dir, sizeof(c->program_dir) - 1);
+    if (n <= 0)
+        return CSL_FAIL_SYS(err, CSL_E_IO, "cannot find the folder of this program");
+    c->program_dir[n] = 0;
+    char *slash = strrchr(c->program_dir, '/');
+    if (slash != NULL)
+        *slash = 0;
+    return CSL_OK;
+}
+
+static enum csl_code federate_inproc(void *ctx, const struct csl_world_config *config,
+                                     struct csl_world_result *out, struct csl_err *err)
+{
+    (void)ctx;
+    return csl_world_run(config, out, err);
+}
+
+static enum csl_code federate_grpc(void *ctx, const struct csl_world_config *config,
+                                   struct csl_world_result *out, struct csl_err *err)
+{
+    const struct command *c = ctx;
+    return csl_processes_run(config, c->program_dir, out, err);
+}
+
+static enum csl_code run(struct command *c, const struct csl_study *study, struct csl_result *out,
+                         struct csl_err *err)
+{
+    bool is_grpc = c->flags.transport == TRANSPORT_GRPC;
+    struct csl_prepared prepared = {NULL, 0};
+    const struct csl_prepare_config prepare = {.study = study,
+                                               .study_path = c->study_path,
+                                               .data_dir = c->flags.data,
+                                               .out_dir = c->flags.out,
+                                               .progress = stderr};
+    const struct csl_run_config config = {.study = study,
+                                          .prepared = &prepared,
+                                          .federate = is_grpc ? federate_grpc : federate_inproc,
+                                          .federate_ctx = c,
+                                          .transport = transports[c->flags.transport],
+                                          .backend = backends[c->flags.backend],
+                                          .version = CSL_VERSION,
+                                          .out_dir = c->flags.out,
+                                          .needs_state_dir = is_grpc,
+                                          .has_baselines = c->flags.baselines,
+                                          .first_seed = c->first_seed,
+                                          .last_seed = c->last_seed,
+                                          .progress = stderr,
+                                          .interrupted = is_interrupted};
+    enum csl_code code = csl_prepare_sites(&prepared, &prepare, err);
+    if (code == CSL_OK && is_grpc)
+        code = find_programs(c, err);
+    if (code == CSL_OK)
+        code = csl_run_study(out, &config, err);
+    csl_prepared_release(&prepared);
+    return code;
+}
+
+static int print_result(const struct command *c, const struct csl_result *r)
+{
+    struct csl_err err = {0};
+    struct csl_buf out;
+    csl_buf_init(&out, CSL_CLI_OUTPUT_MAX);
+    if (c->flags.json && csl_result_write_json(r, &out, &err) != CSL_OK) {
+        csl_buf_release(&out);
+        return csl_cli_fail(&csl_doc_simulate, &err);
+    }
+    if (!c->flags.json) {
+        csl_run_table(r, &out);
+        csl_buf_printf(&out, "\nreport: %s/report.html\n", c->flags.out);
+    }
+    int status = csl_cli_print(&out, CSL_EXIT_DONE);
+    if (!r->was_interrupted)
+        return status;
+    (void)fprintf(stderr,
+                  "consilium simulate: interrupted after round %" PRIu64 " of %" PRIu64
+                  "; what was reached is in %s. The same command %s.\n",
+                  r->rounds, r->rounds_planned, c->flags.out,
+                  c->flags.transport == TRANSPORT_GRPC ? "goes on from there"
+                                                       : "starts again and gives the same rounds");
+    return CSL_EXIT_FAILED;
+}
+
+/* Events go to OUT/log.jsonl; NULL when it cannot be opened. */
+static FILE *open_log(const char *out_dir, struct csl_err *err)
+{
+    char path[CSL_PATH_MAX];
+    if (csl_path_join(path, sizeof(path), out_dir, "log.jsonl", err) != CSL_OK)
+        return NULL;
+    FILE *f = fopen(path, "w");
+    if (f == NULL)
+        (void)CSL_FAIL_SYS(err, CSL_E_IO, "%s", path);
+    else
+        csl_log_setup(f, CSL_LOG_JSON, CSL_LOG_INFO);
+    return f;
+}
+
+static int simulate(struct command *c, const struct csl_study *study)
+{
+    struct csl_result result = {0};
+    struct csl_err err = {0};
+    FILE *log = NULL;
+    int status;
+    enum csl_code code = choose_folders(c, study->id, &err);
+    if (code == CSL_OK && (log = open_log(c->flags.out, &err)) == NULL)
+        code = err.code;
+    if (code == CSL_OK)
+        code = run(c, study, &result, &err);
+    if (code == CSL_OK)
+        code = csl_run_write_files(&result, study, c->flags.out, &err);
+    if (code != CSL_OK && log != NULL)
+        csl_log_err(CSL_LOG_ERROR, "simulation.failed", &err);
+    status = code == CSL_OK ? print_result(c, &result) : csl_cli_fail(&csl_doc_simulate, &err);
+    csl_result_release(&result);
+    csl_log_setup(stderr, CSL_LOG_LOGFMT, CSL_LOG_INFO);
+    if (log != NULL)
+        (void)fclose(log);
+    return status;
+}
+
+int csl_cmd_simulate(int argc, char *const *argv)
+{
+    static struct command c; /* too large for the stack of a small thread */
+    struct csl_command_line line = {0};
+    struct csl_study *as_written = NULL, *study = NULL;
+    struct csl_err err = {0};
+    int status = 0;
+
+    if (!csl_cli_start(&csl_doc_simulate, &c.flags, argc, argv, &line, &status))
+        return status;
+    if (line.positional_count != 1)
+        return csl_cli_misuse(&csl_doc_simulate, "found %zu words; one study file would be right",
+                              line.positional_count);
+    c.study_path = line.positional[0];
+    c.first_seed = c.last_seed = c.flags.seed;
+    if (c.flags.seeds[0] != 0 && !parse_seeds(c.flags.seeds, &c.first_seed, &c.last_seed))
+        return csl_cli_misuse(&csl_doc_simulate,
+                              "--seeds: found '%s'; A..B such as 42..61, at "
+                              "most 100000 seeds, would be right",
+                              c.flags.seeds);
+    enum csl_code code = csl_study_read(&as_written, c.study_path, &err);
+    if (code == CSL_OK)
+        code = csl_manifest_adapt(&study, as_written, c.study_path, c.flags.rounds, c.flags.sites,
+                                  &err);
+    catch_interrupt();
+    status = code == CSL_OK ? simulate(&c, study) : csl_cli_fail(&csl_doc_simulate, &err);
+    csl_study_free(study);
+    csl_study_free(as_written);
+    return status;
+}

@@ -1,0 +1,190 @@
+/* simulations/manifest.c - rewrites whole top-level sections of a study file, leaving every other
+ * line as it is. */
+#include "simulations/manifest.h"
+
+#include "base/buf.h"
+#include "base/check.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "site-agent/data/record.h"
+
+#include <string.h>
+
+#include "base/banned.h"
+
+struct edit {
+    const struct csl_study *study;
+    const struct csl_yaml *yaml;
+    uint32_t rounds;
+    struct csl_sim_site *sites; /* [site_count], as wanted; NULL: as in the file */
+    uint32_t site_count;
+    bool changes_rounds;
+};
+
+static bool is_replaced(const struct edit *e, const char *key)
+{
+    if (strcmp(key, "rounds") == 0 || strcmp(key, "evaluation") == 0)
+        return e->changes_rounds;
+    if (strcmp(key, "sites") == 0 || strcmp(key, "simulation") == 0)
+        return e->sites != NULL;
+    return false;
+}
+
+/* Copies the lines [from, to) of the manifest, counted from 1. */
+static void copy_lines(struct csl_buf *out, const struct csl_msg *text, uint32_t from, uint32_t to)
+{
+    uint32_t line = 1;
+    for (size_t i = 0; i < text->n && line < to; i++) {
+        if (line >= from)
+            csl_buf_u8(out, text->p[i]);
+        line += text->p[i] == '\n';
+    }
+}
+
+/* A YAML scalar in double quotes. */
+static void put_quoted(struct csl_buf *out, const char *text)
+{
+    csl_buf_u8(out, '"');
+    for (; *text != 0; text++) {
+        if (*text == '"' || *text == '\\')
+            csl_buf_u8(out, '\\');
+        csl_buf_u8(out, (uint8_t)*text);
+    }
+    csl_buf_u8(out, '"');
+}
+
+static void put_member(struct csl_buf *out, const char *key, const char *text)
+{
+    if (text[0] == 0)
+        return;
+    csl_buf_printf(out, ", %s: ", key);
+    put_quoted(out, text);
+}
+
+static void put_sim_site(struct csl_buf *out, const struct csl_sim_site *s)
+{
+    csl_buf_printf(out, "    - {id: %s", s->id);
+    if (s->is_synth)
+        csl_buf_printf(out, ", synth: %u", s->synth_index);
+    put_member(out, "csv", s->csv);
+    put_member(out, "npz", s->npz);
+    put_member(out, "mapping", s->mapping);
+    put_member(out, "records", s->records);
+    if (s->where_column[0] != 0) {
+        csl_buf_str(out, ", where: {column: ");
+        put_quoted(out, s->where_column);
+        csl_buf_str(out, ", any_of: [");
+        for (uint32_t i = 0; i < s->where_count; i++) {
+            csl_buf_str(out, i == 0 ? "" : ", ");
+            put_quoted(out, s->where_any_of[i]);
+        }
+        csl_buf_str(out, "]}");
+    }
+    csl_buf_str(out, "}\n");
+}
+
+static void put_sites(struct csl_buf *out, const struct edit *e)
+{
+    const struct csl_study *s = e->study;
+    uint32_t minimum = s->minimum_sites < e->site_count ? s->minimum_sites : e->site_count;
+    csl_buf_printf(out, "sites:\n  minimum: %u\n  round_deadline: %llums\n", minimum,
+                   (unsigned long long)s->round_deadline_ms);
+    if (s->participant_count > 0) {
+        csl_buf_str(out, "  participants: [");
+        for (uint32_t i = 0; i < e->site_count; i++)
+            csl_buf_printf(out, "%s%s", i == 0 ? "" : ", ", e->sites[i].id);
+        csl_buf_str(out, "]\n");
+    }
+    csl_buf_str(out, "simulation:\n  sites:\n");
+    for (uint32_t i = 0; i < e->site_count; i++)
+        put_sim_site(out, &e->sites[i]);
+}
+
+static void put_rounds(struct csl_buf *out, const struct edit *e)
+{
+    uint32_t every = e->study->evaluate_every;
+    csl_buf_printf(out, "rounds: %u\nevaluation: {every: %u}\n", e->rounds,
+                   every > e->rounds ? 0 : every);
+}
+
+static enum csl_code rewrite(const struct edit *e, const char *name, struct csl_buf *out,
+                             struct csl_err *err)
+{
+    const struct csl_msg *text = &e->study->manifest;
+    uint32_t last_line = 0, keep_from = 1;
+    for (const struct csl_yaml_node *n = csl_yaml_root(e->yaml)->first_child; n; n = n->next) {
+        if (n->key_column != 1 || n->key_line == last_line)
+            return CSL_FAIL(err, CSL_E_INVAL,
+                            "%s:%u: to change rounds or sites, each section must start on a line "
+                            "of its own; found '%s' in column %u",
+                            name, n->key_line, n->key, n->key_column);
+        last_line = n->key_line;
+        if (!is_replaced(e, n->key))
+            continue;
+        uint32_t end = n->next != NULL ? n->next->key_line : UINT32_MAX;
+        copy_lines(out, text, keep_from, n->key_line);
+        keep_from = end;
+    }
+    copy_lines(out, text, keep_from, UINT32_MAX);
+    if (out->n > 0 && out->p[out->n - 1] != '\n')
+        csl_buf_u8(out, '\n');
+    if (e->changes_rounds)
+        put_rounds(out, e);
+    if (e->sites != NULL)
+        put_sites(out, e);
+    return csl_buf_status(out, err);
+}
+
+/* Fills e->sites with the first `sites` of the study and, beyond them, further synthetic ones. */
+static enum csl_code choose_sites(struct edit *e, uint32_t sites, struct csl_err *err)
+{
+    const struct csl_study *s = e->study;
+    uint32_t next = 0;
+    for (uint32_t i = 0; i < s->sim_site_count; i++) {
+        if (!s->sim_sites[i].is_synth && sites > s->sim_site_count)
+            return CSL_FAIL(err, CSL_E_INVAL,
+                            "study %s has %u sites with data of their own; found --sites %u; "
+                            "hospitals can only be added to a study of synthetic ones",
+                            s->id, s->sim_site_count, sites);
+        if (s->sim_sites[i].is_synth && s->sim_sites[i].synth_index >= next)
+            next = s->sim_sites[i].synth_index + 1;
+    }
+    e->sites = csl_alloc_array(sites, sizeof(*e->sites));
+    if (e->sites == NULL)
+        return CSL_FAIL(err, CSL_E_NOMEM, "no memory for %u sites", sites);
+    e->site_count = sites;
+    for (uint32_t i = 0; i < sites; i++) {
+        if (i < s->sim_site_count) {
+            e->sites[i] = s->sim_sites[i];
+            continue;
+        }
+        e->sites[i].is_synth = true;
+        e->sites[i].synth_index = next++;
+        CSL_ASSERT(csl_str_copy(e->sites[i].id, sizeof(e->sites[i].id),
+                                csl_synth_site_id(e->sites[i].synth_index)));
+    }
+    return CSL_OK;
+}
+
+enum csl_code csl_manifest_adapt(struct csl_study **out, const struct csl_study *study,
+                                 const char *name, uint32_t rounds, uint32_t sites,
+                                 struct csl_err *err)
+{
+    struct edit e = {
+        .study = study, .rounds = rounds, .changes_rounds = rounds != 0 && rounds != study->rounds};
+    struct csl_yaml *yaml = NULL;
+    struct csl_buf text;
+    csl_buf_init(&text, CSL_MANIFEST_BYTES_MAX);
+    enum csl_code code = csl_yaml_parse(&yaml, name, csl_msg_span(&study->manifest), err);
+    e.yaml = yaml;
+    if (code == CSL_OK && sites != 0 && sites != study->sim_site_count)
+        code = choose_sites(&e, sites, err);
+    if (code == CSL_OK)
+        code = rewrite(&e, name, &text, err);
+    if (code == CSL_OK)
+        code = csl_study_parse(out, name, CSL_SPAN(text.p, text.n), err);
+    csl_buf_release(&text);
+    csl_free(e.sites);
+    csl_yaml_free(yaml);
+    return code;
+}

@@ -1,0 +1,204 @@
+/* simulations/run.c - one study, one or several seeds. */
+#include "simulations/run.h"
+
+#include "base/check.h"
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "coordinator/model/model_file.h"
+#include "simulations/baselines.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+
+#include "base/banned.h"
+
+struct run {
+    const struct csl_run_config *c;
+    struct csl_sim_data data;
+    struct csl_trainer *trainer;
+};
+
+static bool is_interrupted(const struct csl_run_config *c)
+{
+    return c->interrupted != NULL && c->interrupted(c->interrupted_ctx);
+}
+
+static enum csl_code state_dir(const struct csl_run_config *c, uint64_t seed,
+                               char out[CSL_PATH_MAX], struct csl_err *err)
+{
+    char name[64], digest[2 * CSL_DIGEST_BYTES + 1];
+    csl_hex(c->study->digest, CSL_DIGEST_BYTES, digest);
+    /* Of the study and the seed: the same command resumes, another one starts afresh. */
+    (void)snprintf(name, sizeof(name), "state/%.8s-%llu", digest, (unsigned long long)seed);
+    enum csl_code code = csl_path_join(out, CSL_PATH_MAX, c->out_dir, name, err);
+    return code == CSL_OK ? csl_dir_make(out, err) : code;
+}
+
+static enum csl_code federate(const struct csl_run_config *c, uint64_t seed,
+                              struct csl_world_result *out, struct csl_err *err)
+{
+    char dir[CSL_PATH_MAX];
+    const struct csl_world_config config = {.study = c->study,
+                                            .sites = c->prepared->sites,
+                                            .site_count = c->prepared->count,
+                                            .seed = seed,
+                                            .backend = c->backend,
+                                            .state_dir = c->needs_state_dir ? dir : NULL,
+                                            .progress = c->progress,
+                                            .interrupted = c->interrupted,
+                                            .interrupted_ctx = c->interrupted_ctx};
+    enum csl_code code = c->needs_state_dir ? state_dir(c, seed, dir, err) : CSL_OK;
+    return code == CSL_OK ? c->federate(c->federate_ctx, &config, out, err) : code;
+}
+
+static enum csl_code write_model(const struct csl_run_config *c, const struct csl_world_result *w,
+                                 struct csl_err *err)
+{
+    char path[CSL_PATH_MAX];
+    struct csl_model_info info = {.round = w->rounds};
+    uint8_t digest[CSL_DIGEST_BYTES];
+    CSL_ASSERT(csl_str_copy(info.study, sizeof(info.study), c->study->id));
+    memcpy(info.study_digest, c->study->digest, sizeof(info.study_digest));
+    enum csl_code code = csl_path_join(path, sizeof(path), c->out_dir, "model.h5", err);
+    if (code == CSL_OK)
+        code = csl_model_write(path, &c->study->schema, &info, w->parameters, NULL, 0, digest, err);
+    return code;
+}
+
+static enum csl_code evaluate(struct csl_result *r, struct run *run, const float *parameters,
+                              struct csl_err *err)
+{
+    struct csl_predictions p = {0};
+    enum csl_code code =
+        csl_predict_sites(&p, &run->data, run->trainer, parameters, NULL, UINT32_MAX, err);
+    if (code != CSL_OK)
+        return code;
+    csl_evaluation_release(&r->federated);
+    code = csl_evaluate_predictions(&r->federated, &run->data, &p, true, r->seed, err);
+    if (code == CSL_OK)
+        code = csl_evaluate_groups(r, &run->data, &p, r->seed, err);
+    if (code == CSL_OK)
+        code = csl_result_add_test_rows(r, err);
+    csl_predictions_release(&p);
+    return code;
+}
+
+static enum csl_code run_baselines(struct csl_result *r, struct run *run, struct csl_err *err)
+{
+    const struct csl_run_config *c = run->c;
+    const struct csl_baselines_config config = {.data = &run->data,
+                                                .sites = c->prepared->sites,
+                                                .trainer = run->trainer,
+                                                .seed = r->seed,
+                                                .progress = c->progress,
+                                                .interrupted = c->interrupted,
+                                                .interrupted_ctx = c->interrupted_ctx};
+    const char *reason = !c->has_baselines             ? "--no-baselines was given"
+                         : !c->study->baseline.enabled ? "the study has no section 'baselines'"
+                         : r->was_interrupted          ? "the run was interrupted"
+                                                       : NULL;
+    if (reason == NULL) {
+        enum csl_code code = csl_baselines_run(r, &config, err);
+        if (code != CSL_E_CANCELLED)
+            return code;
+        r->was_interrupted = true;
+        reason = "the run was interrupted";
+    }
+    CSL_ASSERT(csl_str_copy(r->baselines.reason, sizeof(r->baselines.reason), reason));
+    return CSL_OK;
+}
+
+static uint64_t peak_rss_bytes(void)
+{
+    struct rusage usage;
+    return getrusage(RUSAGE_SELF, &usage) == 0 && usage.ru_maxrss > 0
+               ? (uint64_t)usage.ru_maxrss * 1024u
+               : 0;
+}
+
+/* One seed: everything of *r but the repeats. */
+static enum csl_code run_seed(struct csl_result *r, struct run *run, uint64_t seed,
+                              struct csl_err *err)
+{
+    const struct csl_run_config *c = run->c;
+    struct csl_world_result w = {0};
+    uint64_t wall_ns = csl_clock_monotonic_ns(), cpu_ns = csl_clock_cpu_ns();
+    enum csl_code code = csl_run_describe(r, c, err);
+    r->seed = seed;
+    for (uint32_t s = 0; code == CSL_OK && s < r->site_count; s++)
+        r->sites[s].patients = run->data.patients[s];
+    if (code == CSL_OK)
+        CSL_ASSERT(csl_str_copy(r->backend, sizeof(r->backend), csl_trainer_backend(run->trainer)));
+    if (code == CSL_OK)
+        code = federate(c, seed, &w, err);
+    if (code != CSL_OK)
+        return code;
+    csl_log(CSL_LOG_INFO, "simulation.trained", CSL_U64("seed", seed), CSL_U64("rounds", w.rounds));
+    code = csl_run_take_world(r, c->study, &w, err);
+    if (code == CSL_OK && seed == c->first_seed)
+        code = write_model(c, &w, err);
+    if (code == CSL_OK)
+        code = evaluate(r, run, w.parameters, err);
+    csl_world_result_release(&w);
+    if (code == CSL_OK)
+        code = run_baselines(r, run, err);
+    r->wall_s = (double)(csl_clock_monotonic_ns() - wall_ns) / 1e9;
+    r->cpu_s = (double)(csl_clock_cpu_ns() - cpu_ns) / 1e9;
+    r->peak_rss_bytes = peak_rss_bytes();
+    return code;
+}
+
+/* The seeds after the first, into the repeats of *first. */
+static enum csl_code run_others(struct csl_result *first, struct run *run, struct csl_err *err)
+{
+    const struct csl_run_config *c = run->c;
+    struct csl_result *r = csl_alloc(sizeof(*r));
+    if (r == NULL)
+        return CSL_FAIL(err, CSL_E_NOMEM, "no memory for repeats");
+    enum csl_code code = csl_repeats_add(&first->repeats, first, err);
+    for (uint64_t seed = c->first_seed + 1; seed <= c->last_seed && code == CSL_OK; seed++) {
+        if (is_interrupted(c)) {
+            first->was_interrupted = true;
+            break;
+        }
+        if (c->progress != NULL)
+            (void)fprintf(c->progress, "seed %llu of %llu..%llu\n", (unsigned long long)seed,
+                          (unsigned long long)c->first_seed, (unsigned long long)c->last_seed);
+        code = run_seed(r, run, seed, err);
+        if (code == CSL_OK && r->was_interrupted)
+            first->was_interrupted = true;
+        else if (code == CSL_OK)
+            code = csl_repeats_add(&first->repeats, r, err);
+        csl_result_release(r);
+    }
+    csl_free(r);
+    return code;
+}
+
+enum csl_code csl_run_study(struct csl_result *out, const struct csl_run_config *c,
+                            struct csl_err *err)
+{
+    struct run run = {.c = c};
+    struct csl_result *r = csl_alloc(sizeof(*r));
+    if (r == NULL)
+        return CSL_FAIL(err, CSL_E_NOMEM, "no memory for the result");
+    enum csl_code code = csl_trainer_new(&run.trainer, c->study, c->backend, err);
+    if (code == CSL_OK)
+        code = csl_sim_data_load(&run.data, c->study, c->prepared->sites, c->prepared->count, err);
+    if (code == CSL_OK)
+        code = run_seed(r, &run, c->first_seed, err);
+    if (code == CSL_OK && c->last_seed > c->first_seed && !r->was_interrupted)
+        code = run_others(r, &run, err);
+    if (code == CSL_OK)
+        *out = *r;
+    else
+        csl_result_release(r);
+    csl_free(r);
+    csl_sim_data_release(&run.data);
+    csl_trainer_free(run.trainer);
+    return code;
+}

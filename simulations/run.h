@@ -1,0 +1,45 @@
+/* simulations/run.h - a whole run: the federation, its evaluation, the baselines, for one seed or
+ * for several, and the files it leaves behind. */
+#ifndef CSL_SIM_RUN_H
+#define CSL_SIM_RUN_H
+#include "simulations/prepare.h"
+#include "simulations/result.h"
+
+struct csl_run_config {
+    const struct csl_study *study;
+    const struct csl_prepared *prepared;
+    /* Runs the federation: csl_world_run, or the same as processes. */
+    enum csl_code (*federate)(void *ctx, const struct csl_world_config *c,
+                              struct csl_world_result *out, struct csl_err *err);
+    void *federate_ctx;
+    const char *transport, *backend, *version, *out_dir;
+    bool needs_state_dir; /* federate wants a folder of its own below OUT/state */
+    bool has_baselines;
+    uint64_t first_seed, last_seed; /* the first one is shown, all go into "repeats" if several */
+    FILE *progress;
+    bool (*interrupted)(void *ctx);
+    void *interrupted_ctx;
+};
+/* Also writes OUT/model.h5 of the first seed. An interrupted run ends after the round or repeat in
+ * hand, with was_interrupted set. */
+enum csl_code csl_run_study(struct csl_result *out, const struct csl_run_config *c,
+                            struct csl_err *err) CSL_MUST_CHECK;
+/* summary.json, metrics.csv, report.html and study.yaml. */
+enum csl_code csl_run_write_files(const struct csl_result *r, const struct csl_study *study,
+                                  const char *out_dir, struct csl_err *err) CSL_MUST_CHECK;
+/* Reads RUN/summary.json and RUN/metrics.csv. */
+enum csl_code csl_run_read_files(struct csl_result *out, const char *run_dir,
+                                 struct csl_err *err) CSL_MUST_CHECK;
+enum csl_code csl_run_write_report(const struct csl_result *r, const char *path,
+                                   struct csl_err *err) CSL_MUST_CHECK;
+
+/* --- steps, used by run.c and its tests --- */
+/* Names, domains, sites of a study that is about to run. */
+enum csl_code csl_run_describe(struct csl_result *r, const struct csl_run_config *c,
+                               struct csl_err *err) CSL_MUST_CHECK;
+/* Rounds, bytes and the rows of what the sites reported. */
+enum csl_code csl_run_take_world(struct csl_result *r, const struct csl_study *study,
+                                 const struct csl_world_result *w,
+                                 struct csl_err *err) CSL_MUST_CHECK;
+
+#endif

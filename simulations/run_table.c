@@ -1,0 +1,169 @@
+/* simulations/run_table.c - sites by headline metrics, and the alternatives. */
+#include "simulations/run_table.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/banned.h"
+
+#define NAME_WIDTH  36
+#define VALUE_WIDTH 22
+#define SITES_SHOWN 40
+
+static void put_name(struct csl_buf *out, const char *name)
+{
+    csl_buf_printf(out, "  %-*s", NAME_WIDTH, name);
+}
+
+static void put_value(struct csl_buf *out, bool is_measured, double value, bool has_interval,
+                      double low, double high)
+{
+    char text[64] = "-";
+    if (is_measured && has_interval)
+        (void)snprintf(text, sizeof(text), "%.3f (%.2f-%.2f)", value, low, high);
+    else if (is_measured)
+        (void)snprintf(text, sizeof(text), "%.3f", value);
+    csl_buf_printf(out, "%-*s", VALUE_WIDTH, text);
+}
+
+static void put_metric(struct csl_buf *out, const struct csl_metric *m)
+{
+    if (m != NULL)
+        put_value(out, true, m->value, m->method != NULL, m->low, m->high);
+    else
+        put_value(out, false, 0, false, 0, 0);
+}
+
+static void put_mean(struct csl_buf *out, bool is_measured, const struct csl_mean *m)
+{
+    put_value(out, is_measured, m->value, m->has_interval, m->low, m->high);
+}
+
+static void put_metrics(struct csl_buf *out, const char *name, const struct csl_metrics *m,
+                        const char *const *metrics)
+{
+    put_name(out, name);
+    for (uint32_t i = 0; metrics[i] != NULL; i++)
+        put_metric(out, csl_metrics_find(m, metrics[i]));
+    csl_buf_printf(out, "%llu\n", (unsigned long long)m->examples);
+}
+
+static void put_domain(struct csl_buf *out, const struct csl_result *r, uint32_t domain)
+{
+    const char *const *metrics = csl_headline(r->domains[domain].task);
+    csl_buf_printf(out, "\n  %-*s", NAME_WIDTH, r->domains[domain].id);
+    for (uint32_t i = 0; metrics[i] != NULL; i++)
+        csl_buf_printf(out, "%-*s", VALUE_WIDTH, csl_metric_title(metrics[i]));
+    csl_buf_str(out, "test records\n");
+    for (uint32_t s = 0; s < r->site_count && s < SITES_SHOWN; s++)
+        if (csl_evaluation_cell(&r->federated, s, domain)->examples > 0)
+            put_metrics(out, r->sites[s].id, csl_evaluation_cell(&r->federated, s, domain),
+                        metrics);
+    if (r->site_count > SITES_SHOWN)
+        csl_buf_printf(out, "  ... %u more sites in metrics.csv\n", r->site_count - SITES_SHOWN);
+    put_metrics(out, "all test records together", &r->federated.pooled[domain], metrics);
+    put_name(out, "mean over sites");
+    for (uint32_t i = 0; metrics[i] != NULL; i++) {
+        struct csl_mean mean = {0};
+        bool is_measured = csl_evaluation_mean(&r->federated, domain, metrics[i], &mean);
+        put_mean(out, is_measured, &mean);
+    }
+    csl_buf_str(out, "\n");
+}
+
+static void put_rival(struct csl_buf *out, const char *name, const struct csl_evaluation *e,
+                      uint32_t domain, const char *metric)
+{
+    struct csl_mean mean = {0};
+    put_name(out, name);
+    put_metric(out, csl_metrics_find(&e->pooled[domain], metric));
+    put_mean(out, csl_evaluation_mean(e, domain, metric, &mean), &mean);
+    csl_buf_str(out, "\n");
+}
+
+static void put_rivals(struct csl_buf *out, const struct csl_result *r, uint32_t domain)
+{
+    const struct csl_result_baselines *b = &r->baselines;
+    const char *metric = csl_headline(r->domains[domain].task)[0];
+    struct csl_mean mean = {0};
+    char name[128];
+    (void)snprintf(name, sizeof(name), "%s%s%s", r->domain_count > 1 ? r->domains[domain].id : "",
+                   r->domain_count > 1 ? ", " : "", csl_metric_title(metric));
+    csl_buf_printf(out, "\n  %-*s%-*s%s\n", NAME_WIDTH, name, VALUE_WIDTH, "all test records",
+                   "mean over sites");
+    put_rival(out, "federated", &r->federated, domain, metric);
+    put_name(out, "each site alone, own patients");
+    put_value(out, false, 0, false, 0, 0);
+    bool is_measured = csl_result_own_mean(r, domain, metric, &mean);
+    put_mean(out, is_measured, &mean);
+    csl_buf_str(out, "\n");
+    if (b->has_best_local && b->best_site[domain] != UINT32_MAX) {
+        (void)snprintf(name, sizeof(name), "best local, %s (optimistic)",
+                       r->sites[b->best_site[domain]].id);
+        put_rival(out, name, &b->best_local, domain, metric);
+    }
+    if (b->has_ensemble)
+        put_rival(out, "ensemble of local models", &b->ensemble, domain, metric);
+    if (b->has_pooled_training)
+        put_rival(out, "all records in one place", &b->pooled_training, domain, metric);
+}
+
+static void put_spread(struct csl_buf *out, const struct csl_spread_set *set, const char *metric)
+{
+    const struct csl_spread *s = csl_spread_find(set, metric);
+    char text[64] = "-";
+    double sd;
+    if (s != NULL && csl_spread_sd(s, &sd))
+        (void)snprintf(text, sizeof(text), "%.4f +- %.4f", s->mean, sd);
+    else if (s != NULL)
+        (void)snprintf(text, sizeof(text), "%.4f", s->mean);
+    csl_buf_printf(out, "%-*s", VALUE_WIDTH, text);
+}
+
+static void put_repeats(struct csl_buf *out, const struct csl_result *r, uint32_t domain)
+{
+    const struct csl_repeats *p = &r->repeats;
+    const struct csl_evaluation_spread *e = &p->federated;
+    const char *const *metrics = csl_headline(r->domains[domain].task);
+    char name[128];
+    (void)snprintf(name, sizeof(name), "%s, %u seeds", r->domains[domain].id, p->count);
+    csl_buf_printf(out, "\n  %-*s", NAME_WIDTH, name);
+    for (uint32_t i = 0; metrics[i] != NULL; i++)
+        csl_buf_printf(out, "%-*s", VALUE_WIDTH, csl_metric_title(metrics[i]));
+    csl_buf_str(out, "mean +- sd over seeds\n");
+    for (uint32_t s = 0; e->cells != NULL && s < r->site_count && s < SITES_SHOWN; s++) {
+        const struct csl_spread_set *set = &e->cells[(size_t)s * e->domain_count + domain];
+        if (set->count == 0)
+            continue;
+        put_name(out, r->sites[s].id);
+        for (uint32_t i = 0; metrics[i] != NULL; i++)
+            put_spread(out, set, metrics[i]);
+        csl_buf_str(out, "\n");
+    }
+    put_name(out, "all test records together");
+    for (uint32_t i = 0; metrics[i] != NULL; i++)
+        put_spread(out, &e->pooled[domain], metrics[i]);
+    csl_buf_str(out, "\n");
+    put_name(out, "mean over sites");
+    for (uint32_t i = 0; metrics[i] != NULL; i++)
+        put_spread(out, &e->means[domain], metrics[i]);
+    csl_buf_str(out, "\n");
+}
+
+void csl_run_table(const struct csl_result *r, struct csl_buf *out)
+{
+    csl_buf_printf(out, "%s: %s\n", r->study, r->question);
+    csl_buf_printf(out, "  %s, %llu of %llu rounds, %u sites, seed %llu, %s%s\n", r->strategy,
+                   (unsigned long long)r->rounds, (unsigned long long)r->rounds_planned,
+                   r->site_count, (unsigned long long)r->seed, r->transport,
+                   r->was_interrupted ? ", interrupted" : "");
+    if (strcmp(r->privacy, "none") == 0 && !r->has_secure_aggregation)
+        csl_buf_str(out, "  This run had no differential privacy and no secure aggregation.\n");
+    csl_buf_str(out, "  Value (95 % interval) on test patients.\n");
+    for (uint32_t d = 0; d < r->domain_count; d++)
+        put_domain(out, r, d);
+    for (uint32_t d = 0; r->baselines.is_present && d < r->domain_count; d++)
+        put_rivals(out, r, d);
+    for (uint32_t d = 0; r->repeats.count > 0 && d < r->domain_count; d++)
+        put_repeats(out, r, d);
+}

@@ -100,6 +100,9 @@ enum csl_code csl_coord_restore_member(struct csl_coord *c, const char *site_id,
     if (block_count > CSL_BLOCKS_MAX)
         return CSL_FAIL(err, CSL_E_CORRUPT, "stored state of site '%s' has %u blocks", site_id,
                         block_count);
+    if (m == CSL_MEMBER_ACCEPTED && !csl_coord_blocks_fit__(c, block_count, blocks))
+        return CSL_FAIL(err, CSL_E_CORRUPT, "stored blocks of site '%s' are not of this study",
+                        site_id);
     struct csl_coord_site *s = &c->sites[i];
     s->membership = m;
     s->block_count = block_count;
@@ -118,6 +121,11 @@ enum csl_code csl_coord_restore_update(struct csl_coord *c, const char *site_id,
                         site_id);
     if (u->round != c->rounds_done + 1)
         return CSL_OK; /* of a round that is over */
+    if (!csl_coord_update_fits__(c, &c->sites[i], u->block_count, u->blocks, u->bytes_total))
+        return CSL_FAIL(err, CSL_E_CORRUPT,
+                        "the stored update of site '%s' does not have the blocks and size of its "
+                        "enrolment",
+                        site_id);
     c->sites[i].update = *u;
     c->sites[i].progress = CSL_SITE_SENDING; /* open_round folds it again */
     return CSL_OK;
@@ -242,6 +250,10 @@ static void on_folded(struct csl_coord *c, const struct csl_coord_event *ev)
 {
     struct csl_coord_site *s = &c->sites[ev->site_index];
     CSL_ASSERT(s->progress == CSL_SITE_FOLDING);
+    if (c->state != CSL_STUDY_TRAINING) { /* aborted meanwhile */
+        s->progress = CSL_SITE_IDLE;
+        return;
+    }
     if (ev->code != CSL_OK) { /* only a spool lost with the power can fail here: ask again */
         s->progress = CSL_SITE_TASKED;
         csl_coord_task_site__(c, ev->site_index);
@@ -280,10 +292,18 @@ static void on_aggregated(struct csl_coord *c, const struct csl_coord_event *ev)
     CSL_ASSERT(c->state == CSL_STUDY_TRAINING && c->phase == CSL_PHASE_AGGREGATE);
     CSL_ASSERT(ev->round == c->rounds_done + 1);
     csl_coord_set_model(c, ev->digest, ev->bytes);
-    for (uint32_t i = 0; i < c->site_count; i++)
-        if (c->sites[i].progress == CSL_SITE_HELD)
-            c->sites[i].rounds_contributed++;
+    for (uint32_t i = 0; i < c->site_count; i++) {
+        if (c->sites[i].progress != CSL_SITE_HELD)
+            continue;
+        c->sites[i].rounds_contributed++;
+        c->sites[i].progress = CSL_SITE_IDLE;
+    }
     c->rounds_done = ev->round;
+    if (c->abort_reason != NULL) {
+        c->phase = CSL_PHASE_COLLECT;
+        csl_coord_abort__(c, c->abort_reason);
+        return;
+    }
     csl_coord_after_model__(c);
 }
 

@@ -19,8 +19,9 @@ struct csl_coord {
     uint64_t now_ns, opened_ns, deadline_ns; /* deadline of the phase; UINT64_MAX: none */
     uint8_t model_digest[CSL_DIGEST_BYTES];
     uint64_t model_bytes;
-    bool has_warned_deadline;            /* the phase's deadline passed with too few sites */
-    uint32_t *order;                     /* [site_count] scratch for the cyclic permutation */
+    const char *abort_reason; /* asked for while a round was being committed; NULL: not */
+    bool has_warned_deadline; /* the phase's deadline passed with too few sites */
+    uint32_t *order;          /* [site_count] scratch for the cyclic permutation */
     double block_weight[CSL_BLOCKS_MAX]; /* of the cohort: what site weights are divided by */
     const struct csl_coord_out *out;     /* during a step */
 };
@@ -41,6 +42,12 @@ void csl_coord_abort__(struct csl_coord *c, const char *reason);
 uint32_t csl_coord_held__(const struct csl_coord *c);
 
 /* coord_messages.c */
+bool csl_coord_blocks_fit__(const struct csl_coord *c, uint32_t count,
+                            const struct csl_block_count *blocks);
+/* That what is said of an update is what its site enrolled with. */
+bool csl_coord_update_fits__(const struct csl_coord *c, const struct csl_coord_site *s,
+                             uint32_t block_count, const struct csl_block_count *blocks,
+                             uint64_t bytes_total);
 void csl_coord_message__(struct csl_coord *c, uint32_t site, const struct csl_message *m);
 
 #endif

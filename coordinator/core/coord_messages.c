@@ -58,14 +58,24 @@ static void on_hello(struct csl_coord *c, uint32_t site, const struct csl_msg_he
 }
 
 /* Blocks are sorted and unique already (messages.h); what remains is this study's business. */
-static bool blocks_fit(const struct csl_coord *c, uint32_t count,
-                       const struct csl_block_count *blocks)
+bool csl_coord_blocks_fit__(const struct csl_coord *c, uint32_t count,
+                            const struct csl_block_count *blocks)
 {
     for (uint32_t i = 0; i < count; i++) {
         if (blocks[i].block >= c->study->schema.block_count || blocks[i].patients == 0)
             return false;
     }
     return count > 0;
+}
+
+static bool has_enrolled_with(const struct csl_coord_site *s, uint32_t count,
+                              const struct csl_block_count *blocks)
+{
+    bool is_same = s->block_count == count;
+    for (uint32_t i = 0; is_same && i < count; i++)
+        is_same =
+            s->blocks[i].block == blocks[i].block && s->blocks[i].patients == blocks[i].patients;
+    return is_same;
 }
 
 static void on_answer(struct csl_coord *c, uint32_t site, const struct csl_msg_study_answer *a)
@@ -75,7 +85,7 @@ static void on_answer(struct csl_coord *c, uint32_t site, const struct csl_msg_s
         csl_coord_refuse__(c, site, CSL_E_INVAL, "this answer is about another study");
         return;
     }
-    if (a->accepted && !blocks_fit(c, a->block_count, a->blocks)) {
+    if (a->accepted && !csl_coord_blocks_fit__(c, a->block_count, a->blocks)) {
         csl_coord_refuse__(
             c, site, CSL_E_INVAL,
             "an accepting site must have training patients for a block of the study");
@@ -83,9 +93,8 @@ static void on_answer(struct csl_coord *c, uint32_t site, const struct csl_msg_s
     }
     bool was_member = s->membership == CSL_MEMBER_ACCEPTED;
     bool has_changed =
-        was_member && (s->block_count != a->block_count ||
-                       memcmp(s->blocks, a->blocks, a->block_count * sizeof(a->blocks[0])) != 0);
-    if (c->state != CSL_STUDY_OPEN && (!was_member || !a->accepted || has_changed)) {
+        was_member && (!a->accepted || !has_enrolled_with(s, a->block_count, a->blocks));
+    if (c->state != CSL_STUDY_OPEN && (!was_member || has_changed)) {
         csl_coord_refuse__(c, site, CSL_E_STATE,
                            was_member
                                ? "the cohort was fixed when training began; restore the records "
@@ -107,12 +116,17 @@ static void on_answer(struct csl_coord *c, uint32_t site, const struct csl_msg_s
         bring_up_to_date(c, site);
 }
 
-static uint64_t update_bytes(const struct csl_coord *c, const struct csl_msg_update_ready *u)
+/* The cohort's weights were fixed by what the sites enrolled with. */
+bool csl_coord_update_fits__(const struct csl_coord *c, const struct csl_coord_site *s,
+                             uint32_t block_count, const struct csl_block_count *blocks,
+                             uint64_t bytes_total)
 {
+    if (!has_enrolled_with(s, block_count, blocks))
+        return false;
     uint64_t elements = 0;
-    for (uint32_t i = 0; i < u->block_count; i++)
-        elements += c->study->schema.blocks[u->blocks[i].block].count;
-    return elements * c->strategy->update_vectors * sizeof(float);
+    for (uint32_t i = 0; i < block_count; i++)
+        elements += c->study->schema.blocks[blocks[i].block].count;
+    return bytes_total == elements * c->strategy->update_vectors * sizeof(float);
 }
 
 static void on_update_ready(struct csl_coord *c, uint32_t site,
@@ -139,10 +153,7 @@ static void on_update_ready(struct csl_coord *c, uint32_t site,
                            "this site's update of the round was refused before");
         return;
     }
-    /* The cohort's weights were fixed by what the sites enrolled with. */
-    bool fits = u->block_count == s->block_count &&
-                memcmp(u->blocks, s->blocks, s->block_count * sizeof(s->blocks[0])) == 0;
-    if (!fits || u->bytes_total != update_bytes(c, u)) {
+    if (!csl_coord_update_fits__(c, s, u->block_count, u->blocks, u->bytes_total)) {
         s->progress = CSL_SITE_FAILED;
         csl_coord_refuse__(c, site, CSL_E_INVAL,
                            "the update does not have the blocks, patients and size of this site's "
@@ -206,7 +217,8 @@ static void on_task_failed(struct csl_coord *c, uint32_t site, const struct csl_
     struct csl_coord_site *s = &c->sites[site];
     csl_str_copy(s->last_error, sizeof(s->last_error), f->reason);
     uint64_t current = c->phase == CSL_PHASE_EVALUATE ? c->rounds_done : c->rounds_done + 1;
-    if (f->round != current || !s->in_cohort || s->progress != CSL_SITE_TASKED)
+    bool is_working = s->progress == CSL_SITE_TASKED || s->progress == CSL_SITE_SENDING;
+    if (f->round != current || !s->in_cohort || !is_working)
         return;
     s->progress = CSL_SITE_FAILED;
     csl_coord_maybe_close__(c);

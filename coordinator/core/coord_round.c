@@ -94,12 +94,12 @@ void csl_coord_maybe_start__(struct csl_coord *c)
     uint32_t accepted = members(c, CSL_MEMBER_ACCEPTED);
     uint32_t declined = members(c, CSL_MEMBER_DECLINED);
     bool all_answered = accepted + declined == c->site_count;
-    bool waited = c->now_ns >= c->deadline_ns;
+    bool waited = c->now_ns - c->opened_ns >= c->config.open_wait_ns;
+    if (waited) /* from now on nothing but an answer can make a difference */
+        c->deadline_ns = UINT64_MAX;
     if (accepted < c->study->minimum_sites || !participants_accepted(c)) {
-        if (all_answered)
+        if (all_answered) /* else the door stays open: a late hospital is better than no study */
             csl_coord_abort__(c, "too few sites accepted the study");
-        else if (waited) /* keep the door open: a late hospital is better than no study */
-            c->deadline_ns = c->now_ns + c->config.open_wait_ns;
         return;
     }
     if (!all_answered && !waited)
@@ -176,13 +176,15 @@ void csl_coord_open_evaluation__(struct csl_coord *c)
         if (s->in_cohort)
             csl_coord_task_site__(c, i);
     }
+    fix_weights(c);
 }
 
 void csl_coord_task_site__(struct csl_coord *c, uint32_t site)
 {
     const struct csl_coord_site *s = &c->sites[site];
-    if (!s->in_cohort || !s->has_greeted)
-        return;
+    bool is_running = c->state == CSL_STUDY_TRAINING || c->state == CSL_STUDY_EVALUATING;
+    if (!is_running || !s->in_cohort || !s->has_greeted)
+        return; /* after the end everybody was told of it, and it is final */
     struct csl_message m = {.kind = CSL_MSG_TASK};
     bool evaluates = c->phase == CSL_PHASE_EVALUATE;
     m.u.task.type = evaluates ? CSL_TASK_EVALUATE : CSL_TASK_TRAIN;
@@ -198,6 +200,9 @@ static void finish(struct csl_coord *c, enum csl_study_state state, const char *
 {
     c->state = state;
     c->deadline_ns = UINT64_MAX;
+    for (uint32_t i = 0; i < c->site_count; i++) /* (I5) */
+        if (c->sites[i].progress == CSL_SITE_TASKED || c->sites[i].progress == CSL_SITE_SENDING)
+            c->sites[i].progress = CSL_SITE_IDLE;
     csl_coord_save_study__(c);
     struct csl_message m = {.kind = CSL_MSG_STUDY_ENDED};
     m.u.study_ended.released = state == CSL_STUDY_RELEASED;
@@ -210,9 +215,15 @@ static void finish(struct csl_coord *c, enum csl_study_state state, const char *
     csl_coord_emit__(c, &(struct csl_coord_action){.kind = CSL_CA_FINISHED});
 }
 
+/* A round that is being committed is committed first: what the study row says never goes back (I4).
+ */
 void csl_coord_abort__(struct csl_coord *c, const char *reason)
 {
-    if (c->state != CSL_STUDY_RELEASED && c->state != CSL_STUDY_ABORTED)
+    if (c->state == CSL_STUDY_RELEASED || c->state == CSL_STUDY_ABORTED)
+        return;
+    if (c->state == CSL_STUDY_TRAINING && c->phase == CSL_PHASE_AGGREGATE)
+        c->abort_reason = reason;
+    else
         finish(c, CSL_STUDY_ABORTED, reason);
 }
 

@@ -14,7 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define BUCKETS 4096
+#define BUCKETS 512 /* of each site's memory in a simulation, too */
 
 struct memory_blob {
     struct memory_blob *next;

@@ -105,14 +105,13 @@ void *csl_arena_alloc(struct csl_arena *a, size_t bytes)
         size_t total;
         if (!csl_add_size(sizeof(*b), capacity, &total))
             return NULL;
-        b = csl_alloc(total);
+        b = csl_realloc_array(NULL, total, 1); /* not zeroed: most blocks are hardly used */
         if (b == NULL)
             return NULL;
-        b->capacity = capacity;
-        b->next = a->head;
+        *b = (struct csl_arena_block){.next = a->head, .capacity = capacity};
         a->head = b;
     }
-    void *p = (uint8_t *)b->data + b->used;
+    void *p = memset((uint8_t *)b->data + b->used, 0, rounded);
     b->used += rounded;
     a->used_bytes += rounded;
     return p;

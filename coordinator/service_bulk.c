@@ -21,7 +21,8 @@ struct upload {
     uint64_t position; /* bytes in the spool */
     uint32_t used;     /* bytes in the buffer, not yet in the spool */
     struct csl_hash hash;
-    uint8_t *buffer; /* [CSL_SERVICE_IO_BYTES], 64-byte aligned */
+    uint32_t capacity; /* CSL_SERVICE_IO_BYTES, or the whole update if that is less */
+    uint8_t *buffer;   /* [capacity], 64-byte aligned */
 };
 
 /* The accumulator's conditions, checked before anything is added: every value finite and below its
@@ -84,13 +85,13 @@ static enum csl_code upload_write(void *self, struct csl_span span, struct csl_e
         return CSL_FAIL(err, CSL_E_LIMIT, "more bytes than the %llu announced",
                         (unsigned long long)u->ticket.bytes_total);
     while (span.n > 0) {
-        size_t take = CSL_SERVICE_IO_BYTES - u->used;
+        size_t take = u->capacity - u->used;
         take = take < span.n ? take : span.n;
         memcpy(u->buffer + u->used, span.p, take);
         u->used += (uint32_t)take;
         span.p += take;
         span.n -= take;
-        if (u->used < CSL_SERVICE_IO_BYTES)
+        if (u->used < u->capacity)
             continue;
         enum csl_code code = check_values(u, err);
         if (code == CSL_OK)
@@ -181,7 +182,7 @@ static enum csl_code hash_prefix(struct upload *u, struct csl_err *err)
 {
     while (u->position < u->ticket.offset) {
         uint64_t left = u->ticket.offset - u->position;
-        size_t n = left < CSL_SERVICE_IO_BYTES ? (size_t)left : CSL_SERVICE_IO_BYTES;
+        size_t n = left < u->capacity ? (size_t)left : u->capacity;
         enum csl_code code = csl_blob_read(u->s->spool, u->spool, u->position, u->buffer, n, err);
         if (code != CSL_OK)
             return code;
@@ -217,13 +218,16 @@ enum csl_code csl_service_upload_open__(void *ctx, const struct csl_peer *peer,
             err, CSL_E_PROTO, "the upload starts at %llu of %llu bytes; granted: %llu of %llu",
             (unsigned long long)head->bytes_offset, (unsigned long long)head->bytes_total,
             (unsigned long long)ticket.offset, (unsigned long long)ticket.bytes_total);
+    bool is_small = ticket.bytes_total < CSL_SERVICE_IO_BYTES;
+    uint32_t capacity = is_small ? (uint32_t)ticket.bytes_total : (uint32_t)CSL_SERVICE_IO_BYTES;
     struct upload *u = csl_alloc(sizeof(*u));
-    if (u == NULL || (u->buffer = csl_alloc_aligned(64, CSL_SERVICE_IO_BYTES)) == NULL) {
+    if (u == NULL || (u->buffer = csl_alloc_aligned(64, capacity)) == NULL) {
         csl_free(u);
         return CSL_FAIL(err, CSL_E_NOMEM, "no memory for an upload");
     }
     u->s = s;
     u->site = site;
+    u->capacity = capacity;
     u->generation = generation;
     memcpy(u->spool, spool, sizeof(spool));
     u->ticket = ticket;

@@ -91,7 +91,8 @@ static enum csl_code hash_prefix(struct fetch *f, struct csl_err *err)
     uint64_t size = csl_blob_size(f->blobs, f->name);
     if (size > f->total)
         csl_blob_remove(f->blobs, f->name);
-    size = size > f->total ? 0 : size;
+    if (size == 0 || size > f->total)
+        return CSL_OK;
     uint8_t *buffer = csl_alloc(CSL_AGENT_IO_BYTES);
     if (buffer == NULL)
         return CSL_FAIL(err, CSL_E_NOMEM, "no memory to resume a download");

@@ -217,6 +217,7 @@ static enum csl_code collect(struct world *w, struct csl_err *err)
     struct csl_inproc_stats stats = csl_inproc_stats(w->net);
     r->bytes_up = stats.bytes_up;
     r->bytes_down = stats.bytes_down;
+    r->messages = stats.messages;
     return CSL_OK;
 }
 

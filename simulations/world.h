@@ -49,6 +49,7 @@ struct csl_world_result {
     struct csl_world_evaluation *evaluations; /* owned */
     uint32_t evaluation_count;
     uint64_t bytes_up, bytes_down; /* protocol bytes, control and bulk; 0 when not measured */
+    uint64_t messages;             /* control messages, both ways; 0 when not measured */
     bool was_interrupted;
 };
 enum csl_code csl_world_run(const struct csl_world_config *c, struct csl_world_result *out,

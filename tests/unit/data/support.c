@@ -11,6 +11,14 @@
 #include <string.h>
 #include <unistd.h>
 
+/* HDF5 1.10 forgets some of its own memory when it gives up on a damaged file; everybody else's
+ * leaks are found. */
+__attribute__((visibility("default"))) const char *__lsan_default_suppressions(void);
+const char *__lsan_default_suppressions(void)
+{
+    return "leak:libhdf5\n";
+}
+
 static char folder[256];
 
 int scratch_make(void **state)

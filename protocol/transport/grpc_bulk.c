@@ -4,7 +4,7 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/mem.h"
-#include "protocol/transport/grpc_internal.h"
+#include "protocol/transport/grpc_internal_server.h"
 
 #include <string.h>
 

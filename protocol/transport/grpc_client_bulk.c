@@ -1,7 +1,7 @@
 /* protocol/transport/grpc_client_bulk.c - uploads and downloads on the client; the mirror of
  * grpc_bulk.c. */
 #include "base/mem.h"
-#include "protocol/transport/grpc_internal.h"
+#include "protocol/transport/grpc_internal_client.h"
 
 #include <grpc/impl/codegen/propagation_bits.h>
 #include <string.h>

@@ -2,7 +2,7 @@
  * consilium.v1.Coordinator. Check answers once; Watch answers at once and at every change. */
 #include "base/mem.h"
 #include "health.pb-c.h"
-#include "protocol/transport/grpc_internal.h"
+#include "protocol/transport/grpc_internal_server.h"
 
 #include <string.h>
 

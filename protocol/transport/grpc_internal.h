@@ -125,6 +125,8 @@ enum csl_code csl_grpc__chunk_read(struct csl_chunk_reader *r, grpc_byte_buffer 
 
 /* ---- grpc_flow.c: the two halves of a bulk transfer, the same on server and client ---- */
 
+enum csl_grpc__direction { CSL_GRPC_UP, CSL_GRPC_DOWN }; /* to, from the coordinator */
+
 /* Chunks -> sink. Head first, data from head.bytes_offset without gaps, digest last. */
 struct csl_grpc__inflow {
     struct csl_bulk_head head;
@@ -215,124 +217,5 @@ enum csl_code csl_grpc__identify(grpc_call *call, const char *trust_domain, stru
                                  bool *is_operator, struct csl_err *err) CSL_MUST_CHECK;
 enum csl_code csl_grpc__require_tls13(struct csl_err *err) CSL_MUST_CHECK; /* before grpc_init */
 uint64_t csl_grpc__random(void);
-
-/* ---- the server's parts ---- */
-
-#define CSL_GRPC_BUCKETS 256u
-#define CSL_GRPC_ACCEPTS 16u
-
-struct csl_grpc__server;
-struct csl_grpc__accept { /* one posted request for a call of any method */
-    struct csl_grpc__tag tag;
-    struct csl_grpc__server *server;
-    grpc_call *call;
-    grpc_call_details details;
-    grpc_metadata_array metadata;
-};
-struct csl_grpc__server {
-    struct csl_transport t; /* first */
-    struct csl_grpc_server_config config;
-    struct csl_grpc__loop loop;
-    struct csl_grpc__certificates *certificates;
-    grpc_server *server;
-    uint16_t port;
-    struct csl_grpc__accept accepts[CSL_GRPC_ACCEPTS];
-    struct csl_grpc__tag on_shutdown;
-    uint64_t readmit_at_ns; /* poller only */
-
-    struct csl_mutex mu;
-    struct csl_cond changed;
-    /* guarded by mu */
-    struct csl_grpc__session *sessions; /* changed on the poller only */
-    struct csl_grpc__session *buckets[CSL_GRPC_BUCKETS];
-    struct csl_grpc__transfer *transfers;
-    struct csl_grpc__health *watches;
-    uint32_t transfer_count, small_count, live_count; /* live: every call not gone yet */
-    bool is_started, is_stopping, was_shut_down, is_serving;
-};
-enum csl_code csl_grpc__small_enter(struct csl_grpc__server *s, struct csl_err *err) CSL_MUST_CHECK;
-void csl_grpc__server_call_gone(struct csl_grpc__server *s); /* counts a live call off */
-/* Answers a call that gets no service; takes `call`, counted as live by the caller. */
-void csl_grpc__refuse(struct csl_grpc__server *s, grpc_call *call, const char *method,
-                      const struct csl_peer *peer, const struct csl_err *why);
-
-enum csl_grpc__direction { CSL_GRPC_UP, CSL_GRPC_DOWN };
-struct csl_grpc__transfer { /* an Upload or Download on the server (grpc_bulk.c) */
-    struct csl_grpc__call base;
-    struct csl_grpc__server *server;
-    struct csl_grpc__transfer *next, **at;
-    struct csl_peer peer;
-    enum csl_grpc__direction direction;
-    struct csl_grpc__tag on_close, on_recv, on_send;
-    struct csl_grpc__job job;
-    grpc_byte_buffer *received, *sending;
-    struct csl_grpc__inflow in;
-    struct csl_grpc__outflow out;
-    struct csl_grpc__status status;
-    int cancelled;
-    bool has_head, was_metadata_sent, is_last, was_ended;
-    atomic_uint_fast64_t deadline_ns;
-};
-enum csl_code csl_grpc__transfer_accept(struct csl_grpc__server *s, grpc_call *call,
-                                        const struct csl_peer *peer, enum csl_grpc__direction d,
-                                        struct csl_err *err); /* takes call on CSL_OK */
-
-/* grpc_health.c, grpc_reflection.c. Take call on CSL_OK. */
-enum csl_code csl_grpc__health_accept(struct csl_grpc__server *s, grpc_call *call, bool is_watch,
-                                      struct csl_err *err);
-void csl_grpc__health_changed(struct csl_grpc__server *s); /* mu held */
-void csl_grpc__health_end_all(struct csl_grpc__server *s); /* mu held: ends every watch */
-enum csl_code csl_grpc__reflection_accept(struct csl_grpc__server *s, grpc_call *call,
-                                          struct csl_err *err);
-/* The answer to one encoded ServerReflectionRequest. */
-enum csl_code csl_grpc__reflection_answer(struct csl_span request, struct csl_msg *out,
-                                          struct csl_err *err) CSL_MUST_CHECK;
-
-/* ---- the client's parts ---- */
-
-#define CSL_GRPC_CLIENT_BULK_MAX 8u
-
-struct csl_grpc__client {
-    struct csl_transport t; /* first */
-    struct csl_grpc_client_config config;
-    struct csl_grpc__loop loop;
-    struct csl_thread supervisor; /* connects, waits, connects again */
-
-    struct csl_mutex mu;
-    struct csl_cond changed;
-    /* guarded by mu */
-    grpc_channel *channel; /* of the session in being, or of the last one */
-    struct csl_grpc__session *session;
-    uint64_t session_started_ns;
-    struct csl_grpc__bulk *bulks;
-    uint32_t bulk_count, live_count;
-    bool is_started, is_stopping;
-    bool was_open;           /* the last session was opened before it ended */
-    enum csl_code last_code; /* why it ended */
-};
-
-struct csl_grpc__bulk { /* an Upload or Download on the client (grpc_client_bulk.c) */
-    struct csl_grpc__call base;
-    struct csl_grpc__client *client;
-    struct csl_grpc__bulk *next, **at;
-    uint64_t id;
-    enum csl_grpc__direction direction;
-    struct csl_grpc__tag on_begin, on_recv, on_send, on_end;
-    struct csl_grpc__job job;
-    grpc_byte_buffer *received, *sending;
-    struct csl_bulk_head head;
-    struct csl_grpc__inflow in;
-    struct csl_grpc__outflow out;
-    grpc_metadata_array initial;
-    struct csl_grpc__result result;
-    enum csl_code code; /* what went wrong here; one job at a time */
-    bool is_last, has_receipt;
-};
-enum csl_code csl_grpc__client_upload(struct csl_transport *t, uint64_t bulk_id,
-                                      const struct csl_bulk_head *head,
-                                      const struct csl_bulk_source *source, struct csl_err *err);
-enum csl_code csl_grpc__client_download(struct csl_transport *t, uint64_t bulk_id,
-                                        const struct csl_bulk_head *head,
-                                        const struct csl_bulk_sink *sink, struct csl_err *err);
 
 #endif

@@ -4,7 +4,7 @@
  */
 #include "base/mem.h"
 #include "csl_descriptor_set.h"
-#include "protocol/transport/grpc_internal.h"
+#include "protocol/transport/grpc_internal_server.h"
 #include "reflection.pb-c.h"
 
 #include <stdio.h>

@@ -7,7 +7,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "protocol/transport/grpc_internal.h"
+#include "protocol/transport/grpc_internal_server.h"
 
 #include <limits.h>
 #include <string.h>

@@ -96,17 +96,20 @@ void h_set(struct h_log *log, bool *flag, bool value);
 /* A message that starts with `number` and has `bytes` bytes in all (at least 4). */
 enum csl_code h_send(struct csl_transport *t, csl_conn c, uint32_t number, size_t bytes);
 
-/* Forwards one TCP connection after the other from its own port to another. */
+/* Forwards one TCP connection after the other from its own port to another; as an HTTP proxy it
+ * answers a CONNECT first, wherever that asks to go. */
 struct h_relay {
     struct csl_thread thread;
     struct csl_mutex mu;
     int listen_fd, wake[2];
     uint16_t port, to_port;
+    bool is_proxy;
     uint64_t cut_after; /* bytes of the connecting side; UINT64_MAX: never; guarded by mu */
     uint64_t forwarded; /* guarded by mu */
     uint32_t cuts;      /* guarded by mu */
+    char asked[200];    /* first line of the last CONNECT; guarded by mu */
 };
-void h_relay_start(struct h_relay *r, uint16_t to_port);
+void h_relay_start(struct h_relay *r, uint16_t to_port, bool is_proxy);
 void h_relay_cut_after(struct h_relay *r, uint64_t bytes);
 uint32_t h_relay_cuts(struct h_relay *r);
 void h_relay_stop(struct h_relay *r);

@@ -6,6 +6,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -68,6 +69,20 @@ static bool forward(struct h_relay *r, int near, int far)
     }
 }
 
+/* Reads a CONNECT to its empty line and agrees. */
+static bool agree(struct h_relay *r, int near)
+{
+    static const char yes[] = "HTTP/1.1 200 Connection established\r\n\r\n";
+    char text[1024] = "";
+    for (size_t n = 0; strstr(text, "\r\n\r\n") == NULL; n++)
+        if (n + 1 >= sizeof(text) || recv(near, text + n, 1, 0) != 1)
+            return false;
+    csl_mutex_lock(&r->mu);
+    (void)snprintf(r->asked, sizeof(r->asked), "%.*s", (int)strcspn(text, "\r"), text);
+    csl_mutex_unlock(&r->mu);
+    return send(near, yes, sizeof(yes) - 1, MSG_NOSIGNAL) == (ssize_t)sizeof(yes) - 1;
+}
+
 static void run(void *arg)
 {
     struct h_relay *r = arg;
@@ -79,14 +94,15 @@ static void run(void *arg)
         int near = accept(r->listen_fd, NULL, NULL);
         int far = socket(AF_INET, SOCK_STREAM, 0);
         struct sockaddr_in to = loopback(r->to_port);
-        if (connect(far, (struct sockaddr *)&to, sizeof(to)) == 0)
+        if (connect(far, (struct sockaddr *)&to, sizeof(to)) == 0 &&
+            (!r->is_proxy || agree(r, near)))
             is_running = forward(r, near, far);
         (void)close(near);
         (void)close(far);
     }
 }
 
-void h_relay_start(struct h_relay *r, uint16_t to_port)
+void h_relay_start(struct h_relay *r, uint16_t to_port, bool is_proxy)
 {
     struct csl_err err;
     struct sockaddr_in a = loopback(0);
@@ -95,6 +111,7 @@ void h_relay_start(struct h_relay *r, uint16_t to_port)
     csl_mutex_init(&r->mu);
     r->cut_after = UINT64_MAX;
     r->to_port = to_port;
+    r->is_proxy = is_proxy;
     r->listen_fd = socket(AF_INET, SOCK_STREAM, 0);
     assert_true(r->listen_fd >= 0);
     assert_int_equal(bind(r->listen_fd, (struct sockaddr *)&a, sizeof(a)), 0);

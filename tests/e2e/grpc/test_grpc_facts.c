@@ -395,6 +395,10 @@ int main(void)
 {
     struct csl_err err;
     csl_log_setup(stderr, CSL_LOG_LOGFMT, getenv("CSL_TEST_LOG") ? CSL_LOG_DEBUG : CSL_LOG_SILENT);
+    /* OpenSSL is in use before: its settings must still be replaced by ours. */
+    struct h_place early;
+    h_place_make(&early);
+    h_place_remove(&early);
     if (setenv("GRPC_DEFAULT_SSL_ROOTS_FILE_PATH", "/nowhere", 1) != 0 ||
         setenv("http_proxy", "http://127.0.0.1:1", 1) != 0 || csl_grpc_init(&err) != CSL_OK)
         return 1;

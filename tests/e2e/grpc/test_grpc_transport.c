@@ -1,4 +1,4 @@
-/* The contract of transport.h over real connections: order, bounds, resumption, identity, drain. */
+/* The contract of transport.h over real connections: order, bounds, resumption, drain. */
 #include "harness.h"
 
 #include "base/clock.h"
@@ -55,28 +55,6 @@ static void join(struct world *w)
     assert_true(h_wait(&w->server.log, &w->server.log.opened, 1));
 }
 
-/* The site never gets in: it has tried (the coordinator or it has logged), but nothing was opened.
- */
-static void assert_kept_out(struct world *w, const char *certificate)
-{
-    struct h_site ok;
-    h_site_start(&w->site, &w->place, certificate, w->server.port);
-    /* One that is let in proves that the server answers; the other has had as long. */
-    h_site_init(&ok);
-    h_site_start(&ok, &w->place, "a", w->server.port);
-    assert_true(h_wait(&ok.log, &ok.log.opened, 1));
-    csl_clock_sleep_ms(
-        300); /* several back-offs: nothing to wait for, because nothing must happen */
-    h_site_stop(&ok, 1000);
-    csl_mutex_lock(&w->server.log.mu);
-    assert_int_equal(w->server.log.opened, 1);
-    assert_string_equal(w->server.last_site, "a");
-    csl_mutex_unlock(&w->server.log.mu);
-    csl_mutex_lock(&w->site.log.mu);
-    assert_int_equal(w->site.log.opened, 0);
-    csl_mutex_unlock(&w->site.log.mu);
-}
-
 /* ---- sessions ---- */
 
 static void test_session__messages_both_ways__arrive_once_and_in_order(void **state)
@@ -94,6 +72,7 @@ static void test_session__messages_both_ways__arrive_once_and_in_order(void **st
         assert_true(h_wait(&w->site.log, &w->site.log.messages, i < 32 ? 0 : i - 32));
     }
     assert_true(h_wait(&w->site.log, &w->site.log.messages, 256));
+    assert_true(h_wait(&w->server.log, &w->server.log.messages, 256));
     for (uint32_t i = 0; i < 256; i++) {
         assert_int_equal(w->server.log.got[i], i);
         assert_int_equal(w->site.log.got[i], i);
@@ -217,7 +196,7 @@ static void test_session__line_is_cut__both_sides_hear_of_it(void **state)
 {
     struct world *w = *state;
     struct h_relay relay;
-    h_relay_start(&relay, w->server.port);
+    h_relay_start(&relay, w->server.port, false);
     h_site_start(&w->site, &w->place, "a", relay.port);
     assert_true(h_wait(&w->site.log, &w->site.log.opened, 1));
     h_relay_cut_after(&relay, 1);
@@ -229,6 +208,26 @@ static void test_session__line_is_cut__both_sides_hear_of_it(void **state)
     assert_true(h_wait(&w->site.log, &w->site.log.opened, 2));
     h_site_stop(&w->site, 1000);
     h_relay_stop(&relay);
+}
+
+static void test_session__through_a_proxy__reaches_the_coordinator(void **state)
+{
+    struct world *w = *state;
+    struct h_relay proxy;
+    struct csl_grpc_client_config config;
+    struct csl_err err;
+    h_relay_start(&proxy, w->server.port, true);
+    h_site_config(&w->place, "a", w->server.port, &config);
+    /* A name that only the proxy can resolve, checked against the certificate's own. */
+    (void)snprintf(config.target, sizeof(config.target), "coordinator.invalid:443");
+    (void)snprintf(config.server_name, sizeof(config.server_name), "localhost");
+    (void)snprintf(config.http_proxy, sizeof(config.http_proxy), "http://127.0.0.1:%u", proxy.port);
+    OK(csl_grpc_client_new(&w->site.t, &config, &err));
+    OK(w->site.t->ops->start(w->site.t, &err));
+    assert_true(h_wait(&w->server.log, &w->server.log.opened, 1));
+    h_site_stop(&w->site, 1000);
+    h_relay_stop(&proxy);
+    assert_string_equal(proxy.asked, "CONNECT coordinator.invalid:443 HTTP/1.1");
 }
 
 /* ---- transfers ---- */
@@ -271,7 +270,7 @@ static void test_upload__line_is_cut__resumes_where_the_coordinator_is(void **st
     struct world *w = *state;
     struct h_relay relay;
     struct csl_err err;
-    h_relay_start(&relay, w->server.port);
+    h_relay_start(&relay, w->server.port, false);
     h_site_start(&w->site, &w->place, "a", relay.port);
     uint32_t bulks = 0;
     for (uint32_t i = 1; w->server.finished == 0 && i < 10; i++) {
@@ -428,134 +427,6 @@ static void test_stop__site_with_a_stuck_coordinator__is_cut_after_the_grace(voi
     assert_true(h_wait(&w->server.log, &w->server.abandoned, 1));
 }
 
-/* ---- identity ---- */
-
-static void test_identity__expired_certificate__is_kept_out(void **state)
-{
-    struct world *w = *state;
-    h_issue_site(&w->place, "old", "old", -1);
-    assert_kept_out(w, "old");
-}
-
-static void test_identity__site_not_on_the_roster__is_kept_out_until_it_is(void **state)
-{
-    struct world *w = *state;
-    h_issue_site(&w->place, "b", "b", 5);
-    (void)snprintf(w->server.revoked, sizeof(w->server.revoked), "b");
-    assert_kept_out(w, "b");
-    csl_mutex_lock(&w->server.log.mu);
-    w->server.revoked[0] = '\0';
-    csl_mutex_unlock(&w->server.log.mu);
-    assert_true(h_wait(&w->site.log, &w->site.log.opened, 1));
-}
-
-static void test_identity__site_revoked_during_a_session__is_dropped(void **state)
-{
-    struct world *w = *state;
-    join(w);
-    csl_mutex_lock(&w->server.log.mu);
-    (void)snprintf(w->server.revoked, sizeof(w->server.revoked), "a");
-    csl_mutex_unlock(&w->server.log.mu);
-    assert_true(h_wait(&w->site.log, &w->site.log.closed, 1));
-    assert_int_equal(w->site.log.why, CSL_E_DENIED);
-}
-
-static void test_identity__foreign_authority__is_kept_out(void **state)
-{
-    struct world *w = *state;
-    struct h_place other;
-    struct csl_grpc_client_config config;
-    struct csl_err err;
-    struct h_site ok;
-    h_place_make(&other);
-    h_site_config(&other, "a", w->server.port, &config);
-    (void)snprintf(config.tls.roots_path, sizeof(config.tls.roots_path), "%s", w->place.ca_cert);
-    OK(csl_grpc_client_new(&w->site.t, &config, &err));
-    OK(w->site.t->ops->start(w->site.t, &err));
-    h_site_init(&ok);
-    h_site_start(&ok, &w->place, "a", w->server.port);
-    assert_true(h_wait(&ok.log, &ok.log.opened, 1));
-    h_site_stop(&ok, 1000);
-    assert_int_equal(w->server.log.opened, 1);
-    assert_int_equal(w->site.log.opened, 0);
-    h_place_remove(&other);
-}
-
-static void test_identity__certificate_of_a_coordinator__opens_no_session(void **state)
-{
-    struct world *w = *state;
-    assert_kept_out(w, "coordinator");
-}
-
-static void test_identity__another_trust_domain__is_kept_out(void **state)
-{
-    struct world *w = *state;
-    struct csl_pki_authority ca = {w->place.ca_key, w->place.ca_cert};
-    struct csl_err err;
-    char key[160], chain[160];
-    (void)snprintf(key, sizeof(key), "%s/far.key", w->place.dir);
-    (void)snprintf(chain, sizeof(chain), "%s/far.pem", w->place.dir);
-    OK(csl_pki_issue_site(&ca, "other.test", "a", 5, key, chain, &err));
-    assert_kept_out(w, "far");
-}
-
-static void test_identity__site_posing_as_coordinator__is_not_talked_to(void **state)
-{
-    struct world *w = *state;
-    struct csl_grpc_server_config config;
-    struct csl_transport *imposter = NULL;
-    struct csl_err err;
-    h_issue_site(&w->place, "evil", "evil", 5);
-    h_server_config(&w->place, "evil", 0, &w->server, &config);
-    OK(csl_grpc_server_new(&imposter, &config, &err));
-    OK(imposter->ops->start(imposter, &err));
-    h_site_start(&w->site, &w->place, "a", csl_grpc_server_port(imposter));
-    csl_clock_sleep_ms(300); /* several attempts: nothing must happen */
-    assert_int_equal(w->site.log.opened, 0);
-    imposter->ops->stop(imposter, 100);
-    imposter->ops->free(imposter);
-}
-
-static void test_identity__server_certificate_renewed__is_used_without_restart(void **state)
-{
-    struct world *w = *state;
-    struct h_site late;
-    join(w);
-    /* A half-written renewal: the new key beside the old certificate. The last good pair stays. */
-    char key[160], chain[160], spare[160];
-    (void)snprintf(key, sizeof(key), "%s/coordinator.key", w->place.dir);
-    (void)snprintf(chain, sizeof(chain), "%s/coordinator.pem", w->place.dir);
-    (void)snprintf(spare, sizeof(spare), "%s/spare.pem", w->place.dir);
-    assert_int_equal(rename(chain, spare), 0);
-    h_issue_coordinator(&w->place, "coordinator", 5);
-    assert_int_equal(rename(spare, chain), 0);
-    h_site_init(&late);
-    h_site_start(&late, &w->place, "a", w->server.port);
-    assert_true(h_wait(&late.log, &late.log.opened, 1));
-    h_site_stop(&late, 1000);
-    /* The whole new pair. */
-    h_issue_coordinator(&w->place, "coordinator", 5);
-    h_site_init(&late);
-    h_site_start(&late, &w->place, "a", w->server.port);
-    assert_true(h_wait(&late.log, &late.log.opened, 1));
-    h_site_stop(&late, 1000);
-}
-
-static void test_identity__unfit_server_files__are_refused_at_once(void **state)
-{
-    struct world *w = *state;
-    struct csl_grpc_server_config config;
-    struct csl_transport *t = NULL;
-    struct csl_err err;
-    h_server_config(&w->place, "coordinator", 0, &w->server, &config);
-    (void)snprintf(config.tls.key_path, sizeof(config.tls.key_path), "%s/a.key", w->place.dir);
-    assert_int_equal(csl_grpc_server_new(&t, &config, &err), CSL_E_CRYPTO);
-    assert_null(t);
-    h_issue_coordinator(&w->place, "past", -1);
-    h_server_config(&w->place, "past", 0, &w->server, &config);
-    assert_int_equal(csl_grpc_server_new(&t, &config, &err), CSL_E_CRYPTO);
-}
-
 /* ---- many ---- */
 
 #define MANY 64u
@@ -614,6 +485,7 @@ int main(void)
         T(test_session__same_site_again__replaces_the_first),
         T(test_session__server_restarts_on_its_port__sites_come_back),
         T(test_session__line_is_cut__both_sides_hear_of_it),
+        T(test_session__through_a_proxy__reaches_the_coordinator),
         T(test_upload__whole_object__is_finished_before_the_receipt),
         T(test_upload__sizes_at_the_edges__arrive),
         T(test_upload__line_is_cut__resumes_where_the_coordinator_is),
@@ -627,15 +499,6 @@ int main(void)
         T(test_stop__upload_in_flight__is_let_finish),
         T(test_stop__upload_that_does_not_end__is_cut_after_the_grace),
         T(test_stop__site_with_a_stuck_coordinator__is_cut_after_the_grace),
-        T(test_identity__expired_certificate__is_kept_out),
-        T(test_identity__site_not_on_the_roster__is_kept_out_until_it_is),
-        T(test_identity__site_revoked_during_a_session__is_dropped),
-        T(test_identity__foreign_authority__is_kept_out),
-        T(test_identity__certificate_of_a_coordinator__opens_no_session),
-        T(test_identity__another_trust_domain__is_kept_out),
-        T(test_identity__site_posing_as_coordinator__is_not_talked_to),
-        T(test_identity__server_certificate_renewed__is_used_without_restart),
-        T(test_identity__unfit_server_files__are_refused_at_once),
         T(test_many__sites_with_sessions_and_uploads__are_all_served),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);

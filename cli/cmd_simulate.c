@@ -75,7 +75,8 @@ static const struct csl_option options[] = {
      .type = CSL_OPT_BOOL,
      AT(baselines),
      .fallback = "true",
-     .help = "Also train every site alone, and on all records in one place."},
+     .help = "Each site alone and all records in one place, for comparison; --no-baselines leaves "
+             "them out."},
     {.name = "out",
      .type = CSL_OPT_PATH,
      TEXT(out),

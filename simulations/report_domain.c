@@ -124,7 +124,8 @@ static void put_sites(struct csl_report *p, uint32_t domain)
         csl_buf_str(p->out, "<th scope=\"col\" class=\"num\">Training<br>patients</th>");
     csl_buf_str(p->out, "</tr></thead><tbody>\n");
     for (uint32_t s = 0; s < r->site_count && s < CSL_REPORT_SITES_SHOWN; s++)
-        put_site_row(p, &c, s, domain);
+        if (r->domain_count == 1 || csl_evaluation_cell(&r->federated, s, domain)->examples > 0)
+            put_site_row(p, &c, s, domain);
     put_sum_rows(p, &c, domain);
     csl_buf_str(p->out, "</tbody>");
     csl_report__end_table(p);
@@ -223,18 +224,36 @@ static uint32_t list_rivals(const struct csl_result *r, uint32_t domain, struct 
     return n;
 }
 
+static bool mean_of(const struct csl_result *r, const struct rival *v, uint32_t domain,
+                    const char *metric, struct csl_mean *out)
+{
+    return v->is_own ? csl_result_own_mean(r, domain, metric, out)
+                     : csl_evaluation_mean(v->evaluation, domain, metric, out);
+}
+
+static void scale_mean(struct csl_report_scale *s, const struct csl_mean *m)
+{
+    const struct csl_metric as_metric = {m->name, m->has_interval ? "normal" : NULL, m->value,
+                                         m->low < 0 ? 0 : m->low, m->high > 1 ? 1 : m->high};
+    csl_report__scale_add(s, &as_metric);
+}
+
 static void put_rivals(struct csl_report *p, uint32_t domain, const char *metric,
                        const struct rival *rivals, uint32_t count)
 {
     struct csl_report_scale pooled = {0};
     char caption[320];
-    for (uint32_t i = 0; i < count; i++)
+    struct csl_mean mean = {0};
+    for (uint32_t i = 0; i < count; i++) {
         if (rivals[i].evaluation != NULL)
-            scale_evaluation(&pooled, rivals[i].evaluation, domain, metric);
+            csl_report__scale_add(&pooled,
+                                  csl_metrics_find(&rivals[i].evaluation->pooled[domain], metric));
+        if (mean_of(p->r, &rivals[i], domain, metric, &mean))
+            scale_mean(&pooled, &mean);
+    }
     csl_report__scale_end(&pooled);
     scale_reference(&pooled, csl_metrics_find(&p->r->federated.pooled[domain], metric));
     struct csl_report_scale mean_scale = pooled;
-    struct csl_mean mean = {0};
     mean_scale.has_reference = csl_evaluation_mean(&p->r->federated, domain, metric, &mean);
     mean_scale.reference = mean.value;
     (void)snprintf(caption, sizeof(caption),
@@ -256,8 +275,7 @@ static void put_rivals(struct csl_report *p, uint32_t domain, const char *metric
                                     v->title, &pooled);
         else
             csl_buf_str(p->out, "<td class=\"m none\">no single model</td>");
-        bool is_measured = v->is_own ? csl_result_own_mean(p->r, domain, metric, &mean)
-                                     : csl_evaluation_mean(v->evaluation, domain, metric, &mean);
+        bool is_measured = mean_of(p->r, v, domain, metric, &mean);
         csl_report__mean_cell(p, &mean, is_measured, v->title, &mean_scale);
         csl_buf_str(p->out, "</tr>\n");
     }
@@ -349,6 +367,64 @@ void csl_report__baselines(struct csl_report *p, uint32_t domain)
                 "avoids.</p>\n");
     put_absent_locals(p);
     put_rivals_by_site(p, domain, metric, rivals, count);
+}
+
+/* The alternatives of a whole study; those that are there have is_there. */
+#define ALTERNATIVES 5
+struct alternatives {
+    struct rival rivals[ALTERNATIVES];
+    bool is_there[ALTERNATIVES];
+};
+
+static void put_alternatives_row(struct csl_report *p, const struct alternatives *a,
+                                 struct csl_report_scale *s, uint32_t domain)
+{
+    const char *metric = csl_headline(p->r->domains[domain].task)[0];
+    struct csl_mean mean = {0};
+    put_row_head(p, "", p->r->domains[domain].id);
+    s->has_reference = mean_of(p->r, &a->rivals[0], domain, metric, &mean);
+    s->reference = mean.value;
+    for (size_t i = 0; i < ALTERNATIVES; i++) {
+        bool is_measured = a->is_there[i] && mean_of(p->r, &a->rivals[i], domain, metric, &mean);
+        if (a->is_there[i])
+            csl_report__mean_cell(p, &mean, is_measured, a->rivals[i].title, s);
+    }
+    csl_buf_str(p->out, "</tr>\n");
+}
+
+void csl_report__alternatives(struct csl_report *p)
+{
+    const struct csl_result *r = p->r;
+    const struct csl_result_baselines *b = &r->baselines;
+    const struct alternatives a = {
+        {{"Federated", &r->federated, false, true},
+         {"Sites alone", NULL, true, false},
+         {"Best local", &b->best_local, false, false},
+         {"Ensemble", &b->ensemble, false, false},
+         {"All in one place", &b->pooled_training, false, false}},
+        {true, true, b->has_best_local, b->has_ensemble, b->has_pooled_training}};
+    struct csl_report_scale s = {0};
+    struct csl_mean mean;
+    csl_buf_str(p->out, "<h3>Federated beside the alternatives</h3>\n");
+    for (uint32_t d = 0; d < r->domain_count; d++)
+        for (size_t i = 0; i < ALTERNATIVES; i++)
+            if (a.is_there[i] &&
+                mean_of(r, &a.rivals[i], d, csl_headline(r->domains[d].task)[0], &mean))
+                scale_mean(&s, &mean);
+    csl_report__scale_end(&s);
+    csl_report__table(p, "Mean over sites of each domain's headline metric, each site counted "
+                         "once. Sites alone: each on its own patients. Best local: chosen on the "
+                         "test patients, hence optimistic. The dashed line is the federated "
+                         "model.");
+    csl_buf_str(p->out, "<thead><tr><th scope=\"col\">Domain</th>");
+    for (size_t i = 0; i < ALTERNATIVES; i++)
+        if (a.is_there[i])
+            csl_buf_printf(p->out, "<th scope=\"col\">%s</th>", a.rivals[i].title);
+    csl_buf_str(p->out, "</tr></thead><tbody>\n");
+    for (uint32_t d = 0; d < r->domain_count; d++)
+        put_alternatives_row(p, &a, &s, d);
+    csl_buf_str(p->out, "</tbody>");
+    csl_report__end_table(p);
 }
 
 void csl_report__domain(struct csl_report *p, uint32_t domain)

@@ -58,6 +58,8 @@ void csl_report__overview(struct csl_report *p)
         csl_buf_str(p->out, "</tr>\n");
     }
     csl_buf_str(p->out, "</tbody></table></div>\n");
+    if (r->baselines.is_present)
+        csl_report__alternatives(p);
     csl_report__end_section(p);
 }
 

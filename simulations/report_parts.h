@@ -43,6 +43,7 @@ void csl_report__top(struct csl_report *p);      /* title, question, what kind o
 void csl_report__summary(struct csl_report *p);  /* privacy notice, key figures, facts */
 void csl_report__overview(struct csl_report *p); /* domains x sites; several domains only */
 void csl_report__domain(struct csl_report *p, uint32_t domain);
+void csl_report__alternatives(struct csl_report *p); /* inside the overview */
 void csl_report__baselines(struct csl_report *p, uint32_t domain);
 void csl_report__curves(struct csl_report *p);
 void csl_report__groups(struct csl_report *p);

@@ -121,6 +121,15 @@ static void put_single_cards(struct csl_report *p)
         put_mean_card(p, what, &mean, "sites on their own patients");
 }
 
+static bool is_headline(const struct csl_result *r, const char *metric)
+{
+    for (uint32_t d = 0; d < r->domain_count; d++)
+        for (const char *const *m = csl_headline(r->domains[d].task); *m != NULL; m++)
+            if (strcmp(*m, metric) == 0)
+                return true;
+    return false;
+}
+
 static void put_cards(struct csl_report *p)
 {
     static const char *const metrics[] = {"auc", "macro_f1", "c_index", "accuracy"};
@@ -132,7 +141,7 @@ static void put_cards(struct csl_report *p)
         struct csl_mean mean;
         char what[96];
         (void)snprintf(what, sizeof(what), "%s, mean over domains", csl_metric_title(metrics[i]));
-        if (csl_evaluation_overall(&r->federated, metrics[i], &mean))
+        if (is_headline(r, metrics[i]) && csl_evaluation_overall(&r->federated, metrics[i], &mean))
             put_mean_card(p, what, &mean, mean.count == 1 ? "domain" : "domains");
     }
     csl_buf_str(p->out, "</ul>\n");
@@ -144,6 +153,46 @@ static void put_rival(struct csl_report *p, const char *what, double value)
     csl_buf_printf(p->out, "; %s %.3f", what, value);
 }
 
+/* Mean difference to the sites' own models, over the sites that have both. */
+static bool own_difference(const struct csl_result *r, uint32_t domain, double *out)
+{
+    const char *metric = csl_headline(r->domains[domain].task)[0];
+    double sum = 0;
+    uint32_t count = 0;
+    for (uint32_t s = 0; r->baselines.locals != NULL && s < r->site_count; s++) {
+        const struct csl_metric *own =
+            csl_metrics_find(&r->baselines.locals[s].own[domain], metric);
+        const struct csl_metric *ours =
+            csl_metrics_find(csl_evaluation_cell(&r->federated, s, domain), metric);
+        if (own == NULL || ours == NULL)
+            continue;
+        sum += ours->value - own->value;
+        count++;
+    }
+    *out = sum;
+    return count > 0;
+}
+
+/* How often the federated model is ahead of sites that train alone, for several domains. */
+static void put_count_ahead(struct csl_report *p)
+{
+    const struct csl_result *r = p->r;
+    uint32_t compared = 0, ahead = 0;
+    for (uint32_t d = 0; d < r->domain_count; d++) {
+        double difference;
+        if (!own_difference(r, d, &difference))
+            continue;
+        compared++;
+        ahead += difference > 0;
+    }
+    if (compared > 0)
+        csl_buf_printf(p->out,
+                       "<p class=\"answer\">In <strong>%u of %u domains</strong> the federated "
+                       "model is, averaged over the sites that have both, ahead of the models that "
+                       "sites train alone and use on their own patients.</p>\n",
+                       ahead, compared);
+}
+
 /* The answer of a study with one domain in one sentence. */
 static void put_answer(struct csl_report *p)
 {
@@ -152,6 +201,8 @@ static void put_answer(struct csl_report *p)
     const struct csl_metric *m = csl_metrics_find(&r->federated.pooled[0], metric), *other;
     const struct csl_result_baselines *b = &r->baselines;
     struct csl_mean mean, own;
+    if (r->domain_count > 1)
+        put_count_ahead(p);
     if (r->domain_count > 1 || m == NULL)
         return;
     csl_buf_printf(p->out,

@@ -26,6 +26,14 @@ static void put_value(struct csl_buf *out, bool is_measured, double value, bool 
     csl_buf_printf(out, "%-*s", VALUE_WIDTH, text);
 }
 
+/* Ends a line without the blanks of its last column. */
+static void end_line(struct csl_buf *out)
+{
+    while (out->n > 0 && out->p[out->n - 1] == ' ')
+        out->n--;
+    csl_buf_str(out, "\n");
+}
+
 static void put_metric(struct csl_buf *out, const struct csl_metric *m)
 {
     if (m != NULL)
@@ -68,7 +76,7 @@ static void put_domain(struct csl_buf *out, const struct csl_result *r, uint32_t
         bool is_measured = csl_evaluation_mean(&r->federated, domain, metrics[i], &mean);
         put_mean(out, is_measured, &mean);
     }
-    csl_buf_str(out, "\n");
+    end_line(out);
 }
 
 static void put_rival(struct csl_buf *out, const char *name, const struct csl_evaluation *e,
@@ -78,7 +86,7 @@ static void put_rival(struct csl_buf *out, const char *name, const struct csl_ev
     put_name(out, name);
     put_metric(out, csl_metrics_find(&e->pooled[domain], metric));
     put_mean(out, csl_evaluation_mean(e, domain, metric, &mean), &mean);
-    csl_buf_str(out, "\n");
+    end_line(out);
 }
 
 static void put_rivals(struct csl_buf *out, const struct csl_result *r, uint32_t domain)
@@ -96,7 +104,7 @@ static void put_rivals(struct csl_buf *out, const struct csl_result *r, uint32_t
     put_value(out, false, 0, false, 0, 0);
     bool is_measured = csl_result_own_mean(r, domain, metric, &mean);
     put_mean(out, is_measured, &mean);
-    csl_buf_str(out, "\n");
+    end_line(out);
     if (b->has_best_local && b->best_site[domain] != UINT32_MAX) {
         (void)snprintf(name, sizeof(name), "best local, %s (optimistic)",
                        r->sites[b->best_site[domain]].id);
@@ -138,16 +146,16 @@ static void put_repeats(struct csl_buf *out, const struct csl_result *r, uint32_
         put_name(out, r->sites[s].id);
         for (uint32_t i = 0; metrics[i] != NULL; i++)
             put_spread(out, set, metrics[i]);
-        csl_buf_str(out, "\n");
+        end_line(out);
     }
     put_name(out, "all test records together");
     for (uint32_t i = 0; metrics[i] != NULL; i++)
         put_spread(out, &e->pooled[domain], metrics[i]);
-    csl_buf_str(out, "\n");
+    end_line(out);
     put_name(out, "mean over sites");
     for (uint32_t i = 0; metrics[i] != NULL; i++)
         put_spread(out, &e->means[domain], metrics[i]);
-    csl_buf_str(out, "\n");
+    end_line(out);
 }
 
 void csl_run_table(const struct csl_result *r, struct csl_buf *out)

@@ -50,12 +50,14 @@ struct world {
     struct h_place place;
     struct h_server server;
     struct h_site site;
+    long log_from; /* where the log of this test begins */
 };
 
 static int set_up(void **state)
 {
     struct world *w = calloc(1, sizeof(*w));
     assert_non_null(w);
+    w->log_from = log_end();
     h_place_make(&w->place);
     h_server_init(&w->server, OBJECT);
     h_server_start(&w->server, &w->place, 0);
@@ -175,46 +177,76 @@ static void test_identity__another_trust_domain__is_kept_out(void **state)
     assert_kept_out(w, "far");
 }
 
-static void test_identity__site_posing_as_coordinator__is_not_talked_to(void **state)
+static void assert_not_talked_to(struct world *w, const char *certificate)
 {
-    struct world *w = *state;
     struct csl_grpc_server_config config;
     struct csl_transport *imposter = NULL;
     struct csl_err err;
-    h_issue_site(&w->place, "evil", "evil", 5);
-    h_server_config(&w->place, "evil", 0, &w->server, &config);
+    h_server_config(&w->place, certificate, 0, &w->server, &config);
     OK(csl_grpc_server_new(&imposter, &config, &err));
     OK(imposter->ops->start(imposter, &err));
     h_site_start(&w->site, &w->place, "a", csl_grpc_server_port(imposter));
-    csl_clock_sleep_ms(300); /* several attempts: nothing must happen */
+    char line[1024];
+    assert_true(logged(w->log_from, "event=grpc.cannot_connect", "", line, (int)sizeof(line)));
     assert_int_equal(w->site.log.opened, 0);
     imposter->ops->stop(imposter, 100);
     imposter->ops->free(imposter);
 }
 
+static void test_identity__site_posing_as_coordinator__is_not_talked_to(void **state)
+{
+    struct world *w = *state;
+    h_issue_site(&w->place, "evil", "evil", 5);
+    assert_not_talked_to(w, "evil");
+}
+
+/* The same authority, the right host names, the right purposes: only the SPIFFE id is wrong. */
+static void test_identity__coordinator_of_another_domain__is_not_talked_to(void **state)
+{
+    struct world *w = *state;
+    struct csl_pki_authority ca = {w->place.ca_key, w->place.ca_cert};
+    struct csl_err err;
+    char key[160], chain[160], line[1024];
+    (void)snprintf(key, sizeof(key), "%s/far.key", w->place.dir);
+    (void)snprintf(chain, sizeof(chain), "%s/far.pem", w->place.dir);
+    OK(csl_pki_issue_coordinator(&ca, "other.test", CSL_COORDINATOR_NAMES, 5, key, chain, &err));
+    assert_not_talked_to(w, "far");
+    assert_true(logged(w->log_from, "event=tls.not_the_coordinator",
+                       "spiffe://other.test/coordinator", line, (int)sizeof(line)));
+}
+
+static void assert_newcomer_gets_in(struct world *w)
+{
+    struct h_site late;
+    uint32_t before = w->server.log.opened;
+    h_site_init(&late);
+    h_site_start(&late, &w->place, "a", w->server.port);
+    assert_true(h_wait(&late.log, &late.log.opened, 1));
+    assert_true(h_wait(&w->server.log, &w->server.log.opened, before + 1));
+    h_site_stop(&late, 1000);
+}
+
 static void test_identity__server_certificate_renewed__is_used_without_restart(void **state)
 {
     struct world *w = *state;
-    struct h_site late;
-    join(w);
-    /* A half-written renewal: the new key beside the old certificate. The last good pair stays. */
-    char key[160], chain[160], spare[160];
+    char key[160], chain[160], spare[160], line[1024];
     (void)snprintf(key, sizeof(key), "%s/coordinator.key", w->place.dir);
     (void)snprintf(chain, sizeof(chain), "%s/coordinator.pem", w->place.dir);
     (void)snprintf(spare, sizeof(spare), "%s/spare.pem", w->place.dir);
+    /* A half-written renewal: the new key beside the old certificate. The last good pair stays. */
     assert_int_equal(rename(chain, spare), 0);
     h_issue_coordinator(&w->place, "coordinator", 5);
     assert_int_equal(rename(spare, chain), 0);
-    h_site_init(&late);
-    h_site_start(&late, &w->place, "a", w->server.port);
-    assert_true(h_wait(&late.log, &late.log.opened, 1));
-    h_site_stop(&late, 1000);
+    assert_newcomer_gets_in(w);
+    assert_true(logged(w->log_from, "event=tls.reload_refused", "belong together", line,
+                       (int)sizeof(line)));
+    /* A whole pair that is past its end: it would break every handshake. */
+    h_issue_coordinator(&w->place, "coordinator", -1);
+    assert_newcomer_gets_in(w);
     /* The whole new pair. */
     h_issue_coordinator(&w->place, "coordinator", 5);
-    h_site_init(&late);
-    h_site_start(&late, &w->place, "a", w->server.port);
-    assert_true(h_wait(&late.log, &late.log.opened, 1));
-    h_site_stop(&late, 1000);
+    assert_newcomer_gets_in(w);
+    assert_true(logged(w->log_from, "event=tls.reloaded", "", line, (int)sizeof(line)));
 }
 
 static void test_identity__unfit_server_files__are_refused_at_once(void **state)
@@ -238,29 +270,27 @@ static void test_told__refusal__has_the_same_trace_in_both_logs(void **state)
 {
     struct world *w = *state;
     char line[1024], trace[64] = "", reason[1024];
-    long from = log_end();
     (void)snprintf(w->server.revoked, sizeof(w->server.revoked), "a");
     h_site_start(&w->site, &w->place, "a", w->server.port);
-    assert_true(logged(from, "event=grpc.told", "status=7", line, (int)sizeof(line)));
+    assert_true(logged(w->log_from, "event=grpc.told", "status=7", line, (int)sizeof(line)));
     const char *at = strstr(line, "trace=");
     assert_non_null(at);
     assert_int_equal(sscanf(at, "%63s", trace), 1);
     assert_int_equal(strlen(trace), strlen("trace=") + 16);
     assert_null(strstr(line, "roster")); /* the reason stays with the coordinator */
-    assert_true(logged(from, "event=grpc.ended", trace, reason, (int)sizeof(reason)));
+    assert_true(logged(w->log_from, "event=grpc.ended", trace, reason, (int)sizeof(reason)));
     assert_non_null(strstr(reason, "not on the roster"));
-    assert_true(logged(from, "event=grpc.refused", "level=error", line, (int)sizeof(line)));
+    assert_true(logged(w->log_from, "event=grpc.refused", "level=error", line, (int)sizeof(line)));
 }
 
 static void test_told__third_handshake_that_fails__gives_the_hint(void **state)
 {
     struct world *w = *state;
     char line[1024];
-    long from = log_end();
     h_issue_site(&w->place, "old", "old", -1);
     h_site_start(&w->site, &w->place, "old", w->server.port);
-    assert_true(
-        logged(from, "event=grpc.cannot_connect", "certificate problem", line, (int)sizeof(line)));
+    assert_true(logged(w->log_from, "event=grpc.cannot_connect", "certificate problem", line,
+                       (int)sizeof(line)));
 }
 
 #define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -285,6 +315,7 @@ int main(void)
         T(test_identity__certificate_of_a_coordinator__opens_no_session),
         T(test_identity__another_trust_domain__is_kept_out),
         T(test_identity__site_posing_as_coordinator__is_not_talked_to),
+        T(test_identity__coordinator_of_another_domain__is_not_talked_to),
         T(test_identity__server_certificate_renewed__is_used_without_restart),
         T(test_identity__unfit_server_files__are_refused_at_once),
         T(test_told__refusal__has_the_same_trace_in_both_logs),

@@ -1,0 +1,157 @@
+/* Other rounds and other sites than the study file says. */
+#include "simulations/manifest.h"
+#include "tests/unit/simulations/fixture.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define HEAD                                                                                       \
+    "# A comment that stays.\n"                                                                    \
+    "study: small\n"                                                                               \
+    "question: Is it \"ill\"?\n"                                                                   \
+    "domains:\n"                                                                                   \
+    "  - {id: d, modality: tabular, task: {kind: binary, label: ill}, features: [x]}\n"            \
+    "model: {kind: linear}\n"                                                                      \
+    "training:\n"                                                                                  \
+    "  local: {optimizer: sgd, learning_rate: 0.1, batch_patients: 2, steps: 2}\n"                 \
+    "rounds: 10\n"                                                                                 \
+    "aggregation: {strategy: fedavg, weights: {kind: samples}}\n"                                  \
+    "privacy: {mode: none}\n"
+#define SYNTH                                                                                      \
+    HEAD "sites:\n"                                                                                \
+         "  minimum: 2\n"                                                                          \
+         "  participants:\n"                                                                       \
+         "    - lyon\n"                                                                            \
+         "    - turin\n"                                                                           \
+         "    - aachen\n"                                                                          \
+         "simulation:\n"                                                                           \
+         "  sites:\n"                                                                              \
+         "    - {id: lyon, synth: 0}\n"                                                            \
+         "    - {id: turin, synth: 1}\n"                                                           \
+         "    - {id: aachen, synth: 2}\n"                                                          \
+         "evaluation: {every: 5}\n"
+#define FILES                                                                                      \
+    HEAD "sites: {minimum: 2}\n"                                                                   \
+         "simulation:\n"                                                                           \
+         "  sites:\n"                                                                              \
+         "    - {id: a, csv: \"t \\\" x.csv\", mapping: m.yaml, where: {column: c, any_of: "       \
+         "[\"1\", two]}}\n"                                                                        \
+         "    - {id: b, records: b.h5}"
+
+static struct csl_err err;
+
+static struct csl_study *adapt(const char *yaml, uint32_t rounds, uint32_t sites)
+{
+    struct csl_study *written = fixture_study(yaml), *out = NULL;
+    if (csl_manifest_adapt(&out, written, "test.yaml", rounds, sites, &err) != CSL_OK)
+        fail_msg("%s", err.msg);
+    csl_study_free(written);
+    return out;
+}
+
+static void test_adapt__nothing_wanted__keeps_bytes_and_digest(void **state)
+{
+    struct csl_study *written = fixture_study(SYNTH), *s = adapt(SYNTH, 0, 0);
+    (void)state;
+    assert_int_equal(s->manifest.n, written->manifest.n);
+    assert_memory_equal(s->manifest.p, written->manifest.p, s->manifest.n);
+    assert_memory_equal(s->digest, written->digest, sizeof(s->digest));
+    csl_study_free(written);
+    csl_study_free(s);
+}
+
+static void test_adapt__fewer_rounds__also_mends_the_evaluation(void **state)
+{
+    struct csl_study *s = adapt(SYNTH, 3, 0);
+    (void)state;
+    assert_int_equal(s->rounds, 3);
+    assert_int_equal(s->evaluate_every, 0);
+    assert_int_equal(s->sim_site_count, 3);
+    assert_non_null(strstr((const char *)s->manifest.p, "# A comment that stays."));
+    csl_study_free(s);
+    s = adapt(SYNTH, 20, 0);
+    assert_int_equal(s->rounds, 20);
+    assert_int_equal(s->evaluate_every, 5);
+    csl_study_free(s);
+}
+
+static void test_adapt__fewer_sites__lowers_the_minimum_with_them(void **state)
+{
+    struct csl_study *s = adapt(SYNTH, 0, 1);
+    (void)state;
+    assert_int_equal(s->sim_site_count, 1);
+    assert_int_equal(s->participant_count, 1);
+    assert_int_equal(s->minimum_sites, 1);
+    assert_string_equal(s->participants[0], "lyon");
+    assert_int_equal(s->evaluate_every, 5);
+    csl_study_free(s);
+}
+
+static void test_adapt__more_sites__adds_synthetic_hospitals(void **state)
+{
+    struct csl_study *s = adapt(SYNTH, 0, 9);
+    (void)state;
+    assert_int_equal(s->sim_site_count, 9);
+    assert_int_equal(s->participant_count, 9);
+    assert_int_equal(s->minimum_sites, 2);
+    assert_true(s->sim_sites[8].is_synth);
+    assert_int_equal(s->sim_sites[8].synth_index, 8);
+    assert_string_equal(s->sim_sites[8].id, "lyon-2");
+    csl_study_free(s);
+}
+
+static void test_adapt__sites_with_files__keep_their_sources(void **state)
+{
+    struct csl_study *s = adapt(FILES, 0, 1);
+    (void)state;
+    assert_int_equal(s->sim_site_count, 1);
+    assert_int_equal(s->participant_count, 0);
+    assert_string_equal(s->sim_sites[0].csv, "t \" x.csv");
+    assert_string_equal(s->sim_sites[0].mapping, "m.yaml");
+    assert_string_equal(s->sim_sites[0].where_column, "c");
+    assert_int_equal(s->sim_sites[0].where_count, 2);
+    assert_string_equal(s->sim_sites[0].where_any_of[1], "two");
+    csl_study_free(s);
+}
+
+static void test_adapt__more_sites_than_files__is_refused(void **state)
+{
+    struct csl_study *written = fixture_study(FILES), *s = NULL;
+    (void)state;
+    assert_int_equal(csl_manifest_adapt(&s, written, "test.yaml", 0, 3, &err), CSL_E_INVAL);
+    assert_non_null(strstr(err.msg, "2 sites"));
+    assert_null(s);
+    csl_study_free(written);
+}
+
+static void test_adapt__flow_style_study__says_what_would_be_right(void **state)
+{
+    static const char flow[] =
+        "{study: small, question: q, domains: [{id: d, modality: tabular, task: {kind: binary, "
+        "label: ill}, features: [x]}], model: {kind: linear}, training: {local: {optimizer: sgd, "
+        "learning_rate: 0.1, batch_patients: 2, steps: 2}}, rounds: 10, aggregation: {strategy: "
+        "fedavg, weights: {kind: samples}}, privacy: {mode: none}}\n";
+    struct csl_study *written = fixture_study(flow), *s = NULL;
+    (void)state;
+    assert_int_equal(csl_manifest_adapt(&s, written, "test.yaml", 3, 0, &err), CSL_E_INVAL);
+    assert_non_null(strstr(err.msg, "line"));
+    csl_study_free(written);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_adapt__nothing_wanted__keeps_bytes_and_digest),
+        cmocka_unit_test(test_adapt__fewer_rounds__also_mends_the_evaluation),
+        cmocka_unit_test(test_adapt__fewer_sites__lowers_the_minimum_with_them),
+        cmocka_unit_test(test_adapt__more_sites__adds_synthetic_hospitals),
+        cmocka_unit_test(test_adapt__sites_with_files__keep_their_sources),
+        cmocka_unit_test(test_adapt__more_sites_than_files__is_refused),
+        cmocka_unit_test(test_adapt__flow_style_study__says_what_would_be_right),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -122,20 +122,39 @@ static enum csl_code verify(struct upload *u, const uint8_t digest[32], struct c
     return CSL_OK;
 }
 
-static void remove_spool(const struct upload *u)
+/* false: the spool belongs to a newer grant, and what became of this upload means nothing. */
+static bool remove_spool(const struct upload *u)
 {
     struct csl_site_io *io = &u->s->io[u->site];
     csl_mutex_lock(&io->lock);
-    if (io->generation == u->generation)
+    bool is_newest = io->generation == u->generation;
+    if (is_newest)
         csl_blob_remove(u->s->spool, u->spool);
     csl_mutex_unlock(&io->lock);
+    return is_newest;
+}
+
+/* A grant that came between the last byte and here has taken the spool over: what is in it by the
+ * time the core folds was not verified by this upload. */
+static bool mark_verified(const struct upload *u)
+{
+    struct csl_site_io *io = &u->s->io[u->site];
+    csl_mutex_lock(&io->lock);
+    bool is_newest = io->generation == u->generation;
+    csl_mutex_lock(&u->s->lock);
+    if (is_newest)
+        io->verified_round = u->ticket.round;
+    csl_mutex_unlock(&u->s->lock);
+    csl_mutex_unlock(&io->lock);
+    return is_newest;
 }
 
 /* After a refusal for content. A resumed upload may have met a damaged first half, so it starts
  * again from zero; one that came whole from the site is refused for the round. */
 static void reject(struct upload *u, enum csl_code code)
 {
-    remove_spool(u);
+    if (!remove_spool(u))
+        return;
     bool was_resumed = u->ticket.offset > 0;
     post(u, CSL_CE_REJECTED, was_resumed ? CSL_E_AGAIN : code,
          code == CSL_E_INVAL   ? "the update has a value that is not finite or too large"
@@ -147,10 +166,9 @@ static enum csl_code upload_finish(void *self, const uint8_t digest[32], struct 
 {
     struct upload *u = self;
     enum csl_code code = verify(u, digest, err);
+    if (code == CSL_OK && !mark_verified(u))
+        code = CSL_FAIL(err, CSL_E_CANCELLED, "this upload was replaced by a newer one");
     if (code == CSL_OK) {
-        csl_mutex_lock(&u->s->lock);
-        u->s->io[u->site].verified_round = u->ticket.round;
-        csl_mutex_unlock(&u->s->lock);
         post(u, CSL_CE_RECEIVED, CSL_OK, NULL);
     } else if (code == CSL_E_CORRUPT || code == CSL_E_INVAL) {
         reject(u, code);
@@ -167,8 +185,8 @@ static void upload_abandon(void *self, enum csl_code why)
             CSL_STR("why", csl_code_text(why)));
     if (why == CSL_E_INVAL || why == CSL_E_LIMIT)
         reject(u, why); /* write refused what came: do not keep it for a resume */
-    else
-        (void)flush(u, NULL); /* whatever arrived need not be sent again */
+    else if (check_values(u, NULL) == CSL_OK) /* nothing unchecked may wait there for a resume */
+        (void)flush(u, NULL);                 /* whatever arrived need not be sent again */
     upload_free(u);
 }
 

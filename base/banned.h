@@ -2,5 +2,12 @@
  * and checked for the whole tree by tests/lint. */
 #ifndef CSL_BASE_BANNED_H
 #define CSL_BASE_BANNED_H
+/* A fortified libc defines some of them as macros, and clang refuses to poison a macro. */
+#undef strcpy
+#undef strcat
+#undef strncpy
+#undef strncat
+#undef sprintf
+#undef vsprintf
 #pragma GCC poison strcpy strcat strncpy strncat sprintf vsprintf gets strtok alloca atoi atol atof
 #endif

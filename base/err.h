@@ -52,9 +52,19 @@ struct csl_err {
  * CSL_FAIL_SYS also records errno and appends its text. */
 enum csl_code csl_err_set_(struct csl_err *e, enum csl_code code, int sys_errno, const char *file,
                            int line, const char *fmt, ...) CSL_PRINTF(6, 7);
-#define CSL_FAIL(err, code, ...) csl_err_set_((err), (code), 0, __FILE__, __LINE__, __VA_ARGS__)
+#ifdef __clang_analyzer__ /* which cannot see that the code comes back as it went in */
+static inline enum csl_code csl_err_same_(enum csl_code returned, enum csl_code code)
+{
+    (void)returned;
+    return code;
+}
+#else
+#define csl_err_same_(returned, code) (returned)
+#endif
+#define CSL_FAIL(err, code, ...)                                                                   \
+    csl_err_same_(csl_err_set_((err), (code), 0, __FILE__, __LINE__, __VA_ARGS__), (code))
 #define CSL_FAIL_SYS(err, code, ...)                                                               \
-    csl_err_set_((err), (code), errno, __FILE__, __LINE__, __VA_ARGS__)
+    csl_err_same_(csl_err_set_((err), (code), errno, __FILE__, __LINE__, __VA_ARGS__), (code))
 
 const char *csl_code_name(enum csl_code code); /* "LIMIT" */
 const char *csl_code_text(enum csl_code code); /* public text */

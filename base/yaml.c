@@ -14,6 +14,8 @@
 
 #include "base/banned.h"
 
+#undef csl_yaml_fail
+
 struct csl_yaml {
     struct csl_arena arena; /* every node and text, and the name */
     const char *name;

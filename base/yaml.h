@@ -42,4 +42,8 @@ const struct csl_yaml_node *csl_yaml_get(const struct csl_yaml_node *mapping, co
 enum csl_code csl_yaml_fail(struct csl_err *err, const struct csl_yaml *y,
                             const struct csl_yaml_node *at, const char *fmt, ...) CSL_PRINTF(4, 5);
 
+#ifdef __clang_analyzer__
+#define csl_yaml_fail(...) csl_err_same_(csl_yaml_fail(__VA_ARGS__), CSL_E_INVAL)
+#endif
+
 #endif

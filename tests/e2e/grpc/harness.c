@@ -224,7 +224,7 @@ static enum csl_code sink_write(void *self, struct csl_span span, struct csl_err
     for (size_t i = 0; i < span.n; i++)
         u->is_wrong |= span.p[i] != h_byte(u->position + i);
     csl_mutex_lock(&s->log.mu);
-    while (s->is_sink_blocked)
+    while (s->is_sink_blocked && u->position + span.n > s->sink_block_at)
         csl_cond_wait(&s->log.changed, &s->log.mu);
     if (!s->is_parallel)
         s->written = u->position + span.n;

@@ -53,8 +53,9 @@ struct h_server {
     uint64_t object_bytes;
     atomic_uint_fast64_t written;
     atomic_uint finished, abandoned;
-    bool is_sink_blocked; /* writes wait; guarded by log.mu */
-    bool is_parallel;     /* uploads are checked byte by byte and counted, not kept */
+    bool is_sink_blocked;   /* writes wait from sink_block_at on; guarded by log.mu */
+    uint64_t sink_block_at; /* guarded by log.mu */
+    bool is_parallel;       /* uploads are checked byte by byte and counted, not kept */
     uint16_t port;
 };
 /* port 0: any. name: certificate. */

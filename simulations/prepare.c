@@ -12,8 +12,9 @@
 
 #include "base/banned.h"
 
-#define SYNTH_SEED 42 /* of the standard synthetic federation, as `consilium data synth` makes it   \
-                      */
+#define SYNTH_SEED                                                                                 \
+    42 /* of the standard synthetic federation, as `consilium data synth` makes it                 \
+        */
 
 /* The folder a file lies in: "." for a plain name. */
 static enum csl_code folder_of(const char *path, char out[CSL_PATH_MAX], struct csl_err *err)

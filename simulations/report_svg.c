@@ -111,7 +111,7 @@ struct frame {
 
 static struct frame frame_of(const struct csl_svg_chart *c)
 {
-    double x0 = INFINITY, x1 = -INFINITY, y0 = INFINITY, y1 = -INFINITY;
+    double x0 = HUGE_VAL, x1 = -HUGE_VAL, y0 = HUGE_VAL, y1 = -HUGE_VAL;
     for (uint32_t s = 0; s < c->series_count; s++) {
         for (uint32_t i = 0; i < c->series[s].count; i++) {
             x0 = fmin(x0, c->series[s].x[i]);

@@ -1,4 +1,5 @@
 /* Averages, repeats, and summary.json and metrics.csv there and back. */
+#include "base/mem.h"
 #include "base/str.h"
 #include "tests/unit/simulations/made_up.h"
 
@@ -143,7 +144,7 @@ static void test_files__repeats__read_back_with_their_spread(void **state)
 {
     struct csl_result made, read;
     struct csl_buf json, csv;
-    double a, b;
+    double a = 0, b = 0;
     (void)state;
     assert_same_after_reading(4, 2, true);
     made_up_result(&made, 4, 1, true);
@@ -245,6 +246,32 @@ static void test_read__damaged_member__names_file_and_member(void **state)
     }
 }
 
+static void test_read__any_allocation_failing__leaves_nothing_behind(void **state)
+{
+    struct csl_result made, read;
+    struct csl_buf json, csv;
+    enum csl_code code = CSL_E_NOMEM;
+    (void)state;
+    made_up_result(&made, 4, 2, true);
+    write_both(&made, &json, &csv);
+    for (uint64_t n = 1; code != CSL_OK; n++) {
+        assert_true(n < 10000);
+        (void)csl_mem_fail_after(n);
+        memset(&read, 0, sizeof(read));
+        code = csl_result_read_json(&read, "summary.json", CSL_SPAN(json.p, json.n), &err);
+        (void)csl_mem_fail_after(0);
+        /* The JSON reader cannot tell a text it has no memory for from a wrong one. */
+        if (code != CSL_OK) {
+            assert_true(code == CSL_E_NOMEM || code == CSL_E_INVAL);
+            assert_null(read.sites);
+        }
+    }
+    csl_result_release(&read);
+    csl_result_release(&made);
+    csl_buf_release(&json);
+    csl_buf_release(&csv);
+}
+
 static void test_read_csv__short_row__names_the_line(void **state)
 {
     static const char text[] = "round,scope,site,domain,metric,value,low,high,method\n"
@@ -269,6 +296,7 @@ int main(void)
         cmocka_unit_test(test_files__repeats__read_back_with_their_spread),
         cmocka_unit_test(test_summary__what_was_not_measured__is_absent),
         cmocka_unit_test(test_read__damaged_member__names_file_and_member),
+        cmocka_unit_test(test_read__any_allocation_failing__leaves_nothing_behind),
         cmocka_unit_test(test_read_csv__short_row__names_the_line),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

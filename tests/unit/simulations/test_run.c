@@ -1,5 +1,6 @@
 /* A whole run with a federation that answers from a script, and the files it leaves. */
 #include "base/file.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "coordinator/model/model_file.h"
@@ -82,6 +83,18 @@ static enum csl_code federate(void *ctx, const struct csl_world_config *c,
     w.was_interrupted = s->interrupts;
     *out = w;
     return CSL_OK;
+}
+
+/* The script's own allocations are not what is swept. */
+static uint64_t sweep_from;
+static enum csl_code federate_unharmed(void *ctx, const struct csl_world_config *c,
+                                       struct csl_world_result *out, struct csl_err *e)
+{
+    uint64_t used = csl_mem_fail_after(0);
+    enum csl_code code = federate(ctx, c, out, e);
+    if (sweep_from > used)
+        (void)csl_mem_fail_after(sweep_from - used);
+    return code;
 }
 
 static bool is_interrupted(void *ctx)
@@ -212,6 +225,28 @@ static void test_run__interrupted_federation__leaves_the_baselines_out(void **st
     csl_study_free(study);
 }
 
+/* No pair of allocations may depend on each other's luck: whichever fails, the run says so. */
+static void test_run__any_allocation_failing__is_reported(void **state)
+{
+    struct csl_study *study = fixture_study(STUDY);
+    struct script s = {0};
+    struct csl_run_config c = config_of(study, &s);
+    enum csl_code code = CSL_E_NOMEM;
+    (void)state;
+    for (uint64_t n = 1; code != CSL_OK; n += 1 + n / 8) {
+        struct csl_result r = {0};
+        s.calls = 0;
+        sweep_from = n;
+        c.federate = federate_unharmed;
+        (void)csl_mem_fail_after(n);
+        code = csl_run_study(&r, &c, &err);
+        (void)csl_mem_fail_after(0);
+        csl_result_release(&r);
+        assert_true(n < 1000000);
+    }
+    csl_study_free(study);
+}
+
 static void test_files__of_a_run__are_read_back_and_drawn_again(void **state)
 {
     struct csl_study *study = fixture_study(STUDY);
@@ -305,10 +340,12 @@ int main(void)
         cmocka_unit_test(test_run__several_seeds__repeats_in_order_and_shows_the_first),
         cmocka_unit_test(test_run__interrupted_between_seeds__keeps_what_is_done),
         cmocka_unit_test(test_run__interrupted_federation__leaves_the_baselines_out),
+        cmocka_unit_test(test_run__any_allocation_failing__is_reported),
         cmocka_unit_test(test_files__of_a_run__are_read_back_and_drawn_again),
         cmocka_unit_test(test_table__of_a_run__names_sites_and_privacy),
         cmocka_unit_test(test_prepare__missing_data__names_file_folder_and_remedy),
         cmocka_unit_test(test_prepare__synthetic_site__writes_its_record_file),
     };
+    csl_log_setup(stderr, CSL_LOG_LOGFMT, CSL_LOG_SILENT);
     return cmocka_run_group_tests(tests, fixture_start, fixture_stop);
 }

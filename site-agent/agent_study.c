@@ -93,6 +93,8 @@ void csl_agent_consider__(struct csl_agent *a, const struct csl_msg_study_offer 
         csl_site_memory_release(&a->memory);
         a->memory = fresh;
         code = csl_agent_save__(a, &err);
+        if (code != CSL_OK)
+            csl_agent_fail__(a, &err); /* what cannot be remembered cannot be promised */
     }
     if (code == CSL_OK) {
         answer.accepted = true;
@@ -103,6 +105,10 @@ void csl_agent_consider__(struct csl_agent *a, const struct csl_msg_study_offer 
         csl_str_copy(answer.reason, sizeof(answer.reason), public_reason(&err));
         csl_log_err(CSL_LOG_WARN, "study.declined", &err);
     }
+    /* A study that was declined does not take the place of the accepted one. */
+    if (!answer.accepted && a->memory.has_study &&
+        csl_agent_open_study__(a, csl_msg_span(&a->memory.manifest), &err) != CSL_OK)
+        csl_agent_fail__(a, &err);
     if (e == NULL) {
         (void)CSL_FAIL(&err, CSL_E_NOMEM, "no memory to answer a study");
         csl_agent_fail__(a, &err);

@@ -60,10 +60,11 @@ static enum csl_code read_broadcast(struct csl_agent *a, const struct csl_msg_ta
                          a->study->schema.parameters * vectors * sizeof(float), err);
 }
 
-static enum csl_code read_control(struct csl_agent *a, float *out, struct csl_err *err)
+static enum csl_code read_control(struct csl_agent *a, const struct csl_msg_task *task, float *out,
+                                  struct csl_err *err)
 {
-    if (a->memory.control_round == 0)
-        return CSL_OK; /* zero before the first round */
+    if (a->memory.control_round == 0 || a->memory.control_round >= task->round)
+        return CSL_OK; /* zero before the first round, also of a study that was begun anew */
     char name[CSL_ID_MAX];
     csl_agent_blob_name__(name, "control", a->memory.control_round);
     return csl_blob_read(a->blobs, name, 0, out, a->study->schema.parameters * sizeof(float), err);
@@ -86,11 +87,12 @@ static enum csl_code write_vector(struct csl_agent *a, const char *name, const f
 }
 
 /* The update becomes durable here; the row that names it follows on the core thread. */
-static enum csl_code store_update(struct csl_agent *a, uint64_t round, const struct vectors *v,
-                                  const struct csl_train_report *report, struct csl_outbox *out,
-                                  struct csl_err *err)
+static enum csl_code store_update(struct csl_agent *a, const struct csl_msg_task *task,
+                                  const struct vectors *v, const struct csl_train_report *report,
+                                  struct csl_outbox *out, struct csl_err *err)
 {
     char name[CSL_ID_MAX];
+    uint64_t round = task->round;
     csl_agent_blob_name__(name, "update", round);
     csl_blob_remove(a->blobs, name);
     struct csl_hash hash;
@@ -114,6 +116,7 @@ static enum csl_code store_update(struct csl_agent *a, uint64_t round, const str
                                .train_loss = report->mean_loss,
                                .block_count = report->block_count};
     csl_hash_final(&hash, out->digest);
+    memcpy(out->model_digest, task->model_digest, CSL_DIGEST_BYTES);
     for (uint32_t i = 0; i < report->block_count; i++) {
         out->blocks[i].block = report->blocks[i].block;
         out->blocks[i].patients = report->blocks[i].patients;
@@ -130,7 +133,7 @@ static enum csl_code train(struct csl_agent *a, const struct csl_msg_task *t,
     if (code == CSL_OK)
         code = read_broadcast(a, t, v.broadcast, a->strategy->broadcast_vectors, err);
     if (code == CSL_OK && has_control(a))
-        code = read_control(a, v.site_control, err);
+        code = read_control(a, t, v.site_control, err);
     if (code == CSL_OK) {
         struct csl_train_task task = {.data = a->data,
                                       .seed = t->seed,
@@ -146,7 +149,7 @@ static enum csl_code train(struct csl_agent *a, const struct csl_msg_task *t,
         code = csl_trainer_run(a->trainer, &task, &report, err);
     }
     if (code == CSL_OK)
-        code = store_update(a, t->round, &v, &report, out, err);
+        code = store_update(a, t, &v, &report, out, err);
     vectors_release(&v);
     return code;
 }

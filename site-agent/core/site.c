@@ -53,9 +53,15 @@ static void say_hello(struct csl_site *s)
     send(s, &m);
 }
 
+static bool has_update(const struct csl_site *s)
+{
+    return s->task.type == CSL_TASK_TRAIN && s->outbox.round == s->task.round &&
+           memcmp(s->outbox.model_digest, s->task.model_digest, CSL_DIGEST_BYTES) == 0;
+}
+
 static void announce_update(struct csl_site *s)
 {
-    CSL_ASSERT(s->outbox.round == s->task.round); /* (S2) */
+    CSL_ASSERT(has_update(s)); /* (S2, S3) */
     s->state = CSL_SITE_DELIVERING;
     struct csl_message m = {.kind = CSL_MSG_UPDATE_READY};
     struct csl_msg_update_ready *u = &m.u.update_ready;
@@ -84,13 +90,17 @@ static void pursue(struct csl_site *s)
     if (s->conn == 0 || !s->has_task || is_settling)
         return; /* the coordinator says the current task after every hello */
     bool trains = s->task.type == CSL_TASK_TRAIN;
-    if (trains && s->outbox.round == s->task.round) {
-        if (!s->is_uploading)
+    if (has_update(s)) {
+        if (s->is_uploading)
+            s->state = CSL_SITE_WAITING; /* announced again when that transfer is over */
+        else
             announce_update(s);
         return;
     }
-    if (s->is_working || s->is_fetching)
-        return; /* its answer comes back here */
+    if (s->is_working || s->is_fetching) { /* its answer comes back here */
+        s->state = s->is_working ? CSL_SITE_WORKING : CSL_SITE_FETCHING;
+        return;
+    }
     if (memcmp(s->model_digest, s->task.model_digest, CSL_DIGEST_BYTES) != 0) {
         ask_for_model(s);
         return;
@@ -103,24 +113,24 @@ static void pursue(struct csl_site *s)
 
 static void on_task(struct csl_site *s, const struct csl_msg_task *t)
 {
-    if (t->round == 0 && t->type == CSL_TASK_TRAIN)
-        return; /* rounds count from 1; the decoder cannot know the type's rule */
+    static const uint8_t none[CSL_DIGEST_BYTES];
+    bool has_study = memcmp(s->study_digest, none, sizeof(none)) != 0;
+    if (!has_study || s->state == CSL_SITE_CONSIDERING)
+        return; /* (S4); the task is repeated after the answer */
     bool is_same = s->has_task && s->task.type == t->type && s->task.round == t->round &&
                    memcmp(s->task.model_digest, t->model_digest, CSL_DIGEST_BYTES) == 0;
     if (!is_same && s->is_working)
         emit(s, &(struct csl_site_action){.kind = CSL_SA_CANCEL});
     s->task = *t;
     s->has_task = true;
-    if (s->state != CSL_SITE_WORKING && s->state != CSL_SITE_FETCHING)
-        s->state = CSL_SITE_WAITING;
-    if (s->is_working && is_same)
-        s->state = CSL_SITE_WORKING;
+    s->state = CSL_SITE_WAITING;
     pursue(s);
 }
 
 static void on_model_grant(struct csl_site *s, const struct csl_msg_model_grant *g)
 {
-    if (!s->has_task || s->is_fetching || g->round != csl_task_model_version(&s->task))
+    bool is_asked_for = s->has_task && s->state == CSL_SITE_FETCHING && !s->is_fetching;
+    if (!is_asked_for || g->round != csl_task_model_version(&s->task))
         return;
     s->is_fetching = true;
     struct csl_site_action a = {.kind = CSL_SA_FETCH, .task = s->task};
@@ -158,6 +168,7 @@ static void on_message(struct csl_site *s, const struct csl_message *m)
 {
     switch ((int)m->kind) {
     case CSL_MSG_STUDY_OFFER:
+        s->has_task = false; /* it is repeated after the answer */
         s->state = CSL_SITE_CONSIDERING;
         emit(s, &(struct csl_site_action){.kind = CSL_SA_CONSIDER, .offer = &m->u.study_offer});
         break;
@@ -189,18 +200,34 @@ static void on_message(struct csl_site *s, const struct csl_message *m)
     case CSL_MSG_REFUSED:
         csl_str_copy(s->last_error, sizeof(s->last_error), m->u.refused.reason);
         s->has_task = false; /* this round goes on without us; the next task is a fresh start */
-        s->state = CSL_SITE_WAITING;
+        if (s->state != CSL_SITE_CONSIDERING)
+            s->state = CSL_SITE_WAITING;
         break;
     default: /* DRAIN, PONG: the transport reconnects by itself; liveness is its business */
         break;
     }
 }
 
+/* (S3): what was made for the study before this one stays here. */
+static void forget_study(struct csl_site *s)
+{
+    bool is_busy = s->state == CSL_SITE_FETCHING || s->state == CSL_SITE_WORKING ||
+                   s->state == CSL_SITE_DELIVERING;
+    if (s->is_working)
+        emit(s, &(struct csl_site_action){.kind = CSL_SA_CANCEL});
+    if (is_busy) /* it greeted again, and was tasked, before the agent had decided */
+        s->state = CSL_SITE_WAITING;
+    s->has_task = false;
+    s->outbox = (struct csl_outbox){.round = 0};
+}
+
 static void on_decided(struct csl_site *s, const struct csl_msg_study_answer *answer)
 {
-    if (answer->accepted)
+    if (answer->accepted) {
+        if (memcmp(s->study_digest, answer->study_digest, CSL_DIGEST_BYTES) != 0)
+            forget_study(s);
         memcpy(s->study_digest, answer->study_digest, CSL_DIGEST_BYTES);
-    else
+    } else
         csl_str_copy(s->last_error, sizeof(s->last_error), answer->reason);
     if (s->state != CSL_SITE_CONSIDERING)
         return; /* the session broke meanwhile; the study is offered again */
@@ -220,7 +247,8 @@ static void fail_task(struct csl_site *s, uint64_t round, enum csl_code code, co
     csl_str_copy(s->last_error, sizeof(s->last_error), m.u.task_failed.reason);
     send(s, &m);
     s->has_task = false;
-    s->state = s->conn == 0 ? CSL_SITE_AWAY : CSL_SITE_WAITING;
+    if (s->conn != 0 && s->state != CSL_SITE_GREETING && s->state != CSL_SITE_CONSIDERING)
+        s->state = CSL_SITE_WAITING;
 }
 
 static void retry_later(struct csl_site *s)
@@ -251,10 +279,8 @@ static bool is_stale(const struct csl_site *s, const struct csl_site_event *ev,
 static void on_trained(struct csl_site *s, const struct csl_site_event *ev)
 {
     s->is_working = false;
-    if (ev->code == CSL_OK) {
-        CSL_ASSERT(ev->outbox->round >= s->outbox.round); /* (S3) */
+    if (ev->code == CSL_OK)
         s->outbox = *ev->outbox;
-    }
     if (!is_stale(s, ev, CSL_TASK_TRAIN) && ev->code != CSL_OK)
         fail_task(s, ev->round, ev->code, ev->reason);
     else
@@ -351,7 +377,9 @@ void csl_site_check(const struct csl_site *s)
 {
     CSL_ASSERT((s->conn == 0) <= (s->state == CSL_SITE_AWAY || s->state == CSL_SITE_ENDED));
     if (s->state == CSL_SITE_DELIVERING)
-        CSL_ASSERT(s->outbox.round == s->task.round && s->task.type == CSL_TASK_TRAIN);
+        CSL_ASSERT(s->has_task && has_update(s)); /* (S3) */
     if (s->state == CSL_SITE_WORKING)
-        CSL_ASSERT(s->is_working); /* (S1) */
+        CSL_ASSERT(s->has_task && s->is_working); /* (S1) */
+    if (s->state == CSL_SITE_FETCHING)
+        CSL_ASSERT(s->has_task);
 }

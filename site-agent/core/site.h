@@ -7,16 +7,21 @@
  *
  * What is true where:
  *   FETCHING    the broadcast the task names is not complete here; a grant was asked for or is used
- *   WORKING     the broadcast is complete and verified; training or evaluation of `task` is running
- *   DELIVERING  the update of task.round is durable in the outbox; the coordinator was told
+ *   WORKING     the broadcast is complete and verified; training or evaluation of `task` is
+ * running, or of a task it replaced, until that has answered DELIVERING  the update of `task` is
+ * durable in the outbox; the coordinator was told
  *
  * The coordinator repeats the current task after every reconnect, so no message has to survive a
- * broken session. No socket, file, thread, clock or random source is reachable from here.
+ * broken session. What it says is authoritative: a task of an earlier round, or of the same round
+ * with another model, means that the study was begun anew, and is worked on. No socket, file,
+ * thread, clock or random source is reachable from here.
  *
  * Invariants (csl_site_check):
- *   (S1) at most one unit of work is running, and it is for `task`
+ *   (S1) at most one unit of work is running; what it was begun for, if `task` is another now, is
+ *        cancelled
  *   (S2) an update leaves only after the agent reported it durable
- *   (S3) the outbox's round never decreases */
+ *   (S3) an update leaves only for the study, the round and the model it was made for
+ *   (S4) nothing is worked on before a study was accepted */
 #ifndef CSL_SITE_H
 #define CSL_SITE_H
 #include "protocol/transport/transport.h"
@@ -37,6 +42,7 @@ const char *csl_site_state_name(enum csl_site_state s);
 struct csl_outbox { /* round 0: empty */
     uint64_t round, bytes_total;
     uint8_t digest[CSL_DIGEST_BYTES];
+    uint8_t model_digest[CSL_DIGEST_BYTES]; /* of the broadcast it was made from */
     double train_loss;
     uint32_t block_count;
     struct csl_block_count blocks[CSL_BLOCKS_MAX];

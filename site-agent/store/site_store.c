@@ -17,7 +17,7 @@ static const char schema_sql[] =
     "CREATE TABLE memory (one INTEGER PRIMARY KEY CHECK (one = 1), study_digest BLOB,"
     "  manifest BLOB, control_round INTEGER NOT NULL, outbox_round INTEGER NOT NULL,"
     "  outbox_bytes INTEGER NOT NULL, outbox_digest BLOB NOT NULL, outbox_loss REAL NOT NULL,"
-    "  outbox_blocks BLOB NOT NULL) STRICT;";
+    "  outbox_blocks BLOB NOT NULL, outbox_model BLOB NOT NULL) STRICT;";
 
 struct csl_site_store {
     sqlite3 *db;
@@ -118,7 +118,8 @@ static enum csl_code read_row(const struct csl_site_store *s, sqlite3_stmt *q,
 {
     size_t blocks = (size_t)sqlite3_column_bytes(q, 7);
     m->has_study = sqlite3_column_type(q, 0) != SQLITE_NULL;
-    bool is_whole = sqlite3_column_bytes(q, 5) == CSL_DIGEST_BYTES && blocks % BLOCK_BYTES == 0 &&
+    bool is_whole = sqlite3_column_bytes(q, 5) == CSL_DIGEST_BYTES &&
+                    sqlite3_column_bytes(q, 8) == CSL_DIGEST_BYTES && blocks % BLOCK_BYTES == 0 &&
                     blocks / BLOCK_BYTES <= CSL_BLOCKS_MAX &&
                     (!m->has_study || sqlite3_column_bytes(q, 0) == CSL_DIGEST_BYTES);
     if (!is_whole)
@@ -127,6 +128,7 @@ static enum csl_code read_row(const struct csl_site_store *s, sqlite3_stmt *q,
     m->outbox.round = column_u64(q, 3);
     m->outbox.bytes_total = column_u64(q, 4);
     memcpy(m->outbox.digest, sqlite3_column_blob(q, 5), CSL_DIGEST_BYTES);
+    memcpy(m->outbox.model_digest, sqlite3_column_blob(q, 8), CSL_DIGEST_BYTES);
     m->outbox.train_loss = sqlite3_column_double(q, 6);
     m->outbox.block_count = (uint32_t)(blocks / BLOCK_BYTES);
     const uint8_t *p = sqlite3_column_blob(q, 7);
@@ -147,7 +149,7 @@ enum csl_code csl_site_store_load(struct csl_site_store *s, struct csl_site_memo
 {
     sqlite3_stmt *q = NULL;
     const char *sql = "SELECT study_digest, manifest, control_round, outbox_round, outbox_bytes,"
-                      " outbox_digest, outbox_loss, outbox_blocks FROM memory";
+                      " outbox_digest, outbox_loss, outbox_blocks, outbox_model FROM memory";
     if (sqlite3_prepare_v2(s->db, sql, -1, &q, NULL) != SQLITE_OK)
         return fail(s, err);
     struct csl_site_memory m = {.has_study = false};
@@ -165,7 +167,7 @@ enum csl_code csl_site_store_save(struct csl_site_store *s, const struct csl_sit
                                   struct csl_err *err)
 {
     sqlite3_stmt *q = NULL;
-    const char *sql = "INSERT OR REPLACE INTO memory VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?)";
+    const char *sql = "INSERT OR REPLACE INTO memory VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
     if (sqlite3_prepare_v2(s->db, sql, -1, &q, NULL) != SQLITE_OK)
         return fail(s, err);
     uint8_t blocks[CSL_BLOCKS_MAX * BLOCK_BYTES];
@@ -184,6 +186,7 @@ enum csl_code csl_site_store_save(struct csl_site_store *s, const struct csl_sit
     sqlite3_bind_blob(q, 6, m->outbox.digest, CSL_DIGEST_BYTES, SQLITE_STATIC);
     sqlite3_bind_double(q, 7, m->outbox.train_loss);
     sqlite3_bind_blob(q, 8, blocks, (int)(m->outbox.block_count * BLOCK_BYTES), SQLITE_STATIC);
+    sqlite3_bind_blob(q, 9, m->outbox.model_digest, CSL_DIGEST_BYTES, SQLITE_STATIC);
     int rc = sqlite3_step(q);
     enum csl_code code = rc == SQLITE_DONE ? CSL_OK : fail(s, err);
     sqlite3_finalize(q);

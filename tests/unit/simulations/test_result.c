@@ -260,11 +260,10 @@ static void test_read__any_allocation_failing__leaves_nothing_behind(void **stat
         memset(&read, 0, sizeof(read));
         code = csl_result_read_json(&read, "summary.json", CSL_SPAN(json.p, json.n), &err);
         (void)csl_mem_fail_after(0);
-        /* The JSON reader cannot tell a text it has no memory for from a wrong one. */
-        if (code != CSL_OK) {
-            assert_true(code == CSL_E_NOMEM || code == CSL_E_INVAL);
+        /* What the JSON library makes of a failed allocation is its own: no memory, a syntax error
+         * or a text cut short. Either way nothing may be left. */
+        if (code != CSL_OK)
             assert_null(read.sites);
-        }
     }
     csl_result_release(&read);
     csl_result_release(&made);

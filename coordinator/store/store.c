@@ -48,8 +48,8 @@ static enum csl_code exec(struct csl_store *s, const char *sql, struct csl_err *
     return CSL_OK;
 }
 
-static enum csl_code pragma_value(struct csl_store *s, const char *sql, int64_t *out,
-                                  struct csl_err *err)
+static enum csl_code read_number(struct csl_store *s, const char *sql, int64_t *out,
+                                 struct csl_err *err)
 {
     sqlite3_stmt *q = NULL;
     if (sqlite3_prepare_v2(s->db, sql, -1, &q, NULL) != SQLITE_OK ||
@@ -65,28 +65,30 @@ static enum csl_code pragma_value(struct csl_store *s, const char *sql, int64_t 
 
 static enum csl_code set_up(struct csl_store *s, struct csl_err *err)
 {
-    int64_t application = 0, version = 0;
-    enum csl_code code = exec(s, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;", err);
+    int64_t application = 0, version = 0, tables = 0;
+    enum csl_code code = read_number(s, "PRAGMA application_id", &application, err);
     if (code == CSL_OK)
-        code = pragma_value(s, "PRAGMA application_id", &application, err);
+        code = read_number(s, "PRAGMA user_version", &version, err);
     if (code == CSL_OK)
-        code = pragma_value(s, "PRAGMA user_version", &version, err);
+        code = read_number(s, "SELECT count(*) FROM sqlite_schema", &tables, err);
     if (code != CSL_OK)
         return code;
-    if (application == 0 && version == 0) {
+    bool is_new = application == 0 && version == 0 && tables == 0;
+    if (!is_new && application != APPLICATION_ID) /* before anything of it is changed */
+        return CSL_FAIL(err, CSL_E_CORRUPT, "%s is a database of another program", s->path);
+    if (!is_new && version != USER_VERSION)
+        return CSL_FAIL(err, CSL_E_UNSUPPORTED, "%s has format %lld; this program reads format %d",
+                        s->path, (long long)version, USER_VERSION);
+    code = exec(s, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;", err);
+    if (code == CSL_OK && is_new) {
         char sql[2048];
         snprintf(
             sql, sizeof(sql),
             "BEGIN IMMEDIATE; %s PRAGMA application_id = %d; PRAGMA user_version = %d; COMMIT;",
             schema_sql, APPLICATION_ID, USER_VERSION);
-        return exec(s, sql, err);
+        code = exec(s, sql, err);
     }
-    if (application != APPLICATION_ID)
-        return CSL_FAIL(err, CSL_E_CORRUPT, "%s is a database of another program", s->path);
-    if (version != USER_VERSION)
-        return CSL_FAIL(err, CSL_E_UNSUPPORTED, "%s has format %lld; this program reads format %d",
-                        s->path, (long long)version, USER_VERSION);
-    return CSL_OK;
+    return code;
 }
 
 enum csl_code csl_store_open(struct csl_store **out, const char *path, struct csl_err *err)
@@ -207,20 +209,25 @@ enum csl_code csl_store_load_study(struct csl_store *s, struct csl_store_study *
     if (code != CSL_OK)
         return code;
     int rc = sqlite3_step(q);
-    *found = rc == SQLITE_ROW;
+    struct csl_store_study study = {.state = 0};
     if (rc == SQLITE_ROW) {
-        code = column_text(s, q, 0, out->id, sizeof(out->id), err);
+        code = column_text(s, q, 0, study.id, sizeof(study.id), err);
         if (code == CSL_OK)
-            code = column_digest(s, q, 1, out->digest, err);
-        out->state = (uint32_t)sqlite3_column_int64(q, 2);
-        out->rounds_done = column_u64(q, 3);
-        out->is_evaluating = sqlite3_column_int(q, 4) != 0;
-        out->seed = column_u64(q, 5);
+            code = column_digest(s, q, 1, study.digest, err);
+        study.state = (uint32_t)sqlite3_column_int64(q, 2);
+        study.rounds_done = column_u64(q, 3);
+        study.is_evaluating = sqlite3_column_int(q, 4) != 0;
+        study.seed = column_u64(q, 5);
     } else if (rc != SQLITE_DONE) {
         code = fail(s, err);
     }
     sqlite3_finalize(q);
-    return code;
+    if (code != CSL_OK)
+        return code;
+    *found = rc == SQLITE_ROW;
+    if (*found)
+        *out = study;
+    return CSL_OK;
 }
 
 enum csl_code csl_store_save_study(struct csl_store *s, const struct csl_store_study *study,

@@ -37,29 +37,40 @@ static enum csl_code fail(const struct csl_site_store *s, struct csl_err *err)
     return CSL_FAIL(err, code, "%s: %s", s->path, sqlite3_errmsg(s->db));
 }
 
-static int pragma_value(struct csl_site_store *s, const char *sql)
+static enum csl_code read_number(struct csl_site_store *s, const char *sql, int64_t *out,
+                                 struct csl_err *err)
 {
     sqlite3_stmt *q = NULL;
-    int value = -1;
+    enum csl_code code = CSL_OK;
     if (sqlite3_prepare_v2(s->db, sql, -1, &q, NULL) == SQLITE_OK && sqlite3_step(q) == SQLITE_ROW)
-        value = sqlite3_column_int(q, 0);
+        *out = sqlite3_column_int64(q, 0);
+    else
+        code = fail(s, err);
     sqlite3_finalize(q);
-    return value;
+    return code;
 }
 
 static enum csl_code set_up(struct csl_site_store *s, struct csl_err *err)
 {
+    int64_t application = 0, version = 0, tables = 0;
+    enum csl_code code = read_number(s, "PRAGMA application_id", &application, err);
+    if (code == CSL_OK)
+        code = read_number(s, "PRAGMA user_version", &version, err);
+    if (code == CSL_OK)
+        code = read_number(s, "SELECT count(*) FROM sqlite_schema", &tables, err);
+    if (code != CSL_OK)
+        return code;
+    bool is_new = application == 0 && version == 0 && tables == 0;
+    if (!is_new && application != APPLICATION_ID) /* before anything of it is changed */
+        return CSL_FAIL(err, CSL_E_CORRUPT, "%s is a database of another program", s->path);
+    if (!is_new && version != USER_VERSION)
+        return CSL_FAIL(err, CSL_E_UNSUPPORTED, "%s has format %lld; this program reads format %d",
+                        s->path, (long long)version, USER_VERSION);
     const char *modes = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;";
     if (sqlite3_exec(s->db, modes, NULL, NULL, NULL) != SQLITE_OK)
         return fail(s, err);
-    int application = pragma_value(s, "PRAGMA application_id");
-    int version = pragma_value(s, "PRAGMA user_version");
-    if (application == APPLICATION_ID && version == USER_VERSION)
+    if (!is_new)
         return CSL_OK;
-    if (application != 0 || version != 0)
-        return CSL_FAIL(err, CSL_E_UNSUPPORTED,
-                        "%s has format %d of program %x; this one reads format %d", s->path,
-                        version, (unsigned)application, USER_VERSION);
     char sql[1024];
     snprintf(sql, sizeof(sql),
              "BEGIN IMMEDIATE; %s PRAGMA application_id = %d; PRAGMA user_version = %d; COMMIT;",

@@ -17,6 +17,7 @@ struct csl_site_memory {
 void csl_site_memory_release(struct csl_site_memory *m);
 
 struct csl_site_store;
+/* Creates or opens path. CSL_E_CORRUPT: not ours or damaged; CSL_E_UNSUPPORTED: a newer version. */
 enum csl_code csl_site_store_open(struct csl_site_store **out, const char *path,
                                   struct csl_err *err) CSL_MUST_CHECK;
 void csl_site_store_close(struct csl_site_store *s);

@@ -1,0 +1,78 @@
+/* What a site refuses by its own configuration. */
+#include "site-agent/core/policy.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static struct csl_study study = {.minimum_sites = 3, .aggregation = {.strategy = "fedavg"}};
+
+static int name_study(void **state)
+{
+    (void)state;
+    memset(study.digest, 0x42, sizeof(study.digest));
+    return 0;
+}
+
+static void assert_denied(const struct csl_site_policy *p, const char *text)
+{
+    struct csl_err err;
+    assert_int_equal(csl_policy_check(p, &study, &err), CSL_E_DENIED);
+    if (strstr(err.msg, text) == NULL) /* it is shown to the coordinator */
+        fail_msg("%s", err.msg);
+}
+
+static void test_policy__approval_required__only_the_listed_study(void **state)
+{
+    struct csl_site_policy p = {.approval = CSL_APPROVAL_REQUIRED};
+    (void)state;
+    assert_denied(&p, "has not approved");
+    p.approved_count = 2;
+    memset(p.approved[0], 0x41, CSL_DIGEST_BYTES);
+    memset(p.approved[1], 0x42, CSL_DIGEST_BYTES);
+    assert_int_equal(csl_policy_check(&p, &study, NULL), CSL_OK);
+    p.approved[1][CSL_DIGEST_BYTES - 1] ^= 1; /* one bit of it is another study */
+    assert_denied(&p, "has not approved");
+}
+
+static void test_policy__approval_automatic__other_rules_still_hold(void **state)
+{
+    struct csl_site_policy p = {.approval = CSL_APPROVAL_AUTOMATIC, .minimum_sites = 3};
+    (void)state;
+    assert_int_equal(csl_policy_check(&p, &study, NULL), CSL_OK);
+    p.minimum_sites = 4;
+    assert_denied(&p, "allows 3 sites in a round; this site asks for 4");
+}
+
+static void test_policy__strategies_listed__others_refused(void **state)
+{
+    struct csl_site_policy p = {.approval = CSL_APPROVAL_AUTOMATIC};
+    (void)state;
+    strcpy(p.strategies[p.strategy_count++], "fedprox");
+    assert_denied(&p, "does not allow the strategy fedavg");
+    strcpy(p.strategies[p.strategy_count++], "fedavg");
+    assert_int_equal(csl_policy_check(&p, &study, NULL), CSL_OK);
+}
+
+static void test_policy__approved_study__does_not_override_the_rules(void **state)
+{
+    struct csl_site_policy p = {
+        .approval = CSL_APPROVAL_REQUIRED, .approved_count = 1, .minimum_sites = 4};
+    (void)state;
+    memset(p.approved[0], 0x42, CSL_DIGEST_BYTES);
+    assert_denied(&p, "asks for 4");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_policy__approval_required__only_the_listed_study),
+        cmocka_unit_test(test_policy__approval_automatic__other_rules_still_hold),
+        cmocka_unit_test(test_policy__strategies_listed__others_refused),
+        cmocka_unit_test(test_policy__approved_study__does_not_override_the_rules),
+    };
+    return cmocka_run_group_tests(tests, name_study, NULL);
+}

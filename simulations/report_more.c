@@ -186,13 +186,13 @@ static void put_group_table(struct csl_report *p, uint32_t domain)
         csl_buf_str(p->out, "</h3>");
     }
     csl_report__table(p, "The federated model by patient group, test records of all sites.");
-    csl_buf_str(p->out, "<thead><tr><th scope=\"col\">Attribute</th><th scope=\"col\">Group</th>"
-                        "<th scope=\"col\" class=\"num\">Test<br>records</th>");
+    csl_buf_str(p->out, "<thead><tr><th scope=\"col\">Attribute</th><th scope=\"col\">Group</th>");
     for (uint32_t i = 0; metrics[i] != NULL; i++) {
         csl_report__scale_end(&scales[i]);
         csl_report__metric_head(p, metrics[i], &scales[i]);
     }
-    csl_buf_str(p->out, "</tr></thead><tbody>\n");
+    csl_buf_str(p->out, "<th scope=\"col\" class=\"num\">Test<br>records</th></tr></thead>"
+                        "<tbody>\n");
     for (uint32_t g = 0; g < r->group_count; g++) {
         const struct csl_result_group *group = &r->groups[g];
         if (group->domain != domain)
@@ -201,12 +201,12 @@ static void put_group_table(struct csl_report *p, uint32_t domain)
         csl_report__text(p, group->attribute);
         csl_buf_str(p->out, "</td><th scope=\"row\">");
         csl_report__text(p, group->value);
-        csl_buf_printf(p->out, "</th><td class=\"num\">%llu</td>",
-                       (unsigned long long)group->metrics.examples);
+        csl_buf_str(p->out, "</th>");
         for (uint32_t i = 0; metrics[i] != NULL; i++)
             csl_report__metric_cell(p, csl_metrics_find(&group->metrics, metrics[i]), group->value,
                                     &scales[i]);
-        csl_buf_str(p->out, "</tr>\n");
+        csl_buf_printf(p->out, "<td class=\"num\">%llu</td></tr>\n",
+                       (unsigned long long)group->metrics.examples);
     }
     csl_buf_str(p->out, "</tbody>");
     csl_report__end_table(p);
@@ -412,8 +412,9 @@ static void put_methods(struct csl_report *p)
     csl_buf_str(
         p->out,
         "<p>Test patients were set aside before training, patient by patient. Intervals cover "
-        "95 %: of the AUC after DeLong with a logit transform, of proportions after Wilson, of "
-        "everything else by 1,000 bootstrap resamples of patients; of a mean over sites by a "
+        "95 %: of the AUC after DeLong with a logit transform (after Wilson where a class has one "
+        "member), of proportions after Wilson, of everything else by 1,000 bootstrap resamples of "
+        "test records; of a mean over sites by a "
         "normal approximation from the intervals of its sites. They describe the sampling of test "
         "patients for this one model. Means are taken site by site, then domain by domain, each "
         "counted once; pooled figures join all test records, so large sites count more.</p>"

@@ -40,7 +40,7 @@ const char *const csl_report__style[] = {
     "code{font:.85em ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;overflow-wrap:anywhere}"
     "pre{background:var(--faint);border-radius:6px;padding:.7rem .9rem;overflow-x:auto}\n",
     ".scroll{overflow-x:auto;margin:0 -1.4rem;padding:0 1.4rem}"
-    ".scroll:focus-visible{outline:2px solid var(--accent)}"
+    ".scroll+.scroll{margin-top:1.4rem}.scroll:focus-visible{outline:2px solid var(--accent)}"
     "table{border-collapse:collapse;width:100%;font-size:.93rem}"
     "caption{text-align:left;color:var(--soft);font-size:.88rem;padding:0 0 .5rem;position:sticky;"
     "left:0;max-width:min(52em,calc(100vw - 3.8rem))}"
@@ -76,7 +76,8 @@ const char *const csl_report__style[] = {
     ".legend{list-style:none;display:flex;flex-wrap:wrap;gap:.2rem 1rem;margin:.3rem 0 0;"
     "padding:0;font-size:.85rem;color:var(--soft)}.legend svg{margin-right:.4rem}\n",
     "table.heat td{text-align:center;padding:.5rem .6rem;border:2px solid var(--card);"
-    "border-radius:4px}table.heat td .r{display:block;font-size:.76rem;opacity:.85}"
+    "border-radius:4px}table.heat td "
+    ".r{display:block;font-size:.76rem;white-space:nowrap;opacity:.85}"
     "table.heat thead th{text-align:center}"
     ".h0{background:#fbe3d6;color:#4a2410}.h1{background:#fdf0d9;color:#453309}"
     ".h2{background:#eef3dd;color:#2c3810}.h3{background:#d3ebe3;color:#0c3a33}"

@@ -10,7 +10,8 @@
 #include "simulations/world.h"
 
 /* Writes all of the above, ready to be started by hand or by csl_processes_run. A folder that was
- * prepared before is left as it is, so that a run can be resumed. c->state_dir is required. */
+ * prepared before is left as it is, so that a run can be resumed; CSL_E_STATE if that was for
+ * another study. c->state_dir is required, and a seed that is not 0. */
 enum csl_code csl_processes_prepare(const struct csl_world_config *c,
                                     struct csl_err *err) CSL_MUST_CHECK;
 

@@ -45,6 +45,21 @@ static enum csl_code write_text(const char *dir, const char *name, const struct 
                           : code;
 }
 
+/* A YAML scalar, whatever characters a path has. */
+static void put_quoted(struct csl_buf *b, const char *text)
+{
+    csl_buf_u8(b, '"');
+    for (const char *p = text; *p != '\0'; p++)
+        csl_buf_printf(b, *p == '"' || *p == '\\' ? "\\%c" : "%c", *p);
+    csl_buf_u8(b, '"');
+}
+
+/* Of a site's files in pki/: its id may be "authority" or "coordinator". */
+static void site_party(const char *id, char out[CSL_ID_MAX + 8])
+{
+    snprintf(out, CSL_ID_MAX + 8, "site-%s", id);
+}
+
 static void put_tls(struct csl_buf *b, const char *pki, const char *who)
 {
     csl_buf_printf(
@@ -77,8 +92,10 @@ static enum csl_code prepare_site(const struct csl_world_config *c,
                                   const struct csl_world_site *site, uint16_t port,
                                   struct csl_err *err)
 {
-    char dir[CSL_PATH_MAX], name[CSL_ID_MAX + 8], records[CSL_PATH_MAX], here[CSL_PATH_MAX];
+    char dir[CSL_PATH_MAX], name[CSL_ID_MAX + 8], party[CSL_ID_MAX + 8];
+    char records[CSL_PATH_MAX], here[CSL_PATH_MAX];
     snprintf(name, sizeof(name), "sites/%s", site->id);
+    site_party(site->id, party);
     if (getcwd(here, sizeof(here)) == NULL)
         return CSL_FAIL_SYS(err, CSL_E_IO, "the working folder");
     enum csl_code code = csl_path_join(records, sizeof(records), here, site->record_path, err);
@@ -90,11 +107,12 @@ static enum csl_code prepare_site(const struct csl_world_config *c,
         return code;
     struct csl_buf b;
     csl_buf_init(&b, (size_t)64 * 1024);
-    csl_buf_printf(&b, "site: %s\ncoordinator: \"127.0.0.1:%u\"\nrecords: \"%s\"\nstate: state\n",
-                   site->id, (unsigned)port, records);
-    csl_buf_printf(&b, "backend: %s\nreconnect: {minimum: 50ms, maximum: 1s}\n", c->backend);
+    csl_buf_printf(&b, "site: %s\ncoordinator: \"127.0.0.1:%u\"\nstate: state\nrecords: ", site->id,
+                   (unsigned)port);
+    put_quoted(&b, records);
+    csl_buf_printf(&b, "\nbackend: %s\nreconnect: {minimum: 50ms, maximum: 1s}\n", c->backend);
     csl_buf_printf(&b, "policy: {approval: automatic, minimum_sites: 1}\n");
-    put_tls(&b, "../../pki", site->id);
+    put_tls(&b, "../../pki", party);
     code = write_text(dir, "site.yaml", &b, err);
     csl_buf_release(&b);
     return code;
@@ -108,7 +126,7 @@ struct pki {
 static enum csl_code pair_paths(const struct pki *p, const char *who, char key[CSL_PATH_MAX],
                                 char cert[CSL_PATH_MAX], struct csl_err *err)
 {
-    char name[CSL_ID_MAX + 8];
+    char name[CSL_ID_MAX + 16];
     snprintf(name, sizeof(name), "%s.key", who);
     enum csl_code code = csl_path_join(key, CSL_PATH_MAX, p->dir, name, err);
     snprintf(name, sizeof(name), "%s.pem", who);
@@ -120,8 +138,10 @@ static enum csl_code enrol_site(struct pki *p, const char *id, struct csl_roster
 {
     struct csl_pki_authority ca = {p->ca_key, p->ca_cert};
     struct csl_roster_site row = {.is_active = true};
+    char party[CSL_ID_MAX + 8];
     csl_str_copy(row.id, sizeof(row.id), id);
-    enum csl_code code = pair_paths(p, id, p->key, p->cert, err);
+    site_party(id, party);
+    enum csl_code code = pair_paths(p, party, p->key, p->cert, err);
     if (code == CSL_OK)
         code = csl_pki_issue_site(&ca, TRUST_DOMAIN, id, DAYS, p->key, p->cert, err);
     if (code == CSL_OK)
@@ -159,14 +179,34 @@ static enum csl_code prepare_identity(const struct csl_world_config *c, struct c
     return code;
 }
 
+/* A folder is resumed only for the study it was prepared for. */
+static enum csl_code check_prepared(const struct csl_world_config *c, const char *path,
+                                    struct csl_err *err)
+{
+    struct csl_study *s = NULL;
+    enum csl_code code = csl_study_read(&s, path, err);
+    if (code == CSL_OK && memcmp(s->digest, c->study->digest, sizeof(s->digest)) != 0)
+        code = CSL_FAIL(err, CSL_E_STATE,
+                        "%s holds another study ('%s'); use another state folder for '%s'",
+                        c->state_dir, s->id, c->study->id);
+    csl_study_free(s);
+    return code;
+}
+
 enum csl_code csl_processes_prepare(const struct csl_world_config *c, struct csl_err *err)
 {
     char path[CSL_PATH_MAX];
+    if (c->seed == 0)
+        return CSL_FAIL(err, CSL_E_INVAL,
+                        "a coordinator takes seed 0 for 'draw one'; any other seed would be right "
+                        "for a run as processes");
     enum csl_code code = csl_dir_make(c->state_dir, err);
     if (code == CSL_OK)
         code = csl_path_join(path, sizeof(path), c->state_dir, "study.yaml", err);
-    if (code != CSL_OK || csl_file_exists(path)) /* study.yaml is written last */
+    if (code != CSL_OK)
         return code;
+    if (csl_file_exists(path)) /* study.yaml is written last */
+        return check_prepared(c, path, err);
     uint16_t port = 0;
     code = free_port(&port, err);
     if (code == CSL_OK)

@@ -11,15 +11,30 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 LINT = os.path.join(HERE, "lint.py")
 
 
-def run_lint(files, *args):
-    """Exit status and output of lint.py over a tree of {path: text}."""
+sys.path.insert(0, HERE)
+import lint  # noqa: E402
+
+
+def write_tree(root, files):
+    for path, text in files.items():
+        full = os.path.join(root, path)
+        os.makedirs(os.path.dirname(full), exist_ok=True)
+        with open(full, "w", encoding="utf-8") as f:
+            f.write(text)
+
+
+def findings_in(files):
+    """What lint finds in a tree of {path: text}."""
     with tempfile.TemporaryDirectory() as root:
-        for path, text in files.items():
-            full = os.path.join(root, path)
-            os.makedirs(os.path.dirname(full), exist_ok=True)
-            with open(full, "w", encoding="utf-8") as f:
-                f.write(text)
-        run = subprocess.run([sys.executable, LINT, "--root", root] + list(args), stdout=subprocess.PIPE,
+        write_tree(root, files)
+        return list(lint.findings(root))
+
+
+def run_lint(files, *args):
+    """Exit status and output of lint.py, run as the tests run it."""
+    with tempfile.TemporaryDirectory() as root:
+        write_tree(root, files)
+        run = subprocess.run([sys.executable, "-B", LINT, "--root", root] + list(args), stdout=subprocess.PIPE,
                              stderr=subprocess.STDOUT)
         return run.returncode, run.stdout.decode()
 
@@ -91,14 +106,19 @@ class Lint(unittest.TestCase):
     def test_each_bad_sample_is_found(self):
         for path, text, expected in BAD:
             with self.subTest(path=path, expected=expected):
-                status, output = run_lint({path: text})
-                self.assertEqual(status, 1, output)
-                self.assertIn(expected, output)
-                self.assertIn("1 findings", output)
+                found = findings_in({path: text})
+                self.assertEqual(len(found), 1, found)
+                self.assertIn(expected, found[0])
 
     def test_good_tree_is_clean(self):
+        self.assertEqual(findings_in(GOOD), [])
+
+    def test_exit_status_tells_good_from_bad(self):
         status, output = run_lint(GOOD)
         self.assertEqual(status, 0, output)
+        status, output = run_lint({BAD[0][0]: BAD[0][1]})
+        self.assertEqual(status, 1, output)
+        self.assertIn("1 findings", output)
 
     @unittest.skipUnless(shutil.which("clang-format-14") or shutil.which("clang-format"), "clang-format is not installed")
     def test_bad_format_is_found(self):

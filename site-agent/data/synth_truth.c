@@ -59,9 +59,9 @@ static double bump(double x, double centre, double width)
 static double finding(const struct csl_synth_task *task, uint32_t i)
 {
     static const double lead[3] = {1.0, 0.6, -0.8};
+    const uint32_t sample = i / 3, row = i / 16, column = i % 16;
     if (task->kind == CSL_SYNTH_SIGNAL) /* a change between the main complex and the next beat */
-        return lead[i % 3] * bump(i / 3, 37.0, 5.0);
-    double row = i / 16, column = i % 16;
+        return lead[i % 3] * bump(sample, 37.0, 5.0);
     if (strcmp(task->label, "xray") == 0) /* an opacity in the lower field */
         return bump(row, 10.5, 2.0) * bump(column, 11.0, 2.2);
     double radius = hypot(row - 8.0, column - 7.0); /* a rim around a mass */
@@ -71,9 +71,9 @@ static double finding(const struct csl_synth_task *task, uint32_t i)
 static double scene(const struct csl_synth_task *task, uint32_t i)
 {
     static const double lead[3] = {1.0, -0.5, 0.7};
+    const uint32_t sample = i / 3, row = i / 16, column = i % 16;
     if (task->kind == CSL_SYNTH_SIGNAL)
-        return lead[i % 3] * (4.0 * bump(i / 3, 22.0, 1.5) + 0.8 * bump(i / 3, 10.0, 3.0));
-    double row = i / 16, column = i % 16;
+        return lead[i % 3] * (4.0 * bump(sample, 22.0, 1.5) + 0.8 * bump(sample, 10.0, 3.0));
     if (strcmp(task->label, "xray") == 0) /* two dark fields beside a bright middle */
         return 2.0 * bump(column, 7.5, 1.5) - bump(column, 3.5, 2.0) - bump(column, 11.5, 2.0);
     return 1.5 - row / 8.0; /* less comes back from deeper */

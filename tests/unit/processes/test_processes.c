@@ -155,7 +155,8 @@ static void test_processes__prepared__coordinator_can_start(void **state)
     assert_int_equal(c.seed, 42);
     assert_non_null(strstr(c.state, "/coordinator/state"));
     assert_int_equal(strncmp(c.listen, "127.0.0.1:", 10), 0); /* loopback only */
-    assert_true(atoi(c.listen + 10) > 0);
+    uint64_t port = 0;
+    assert_true(csl_parse_u64(c.listen + 10, &port) && port > 0);
     check_tls(c.tls.key, c.tls.chain, c.tls.roots, "spiffe://simulation.consilium/coordinator",
               pin);
     if (csl_study_read(&read, c.study, &err) != CSL_OK ||

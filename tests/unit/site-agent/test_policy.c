@@ -51,9 +51,9 @@ static void test_policy__strategies_listed__others_refused(void **state)
 {
     struct csl_site_policy p = {.approval = CSL_APPROVAL_AUTOMATIC};
     (void)state;
-    strcpy(p.strategies[p.strategy_count++], "fedprox");
+    csl_str_copy(p.strategies[p.strategy_count++], CSL_ID_MAX, "fedprox");
     assert_denied(&p, "does not allow the strategy fedavg");
-    strcpy(p.strategies[p.strategy_count++], "fedavg");
+    csl_str_copy(p.strategies[p.strategy_count++], CSL_ID_MAX, "fedavg");
     assert_int_equal(csl_policy_check(&p, &study, NULL), CSL_OK);
 }
 

@@ -462,7 +462,7 @@ static void test_site__refused__waits_for_the_next_task(void **state)
     struct csl_message m = {.kind = CSL_MSG_REFUSED};
     (void)state;
     open_delivering();
-    strcpy(m.u.refused.reason, "no");
+    csl_str_copy(m.u.refused.reason, sizeof(m.u.refused.reason), "no");
     say(&m);
     assert_int_equal(h.s.state, CSL_SITE_WAITING);
     assert_string_equal(h.s.last_error, "no");

@@ -1,4 +1,5 @@
 /* What a site refuses by its own configuration. */
+#include "base/str.h"
 #include "site-agent/core/policy.h"
 
 #include <setjmp.h>

@@ -1,4 +1,5 @@
 /* The site's core: sessions, enrolment, training, evaluation, the end. */
+#include "base/str.h"
 #include "protocol/study/study.h"
 #include "site-agent/core/site.h"
 

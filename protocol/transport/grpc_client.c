@@ -46,12 +46,14 @@ static enum csl_code make_channel(struct csl_grpc__client *c, grpc_channel **out
         csl_grpc__arg_int(GRPC_ARG_ENABLE_RETRIES,
                           0), /* transfers resume by offset, nothing else */
         csl_grpc__arg_int(GRPC_ARG_ENABLE_PER_MESSAGE_COMPRESSION, 0),
+        csl_grpc__arg_int(GRPC_ARG_ENABLE_PER_MESSAGE_DECOMPRESSION, 0),
+        csl_grpc__arg_int(GRPC_COMPRESSION_CHANNEL_ENABLED_ALGORITHMS_BITSET, CSL_GRPC_IDENTITY),
         csl_grpc__arg_int(GRPC_ARG_ENABLE_CHANNELZ, 0),
         csl_grpc__arg_int(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1),
         csl_grpc__arg_int(GRPC_ARG_SERVICE_CONFIG_DISABLE_RESOLUTION, 1),
         csl_grpc__arg_int(GRPC_ARG_ENABLE_HTTP_PROXY, c->config.http_proxy[0] != '\0'),
     };
-    size_t n = 15;
+    size_t n = 17;
     if (c->config.http_proxy[0] != '\0')
         args[n++] = csl_grpc__arg_str(GRPC_ARG_HTTP_PROXY, c->config.http_proxy);
     if (c->config.server_name[0] != '\0')

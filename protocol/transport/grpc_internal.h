@@ -19,7 +19,8 @@
 #define CSL_GRPC_SESSION_KEY   "csl-session" /* initial metadata: the session was accepted */
 #define CSL_GRPC_TRACE_KEY     "csl-trace"
 #define CSL_GRPC_TRACE_MAX     20
-#define CSL_GRPC_MESSAGE_MAX   (2 * 1024 * 1024) /* of gRPC, above any message of ours */
+#define CSL_GRPC_MESSAGE_MAX   (2 * 1024 * 1024)         /* of gRPC, above any message of ours */
+#define CSL_GRPC_IDENTITY      (1 << GRPC_COMPRESS_NONE) /* what may be spoken: nothing compressed */
 #define CSL_GRPC_CHUNK_BYTES   ((size_t)512 * 1024)
 #define CSL_GRPC_BULK_MAX      1024u /* transfers at once, all sites together */
 #define CSL_GRPC_BULK_SITE_MAX 8u    /* transfers at once of one site */

@@ -294,6 +294,9 @@ static grpc_server *make_server(void)
         csl_grpc__arg_int(GRPC_ARG_MAX_CONNECTION_IDLE_MS, INT_MAX),
         csl_grpc__arg_int(GRPC_ARG_MAX_CONNECTION_AGE_MS, INT_MAX),
         csl_grpc__arg_int(GRPC_ARG_ENABLE_PER_MESSAGE_COMPRESSION, 0),
+        /* gRPC inflates first and looks at the size afterwards: 2 MiB could become 2 GiB */
+        csl_grpc__arg_int(GRPC_ARG_ENABLE_PER_MESSAGE_DECOMPRESSION, 0),
+        csl_grpc__arg_int(GRPC_COMPRESSION_CHANNEL_ENABLED_ALGORITHMS_BITSET, CSL_GRPC_IDENTITY),
         csl_grpc__arg_int(GRPC_ARG_ALLOW_REUSEPORT, 0), /* two coordinators never share a port */
         csl_grpc__arg_int(GRPC_ARG_ENABLE_CHANNELZ, 0),
         csl_grpc__arg_int(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, 20000),

@@ -73,8 +73,9 @@ static char *text_of(const char *path)
 }
 
 /* name NULL: without a certificate. ca: whom the client trusts. */
-static grpc_channel *dial(const struct h_place *ca, const struct h_place *own, const char *name,
-                          uint16_t port)
+static grpc_channel *dial_with(const struct h_place *ca, const struct h_place *own,
+                               const char *name, uint16_t port,
+                               grpc_compression_algorithm compression)
 {
     char path[200], target[64];
     grpc_ssl_pem_key_cert_pair pair = {NULL, NULL};
@@ -89,10 +90,13 @@ static grpc_channel *dial(const struct h_place *ca, const struct h_place *own, c
     grpc_channel_credentials *c =
         grpc_ssl_credentials_create_ex(roots, name == NULL ? NULL : &pair, NULL, NULL);
     char key_local[] = GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL,
-         key_size[] = GRPC_ARG_MAX_SEND_MESSAGE_LENGTH;
-    grpc_arg args[2] = {{.type = GRPC_ARG_INTEGER, .key = key_local, .value.integer = 1},
-                        {.type = GRPC_ARG_INTEGER, .key = key_size, .value.integer = -1}};
-    const grpc_channel_args list = {2, args};
+         key_size[] = GRPC_ARG_MAX_SEND_MESSAGE_LENGTH,
+         key_compression[] = GRPC_COMPRESSION_CHANNEL_DEFAULT_ALGORITHM;
+    grpc_arg args[3] = {
+        {.type = GRPC_ARG_INTEGER, .key = key_local, .value.integer = 1},
+        {.type = GRPC_ARG_INTEGER, .key = key_size, .value.integer = -1},
+        {.type = GRPC_ARG_INTEGER, .key = key_compression, .value.integer = (int)compression}};
+    const grpc_channel_args list = {3, args};
     (void)snprintf(target, sizeof(target), "127.0.0.1:%u", port);
     grpc_channel *channel = grpc_channel_create(target, c, &list);
     grpc_channel_credentials_release(c);
@@ -101,6 +105,12 @@ static grpc_channel *dial(const struct h_place *ca, const struct h_place *own, c
     free(chain);
     assert_non_null(channel);
     return channel;
+}
+
+static grpc_channel *dial(const struct h_place *ca, const struct h_place *own, const char *name,
+                          uint16_t port)
+{
+    return dial_with(ca, own, name, port, GRPC_COMPRESS_NONE);
 }
 
 struct outcome {
@@ -273,6 +283,19 @@ static void test_facts__message_over_the_limit__is_resource_exhausted(void **sta
     assert_int_equal(w->server.log.messages, 0);
 }
 
+/* The limit on a message is one on its compressed bytes: inflated, 2 MiB could be 2 GiB. */
+static void test_facts__compressed_message__is_refused_before_it_is_inflated(void **state)
+{
+    static const char *const methods[] = {SESSION, "/consilium.v1.Coordinator/Upload",
+                                          "/grpc.health.v1.Health/Check"};
+    struct world *w = *state;
+    grpc_channel *c = dial_with(&w->place, &w->place, "a", w->server.port, GRPC_COMPRESS_GZIP);
+    for (size_t i = 0; i < sizeof(methods) / sizeof(methods[0]); i++)
+        assert_int_equal(call(c, methods[i], 64 * MIB).status, GRPC_STATUS_UNIMPLEMENTED);
+    grpc_channel_destroy(c);
+    assert_int_equal(w->server.log.messages, 0);
+}
+
 static void test_facts__refusals__carry_public_text_and_a_trace_id_only(void **state)
 {
     struct world *w = *state;
@@ -411,6 +434,7 @@ int main(void)
         T(test_facts__server_of_a_foreign_authority__is_unavailable),
         T(test_facts__unknown_method__is_unimplemented_at_once),
         T(test_facts__message_over_the_limit__is_resource_exhausted),
+        T(test_facts__compressed_message__is_refused_before_it_is_inflated),
         T(test_facts__refusals__carry_public_text_and_a_trace_id_only),
         T(test_facts__malformed_chunks__are_invalid),
         T(test_facts__handler_waiting_in_receive__does_not_hold_shutdown),

@@ -179,8 +179,9 @@ static const struct csl_option given_rows[] = {
     {.name = "weight",
      .type = CSL_OPT_F64,
      AT(csl_given_weight, weight),
-     .min = 0,
-     .max = 1e9,
+     /* So that no site's share of 4,096 sites vanishes in the accumulator's units of 2^-40. */
+     .min = 1e-3,
+     .max = 1e3,
      .help = "Its weight relative to the others."},
     CSL_OPTION_END,
 };
@@ -304,8 +305,6 @@ static enum csl_code read_given(const struct csl_study_reader *r, const struct c
     for (const struct csl_yaml_node *item = list->first_child; item; item = item->next) {
         struct csl_given_weight *g = &a->given[a->given_count];
         code = csl_study__section(r, given_rows, g, item, item, "sites");
-        if (code == CSL_OK)
-            code = check_positive(r, item, "weight", g->weight);
         for (uint32_t i = 0; i < a->given_count && code == CSL_OK; i++) {
             if (strcmp(a->given[i].site, g->site) == 0)
                 code = csl_yaml_fail(r->err, r->y, csl_study__at(item, "site"),

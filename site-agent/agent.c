@@ -8,6 +8,10 @@
 
 #include <string.h>
 
+/* The half that messages leave free is for what this process tells itself: nobody repeats that. */
+#define EVENTS_MAX   256u
+#define MESSAGES_MAX (EVENTS_MAX / 2)
+
 /* --- from other threads to the core thread --- */
 
 struct csl_agent_event *csl_agent_event_new__(enum csl_site_event_kind kind)
@@ -35,26 +39,39 @@ void csl_agent_post__(struct csl_agent *a, struct csl_agent_event *take_e)
     csl_log(CSL_LOG_ERROR, "site.event_lost", CSL_STR("site", a->site_id));
 }
 
+/* The coordinator says what is current on the next session. */
+static void give_up_session(struct csl_agent *a, csl_conn c)
+{
+    csl_log(CSL_LOG_WARN, "site.overrun", CSL_STR("site", a->site_id));
+    a->config.transport->ops->drop(a->config.transport, c, CSL_E_LIMIT);
+}
+
 static void on_opened(void *ctx, csl_conn c, const struct csl_peer *peer)
 {
     (void)peer;
     struct csl_agent_event *e = csl_agent_event_new__(CSL_SE_OPENED);
-    if (e != NULL)
-        e->ev.conn = c;
+    if (e == NULL) {
+        give_up_session(ctx, c);
+        return;
+    }
+    e->ev.conn = c;
     csl_agent_post__(ctx, e);
 }
 
 static void on_message(void *ctx, csl_conn c, struct csl_msg *take_m)
 {
-    struct csl_agent_event *e = csl_agent_event_new__(CSL_SE_MESSAGE);
+    struct csl_agent *a = ctx;
+    bool has_room = csl_mailbox_count(a->mailbox) < MESSAGES_MAX;
+    struct csl_agent_event *e = has_room ? csl_agent_event_new__(CSL_SE_MESSAGE) : NULL;
     if (e == NULL) {
         csl_msg_release(take_m);
-    } else {
-        e->ev.conn = c;
-        e->bytes = *take_m;
-        *take_m = (struct csl_msg){NULL, 0};
+        give_up_session(a, c);
+        return;
     }
-    csl_agent_post__(ctx, e);
+    e->ev.conn = c;
+    e->bytes = *take_m;
+    *take_m = (struct csl_msg){NULL, 0};
+    csl_agent_post__(a, e);
 }
 
 static void on_closed(void *ctx, csl_conn c, enum csl_code why)
@@ -230,7 +247,8 @@ static void handle(struct csl_agent *a, struct csl_agent_event *e)
                 CSL_STR("why", csl_code_text(e->ev.code)));
         break;
     case CSL_SE_MESSAGE:
-        handle_message(a, e);
+        if (a->failure.code == CSL_OK) /* else the study may be closed */
+            handle_message(a, e);
         is_of_interest = false; /* it was handled */
         break;
     case CSL_SE_TRAINED:
@@ -331,7 +349,7 @@ enum csl_code csl_agent_new(struct csl_agent **out, const struct csl_agent_confi
         !csl_str_copy(a->record_path, sizeof(a->record_path), config->record_path))
         code = CSL_FAIL(err, CSL_E_LIMIT, "the site id or the path of its records is too long");
     if (code == CSL_OK)
-        code = csl_mailbox_new(&a->mailbox, 256, err);
+        code = csl_mailbox_new(&a->mailbox, EVENTS_MAX, err);
     if (code == CSL_OK && config->has_worker)
         code = csl_mailbox_new(&a->work_box, 2, err);
     if (code == CSL_OK)

@@ -26,6 +26,7 @@ static struct {
     uint32_t downloads;
     struct csl_message heard[HEARD_MAX]; /* owned contents dropped */
     uint32_t heard_count;
+    uint32_t closed_count; /* sessions */
 } w;
 
 static void must(enum csl_code code, const struct csl_err *err)
@@ -55,6 +56,14 @@ static void on_message(void *ctx, csl_conn c, struct csl_msg *take_m)
     w.heard[w.heard_count++] = m;
     csl_message_release(&m);
     csl_msg_release(take_m);
+}
+
+static void on_closed(void *ctx, csl_conn c, enum csl_code why)
+{
+    (void)ctx;
+    (void)c;
+    (void)why;
+    w.closed_count++;
 }
 
 struct served {
@@ -202,8 +211,10 @@ static int open_world(void **state)
     must(csl_inproc_new(&w.net, &net, &err), &err);
     must(csl_inproc_server(w.net, &w.server, &err), &err);
     must(csl_inproc_client(w.net, w.f.ids[0], &w.client, &err), &err);
-    w.server->up = (struct csl_transport_events){
-        .opened = on_opened, .message = on_message, .download_open = on_download};
+    w.server->up = (struct csl_transport_events){.opened = on_opened,
+                                                 .message = on_message,
+                                                 .closed = on_closed,
+                                                 .download_open = on_download};
     must(w.server->ops->start(w.server, &err), &err);
     return 0;
 }
@@ -349,6 +360,30 @@ static void test_agent__model_of_another_size__never_fetched(void **state)
     assert_int_equal(w.downloads, 0);
 }
 
+/* While the agent reads its records, say: what it tells itself must not be crowded out. */
+static void test_agent__more_messages_than_it_can_keep__gives_the_session_up(void **state)
+{
+    static const struct csl_site_policy policy = {.approval = CSL_APPROVAL_AUTOMATIC};
+    struct csl_message m = {.kind = CSL_MSG_PONG};
+    (void)state;
+    open_agent(&policy);
+    for (uint32_t i = 0; i < 200 && w.closed_count == 0; i++) {
+        struct csl_err err = {.code = CSL_OK};
+        struct csl_msg bytes;
+        m.sequence = ++w.sequence;
+        must(csl_message_encode(&m, &bytes, &err), &err);
+        must(w.server->ops->send(w.server, w.conn, &bytes, &err), &err);
+        while (csl_inproc_step(w.net, csl_inproc_now_ns(w.net) + CSL_NS_PER_MS))
+            ;
+    }
+    assert_int_equal(w.closed_count, 1);
+    w.heard_count = 0;
+    run();
+    (void)heard(CSL_MSG_HELLO);
+    offer(w.f.study);
+    assert_true(heard(CSL_MSG_STUDY_ANSWER)->u.study_answer.accepted);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, open_world, close_world)
@@ -360,6 +395,7 @@ int main(void)
         T(test_agent__study_begun_anew__old_update_stays_here),
         T(test_agent__another_study_accepted__old_update_stays_here),
         T(test_agent__model_of_another_size__never_fetched),
+        T(test_agent__more_messages_than_it_can_keep__gives_the_session_up),
     };
     csl_log_setup(stderr, CSL_LOG_LOGFMT, CSL_LOG_SILENT);
     return cmocka_run_group_tests(tests, NULL, NULL);

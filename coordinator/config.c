@@ -49,6 +49,8 @@ const struct csl_option csl_coordinator_options[] = {
      "how long enrolment waits for the rest of the roster once enough sites have accepted"},
     {"linger", CSL_OPT_MS, AT(linger_ms), 0, 0, "1m", NULL, NULL, NULL,
      "how long the coordinator stays after the end so that absent sites can hear of it"},
+    {"uploads_at_once", CSL_OPT_U64, AT(uploads_max), 1, 1024, "16", NULL, NULL, NULL,
+     "updates received at the same time; further sites wait for their turn (about 2 MB each)"},
     {"seed", CSL_OPT_U64, AT(seed), 0, 0, "0", NULL, NULL, NULL,
      "seed of the study's labelled randomness; 0 draws one when the study begins"},
     {"reflection", CSL_OPT_BOOL, AT(has_reflection), 0, 0, "false", NULL, NULL, NULL,

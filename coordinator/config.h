@@ -11,6 +11,7 @@ struct csl_coordinator_config {
         char key[CSL_PATH_MAX], chain[CSL_PATH_MAX], roots[CSL_PATH_MAX], trust_domain[64];
     } tls;
     uint64_t open_wait_ms, linger_ms;
+    uint64_t uploads_max;
     uint64_t seed; /* 0: drawn from the operating system when the study begins */
     bool has_reflection;
     struct {

@@ -231,6 +231,7 @@ static void handle(struct csl_service *s, struct csl_service_event *e)
             step(s, &e->ev);
         }
     }
+    csl_service_admit__(s);
     csl_msg_release(&e->bytes);
     csl_free(e);
 }

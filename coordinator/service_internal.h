@@ -30,6 +30,8 @@ struct csl_site_io {
     /* core thread: */
     uint64_t sequence_in, sequence_out;
     csl_conn conn;
+    bool has_grant, awaits_grant; /* of an upload; has_grant stays set after the upload is over */
+    uint64_t grant_round;
 };
 struct csl_service_event {
     struct csl_coord_event ev;
@@ -50,7 +52,8 @@ struct csl_service {
     struct csl_mailbox *mailbox;
     struct csl_site_io *io; /* [site_count] */
     uint32_t site_count;
-    csl_conn *conns; /* [site_count] core thread */
+    uint32_t waiting_count; /* sites that await a grant */
+    csl_conn *conns;        /* [site_count] core thread */
     uint64_t now_ns, seed;
     struct csl_accumulator *accumulator;
     struct csl_mutex lock;       /* tickets */
@@ -85,6 +88,8 @@ enum csl_code csl_service_download_open__(void *ctx, const struct csl_peer *peer
 void csl_service_name_spool__(struct csl_service *s, uint32_t site,
                               const uint8_t digest[CSL_DIGEST_BYTES]);
 void csl_service_grant_update__(struct csl_service *s, uint32_t site, uint64_t round);
+/* Grants uploads to those that wait as far as others are over. After every event. */
+void csl_service_admit__(struct csl_service *s);
 void csl_service_grant_model__(struct csl_service *s, uint32_t site, uint64_t round);
 void csl_service_fold__(struct csl_service *s, uint32_t site, uint64_t round);
 void csl_service_aggregate__(struct csl_service *s, uint64_t round);

@@ -24,7 +24,10 @@ void csl_service_digest_broadcast__(struct csl_service *s)
     for (uint32_t i = 1; i < s->strategy->broadcast_vectors; i++)
         csl_hash_update(&h, s->state[i - 1], parameters * sizeof(float));
     csl_hash_final(&h, s->broadcast_digest);
-    csl_digest(s->global, parameters * sizeof(float), s->model_digest);
+    if (s->strategy->broadcast_vectors == 1) /* the same bytes */
+        memcpy(s->model_digest, s->broadcast_digest, CSL_DIGEST_BYTES);
+    else
+        csl_digest(s->global, parameters * sizeof(float), s->model_digest);
 }
 
 /* Named by the update it holds, so that a transfer resumes even after a restart, and an update that
@@ -50,7 +53,7 @@ static void new_ticket(struct csl_ticket *t)
     t->is_valid = true;
 }
 
-void csl_service_grant_update__(struct csl_service *s, uint32_t site, uint64_t round)
+static void grant_update(struct csl_service *s, uint32_t site, uint64_t round)
 {
     struct csl_site_io *io = &s->io[site];
     const struct csl_coord_update *u = &csl_coord_site(s->core, site)->update;
@@ -79,6 +82,58 @@ void csl_service_grant_update__(struct csl_service *s, uint32_t site, uint64_t r
     m.u.update_grant.offset = t.offset;
     memcpy(m.u.update_grant.ticket, t.bytes, CSL_TICKET_BYTES);
     csl_service_send__(s, site, &m);
+}
+
+/* A site that announced an update and is still there. */
+static bool is_sending(const struct csl_service *s, uint32_t site)
+{
+    return s->io[site].conn != 0 && csl_coord_site(s->core, site)->progress == CSL_SITE_SENDING;
+}
+
+/* What is in flight for each upload costs memory, so only so many run at once; the others have
+ * announced theirs and wait, which costs nothing. */
+static bool has_room(const struct csl_service *s)
+{
+    uint32_t under_way = 0;
+    for (uint32_t i = 0; s->config.uploads_max > 0 && i < s->site_count; i++)
+        under_way += s->io[i].has_grant && is_sending(s, i);
+    return s->config.uploads_max == 0 || under_way < s->config.uploads_max;
+}
+
+static void stop_waiting(struct csl_service *s, uint32_t site)
+{
+    s->waiting_count -= s->io[site].awaits_grant;
+    s->io[site].awaits_grant = false;
+}
+
+void csl_service_grant_update__(struct csl_service *s, uint32_t site, uint64_t round)
+{
+    struct csl_site_io *io = &s->io[site];
+    stop_waiting(s, site);
+    io->has_grant = false; /* of an earlier announcement */
+    io->has_grant = has_room(s);
+    if (io->has_grant) {
+        grant_update(s, site, round);
+        return;
+    }
+    io->grant_round = round;
+    io->awaits_grant = true;
+    s->waiting_count++;
+}
+
+void csl_service_admit__(struct csl_service *s)
+{
+    if (s->failure.code != CSL_OK)
+        return; /* nothing more may leave */
+    for (uint32_t i = 0; i < s->site_count && s->waiting_count > 0 && has_room(s); i++) {
+        if (!s->io[i].awaits_grant)
+            continue;
+        stop_waiting(s, i);
+        if (!is_sending(s, i))
+            continue; /* it went away, and announces again when it comes back */
+        s->io[i].has_grant = true;
+        grant_update(s, i, s->io[i].grant_round);
+    }
 }
 
 void csl_service_grant_model__(struct csl_service *s, uint32_t site, uint64_t round)
@@ -280,6 +335,8 @@ void csl_service_forget_updates__(struct csl_service *s)
 {
     for (uint32_t i = 0; i < s->site_count; i++) {
         struct csl_site_io *io = &s->io[i];
+        stop_waiting(s, i);
+        io->has_grant = false;
         csl_mutex_lock(&io->lock);
         io->generation++;
         csl_mutex_lock(&s->lock);

@@ -11,7 +11,7 @@
 #include <string.h>
 
 #define APPLICATION_ID 0x43534c43 /* "CSLC" */
-#define USER_VERSION   1
+#define USER_VERSION   1          /* another schema is another version */
 
 static const char schema_sql[] =
     "CREATE TABLE study (one INTEGER PRIMARY KEY CHECK (one = 1), id TEXT NOT NULL,"

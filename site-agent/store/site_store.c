@@ -10,8 +10,8 @@
 #include <string.h>
 
 #define APPLICATION_ID 0x43534c53 /* "CSLS" */
-#define USER_VERSION   1
-#define BLOCK_BYTES    12 /* u32 block, u64 patients, little-endian */
+#define USER_VERSION   2          /* another schema is another version */
+#define BLOCK_BYTES    12         /* u32 block, u64 patients, little-endian */
 
 static const char schema_sql[] =
     "CREATE TABLE memory (one INTEGER PRIMARY KEY CHECK (one = 1), study_digest BLOB,"

@@ -390,6 +390,43 @@ static void test_store__newer_version__refused_untouched(void **state)
     assert_refused_untouched(CSL_E_UNSUPPORTED, "has format 2; this program reads format 1");
 }
 
+/* Version and columns of the file, as "VERSION\nTABLE: COLUMN TYPE, ...\n...". */
+static void read_schema(char *out, size_t out_bytes)
+{
+    static const char sql[] =
+        "SELECT (SELECT user_version FROM pragma_user_version) || group_concat(line, '') FROM"
+        " (SELECT char(10) || t || ': ' || group_concat(c, ', ') AS line FROM"
+        "  (SELECT m.name AS t, p.name || ' ' || p.type AS c"
+        "   FROM sqlite_schema m, pragma_table_info(m.name) p WHERE m.type = 'table'"
+        "   ORDER BY m.name, p.cid) GROUP BY t)";
+    sqlite3 *db = NULL;
+    sqlite3_stmt *q = NULL;
+    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_prepare_v2(db, sql, -1, &q, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_step(q), SQLITE_ROW);
+    snprintf(out, out_bytes, "%s", (const char *)sqlite3_column_text(q, 0));
+    sqlite3_finalize(q);
+    sqlite3_close(db);
+}
+
+/* Whoever changes a column here raises USER_VERSION: a file of the former schema must be refused
+ * when it is opened, not fail in the middle of a study. */
+static void test_store__schema__belongs_to_its_version(void **state)
+{
+    char schema[1024];
+    (void)state;
+    csl_store_close(open_store());
+    read_schema(schema, sizeof(schema));
+    assert_string_equal(
+        schema, "1\nevaluation: round INTEGER, site TEXT, block INTEGER, report BLOB"
+                "\nheld_update: site TEXT, round INTEGER, bytes_total INTEGER, digest BLOB, "
+                "train_loss REAL, blocks BLOB"
+                "\nmember: site TEXT, membership INTEGER, rounds_contributed INTEGER, blocks BLOB"
+                "\nround: round INTEGER, contributions INTEGER, train_loss REAL"
+                "\nstudy: one INTEGER, id TEXT, digest BLOB, state INTEGER, rounds_done INTEGER, "
+                "is_evaluating INTEGER, seed INTEGER");
+}
+
 static void test_store__folder_missing__io(void **state)
 {
     struct csl_store *s = NULL;
@@ -418,6 +455,7 @@ int main(void)
         T(test_store__database_of_another_program__refused_untouched),
         T(test_store__database_without_an_id__refused_untouched),
         T(test_store__newer_version__refused_untouched),
+        T(test_store__schema__belongs_to_its_version),
         T(test_store__folder_missing__io),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

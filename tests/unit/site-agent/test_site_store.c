@@ -172,8 +172,50 @@ static void test_site_store__newer_version__refused_untouched(void **state)
 {
     (void)state;
     save_some();
-    run_sql("PRAGMA user_version = 2;");
-    assert_refused(CSL_E_UNSUPPORTED, "has format 2; this program reads format 1");
+    run_sql("PRAGMA user_version = 3;");
+    assert_refused(CSL_E_UNSUPPORTED, "has format 3; this program reads format 2");
+}
+
+/* Version and columns of the file, as "VERSION\nTABLE: COLUMN TYPE, ...\n...". */
+static void read_schema(char *out, size_t out_bytes)
+{
+    static const char sql[] =
+        "SELECT (SELECT user_version FROM pragma_user_version) || group_concat(line, '') FROM"
+        " (SELECT char(10) || t || ': ' || group_concat(c, ', ') AS line FROM"
+        "  (SELECT m.name AS t, p.name || ' ' || p.type AS c"
+        "   FROM sqlite_schema m, pragma_table_info(m.name) p WHERE m.type = 'table'"
+        "   ORDER BY m.name, p.cid) GROUP BY t)";
+    sqlite3 *db = NULL;
+    sqlite3_stmt *q = NULL;
+    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_prepare_v2(db, sql, -1, &q, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_step(q), SQLITE_ROW);
+    snprintf(out, out_bytes, "%s", (const char *)sqlite3_column_text(q, 0));
+    sqlite3_finalize(q);
+    sqlite3_close(db);
+}
+
+/* Whoever changes a column here raises USER_VERSION: a file of the former schema must be refused
+ * when it is opened, not fail in the middle of a study. */
+static void test_site_store__schema__belongs_to_its_version(void **state)
+{
+    char schema[1024];
+    (void)state;
+    save_some();
+    read_schema(schema, sizeof(schema));
+    assert_string_equal(schema,
+                        "2\nmemory: one INTEGER, study_digest BLOB, manifest BLOB, "
+                        "control_round INTEGER, outbox_round INTEGER, outbox_bytes INTEGER, "
+                        "outbox_digest BLOB, outbox_loss REAL, outbox_blocks BLOB, "
+                        "outbox_model BLOB");
+}
+
+static void test_site_store__older_version__refused_untouched(void **state)
+{
+    (void)state;
+    save_some();
+    run_sql("ALTER TABLE memory DROP COLUMN outbox_model; PRAGMA user_version = 1;");
+    assert_refused(CSL_E_UNSUPPORTED, "has format 1; this program reads format 2");
 }
 
 static void test_site_store__damaged_row__corrupt(void **state)
@@ -217,6 +259,8 @@ int main(void)
         T(test_site_store__not_a_database__corrupt),
         T(test_site_store__database_of_another_program__refused_untouched),
         T(test_site_store__newer_version__refused_untouched),
+        T(test_site_store__older_version__refused_untouched),
+        T(test_site_store__schema__belongs_to_its_version),
         T(test_site_store__damaged_row__corrupt),
         T(test_site_store__folder_missing__io),
     };

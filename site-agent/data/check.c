@@ -192,8 +192,7 @@ static bool check_domain(struct check *c, const struct csl_domain *d)
               source.modality->range_max[k] <= f->range_max &&
               source.modality->range_min[k] < source.modality->range_max[k]))
             check_column(c, source.modality, k, f->range_min, f->range_max);
-        if (f->unit[0] != '\0' && source.modality->feature_units[k][0] != '\0' &&
-            strcmp(f->unit, source.modality->feature_units[k]) != 0)
+        if (csl_domain_unit_differs__(d, &source, i))
             find(c, true, "domain %s: feature %s is in %s here and in %s in the study", d->id,
                  f->name, source.modality->feature_units[k], f->unit);
     }

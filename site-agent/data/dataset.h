@@ -1,7 +1,8 @@
 /* site-agent/data/dataset.h - one site's records of one study, in memory, ready for training.
  *
  * Loaded from a record file (data/record.h) under a study: only the domains and labels the study
- * names are read, shapes and classes are checked against it, features are scaled as it says. A site
+ * names are read, shapes, classes and units are checked against it (a unit that only one of them
+ * states is not checked), features are scaled as it says. A site
  * without a modality or label simply lacks that domain. Immutable after loading; any thread. */
 #ifndef CSL_DATASET_H
 #define CSL_DATASET_H

@@ -18,6 +18,14 @@ enum csl_code csl_domain_find__(const struct csl_domain *d, const struct csl_rec
                                 const char *file, struct csl_domain_source *out,
                                 struct csl_err *err) CSL_MUST_CHECK;
 
+/* True when study and record file both state a unit of feature i of the domain, and not the same:
+ * the numbers mean something else than the study thinks. The source has a table. */
+bool csl_domain_unit_differs__(const struct csl_domain *d, const struct csl_domain_source *source,
+                               uint32_t i);
+/* CSL_E_INVAL for the first such feature, naming file, modality, feature and both units. */
+enum csl_code csl_domain_units__(const struct csl_domain *d, const struct csl_domain_source *source,
+                                 const char *file, struct csl_err *err) CSL_MUST_CHECK;
+
 /* Records of one split with the modality and a known label. */
 uint32_t csl_examples_count__(const struct csl_records *r, const struct csl_domain_source *source,
                               enum csl_split split);

@@ -149,3 +149,29 @@ enum csl_code csl_domain_find__(const struct csl_domain *d, const struct csl_rec
         *out = s;
     return code;
 }
+
+bool csl_domain_unit_differs__(const struct csl_domain *d, const struct csl_domain_source *source,
+                               uint32_t i)
+{
+    const char *here = source->modality->feature_units[source->columns[i]];
+    return d->features[i].unit[0] != '\0' && here[0] != '\0' &&
+           strcmp(d->features[i].unit, here) != 0;
+}
+
+enum csl_code csl_domain_units__(const struct csl_domain *d, const struct csl_domain_source *source,
+                                 const char *file, struct csl_err *err)
+{
+    if (source->modality == NULL || source->columns == NULL)
+        return CSL_OK;
+    for (uint32_t i = 0; i < d->feature_count; i++) {
+        const struct csl_feature *f = &d->features[i];
+        if (csl_domain_unit_differs__(d, source, i))
+            return CSL_FAIL(err, CSL_E_INVAL,
+                            "%s: /modalities/%s: feature '%s' is in %s here and in %s in the "
+                            "study (domain %s); values imported in %s would be right",
+                            file, source->modality->name, f->name,
+                            source->modality->feature_units[source->columns[i]], f->unit, d->id,
+                            f->unit);
+    }
+    return CSL_OK;
+}

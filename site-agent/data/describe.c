@@ -17,7 +17,7 @@ static void column_text(const struct csl_record_modality *m, uint32_t k,
     else
         csl_buf_printf(text, ", mean withheld (fewer than %d patients)", CSL_REPORT_PATIENTS_MIN);
     if (m->range_min[k] < m->range_max[k])
-        csl_buf_printf(text, ", range %g to %g", m->range_min[k], m->range_max[k]);
+        csl_buf_printf(text, ", plausible %g to %g", m->range_min[k], m->range_max[k]);
     csl_buf_str(text, "\n");
 }
 

@@ -209,6 +209,44 @@ static void test_dataset__absent_feature__names_feature_and_file(void **state)
     ASSERT_SAYS(&err, "a.h5");
 }
 
+static void test_dataset__other_unit__is_refused_alone_and_pooled(void **state)
+{
+    (void)state;
+    struct test_study t;
+    struct csl_dataset *d = NULL;
+    struct csl_err err;
+    write_small("a.h5"); /* both features in mg */
+    const char *const paths[1] = {scratch("a.h5")};
+    study_of_table(&t, "ill", CSL_TASK_BINARY, 2, ab, 2);
+    memcpy(t.features[1].unit, "mmol/l", 7);
+    ASSERT_CODE(csl_dataset_load(&d, paths[0], &t.study, &err), CSL_E_INVAL, &err);
+    ASSERT_SAYS(&err, "a.h5: /modalities/tabular: feature 'b' is in mg here and in mmol/l in the");
+    ASSERT_SAYS(&err, "values imported in mmol/l would be right");
+    ASSERT_CODE(csl_dataset_load_pooled(&d, paths, 1, &t.study, &err), CSL_E_INVAL, &err);
+    ASSERT_SAYS(&err, "'b'");
+    assert_null(d);
+}
+
+static void test_dataset__unit_stated_once_or_twice_the_same__is_loaded(void **state)
+{
+    (void)state;
+    struct test_study t;
+    struct csl_dataset *d;
+    struct csl_records r;
+    struct csl_err err;
+    small_records(&r);
+    memset(r.modalities[0].feature_units[1], 0, sizeof(r.modalities[0].feature_units[1]));
+    write_records(&r, "a.h5");
+    csl_records_release(&r);
+    study_of_table(&t, "ill", CSL_TASK_BINARY, 2, ab, 2);
+    ASSERT_OK(csl_dataset_load(&d, scratch("a.h5"), &t.study, &err), &err);
+    csl_dataset_free(d);
+    memcpy(t.features[0].unit, "mg", 3);
+    memcpy(t.features[1].unit, "mmol/l", 7); /* the file does not say */
+    ASSERT_OK(csl_dataset_load(&d, scratch("a.h5"), &t.study, &err), &err);
+    csl_dataset_free(d);
+}
+
 static void test_dataset__other_shape_or_classes__is_refused(void **state)
 {
     (void)state;
@@ -345,6 +383,8 @@ int main(void)
         cmocka_unit_test(test_dataset__image__skips_records_without_it),
         cmocka_unit_test(test_dataset__absent_label_or_modality__leaves_the_domain_empty),
         cmocka_unit_test(test_dataset__absent_feature__names_feature_and_file),
+        cmocka_unit_test(test_dataset__other_unit__is_refused_alone_and_pooled),
+        cmocka_unit_test(test_dataset__unit_stated_once_or_twice_the_same__is_loaded),
         cmocka_unit_test(test_dataset__other_shape_or_classes__is_refused),
         cmocka_unit_test(test_dataset__two_fitting_modalities__the_named_one_is_taken),
         cmocka_unit_test(test_dataset__scaled_value_beyond_float32__is_refused),

@@ -21,7 +21,7 @@
 #define CSL_GRPC_TRACE_MAX     20
 #define CSL_GRPC_MESSAGE_MAX   (2 * 1024 * 1024)         /* of gRPC, above any message of ours */
 #define CSL_GRPC_IDENTITY      (1 << GRPC_COMPRESS_NONE) /* what may be spoken: nothing compressed */
-#define CSL_GRPC_CHUNK_BYTES   ((size_t)512 * 1024)
+#define CSL_GRPC_CHUNK_BYTES   ((size_t)256 * 1024)
 #define CSL_GRPC_BULK_MAX      1024u /* transfers at once, all sites together */
 #define CSL_GRPC_BULK_SITE_MAX 8u    /* transfers at once of one site */
 #define CSL_GRPC_SMALL_MAX     256u  /* health and reflection calls at once */

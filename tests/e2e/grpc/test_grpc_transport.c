@@ -255,7 +255,7 @@ static void test_upload__whole_object__is_finished_before_the_receipt(void **sta
 static void test_upload__sizes_at_the_edges__arrive(void **state)
 {
     struct world *w = *state;
-    static const uint64_t sizes[] = {0, 1, 512 * 1024 - 1, 512 * 1024, 512 * 1024 + 1, MIB};
+    static const uint64_t sizes[] = {0, 1, 256 * 1024 - 1, 256 * 1024, 256 * 1024 + 1, MIB};
     join(w);
     for (uint32_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
         w->server.written = 0;

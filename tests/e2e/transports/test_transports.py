@@ -1,0 +1,72 @@
+#!/usr/bin/env python3
+"""The same study in one process and as one process per site over gRPC gives the same model.
+
+    test_transports.py CONSILIUM SCENARIO-FOLDER [DATA-FOLDER...]
+
+A synthetic study is run always; the heart studies when a data folder holds their files. Exit status
+0: every pair of digests is equal. Python 3 and its standard library only.
+"""
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+
+ROUNDS = 3
+SYNTHETIC = "synthetic-federation.yaml"
+HEART = ("flamby-heart-fedavg.yaml", "flamby-heart-scaffold.yaml")
+HEART_FILES = "uci-heart-disease"
+
+
+def write_short(source, path):
+    """The scenario with ROUNDS rounds, evaluated before its end and at its end."""
+    with open(source, encoding="utf-8") as f:
+        text = f.read()
+    for pattern, line in ((r"(?m)^rounds: \d+$", f"rounds: {ROUNDS}"),
+                          (r"(?m)^evaluation: \{every: \d+\}$", "evaluation: {every: 2}")):
+        text, count = re.subn(pattern, line, text)
+        if count != 1:
+            raise SystemExit(f"FAILED: {source} has {count} lines {pattern}; 1 would be right")
+    with open(path, "w", encoding="utf-8") as f:
+        f.write(text)
+
+
+def simulate(program, study, transport, out, data):
+    command = [program, "simulate", study, "--transport", transport, "--no-baselines", "--json", "--out", out]
+    done = subprocess.run(command + (["--data", data] if data else []), capture_output=True, text=True)
+    if done.returncode != 0:
+        raise SystemExit(f"FAILED: {' '.join(command)} ended with {done.returncode}:\n{done.stderr[-2000:]}")
+    return json.loads(done.stdout)
+
+
+def is_same(program, study, folder, data=None):
+    name = os.path.basename(study)
+    runs = {t: simulate(program, study, t, os.path.join(folder, f"{name}-{t}"), data) for t in ("inproc", "grpc")}
+    for transport, run in runs.items():
+        if run["transport"] != transport:
+            raise SystemExit(f"FAILED: {name}: asked for {transport}, the summary says {run['transport']}")
+    inproc, grpc = (runs[t]["model_digest"] for t in ("inproc", "grpc"))
+    if not re.fullmatch("[0-9a-f]{64}", inproc):
+        raise SystemExit(f"FAILED: {name}: model_digest is {inproc!r}; 64 hexadecimal digits would be right")
+    print(f"{name}: inproc {inproc[:16]}, grpc {grpc[:16]}: {'same' if inproc == grpc else 'DIFFERENT'}", flush=True)
+    return inproc == grpc
+
+
+def main(argv):
+    program, scenarios, folders = argv[1], argv[2], argv[3:]
+    folders = [os.environ[v] for v in ("CONSILIUM_DATA",) if os.environ.get(v)] + folders
+    data = next((d for d in folders if os.path.isdir(os.path.join(d, HEART_FILES))), None)
+    with tempfile.TemporaryDirectory(prefix="consilium-transports-") as folder:
+        short = os.path.join(folder, SYNTHETIC)
+        write_short(os.path.join(scenarios, SYNTHETIC), short)
+        good = [is_same(program, short, folder)]
+        if data is None:
+            print(f"SKIPPED: {', '.join(HEART)}: no folder {HEART_FILES} in CONSILIUM_DATA or {', '.join(folders)}")
+        else:
+            good += [is_same(program, os.path.join(scenarios, name), folder, data) for name in HEART]
+    return 0 if all(good) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv))

@@ -7,6 +7,8 @@
 #include "base/mem.h"
 #include "privacy/crypto/rng.h"
 
+#include <float.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -280,7 +282,8 @@ static double round_loss(const struct csl_service *s, uint32_t *contributions)
         patients += n;
         ++*contributions;
     }
-    return patients > 0 ? loss / patients : 0;
+    double mean = patients > 0 ? loss / patients : 0;
+    return isfinite(mean) ? mean : DBL_MAX; /* absurd losses of two sites; the store takes no NaN */
 }
 
 static enum csl_code commit(struct csl_service *s, uint64_t round, struct csl_err *err)

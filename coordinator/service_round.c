@@ -224,10 +224,24 @@ static enum csl_code fold(struct csl_service *s, uint32_t site, uint64_t round, 
     return code;
 }
 
+/* From here on no upload of the site may write to its spool or remove it: a second one, granted
+ * while the report of the first was waiting, may still be under way. */
+static void close_spool(struct csl_service *s, uint32_t site)
+{
+    struct csl_site_io *io = &s->io[site];
+    csl_mutex_lock(&io->lock);
+    io->generation++;
+    csl_mutex_lock(&s->lock);
+    io->upload.is_valid = false;
+    csl_mutex_unlock(&s->lock);
+    csl_mutex_unlock(&io->lock);
+}
+
 void csl_service_fold__(struct csl_service *s, uint32_t site, uint64_t round)
 {
     struct csl_err err = {.code = CSL_OK};
     bool touched = false;
+    close_spool(s, site);
     enum csl_code code = fold(s, site, round, &touched, &err);
     const char *id = csl_coord_site(s->core, site)->id;
     if (code == CSL_E_CORRUPT && !touched) { /* the spool is short or damaged */
@@ -340,12 +354,7 @@ void csl_service_forget_updates__(struct csl_service *s)
         struct csl_site_io *io = &s->io[i];
         stop_waiting(s, i);
         io->has_grant = false;
-        csl_mutex_lock(&io->lock);
-        io->generation++;
-        csl_mutex_lock(&s->lock);
-        io->upload.is_valid = false;
-        csl_mutex_unlock(&s->lock);
-        csl_mutex_unlock(&io->lock);
+        close_spool(s, i);
     }
     csl_blobs_keep_only(s->spool, NULL, 0);
 }

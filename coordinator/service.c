@@ -10,7 +10,15 @@
 
 /* --- from the transport's threads to the core thread --- */
 
-void csl_service_post__(struct csl_service *s, const struct csl_coord_event *ev,
+/* The site repeats itself after a reconnect, so a lost event costs time, not correctness. */
+static void lose(struct csl_service *s, const struct csl_coord_event *ev)
+{
+    csl_log(CSL_LOG_WARN, "coordinator.event_lost", CSL_U64("kind", (uint64_t)ev->kind));
+    if (ev->conn != 0)
+        s->config.transport->ops->drop(s->config.transport, ev->conn, CSL_E_LIMIT);
+}
+
+bool csl_service_post__(struct csl_service *s, const struct csl_coord_event *ev,
                         const char *site_id, struct csl_msg *take_bytes)
 {
     struct csl_service_event *e = csl_alloc(sizeof(*e));
@@ -18,41 +26,67 @@ void csl_service_post__(struct csl_service *s, const struct csl_coord_event *ev,
         e->ev = *ev;
         if (site_id != NULL)
             csl_str_copy(e->site_id, sizeof(e->site_id), site_id);
-        if (ev->digest != NULL)
-            memcpy(e->digest, ev->digest, CSL_DIGEST_BYTES);
         if (take_bytes != NULL) {
             e->bytes = *take_bytes;
             *take_bytes = (struct csl_msg){NULL, 0};
         }
         if (csl_mailbox_push(s->mailbox, e) == CSL_OK)
-            return;
+            return true;
         csl_msg_release(&e->bytes);
         csl_free(e);
     }
     if (take_bytes != NULL)
         csl_msg_release(take_bytes);
-    /* The site repeats itself after a reconnect, so a lost event costs time, not correctness. */
-    csl_log(CSL_LOG_WARN, "coordinator.event_lost", CSL_U64("kind", (uint64_t)ev->kind));
-    if (ev->conn != 0)
-        s->config.transport->ops->drop(s->config.transport, ev->conn, CSL_E_LIMIT);
+    lose(s, ev);
+    return false;
+}
+
+static void give_room(struct csl_service *s, csl_conn c, size_t bytes)
+{
+    atomic_fetch_sub(&s->queued[c % CSL_SERVICE_QUEUED_SLOTS], 1);
+    atomic_fetch_sub(&s->queued_bytes, bytes);
+}
+
+/* A site that talks faster than it is heard must cost neither memory nor the others' turn. */
+static bool take_room(struct csl_service *s, csl_conn c, size_t bytes)
+{
+    unsigned of_conn = atomic_fetch_add(&s->queued[c % CSL_SERVICE_QUEUED_SLOTS], 1);
+    size_t of_all = atomic_fetch_add(&s->queued_bytes, bytes) + bytes;
+    bool fits = of_conn < CSL_SERVICE_QUEUED_MAX && of_all <= CSL_SERVICE_QUEUED_BYTES;
+    if (!fits)
+        give_room(s, c, bytes);
+    return fits;
 }
 
 static void on_opened(void *ctx, csl_conn c, const struct csl_peer *peer)
 {
-    csl_service_post__(ctx, &(struct csl_coord_event){.kind = CSL_CE_OPENED, .conn = c},
-                       peer->site_id, NULL);
+    (void)csl_service_post__(ctx, &(struct csl_coord_event){.kind = CSL_CE_OPENED, .conn = c},
+                             peer->site_id, NULL);
 }
 
 static void on_message(void *ctx, csl_conn c, struct csl_msg *take_m)
 {
-    csl_service_post__(ctx, &(struct csl_coord_event){.kind = CSL_CE_MESSAGE, .conn = c}, NULL,
-                       take_m);
+    const struct csl_coord_event ev = {.kind = CSL_CE_MESSAGE, .conn = c};
+    size_t bytes = take_m->n;
+    if (!take_room(ctx, c, bytes)) {
+        csl_msg_release(take_m);
+        lose(ctx, &ev);
+    } else if (!csl_service_post__(ctx, &ev, NULL, take_m)) {
+        give_room(ctx, c, bytes);
+    }
 }
 
 static void on_closed(void *ctx, csl_conn c, enum csl_code why)
 {
-    csl_service_post__(
+    (void)csl_service_post__(
         ctx, &(struct csl_coord_event){.kind = CSL_CE_CLOSED, .conn = c, .code = why}, NULL, NULL);
+}
+
+void csl_service_answer__(struct csl_service *s, const struct csl_coord_event *ev)
+{
+    uint32_t capacity = s->site_count + 1;
+    CSL_ASSERT(s->answer_count < capacity);
+    s->answers[(s->answer_first + s->answer_count++) % capacity] = *ev;
 }
 
 /* --- actions of the core --- */
@@ -213,8 +247,8 @@ static void handle_closed(struct csl_service *s, struct csl_service_event *e)
 static void handle(struct csl_service *s, struct csl_service_event *e)
 {
     e->ev.now_ns = s->now_ns;
-    if (e->ev.digest != NULL)
-        e->ev.digest = e->digest;
+    if (e->ev.kind == CSL_CE_MESSAGE)
+        give_room(s, e->ev.conn, e->bytes.n);
     if (!s->is_finished || e->ev.kind == CSL_CE_OPENED || e->ev.kind == CSL_CE_CLOSED ||
         e->ev.kind == CSL_CE_MESSAGE) {
         switch ((int)e->ev.kind) {
@@ -242,20 +276,41 @@ static void tick(struct csl_service *s)
         step(s, &(struct csl_coord_event){.kind = CSL_CE_TICK, .now_ns = s->now_ns});
 }
 
+static bool has_answers(const struct csl_service *s)
+{
+    return s->answer_count > 0 && !s->is_finished;
+}
+
+/* Those that are there: what they lead to is answered at another time. */
+static void settle(struct csl_service *s)
+{
+    for (uint32_t left = s->answer_count; left > 0 && has_answers(s); left--) {
+        struct csl_coord_event ev = s->answers[s->answer_first];
+        s->answer_first = (s->answer_first + 1) % (s->site_count + 1);
+        s->answer_count--;
+        ev.now_ns = s->now_ns;
+        step(s, &ev);
+        csl_service_admit__(s);
+    }
+}
+
 bool csl_service_pump(struct csl_service *s, uint64_t now_ns)
 {
-    bool did = false;
+    bool did = has_answers(s);
     s->now_ns = now_ns;
-    for (struct csl_service_event *e; (e = csl_mailbox_pop(s->mailbox, 0)) != NULL; did = true)
+    settle(s);
+    struct csl_service_event *e;
+    for (uint32_t i = 0; i < CSL_SERVICE_BATCH && (e = csl_mailbox_pop(s->mailbox, 0)) != NULL;
+         i++, did = true)
         handle(s, e);
     tick(s);
     csl_service_write_status__(s);
-    return did;
+    return did || has_answers(s);
 }
 
 void csl_service_wait(struct csl_service *s, uint64_t deadline_ns)
 {
-    struct csl_service_event *e = csl_mailbox_pop(s->mailbox, deadline_ns);
+    struct csl_service_event *e = csl_mailbox_pop(s->mailbox, has_answers(s) ? 0 : deadline_ns);
     s->now_ns = csl_clock_monotonic_ns();
     if (e != NULL)
         handle(s, e);
@@ -277,8 +332,8 @@ uint64_t csl_service_wakeup_ns(const struct csl_service *s)
 
 void csl_service_abort(struct csl_service *s, const char *reason)
 {
-    csl_service_post__(s, &(struct csl_coord_event){.kind = CSL_CE_ABORT, .reason = reason}, NULL,
-                       NULL);
+    (void)csl_service_post__(s, &(struct csl_coord_event){.kind = CSL_CE_ABORT, .reason = reason},
+                             NULL, NULL);
 }
 
 /* --- life --- */
@@ -293,8 +348,9 @@ static enum csl_code allocate(struct csl_service *s, struct csl_err *err)
         has_all = (s->state[i] = csl_alloc_array(parameters, sizeof(float))) != NULL && has_all;
     s->io = csl_alloc_array(s->site_count, sizeof(*s->io));
     s->conns = csl_alloc_array(s->site_count, sizeof(*s->conns));
+    s->answers = csl_alloc_array((size_t)s->site_count + 1, sizeof(*s->answers));
     s->io_buffer = csl_alloc_aligned(64, CSL_SERVICE_IO_BYTES);
-    if (!has_all || s->io == NULL || s->conns == NULL || s->io_buffer == NULL)
+    if (!has_all || s->io == NULL || s->conns == NULL || s->answers == NULL || s->io_buffer == NULL)
         return CSL_FAIL(err, CSL_E_NOMEM, "no memory for a model of %llu parameters and %u sites",
                         (unsigned long long)parameters, s->site_count);
     for (uint32_t i = 0; i < s->site_count; i++)
@@ -398,6 +454,7 @@ void csl_service_free(struct csl_service *s)
         csl_mutex_release(&s->io[i].lock);
     for (uint32_t i = 0; i < CSL_SERVICE_STATE_MAX; i++)
         csl_free(s->state[i]);
+    csl_free(s->answers);
     csl_free(s->io);
     csl_free(s->conns);
     csl_free(s->io_buffer);

@@ -60,16 +60,16 @@ static enum csl_code flush(struct upload *u, struct csl_err *err)
     return CSL_OK;
 }
 
-static void post(const struct upload *u, enum csl_coord_event_kind kind, enum csl_code code,
+static bool post(const struct upload *u, enum csl_coord_event_kind kind, enum csl_code code,
                  const char *reason)
 {
-    csl_service_post__(u->s,
-                       &(struct csl_coord_event){.kind = kind,
-                                                 .site_index = u->site,
-                                                 .round = u->ticket.round,
-                                                 .code = code,
-                                                 .reason = reason},
-                       NULL, NULL);
+    return csl_service_post__(u->s,
+                              &(struct csl_coord_event){.kind = kind,
+                                                        .site_index = u->site,
+                                                        .round = u->ticket.round,
+                                                        .code = code,
+                                                        .reason = reason},
+                              NULL, NULL);
 }
 
 static void upload_free(struct upload *u)
@@ -156,10 +156,10 @@ static void reject(struct upload *u, enum csl_code code)
     if (!remove_spool(u))
         return;
     bool was_resumed = u->ticket.offset > 0;
-    post(u, CSL_CE_REJECTED, was_resumed ? CSL_E_AGAIN : code,
-         code == CSL_E_INVAL   ? "the update has a value that is not finite or too large"
-         : code == CSL_E_LIMIT ? "the update is longer than announced"
-                               : "the update does not have the announced digest");
+    (void)post(u, CSL_CE_REJECTED, was_resumed ? CSL_E_AGAIN : code,
+               code == CSL_E_INVAL   ? "the update has a value that is not finite or too large"
+               : code == CSL_E_LIMIT ? "the update is longer than announced"
+                                     : "the update does not have the announced digest");
 }
 
 static enum csl_code upload_finish(void *self, const uint8_t digest[32], struct csl_err *err)
@@ -168,8 +168,9 @@ static enum csl_code upload_finish(void *self, const uint8_t digest[32], struct 
     enum csl_code code = verify(u, digest, err);
     if (code == CSL_OK && !mark_verified(u))
         code = CSL_FAIL(err, CSL_E_CANCELLED, "this upload was replaced by a newer one");
-    if (code == CSL_OK) {
-        post(u, CSL_CE_RECEIVED, CSL_OK, NULL);
+    if (code == CSL_OK) { /* without a receipt the site announces it again */
+        if (!post(u, CSL_CE_RECEIVED, CSL_OK, NULL))
+            code = CSL_FAIL(err, CSL_E_AGAIN, "too much is waiting for the coordinator");
     } else if (code == CSL_E_CORRUPT || code == CSL_E_INVAL) {
         reject(u, code);
     }

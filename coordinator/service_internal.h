@@ -14,6 +14,11 @@
 #define CSL_SERVICE_IO_BYTES  ((size_t)256 * 1024) /* spool writes and reads */
 #define CSL_SERVICE_SLICE     65536u               /* parameters per strategy step */
 #define CSL_SERVICE_STATE_MAX 4                    /* vectors a strategy may keep */
+#define CSL_SERVICE_BATCH     1024u                /* events between two looks at the clock */
+/* Messages that wait for the core: of one connection, of all, and how connections are counted. */
+#define CSL_SERVICE_QUEUED_MAX   32u
+#define CSL_SERVICE_QUEUED_BYTES ((size_t)256 * 1024 * 1024)
+#define CSL_SERVICE_QUEUED_SLOTS 8192u
 
 struct csl_ticket {
     bool is_valid;
@@ -37,7 +42,6 @@ struct csl_service_event {
     struct csl_coord_event ev;
     char site_id[CSL_ID_MAX];
     struct csl_msg bytes; /* MESSAGE: still encoded */
-    uint8_t digest[CSL_DIGEST_BYTES];
 };
 
 struct csl_service {
@@ -50,6 +54,12 @@ struct csl_service {
     struct csl_store *store; /* NULL: in memory */
     struct csl_blobs *spool;
     struct csl_mailbox *mailbox;
+    atomic_uint queued[CSL_SERVICE_QUEUED_SLOTS]; /* messages in the mailbox, by connection */
+    atomic_size_t queued_bytes;
+    /* What the service answers to the core: never lost, however full the mailbox is. A ring of
+     * site_count FOLDED and one AGGREGATED; core thread. */
+    struct csl_coord_event *answers;
+    uint32_t answer_first, answer_count;
     struct csl_site_io *io; /* [site_count] */
     uint32_t site_count;
     uint32_t waiting_count; /* sites that await a grant */
@@ -71,8 +81,10 @@ struct csl_service {
 };
 
 /* service.c */
-void csl_service_post__(struct csl_service *s, const struct csl_coord_event *ev,
+/* false: it was lost, and the connection it came from, if any, is dropped. Any thread. */
+bool csl_service_post__(struct csl_service *s, const struct csl_coord_event *ev,
                         const char *site_id, struct csl_msg *take_bytes);
+void csl_service_answer__(struct csl_service *s, const struct csl_coord_event *ev);
 void csl_service_fail__(struct csl_service *s, const struct csl_err *err);
 void csl_service_send__(struct csl_service *s, uint32_t site, const struct csl_message *m);
 

@@ -253,10 +253,9 @@ void csl_service_fold__(struct csl_service *s, uint32_t site, uint64_t round)
     } else {
         csl_log(CSL_LOG_INFO, "update.counted", CSL_STR("site", id), CSL_U64("round", round));
     }
-    csl_service_post__(s,
-                       &(struct csl_coord_event){
-                           .kind = CSL_CE_FOLDED, .site_index = site, .round = round, .code = code},
-                       NULL, NULL);
+    csl_service_answer__(
+        s, &(struct csl_coord_event){
+               .kind = CSL_CE_FOLDED, .site_index = site, .round = round, .code = code});
 }
 
 /* The strategy on one block, a slice at a time so that no second model is held. */
@@ -340,12 +339,10 @@ void csl_service_aggregate__(struct csl_service *s, uint64_t round)
         csl_service_fail__(s, &err);
         return;
     }
-    csl_service_post__(s,
-                       &(struct csl_coord_event){.kind = CSL_CE_AGGREGATED,
-                                                 .round = round,
-                                                 .digest = s->broadcast_digest,
-                                                 .bytes = csl_service_broadcast_bytes__(s)},
-                       NULL, NULL);
+    csl_service_answer__(s, &(struct csl_coord_event){.kind = CSL_CE_AGGREGATED,
+                                                      .round = round,
+                                                      .digest = s->broadcast_digest,
+                                                      .bytes = csl_service_broadcast_bytes__(s)});
 }
 
 void csl_service_forget_updates__(struct csl_service *s)

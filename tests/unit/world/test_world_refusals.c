@@ -283,6 +283,14 @@ static void message_of_the_wrong_direction(struct rogue *r, const struct csl_mes
     rogue_send(r, &ended);
 }
 
+static void messages_without_end(struct rogue *r, const struct csl_message *m)
+{
+    struct csl_message ping = {.kind = CSL_MSG_PING};
+    (void)m;
+    for (uint32_t i = 0; i < CSL_OUTBOX_MESSAGES; i++)
+        rogue_send(r, &ping);
+}
+
 static void hello_twice(struct rogue *r, const struct csl_message *m)
 {
     struct csl_message hello = {.kind = CSL_MSG_HELLO};
@@ -506,6 +514,8 @@ static const struct {
         GOOD),
     ROW("message_of_the_wrong_direction__proto", AT_TASK, message_of_the_wrong_direction, IN_CLOSED,
         CSL_E_PROTO, WITHOUT, GOOD),
+    ROW("messages_faster_than_they_are_heard__limit", AT_TASK, messages_without_end, IN_CLOSED,
+        CSL_E_LIMIT, WITHOUT, GOOD),
     ROW("hello_twice__proto", AT_TASK, hello_twice, IN_CLOSED, CSL_E_PROTO, WITHOUT, GOOD),
     ROW("hello_of_another_version__refused", AT_OPENED, other_version, IN_REFUSED,
         CSL_E_UNSUPPORTED, GOOD, GOOD),

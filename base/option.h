@@ -66,6 +66,9 @@ enum csl_code csl_option_read_args(const struct csl_option *rows, void *target, 
                                    struct csl_err *err) CSL_MUST_CHECK;
 
 void csl_option_help(const struct csl_option *rows, struct csl_buf *out); /* for --help */
+/* For --help of a program that reads a file: the keys as the file spells them, those of a section
+ * with its name before them (tls.key). */
+void csl_option_help_keys(const struct csl_option *rows, struct csl_buf *out);
 void csl_option_default_yaml(const struct csl_option *rows,
                              struct csl_buf *out);                       /* commented file */
 void csl_option_man(const struct csl_option *rows, struct csl_buf *out); /* scdoc source */

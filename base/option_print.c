@@ -214,6 +214,30 @@ static const struct csl_option *walk_next(struct walk *w)
     return row;
 }
 
+/* "tls.key" for the row the walk has just returned. */
+static void put_path(const char *const *path, size_t depth, struct csl_buf *out)
+{
+    for (size_t i = 0; i < depth; i++)
+        csl_buf_printf(out, "%s%s", i == 0 ? "" : ".", path[i]);
+}
+
+void csl_option_help_keys(const struct csl_option *rows, struct csl_buf *out)
+{
+    const char *path[CSL_OPTION__DEPTH_MAX] = {NULL};
+    struct walk w;
+    walk_init(&w, rows);
+    for (const struct csl_option *row = walk_next(&w); row != NULL; row = walk_next(&w)) {
+        char facts[CSL_OPTION__TEXT_MAX + 64];
+        path[w.depth - 1] = row->name;
+        if (row->type == CSL_OPT_SECTION)
+            continue; /* its keys say more */
+        facts_text(row, facts, sizeof(facts));
+        csl_buf_str(out, "  ");
+        put_path(path, w.depth, out);
+        csl_buf_printf(out, "\n      %s\n      %s\n", row->help == NULL ? "" : row->help, facts);
+    }
+}
+
 /* Whether a section writes a line of its own; if not, its name must stay a comment as well, since a
  * name followed by nothing is an error. */
 static bool has_default_inside(const struct csl_option *section)

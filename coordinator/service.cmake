@@ -5,4 +5,5 @@ csl_module(csl_coordinator
 if(CSL_GRPC)
   add_executable(consilium-coordinator main.c config.c)
   target_link_libraries(consilium-coordinator PRIVATE csl_coordinator csl_grpc csl_identity)
+  target_compile_definitions(consilium-coordinator PRIVATE CSL_VERSION="${PROJECT_VERSION}")
 endif()

@@ -5,4 +5,5 @@ csl_module(csl_site_agent
 if(CSL_GRPC)
   add_executable(consilium-site main.c config.c)
   target_link_libraries(consilium-site PRIVATE csl_site_agent csl_grpc)
+  target_compile_definitions(consilium-site PRIVATE CSL_VERSION="${PROJECT_VERSION}")
 endif()

@@ -13,6 +13,7 @@
 
 #define POLL_NS  (CSL_NS_PER_S / 4) /* how soon a signal is noticed */
 #define GRACE_MS 2000u
+#define USAGE    "usage: consilium-site --config FILE | --print-defaults | --version | --help\n"
 
 static volatile sig_atomic_t stop_asked;
 
@@ -101,16 +102,25 @@ static void print_table(bool as_defaults)
     if (as_defaults) {
         csl_option_default_yaml(csl_site_options, &out);
     } else {
-        csl_buf_str(&out,
-                    "usage: consilium-site --config FILE | --print-defaults | --help\n\n"
-                    "Runs one hospital's agent: it dials out to the coordinator, trains on the\n"
-                    "site's own records and sends updates. Nothing listens here.\n"
-                    "example: consilium-site --config site.yaml\n\n"
-                    "Settings of the configuration file:\n");
-        csl_option_help(csl_site_options, &out);
+        csl_buf_str(
+            &out, USAGE
+            "\n"
+            "Runs one hospital's agent: it dials out to the coordinator, trains on the\n"
+            "site's own records and sends updates. Nothing listens here.\n"
+            "example: consilium-site --config site.yaml\n\n"
+            "Keys of the configuration file (tls.key: the key 'key' within the mapping 'tls'):\n");
+        csl_option_help_keys(csl_site_options, &out);
     }
     fputs(csl_buf_text(&out), stdout);
     csl_buf_release(&out);
+}
+
+static int usage_error(const char *what, const char *word)
+{
+    fprintf(stderr,
+            "consilium-site: %s%s\n" USAGE "'consilium-site --help' lists what the file says\n",
+            what, word);
+    return 2;
 }
 
 int main(int argc, char **argv)
@@ -119,15 +129,23 @@ int main(int argc, char **argv)
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
     signal(SIGPIPE, SIG_IGN);
-    bool wants_help = argc == 2 && strcmp(argv[1], "--help") == 0;
+    bool wants_help = argc >= 2 && strcmp(argv[1], "--help") == 0;
     bool wants_defaults = argc == 2 && strcmp(argv[1], "--print-defaults") == 0;
     if (wants_help || wants_defaults) {
         print_table(wants_defaults);
         return 0;
     }
-    if (argc != 3 || strcmp(argv[1], "--config") != 0) {
-        fprintf(stderr, "usage: consilium-site --config FILE | --print-defaults | --help\n");
-        return 2;
+    if (argc >= 2 && strcmp(argv[1], "--version") == 0) {
+        printf("consilium-site %s\n", CSL_VERSION);
+        return 0;
     }
+    if (argc < 2)
+        return usage_error("the configuration file is missing: --config FILE names it", "");
+    if (strcmp(argv[1], "--config") != 0)
+        return usage_error("unknown argument ", argv[1]);
+    if (argc < 3)
+        return usage_error("--config wants a FILE after it", "");
+    if (argc > 3)
+        return usage_error("one argument too many: ", argv[3]);
     return run(argv[2]);
 }

@@ -428,6 +428,24 @@ static void test_option_help__lists_flags_with_facts(void **state)
     csl_buf_release(&b);
 }
 
+static void test_option_help_keys__file__names_keys_and_sections(void **state)
+{
+    (void)state;
+    struct csl_buf b;
+    csl_buf_init(&b, 1 << 16);
+    csl_option_help_keys(rows, &b);
+    const char *text = csl_buf_text(&b);
+    assert_non_null(strstr(text, "  rounds\n      How long to train.\n"
+                                 "      A whole number from 1 to 1000000; required.\n"));
+    assert_non_null(strstr(text, "  out_path\n      Out.\n"));
+    assert_non_null(strstr(text, "  wait.timeout\n      Patience.\n"));
+    assert_non_null(strstr(text, "  sites\n      Who takes part.\n"));
+    assert_non_null(strstr(text, "  fast\n      Hurry.\n      True or false; default true.\n"));
+    assert_null(strstr(text, "  wait\n")); /* its keys say it */
+    assert_null(strstr(text, "--"));
+    csl_buf_release(&b);
+}
+
 static void test_option_default_yaml__read_back__is_the_defaults(void **state)
 {
     (void)state;
@@ -511,6 +529,7 @@ int main(void)
         cmocka_unit_test(test_option_args__wrong_commands__are_explained_and_write_nothing),
         cmocka_unit_test(test_option_args__seventeen_words__are_refused),
         cmocka_unit_test(test_option_help__lists_flags_with_facts),
+        cmocka_unit_test(test_option_help_keys__file__names_keys_and_sections),
         cmocka_unit_test(test_option_default_yaml__read_back__is_the_defaults),
         cmocka_unit_test(test_option_default_yaml__section_without_defaults__stays_a_comment),
         cmocka_unit_test(test_option_man__file_and_flags__name_what_people_type),

@@ -19,8 +19,8 @@ void csl_report__scale_add(struct csl_report_scale *s, const struct csl_metric *
 {
     if (m == NULL)
         return;
-    double low = m->method != NULL ? m->low : m->value;
-    double high = m->method != NULL ? m->high : m->value;
+    double low = m->method != NULL ? fmin(m->low, m->value) : m->value;
+    double high = m->method != NULL ? fmax(m->high, m->value) : m->value;
     s->min = s->is_used ? fmin(s->min, low) : low;
     s->max = s->is_used ? fmax(s->max, high) : high;
     s->is_used = true;

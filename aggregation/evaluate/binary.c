@@ -9,7 +9,11 @@ struct patient { /* what a resample needs of one patient */
     uint32_t cell; /* 2 * label + decision */
     uint32_t bin;
 };
-enum { BALANCED_ACCURACY, MACRO_F1, ECE, BRIER, LOG_LOSS, MEASURES };
+struct context {
+    const struct patient *patients;
+    double gaps[CSL_EVALUATE__ECE_BINS]; /* of all patients */
+};
+enum { BALANCED_ACCURACY, MACRO_F1, ECE, ECE_NOISE, BRIER, LOG_LOSS, MEASURES };
 
 static double f1(double hits, double wrong)
 {
@@ -19,19 +23,17 @@ static double f1(double hits, double wrong)
 static void measure(void *context, const uint32_t *draws, uint64_t n,
                     double values[CSL_EVALUATE__MEASURES])
 {
-    const struct patient *patients = context;
+    const struct context *c = context;
     uint64_t cells[4] = {0};
-    double gaps[CSL_EVALUATE__ECE_BINS] = {0}, squared = 0, log_loss = 0, ece = 0;
+    double gaps[CSL_EVALUATE__ECE_BINS] = {0}, squared = 0, log_loss = 0;
     for (uint64_t i = 0; i < n; i++) {
-        const struct patient *p = &patients[draws[i]];
+        const struct patient *p = &c->patients[draws[i]];
         cells[p->cell]++;
         gaps[p->bin] += p->gap;
         squared += p->squared;
         log_loss += p->log_loss;
     }
-    for (uint32_t b = 0; b < CSL_EVALUATE__ECE_BINS; b++)
-        ece += fabs(gaps[b]);
-    values[ECE] = ece / (double)n;
+    values[ECE] = csl_evaluate__ece(gaps, c->gaps, n, &values[ECE_NOISE]);
     values[BRIER] = squared / (double)n;
     values[LOG_LOSS] = log_loss / (double)n;
     double tn = (double)cells[0], fp = (double)cells[1];
@@ -102,8 +104,11 @@ enum csl_code csl_evaluate_binary(const float *scores, const uint8_t *labels, ui
     code = read_patients(scores, labels, n, threshold, patients, cells, err);
     if (code == CSL_OK)
         code = add_auc(scores, labels, n, &m, err);
+    struct context context = {.patients = patients};
+    for (uint64_t i = 0; code == CSL_OK && i < n; i++)
+        context.gaps[patients[i].bin] += patients[i].gap;
     if (code == CSL_OK)
-        code = csl_evaluate__bootstrap(measure, patients, n, seed, MEASURES, values, spreads, err);
+        code = csl_evaluate__bootstrap(measure, &context, n, seed, MEASURES, values, spreads, err);
     csl_free(patients);
     if (code != CSL_OK)
         return code;
@@ -116,7 +121,7 @@ enum csl_code csl_evaluate_binary(const float *scores, const uint8_t *labels, ui
     csl_evaluate__add_proportion(&m, "sensitivity", cells[3], positives);
     csl_evaluate__add_proportion(&m, "specificity", cells[0], negatives);
     csl_evaluate__add_spread(&m, "macro_f1", values[MACRO_F1], &spreads[MACRO_F1], smallest);
-    csl_evaluate__add_spread(&m, "ece", values[ECE], &spreads[ECE], 0);
+    csl_evaluate__add_ece(&m, values[ECE], &spreads[ECE], &spreads[ECE_NOISE]);
     csl_evaluate__add_spread(&m, "brier", values[BRIER], &spreads[BRIER], 0);
     csl_evaluate__add_spread(&m, "log_loss", values[LOG_LOSS], &spreads[LOG_LOSS], 0);
     *out = m;

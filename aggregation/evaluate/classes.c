@@ -12,8 +12,9 @@ struct patient { /* what a resample needs of one patient */
 struct context {
     const struct patient *patients;
     uint32_t classes;
+    double gaps[CSL_EVALUATE__ECE_BINS]; /* of all patients */
 };
-enum { BALANCED_ACCURACY, SPECIFICITY, MACRO_F1, ECE, BRIER, LOG_LOSS, MEASURES };
+enum { BALANCED_ACCURACY, SPECIFICITY, MACRO_F1, ECE, ECE_NOISE, BRIER, LOG_LOSS, MEASURES };
 
 /* Per class: its patients, how often it was decided, how often rightly. */
 struct tally {
@@ -46,7 +47,7 @@ static void measure(void *context, const uint32_t *draws, uint64_t n,
 {
     const struct context *c = context;
     struct tally t;
-    double gaps[CSL_EVALUATE__ECE_BINS] = {0}, squared = 0, log_loss = 0, ece = 0;
+    double gaps[CSL_EVALUATE__ECE_BINS] = {0}, squared = 0, log_loss = 0;
     memset(&t, 0, sizeof(t));
     for (uint64_t i = 0; i < n; i++) {
         const struct patient *p = &c->patients[draws[i]];
@@ -57,9 +58,7 @@ static void measure(void *context, const uint32_t *draws, uint64_t n,
         squared += p->squared;
         log_loss += p->log_loss;
     }
-    for (uint32_t b = 0; b < CSL_EVALUATE__ECE_BINS; b++)
-        ece += fabs(gaps[b]);
-    values[ECE] = ece / (double)n;
+    values[ECE] = csl_evaluate__ece(gaps, c->gaps, n, &values[ECE_NOISE]);
     values[BRIER] = squared / (double)n;
     values[LOG_LOSS] = log_loss / (double)n;
     average_classes(&t, c->classes, n, values);
@@ -132,7 +131,7 @@ static void add_all(struct csl_metrics *m, const struct patient *patients, uint6
     csl_evaluate__add_spread(m, "specificity", values[SPECIFICITY], &spreads[SPECIFICITY],
                              smallest);
     csl_evaluate__add_spread(m, "macro_f1", values[MACRO_F1], &spreads[MACRO_F1], smallest);
-    csl_evaluate__add_spread(m, "ece", values[ECE], &spreads[ECE], 0);
+    csl_evaluate__add_ece(m, values[ECE], &spreads[ECE], &spreads[ECE_NOISE]);
     csl_evaluate__add_spread(m, "brier", values[BRIER], &spreads[BRIER], 0);
     csl_evaluate__add_spread(m, "log_loss", values[LOG_LOSS], &spreads[LOG_LOSS], 0);
 }
@@ -163,7 +162,9 @@ enum csl_code csl_evaluate_classes(const float *scores, const uint8_t *labels, u
             code = CSL_FAIL(err, CSL_E_INVAL,
                             "example %llu: scores from 0 to 1 and a label below %u would be right",
                             (unsigned long long)i, classes);
-    struct context context = {patients, classes};
+    struct context context = {.patients = patients, .classes = classes};
+    for (uint64_t i = 0; code == CSL_OK && i < n; i++)
+        context.gaps[patients[i].bin] += patients[i].gap;
     if (code == CSL_OK)
         code = add_auc(scores, labels, n, classes, &m, err);
     if (code == CSL_OK)

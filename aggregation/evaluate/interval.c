@@ -107,14 +107,44 @@ void csl_evaluate__add_spread(struct csl_metrics *out, const char *name, double 
         return;
     double low = value, high = value;
     if (spread->defined >= DEFINED_MIN && spread->low < spread->high) {
-        csl_evaluate__add(out, name, value, fmin(value, spread->low), fmax(value, spread->high),
-                          "bootstrap");
+        csl_evaluate__add(out, name, value, spread->low, spread->high, "bootstrap");
     } else if (smallest > 0) {
         wilson(value, (double)smallest, &low, &high);
         csl_evaluate__add(out, name, value, low, high, "wilson");
     } else {
         csl_evaluate__add(out, name, value, low, high, NULL);
     }
+}
+
+void csl_evaluate__add_ece(struct csl_metrics *out, double value,
+                           const struct csl_evaluate__spread *spread,
+                           const struct csl_evaluate__spread *noise)
+{
+    if (spread->defined < DEFINED_MIN || !(spread->low < spread->high)) {
+        csl_evaluate__add(out, "ece", value, value, value, NULL);
+        return;
+    }
+    double low = fmin(1.0, fmax(0.0, 2 * value - spread->high));
+    double high = fmin(1.0, fmax(0.0, 2 * value - spread->low));
+    if (value <= noise->high)
+        low = 0;
+    if (!(low < high)) { /* a value of 0 by luck, for one */
+        low = fmin(low, spread->low);
+        high = spread->high;
+    }
+    csl_evaluate__add(out, "ece", value, low, high, "bootstrap-basic");
+}
+
+double csl_evaluate__ece(const double gaps[CSL_EVALUATE__ECE_BINS],
+                         const double all[CSL_EVALUATE__ECE_BINS], uint64_t n, double *noise)
+{
+    double sum = 0, away = 0;
+    for (uint32_t b = 0; b < CSL_EVALUATE__ECE_BINS; b++) {
+        sum += fabs(gaps[b]);
+        away += fabs(gaps[b] - all[b]);
+    }
+    *noise = away / (double)n;
+    return sum / (double)n;
 }
 
 static int by_score(const void *a, const void *b)

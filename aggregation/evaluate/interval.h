@@ -30,12 +30,25 @@ enum csl_code csl_evaluate__bootstrap(csl_evaluate__measure *measure, void *cont
                                       uint64_t seed, uint32_t count, double *values,
                                       struct csl_evaluate__spread *spreads,
                                       struct csl_err *err) CSL_MUST_CHECK;
-/* A bootstrapped value; absent when it is NAN. The interval always contains the value. Where the
+/* A bootstrapped value with the percentiles as they are; absent when it is NAN. Where the
  * resamples say nothing (fewer than 100 have the measure, or all agree, as with a perfect model on
  * few patients) an interval of no width would be a lie: with smallest > 0 it is Wilson's for the
  * value as a proportion of `smallest` patients (the smallest class), else there is none. */
 void csl_evaluate__add_spread(struct csl_metrics *out, const char *name, double value,
                               const struct csl_evaluate__spread *spread, uint64_t smallest);
+
+/* The ECE of a resample from the sums of its gaps in the bins; all: the sums on the patients as
+ * they are. *noise: the same with the gaps taken from `all`, so what chance alone would make of the
+ * ECE of a calibrated model. */
+double csl_evaluate__ece(const double gaps[CSL_EVALUATE__ECE_BINS],
+                         const double all[CSL_EVALUATE__ECE_BINS], uint64_t n, double *noise);
+/* A sum of absolute values grows with every source of chance: resamples lie above the value as the
+ * value lies above the truth, so their percentiles miss the truth on the side away from it. The
+ * basic interval turns them round the value, from 2 value - high to 2 value - low, within [0, 1];
+ * it begins at 0 when the value is not above the 97.5th percentile of the noise. */
+void csl_evaluate__add_ece(struct csl_metrics *out, double value,
+                           const struct csl_evaluate__spread *spread,
+                           const struct csl_evaluate__spread *noise);
 
 /* The AUC of class `positive` against the rest, ties half, in O(n log n), from sorted scores, and
  * DeLong's structural components: influence[i] += share * (component of patient i) / (size of its

@@ -43,7 +43,7 @@ void csl_evaluate__add(struct csl_metrics *out, const char *name, double value, 
                        double high, const char *method)
 {
     CSL_ASSERT(out->count < CSL_METRICS_MAX);
-    CSL_ASSERT(low <= value && value <= high);
+    CSL_ASSERT(low <= high);
     out->items[out->count++] = (struct csl_metric){
         .name = name, .method = method, .value = value, .low = low, .high = high};
 }

@@ -1,15 +1,18 @@
 /* aggregation/evaluate/metrics.h - how good a model is, with intervals.
  *
  * Every metric carries its 95 % interval and the interval's method: "delong" (AUC; DeLong 1988 on
- * the logit scale), "wilson" (proportions), "bootstrap" (everything else; percentiles of 1,000
- * resamples of patients with a labelled seed, resamples without the metric left out). Where a
+ * the logit scale), "wilson" (proportions), "bootstrap" (percentiles of 1,000
+ * resamples of patients with a labelled seed, resamples without the metric left out),
+ * "bootstrap-basic" (ece, which chance can only raise: the same resamples turned round the value
+ * within [0, 1], down to 0 where chance alone explains the value). Where a
  * method would claim certainty from next to nothing (an AUC with a single patient in one class, a
  * perfect score: no variance) Wilson's interval for as many patients as the smallest class has
- * takes its place, and the method says so; a mean loss without any spread has no interval. An
- * interval always contains its value. A metric that cannot be computed (one class only) is absent,
- * never zero; n = 0 is CSL_OK with no metric. CSL_E_INVAL: a score or label out of range;
- * CSL_E_LIMIT: more than 2^31 - 1 patients. Time: 1,000 passes over the patients, about 8 us
- * (survival 30 us) each. Any thread.
+ * takes its place, and the method says so; a mean loss without any spread has no interval. The
+ * two bootstrap intervals are reported as they come and may lie to one side of the value: macro F1
+ * and balanced accuracy of very few, ece (an overestimate) above its interval. A metric that cannot
+ * be computed (one class only) is absent, never zero; n = 0 is CSL_OK with no metric. CSL_E_INVAL:
+ * a score or label out of range; CSL_E_LIMIT: more than 2^31 - 1 patients. Time: 1,000 passes over
+ * the patients, about 8 us (survival 30 us) each. Any thread.
  *
  * ece: 15 bins of equal width, of the positive class's probability (binary) or of the confidence of
  * the decision (classes). brier: mean squared error, summed over classes when there are several (0
@@ -27,7 +30,8 @@ struct csl_metric {
     /* static: "auc", "accuracy", "balanced_accuracy", "sensitivity", "specificity", "macro_f1",
      * "c_index", "ece", "brier", "log_loss" */
     const char *name;
-    const char *method; /* static: "delong", "wilson", "bootstrap"; NULL: no interval */
+    const char
+        *method; /* static: "delong", "wilson", "bootstrap", "bootstrap-basic"; NULL: no interval */
     double value, low, high;
 };
 struct csl_metrics {

@@ -64,6 +64,10 @@ enum csl_code csl_file_read(struct csl_msg *out, const char *path, size_t max_by
         code = CSL_FAIL_SYS(err, CSL_E_IO, "cannot look at %s", path);
         goto out;
     }
+    if (S_ISDIR(st.st_mode)) {
+        code = CSL_FAIL(err, CSL_E_INVAL, "%s is a folder; a file would be right", path);
+        goto out;
+    }
     capacity = FIRST_READ_BYTES;
     if (S_ISREG(st.st_mode) && st.st_size >= 0) {
         if ((uint64_t)st.st_size > max_bytes) {

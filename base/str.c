@@ -208,3 +208,8 @@ void csl_str_duration(char *dst, size_t dst_bytes, uint64_t ns)
         snprintf(dst, dst_bytes, "%llu d %u h", (unsigned long long)(s / 86400),
                  (unsigned)(s % 86400 / 3600));
 }
+
+const char *csl_str_plural(uint64_t n)
+{
+    return n == 1 ? "" : "s";
+}

@@ -26,5 +26,7 @@ void csl_str_f64(char *dst, size_t dst_bytes, double v);
 /* "1.5 MB", "3 m 20 s" for people. */
 void csl_str_bytes(char *dst, size_t dst_bytes, uint64_t bytes);
 void csl_str_duration(char *dst, size_t dst_bytes, uint64_t ns);
+/* "" for one and "s" for any other number: printf("%u record%s", n, csl_str_plural(n)). */
+const char *csl_str_plural(uint64_t n);
 
 #endif

@@ -63,7 +63,8 @@ static void test_file__read_failures__have_their_codes(void **state)
     assert_int_equal(csl_file_write_atomic(path, span_of("12345"), 0600, NULL), CSL_OK);
     assert_int_equal(csl_file_read(&m, path, 4, &err), CSL_E_LIMIT);
     assert_int_equal(csl_file_read(&m, "/dev/zero", 100000, &err), CSL_E_LIMIT); /* has no size */
-    assert_int_equal(csl_file_read(&m, *state, 100, &err), CSL_E_IO);            /* a folder */
+    assert_int_equal(csl_file_read(&m, *state, 100, &err), CSL_E_INVAL);
+    assert_non_null(strstr(err.msg, "is a folder; a file would be right"));
     csl_mem_fail_after(1);
     assert_int_equal(csl_file_read(&m, path, 100, &err), CSL_E_NOMEM);
     csl_mem_fail_after(0);

@@ -244,6 +244,15 @@ static void test_str_duration__table(void **state)
     assert_string_equal(out, "213503 d 23 h");
 }
 
+static void test_str_plural__only_one_is_singular(void **state)
+{
+    (void)state;
+    assert_string_equal(csl_str_plural(0), "s");
+    assert_string_equal(csl_str_plural(1), "");
+    assert_string_equal(csl_str_plural(2), "s");
+    assert_string_equal(csl_str_plural(UINT64_MAX), "s");
+}
+
 static void test_clock__read_twice__does_not_go_back(void **state)
 {
     (void)state;
@@ -268,6 +277,7 @@ int main(void)
         cmocka_unit_test(test_utf8_next__table),
         cmocka_unit_test(test_str_bytes__table),
         cmocka_unit_test(test_str_duration__table),
+        cmocka_unit_test(test_str_plural__only_one_is_singular),
         cmocka_unit_test(test_clock__read_twice__does_not_go_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -12,6 +12,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 struct reader {
     hid_t file;
@@ -425,6 +426,9 @@ enum csl_code csl_model_read(const char *path, const struct csl_schema *expected
 
     if (!csl_file_exists(path))
         return CSL_FAIL(err, CSL_E_NOTFOUND, "%s: no such file; a model file was expected", path);
+    struct stat st;
+    if (stat(path, &st) == 0 && S_ISDIR(st.st_mode))
+        return CSL_FAIL(err, CSL_E_INVAL, "%s is a folder; a model file would be right", path);
     H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
     r.file = H5Fopen(path, H5F_ACC_RDONLY, H5P_DEFAULT);
     if (r.file < 0)

@@ -2,6 +2,7 @@
 #include "site-agent/data/report.h"
 
 #include "base/mem.h"
+#include "base/str.h"
 
 #include <math.h>
 #include <stdarg.h>
@@ -86,11 +87,12 @@ static void check_column(struct check *c, const struct csl_record_modality *m, u
     if (n.missing == n.available)
         find(c, false, "feature %s of %s is never known", m->feature_names[k], m->name);
     else if ((double)n.missing > MISSING_SHARE_WARNED * (double)n.available)
-        find(c, false, "feature %s of %s is missing in %u of %u records", m->feature_names[k],
-             m->name, n.missing, n.available);
+        find(c, false, "feature %s of %s is missing in %u of %u record%s", m->feature_names[k],
+             m->name, n.missing, n.available, csl_str_plural(n.available));
     if (n.out_of_range > 0)
-        find(c, false, "feature %s of %s is outside %g to %g in %u records (another unit?)",
-             m->feature_names[k], m->name, range_min, range_max, n.out_of_range);
+        find(c, false, "feature %s of %s is outside %g to %g in %u record%s (another unit?)",
+             m->feature_names[k], m->name, range_min, range_max, n.out_of_range,
+             csl_str_plural(n.out_of_range));
 }
 
 /* --- equal records --- */
@@ -147,11 +149,12 @@ static enum csl_code check_equal_records(struct check *c, const struct csl_recor
     csl_free(row);
     if (crossing > 0)
         find(c, false,
-             "%s: %u records equal another one, %u of them one in another split (the test would "
+             "%s: %u record%s another one, %u of them one in another split (the test would "
              "know its answers)",
-             m->name, equal, crossing);
+             m->name, equal, equal == 1 ? " equals" : "s equal", crossing);
     else if (equal > 0)
-        find(c, false, "%s: %u records equal another one of the same split", m->name, equal);
+        find(c, false, "%s: %u record%s another one of the same split", m->name, equal,
+             equal == 1 ? " equals" : "s equal");
     return CSL_OK;
 }
 
@@ -239,7 +242,8 @@ enum csl_code csl_records_check(const struct csl_records *r, const struct csl_st
     csl_report_labels(r, text, json);
     enum csl_code code = check_all(&c);
     if (text != NULL)
-        csl_buf_printf(text, "%u problems, %u warnings\n", c.problems, c.warnings);
+        csl_buf_printf(text, "%u problem%s, %u warning%s\n", c.problems, csl_str_plural(c.problems),
+                       c.warnings, csl_str_plural(c.warnings));
     if (json != NULL) {
         csl_json_put_u64(json, "problems", c.problems);
         csl_json_put_u64(json, "warnings", c.warnings);

@@ -189,8 +189,16 @@ enum csl_code csl_import_finish__(struct csl_csv_import *s, const char *site,
 {
     enum csl_code code;
     if (s->row_count == 0)
-        return CSL_FAIL(s->err, CSL_E_INVAL, "%s: none of its %llu rows is wanted for site %s",
-                        s->csv.name, (unsigned long long)s->data_rows, site);
+        return s->data_rows == 0
+                   ? CSL_FAIL(s->err, CSL_E_INVAL,
+                              "%s: no row below the header; one row per record would be right",
+                              s->csv.name)
+                   : CSL_FAIL(s->err, CSL_E_INVAL,
+                              "%s: none of its %llu row%s is wanted for site %s; a value that "
+                              "occurs in the column under 'where' (mapping, --where or the study's "
+                              "simulated site), or a partner in the joined file, would be right",
+                              s->csv.name, (unsigned long long)s->data_rows,
+                              csl_str_plural(s->data_rows), site);
     uint32_t *patient_of = csl_alloc_array(s->row_count, sizeof(*patient_of));
     uint32_t *order = csl_alloc_array(s->row_count, sizeof(*order));
     struct csl_records *r = csl_alloc(sizeof(*r));

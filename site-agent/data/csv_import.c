@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/banned.h"
 
@@ -38,10 +39,14 @@ static enum csl_code find_column(const struct csl_csv_import *s, const char *nam
         return CSL_OK;
     }
     if (at == NULL)
-        return CSL_FAIL(s->err, CSL_E_INVAL, "%s:1: %s column is named '%s'", s->csv.name,
-                        times > 1 ? "more than one" : "no", shown);
-    return csl_yaml_fail(s->err, s->m->yaml, at, "%s column of %s is named '%s'",
-                         times > 1 ? "more than one" : "no", s->csv.name, shown);
+        return CSL_FAIL(s->err, CSL_E_INVAL,
+                        "%s:1: %s column is named '%s', which the row filter (--where, or the "
+                        "study's simulated site) asks for; %s would be right",
+                        s->csv.name, times > 1 ? "more than one" : "no", shown,
+                        times > 1 ? "different names" : "a column of the header line");
+    return csl_yaml_fail(s->err, s->m->yaml, at, "%s column of %s is named '%s'; %s would be right",
+                         times > 1 ? "more than one" : "no", s->csv.name, shown,
+                         times > 1 ? "different names" : "a column of its header line");
 }
 
 static enum csl_code find_optional(const struct csl_csv_import *s, const char *name,
@@ -269,10 +274,13 @@ enum csl_code csl_import_csv_streams__(struct csl_records *out, const char *site
 
 static enum csl_code open_file(FILE **out, const char *path, struct csl_err *err)
 {
+    struct stat st;
     *out = fopen(path, "rbe");
     if (*out == NULL)
         return CSL_FAIL_SYS(err, errno == ENOENT ? CSL_E_NOTFOUND : CSL_E_IO, "cannot open %s",
                             path);
+    if (fstat(fileno(*out), &st) == 0 && S_ISDIR(st.st_mode))
+        return CSL_FAIL(err, CSL_E_INVAL, "%s is a folder; a CSV file would be right", path);
     return CSL_OK;
 }
 

@@ -76,8 +76,9 @@ static enum csl_code add_row(struct csl_join_table *t, const struct csl_csv *c, 
                              struct csl_err *err)
 {
     if (c->field_count != t->column_count)
-        return CSL_FAIL(err, CSL_E_INVAL, "%s:%llu: %u columns; %u would be right", c->name,
-                        (unsigned long long)c->record_line, c->field_count, t->column_count);
+        return CSL_FAIL(
+            err, CSL_E_INVAL, "%s:%llu: found %u columns; %u as in its header line would be right",
+            c->name, (unsigned long long)c->record_line, c->field_count, t->column_count);
     enum csl_code code = grow(t, c, err);
     if (code != CSL_OK)
         return code;

@@ -146,8 +146,8 @@ static enum csl_code read_split(struct csl_csv_import *s, uint8_t *out)
         }
     }
     return refuse(s, s->split,
-                  "the cell is no value listed under 'split'; one of train, validation or test "
-                  "would be right");
+                  "the cell is no value listed under 'split'; its value under train, validation "
+                  "or test would be right");
 }
 
 static enum csl_code read_class(struct csl_csv_import *s, uint32_t index, int16_t *out)
@@ -165,7 +165,12 @@ static enum csl_code read_class(struct csl_csv_import *s, uint32_t index, int16_
         value = 0;
     else if (!is_missing(text, l->missing != NULL ? l->missing : s->m->missing)) {
         if (l->kind != CSL_MAP_BINARY || l->negative != NULL)
-            return refuse(s, column, "the cell is no value that the mapping lists for this label");
+            return refuse(s, column,
+                          l->kind == CSL_MAP_BINARY
+                              ? "the cell is no value that the mapping lists for this label; its "
+                                "value under 'positive', 'negative' or 'missing' would be right"
+                              : "the cell is no value that the mapping lists for this label; its "
+                                "value under 'values' or 'missing' would be right");
         value = 0;
     }
     *out = value;
@@ -239,7 +244,9 @@ static enum csl_code read_attribute(struct csl_csv_import *s, uint32_t index, ch
         if (csl_value_equal__(n->key, text))
             value = n->text;
     if (value == NULL)
-        return refuse(s, column, "the cell is no value that the mapping lists for this attribute");
+        return refuse(s, column,
+                      "the cell is no value that the mapping lists for this attribute; its value "
+                      "under 'values' or 'missing' would be right");
     if (!csl_str_copy(out, 32, value) || (value[0] != '\0' && !csl_text_valid__(value, 32)))
         return refuse(s, column, "a value is up to 31 bytes of printable UTF-8");
     return CSL_OK;
@@ -277,8 +284,12 @@ enum csl_code csl_import_row__(struct csl_csv_import *s)
 {
     s->data_rows++;
     if (s->csv.field_count != s->main_count)
-        return CSL_FAIL(s->err, CSL_E_INVAL, "%s:%llu: %u columns; %u would be right", s->csv.name,
-                        (unsigned long long)s->csv.record_line, s->csv.field_count, s->main_count);
+        return CSL_FAIL(s->err, CSL_E_INVAL,
+                        "%s:%llu: found %u column%s; %u as in the %s would be right (a cell with a "
+                        "comma needs quotes; the separator is a comma)",
+                        s->csv.name, (unsigned long long)s->csv.record_line, s->csv.field_count,
+                        csl_str_plural(s->csv.field_count), s->main_count,
+                        s->m->header != NULL ? "mapping's header" : "header line");
     if (s->m->join.is_used) {
         char text[256];
         s->matched = csl_join_find(&s->join, trimmed(s, s->on, text));

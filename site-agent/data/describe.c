@@ -1,6 +1,7 @@
 #include "site-agent/data/report.h"
 
 #include "base/mem.h"
+#include "base/str.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -46,7 +47,7 @@ static void modality_head(const struct csl_record_modality *m, uint32_t availabl
         csl_buf_printf(text, "modality %s (%s, ", m->name, m->kind);
         for (uint32_t i = 0; i < m->rank; i++)
             csl_buf_printf(text, "%s%u", i > 0 ? " x " : "", m->shape[i]);
-        csl_buf_printf(text, "): in %u records", available);
+        csl_buf_printf(text, "): in %u record%s", available, csl_str_plural(available));
         if (m->sampling_rate_hz > 0.0)
             csl_buf_printf(text, ", %g Hz", m->sampling_rate_hz);
         csl_buf_str(text, "\n");
@@ -99,7 +100,7 @@ static void put_group(const char *value, uint32_t patients, struct csl_buf *text
                       struct csl_json *json)
 {
     if (text != NULL)
-        csl_buf_printf(text, "  %-20s %6u patients\n", value, patients);
+        csl_buf_printf(text, "  %-20s %6u patient%s\n", value, patients, csl_str_plural(patients));
     if (json != NULL)
         csl_json_put_u64(json, value, patients);
 }
@@ -141,8 +142,8 @@ static enum csl_code describe_attribute(const struct csl_records *r,
         csl_json_end(json);
     }
     if (text != NULL)
-        csl_buf_printf(text, "  in groups of fewer than %d: %u patients; unknown: %u\n",
-                       CSL_REPORT_PATIENTS_MIN, rare, unknown);
+        csl_buf_printf(text, "  in groups of fewer than %d: %u patient%s; unknown: %u\n",
+                       CSL_REPORT_PATIENTS_MIN, rare, csl_str_plural(rare), unknown);
     csl_free(sorted);
     return CSL_OK;
 }

@@ -32,10 +32,14 @@ enum csl_code csl_h5_open(struct csl_h5 *h, const char *path, struct csl_err *er
     if (fd < 0)
         return CSL_FAIL_SYS(err, errno == ENOENT ? CSL_E_NOTFOUND : CSL_E_IO, "cannot open %s",
                             path);
-    int failed = fstat(fd, &st);
+    int failed = fstat(fd, &st), why = errno;
     close(fd);
-    if (failed != 0 || !S_ISREG(st.st_mode))
-        return CSL_FAIL(err, CSL_E_IO, "%s is not a regular file", path);
+    errno = why;
+    if (failed != 0)
+        return CSL_FAIL_SYS(err, CSL_E_IO, "cannot look at %s", path);
+    if (!S_ISREG(st.st_mode))
+        return CSL_FAIL(err, CSL_E_INVAL, "%s is %s; a record file would be right", path,
+                        S_ISDIR(st.st_mode) ? "a folder" : "not a regular file");
     H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
     hid_t access = H5Pcreate(H5P_FILE_ACCESS), file = -1;
     if (access >= 0 && H5Pset_fclose_degree(access, H5F_CLOSE_STRONG) >= 0)

@@ -154,7 +154,9 @@ static enum csl_code read_labels(struct csl_mapping *m, const struct csl_yaml_no
                                  const struct csl_option *rows, struct csl_err *err)
 {
     if (list == NULL)
-        return csl_yaml_fail(err, m->yaml, csl_yaml_root(m->yaml), "labels are missing");
+        return csl_yaml_fail(err, m->yaml, csl_yaml_root(m->yaml),
+                             "labels are missing; a list 'labels:' of what can be predicted would "
+                             "be right");
     enum csl_code code = check_items(m, list, CSL_LABELS_MAX, "labels", err);
     if (code != CSL_OK)
         return code;
@@ -207,7 +209,13 @@ static enum csl_code read_split(struct csl_mapping *m, const struct csl_yaml_nod
     struct csl_map_raw_split raw;
     memset(&raw, 0, sizeof(raw));
     if (node == NULL)
-        return csl_yaml_fail(err, m->yaml, csl_yaml_root(m->yaml), "split is missing");
+        return csl_yaml_fail(err, m->yaml, csl_yaml_root(m->yaml),
+                             "split is missing; %s would be right",
+                             rows == csl_map_npz_split_rows
+                                 ? "a line such as 'split: {train: train_, test: test_}', the "
+                                   "prefixes of the arrays of each part,"
+                                 : "a line such as 'split: {column: set, train: train, test: "
+                                   "test}', the column and its values for each part,");
     if (node->kind != CSL_YAML_MAPPING)
         return csl_yaml_fail(err, m->yaml, node, "a mapping would be right");
     enum csl_code code = csl_option_read_yaml(rows, &raw, m->yaml, node, err);
@@ -215,7 +223,9 @@ static enum csl_code read_split(struct csl_mapping *m, const struct csl_yaml_nod
     if (code == CSL_OK)
         code = check_lists(m, parts, 3, err);
     if (code == CSL_OK && raw.train == NULL)
-        code = csl_yaml_fail(err, m->yaml, node, "train is missing");
+        code = csl_yaml_fail(err, m->yaml, node,
+                             "train is missing; the values or prefix of the training part would "
+                             "be right");
     if (code != CSL_OK)
         return code;
     memcpy(m->split.column, raw.column, sizeof(raw.column));
@@ -255,7 +265,9 @@ static enum csl_code read_modalities(struct csl_mapping *m, const struct csl_yam
                                      struct csl_err *err)
 {
     if (list == NULL)
-        return csl_yaml_fail(err, m->yaml, csl_yaml_root(m->yaml), "modalities are missing");
+        return csl_yaml_fail(err, m->yaml, csl_yaml_root(m->yaml),
+                             "modalities are missing; a list 'modalities:' of arrays would be "
+                             "right");
     enum csl_code code = check_items(m, list, CSL_MODALITIES_MAX, "modalities", err);
     if (code != CSL_OK)
         return code;
@@ -329,7 +341,9 @@ enum csl_code csl_mapping_read_csv(struct csl_mapping **out, struct csl_yaml *ta
     if (code == CSL_OK)
         code = read_filters(m, &raw, err);
     if (code == CSL_OK && raw.features == NULL)
-        code = csl_yaml_fail(err, m->yaml, csl_yaml_root(m->yaml), "features are missing");
+        code = csl_yaml_fail(err, m->yaml, csl_yaml_root(m->yaml),
+                             "features are missing; a list 'features:' of columns, or "
+                             "{all_except: [columns]}, would be right");
     if (code == CSL_OK)
         code = read_features(m, raw.features, err);
     if (code == CSL_OK)

@@ -231,7 +231,7 @@ static enum csl_code put_label_part(struct import *s, const struct csl_map_label
         if (!class_of(l, csl_npy_value(a, row * columns + l->array_column), &to[row]))
             return CSL_FAIL(s->err, CSL_E_INVAL,
                             "%s: row %llu of array %s is no value that the mapping lists for label "
-                            "%s",
+                            "%s; its value under 'positive', 'negative' or 'values' would be right",
                             s->zip.path, (unsigned long long)row, l->array, l->name);
     return CSL_OK;
 }

@@ -1,5 +1,7 @@
 #include "site-agent/data/report.h"
 
+#include "base/str.h"
+
 #include <math.h>
 #include <string.h>
 
@@ -73,11 +75,13 @@ void csl_report_head(const struct csl_records *r, struct csl_buf *text, struct c
     struct csl_split_counts c;
     csl_report_splits(r, &c);
     if (text != NULL) {
-        csl_buf_printf(text, "site %s: %u patients, %u records\n", r->site, r->patient_count,
-                       r->record_count);
+        csl_buf_printf(text, "site %s: %u patient%s, %u record%s\n", r->site, r->patient_count,
+                       csl_str_plural(r->patient_count), r->record_count,
+                       csl_str_plural(r->record_count));
         for (int i = 0; i < 3; i++)
-            csl_buf_printf(text, "  %-10s %6u patients %6u records\n", csl_split_names[i],
-                           c.patients[i], c.records[i]);
+            csl_buf_printf(text, "  %-10s %6u patient%-1s %6u record%s\n", csl_split_names[i],
+                           c.patients[i], csl_str_plural(c.patients[i]), c.records[i],
+                           csl_str_plural(c.records[i]));
     }
     if (json == NULL)
         return;
@@ -101,7 +105,8 @@ static void label_text(const struct csl_record_label *l, uint8_t split,
 {
     csl_buf_printf(text, "  %-10s", csl_split_names[split]);
     if (l->classes == 0) {
-        csl_buf_printf(text, " %u events, %u censored", c->classes[1], c->classes[0]);
+        csl_buf_printf(text, " %u event%s, %u censored", c->classes[1],
+                       csl_str_plural(c->classes[1]), c->classes[0]);
     } else {
         csl_buf_str(text, " by class");
         for (uint32_t k = 0; k < l->classes; k++)

@@ -252,7 +252,7 @@ static void test_csv_import__callers_filter__selects_rows(void **state)
     assert_int_equal(r.record_count, 2);
     csl_records_release(&r);
     ASSERT_CODE(csl_import_csv(&r, "lyon", csv, map, "x", none, 1, &err), CSL_E_INVAL, &err);
-    ASSERT_SAYS(&err, "none of its 3 rows is wanted for site lyon");
+    ASSERT_SAYS(&err, "none of its 3 rows is wanted for site lyon; a value that occurs");
     ASSERT_CODE(csl_import_csv(&r, "lyon", csv, map, "z", none, 1, &err), CSL_E_INVAL, &err);
     ASSERT_SAYS(&err, "no column is named 'z'");
     ASSERT_CODE(csl_import_csv(&r, "No Site", csv, map, NULL, NULL, 0, &err), CSL_E_INVAL, &err);
@@ -275,7 +275,7 @@ static void test_csv_import__bad_rows__are_named_by_line_and_column(void **state
         {"x,y,set\n1,1,hello\n", "t.csv:2: column 3 (set): the cell is no value listed under"},
         {"x,y,set\n1,hello,train\n",
          "t.csv:2: column 2 (y): the cell is no value that the mapping"},
-        {"x,y,set\n1,1\n", "t.csv:2: 2 columns; 3 would be right"},
+        {"x,y,set\n1,1\n", "t.csv:2: found 2 columns; 3 as in the header line would be right"},
         {"x,y,set\n\"1\n\n1\",1,train\n1\n", "t.csv:2: column 1 (x)"},
         {"x,y\n1,1\n", "no column of"},
         {"x,x,y,set\n1,1,1,train\n", "feature x occurs twice"},
@@ -283,7 +283,7 @@ static void test_csv_import__bad_rows__are_named_by_line_and_column(void **state
         {"x\x01,y,set\n1,1,train\n", "t.csv:1: name of column 1 is not printable UTF-8"},
         {"y,set\n1,train\n", "0 features"},
         {"", "is empty"},
-        {"x,y,set\n", "none of its 0 rows"},
+        {"x,y,set\n", "no row below the header; one row per record"},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct csl_records r;

@@ -14,6 +14,8 @@ void csl_cli_help(const struct csl_cli_doc *doc, struct csl_buf *out)
         csl_option_help(doc->options, out);
     else
         csl_buf_str(out, "  -h, --help             This text.\n");
+    if (doc->notes)
+        csl_buf_printf(out, "\n%s\n", doc->notes);
     for (size_t i = 0; doc->examples[i]; i++)
         csl_buf_printf(out, "%s  %s\n", i ? "" : "\nexamples:\n", doc->examples[i]);
 }
@@ -53,6 +55,26 @@ int csl_cli_fail(const struct csl_cli_doc *doc, const struct csl_err *err)
 {
     fprintf(stderr, "consilium %s: %s\n", doc->name, err->msg);
     return (int)exit_for(err->code);
+}
+
+int csl_cli_fail_as(const struct csl_cli_doc *doc, const struct csl_err *err, bool is_json)
+{
+    struct csl_buf out;
+    struct csl_json j;
+
+    if (!is_json)
+        return csl_cli_fail(doc, err);
+    csl_buf_init(&out, CSL_CLI_OUTPUT_MAX);
+    csl_json_init(&j, &out, true);
+    csl_json_object(&j);
+    csl_json_key(&j, "error");
+    csl_json_object(&j);
+    csl_json_put_str(&j, "code", csl_code_name(err->code));
+    csl_json_put_str(&j, "message", err->msg);
+    csl_json_end(&j);
+    csl_json_end(&j);
+    csl_buf_str(&out, "\n");
+    return csl_cli_print(&out, (int)exit_for(err->code));
 }
 
 int csl_cli_misuse(const struct csl_cli_doc *doc, const char *fmt, ...)

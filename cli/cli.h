@@ -21,6 +21,7 @@ struct csl_cli_doc {
     const char *const *verbs;         /* NULL-terminated, for completion; NULL: none */
     const struct csl_option *options; /* NULL: none */
     const char *const *examples;      /* NULL-terminated: whole command lines */
+    const char *notes;                /* paragraphs a user must read; NULL: none */
 };
 
 /* argv[0] is the subcommand's name. Weak: a build without a subcommand simply lacks it. */
@@ -30,6 +31,7 @@ struct csl_cli_doc {
 CSL_CLI_COMMAND(simulate);
 CSL_CLI_COMMAND(study);
 CSL_CLI_COMMAND(data);
+CSL_CLI_COMMAND(enrol);
 CSL_CLI_COMMAND(model);
 CSL_CLI_COMMAND(status);
 CSL_CLI_COMMAND(report);
@@ -51,6 +53,8 @@ void csl_cli_help(const struct csl_cli_doc *doc, struct csl_buf *out);
 /* "consilium study: what was found; what would be right" on stderr; the exit status for err->code.
  */
 int csl_cli_fail(const struct csl_cli_doc *doc, const struct csl_err *err);
+/* The same, but with is_json {"error": {"code", "message"}} on stdout instead. */
+int csl_cli_fail_as(const struct csl_cli_doc *doc, const struct csl_err *err, bool is_json);
 /* A mistake on the command line, with the usage; CSL_EXIT_USAGE. */
 int csl_cli_misuse(const struct csl_cli_doc *doc, const char *fmt, ...) CSL_PRINTF(2, 3);
 /* Writes the buffer to stdout and releases it; `status`, or CSL_EXIT_FAILED when it cannot. */

@@ -110,8 +110,10 @@ static void put_written(const struct csl_records *r, const char *path, const cha
                         struct csl_buf *text, struct csl_json *json)
 {
     if (text != NULL)
-        csl_buf_printf(text, "%s: site %s, %u patients, %u records, %u modalities\n", path, r->site,
-                       r->patient_count, r->record_count, r->modality_count);
+        csl_buf_printf(text, "%s: site %s, %u patient%s, %u record%s, %u modalit%s\n", path,
+                       r->site, r->patient_count, csl_str_plural(r->patient_count), r->record_count,
+                       csl_str_plural(r->record_count), r->modality_count,
+                       r->modality_count == 1 ? "y" : "ies");
     if (json == NULL)
         return;
     csl_json_object(json);
@@ -187,7 +189,7 @@ static int synth(const struct flags *flags)
         code = synth_one(flags, i, text, json, &err);
     if (code != CSL_OK) {
         csl_buf_release(&out);
-        return csl_cli_fail(&csl_doc_data, &err);
+        return csl_cli_fail_as(&csl_doc_data, &err, flags->json);
     }
     if (json != NULL)
         csl_json_end(json);
@@ -240,7 +242,7 @@ static int import_and_write(const struct flags *flags, const struct where *w, st
     if (code == CSL_OK)
         code = csl_records_write(r, flags->out, &err);
     if (code != CSL_OK)
-        return csl_cli_fail(&csl_doc_data, &err);
+        return csl_cli_fail_as(&csl_doc_data, &err, flags->json);
     csl_buf_init(&out, CSL_CLI_OUTPUT_MAX);
     if (flags->json) {
         csl_json_init(&json, &out, true);
@@ -257,7 +259,9 @@ static int import(const struct flags *flags)
     struct where w = {.count = 0};
     bool has_csv = flags->csv[0] != '\0', has_npz = flags->npz[0] != '\0';
     if (has_csv == has_npz)
-        return csl_cli_misuse(&csl_doc_data, "import needs one of --csv and --npz");
+        return csl_cli_misuse(&csl_doc_data,
+                              "import: exactly one of --csv and --npz would be right, found %s",
+                              has_csv ? "both" : "neither");
     if (flags->mapping[0] == '\0' || flags->out[0] == '\0' || flags->site[0] == '\0')
         return csl_cli_misuse(&csl_doc_data, "import needs --mapping, --site and --out");
     if (!csl_id_valid(flags->site))
@@ -309,7 +313,7 @@ static int look(const struct flags *flags, const char *path, bool is_check)
     if (code == CSL_OK)
         return csl_cli_print(&out, problems > 0 ? CSL_EXIT_NEGATIVE : CSL_EXIT_DONE);
     csl_buf_release(&out);
-    return csl_cli_fail(&csl_doc_data, &err);
+    return csl_cli_fail_as(&csl_doc_data, &err, flags->json);
 }
 
 int csl_cmd_data(int argc, char *const *argv)
@@ -327,8 +331,9 @@ int csl_cmd_data(int argc, char *const *argv)
         return csl_cli_misuse(&csl_doc_data,
                               "found '%s'; synth, import, check or describe would be right", verb);
     if (line.positional_count != (is_look ? 2 : 1))
-        return csl_cli_misuse(&csl_doc_data, "found %zu words after %s; %s would be right",
-                              line.positional_count - 1, verb, is_look ? "one file" : "none");
+        return csl_cli_misuse(&csl_doc_data, "found %zu word%s after %s; %s would be right",
+                              line.positional_count - 1, csl_str_plural(line.positional_count - 1),
+                              verb, is_look ? "one file" : "none");
     if (is_synth)
         return synth(&flags);
     if (is_import)

@@ -1,4 +1,5 @@
 /* cli/cmd_model.c - `consilium model inspect|export`. */
+#include "base/str.h"
 #include "cli/cli.h"
 #include "cli/model_export.h"
 #include "cli/study_json.h"
@@ -21,7 +22,7 @@ static const struct csl_option options[] = {
      .type = CSL_OPT_BOOL,
      .offset = offsetof(struct flags, json),
      .fallback = "false",
-     .help = "Print JSON for programs (inspect)."},
+     .help = "Print JSON for programs."},
     {.name = "format",
      .type = CSL_OPT_ENUM,
      .offset = offsetof(struct flags, format),
@@ -37,7 +38,7 @@ static const struct csl_option options[] = {
     CSL_OPTION_END,
 };
 static const char *const usage[] = {"inspect FILE [--json]",
-                                    "export FILE --format npz|csv --out PATH", NULL};
+                                    "export FILE --format npz|csv --out PATH [--json]", NULL};
 static const char *const verbs[] = {"inspect", "export", NULL};
 static const char *const examples[] = {
     "consilium model inspect out/heart/model.h5",
@@ -83,8 +84,10 @@ static void inspect_text(const struct csl_model_file *m, struct csl_buf *out)
                    m->info.study, study, m->info.round);
     csl_buf_printf(out,
                    "model digest  %s (verified)\nparameters    %" PRIu64
-                   " in %u blocks, %u strategy vectors\n\n",
-                   model, m->schema->parameters, m->schema->block_count, m->state_count);
+                   " in %u block%s, %u strategy vector%s\n\n",
+                   model, m->schema->parameters, m->schema->block_count,
+                   csl_str_plural(m->schema->block_count), m->state_count,
+                   csl_str_plural(m->state_count));
     csl_buf_printf(out, "%-32s %-16s %12s %12s %12s %12s\n", "tensor", "shape", "min", "max",
                    "mean", "norm");
     for (uint32_t i = 0; i < m->schema->tensor_count; i++) {
@@ -152,11 +155,32 @@ static int inspect(const struct csl_model_file *m, bool is_json)
 
 static int export_to(const struct csl_model_file *m, const struct flags *flags)
 {
+    const struct csl_schema *s = m->schema;
     struct csl_err err = {0};
+    struct csl_buf out;
+    struct csl_json j;
     enum csl_code code = flags->format == FORMAT_NPZ ? csl_cli_export_npz(m, flags->out, &err)
                                                      : csl_cli_export_csv(m, flags->out, &err);
 
-    return code == CSL_OK ? CSL_EXIT_DONE : csl_cli_fail(&csl_doc_model, &err);
+    if (code != CSL_OK)
+        return csl_cli_fail_as(&csl_doc_model, &err, flags->json);
+    csl_buf_init(&out, CSL_CLI_OUTPUT_MAX);
+    if (!flags->json) {
+        csl_buf_printf(&out, "%s: %s, %" PRIu64 " parameter%s in %u tensor%s\n", flags->out,
+                       formats[flags->format], s->parameters, csl_str_plural(s->parameters),
+                       s->tensor_count, csl_str_plural(s->tensor_count));
+        return csl_cli_print(&out, CSL_EXIT_DONE);
+    }
+    csl_json_init(&j, &out, true);
+    csl_json_object(&j);
+    csl_json_put_str(&j, "format", "consilium.model-export/1");
+    csl_json_put_str(&j, "path", flags->out);
+    csl_json_put_str(&j, "written_as", formats[flags->format]);
+    csl_json_put_u64(&j, "parameters", s->parameters);
+    csl_json_put_u64(&j, "tensors", s->tensor_count);
+    csl_json_end(&j);
+    csl_buf_str(&out, "\n");
+    return csl_cli_print(&out, CSL_EXIT_DONE);
 }
 
 int csl_cmd_model(int argc, char *const *argv)
@@ -171,9 +195,8 @@ int csl_cmd_model(int argc, char *const *argv)
         return status;
     if (line.positional_count != 2)
         return csl_cli_misuse(&csl_doc_model,
-                              "found %zu words; a verb and one model file would be "
-                              "right",
-                              line.positional_count);
+                              "found %zu word%s; a verb and one model file would be right",
+                              line.positional_count, csl_str_plural(line.positional_count));
     bool is_export = strcmp(line.positional[0], "export") == 0;
     if (!is_export && strcmp(line.positional[0], "inspect") != 0)
         return csl_cli_misuse(&csl_doc_model, "found '%s'; inspect or export would be right",
@@ -181,7 +204,7 @@ int csl_cmd_model(int argc, char *const *argv)
     if (is_export && !flags.out[0])
         return csl_cli_misuse(&csl_doc_model, "export needs --out, where the file is written");
     if (csl_model_read(line.positional[1], NULL, &m, &err) != CSL_OK)
-        return csl_cli_fail(&csl_doc_model, &err);
+        return csl_cli_fail_as(&csl_doc_model, &err, flags.json);
     status = is_export ? export_to(&m, &flags) : inspect(&m, flags.json);
     csl_model_file_release(&m);
     return status;

@@ -42,8 +42,8 @@ int csl_cmd_report(int argc, char *const *argv)
         return status;
     if (line.positional_count != 1)
         return csl_cli_misuse(&csl_doc_report,
-                              "found %zu words; the folder of one run would be right",
-                              line.positional_count);
+                              "found %zu word%s; the folder of one run would be right",
+                              line.positional_count, csl_str_plural(line.positional_count));
     enum csl_code code = csl_run_read_files(&result, line.positional[0], &err);
     if (code == CSL_OK && flags.out[0] == 0)
         code = csl_path_join(flags.out, sizeof(flags.out), line.positional[0], "report.html", &err);

@@ -157,7 +157,12 @@ static enum csl_code choose_folders(struct command *c, const char *study, struct
                         CSL_PATH_MAX - 1);
     if (c->flags.out[0] == 0)
         (void)snprintf(c->flags.out, sizeof(c->flags.out), "out/%s", study);
-    return csl_dir_make(c->flags.out, err);
+    struct csl_err why = {0};
+    enum csl_code code = csl_dir_make(c->flags.out, &why);
+    return code == CSL_OK
+               ? CSL_OK
+               : CSL_FAIL(err, code, "--out: %s; a folder that can be written would be right",
+                          why.msg);
 }
 
 /* The daemons are installed beside this program. */
@@ -253,7 +258,9 @@ static FILE *open_log(const char *out_dir, struct csl_err *err)
         return NULL;
     FILE *f = fopen(path, "w");
     if (f == NULL)
-        (void)CSL_FAIL_SYS(err, CSL_E_IO, "%s", path);
+        (void)CSL_FAIL_SYS(err, CSL_E_IO,
+                           "--out: cannot write %s; a folder that can be written would be right",
+                           path);
     else
         csl_log_setup(f, CSL_LOG_JSON, CSL_LOG_INFO);
     return f;
@@ -282,6 +289,15 @@ static int simulate(struct command *c, const struct csl_study *study)
     return status;
 }
 
+/* --seed has a default, so the flags cannot tell whether it was given. */
+static bool has_seed_flag(int argc, char *const *argv)
+{
+    for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++)
+        if (strcmp(argv[i], "--seed") == 0 || strncmp(argv[i], "--seed=", 7) == 0)
+            return true;
+    return false;
+}
+
 int csl_cmd_simulate(int argc, char *const *argv)
 {
     static struct command c; /* too large for the stack of a small thread */
@@ -293,8 +309,8 @@ int csl_cmd_simulate(int argc, char *const *argv)
     if (!csl_cli_start(&csl_doc_simulate, &c.flags, argc, argv, &line, &status))
         return status;
     if (line.positional_count != 1)
-        return csl_cli_misuse(&csl_doc_simulate, "found %zu words; one study file would be right",
-                              line.positional_count);
+        return csl_cli_misuse(&csl_doc_simulate, "found %zu word%s; one study file would be right",
+                              line.positional_count, csl_str_plural(line.positional_count));
     c.study_path = line.positional[0];
     c.first_seed = c.last_seed = c.flags.seed;
     if (c.flags.seeds[0] != 0 && !parse_seeds(c.flags.seeds, &c.first_seed, &c.last_seed))
@@ -302,6 +318,9 @@ int csl_cmd_simulate(int argc, char *const *argv)
                               "--seeds: found '%s'; A..B such as 42..61, at "
                               "most 100000 seeds, would be right",
                               c.flags.seeds);
+    if (c.flags.seeds[0] != 0 && has_seed_flag(argc, argv))
+        return csl_cli_misuse(&csl_doc_simulate,
+                              "found both --seed and --seeds; one of them would be right");
     enum csl_code code = csl_study_read(&as_written, c.study_path, &err);
     if (code == CSL_OK)
         code = csl_manifest_adapt(&study, as_written, c.study_path, c.flags.rounds, c.flags.sites,

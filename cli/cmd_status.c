@@ -9,6 +9,7 @@
 
 #define STATUS_FORMAT    "consilium.status/1"
 #define STATUS_BYTES_MAX (16u * 1024u * 1024u)
+#define FRESH_MS         30000 /* older: the coordinator may have stopped, or waits in a long round */
 
 struct flags {
     bool json;
@@ -78,6 +79,12 @@ static struct site_status read_site(const struct csl_json_value *v)
     return s;
 }
 
+/* Whether the file tells of a study that goes on at this moment. */
+static bool is_over(const struct status *s)
+{
+    return strcmp(s->state, "released") == 0 || strcmp(s->state, "aborted") == 0;
+}
+
 static void print_text(const struct status *s, struct csl_buf *out)
 {
     char age[32], shown[160];
@@ -88,8 +95,14 @@ static void print_text(const struct status *s, struct csl_buf *out)
     csl_str_escape(shown, sizeof(shown), s->study, strlen(s->study));
     csl_buf_printf(out, "study %s, ", shown);
     csl_str_escape(shown, sizeof(shown), s->state, strlen(s->state));
-    csl_buf_printf(out, "%s, round %" PRIu64 " of %" PRIu64 ", as of %s ago\n\n", shown, s->round,
+    csl_buf_printf(out, "%s, round %" PRIu64 " of %" PRIu64 ", as of %s ago\n", shown, s->round,
                    s->rounds, age);
+    if (is_over(s))
+        csl_buf_str(out, "the study is over; its sites as they were at that time:\n");
+    else if (age_ms > FRESH_MS)
+        csl_buf_str(out, "nothing newer was written: a long round, or a coordinator that no longer "
+                         "runs; the sites as they were at that time:\n");
+    csl_buf_str(out, "\n");
     csl_buf_printf(out, "%-24s %-10s %-12s %10s  %s\n", "site", "connected", "state", "patients",
                    "last error");
     for (size_t i = 0; i < csl_json_count(s->sites); i++) {
@@ -152,11 +165,17 @@ int csl_cmd_status(int argc, char *const *argv)
     if (!csl_cli_start(&csl_doc_status, &flags, argc, argv, &line, &status))
         return status;
     if (line.positional_count != 1)
-        return csl_cli_misuse(&csl_doc_status, "found %zu words; one folder would be right",
-                              line.positional_count);
+        return csl_cli_misuse(&csl_doc_status, "found %zu word%s; one folder would be right",
+                              line.positional_count, csl_str_plural(line.positional_count));
     enum csl_code code = csl_path_join(path, sizeof(path), line.positional[0], "status.json", &err);
     if (code == CSL_OK)
         code = csl_file_read(&bytes, path, STATUS_BYTES_MAX, &err);
+    if (code == CSL_E_NOTFOUND)
+        code = CSL_FAIL(&err, code,
+                        "no status.json in %s; a coordinator's state folder would be right: the "
+                        "'state' of its configuration, or OUT/state/RUN/coordinator/state of "
+                        "'simulate --transport grpc --out OUT'",
+                        line.positional[0]);
     if (code == CSL_OK)
         code = csl_json_parse(&doc, path, csl_msg_span(&bytes), &err);
     if (code == CSL_OK)
@@ -169,5 +188,5 @@ int csl_cmd_status(int argc, char *const *argv)
     csl_json_free(doc);
     csl_msg_release(&bytes);
     return code == CSL_OK ? csl_cli_print(&out, CSL_EXIT_DONE)
-                          : csl_cli_fail(&csl_doc_status, &err);
+                          : csl_cli_fail_as(&csl_doc_status, &err, flags.json);
 }

@@ -1,4 +1,5 @@
 /* cli/cmd_study.c - `consilium study check|show`. */
+#include "base/str.h"
 #include "cli/cli.h"
 #include "cli/study_json.h"
 #include "protocol/study/study.h"
@@ -75,7 +76,7 @@ static int show(const char *path, bool is_json)
     struct csl_buf out;
 
     if (csl_study_read(&s, path, &err) != CSL_OK)
-        return csl_cli_fail(&csl_doc_study, &err);
+        return csl_cli_fail_as(&csl_doc_study, &err, is_json);
     csl_buf_init(&out, CSL_CLI_OUTPUT_MAX);
     if (is_json)
         csl_cli_study_json(s, &out);
@@ -95,9 +96,8 @@ int csl_cmd_study(int argc, char *const *argv)
         return status;
     if (line.positional_count != 2)
         return csl_cli_misuse(&csl_doc_study,
-                              "found %zu words; a verb and one study file would be "
-                              "right",
-                              line.positional_count);
+                              "found %zu word%s; a verb and one study file would be right",
+                              line.positional_count, csl_str_plural(line.positional_count));
     if (strcmp(line.positional[0], "check") == 0)
         return check(line.positional[1], flags.json);
     if (strcmp(line.positional[0], "show") == 0)

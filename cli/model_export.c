@@ -142,7 +142,10 @@ static enum csl_code open_temporary(const char *path, char tmp[CSL_PATH_MAX], FI
         return CSL_FAIL(err, CSL_E_LIMIT, "--out: longer than %d bytes", CSL_PATH_MAX - 5);
     *f = fopen(tmp, "wb");
     if (!*f)
-        return CSL_FAIL_SYS(err, CSL_E_IO, "%s: cannot be created", tmp);
+        return CSL_FAIL_SYS(err, CSL_E_IO,
+                            "--out: %s cannot be created; a file in a folder that exists and can "
+                            "be written would be right",
+                            tmp);
     return CSL_OK;
 }
 

@@ -1,5 +1,7 @@
 #include "cli/study_json.h"
 
+#include "base/str.h"
+
 #include <inttypes.h>
 
 static const char *const modalities[] = {"tabular", "image2d", "signal"};
@@ -211,9 +213,10 @@ void csl_cli_study_text(const struct csl_study *s, struct csl_buf *out)
 
     csl_hex(s->digest, CSL_DIGEST_BYTES, digest);
     csl_buf_printf(out, "study     %s\ndigest    %s\nquestion  %s\n", s->id, digest, s->question);
-    csl_buf_printf(out, "training  %u rounds of %u steps, %s, strategy %s, weights %s\n", s->rounds,
-                   s->local.steps, optimizers[s->local.optimizer], s->aggregation.strategy,
-                   weights[s->aggregation.weights]);
+    csl_buf_printf(out, "training  %u round%s of %u step%s, %s, strategy %s, weights %s\n",
+                   s->rounds, csl_str_plural(s->rounds), s->local.steps,
+                   csl_str_plural(s->local.steps), optimizers[s->local.optimizer],
+                   s->aggregation.strategy, weights[s->aggregation.weights]);
     csl_buf_printf(out, "privacy   none\nsites     at least %u", s->minimum_sites);
     for (uint32_t i = 0; i < s->participant_count; i++)
         csl_buf_printf(out, "%s%s", i ? ", " : "; ", s->participants[i]);
@@ -230,5 +233,6 @@ void csl_cli_study_text(const struct csl_study *s, struct csl_buf *out)
         shape_text(&s->schema.tensors[i], out);
         csl_buf_str(out, "\n");
     }
-    csl_buf_printf(out, "%-32s %" PRIu64 " parameters\n", "", s->schema.parameters);
+    csl_buf_printf(out, "%-32s %" PRIu64 " parameter%s\n", "", s->schema.parameters,
+                   csl_str_plural(s->schema.parameters));
 }

@@ -17,15 +17,15 @@ static const char *task_text(const struct csl_domain *d)
 static void explain_domain(const struct csl_domain *d, struct csl_buf *out)
 {
     static const char *const models[] = {"linear model", "Cox model", "layered network"};
-    static const char *const inputs[] = {"features", "pixels", "signal values"};
+    static const char *const inputs[] = {"feature", "pixel", "signal value"};
 
     csl_buf_printf(out, "  %s: predicts %s ('%s'", d->id, task_text(d), d->label);
     if (d->positive[0])
         csl_buf_printf(out, ", yes = %s", d->positive);
     if (d->task == CSL_TASK_CLASSES)
         csl_buf_printf(out, ", %u classes", d->classes);
-    csl_buf_printf(out, ") from %u %s with a %s.\n", d->width, inputs[d->modality],
-                   models[d->model]);
+    csl_buf_printf(out, ") from %u %s%s with a %s.\n", d->width, inputs[d->modality],
+                   csl_str_plural(d->width), models[d->model]);
     if (d->feature_count > 0) {
         csl_buf_str(out, "    Read from the record: ");
         for (uint32_t i = 0; i < d->feature_count; i++) {
@@ -52,13 +52,15 @@ static void explain_training(const struct csl_study *s, struct csl_buf *out)
 
     csl_str_f64(text, sizeof(text), s->local.learning_rate);
     csl_buf_printf(out,
-                   "How it is trained\n  %u rounds. In each, a site takes %u %s steps "
+                   "How it is trained\n  %u round%s. In each, a site takes %u %s step%s "
                    "(learning rate %s) on ",
-                   s->rounds, s->local.steps, optimizers[s->local.optimizer], text);
+                   s->rounds, csl_str_plural(s->rounds), s->local.steps,
+                   optimizers[s->local.optimizer], csl_str_plural(s->local.steps), text);
     if (s->local.batch_patients == 0)
         csl_buf_str(out, "all its training patients at once.\n");
     else
-        csl_buf_printf(out, "%u training patients at a time.\n", s->local.batch_patients);
+        csl_buf_printf(out, "%u training patient%s at a time.\n", s->local.batch_patients,
+                       csl_str_plural(s->local.batch_patients));
     csl_buf_printf(out, "  Strategy %s", s->aggregation.strategy);
     if (strcmp(s->aggregation.strategy, "cyclic") == 0)
         csl_buf_str(out, ": one site per round trains and hands its model on.\n");
@@ -68,16 +70,16 @@ static void explain_training(const struct csl_study *s, struct csl_buf *out)
     csl_buf_printf(out,
                    "  A round needs %u contribution%s and closes after %s at the latest with "
                    "what it has.\n",
-                   s->minimum_sites, s->minimum_sites == 1 ? "" : "s", text);
+                   s->minimum_sites, csl_str_plural(s->minimum_sites), text);
     if (s->participant_count > 0) {
         csl_buf_str(out, "  Sites waited for: ");
         for (uint32_t i = 0; i < s->participant_count; i++)
             csl_buf_printf(out, "%s%s", i ? ", " : "", s->participants[i]);
         csl_buf_str(out, ".\n");
     }
-    csl_buf_printf(out, "  The model has %" PRIu64 " parameters in %u block%s.\n",
-                   s->schema.parameters, s->schema.block_count,
-                   s->schema.block_count == 1 ? "" : "s");
+    csl_buf_printf(out, "  The model has %" PRIu64 " parameter%s in %u block%s.\n",
+                   s->schema.parameters, csl_str_plural(s->schema.parameters),
+                   s->schema.block_count, csl_str_plural(s->schema.block_count));
 }
 
 /* What this version does and does not protect. Whoever changes the protocol changes this text. */

@@ -80,6 +80,19 @@ static struct csl_json_doc *parse_output(void)
     return doc;
 }
 
+static void assert_error_object(const char *code, const char *message)
+{
+    struct csl_json_doc *doc = parse_output();
+    const struct csl_json_value *error = csl_json_get(csl_json_root(doc), "error");
+    const char *text = "";
+
+    assert_true(csl_json_as_str(csl_json_get(error, "code"), &text));
+    assert_string_equal(text, code);
+    assert_true(csl_json_as_str(csl_json_get(error, "message"), &text));
+    assert_non_null(strstr(text, message));
+    csl_json_free(doc);
+}
+
 static void test_cli__no_or_unknown_command__is_usage(void **state)
 {
     (void)state;
@@ -147,7 +160,10 @@ static void test_cli__study_check__of_a_wrong_file_names_the_place(void **state)
     assert_non_null(strstr(text, "wrong.yaml:2:1"));
     csl_json_free(doc);
     assert_int_equal(run("study check %/absent.yaml"), 2);
+    assert_int_equal(run("study check %"), 2);
+    assert_printed("is a folder; a file would be right");
     assert_int_equal(run("study check"), 2);
+    assert_printed("found 1 word; a verb");
     assert_int_equal(run("study frob " STUDY), 2);
     assert_printed("check or show would be right");
 }
@@ -203,6 +219,10 @@ static void test_cli__model_inspect__shows_a_verified_model(void **state)
     assert_int_equal(run("model inspect %/junk.h5"), 2);
     assert_printed("junk.h5: cannot be read as HDF5");
     assert_int_equal(run("model inspect %/absent.h5"), 2);
+    assert_int_equal(run("model inspect %"), 2);
+    assert_printed("is a folder");
+    assert_int_equal(run("model inspect %/junk.h5 --json"), 2);
+    assert_error_object("CORRUPT", "junk.h5: cannot be read as HDF5");
 }
 
 static void read_back(const char *name, struct csl_msg *bytes)
@@ -220,15 +240,23 @@ static void test_cli__model_export_csv__reads_back_the_same_floats(void **state)
     (void)state;
     write_model();
     assert_int_equal(run("model export %/model.h5 --format csv --out %/model.csv"), 0);
+    assert_printed("model.csv: csv, 3 parameters in 2 tensors");
     read_back("model.csv", &bytes);
     assert_string_equal((const char *)bytes.p, "block,tensor,index,value\n"
                                                "heart,heart.weight,0,0.100000001\n"
                                                "heart,heart.weight,1,-2.5\n"
                                                "heart,heart.bias,0,9.99999968e-21\n");
     csl_msg_release(&bytes);
+    assert_int_equal(run("model export %/model.h5 --format csv --out %/model.csv --json"), 0);
+    struct csl_json_doc *doc = parse_output();
+    const char *text = NULL;
+    assert_true(csl_json_as_str(csl_json_get(csl_json_root(doc), "path"), &text));
+    assert_non_null(strstr(text, "/model.csv"));
+    csl_json_free(doc);
     assert_int_equal(run("model export %/model.h5 --format csv"), 2);
     assert_printed("--out");
     assert_int_equal(run("model export %/model.h5 --out %/no/such/folder.npz"), 3);
+    assert_printed("a folder that exists and can be written would be right");
     assert_int_equal(run("model export %/model.h5 --format xml --out %/x"), 2);
     assert_printed("npz or csv would be right");
 }
@@ -269,6 +297,7 @@ static void test_cli__status__shows_rounds_and_sites(void **state)
     assert_int_equal(run("status %"), 0);
     assert_printed("study heart-4, training, round 3 of 15");
     assert_printed("199");
+    assert_printed("the sites as they were at that time");
     assert_printed("link \\x1b[31m lost");
     assert_int_equal(run("status % --json"), 0);
     struct csl_json_doc *doc = parse_output();
@@ -280,6 +309,9 @@ static void test_cli__status__of_something_else_is_refused(void **state)
 {
     (void)state;
     assert_int_equal(run("status /nonexistent"), 2);
+    assert_printed("no status.json in /nonexistent; a coordinator's state folder");
+    assert_int_equal(run("status /nonexistent --json"), 2);
+    assert_error_object("NOTFOUND", "OUT/state/RUN/coordinator/state");
     put_file("status.json", "{\"format\": \"other/1\"}");
     assert_int_equal(run("status %"), 2);
     assert_printed("format consilium.status/1 would be right");
@@ -288,6 +320,18 @@ static void test_cli__status__of_something_else_is_refused(void **state)
     put_file("status.json", "[1");
     assert_int_equal(run("status %"), 2);
     assert_int_equal(run("status"), 2);
+}
+
+static void test_cli__simulate__flags_that_exclude_each_other_are_usage(void **state)
+{
+    (void)state;
+    assert_int_equal(run("simulate " STUDY " --seeds 1..2 --seed 3 --out %/sim"), 2);
+    assert_printed("found both --seed and --seeds");
+    assert_int_equal(run("simulate " STUDY " --seed=3 --seeds 1..2 --out %/sim"), 2);
+    assert_int_equal(run("simulate % --out %/sim"), 2);
+    assert_printed("is a folder; a file would be right");
+    assert_int_equal(run("simulate " STUDY " --out /proc/consilium"), 3);
+    assert_printed("a folder that can be written would be right");
 }
 
 static void test_cli__man_and_completion__come_from_the_tables(void **state)
@@ -325,6 +369,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_cli__model_export_npz__is_a_stored_zip_of_npy),
         cmocka_unit_test(test_cli__status__shows_rounds_and_sites),
         cmocka_unit_test(test_cli__status__of_something_else_is_refused),
+        cmocka_unit_test(test_cli__simulate__flags_that_exclude_each_other_are_usage),
         cmocka_unit_test(test_cli__man_and_completion__come_from_the_tables),
         cmocka_unit_test(test_cli__reader_gone__is_a_failure_not_a_signal),
     };

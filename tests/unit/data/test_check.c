@@ -60,8 +60,8 @@ static void test_check__suspicious_values__are_warned_about(void **state)
     r.labels[2].event[1] = r.labels[2].event[3] = 0.0f;
     assert_int_equal(check_text(&r, NULL, &out), 0);
     assert_says(&out, "warning: feature b of tabular is missing in 4 of 6 records");
-    assert_says(&out, "warning: feature a of tabular is outside 0 to 100 in 1 records");
-    assert_says(&out, "lead: 1 records equal another one, 1 of them one in another split");
+    assert_says(&out, "warning: feature a of tabular is outside 0 to 100 in 1 record (");
+    assert_says(&out, "lead: 1 record equals another one, 1 of them one in another split");
     assert_says(&out, "label ill: every known record of the train split is of one class");
     assert_says(&out, "label life: the train split has no event");
     assert_null(strstr(csl_buf_text(&out), "101"));
@@ -249,6 +249,11 @@ static void test_cmd_data__bad_input__answers_two(void **state)
     assert_int_equal(RUN(&text, "check", bad), 2);
     csl_msg_release(&text);
     assert_int_equal(RUN(&text, "check", "/nonexistent.h5"), 2);
+    csl_msg_release(&text);
+    memcpy(bad, scratch(""), sizeof(bad));
+    assert_int_equal(RUN(&text, "check", bad, "--json"), 2);
+    assert_non_null(strstr((const char *)text.p, "\"error\": {"));
+    assert_non_null(strstr((const char *)text.p, "is a folder; a record file would be right"));
     csl_msg_release(&text);
     assert_int_equal(RUN(&text, "check"), 2);
     csl_msg_release(&text);

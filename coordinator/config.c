@@ -53,6 +53,8 @@ const struct csl_option csl_coordinator_options[] = {
      "updates received at the same time; further sites wait for their turn (about 2 MB each)"},
     {"seed", CSL_OPT_U64, AT(seed), 0, 0, "0", NULL, NULL, NULL,
      "seed of the study's labelled randomness; 0 draws one when the study begins"},
+    {"rehearsal", CSL_OPT_BOOL, AT(is_rehearsal), 0, 0, "false", NULL, NULL, NULL,
+     "abort a study that too many sites declined, instead of waiting for them to approve it"},
     {"reflection", CSL_OPT_BOOL, AT(has_reflection), 0, 0, "false", NULL, NULL, NULL,
      "answer gRPC reflection, for debugging"},
     {"log", CSL_OPT_SECTION, AT(log), 0, 0, NULL, NULL, NULL, log_options,

@@ -13,7 +13,7 @@ struct csl_coordinator_config {
     uint64_t open_wait_ms, linger_ms;
     uint64_t uploads_max;
     uint64_t seed; /* 0: drawn from the operating system when the study begins */
-    bool has_reflection;
+    bool has_reflection, is_rehearsal;
     struct {
         int format, level;
     } log;

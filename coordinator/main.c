@@ -75,6 +75,7 @@ static enum csl_code open_service(struct coordinator *c, struct csl_err *err)
                                    .roster_count = count,
                                    .seed = seed,
                                    .open_wait_ms = c->config.open_wait_ms,
+                                   .is_rehearsal = c->config.is_rehearsal,
                                    .uploads_max = (uint32_t)c->config.uploads_max,
                                    .state_dir = c->config.state,
                                    .transport = c->transport};

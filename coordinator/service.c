@@ -304,6 +304,7 @@ bool csl_service_pump(struct csl_service *s, uint64_t now_ns)
          i++, did = true)
         handle(s, e);
     tick(s);
+    csl_service_admit__(s); /* a slot may have become free by time alone */
     csl_service_write_status__(s);
     return did || has_answers(s);
 }
@@ -397,7 +398,8 @@ enum csl_code csl_service_new(struct csl_service **out, const struct csl_service
                                     .roster = config->roster,
                                     .roster_count = config->roster_count,
                                     .seed = config->seed,
-                                    .open_wait_ns = config->open_wait_ms * CSL_NS_PER_MS};
+                                    .open_wait_ns = config->open_wait_ms * CSL_NS_PER_MS,
+                                    .is_rehearsal = config->is_rehearsal};
     enum csl_code code = csl_service_stored_seed__(s, &core.seed, err);
     if (code == CSL_OK)
         code = csl_coord_new(&s->core, &core, err);

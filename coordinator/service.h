@@ -20,6 +20,7 @@ struct csl_service_config {
     uint32_t roster_count;
     uint64_t seed; /* used when the study is new; a stored study keeps its own */
     uint64_t open_wait_ms;
+    bool is_rehearsal;               /* csl_coord_config */
     uint32_t uploads_max;            /* under way at once, the others wait; 0: any number */
     const char *state_dir;           /* NULL: in memory, nothing survives; copied */
     struct csl_transport *transport; /* borrowed; the service sets its upcalls */

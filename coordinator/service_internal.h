@@ -36,7 +36,7 @@ struct csl_site_io {
     uint64_t sequence_in, sequence_out;
     csl_conn conn;
     bool has_grant, awaits_grant; /* of an upload; has_grant stays set after the upload is over */
-    uint64_t grant_round;
+    uint64_t grant_round, granted_ns;
 };
 struct csl_service_event {
     struct csl_coord_event ev;

@@ -3,6 +3,7 @@
 #include "coordinator/service_internal.h"
 
 #include "base/check.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "privacy/crypto/rng.h"
@@ -11,6 +12,8 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+
+#define UNOPENED_NS (60 * CSL_NS_PER_S)
 
 uint64_t csl_service_broadcast_bytes__(const struct csl_service *s)
 {
@@ -58,6 +61,7 @@ static void new_ticket(struct csl_ticket *t)
 static void grant_update(struct csl_service *s, uint32_t site, uint64_t round)
 {
     struct csl_site_io *io = &s->io[site];
+    io->granted_ns = s->now_ns;
     const struct csl_coord_update *u = &csl_coord_site(s->core, site)->update;
     struct csl_ticket t = {.round = round, .bytes_total = u->bytes_total};
     memcpy(t.digest, u->digest, CSL_DIGEST_BYTES);
@@ -94,11 +98,23 @@ static bool is_sending(const struct csl_service *s, uint32_t site)
 
 /* What is in flight for each upload costs memory, so only so many run at once; the others have
  * announced theirs and wait, which costs nothing. */
-static bool has_room(const struct csl_service *s)
+/* A site that was granted an upload and does not open it within a minute keeps nobody waiting. */
+static bool holds_slot(struct csl_service *s, uint32_t site)
+{
+    struct csl_site_io *io = &s->io[site];
+    if (!io->has_grant || !is_sending(s, site))
+        return false;
+    csl_mutex_lock(&s->lock);
+    bool is_unopened = io->upload.is_valid;
+    csl_mutex_unlock(&s->lock);
+    return !is_unopened || s->now_ns - io->granted_ns < UNOPENED_NS;
+}
+
+static bool has_room(struct csl_service *s)
 {
     uint32_t under_way = 0;
     for (uint32_t i = 0; s->config.uploads_max > 0 && i < s->site_count; i++)
-        under_way += s->io[i].has_grant && is_sending(s, i);
+        under_way += holds_slot(s, i);
     return s->config.uploads_max == 0 || under_way < s->config.uploads_max;
 }
 

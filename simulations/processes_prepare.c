@@ -75,8 +75,8 @@ static enum csl_code prepare_coordinator(const struct csl_world_config *c, uint1
     struct csl_buf b;
     csl_buf_init(&b, (size_t)64 * 1024);
     csl_buf_printf(&b, "study: ../study.yaml\nroster: ../roster.yaml\nstate: state\n");
-    csl_buf_printf(&b, "listen: \"127.0.0.1:%u\"\nseed: %llu\nlinger: 20s\n", (unsigned)port,
-                   (unsigned long long)c->seed);
+    csl_buf_printf(&b, "listen: \"127.0.0.1:%u\"\nseed: %llu\nlinger: 20s\nrehearsal: true\n",
+                   (unsigned)port, (unsigned long long)c->seed);
     put_tls(&b, "../pki", "coordinator");
     char dir[CSL_PATH_MAX];
     enum csl_code code = csl_path_join(dir, sizeof(dir), c->state_dir, "coordinator", err);

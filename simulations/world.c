@@ -100,6 +100,7 @@ static enum csl_code open_coordinator(struct world *w, struct csl_err *err)
         .roster_count = c->site_count,
         .seed = c->seed,
         .open_wait_ms = OPEN_WAIT_MS,
+        .is_rehearsal = true,
         .state_dir = dir,
         .transport = w->server,
         .observer = {.ctx = w, .round = on_round, .evaluation = on_evaluation}};

@@ -78,7 +78,9 @@ struct csl_coord_config {
     uint32_t roster_count;
     uint64_t seed;
     uint64_t
-        open_wait_ns; /* OPEN ends when all of the roster answered, or after this with enough */
+        open_wait_ns;  /* OPEN ends when all of the roster answered, or after this with enough */
+    bool is_rehearsal; /* a study that too many sites declined is aborted: nobody will approve it
+                          later. Otherwise enrolment stays open for a site that changes its mind */
 };
 
 /* What is read back after a restart; the service fills it from its store. */

@@ -21,6 +21,7 @@ struct csl_coord {
     uint64_t model_bytes;
     const char *abort_reason; /* asked for while a round was being committed; NULL: not */
     bool has_warned_deadline; /* the phase's deadline passed with too few sites */
+    uint32_t skipped;         /* cyclic: sites that failed in this round before the chosen one */
     uint32_t *order;          /* [site_count] scratch for the cyclic permutation */
     double block_weight[CSL_BLOCKS_MAX]; /* of the cohort: what site weights are divided by */
     const struct csl_coord_out *out;     /* during a step */

@@ -98,7 +98,8 @@ void csl_coord_maybe_start__(struct csl_coord *c)
     if (waited) /* from now on nothing but an answer can make a difference */
         c->deadline_ns = UINT64_MAX;
     if (accepted < c->study->minimum_sites || !participants_accepted(c)) {
-        if (all_answered) /* else the door stays open: a late hospital is better than no study */
+        /* Else the door stays open: hospitals approve a study after they have first been asked. */
+        if (all_answered && c->config.is_rehearsal)
             csl_coord_abort__(c, "too few sites accepted the study");
         return;
     }
@@ -111,18 +112,18 @@ void csl_coord_maybe_start__(struct csl_coord *c)
 }
 
 /* Cyclic: round r goes to position (r - 1) mod n of the permutation labelled by its cycle, so that
- * a restart in the middle of a cycle finds the same site. */
+ * a restart in the middle of a cycle finds the same site; past those that failed in this round. */
 static void choose_one(struct csl_coord *c, uint64_t round)
 {
     uint32_t n = 0;
     for (uint32_t i = 0; i < c->site_count; i++)
         if (c->sites[i].membership == CSL_MEMBER_ACCEPTED)
             c->order[n++] = i;
-    CSL_ASSERT(n > 0);
+    CSL_ASSERT(n > 0 && c->skipped < n);
     struct csl_rng rng;
     csl_rng_init_label(&rng, c->config.seed, "cyclic", (round - 1) / n, 0, 0);
     csl_rng_shuffle_u32(&rng, c->order, n);
-    c->sites[c->order[(round - 1) % n]].in_cohort = true;
+    c->sites[c->order[(round - 1 + c->skipped) % n]].in_cohort = true;
 }
 
 static void set_deadline(struct csl_coord *c)
@@ -239,6 +240,7 @@ struct csl_coord_snapshot csl_coord_after(const struct csl_study *study, uint64_
 
 void csl_coord_after_model__(struct csl_coord *c)
 {
+    c->skipped = 0;
     struct csl_coord_snapshot next = csl_coord_after(c->study, c->rounds_done);
     bool evaluates = next.is_evaluating;
     c->state = next.state;
@@ -253,6 +255,12 @@ void csl_coord_after_model__(struct csl_coord *c)
 
 static void close_collect(struct csl_coord *c, uint32_t held)
 {
+    if (held == 0 && c->strategy->one_site_per_round &&
+        c->skipped + 1 < members(c, CSL_MEMBER_ACCEPTED)) {
+        c->skipped++; /* one site that cannot must not end the study: its successor's turn */
+        csl_coord_open_round__(c);
+        return;
+    }
     if (held < quorum(c)) {
         csl_coord_abort__(c, "too few sites delivered an update of this round");
         return;

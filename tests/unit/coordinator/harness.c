@@ -42,7 +42,8 @@ static void new_core(struct harness *h)
                                       .roster = roster,
                                       .roster_count = H_SITES,
                                       .seed = 7,
-                                      .open_wait_ns = H_WAIT_NS};
+                                      .open_wait_ns = H_WAIT_NS,
+                                      .is_rehearsal = h->is_rehearsal};
     if (csl_coord_new(&h->c, &config, &err) != CSL_OK)
         fail_msg("%s", err.msg);
     uint8_t digest[CSL_DIGEST_BYTES] = {1};
@@ -55,7 +56,7 @@ void h_open(struct harness *h, const struct h_study *s)
 {
     struct csl_err err = {.code = CSL_OK};
     struct csl_buf b;
-    *h = (struct harness){.out = {h, record}};
+    *h = (struct harness){.out = {h, record}, .is_rehearsal = s->is_rehearsal};
     csl_buf_init(&b, 65536);
     csl_buf_printf(&b, "study: core\nquestion: Does the core hold?\ndomains:\n");
     for (int d = 0; d < 2; d++)

@@ -17,6 +17,7 @@ struct h_study {
     uint32_t rounds;          /* [2] */
     uint32_t minimum;         /* [2] */
     uint32_t evaluate_every;  /* [0] */
+    bool is_rehearsal;
 };
 struct h_entry {
     struct csl_coord_action a;
@@ -24,6 +25,7 @@ struct h_entry {
 };
 struct harness {
     struct csl_study *study;
+    bool is_rehearsal;
     struct csl_coord *c;
     struct csl_coord_out out;
     uint64_t now_ns, last_conn;

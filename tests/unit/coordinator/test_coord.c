@@ -95,7 +95,7 @@ static void test_coord__wait_passed_with_too_few__starts_when_there_are_enough(v
 static void test_coord__too_few_accept__aborted(void **state)
 {
     (void)state;
-    open_and_start(&(struct h_study){.minimum = 3});
+    open_and_start(&(struct h_study){.minimum = 3, .is_rehearsal = true});
     h_join(&h, 0, 10);
     h_join(&h, 1, 10);
     for (uint32_t i = 2; i < H_SITES; i++) {
@@ -128,13 +128,30 @@ static void test_coord__participants_named__waits_for_each(void **state)
 static void test_coord__participant_declines_and_all_answered__aborted(void **state)
 {
     (void)state;
-    open_and_start(&(struct h_study){.minimum = 1, .participants = "[dd]"});
+    open_and_start(&(struct h_study){.minimum = 1, .participants = "[dd]", .is_rehearsal = true});
     for (uint32_t i = 0; i < 3; i++)
         h_join(&h, i, 10);
     h_connect(&h, 3);
     h_hello(&h, 3, false);
     h_answer(&h, 3, false, 0);
     assert_int_equal(csl_coord_state(h.c), CSL_STUDY_ABORTED);
+    h_close(&h);
+}
+
+static void test_coord__all_declined_outside_a_rehearsal__stays_open(void **state)
+{
+    (void)state;
+    open_and_start(&(struct h_study){.minimum = H_SITES});
+    for (uint32_t i = 0; i < H_SITES; i++) {
+        h_connect(&h, i);
+        h_hello(&h, i, false);
+        h_answer(&h, i, false, 0);
+    }
+    h_tick(&h, 10 * H_WAIT_NS);
+    assert_int_equal(csl_coord_state(h.c), CSL_STUDY_OPEN);
+    for (uint32_t i = 0; i < H_SITES; i++)
+        h_answer(&h, i, true, 10); /* its administrator approved it */
+    assert_int_equal(csl_coord_state(h.c), CSL_STUDY_TRAINING);
     h_close(&h);
 }
 
@@ -487,6 +504,7 @@ int main(void)
         cmocka_unit_test(test_coord__too_few_accept__aborted),
         cmocka_unit_test(test_coord__participants_named__waits_for_each),
         cmocka_unit_test(test_coord__participant_declines_and_all_answered__aborted),
+        cmocka_unit_test(test_coord__all_declined_outside_a_rehearsal__stays_open),
         cmocka_unit_test(test_coord__member_changes_its_mind_while_open__declined),
         cmocka_unit_test(test_coord__answer_about_another_study__refused),
         cmocka_unit_test(test_coord__answer_without_fitting_blocks__refused),

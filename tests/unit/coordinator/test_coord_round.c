@@ -394,6 +394,24 @@ static void test_coord_round__cyclic__every_site_once_per_cycle(void **state)
     h_close(&h);
 }
 
+static void test_coord_round__cyclic_site_fails__successor_takes_its_turn(void **state)
+{
+    (void)state;
+    open_training(&(struct h_study){.minimum = 1, .rounds = 3, .strategy = "cyclic"}, 3);
+    uint32_t first = chosen();
+    h_fail(&h, first, 1);
+    uint32_t second = chosen();
+    assert_int_not_equal(first, second);
+    h_deliver(&h, second, 1);
+    assert_int_equal(csl_coord_rounds_done(h.c), 1);
+    for (uint32_t failed = 0; failed < 3; failed++) {
+        assert_int_equal(csl_coord_state(h.c), CSL_STUDY_TRAINING);
+        h_fail(&h, chosen(), 2);
+    }
+    assert_int_equal(csl_coord_state(h.c), CSL_STUDY_ABORTED); /* nobody could */
+    h_close(&h);
+}
+
 static void test_coord_round__cyclic_restarted__same_order(void **state)
 {
     uint32_t order[9];
@@ -518,6 +536,7 @@ int main(void)
         cmocka_unit_test(test_coord_round__equal_weights__each_block_sums_to_one),
         cmocka_unit_test(test_coord_round__given_weights__unlisted_site_does_not_count),
         cmocka_unit_test(test_coord_round__cyclic__every_site_once_per_cycle),
+        cmocka_unit_test(test_coord_round__cyclic_site_fails__successor_takes_its_turn),
         cmocka_unit_test(test_coord_round__cyclic_restarted__same_order),
         cmocka_unit_test(test_coord_round__evaluation_every_second_round__between_rounds),
         cmocka_unit_test(test_coord_round__evaluation_of_a_foreign_block__refused),

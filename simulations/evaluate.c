@@ -337,6 +337,13 @@ static const char (*values_at(const struct grouping *g, uint32_t site))[32]
     return NULL;
 }
 
+/* Bands in the order of what they hold: "<45" before "45-54", although '<' sorts after digits. */
+static int compare_values(const char *a, const char *b)
+{
+    bool is_first = a[0] == '<', is_second = b[0] == '<';
+    return is_first != is_second ? (is_first ? -1 : 1) : strcmp(a, b);
+}
+
 static uint32_t list_values(const struct grouping *g, char out[CSL_GROUP_VALUES_MAX][32])
 {
     uint32_t count = 0;
@@ -344,7 +351,7 @@ static uint32_t list_values(const struct grouping *g, char out[CSL_GROUP_VALUES_
         const char(*values)[32] = values_at(g, s);
         for (uint32_t i = 0; values != NULL && i < attributes_at(g, s)->records; i++) {
             uint32_t k = 0;
-            while (k < count && strcmp(out[k], values[i]) < 0)
+            while (k < count && compare_values(out[k], values[i]) < 0)
                 k++;
             if (values[i][0] == 0 || (k < count && strcmp(out[k], values[i]) == 0) ||
                 count == CSL_GROUP_VALUES_MAX)

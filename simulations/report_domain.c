@@ -48,6 +48,15 @@ static void put_row_head(struct csl_report *p, const char *class_name, const cha
     csl_buf_str(p->out, "</th>");
 }
 
+static void put_site_head(struct csl_report *p, uint32_t site, uint32_t domain)
+{
+    const struct csl_result *r = p->r;
+    csl_buf_str(p->out, "<tr><th scope=\"row\">");
+    csl_report__text(p, r->sites[site].id);
+    csl_report__few(p, csl_evaluation_cell(&r->federated, site, domain), r->domains[domain].task);
+    csl_buf_str(p->out, "</th>");
+}
+
 struct columns {
     const char *const *metrics;
     struct csl_report_scale scales[4];
@@ -59,7 +68,7 @@ static void put_site_row(struct csl_report *p, const struct columns *c, uint32_t
 {
     const struct csl_result *r = p->r;
     const struct csl_metrics *m = csl_evaluation_cell(&r->federated, site, domain);
-    put_row_head(p, "", r->sites[site].id);
+    put_site_head(p, site, domain);
     for (uint32_t i = 0; c->metrics[i] != NULL; i++)
         csl_report__metric_cell(p, csl_metrics_find(m, c->metrics[i]), r->sites[site].id,
                                 &c->scales[i]);
@@ -321,7 +330,7 @@ static void put_rivals_by_site(struct csl_report *p, uint32_t domain, const char
     }
     csl_buf_str(p->out, "</tr></thead><tbody>\n");
     for (uint32_t site = 0; site < r->site_count && site < CSL_REPORT_SITES_SHOWN; site++) {
-        put_row_head(p, "", r->sites[site].id);
+        put_site_head(p, site, domain);
         for (uint32_t i = 0; i < count; i++)
             csl_report__metric_cell(p, rival_at(r, &rivals[i], site, domain, metric),
                                     r->sites[site].id, &s);

@@ -90,6 +90,23 @@ void csl_report__mean_cell(struct csl_report *p, const struct csl_mean *m, bool 
     put_value(p, m->name, of, &v, m->value);
 }
 
+#define FEW 5
+
+void csl_report__few(struct csl_report *p, const struct csl_metrics *m, enum csl_task_kind task)
+{
+    bool is_survival = task == CSL_TASK_SURVIVAL;
+    uint64_t positives = m->positives, negatives = m->examples - m->positives;
+    bool is_negative = !is_survival && negatives < positives;
+    uint64_t n = is_negative ? negatives : positives;
+    if (task == CSL_TASK_CLASSES || n == 0 || n >= FEW)
+        return;
+    csl_buf_printf(p->out, "<span class=\"few\">rests on %llu %s%s</span>", (unsigned long long)n,
+                   is_survival   ? "event"
+                   : is_negative ? "negative"
+                                 : "positive",
+                   n == 1 ? "" : "s");
+}
+
 void csl_report__section(struct csl_report *p, const char *id, const char *heading)
 {
     csl_buf_str(p->out, "<section id=\"");

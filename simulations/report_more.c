@@ -14,8 +14,10 @@
 
 /* --- domains x sites --- */
 
-static void put_heat_cell(struct csl_report *p, const struct csl_metric *m)
+static void put_heat_cell(struct csl_report *p, const struct csl_metrics *all,
+                          enum csl_task_kind task)
 {
+    const struct csl_metric *m = csl_metrics_find(all, csl_headline(task)[0]);
     if (m == NULL) {
         csl_buf_str(p->out, "<td class=\"none\">\xe2\x80\x93</td>");
         return;
@@ -26,6 +28,7 @@ static void put_heat_cell(struct csl_report *p, const struct csl_metric *m)
     csl_buf_printf(p->out, "<td class=\"h%d\">%.3f", level, m->value);
     if (m->method != NULL)
         csl_buf_printf(p->out, "<span class=\"r\">%.2f\xe2\x80\x93%.2f</span>", m->low, m->high);
+    csl_report__few(p, all, task);
     csl_buf_str(p->out, "</td>");
 }
 
@@ -53,8 +56,8 @@ void csl_report__overview(struct csl_report *p)
         csl_report__text(p, csl_metric_title(metric));
         csl_buf_str(p->out, "</span></th>");
         for (uint32_t s = 0; s < r->site_count && s < CSL_REPORT_SITES_SHOWN; s++)
-            put_heat_cell(p, csl_metrics_find(csl_evaluation_cell(&r->federated, s, d), metric));
-        put_heat_cell(p, csl_metrics_find(&r->federated.pooled[d], metric));
+            put_heat_cell(p, csl_evaluation_cell(&r->federated, s, d), r->domains[d].task);
+        put_heat_cell(p, &r->federated.pooled[d], r->domains[d].task);
         csl_buf_str(p->out, "</tr>\n");
     }
     csl_buf_str(p->out, "</tbody></table></div>\n");
@@ -105,8 +108,9 @@ static void put_curve(struct csl_report *p, struct curve *c, const char *title, 
     if (c->count > 0) {
         const struct csl_svg_series *s = &c->lines[c->count - 1];
         (void)snprintf(description, sizeof(description),
-                       "%u lines over rounds %.0f to %.0f. %s goes from %.3f to %.3f.", c->count,
-                       s->x[0], s->x[s->count - 1], s->label, s->y[0], s->y[s->count - 1]);
+                       "%u %s over rounds %.0f to %.0f. %s goes from %.3f to %.3f.", c->count,
+                       c->count == 1 ? "line" : "lines", s->x[0], s->x[s->count - 1], s->label,
+                       s->y[0], s->y[s->count - 1]);
         const struct csl_svg_chart chart = {.id = p->next_id++,
                                             .title = title,
                                             .description = description,
@@ -201,6 +205,7 @@ static void put_group_table(struct csl_report *p, uint32_t domain)
         csl_report__text(p, group->attribute);
         csl_buf_str(p->out, "</td><th scope=\"row\">");
         csl_report__text(p, group->value);
+        csl_report__few(p, &group->metrics, r->domains[domain].task);
         csl_buf_str(p->out, "</th>");
         for (uint32_t i = 0; metrics[i] != NULL; i++)
             csl_report__metric_cell(p, csl_metrics_find(&group->metrics, metrics[i]), group->value,

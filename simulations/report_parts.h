@@ -27,6 +27,9 @@ void csl_report__metric_cell(struct csl_report *p, const struct csl_metric *m, c
                              const struct csl_report_scale *s);
 void csl_report__mean_cell(struct csl_report *p, const struct csl_mean *m, bool is_measured,
                            const char *of, const struct csl_report_scale *s);
+/* "rests on 1 negative", where an interval rests on fewer than five of a class (events, for
+ * survival); nothing otherwise, and nothing for several classes, whose sizes are not recorded. */
+void csl_report__few(struct csl_report *p, const struct csl_metrics *m, enum csl_task_kind task);
 /* Opens a section with a heading and an anchor; close with csl_report__end_section. */
 void csl_report__section(struct csl_report *p, const char *id, const char *heading);
 void csl_report__end_section(struct csl_report *p);

@@ -54,6 +54,8 @@ const char *const csl_report__style[] = {
     "td.m{white-space:nowrap}td.m b{font-weight:620}td.m .r{color:var(--soft);font-size:.85rem;"
     "margin-left:.45rem}td.m svg{display:block}.none{color:var(--soft)}"
     ".note{color:var(--soft);font-size:.88rem}"
+    ".few{display:block;font-weight:400;font-size:.8rem;color:var(--warn);white-space:nowrap}"
+    "table.heat .few{color:inherit;font-size:.72rem}"
     ".vh{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%)}\n",
     "svg.ci .track{stroke:var(--rule);stroke-width:2}svg.ci .span{fill:var(--span)}"
     "svg.ci .dot{fill:var(--accent)}svg.ci .ref{stroke:var(--soft);stroke-dasharray:2 2}"
@@ -98,6 +100,16 @@ const char *const csl_report__style[] = {
     "@media print{:root{--bg:#fff;--card:#fff;--ink:#000;--soft:#333;--rule:#bbb}"
     "body{font-size:10pt}.page{max-width:none;padding:0}section,.cards li{border-color:#bbb}"
     "nav,.skip{display:none}tr,figure,.cards li{break-inside:avoid}h2,h3{break-after:avoid}"
-    ".scroll{overflow:visible}*{print-color-adjust:exact;-webkit-print-color-adjust:exact}}\n",
+    ".scroll{overflow:visible;margin:0;padding:0}"
+    "*{print-color-adjust:exact;-webkit-print-color-adjust:exact}"
+    /* a sheet of paper does not scroll and nobody can open a fold on it */
+    "table{font-size:8.5pt}th,td{padding:2pt 5pt 2pt 0}thead th{white-space:normal;font-size:8pt}"
+    "caption{position:static;max-width:none}td.m{white-space:normal}"
+    "td.m .r{display:block;margin:0;white-space:nowrap;font-size:7.5pt}"
+    "svg.ci{width:100%;max-width:66pt;height:auto}tbody th{overflow-wrap:anywhere}"
+    "table.heat td{padding:2pt}table.heat td .r{font-size:6.5pt}.few{white-space:normal}"
+    "section{padding:9pt 10pt}.charts{grid-template-columns:1fr 1fr}"
+    "details>*{display:block}details::details-content{content-visibility:visible;display:block;"
+    "height:auto}summary{list-style:none}}\n",
     NULL,
 };

@@ -84,6 +84,40 @@ static void test_page__of_one_domain__is_well_formed_and_complete(void **state)
     csl_result_release(&r);
 }
 
+static void test_page__few_of_a_class__row_says_what_it_rests_on(void **state)
+{
+    struct csl_result r;
+    struct csl_buf page;
+    (void)state;
+    made_up_result(&r, 4, 1, true);
+    r.federated.cells[0].examples = 16;
+    r.federated.cells[0].positives = 15;
+    r.federated.cells[1].examples = 30;
+    r.federated.cells[1].positives = 4;
+    r.federated.cells[2].examples = r.federated.cells[3].examples = 20;
+    r.federated.cells[2].positives = r.federated.cells[3].positives = 5;
+    draw(&r, &page);
+    (void)check_nesting(csl_buf_text(&page));
+    assert_non_null(strstr(csl_buf_text(&page), ">rests on 1 negative<"));
+    assert_non_null(strstr(csl_buf_text(&page), ">rests on 4 positives<"));
+    assert_null(strstr(csl_buf_text(&page), "rests on 5"));
+    csl_buf_release(&page);
+    csl_result_release(&r);
+}
+
+static void test_page__one_line_in_a_chart__is_one_line(void **state)
+{
+    struct csl_result r;
+    struct csl_buf page;
+    (void)state;
+    made_up_result(&r, 4, 1, true);
+    draw(&r, &page);
+    assert_non_null(strstr(csl_buf_text(&page), "1 line over rounds"));
+    assert_null(strstr(csl_buf_text(&page), ">1 lines"));
+    csl_buf_release(&page);
+    csl_result_release(&r);
+}
+
 static void test_page__of_three_domains__has_a_table_of_domains_and_sites(void **state)
 {
     struct csl_result r;
@@ -188,6 +222,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_page__of_one_domain__is_well_formed_and_complete),
+        cmocka_unit_test(test_page__few_of_a_class__row_says_what_it_rests_on),
+        cmocka_unit_test(test_page__one_line_in_a_chart__is_one_line),
         cmocka_unit_test(test_page__of_three_domains__has_a_table_of_domains_and_sites),
         cmocka_unit_test(test_page__any__loads_nothing_and_runs_nothing),
         cmocka_unit_test(test_page__hostile_texts__are_escaped_everywhere),

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -249,5 +250,24 @@ enum csl_code csl_path_beside(char path[CSL_PATH_MAX], const char *beside, struc
     enum csl_code code = csl_path_join(joined, sizeof(joined), folder, path, err);
     if (code == CSL_OK)
         memcpy(path, joined, sizeof(joined));
+    return code;
+}
+
+enum csl_code csl_dir_lock(const char *path, int *fd, struct csl_err *err)
+{
+    int lock = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (lock < 0)
+        return CSL_FAIL_SYS(err, CSL_E_IO, "%s", path);
+    if (flock(lock, LOCK_EX | LOCK_NB) == 0) {
+        *fd = lock;
+        return CSL_OK;
+    }
+    bool is_taken = errno == EWOULDBLOCK;
+    enum csl_code code =
+        is_taken ? CSL_FAIL(err, CSL_E_EXISTS,
+                            "%s is in use by another process; stop that one, or use another folder",
+                            path)
+                 : CSL_FAIL_SYS(err, CSL_E_IO, "%s", path);
+    close(lock);
     return code;
 }

@@ -32,4 +32,8 @@ enum csl_code csl_path_join(char *out, size_t out_bytes, const char *a, const ch
 enum csl_code csl_path_beside(char path[CSL_PATH_MAX], const char *beside,
                               struct csl_err *err) CSL_MUST_CHECK;
 
+/* Takes the folder for this process: a second owner gets CSL_E_EXISTS. *fd is closed to let go, and
+ * the kernel lets go when the process dies. */
+enum csl_code csl_dir_lock(const char *path, int *fd, struct csl_err *err) CSL_MUST_CHECK;
+
 #endif

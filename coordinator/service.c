@@ -7,6 +7,7 @@
 #include "base/str.h"
 
 #include <string.h>
+#include <unistd.h>
 
 /* --- from the transport's threads to the core thread --- */
 
@@ -380,6 +381,7 @@ enum csl_code csl_service_new(struct csl_service **out, const struct csl_service
     struct csl_service *s = csl_alloc(sizeof(*s));
     if (s == NULL)
         return CSL_FAIL(err, CSL_E_NOMEM, "no memory for the coordinator");
+    s->state_lock = -1;
     s->config = *config;
     s->config.roster = NULL; /* the core has its copy */
     if (config->state_dir != NULL) {
@@ -467,6 +469,8 @@ void csl_service_free(struct csl_service *s)
     csl_coord_free(s->core);
     csl_mutex_release(&s->lock);
     csl_mutex_release(&s->model_lock);
+    if (s->state_lock >= 0)
+        close(s->state_lock);
     csl_free(s);
 }
 

@@ -47,6 +47,7 @@ struct csl_service_event {
 struct csl_service {
     struct csl_service_config config; /* state_dir points to the copy below, or is NULL */
     char state_dir[CSL_PATH_MAX];
+    int state_lock; /* -1: none */
     const struct csl_study *study;
     const struct csl_strategy_ops *strategy;
     struct csl_strategy_config strategy_config;

@@ -38,6 +38,8 @@ enum csl_code csl_service_stored_seed__(struct csl_service *s, uint64_t *seed, s
     char path[CSL_PATH_MAX];
     enum csl_code code = csl_dir_make(s->config.state_dir, err);
     if (code == CSL_OK)
+        code = csl_dir_lock(s->config.state_dir, &s->state_lock, err);
+    if (code == CSL_OK)
         code = path_in_state(s, "spool", path, err);
     if (code == CSL_OK)
         code = csl_blobs_open_dir(&s->spool, path, err);

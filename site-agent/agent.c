@@ -7,6 +7,7 @@
 #include "base/str.h"
 
 #include <string.h>
+#include <unistd.h>
 
 /* The half that messages leave free is for what this process tells itself: nobody repeats that. */
 #define EVENTS_MAX   256u
@@ -324,6 +325,8 @@ static enum csl_code open_state(struct csl_agent *a, struct csl_err *err)
     if (code == CSL_OK)
         code = csl_dir_make(path, err);
     if (code == CSL_OK)
+        code = csl_dir_lock(a->config.state_dir, &a->state_lock, err);
+    if (code == CSL_OK)
         code = csl_blobs_open_dir(&a->blobs, path, err);
     if (code == CSL_OK)
         code = csl_path_join(path, sizeof(path), a->config.state_dir, "site.db", err);
@@ -342,6 +345,7 @@ enum csl_code csl_agent_new(struct csl_agent **out, const struct csl_agent_confi
     struct csl_agent *a = csl_alloc(sizeof(*a));
     if (a == NULL)
         return CSL_FAIL(err, CSL_E_NOMEM, "no memory for the site agent");
+    a->state_lock = -1;
     a->config = *config;
     a->policy = *config->policy;
     enum csl_code code = CSL_OK;
@@ -397,6 +401,8 @@ void csl_agent_free(struct csl_agent *a)
     csl_blobs_free(a->blobs);
     csl_site_store_close(a->store);
     csl_site_memory_release(&a->memory);
+    if (a->state_lock >= 0)
+        close(a->state_lock);
     csl_free(a);
 }
 

@@ -28,6 +28,7 @@ struct csl_agent {
     struct csl_agent_config config;
     char site_id[CSL_ID_MAX], record_path[CSL_PATH_MAX];
     struct csl_site_policy policy;
+    int state_lock; /* -1: none */
     struct csl_site core;
     struct csl_site_store *store; /* NULL: in memory */
     struct csl_site_memory memory;

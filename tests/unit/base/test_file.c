@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "tests/unit/base/fixture.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -217,6 +218,22 @@ static void test_blobs__each_allocation_fails__is_nomem(void **state)
 
 #define IN_FOLDER(test) cmocka_unit_test_setup_teardown(test, folder_setup, folder_teardown)
 
+static void test_dir_lock__second_owner__is_told(void **state)
+{
+    (void)state;
+    char path[] = "/tmp/csl-lock-XXXXXX";
+    struct csl_err err = {.code = CSL_OK};
+    int first = -1, second = -1;
+    assert_non_null(mkdtemp(path));
+    assert_int_equal(csl_dir_lock(path, &first, &err), CSL_OK);
+    assert_int_equal(csl_dir_lock(path, &second, &err), CSL_E_EXISTS);
+    assert_int_equal(second, -1);
+    close(first);
+    assert_int_equal(csl_dir_lock(path, &second, &err), CSL_OK);
+    close(second);
+    rmdir(path);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -227,6 +244,7 @@ int main(void)
         IN_FOLDER(test_file__write_into_missing_folder__leaves_nothing),
         IN_FOLDER(test_file_commit__streamed_file__takes_the_name),
         IN_FOLDER(test_dir_make__with_parents_twice_and_over_a_file__table),
+        cmocka_unit_test(test_dir_lock__second_owner__is_told),
         cmocka_unit_test(test_path_join__table),
         IN_FOLDER(test_blobs__folder_and_memory__behave_alike),
         IN_FOLDER(test_blobs__folder_opened_again__still_has_the_bytes),

@@ -201,7 +201,7 @@ static void put_calibration(struct csl_report *p, uint32_t domain)
         csl_buf_printf(p->out, " (95 %% interval %.2f\xe2\x80\x93%.2f)", ece->low, ece->high);
     csl_buf_printf(p->out,
                    ": predicted probabilities differ from observed frequencies by %.1f percentage "
-                   "points on average. Chance can only raise this figure, most in small "
+                   "points on average. Chance raises this figure on average, most in small "
                    "test sets; the interval allows for it and can lie below the figure.</p>\n",
                    100.0 * ece->value);
 }

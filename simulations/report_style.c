@@ -97,7 +97,8 @@ const char *const csl_report__style[] = {
     "h1{font-size:1.55rem}section{padding:1rem}.scroll{margin:0 -1rem;padding:0 1rem}"
     ".cards{grid-template-columns:1fr 1fr;gap:.6rem}.cards li{padding:.7rem .8rem}"
     ".cards .figure{font-size:1.45rem}.tick,.axis{font-size:20px}th,td{padding-right:.7rem}}\n",
-    "@media print{:root{--bg:#fff;--card:#fff;--ink:#000;--soft:#333;--rule:#bbb}"
+    "@media "
+    "print{html{font-size:10pt}:root{--bg:#fff;--card:#fff;--ink:#000;--soft:#333;--rule:#bbb}"
     "body{font-size:10pt}.page{max-width:none;padding:0}section,.cards li{border-color:#bbb}"
     "nav,.skip{display:none}tr,figure,.cards li{break-inside:avoid}h2,h3{break-after:avoid}"
     ".scroll{overflow:visible;margin:0;padding:0}"

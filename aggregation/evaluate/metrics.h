@@ -3,7 +3,7 @@
  * Every metric carries its 95 % interval and the interval's method: "delong" (AUC; DeLong 1988 on
  * the logit scale), "wilson" (proportions), "bootstrap" (percentiles of 1,000
  * resamples of patients with a labelled seed, resamples without the metric left out),
- * "bootstrap-basic" (ece, which chance can only raise: the same resamples turned round the value
+ * "bootstrap-basic" (ece, which chance raises on average: the same resamples turned round the value
  * within [0, 1], down to 0 where chance alone explains the value). Where a
  * method would claim certainty from next to nothing (an AUC with a single patient in one class, a
  * perfect score: no variance) Wilson's interval for as many patients as the smallest class has

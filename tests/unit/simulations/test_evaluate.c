@@ -148,6 +148,33 @@ static void test_groups__ten_records_or_more__get_their_own_metrics(void **state
     stop();
 }
 
+static void test_groups__ages__band_below_the_first_number_leads(void **state)
+{
+    static const char *const bands[] = {"65+", "<45", "45-54"};
+    struct csl_result r = {0};
+    struct csl_predictions p = {1, 1, NULL};
+    (void)state;
+    study = fixture_study(STUDY("constants"));
+    fixture_records(&sites[0], "g",
+                    "T0f T1f E0f E0f E0f E0f E0f E0f E0f E0f E0f E0f E0f E0f E0f E0f E0f E1f E1f "
+                    "E1f E1f E1f E1f E1f E1f E1f E1f E1f E1f E1f E1f E1f");
+    assert_int_equal(csl_sim_data_load(&data, study, sites, 1, &err), CSL_OK);
+    assert_int_equal(csl_result_init(&r, 1, 1, &err), CSL_OK);
+    assert_int_equal(data.attributes[0].records, 30);
+    for (size_t i = 0; i < 30; i++)
+        assert_true(csl_str_copy(data.attributes[0].values[i], 32, bands[i % 3]));
+    p.cells = csl_alloc_array(1, sizeof(*p.cells));
+    p.cells[0] = csl_alloc_array(30, sizeof(float));
+    assert_int_equal(csl_evaluate_groups(&r, &data, &p, 7, &err), CSL_OK);
+    assert_int_equal(r.group_count, 3);
+    assert_string_equal(r.groups[0].value, "<45");
+    assert_string_equal(r.groups[1].value, "45-54");
+    assert_string_equal(r.groups[2].value, "65+");
+    csl_predictions_release(&p);
+    csl_result_release(&r);
+    stop();
+}
+
 static void run_baselines(struct csl_result *r)
 {
     struct csl_baselines_config c = {.data = &data, .sites = sites, .seed = 42};
@@ -263,6 +290,7 @@ int main(void)
         cmocka_unit_test(test_evaluate__two_sites_with_tests__joins_all_scores),
         cmocka_unit_test(test_attributes__record_without_label_between__stay_with_their_records),
         cmocka_unit_test(test_groups__ten_records_or_more__get_their_own_metrics),
+        cmocka_unit_test(test_groups__ages__band_below_the_first_number_leads),
         cmocka_unit_test(test_baselines__site_with_one_class__is_absent_with_a_reason),
         cmocka_unit_test(test_baselines__site_scaling__pooled_model_sees_pooled_scaling),
         cmocka_unit_test(test_ensemble__of_local_models__is_their_mean_probability),

@@ -407,7 +407,7 @@ static void test_facts__receiver_that_becomes_slow__bounds_the_lead_of_the_sende
     }
     uint64_t lead = last - OBJECT / 2;
     print_message("sender is %.1f MiB ahead\n", (double)lead / (double)MIB);
-    assert_in_range(lead, 1, 8 * MIB); /* one window of 4 MiB, a chunk in each hand, sockets */
+    assert_in_range(lead, 1, 8 * MIB); /* one window of 1 MiB, a chunk in each hand, sockets */
     h_set(&w->server.log, &w->server.is_sink_blocked, false);
     assert_true(h_wait(&site.log, &site.log.bulks, 1));
     OK(site.log.bulk_code);

@@ -18,7 +18,8 @@ static const char *const metric_names[] = {
 static const char *const metric_titles[] = {
     "AUC",     "Accuracy", "Balanced accuracy", "Macro-F1", "Sensitivity", "Specificity",
     "C-index", "ECE",      "Brier score",       "Log loss"};
-static const char *const method_names[] = {"delong", "wilson", "bootstrap", "bootstrap-basic", NULL};
+static const char *const method_names[] = {"delong", "wilson", "bootstrap", "bootstrap-basic",
+                                           NULL};
 
 static const char *intern(const char *const *known, const char *name)
 {

@@ -229,12 +229,14 @@ enum csl_code csl_pki_check_set(struct csl_span key_pem, struct csl_span chain_p
     return code;
 }
 
-/* What follows "spiffe://<trust_domain>" in `id`, or NULL. */
+/* What follows "spiffe://<trust_domain>" in `id`, or NULL. A trust domain that is none (ours comes
+ * from a configuration file) matches nothing: an empty one would accept whatever begins with '/'.
+ */
 static const char *path_of(const char *id, const char *trust_domain)
 {
     static const char scheme[] = "spiffe://";
     size_t n = strlen(trust_domain);
-    if (strncmp(id, scheme, sizeof(scheme) - 1) != 0)
+    if (!csl_trust_domain_valid(trust_domain) || strncmp(id, scheme, sizeof(scheme) - 1) != 0)
         return NULL;
     id += sizeof(scheme) - 1;
     return strncmp(id, trust_domain, n) == 0 ? id + n : NULL;

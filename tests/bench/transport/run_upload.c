@@ -76,7 +76,9 @@ static bool read_result(const char *text, size_t n, uint32_t rounds, struct run_
         is_whole = csl_json_as_f64(csl_json_get(v, "seconds"), &out->rounds[r].seconds) &&
                    csl_json_as_f64(csl_json_get(v, "coordinator_cpu_s"),
                                    &out->rounds[r].coordinator_cpu_s) &&
-                   csl_json_as_f64(csl_json_get(v, "client_cpu_s"), &out->rounds[r].client_cpu_s);
+                   csl_json_as_f64(csl_json_get(v, "client_cpu_s"), &out->rounds[r].client_cpu_s) &&
+                   csl_json_as_f64(csl_json_get(v, "busiest_thread_cpu_s"),
+                                   &out->rounds[r].busiest_thread_cpu_s);
     }
     csl_json_free(doc);
     return is_whole;

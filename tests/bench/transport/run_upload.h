@@ -16,6 +16,7 @@ struct run_upload_result {
     uint64_t parameters, peak_bytes;
     struct {
         double seconds, coordinator_cpu_s, client_cpu_s;
+        double busiest_thread_cpu_s; /* of the coordinator */
     } rounds[RUN_UPLOAD_ROUNDS_MAX];
 };
 /* false: it failed and said why on standard error. The folder is below TMPDIR, or /tmp. */

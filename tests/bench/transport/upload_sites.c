@@ -17,12 +17,12 @@
 #include "base/str.h"
 #include "base/thread.h"
 #include "privacy/crypto/init.h"
+#include "process.h"
 #include "protocol/identity/roster.h"
 #include "protocol/study/study.h"
 #include "protocol/transport/grpc.h"
 #include "protocol/wire/messages.h"
 
-#include <dirent.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -36,17 +36,12 @@
 #define PATTERN_BYTES ((size_t)1024 * 1024) /* the update repeats this */
 #define ROUNDS_MAX    16u
 #define SITES_TOP     128u
-#define THREADS_MAX   64u
 #define WAIT_NS       (600 * CSL_NS_PER_S) /* only turns a hang into a failure */
 
-struct threads { /* CPU seconds of the coordinator's threads, in the order of /proc */
-    double cpu_s[THREADS_MAX];
-    uint32_t count;
-};
 struct mark { /* of one round */
     uint64_t start_ns, end_ns;
     double coordinator_cpu_s[2], client_cpu_s[2];
-    struct threads threads[2];
+    struct process_threads threads[2];
     uint32_t accepted;
 };
 struct play;
@@ -219,72 +214,6 @@ static void read_address(struct play *p, char out[256])
     csl_msg_release(&text);
 }
 
-/* Bytes of VmHWM: the largest resident set the process ever had. */
-static uint64_t peak_bytes(pid_t pid)
-{
-    char path[64], line[256];
-    unsigned long long kib = 0;
-    snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
-    FILE *f = fopen(path, "r");
-    while (f != NULL && kib == 0 && fgets(line, sizeof(line), f) != NULL)
-        if (strncmp(line, "VmHWM:", 6) == 0)
-            kib = strtoull(line + 6, NULL, 10);
-    if (f != NULL)
-        fclose(f);
-    return kib * 1024;
-}
-
-/* Of a process or a thread, by its folder in /proc. */
-static double cpu_of(const char *dir)
-{
-    char path[512], text[512] = "";
-    snprintf(path, sizeof(path), "%s/stat", dir);
-    FILE *f = fopen(path, "r");
-    if (f == NULL)
-        return 0;
-    size_t n = fread(text, 1, sizeof(text) - 1, f);
-    fclose(f);
-    text[n] = '\0';
-    const char *at = strrchr(text, ')'); /* fields 14 and 15; the third follows the name */
-    for (int field = 2; at != NULL && field < 14; field++)
-        at = strchr(at + 1, ' ');
-    if (at == NULL)
-        return 0;
-    char *end;
-    double ticks = (double)strtoull(at + 1, &end, 10);
-    ticks += (double)strtoull(end, NULL, 10);
-    return ticks / (double)sysconf(_SC_CLK_TCK);
-}
-
-/* Threads neither come nor go while updates are sent. */
-static void snapshot(pid_t pid, double *all_s, struct threads *out)
-{
-    char dir[64], path[512];
-    snprintf(dir, sizeof(dir), "/proc/%d", (int)pid);
-    *all_s = cpu_of(dir);
-    snprintf(dir, sizeof(dir), "/proc/%d/task", (int)pid);
-    DIR *d = opendir(dir);
-    for (struct dirent *e = d == NULL ? NULL : readdir(d); e != NULL; e = readdir(d)) {
-        if (e->d_name[0] == '.' || out->count == THREADS_MAX)
-            continue;
-        snprintf(path, sizeof(path), "%s/%s", dir, e->d_name);
-        out->cpu_s[out->count++] = cpu_of(path);
-    }
-    if (d != NULL)
-        closedir(d);
-}
-
-/* The thread that worked most: with cores enough, nothing goes faster than it. */
-static double busiest(const struct mark *m)
-{
-    double most = 0;
-    for (uint32_t i = 0; i < m->threads[0].count && i < m->threads[1].count; i++) {
-        double s = m->threads[1].cpu_s[i] - m->threads[0].cpu_s[i];
-        most = s > most ? s : most;
-    }
-    return most;
-}
-
 static double cpu_of_self(void)
 {
     struct timespec t;
@@ -401,7 +330,7 @@ static void start_upload(struct site *s, const struct csl_msg_update_grant *g)
     struct mark *mark = &p->marks[g->round - 1];
     csl_mutex_lock(&p->mu);
     if (mark->start_ns == 0) {
-        snapshot(p->pid, &mark->coordinator_cpu_s[0], &mark->threads[0]);
+        process_snapshot(p->pid, &mark->coordinator_cpu_s[0], &mark->threads[0]);
         mark->client_cpu_s[0] = cpu_of_self();
         mark->start_ns = csl_clock_monotonic_ns();
     }
@@ -426,7 +355,7 @@ static void note_accepted(struct site *s, uint64_t round)
     csl_mutex_lock(&p->mu);
     if (++mark->accepted == p->site_count) {
         mark->end_ns = csl_clock_monotonic_ns();
-        snapshot(p->pid, &mark->coordinator_cpu_s[1], &mark->threads[1]);
+        process_snapshot(p->pid, &mark->coordinator_cpu_s[1], &mark->threads[1]);
         mark->client_cpu_s[1] = cpu_of_self();
     }
     csl_mutex_unlock(&p->mu);
@@ -556,7 +485,8 @@ static void print_result(const struct play *p, uint64_t peak)
         csl_json_put_f64(&j, "seconds", (double)(m->end_ns - m->start_ns) * 1e-9);
         csl_json_put_f64(&j, "coordinator_cpu_s",
                          m->coordinator_cpu_s[1] - m->coordinator_cpu_s[0]);
-        csl_json_put_f64(&j, "busiest_thread_cpu_s", busiest(m));
+        csl_json_put_f64(&j, "busiest_thread_cpu_s",
+                         process_busiest_s(&m->threads[0], &m->threads[1]));
         csl_json_put_f64(&j, "client_cpu_s", m->client_cpu_s[1] - m->client_cpu_s[0]);
         csl_json_end(&j);
     }
@@ -603,7 +533,7 @@ int main(int argc, char **argv)
     must(csl_grpc_init(&err), &err);
     open_sites(&p, address);
     bool is_well = wait_for_end(&p);
-    uint64_t peak = peak_bytes(p.pid);
+    uint64_t peak = process_peak_bytes(p.pid);
     kill(p.pid, is_well ? SIGTERM : SIGKILL);
     for (uint32_t i = 0; i < p.site_count; i++) {
         p.sites[i].has_ended = true;

@@ -81,7 +81,8 @@ static void report(uint64_t sites, struct side *ours, struct side *bare)
            "median", "least", "most", "sender", "receiver", "one thread");
     double ours_rate = row("coordinator (mTLS)", ours), bare_rate = row("bare OpenSSL", bare);
     double ratio = ours_rate / bare_rate;
-    double ceiling = bare->thread_cpu[bare->count / 2] / ours->thread_cpu[ours->count / 2];
+    double ceiling = run_upload_median(bare->thread_cpu, bare->count) /
+                     run_upload_median(ours->thread_cpu, ours->count);
     printf("ratio %.2f on this machine; %.2f is where the busiest thread would set the pace\n"
            "one core: memcpy %.2f GB/s, BLAKE2b %.2f GB/s\n",
            ratio, ceiling, copy_rate * 1e-9, hash_rate * 1e-9);

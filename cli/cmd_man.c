@@ -48,6 +48,10 @@ static void man_command(const struct csl_cli_entry *e, struct csl_buf *out)
     }
     if (e->doc->options)
         csl_option_man(e->doc->options, out);
+    if (e->doc->notes) {
+        put_scdoc(out, e->doc->notes);
+        csl_buf_str(out, "\n\n");
+    }
     for (size_t i = 0; e->doc->examples[i]; i++) {
         csl_buf_str(out, i ? "\t" : "Example:\n\n\t");
         put_scdoc(out, e->doc->examples[i]);

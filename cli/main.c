@@ -12,6 +12,7 @@ const struct csl_cli_entry csl_cli_entries[] = {
      &csl_doc_simulate},
     {"study", "check a study file and say what it would reveal", csl_cmd_study, &csl_doc_study},
     {"data", "import, make, check and describe record files", csl_cmd_data, &csl_doc_data},
+    {"enrol", "make keys and certificates, and the list of sites", csl_cmd_enrol, &csl_doc_enrol},
     {"model", "look into a model file and export it", csl_cmd_model, &csl_doc_model},
     {"status", "show where a running coordinator stands", csl_cmd_status, &csl_doc_status},
     {"report", "make a report of a finished run", csl_cmd_report, &csl_doc_report},

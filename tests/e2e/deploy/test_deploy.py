@@ -1,0 +1,271 @@
+#!/usr/bin/env python3
+"""docs/operations/deploy.md as written: every command and every file of it, on this machine.
+
+    test_deploy.py BIN-FOLDER DEPLOY.MD
+
+Host and port become this machine's, STUDY-DIGEST the digest that `study show` prints; nothing else is
+changed. A command of the page that is not run here fails the test, and so does one run here that the
+page lacks. Python 3 and its standard library only.
+"""
+import os
+import random
+import re
+import shlex
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import tempfile
+import time
+
+SECONDS = 500  # ctest's own limit is shorter unless the programs are instrumented
+HEX64 = re.compile(r"\b[0-9a-f]{64}\b")
+
+
+def fail(text):
+    raise SystemExit("FAILED: " + text)
+
+
+def blocks(text, language):
+    return re.findall(r"(?ms)^```%s\n(.*?)^```$" % language, text)
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+class Page:
+    """The page and the folder it is acted out in."""
+
+    def __init__(self, path, programs, folder):
+        with open(path, encoding="utf-8") as f:
+            text = f.read()
+        port = free_port()
+        self.folder, self.used, self.running = folder, set(), []
+        self.commands = [line for block in blocks(text, "sh") for line in block.splitlines() if line]
+        self.files = {}
+        for block in blocks(text, "yaml"):
+            m = re.match(r"# (\S+\.yaml)\n", block)
+            if m:
+                self.files[m.group(1)] = block
+        self.replace = [("coordinator.example.org:7443", f"127.0.0.1:{port}"), ("0.0.0.0:7443", f"127.0.0.1:{port}"),
+                        ("coordinator.example.org", "127.0.0.1")]
+        self.environment = dict(os.environ, PATH=programs + os.pathsep + os.environ["PATH"])
+
+    def here(self, text):
+        for old, new in self.replace:
+            text = text.replace(old, new)
+        return text
+
+    def words(self, line):
+        if line not in self.commands:
+            fail(f"the page has no command '{line}'")
+        self.used.add(line)
+        return shlex.split(self.here(line))
+
+    def path(self, name):
+        return os.path.join(self.folder, name)
+
+    def execute(self, words, expected=0):
+        done = subprocess.run(words, cwd=self.folder, env=self.environment, capture_output=True, text=True)
+        if done.returncode != expected:
+            fail(f"{' '.join(words)} ended with {done.returncode}, {expected} would be right:\n{done.stdout}{done.stderr}")
+        return done.stdout if expected == 0 else done.stderr
+
+    def run(self, line, expected=0):
+        return self.execute(self.words(line), expected)
+
+    def write(self, name):
+        if name not in self.files:
+            fail(f"the page has no file {name}")
+        with open(self.path(name), "w", encoding="utf-8") as f:
+            f.write(self.here(self.files.pop(name)))
+
+    def start(self, line, log):
+        with open(self.path(log), "ab") as f:
+            p = subprocess.Popen(self.words(line), cwd=self.folder, env=self.environment, stderr=f, stdout=f)
+        self.running.append((p, line, log))
+        return p
+
+    def log_of(self, p):
+        log = next(log for q, _, log in self.running if q is p)
+        with open(self.path(log), encoding="utf-8", errors="replace") as f:
+            return f.read()[-3000:]
+
+    def wait_for_end(self, p, expected, until):
+        try:
+            status = p.wait(timeout=max(0.1, until - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            fail("a daemon did not end in time:\n" + self.log_of(p))
+        if status != expected:
+            fail(f"a daemon ended with {status}, {expected} would be right:\n{self.log_of(p)}")
+
+    def wait_for_file(self, name, p, until):
+        """The wait for the process's end is the pause between two looks; it must not end."""
+        while not os.path.exists(self.path(name)):
+            try:
+                fail(f"a daemon ended with {p.wait(timeout=0.05)} before it wrote {name}:\n{self.log_of(p)}")
+            except subprocess.TimeoutExpired:
+                if time.monotonic() > until:
+                    fail(f"no {name} in time:\n{self.log_of(p)}")
+
+    def kill_all(self):
+        for p, _, _ in self.running:
+            if p.poll() is None:
+                p.kill()
+                p.wait()
+
+
+ENROL = "consilium enrol "
+SITE = ENROL + "site {0} --authority authority --trust-domain heart.example.org --out {0}"
+ROSTER = ENROL + "roster {0} --roster coordinator/roster.yaml"
+ADD = ROSTER.format("add") + " --site {0} --certificate {0}/site.pem"
+COORDINATOR = "consilium-coordinator --config coordinator/coordinator.yaml"
+STATUS = "consilium status coordinator/state"
+
+
+def make_keys(page):
+    page.run(ENROL + "authority --trust-domain heart.example.org --out authority")
+    page.run(ENROL + "coordinator --authority authority --trust-domain heart.example.org --names coordinator.example.org "
+             "--out coordinator")
+    for site in ("lyon", "turin"):
+        if "private key" not in page.run(SITE.format(site)):
+            fail("enrol site does not say that the folder holds the private key")
+        page.run(ADD.format(site))
+    roster = page.run(ROSTER.format("show"))
+    if len(set(HEX64.findall(roster))) != 2 or roster.count("yes") != 2:
+        fail(f"two active sites with a pin each would be right:\n{roster}")
+    refuse_mistakes(page)
+    page.run("tar -cf lyon.tar lyon")
+    page.run("tar -cf turin.tar turin")
+    page.run("rm -r lyon turin")
+
+
+def refuse_mistakes(page):
+    """Nothing is replaced, nothing is readable by others, and no site gets the pin of another."""
+    before = {}
+    for folder, names in (("authority", ("authority.key", "authority.pem")),
+                          ("coordinator", ("coordinator.key", "coordinator.pem", "authority.pem", "roster.yaml")),
+                          ("lyon", ("site.key", "site.pem", "authority.pem"))):
+        for name in names:
+            path = page.path(os.path.join(folder, name))
+            if stat.S_IMODE(os.stat(path).st_mode) != 0o600:
+                fail(f"{folder}/{name} has mode {oct(os.stat(path).st_mode)}; 0600 would be right")
+            with open(path, "rb") as f:
+                before[path] = f.read()
+    common = "--authority authority --trust-domain heart.example.org --out "
+    for words, reason in (
+            ("authority --trust-domain heart.example.org --out authority", "not replaced"),
+            ("coordinator --names localhost " + common + "coordinator", "not replaced"),
+            ("site lyon " + common + "lyon", "not replaced"),
+            ("site lyon --authority authority --trust-domain another.example.org --out new", "heart.example.org"),
+            ("site Lyon " + common + "new", "not valid"),
+            ("coordinator " + common + "new", "--names"),
+            ("roster add --roster coordinator/roster.yaml --site basel --certificate lyon/site.pem", "site/lyon"),
+            ("roster add --roster coordinator/roster.yaml --site lyon --certificate lyon/site.key", "not a PEM"),
+            ("roster deactivate --roster coordinator/roster.yaml --site basel", "no site 'basel'"),
+            ("roster show --roster none.yaml", "none.yaml"),
+            ("roster show", "--roster"), ("roster remove --roster coordinator/roster.yaml", "deactivate"), ("", "usage")):
+        error = page.execute(shlex.split(ENROL + words), 2)
+        if reason not in error:
+            fail(f"{ENROL}{words}: found '{error.strip()}'; a reason that says '{reason}' would be right")
+    for path, content in before.items():
+        with open(path, "rb") as f:
+            if f.read() != content:
+                fail(f"{path} was changed by a command that was refused")
+
+
+def write_csv(path):
+    draw = random.Random(42)
+    with open(path, "w", encoding="utf-8") as f:
+        f.write("systolic_pressure,cholesterol,max_heart_rate,disease,set\n")
+        for i in range(60):
+            f.write("%.1f,%.1f,%.1f,%d,%s\n" % (draw.gauss(132, 18), draw.gauss(215, 40), draw.gauss(146, 20),
+                                                draw.random() < 0.5, ("train", "train", "val", "test")[i % 4]))
+
+
+def prepare_sites(page):
+    page.write("study.yaml")
+    page.run("consilium study check study.yaml")
+    digests = HEX64.findall(page.run("consilium study show study.yaml"))
+    if not digests:
+        fail("study show prints no digest")
+    page.replace.append(("STUDY-DIGEST", digests[0]))
+    page.run("tar -xf lyon.tar")
+    page.run("tar -xf turin.tar")
+    page.write("heart.mapping.yaml")
+    write_csv(page.path("heart.csv"))
+    page.run("consilium data import --csv heart.csv --mapping heart.mapping.yaml --site lyon --out lyon/heart.h5")
+    page.run("consilium data check lyon/heart.h5 --study study.yaml")
+    page.run("consilium data synth --out rehearsal --sites 2 --patients 200")
+    for site in ("lyon", "turin"):
+        page.run(f"consilium data check rehearsal/{site}.h5 --study study.yaml")
+        page.write(f"{site}/site.yaml")
+
+
+def run_study(page, until):
+    page.write("coordinator/coordinator.yaml")
+    coordinator = page.start(COORDINATOR, "coordinator.log")
+    page.wait_for_file("coordinator/state/address", coordinator, until)
+    page.wait_for_file("coordinator/state/status.json", coordinator, until)
+    page.run(STATUS)
+    coordinator.send_signal(signal.SIGTERM)
+    page.wait_for_end(coordinator, 1, until)
+    page.run("tar -cf backup.tar coordinator")
+    page.run("rm -r coordinator")
+    page.run("tar -xf backup.tar")
+    os.remove(page.path("coordinator/state/address"))
+    coordinator = page.start(COORDINATOR, "coordinator.log")
+    page.wait_for_file("coordinator/state/address", coordinator, until)
+    sites = [page.start(f"consilium-site --config {site}/site.yaml", site + ".log") for site in ("lyon", "turin")]
+    for p in sites + [coordinator]:
+        page.wait_for_end(p, 0, until)
+
+
+def look_at_result(page):
+    if "heart-two-hospitals" not in page.run(STATUS + " --json"):
+        fail("the status names no study heart-two-hospitals")
+    if not os.path.isfile(page.path("coordinator/state/model.h5")):
+        fail("no released model")
+    if "heart-two-hospitals" not in page.run("consilium model inspect coordinator/state/model.h5"):
+        fail("the model does not name its study")
+    page.run("consilium model export coordinator/state/model.h5 --format npz --out model.npz")
+    if os.path.getsize(page.path("model.npz")) == 0:
+        fail("model.npz is empty")
+
+
+def keep_roster(page):
+    old = HEX64.findall(page.run(ROSTER.format("show")))
+    after = page.run(ROSTER.format("deactivate") + " --site turin")
+    if HEX64.findall(after) != old or not re.search(r"(?m)^turin +no ", after) or not re.search(r"(?m)^lyon +yes ", after):
+        fail(f"turin alone inactive, with its pin, would be right:\n{after}")
+    page.run(SITE.format("lyon") + "-renewed")
+    new = HEX64.findall(page.run(ROSTER.format("add") + " --site lyon --certificate lyon-renewed/site.pem"))
+    if len(new) != 2 or new[0] == old[0] or new[1] != old[1]:
+        fail(f"a new pin for lyon alone would be right: {old} became {new}")
+
+
+def main(argv):
+    until = time.monotonic() + SECONDS
+    with tempfile.TemporaryDirectory(prefix="consilium-deploy-") as folder:
+        page = Page(argv[2], os.path.abspath(argv[1]), folder)
+        try:
+            make_keys(page)
+            prepare_sites(page)
+            run_study(page, until)
+            look_at_result(page)
+            keep_roster(page)
+        finally:
+            page.kill_all()
+        left = [c for c in page.commands if c not in page.used]
+        if left or page.files:
+            fail(f"on the page, but not run here: {left + sorted(page.files)}")
+        print(f"{len(page.used)} commands of {os.path.basename(argv[2])} run; a model was released")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv))

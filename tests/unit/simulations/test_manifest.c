@@ -64,6 +64,16 @@ static void test_adapt__nothing_wanted__keeps_bytes_and_digest(void **state)
     csl_study_free(s);
 }
 
+/* A manifest is bytes, not a string: no NUL ends it. */
+static bool holds(const struct csl_msg *m, const char *text)
+{
+    size_t n = strlen(text);
+    for (size_t i = 0; i + n <= m->n; i++)
+        if (memcmp(m->p + i, text, n) == 0)
+            return true;
+    return false;
+}
+
 static void test_adapt__fewer_rounds__also_mends_the_evaluation(void **state)
 {
     struct csl_study *s = adapt(SYNTH, 3, 0);
@@ -71,7 +81,7 @@ static void test_adapt__fewer_rounds__also_mends_the_evaluation(void **state)
     assert_int_equal(s->rounds, 3);
     assert_int_equal(s->evaluate_every, 0);
     assert_int_equal(s->sim_site_count, 3);
-    assert_non_null(strstr((const char *)s->manifest.p, "# A comment that stays."));
+    assert_true(holds(&s->manifest, "# A comment that stays."));
     csl_study_free(s);
     s = adapt(SYNTH, 20, 0);
     assert_int_equal(s->rounds, 20);

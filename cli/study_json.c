@@ -153,6 +153,33 @@ static void put_schema(struct csl_json *j, const struct csl_schema *schema)
     csl_json_end(j);
 }
 
+static void put_privacy(struct csl_json *j, const struct csl_study_privacy *p)
+{
+    csl_json_key(j, "privacy");
+    csl_json_object(j);
+    csl_json_put_str(j, "mode", csl_privacy_mode_name(p->mode));
+    if (p->mode != CSL_PRIVACY_NONE) {
+        csl_json_put_str(j, "unit", p->mode == CSL_PRIVACY_LOCAL ? "patient" : "site");
+        if (p->epsilon > 0)
+            csl_json_put_f64(j, "epsilon", p->epsilon);
+        else
+            csl_json_put_f64(j, "noise_multiplier", p->noise_multiplier);
+        csl_json_put_f64(j, "delta", p->delta);
+        csl_json_put_f64(j, "clip", p->clip);
+    }
+    csl_json_end(j);
+}
+
+static void privacy_text(const struct csl_study_privacy *p, struct csl_buf *out)
+{
+    csl_buf_printf(out, "privacy   %s", csl_privacy_mode_name(p->mode));
+    if (p->mode != CSL_PRIVACY_NONE)
+        csl_buf_printf(out, ", %s %g at delta %g, clip %g",
+                       p->epsilon > 0 ? "epsilon" : "noise multiplier",
+                       p->epsilon > 0 ? p->epsilon : p->noise_multiplier, p->delta, p->clip);
+    csl_buf_str(out, "\n");
+}
+
 static void put_sites(struct csl_json *j, const struct csl_study *s)
 {
     csl_json_key(j, "sites");
@@ -191,10 +218,7 @@ void csl_cli_study_json(const struct csl_study *s, struct csl_buf *out)
     put_schema(&j, &s->schema);
     put_local(&j, &s->local);
     put_aggregation(&j, &s->aggregation);
-    csl_json_key(&j, "privacy");
-    csl_json_object(&j);
-    csl_json_put_str(&j, "mode", "none");
-    csl_json_end(&j);
+    put_privacy(&j, &s->privacy);
     put_sites(&j, s);
     csl_json_put_u64(&j, "evaluate_every", s->evaluate_every);
     csl_json_end(&j);
@@ -217,7 +241,8 @@ void csl_cli_study_text(const struct csl_study *s, struct csl_buf *out)
                    s->rounds, csl_str_plural(s->rounds), s->local.steps,
                    csl_str_plural(s->local.steps), optimizers[s->local.optimizer],
                    s->aggregation.strategy, weights[s->aggregation.weights]);
-    csl_buf_printf(out, "privacy   none\nsites     at least %u", s->minimum_sites);
+    privacy_text(&s->privacy, out);
+    csl_buf_printf(out, "sites     at least %u", s->minimum_sites);
     for (uint32_t i = 0; i < s->participant_count; i++)
         csl_buf_printf(out, "%s%s", i ? ", " : "; ", s->participants[i]);
     csl_buf_printf(out, "\n\n%-20s %-9s %-9s %-20s %7s %s\n", "domain", "modality", "task", "label",

@@ -21,7 +21,12 @@ enum csl_scaling {
 enum csl_model_kind { CSL_MODEL_LINEAR, CSL_MODEL_COX, CSL_MODEL_MLP };
 enum csl_optimizer_kind { CSL_OPT_KIND_SGD, CSL_OPT_KIND_MOMENTUM, CSL_OPT_KIND_ADAM };
 enum csl_weights_kind { CSL_WEIGHTS_SAMPLES, CSL_WEIGHTS_EQUAL, CSL_WEIGHTS_GIVEN };
-enum csl_privacy_mode { CSL_PRIVACY_NONE }; /* local, joint, site: refused until they exist */
+enum csl_privacy_mode {
+    CSL_PRIVACY_NONE,  /* no noise, no promise */
+    CSL_PRIVACY_LOCAL, /* DP-SGD inside every site: each update is private by itself; unit: patient
+                        */
+    CSL_PRIVACY_SITE   /* every site clips and noises its whole update; unit: the site */
+};
 
 struct csl_feature {
     char name[CSL_ID_MAX]; /* free text of a column may differ: the import mapping says so */
@@ -64,6 +69,18 @@ struct csl_given_weight {
     double weight; /* > 0 */
 };
 
+/* What one unit (a patient, or with CSL_PRIVACY_SITE a whole site) may cost. Add/remove adjacency;
+ * the number of patients a site trains on is taken as public. */
+struct csl_study_privacy {
+    enum csl_privacy_mode mode; /* the rest is 0 with CSL_PRIVACY_NONE */
+    double epsilon; /* every site spends at most this over all rounds, and solves for its noise; 0:
+                       the noise multiplier is stated instead */
+    double
+        noise_multiplier; /* noise standard deviation / clip, the same at every site; 0: solved */
+    double delta;         /* (0, 1) */
+    double clip;          /* L2 norm of one unit's contribution to one step; > 0 */
+};
+
 struct csl_aggregation {
     char strategy[CSL_ID_MAX]; /* name in aggregation/strategy/table.c */
     double server_learning_rate, momentum, beta1, beta2, tau;
@@ -100,7 +117,7 @@ struct csl_study {
     struct csl_local_training local;
     uint32_t rounds;
     struct csl_aggregation aggregation;
-    enum csl_privacy_mode privacy;
+    struct csl_study_privacy privacy;
     uint32_t minimum_sites; /* a round needs this many contributions */
     char (
         *participants)[CSL_ID_MAX]; /* [participant_count] sites to wait for; none: minimum_sites */
@@ -125,6 +142,7 @@ enum csl_code csl_study_read(struct csl_study **out, const char *path,
 void csl_study_free(struct csl_study *s);
 const struct csl_domain *csl_study_find_domain(const struct csl_study *s,
                                                const char *id); /* NULL */
+const char *csl_privacy_mode_name(enum csl_privacy_mode m);     /* "none", "local", "site" */
 /* What the study would reveal, to whom, at what privacy price, in plain words (study check). */
 struct csl_buf;
 void csl_study_explain(const struct csl_study *s, struct csl_buf *out);

@@ -87,6 +87,17 @@ static void put_aggregation(struct csl_buf *b, const struct csl_aggregation *a)
     }
 }
 
+static void put_privacy(struct csl_buf *b, const struct csl_study_privacy *p)
+{
+    csl_buf_le32(b, (uint32_t)p->mode);
+    if (p->mode == CSL_PRIVACY_NONE)
+        return; /* the mode tells how long this is */
+    put_f64(b, p->epsilon);
+    put_f64(b, p->noise_multiplier);
+    put_f64(b, p->delta);
+    put_f64(b, p->clip);
+}
+
 static void put_baseline(struct csl_buf *b, const struct csl_baseline *c)
 {
     csl_buf_u8(b, c->enabled);
@@ -112,7 +123,7 @@ enum csl_code csl_study__digest(struct csl_study *s, struct csl_err *err)
     put_local(&b, &s->local);
     csl_buf_le32(&b, s->rounds);
     put_aggregation(&b, &s->aggregation);
-    csl_buf_le32(&b, (uint32_t)s->privacy);
+    put_privacy(&b, &s->privacy);
     csl_buf_le32(&b, s->minimum_sites);
     csl_buf_le32(&b, s->participant_count);
     for (uint32_t i = 0; i < s->participant_count; i++)

@@ -83,39 +83,104 @@ static void explain_training(const struct csl_study *s, struct csl_buf *out)
 }
 
 /* What this version does and does not protect. Whoever changes the protocol changes this text. */
+static void explain_updates(const struct csl_study *s, struct csl_buf *out)
+{
+    csl_buf_str(out,
+                "What is revealed, and to whom\n"
+                "  Patient records stay at their site. No record is sent to anyone.\n"
+                "  The coordinator sees each site's model update in every round, by itself and not "
+                "only as a\n    sum.");
+    switch (s->privacy.mode) {
+    case CSL_PRIVACY_NONE:
+        csl_buf_str(out, " From an update, what single patients of that site look like can "
+                         "sometimes be\n    inferred; a small site is more exposed than a large "
+                         "one.\n");
+        break;
+    case CSL_PRIVACY_LOCAL:
+        csl_buf_str(out, " Each update carries noise that was added inside the site, step by step, "
+                         "before it left.\n");
+        break;
+    case CSL_PRIVACY_SITE:
+        csl_buf_str(out, " Each update is clipped and carries noise that was added inside the "
+                         "site, before it left.\n");
+        break;
+    }
+}
+
+static void explain_counts(const struct csl_study *s, struct csl_buf *out)
+{
+    if (s->privacy.mode == CSL_PRIVACY_NONE) {
+        csl_buf_str(
+            out,
+            "  The coordinator sees for each site and domain: the number of training patients, "
+            "the mean training\n"
+            "    loss, and from each evaluation the number of patients, the metrics, the right and "
+            "wrong answers and\n"
+            "    a histogram of scores by label. With few patients that can show single scores "
+            "and labels.\n");
+    } else {
+        csl_buf_str(out, "  The coordinator sees for each site and domain the number of training "
+                         "patients, which this promise\n"
+                         "    takes as public. It sees no loss, no metric and no count of an "
+                         "evaluation: they stay at the site.\n");
+    }
+    csl_buf_str(out, "  Every site sees the global model of every round.\n");
+}
+
 static void explain_disclosure(const struct csl_study *s, struct csl_buf *out)
 {
-    csl_buf_str(
-        out,
-        "What is revealed, and to whom\n"
-        "  Patient records stay at their site. No record is sent to anyone.\n"
-        "  The coordinator sees each site's model update in every round, by itself and not "
-        "only as a\n"
-        "    sum. From an update, what single patients of that site look like can sometimes "
-        "be\n"
-        "    inferred; a small site is more exposed than a large one.\n"
-        "  The coordinator sees for each site and domain: the number of training patients, "
-        "the mean training\n"
-        "    loss, and from each evaluation the number of patients, the metrics, the right and "
-        "wrong answers and\n"
-        "    a histogram of scores by label. With few patients that can show single scores "
-        "and labels.\n"
-        "  Every site sees the global model of every round.\n");
+    explain_updates(s, out);
+    explain_counts(s, out);
     if (strcmp(s->aggregation.strategy, "cyclic") == 0)
         csl_buf_str(out, "  With strategy cyclic every global model IS one site's model: each site "
                          "sees the update of the\n    site before it.\n");
     if (s->aggregation.weights == CSL_WEIGHTS_GIVEN)
         csl_buf_str(out,
                     "  Every site sees the weights of all sites: they are part of the study.\n");
-    csl_buf_str(out,
-                "  Whoever receives the released model can query it; without noise it may remember "
-                "single patients.\n"
-                "Privacy price\n"
-                "  privacy mode none: no noise is added. There is NO differential privacy, and no "
-                "epsilon can be stated.\n"
-                "  Secure aggregation is not used.\n"
-                "  Traffic is encrypted and both ends prove who they are (mutual TLS): outsiders "
-                "see sizes and times only.\n");
+    csl_buf_str(out, s->privacy.mode == CSL_PRIVACY_NONE
+                         ? "  Whoever receives the released model can query it; without noise it "
+                           "may remember single patients.\n"
+                         : "  Whoever receives the released model can query it; what it can tell "
+                           "about one patient is bounded by\n    the price below.\n");
+}
+
+static void explain_price(const struct csl_study *s, struct csl_buf *out)
+{
+    const struct csl_study_privacy *p = &s->privacy;
+    char text[4][32];
+
+    csl_buf_str(out, "Privacy price\n");
+    if (p->mode == CSL_PRIVACY_NONE) {
+        csl_buf_str(out, "  privacy mode none: no noise is added. There is NO differential "
+                         "privacy, and no epsilon can be stated.\n");
+        return;
+    }
+    csl_str_f64(text[0], sizeof(text[0]), p->epsilon);
+    csl_str_f64(text[1], sizeof(text[1]), p->delta);
+    csl_str_f64(text[2], sizeof(text[2]), p->clip);
+    csl_str_f64(text[3], sizeof(text[3]), p->noise_multiplier);
+    csl_buf_printf(out, "  privacy mode %s: the unit that is protected is one %s.\n",
+                   p->mode == CSL_PRIVACY_LOCAL ? "local" : "site",
+                   p->mode == CSL_PRIVACY_LOCAL ? "patient with all records at one hospital"
+                                                : "whole site");
+    if (p->epsilon > 0)
+        csl_buf_printf(out,
+                       "  Over all rounds a site spends at most epsilon %s at delta %s; each "
+                       "site solves for its own noise.\n",
+                       text[0], text[1]);
+    else
+        csl_buf_printf(out,
+                       "  The noise multiplier is %s at every site; what that costs at delta "
+                       "%s depends on the number of patients\n"
+                       "    there: `consilium privacy plan` says it.\n",
+                       text[3], text[1]);
+    csl_buf_printf(out,
+                   "  One %s moves the sum of a step by at most %s (L2). The site writes the "
+                   "charge to its own ledger before\n    an update leaves, and refuses a "
+                   "round that would exceed its own budget.\n",
+                   p->mode == CSL_PRIVACY_LOCAL ? "patient" : "site", text[2]);
+    if (p->mode == CSL_PRIVACY_LOCAL)
+        csl_buf_str(out, "  A patient known to two hospitals pays at both: at most the sum.\n");
 }
 
 void csl_study_explain(const struct csl_study *s, struct csl_buf *out)
@@ -132,4 +197,9 @@ void csl_study_explain(const struct csl_study *s, struct csl_buf *out)
         explain_domain(&s->domains[i], out);
     explain_training(s, out);
     explain_disclosure(s, out);
+    explain_price(s, out);
+    csl_buf_str(out,
+                "  Secure aggregation is not used.\n"
+                "  Traffic is encrypted and both ends prove who they are (mutual TLS): outsiders "
+                "see sizes and times only.\n");
 }

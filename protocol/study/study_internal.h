@@ -41,21 +41,26 @@ enum csl_code csl_study__refuse_keys(const struct csl_study_reader *r,
 enum csl_code csl_study__id(const struct csl_study_reader *r, const struct csl_yaml_node *item,
                             char out[CSL_ID_MAX]);
 
+/* study_privacy.c: the section, and what it forbids elsewhere in the study (called once all is
+ * read). */
+enum csl_code csl_study__read_privacy(const struct csl_study_reader *r,
+                                      const struct csl_yaml_node *root,
+                                      const struct csl_yaml_node *section);
+enum csl_code csl_study__check_privacy(const struct csl_study_reader *r,
+                                       const struct csl_yaml_node *root);
+
 /* study_domain.c */
 enum csl_code csl_study__read_domains(const struct csl_study_reader *r,
                                       const struct csl_yaml_node *root,
                                       const struct csl_yaml_node *list,
                                       const struct csl_yaml_node *model_default);
-/* study_training.c: training, aggregation, privacy, baselines. */
+/* study_training.c: training, aggregation, baselines. */
 enum csl_code csl_study__read_training(const struct csl_study_reader *r,
                                        const struct csl_yaml_node *root,
                                        const struct csl_yaml_node *section);
 enum csl_code csl_study__read_aggregation(const struct csl_study_reader *r,
                                           const struct csl_yaml_node *root,
                                           const struct csl_yaml_node *section);
-enum csl_code csl_study__read_privacy(const struct csl_study_reader *r,
-                                      const struct csl_yaml_node *root,
-                                      const struct csl_yaml_node *section);
 enum csl_code csl_study__read_baselines(const struct csl_study_reader *r,
                                         const struct csl_yaml_node *root,
                                         const struct csl_yaml_node *section);

@@ -1,4 +1,4 @@
-/* protocol/study/study_training.c - training, aggregation, privacy and baselines of a study. */
+/* protocol/study/study_training.c - training, aggregation and baselines of a study. */
 #include "base/check.h"
 #include "base/mem.h"
 #include "base/str.h"
@@ -418,35 +418,6 @@ enum csl_code csl_study__read_aggregation(const struct csl_study_reader *r,
     a->beta2 = raw.beta2;
     a->tau = raw.tau;
     return read_weights(r, section, raw.weights);
-}
-
-/* The mode is looked at before the other keys: whoever asks for noise must hear that there is none.
- */
-enum csl_code csl_study__read_privacy(const struct csl_study_reader *r,
-                                      const struct csl_yaml_node *root,
-                                      const struct csl_yaml_node *section)
-{
-    static const char *const modes[] = {"none", NULL};
-    static const struct csl_option rows[] = {
-        {.name = "mode",
-         .type = CSL_OPT_ENUM,
-         .offset = 0,
-         .choices = modes,
-         .help = "Only none is available in this version."},
-        CSL_OPTION_END,
-    };
-    const struct csl_yaml_node *mode = section ? csl_yaml_get(section, "mode") : NULL;
-    int chosen = CSL_PRIVACY_NONE;
-    enum csl_code code;
-
-    if (!section) /* nothing is asked, nothing is promised: `study check` says so in words */
-        return CSL_OK;
-    if (mode && mode->kind == CSL_YAML_SCALAR && strcmp(mode->text, "none") != 0)
-        return csl_study__found(r, mode, "that is not available in this version; mode: none");
-    code = csl_study__section(r, rows, &chosen, root, section, "privacy");
-    if (code == CSL_OK)
-        r->s->privacy = (enum csl_privacy_mode)chosen;
-    return code;
 }
 
 enum csl_code csl_study__read_baselines(const struct csl_study_reader *r,

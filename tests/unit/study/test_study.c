@@ -121,7 +121,7 @@ static void test_study__optional_sections_absent__get_their_defaults(void **stat
               "           task: {kind: classes, label: l, classes: 3}}]\n");
 
     (void)state;
-    assert_int_equal(s->privacy, CSL_PRIVACY_NONE);
+    assert_int_equal(s->privacy.mode, CSL_PRIVACY_NONE);
     assert_int_equal(s->minimum_sites, 1);
     assert_int_equal(s->participant_count, 0);
     assert_int_equal(s->round_deadline_ms, 600000);

@@ -1,0 +1,194 @@
+/* protocol/study/study_privacy.c - what one patient or one site may cost, and what a study with
+ * such a promise must not ask for. */
+#include "base/check.h"
+#include "protocol/study/study_internal.h"
+
+#include <string.h>
+
+static const char *const mode_names[] = {"none", "local", "site", NULL};
+static const char *const unit_names[] = {"patient", "site", NULL};
+
+const char *csl_privacy_mode_name(enum csl_privacy_mode m)
+{
+    CSL_ASSERT(m <= CSL_PRIVACY_SITE);
+    return mode_names[m];
+}
+
+struct raw_privacy {
+    int mode, unit;
+    double epsilon, noise_multiplier, delta, clip;
+};
+
+#define AT(field) .offset = offsetof(struct raw_privacy, field)
+
+static const struct csl_option privacy_rows[] = {
+    {.name = "mode",
+     .type = CSL_OPT_ENUM,
+     AT(mode),
+     .choices = mode_names,
+     .help = "Who is protected by noise: nobody, each patient at each site, or each site."},
+    {.name = "unit",
+     .type = CSL_OPT_ENUM,
+     AT(unit),
+     .choices = unit_names,
+     .fallback = "patient",
+     .help = "What is added or removed: patient with mode local, site with mode site."},
+    {.name = "epsilon",
+     .type = CSL_OPT_F64,
+     AT(epsilon),
+     .min = 0,
+     .max = 1000,
+     .fallback = "0",
+     .help = "What each site spends over all rounds; every site solves for its own noise."},
+    {.name = "noise_multiplier",
+     .type = CSL_OPT_F64,
+     AT(noise_multiplier),
+     .min = 0,
+     .max = 1e6,
+     .fallback = "0",
+     .help = "Noise standard deviation over clip, in place of epsilon."},
+    {.name = "delta",
+     .type = CSL_OPT_F64,
+     AT(delta),
+     .min = 0,
+     .max = 0.1,
+     .fallback = "0",
+     .help = "Probability with which the promise may fail; below one over the number of patients."},
+    {.name = "clip",
+     .type = CSL_OPT_F64,
+     AT(clip),
+     .min = 0,
+     .max = 1e6,
+     .fallback = "0",
+     .help = "L2 norm to which one unit's contribution to a step is clipped."},
+    CSL_OPTION_END,
+};
+
+/* joint is looked at first: whoever asks for it must hear that there is none, not that a key is
+ * unknown. */
+static enum csl_code refuse_joint(const struct csl_study_reader *r,
+                                  const struct csl_yaml_node *section)
+{
+    const struct csl_yaml_node *mode = csl_yaml_get(section, "mode");
+
+    if (mode && mode->kind == CSL_YAML_SCALAR && strcmp(mode->text, "joint") == 0)
+        return csl_study__found(r, mode,
+                                "joint noise needs secure aggregation, which is not available in "
+                                "this version; mode: local");
+    return CSL_OK;
+}
+
+static enum csl_code need_positive(const struct csl_study_reader *r,
+                                   const struct csl_yaml_node *section, const char *key,
+                                   double value)
+{
+    if (value > 0)
+        return CSL_OK;
+    if (!csl_yaml_get(section, key))
+        return csl_yaml_fail(r->err, r->y, section,
+                             "key '%s' is missing; a number above 0 would "
+                             "be right",
+                             key);
+    return csl_yaml_fail(r->err, r->y, csl_study__at(section, key),
+                         "found %g; a number above 0 would be right", value);
+}
+
+static enum csl_code check_section(const struct csl_study_reader *r,
+                                   const struct csl_yaml_node *section,
+                                   const struct raw_privacy *raw)
+{
+    static const char *const all[] = {"unit", "epsilon", "noise_multiplier", "delta", "clip", NULL};
+    bool has_epsilon = csl_yaml_get(section, "epsilon") != NULL;
+    bool has_noise = csl_yaml_get(section, "noise_multiplier") != NULL;
+    bool is_site = raw->mode == CSL_PRIVACY_SITE;
+    enum csl_code code;
+
+    if (raw->mode == CSL_PRIVACY_NONE)
+        return csl_study__refuse_keys(r, section, all, "mode: none promises nothing");
+    if (has_epsilon == has_noise)
+        return csl_yaml_fail(r->err, r->y, section,
+                             "found %s; either 'epsilon' or 'noise_multiplier' would be right",
+                             has_epsilon ? "both epsilon and noise_multiplier"
+                                         : "neither epsilon nor noise_multiplier");
+    code = has_epsilon ? need_positive(r, section, "epsilon", raw->epsilon)
+                       : need_positive(r, section, "noise_multiplier", raw->noise_multiplier);
+    if (code == CSL_OK)
+        code = need_positive(r, section, "delta", raw->delta);
+    if (code == CSL_OK)
+        code = need_positive(r, section, "clip", raw->clip);
+    if (code == CSL_OK && csl_yaml_get(section, "unit") && (raw->unit == 1) != is_site)
+        code = csl_study__found(r, csl_study__at(section, "unit"),
+                                is_site ? "mode site protects sites: unit: site"
+                                        : "mode local protects patients: unit: patient");
+    return code;
+}
+
+enum csl_code csl_study__read_privacy(const struct csl_study_reader *r,
+                                      const struct csl_yaml_node *root,
+                                      const struct csl_yaml_node *section)
+{
+    struct raw_privacy raw = {0};
+    enum csl_code code;
+
+    if (!section) /* nothing is asked, nothing is promised: `study check` says so in words */
+        return CSL_OK;
+    code = section->kind == CSL_YAML_MAPPING ? refuse_joint(r, section) : CSL_OK;
+    if (code == CSL_OK)
+        code = csl_study__section(r, privacy_rows, &raw, root, section, "privacy");
+    if (code == CSL_OK)
+        code = check_section(r, section, &raw);
+    if (code != CSL_OK)
+        return code;
+    r->s->privacy = (struct csl_study_privacy){.mode = (enum csl_privacy_mode)raw.mode,
+                                               .epsilon = raw.epsilon,
+                                               .noise_multiplier = raw.noise_multiplier,
+                                               .delta = raw.delta,
+                                               .clip = raw.clip};
+    return CSL_OK;
+}
+
+/* Privacy of a patient is a property of one patient's gradient: what mixes patients cannot keep it.
+ */
+static enum csl_code check_domains(const struct csl_study_reader *r,
+                                   const struct csl_yaml_node *root)
+{
+    const struct csl_yaml_node *list = csl_study__at(root, "domains");
+
+    for (uint32_t i = 0; i < r->s->domain_count; i++) {
+        const struct csl_domain *d = &r->s->domains[i];
+        if (d->model == CSL_MODEL_COX)
+            return csl_yaml_fail(r->err, r->y, list,
+                                 "domain %s: the Cox partial likelihood of one patient depends on "
+                                 "the others, so one patient's influence has no bound; a binary or "
+                                 "classes task would be right with privacy",
+                                 d->id);
+        if (d->scaling == CSL_SCALING_SITE)
+            return csl_yaml_fail(r->err, r->y, list,
+                                 "domain %s: scaling by the site's own means and deviations uses "
+                                 "patients' data outside the budget; scaling: constants would be "
+                                 "right with privacy",
+                                 d->id);
+    }
+    return CSL_OK;
+}
+
+enum csl_code csl_study__check_privacy(const struct csl_study_reader *r,
+                                       const struct csl_yaml_node *root)
+{
+    const struct csl_study *s = r->s;
+    const struct csl_yaml_node *aggregation = csl_study__at(root, "aggregation");
+
+    if (s->privacy.mode == CSL_PRIVACY_LOCAL)
+        return check_domains(r, root);
+    if (s->privacy.mode != CSL_PRIVACY_SITE)
+        return CSL_OK;
+    if (strcmp(s->aggregation.strategy, "scaffold") == 0)
+        return csl_yaml_fail(r->err, r->y, csl_study__at(aggregation, "strategy"),
+                             "scaffold sends a second vector that mode site does not noise; "
+                             "fedavg would be right");
+    if (s->aggregation.weights == CSL_WEIGHTS_SAMPLES)
+        return csl_yaml_fail(r->err, r->y, csl_study__at(aggregation, "weights"),
+                             "weights by patients tell about the site that mode site protects; "
+                             "weights: {kind: equal} would be right");
+    return CSL_OK;
+}

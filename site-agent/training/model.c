@@ -208,13 +208,19 @@ void csl_net_forward(const struct csl_net *n, const struct csl_pass *p, const st
         n->layers[i].ops->forward(&n->layers[i], p, w->activation[i], w->activation[i + 1]);
 }
 
-void csl_net_backward(const struct csl_net *n, const struct csl_pass *p, const struct csl_work *w)
+void csl_net_grad_inputs(const struct csl_net *n, const struct csl_pass *p,
+                         const struct csl_work *w)
 {
-    const struct csl_view all_one = {0};
     CSL_ASSERT(p->rows <= w->rows);
     for (uint32_t i = n->layer_count; i-- > 1;)
         n->layers[i].ops->grad_input(&n->layers[i], p, w->activation[i], w->gradient[i + 1],
                                      w->gradient[i]);
+}
+
+void csl_net_backward(const struct csl_net *n, const struct csl_pass *p, const struct csl_work *w)
+{
+    const struct csl_view all_one = {0};
+    csl_net_grad_inputs(n, p, w);
     for (uint32_t i = 0; i < n->layer_count; i++)
         if (n->layers[i].ops->grad_params != NULL)
             n->layers[i].ops->grad_params(&n->layers[i], p, w->activation[i], w->gradient[i + 1],

@@ -44,6 +44,9 @@ enum csl_code csl_work_fit(struct csl_work *w, const struct csl_net *n, uint64_t
 
 /* From activation[0] to activation[layer_count], the logits. */
 void csl_net_forward(const struct csl_net *n, const struct csl_pass *p, const struct csl_work *w);
+/* From gradient[layer_count] to gradient[1]: what every layer's parameters need. */
+void csl_net_grad_inputs(const struct csl_net *n, const struct csl_pass *p,
+                         const struct csl_work *w);
 /* From gradient[layer_count] to the pass's gradient[first, first + count). */
 void csl_net_backward(const struct csl_net *n, const struct csl_pass *p, const struct csl_work *w);
 

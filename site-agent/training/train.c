@@ -117,6 +117,10 @@ static enum csl_code check_task(const struct csl_trainer *t, const struct csl_tr
         return CSL_FAIL(err, CSL_E_INVAL,
                         "scaffold's control of a site is its mean gradient, which only the sgd "
                         "optimiser leaves in the weights");
+    if ((task->privacy != NULL) != (t->study->privacy.mode != CSL_PRIVACY_NONE))
+        return CSL_FAIL(err, CSL_E_INVAL, "the study's privacy mode is %s, the task %s a plan",
+                        csl_privacy_mode_name(t->study->privacy.mode),
+                        task->privacy != NULL ? "has" : "lacks");
     return csl_trainer__check_data(t, task->data, err);
 }
 
@@ -146,6 +150,16 @@ static enum csl_code put_block(struct csl_trainer *t, const struct csl_net *n,
         o->update.correction = csl_trainer__block(t, CSL_V_CORRECTION, n);
     }
     return CSL_OK;
+}
+
+static const struct csl_private_domain *private_domain(const struct csl_privacy_plan *p,
+                                                       uint32_t domain)
+{
+    for (uint32_t i = 0; i < p->domain_count; i++)
+        if (p->domains[i].domain == domain)
+            return &p->domains[i];
+    CSL_ASSERT(!"a domain the plan was not made for");
+    return NULL;
 }
 
 static enum csl_code train_domain(struct csl_trainer *t, const struct csl_train_task *task,
@@ -182,7 +196,10 @@ static enum csl_code train_domain(struct csl_trainer *t, const struct csl_train_
     code = csl_trainer__optimiser(t, n, &config, &loop.optimiser, err);
     if (code == CSL_OK)
         code = put_block(t, n, task, &loop.optimiser, err);
-    if (code == CSL_OK)
+    if (code == CSL_OK && t->study->privacy.mode == CSL_PRIVACY_LOCAL)
+        code = csl_trainer__private_loop(t, &loop, private_domain(task->privacy->plan, domain),
+                                         task->privacy, err);
+    else if (code == CSL_OK)
         code = csl_trainer__loop(t, &loop, err);
     csl_batches_release(&batches);
     *loss_sum += loop.loss_sum;
@@ -226,6 +243,41 @@ static void finish_block(const struct csl_trainer *t, const struct csl_train_tas
     }
 }
 
+/* Mode site: the whole update (all trained blocks, in t->host as the local model) is clipped, noised
+ * and put back as a local model. One release of one unit. */
+static enum csl_code noise_site(struct csl_trainer *t, const struct csl_train_task *task,
+                                const bool *is_trained, struct csl_err *err)
+{
+    const struct csl_noise *noise = &task->privacy->plan->site_noise;
+    uint64_t count = 0;
+    for (uint32_t d = 0; d < t->study->domain_count; d++)
+        count += is_trained[d] ? t->nets[d].count : 0;
+    float *update = csl_alloc_array((size_t)count, sizeof(*update));
+    int64_t *sum = csl_alloc_array((size_t)count, sizeof(*sum));
+    enum csl_code code = CSL_OK;
+    if (update == NULL || sum == NULL)
+        code = CSL_FAIL(err, CSL_E_NOMEM, "no memory for the noise of %llu parameters",
+                        (unsigned long long)count);
+    uint64_t at = 0;
+    for (uint32_t d = 0; code == CSL_OK && d < t->study->domain_count; d++)
+        for (uint64_t i = 0; is_trained[d] && i < t->nets[d].count; i++, at++)
+            update[at] = t->host[t->nets[d].first + i] - task->global[t->nets[d].first + i];
+    if (code == CSL_OK && !csl_noise_round(noise, update, (size_t)count, sum))
+        task->privacy->rejected++;
+    if (code == CSL_OK)
+        code = csl_noise_add(task->privacy->rng, noise, sum, (size_t)count, err);
+    if (code == CSL_OK)
+        task->privacy->releases[0]++;
+    at = 0;
+    for (uint32_t d = 0; code == CSL_OK && d < t->study->domain_count; d++)
+        for (uint64_t i = 0; is_trained[d] && i < t->nets[d].count; i++, at++)
+            t->host[t->nets[d].first + i] = (float)((double)task->global[t->nets[d].first + i] +
+                                                    (double)sum[at] * noise->unit);
+    csl_free(update);
+    csl_free(sum);
+    return code;
+}
+
 enum csl_code csl_trainer_run(struct csl_trainer *t, const struct csl_train_task *task,
                               struct csl_train_report *report, struct csl_err *err)
 {
@@ -233,6 +285,10 @@ enum csl_code csl_trainer_run(struct csl_trainer *t, const struct csl_train_task
     bool is_trained[CSL_DOMAINS_MAX] = {false};
     double loss_sum = 0;
     enum csl_code code = check_task(t, task, err);
+    if (code == CSL_OK && task->privacy != NULL) {
+        task->privacy->rejected = 0;
+        memset(task->privacy->releases, 0, sizeof(task->privacy->releases));
+    }
     for (uint32_t d = 0; code == CSL_OK && d < t->study->domain_count; d++) {
         const struct csl_examples *e = &task->data->domains[d][CSL_SPLIT_TRAIN];
         if (e->records == 0)
@@ -245,6 +301,8 @@ enum csl_code csl_trainer_run(struct csl_trainer *t, const struct csl_train_task
         r.blocks[r.block_count].block = t->nets[d].block;
         r.blocks[r.block_count++].patients = e->patients;
     }
+    if (code == CSL_OK && t->study->privacy.mode == CSL_PRIVACY_SITE)
+        code = noise_site(t, task, is_trained, err);
     if (code != CSL_OK)
         return code;
     size_t bytes = (size_t)t->study->schema.parameters * sizeof(float);
@@ -254,7 +312,15 @@ enum csl_code csl_trainer_run(struct csl_trainer *t, const struct csl_train_task
     for (uint32_t d = 0; d < t->study->domain_count; d++)
         if (is_trained[d])
             finish_block(t, task, &t->nets[d]);
-    r.mean_loss = r.steps > 0 ? loss_sum / (double)r.steps : 0;
+    if (task->privacy != NULL) {
+        r.event_count = task->privacy->plan->event_count;
+        for (uint32_t i = 0; i < r.event_count; i++) {
+            r.events[i] = task->privacy->plan->events[i];
+            r.events[i].steps = task->privacy->releases[i];
+        }
+    } else {
+        r.mean_loss = r.steps > 0 ? loss_sum / (double)r.steps : 0;
+    }
     *report = r;
     return CSL_OK;
 }

@@ -6,6 +6,7 @@
 #ifndef CSL_TRAIN_H
 #define CSL_TRAIN_H
 #include "site-agent/data/dataset.h"
+#include "site-agent/training/privacy_plan.h"
 
 struct csl_trainer; /* model, optimiser, compute backend, work buffers */
 /* backend: "auto", "cpu-ref", "cpu-dnnl". The study is borrowed and must outlive the trainer.
@@ -16,8 +17,18 @@ enum csl_code csl_trainer_new(struct csl_trainer **out, const struct csl_study *
 void csl_trainer_free(struct csl_trainer *t);
 const char *csl_trainer_backend(const struct csl_trainer *t);
 
+/* Training with privacy. The generator draws patients and noise; what it gives must be secret
+ * (csl_rng_init_os) for the promise to hold. */
+struct csl_private_run {
+    const struct csl_privacy_plan *plan; /* made for this study and this data */
+    struct csl_rng *rng;
+    uint64_t rejected; /* out: contributions that were not finite and counted as zero */
+    uint64_t releases[CSL_DOMAINS_MAX]; /* out: noisy sums drawn, by event of the plan: what ran */
+};
+
 struct csl_train_task {
     const struct csl_dataset *data;
+    struct csl_private_run *privacy; /* NULL exactly when the study has none */
     uint64_t seed;
     uint64_t round;      /* from 1; local step k of round r uses position (r - 1) * steps + k of the
                             site's batch sequence: epoch e is the permutation labelled (seed, site,
@@ -33,14 +44,21 @@ struct csl_train_task {
 };
 struct csl_train_report {
     uint64_t steps;
-    double mean_loss; /* over all local steps of all domains; without ridge and proximal terms */
+    double mean_loss; /* over all local steps of all domains; without ridge and proximal terms; 0 with
+                         privacy: a loss is not noised, so it is not computed for anyone */
+    uint32_t event_count; /* what ran, as the accountants see it; 0 without privacy */
+    struct csl_dp_event events[CSL_DOMAINS_MAX];
     uint32_t block_count;
     struct {
         uint32_t block;
         uint64_t patients; /* training patients, the weight of the block */
     } blocks[CSL_BLOCKS_MAX];
 };
-/* Trains every domain the site has, study->local.steps steps each. A step's loss is the mean over
+/* With privacy, mode local: every step draws patients with Poisson sampling, clips each patient's
+ * gradient over all the patient's records, adds noise (dp_sgd.c). Mode site: trains as without
+ * privacy, then clips and noises the whole update.
+ *
+ * Trains every domain the site has, study->local.steps steps each. A step's loss is the mean over
  * the batch's patients of the mean over the patient's records; all records of a drawn patient are
  * in.
  *

@@ -68,5 +68,9 @@ enum csl_code csl_trainer__optimiser(struct csl_trainer *t, const struct csl_net
                                      const struct csl_optimiser_config *c, struct csl_optimiser *o,
                                      struct csl_err *err);
 enum csl_code csl_trainer__loop(struct csl_trainer *t, struct csl_loop *loop, struct csl_err *err);
+/* The same with privacy (dp_sgd.c): the batches give records per patient only, not their order. */
+enum csl_code csl_trainer__private_loop(struct csl_trainer *t, struct csl_loop *loop,
+                                        const struct csl_private_domain *plan,
+                                        struct csl_private_run *run, struct csl_err *err);
 
 #endif

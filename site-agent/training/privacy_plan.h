@@ -1,0 +1,42 @@
+/* site-agent/training/privacy_plan.h - what a study with privacy costs one site's units, with which
+ * noise the site trains, and what one round will have done to them: fixed before the first batch is
+ * drawn, from the study and the site's number of patients (which the promise takes as public).
+ *
+ * A site that trains several domains charges all of them to every patient: a patient may have
+ * records in each. */
+#ifndef CSL_PRIVACY_PLAN_H
+#define CSL_PRIVACY_PLAN_H
+#include "privacy/dp/account.h"
+#include "privacy/dp/noise.h"
+#include "protocol/study/study.h"
+
+struct csl_private_domain { /* mode local: DP-SGD on one domain */
+    uint32_t domain;
+    uint64_t patients;     /* N, the training patients: slots, whose number is public */
+    double sampling_rate;  /* q = batch / N, rounded up to a multiple of 2^-64 */
+    double expected_batch; /* q N, the divisor of a step's sum */
+    struct csl_noise noise;
+};
+
+struct csl_privacy_plan {
+    enum csl_privacy_mode mode;
+    double noise_multiplier;  /* as the accountants see it: std / charged sensitivity */
+    double epsilon, delta;    /* of all rounds together; epsilon rounded up */
+    uint32_t domain_count;    /* domains this site trains */
+    struct csl_private_domain domains[CSL_DOMAINS_MAX];
+    struct csl_noise site_noise; /* mode site: of the whole update */
+    uint32_t event_count;        /* one per domain, or one for mode site */
+    struct csl_dp_event events[CSL_DOMAINS_MAX]; /* of ONE round */
+};
+
+/* patients: [study->domain_count] training patients of the site, 0: it lacks the domain. With
+ * epsilon in the study, solves for the smallest noise whose certified price over all rounds is at
+ * most that. CSL_E_INVAL: no privacy in the study, no patients at all; CSL_E_BUDGET: no noise
+ * multiplier up to 1e6 is enough (names epsilon and what would be). Any thread. */
+enum csl_code csl_privacy_plan_make(struct csl_privacy_plan *out, const struct csl_study *study,
+                                    const uint64_t *patients, struct csl_err *err) CSL_MUST_CHECK;
+/* The events of `rounds` rounds into out: [event_count]. */
+void csl_privacy_plan_events(const struct csl_privacy_plan *p, uint64_t rounds,
+                             struct csl_dp_event *out);
+
+#endif

@@ -47,9 +47,19 @@ struct csl_result_domain {
     enum csl_task_kind task;
     uint32_t classes;
 };
+/* From one site's ledger (simulations/world.h, struct csl_world_privacy). */
+struct csl_result_privacy {
+    bool is_present, is_verified, is_rehearsal;
+    double epsilon, delta, budget_epsilon, noise_multiplier;
+    uint64_t entries;
+    char head[2 * 32 + 1];               /* root of the last signed head, hexadecimal */
+    uint32_t canaries, guesses, correct; /* audit; canaries 0: none */
+    double audit_epsilon_lower, audit_confidence;
+};
 struct csl_result_site {
     char id[CSL_ID_MAX];
     uint64_t patients, rounds_completed;
+    struct csl_result_privacy privacy;
 };
 struct csl_result_group { /* the federated model on the test patients with one attribute value */
     uint32_t domain;
@@ -108,6 +118,13 @@ struct csl_repeats {
     uint32_t local_count;
 };
 
+/* The same study at another price: `simulate --epsilon LIST`. */
+struct csl_result_price {
+    double epsilon;               /* INFINITY: without privacy */
+    double noise_low, noise_high; /* smallest and largest noise multiplier of the sites; 0: none */
+    struct csl_repeats repeats;   /* over the same seeds; baselines are left out */
+};
+
 struct csl_result {
     char version[24], study[CSL_ID_MAX], question[256], strategy[CSL_ID_MAX];
     char study_digest[2 * CSL_DIGEST_BYTES + 1], model_digest[2 * CSL_DIGEST_BYTES + 1];
@@ -126,6 +143,8 @@ struct csl_result {
     struct csl_result_row *rows; /* [row_count]; owned */
     uint32_t row_count, row_capacity;
     struct csl_repeats repeats;
+    struct csl_result_price *prices; /* [price_count] ascending by epsilon; owned */
+    uint32_t price_count;
 };
 
 void csl_result_release(struct csl_result *r); /* accepts one that is all zero */

@@ -23,7 +23,9 @@ struct csl_world_config {
     uint64_t seed;
     const char *backend;   /* "auto", "cpu-ref", "cpu-dnnl" */
     const char *state_dir; /* spool, outboxes, checkpoints; NULL (in-process only): all in memory */
-    FILE *progress;        /* NULL: silent */
+    const char *ledger_dir; /* where each site's ledger is exported, <site>.ledger; NULL: nowhere */
+    uint32_t audit_canaries;        /* per site, in-process only; 0: no audit (privacy/audit) */
+    FILE *progress;                 /* NULL: silent */
     bool (*interrupted)(void *ctx); /* NULL: never; polled between rounds */
     void *interrupted_ctx;
 };
@@ -39,6 +41,20 @@ struct csl_world_round {
     uint32_t contributions;
     double train_loss; /* mean over contributions weighted by patients */
 };
+/* What one site's ledger says it spent, after its export was verified with the public key alone. */
+struct csl_world_privacy {
+    bool is_present;   /* false: the study has no privacy, or the site never accepted it */
+    bool is_verified;  /* only with ledger_dir */
+    bool is_rehearsal; /* noise came from a seed and protects nobody */
+    double epsilon, delta, budget_epsilon;
+    double noise_multiplier;
+    uint64_t entries;
+    uint8_t root[32]; /* of the ledger's last head */
+    struct {
+        uint32_t canaries, guesses, correct; /* canaries 0: no audit */
+        double epsilon_lower, confidence;
+    } audit;
+};
 struct csl_world_result {
     float *parameters;                        /* [P] of the released model; owned */
     uint8_t model_digest[CSL_DIGEST_BYTES];   /* over the float32 bytes of parameters */
@@ -46,6 +62,7 @@ struct csl_world_result {
     struct csl_world_round *round_rows;       /* [rounds]; owned */
     uint32_t *site_rounds;                    /* [site_count] contributions of each site; owned */
     uint64_t *site_patients;                  /* [site_count]; owned */
+    struct csl_world_privacy *privacy;        /* [site_count]; owned */
     struct csl_world_evaluation *evaluations; /* owned */
     uint32_t evaluation_count;
     uint64_t bytes_up, bytes_down; /* protocol bytes, control and bulk; 0 when not measured */

@@ -118,9 +118,32 @@ static void send(struct csl_agent *a, const struct csl_message *m)
         a->config.transport->ops->drop(a->config.transport, a->conn, CSL_E_LIMIT);
 }
 
+/* The site's own no to a round, before training: the reason depends on policy and public numbers.
+ */
+static void refuse_work(struct csl_agent *a, const struct csl_msg_task *task,
+                        const struct csl_err *why)
+{
+    struct csl_agent_event *e = csl_agent_event_new__(CSL_SE_TRAINED);
+    csl_log_err(CSL_LOG_WARN, "privacy.refused", why);
+    if (e != NULL) {
+        e->ev.round = task->round;
+        e->ev.code = why->code;
+        bool is_public = why->code == CSL_E_BUDGET || why->code == CSL_E_DENIED;
+        csl_str_copy(e->reason, sizeof(e->reason),
+                     is_public ? "this site's privacy budget or plan does not allow the round"
+                               : csl_code_text(why->code));
+    }
+    csl_agent_post__(a, e);
+}
+
 static void start_work(struct csl_agent *a, const struct csl_msg_task *task)
 {
     CSL_ASSERT(!a->has_work);
+    struct csl_err err = {.code = CSL_OK};
+    if (task->type == CSL_TASK_TRAIN && csl_agent_reserve__(a, task, &err) != CSL_OK) {
+        refuse_work(a, task, &err);
+        return;
+    }
     a->has_work = true;
     a->work = *task;
     atomic_store(&a->is_cancelled, false);
@@ -222,15 +245,18 @@ static bool name_transfer(struct csl_agent *a, struct csl_agent_event *e)
     return true;
 }
 
-/* The update's bytes are durable; from here on the row says so. */
-static void remember_update(struct csl_agent *a, const struct csl_outbox *outbox)
+/* The update's bytes are durable; from here on the row says so, and after it the charge. */
+static void remember_update(struct csl_agent *a, const struct csl_agent_event *e)
 {
-    a->memory.outbox = *outbox;
+    a->memory.outbox = e->outbox;
     if (a->strategy->broadcast_vectors > 1)
-        a->memory.control_round = outbox->round;
+        a->memory.control_round = e->outbox.round;
     struct csl_err err;
-    if (csl_agent_save__(a, &err) != CSL_OK)
-        csl_agent_fail__(a, &err);
+    enum csl_code code = csl_agent_save__(a, &err);
+    if (code == CSL_OK)
+        code = csl_agent_charge__(a, &e->outbox, &e->report, &err);
+    if (code != CSL_OK)
+        csl_agent_fail__(a, &err); /* nothing is announced: a restart starts from what is durable */
 }
 
 static void handle(struct csl_agent *a, struct csl_agent_event *e)
@@ -256,7 +282,9 @@ static void handle(struct csl_agent *a, struct csl_agent_event *e)
     case CSL_SE_EVALUATED:
         a->has_work = false;
         if (e->ev.kind == CSL_SE_TRAINED && e->ev.code == CSL_OK)
-            remember_update(a, &e->outbox);
+            remember_update(a, e);
+        else if (e->ev.kind == CSL_SE_TRAINED)
+            csl_agent_settle__(a, false); /* nothing was made, so nothing can leave */
         e->ev.outbox = &e->outbox;
         e->ev.evaluation = &e->evaluation;
         e->ev.reason = e->reason;
@@ -267,6 +295,8 @@ static void handle(struct csl_agent *a, struct csl_agent_event *e)
     case CSL_SE_FETCHED:
     case CSL_SE_UPLOADED:
         is_of_interest = name_transfer(a, e);
+        if (is_of_interest && e->ev.kind == CSL_SE_UPLOADED && e->ev.code == CSL_OK)
+            csl_agent_settle__(a, true);
         break;
     default:
         break;
@@ -336,6 +366,10 @@ static enum csl_code open_state(struct csl_agent *a, struct csl_err *err)
         code = csl_site_store_load(a->store, &a->memory, err);
     if (code == CSL_OK && a->memory.has_study)
         code = csl_agent_open_study__(a, csl_msg_span(&a->memory.manifest), err);
+    if (code == CSL_OK)
+        code = csl_agent_recover_privacy__(a, err);
+    if (code == CSL_OK && !csl_agent_is_charged__(a, &a->memory.outbox))
+        a->memory.outbox = (struct csl_outbox){.round = 0}; /* what is not charged does not leave */
     return code;
 }
 
@@ -398,6 +432,7 @@ void csl_agent_free(struct csl_agent *a)
         csl_mailbox_free(a->mailbox);
     }
     csl_agent_close_study__(a);
+    csl_agent_close_privacy__(a);
     csl_blobs_free(a->blobs);
     csl_site_store_close(a->store);
     csl_site_memory_release(&a->memory);
@@ -422,6 +457,11 @@ enum csl_code csl_agent_outcome(const struct csl_agent *a, struct csl_err *err)
         return CSL_OK;
     return CSL_FAIL(err, CSL_E_CANCELLED, "the study did not end in a release%s%s",
                     a->core.last_error[0] != '\0' ? ": " : "", a->core.last_error);
+}
+
+struct csl_ledger *csl_agent_ledger(struct csl_agent *a)
+{
+    return a->ledger;
 }
 
 const struct csl_site *csl_agent_core(const struct csl_agent *a)

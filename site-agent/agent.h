@@ -18,6 +18,10 @@ struct csl_agent_config {
     const struct csl_site_policy *policy; /* copied */
     struct csl_transport *transport;      /* borrowed; the agent sets its upcalls */
     bool has_worker;
+    /* Simulations: patients and noise are drawn from a stream that this seed repeats, which
+     * protects nobody and is marked as a rehearsal in the ledger. NULL: from the operating system.
+     */
+    const uint64_t *noise_seed;
 };
 
 struct csl_agent;
@@ -36,5 +40,8 @@ bool csl_agent_is_finished(const struct csl_agent *a);
 /* CSL_OK: the study was released. Otherwise why not. */
 enum csl_code csl_agent_outcome(const struct csl_agent *a, struct csl_err *err) CSL_MUST_CHECK;
 const struct csl_site *csl_agent_core(const struct csl_agent *a);
+/* The site's ledger; NULL while no study with privacy was accepted. Core thread. */
+struct csl_ledger;
+struct csl_ledger *csl_agent_ledger(struct csl_agent *a);
 
 #endif

@@ -194,6 +194,38 @@ static void delivery_close(void *self)
     csl_free(self);
 }
 
+/* With privacy the bytes themselves are looked at before the first one leaves: they are those that
+ * were charged, whatever happened to the file since. */
+static enum csl_code check_charged(struct csl_agent *a, const struct delivery *d,
+                                   struct csl_err *err)
+{
+    struct csl_hash h;
+    uint8_t actual[CSL_DIGEST_BYTES], *buffer;
+    if (a->study->privacy.mode == CSL_PRIVACY_NONE)
+        return CSL_OK;
+    if (!csl_agent_is_charged__(a, &a->core.outbox))
+        return CSL_FAIL(err, CSL_E_BUG, "the update of round %llu is not in the ledger",
+                        (unsigned long long)a->core.outbox.round);
+    buffer = csl_alloc(CSL_AGENT_IO_BYTES);
+    if (buffer == NULL)
+        return CSL_FAIL(err, CSL_E_NOMEM, "no memory to check an update");
+    csl_hash_init(&h);
+    enum csl_code code = CSL_OK;
+    for (uint64_t at = 0; code == CSL_OK && at < d->total;) {
+        size_t n =
+            d->total - at < CSL_AGENT_IO_BYTES ? (size_t)(d->total - at) : CSL_AGENT_IO_BYTES;
+        code = csl_blob_read(d->blobs, d->name, at, buffer, n, err);
+        if (code == CSL_OK)
+            csl_hash_update(&h, buffer, n);
+        at += n;
+    }
+    csl_free(buffer);
+    csl_hash_final(&h, actual);
+    if (code == CSL_OK && memcmp(actual, d->digest, CSL_DIGEST_BYTES) != 0)
+        code = CSL_FAIL(err, CSL_E_CORRUPT, "the stored update is not the one that was charged");
+    return code;
+}
+
 void csl_agent_upload__(struct csl_agent *a, const struct csl_site_action *action)
 {
     struct csl_err err = {.code = CSL_OK};
@@ -214,8 +246,10 @@ void csl_agent_upload__(struct csl_agent *a, const struct csl_site_action *actio
     struct csl_bulk_head head = {.bytes_total = d->total, .bytes_offset = action->offset};
     memcpy(head.ticket, action->ticket, CSL_TICKET_BYTES);
     struct csl_bulk_source source = {d, delivery_read, delivery_digest, delivery_close};
-    enum csl_code code =
-        a->config.transport->ops->upload(a->config.transport, a->upload_id, &head, &source, &err);
+    enum csl_code code = check_charged(a, d, &err);
+    if (code == CSL_OK)
+        code = a->config.transport->ops->upload(a->config.transport, a->upload_id, &head, &source,
+                                                &err);
     if (code != CSL_OK) {
         csl_free(d);
         fail_transfer(a, a->upload_id, code, &err);

@@ -5,6 +5,7 @@
 #include "base/blob.h"
 #include "base/file.h"
 #include "base/thread.h"
+#include "privacy/ledger/ledger.h"
 #include "site-agent/agent.h"
 #include "site-agent/store/site_store.h"
 #include "site-agent/training/train.h"
@@ -17,6 +18,7 @@ struct csl_agent_event {
     struct csl_site_event ev;
     struct csl_msg bytes; /* MESSAGE: still encoded */
     struct csl_outbox outbox;
+    struct csl_train_report report;       /* TRAINED */
     struct csl_msg_evaluation evaluation; /* blocks owned */
     struct csl_msg_study_answer answer;
     uint8_t digest[CSL_DIGEST_BYTES];
@@ -40,6 +42,14 @@ struct csl_agent {
     struct csl_dataset *data;
     struct csl_trainer *trainer;
     const struct csl_strategy_ops *strategy;
+    /* privacy; plan and what follows are of the accepted study */
+    struct csl_ledger *ledger; /* NULL until a study with privacy was accepted */
+    struct csl_privacy_plan plan;
+    uint8_t cohort_key[32], cohort_digest[CSL_DIGEST_BYTES];
+    bool has_reservation; /* of the work in hand, or of the update that was made last */
+    bool is_reservation_charged;
+    uint64_t reservation;
+    uint32_t reserved_attempt;
     uint64_t next_bulk_id, fetch_id, upload_id;
     struct csl_msg_task fetch_task, upload_task;
     /* work: one unit at a time */
@@ -69,6 +79,20 @@ void csl_agent_close_study__(struct csl_agent *a);
 void csl_agent_work__(struct csl_agent *a, const struct csl_msg_task *task);
 void csl_agent_blob_name__(char out[CSL_ID_MAX], const char *kind, uint64_t round);
 void csl_agent_model_name__(char out[CSL_ID_MAX], const uint8_t digest[CSL_DIGEST_BYTES]);
+
+/* agent_privacy.c: without privacy in the accepted study each does nothing and succeeds */
+enum csl_code csl_agent_open_privacy__(struct csl_agent *a, struct csl_err *err) CSL_MUST_CHECK;
+void csl_agent_close_privacy__(struct csl_agent *a);
+/* At a start, before anything is announced. */
+enum csl_code csl_agent_recover_privacy__(struct csl_agent *a, struct csl_err *err) CSL_MUST_CHECK;
+enum csl_code csl_agent_reserve__(struct csl_agent *a, const struct csl_msg_task *task,
+                                  struct csl_err *err) CSL_MUST_CHECK;
+enum csl_code csl_agent_charge__(struct csl_agent *a, const struct csl_outbox *outbox,
+                                 const struct csl_train_report *report,
+                                 struct csl_err *err) CSL_MUST_CHECK;
+/* Closes the reservation in hand, if there is one: released, or never charged and given back. */
+void csl_agent_settle__(struct csl_agent *a, bool was_released);
+bool csl_agent_is_charged__(struct csl_agent *a, const struct csl_outbox *outbox);
 
 /* agent_bulk.c */
 void csl_agent_fetch__(struct csl_agent *a, const struct csl_site_action *action);

@@ -21,6 +21,7 @@ enum csl_code csl_agent_open_study__(struct csl_agent *a, struct csl_span manife
                                      struct csl_err *err)
 {
     csl_agent_close_study__(a);
+    csl_agent_settle__(a, false); /* of another study, or of this one: what was made is forgotten */
     enum csl_code code = csl_study_parse(&a->study, "study", manifest, err);
     if (code == CSL_OK)
         code = csl_policy_check(&a->policy, a->study, err);
@@ -34,6 +35,8 @@ enum csl_code csl_agent_open_study__(struct csl_agent *a, struct csl_span manife
         code = csl_dataset_load(&a->data, a->record_path, a->study, err);
     if (code == CSL_OK)
         code = csl_trainer_new(&a->trainer, a->study, a->config.backend, err);
+    if (code == CSL_OK)
+        code = csl_agent_open_privacy__(a, err);
     if (code != CSL_OK)
         csl_agent_close_study__(a);
     return code;

@@ -124,11 +124,25 @@ static enum csl_code store_update(struct csl_agent *a, const struct csl_msg_task
     return code;
 }
 
+/* Secret, but for a simulation that wants to be repeated: then by seed, site, round and attempt, so
+ * that a repeated round never meets the noise of the first. */
+static void open_noise(const struct csl_agent *a, uint64_t round, struct csl_rng *rng)
+{
+    if (a->config.noise_seed == NULL)
+        csl_rng_init_os(rng);
+    else
+        csl_rng_init_named(rng, *a->config.noise_seed, "rehearsal/noise", a->site_id,
+                           round << 16 | a->reserved_attempt);
+}
+
 static enum csl_code train(struct csl_agent *a, const struct csl_msg_task *t,
-                           struct csl_outbox *out, struct csl_err *err)
+                           struct csl_outbox *out, struct csl_train_report *report,
+                           struct csl_err *err)
 {
     struct vectors v = {.broadcast = NULL};
-    struct csl_train_report report;
+    struct csl_rng noise;
+    struct csl_private_run privacy = {.plan = &a->plan, .rng = &noise};
+    open_noise(a, t->round, &noise);
     enum csl_code code = vectors_open(a, &v, err);
     if (code == CSL_OK)
         code = read_broadcast(a, t, v.broadcast, a->strategy->broadcast_vectors, err);
@@ -146,10 +160,16 @@ static enum csl_code train(struct csl_agent *a, const struct csl_msg_task *t,
                                       .cancelled_ctx = a};
         if (has_control(a))
             task.control = v.broadcast + a->study->schema.parameters;
-        code = csl_trainer_run(a->trainer, &task, &report, err);
+        if (a->study->privacy.mode != CSL_PRIVACY_NONE)
+            task.privacy = &privacy;
+        code = csl_trainer_run(a->trainer, &task, report, err);
     }
+    csl_rng_wipe(&noise);
+    if (code == CSL_OK && privacy.rejected > 0)
+        csl_log(CSL_LOG_WARN, "privacy.rejected", CSL_STR("site", a->site_id),
+                CSL_U64("round", t->round), CSL_U64("contributions", privacy.rejected));
     if (code == CSL_OK)
-        code = store_update(a, t, &v, &report, out, err);
+        code = store_update(a, t, &v, report, out, err);
     vectors_release(&v);
     return code;
 }
@@ -233,7 +253,9 @@ static enum csl_code evaluate(struct csl_agent *a, const struct csl_msg_task *t,
         code = CSL_FAIL(err, CSL_E_NOMEM, "no memory to evaluate");
     if (code == CSL_OK)
         code = read_broadcast(a, t, parameters, 1, err);
-    for (uint32_t d = 0; code == CSL_OK && d < a->study->domain_count; d++) {
+    /* With privacy nothing about test patients leaves: no block is reported. */
+    bool is_reported = a->study->privacy.mode == CSL_PRIVACY_NONE;
+    for (uint32_t d = 0; code == CSL_OK && is_reported && d < a->study->domain_count; d++) {
         if (examples_to_judge(a, d)->records > 0)
             code = judge(a, t, d, parameters, &out->blocks[out->block_count++], err);
     }
@@ -248,8 +270,8 @@ void csl_agent_work__(struct csl_agent *a, const struct csl_msg_task *task)
     CSL_ASSERT(e != NULL);
     struct csl_err err = {.code = CSL_OK};
     e->ev.round = task->round;
-    e->ev.code =
-        trains ? train(a, task, &e->outbox, &err) : evaluate(a, task, &e->evaluation, &err);
+    e->ev.code = trains ? train(a, task, &e->outbox, &e->report, &err)
+                        : evaluate(a, task, &e->evaluation, &err);
     if (e->ev.code != CSL_OK && e->ev.code != CSL_E_CANCELLED) {
         csl_log_err(CSL_LOG_ERROR, trains ? "training.failed" : "evaluation.failed", &err);
         /* err.msg is for this site's administrator; the coordinator learns the kind of failure */

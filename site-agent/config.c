@@ -1,5 +1,6 @@
 #include "site-agent/config.h"
 
+#include "base/buf.h"
 #include "base/str.h"
 
 #include <string.h>
@@ -36,6 +37,34 @@ static const struct csl_option policy_options[] = {
      NULL, NULL, "a study that would aggregate fewer sites in a round is refused"},
     {"strategies", CSL_OPT_NODE, IN(policy_rows, strategies), 0, 0, NULL, NULL, NULL, NULL,
      "list of aggregation strategies this site allows; without it all are allowed"},
+    {"privacy_modes", CSL_OPT_NODE, IN(policy_rows, privacy_modes), 0, 0, NULL, NULL, NULL, NULL,
+     "list of privacy modes this site allows: none, local, site; without it local and site"},
+    {"cohort", CSL_OPT_ID, IN(policy_rows, cohort), 0, 0, "records", NULL, NULL, NULL,
+     "name of the patients in the record file; two agents on the same patients use one ledger"},
+    {"budgets", CSL_OPT_NODE, IN(policy_rows, budgets), 0, 0, NULL, NULL, NULL, NULL,
+     "list of {cohort, group, epsilon, delta, window_days}: what may be spent on these patients by "
+     "all studies together; without one no study with privacy runs"},
+    {"allow_large_delta", CSL_OPT_BOOL, IN(policy_rows, allow_large_delta), 0, 0, "false", NULL,
+     NULL, NULL, "accept a delta that is not below one over the number of patients"},
+    CSL_OPTION_END};
+
+struct raw_budget {
+    char cohort[CSL_ID_MAX], group[CSL_LEDGER_GROUP_MAX];
+    double epsilon, delta;
+    uint32_t window_days;
+};
+#define BUDGET(member) offsetof(struct raw_budget, member), sizeof(((struct raw_budget *)0)->member)
+static const struct csl_option budget_options[] = {
+    {"cohort", CSL_OPT_STR, BUDGET(cohort), 0, 0, "*", NULL, NULL, NULL,
+     "the cohort it is for; * for all of them together"},
+    {"group", CSL_OPT_STR, BUDGET(group), 0, 0, "", NULL, NULL, NULL,
+     "a group of patients, attribute=value, for which this stricter budget holds"},
+    {"epsilon", CSL_OPT_F64, BUDGET(epsilon), 0, 1000, NULL, NULL, NULL, NULL,
+     "the most that may be spent"},
+    {"delta", CSL_OPT_F64, BUDGET(delta), 0, 0.1, NULL, NULL, NULL, NULL,
+     "the most that the studies' deltas may sum to"},
+    {"window_days", CSL_OPT_U32, BUDGET(window_days), 0, 36500, "0", "days", NULL, NULL,
+     "what was spent longer ago does not count; 0: everything counts for ever"},
     CSL_OPTION_END};
 
 static const struct csl_option reconnect_options[] = {
@@ -88,6 +117,84 @@ static enum csl_code check_list(const struct csl_yaml *y, const struct csl_yaml_
     return CSL_OK;
 }
 
+static enum csl_code read_budgets(struct csl_ledger_policy *p, const struct csl_yaml *y,
+                                  const struct csl_yaml_node *list, struct csl_err *err)
+{
+    if (list->kind != CSL_YAML_SEQUENCE || list->child_count > CSL_LEDGER_BUDGETS_MAX)
+        return csl_yaml_fail(err, y, list, "budgets: a list of at most %d mappings would be right",
+                             CSL_LEDGER_BUDGETS_MAX);
+    for (const struct csl_yaml_node *n = list->first_child; n != NULL; n = n->next) {
+        struct raw_budget raw = {.epsilon = 0};
+        struct csl_ledger_budget *b = &p->budgets[p->budget_count];
+        if (n->kind != CSL_YAML_MAPPING)
+            return csl_yaml_fail(err, y, n,
+                                 "budgets: {epsilon: 1, delta: 1e-5} or the like would be right");
+        enum csl_code code = csl_option_read_yaml(budget_options, &raw, y, n, err);
+        if (code != CSL_OK)
+            return code;
+        csl_str_copy(b->cohort, sizeof(b->cohort), raw.cohort);
+        csl_str_copy(b->group, sizeof(b->group), raw.group);
+        b->epsilon = raw.epsilon;
+        b->delta = raw.delta;
+        b->window_s = (uint64_t)raw.window_days * 86400u;
+        p->budget_count++;
+    }
+    return CSL_OK;
+}
+
+static enum csl_code read_modes(struct csl_site_policy *p, const struct csl_yaml *y,
+                                const struct csl_yaml_node *list, struct csl_err *err)
+{
+    if (list == NULL) {
+        p->allows_privacy[CSL_PRIVACY_LOCAL] = p->allows_privacy[CSL_PRIVACY_SITE] = true;
+        return CSL_OK;
+    }
+    enum csl_code code = check_list(y, list, err);
+    for (const struct csl_yaml_node *n = list->first_child; code == CSL_OK && n != NULL;
+         n = n->next) {
+        bool is_known = false;
+        for (int m = 0; m <= CSL_PRIVACY_SITE; m++)
+            if (strcmp(n->text, csl_privacy_mode_name((enum csl_privacy_mode)m)) == 0)
+                is_known = p->allows_privacy[m] = true;
+        if (!is_known)
+            code = csl_yaml_fail(err, y, n, "privacy_modes: none, local or site would be right");
+    }
+    return code;
+}
+
+/* Names the policy in the ledger: the bytes of everything it says about privacy. */
+static enum csl_code digest_policy(struct csl_site_policy *p, struct csl_err *err)
+{
+    struct csl_buf b;
+    csl_buf_init(&b, (size_t)64 * 1024);
+    csl_buf_printf(&b, "consilium site policy 1\n%s\n%d%d%d%d\n", p->cohort,
+                   p->allows_privacy[CSL_PRIVACY_NONE], p->allows_privacy[CSL_PRIVACY_LOCAL],
+                   p->allows_privacy[CSL_PRIVACY_SITE], p->allows_large_delta);
+    for (uint32_t i = 0; i < p->ledger.budget_count; i++) {
+        const struct csl_ledger_budget *g = &p->ledger.budgets[i];
+        csl_buf_printf(&b, "%s\n%s\n%.17g %.17g %llu\n", g->cohort, g->group, g->epsilon, g->delta,
+                       (unsigned long long)g->window_s);
+    }
+    enum csl_code code = csl_buf_status(&b, err);
+    if (code == CSL_OK)
+        csl_digest(b.p, b.n, p->ledger.digest);
+    csl_buf_release(&b);
+    return code;
+}
+
+static enum csl_code read_privacy(struct csl_site_config *c, const struct csl_yaml *y,
+                                  struct csl_err *err)
+{
+    struct csl_site_policy *p = &c->policy;
+    csl_str_copy(p->cohort, sizeof(p->cohort), c->policy_rows.cohort);
+    p->allows_large_delta = c->policy_rows.allow_large_delta;
+    p->ledger.composition = CSL_LEDGER_BASIC;
+    enum csl_code code = read_modes(p, y, c->policy_rows.privacy_modes, err);
+    if (code == CSL_OK && c->policy_rows.budgets != NULL)
+        code = read_budgets(&p->ledger, y, c->policy_rows.budgets, err);
+    return code == CSL_OK ? digest_policy(p, err) : code;
+}
+
 static enum csl_code read_policy(struct csl_site_config *c, const struct csl_yaml *y,
                                  struct csl_err *err)
 {
@@ -110,7 +217,7 @@ static enum csl_code read_policy(struct csl_site_config *c, const struct csl_yam
          n != NULL; n = n->next)
         if (!csl_str_copy(p->strategies[p->strategy_count++], CSL_ID_MAX, n->text))
             return csl_yaml_fail(err, y, n, "strategies: a shorter name would be right");
-    return CSL_OK;
+    return read_privacy(c, y, err);
 }
 
 enum csl_code csl_site_config_read(struct csl_site_config *out, const char *path,
@@ -126,6 +233,7 @@ enum csl_code csl_site_config_read(struct csl_site_config *out, const char *path
         code = read_policy(&c, y, err);
     csl_yaml_free(y);
     c.policy_rows.approved_studies = c.policy_rows.strategies = NULL;
+    c.policy_rows.privacy_modes = c.policy_rows.budgets = NULL;
     if (code == CSL_OK && (c.tls.key[0] == '\0' || c.tls.trust_domain[0] == '\0'))
         code = CSL_FAIL(err, CSL_E_INVAL,
                         "%s: the section tls (key, chain, roots, trust_domain) is missing", path);

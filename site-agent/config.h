@@ -15,8 +15,10 @@ struct csl_site_config {
     int backend;
     struct {
         int approval;
-        const struct csl_yaml_node *approved_studies, *strategies;
+        const struct csl_yaml_node *approved_studies, *strategies, *privacy_modes, *budgets;
         uint32_t minimum_sites;
+        char cohort[CSL_ID_MAX];
+        bool allow_large_delta;
     } policy_rows;
     struct csl_site_policy policy; /* what policy_rows say, checked */
     struct {

@@ -27,8 +27,23 @@ enum csl_code csl_policy_check(const struct csl_site_policy *p, const struct csl
         return CSL_FAIL(err, CSL_E_DENIED,
                         "the study allows %u sites in a round; this site asks for %u",
                         study->minimum_sites, p->minimum_sites);
+    if (!p->allows_privacy[study->privacy.mode])
+        return CSL_FAIL(err, CSL_E_DENIED, "this site does not allow privacy mode %s",
+                        csl_privacy_mode_name(study->privacy.mode));
     if (!allows_strategy(p, study->aggregation.strategy))
         return CSL_FAIL(err, CSL_E_DENIED, "this site does not allow the strategy %s",
                         study->aggregation.strategy);
     return CSL_OK;
+}
+
+enum csl_code csl_policy_check_delta(const struct csl_site_policy *p, const struct csl_study *study,
+                                     uint64_t patients, struct csl_err *err)
+{
+    if (study->privacy.mode != CSL_PRIVACY_LOCAL || p->allows_large_delta ||
+        study->privacy.delta * (double)patients < 1.0)
+        return CSL_OK;
+    return CSL_FAIL(err, CSL_E_DENIED,
+                    "delta %g is not below one over this site's number of patients, so the promise "
+                    "could be kept while giving a patient away; this site does not allow that",
+                    study->privacy.delta);
 }

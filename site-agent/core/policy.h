@@ -1,6 +1,7 @@
 /* site-agent/core/policy.h - what this site refuses, decided by its own configuration alone. */
 #ifndef CSL_SITE_POLICY_H
 #define CSL_SITE_POLICY_H
+#include "privacy/ledger/entry.h"
 #include "protocol/study/study.h"
 
 #define CSL_POLICY_LIST_MAX 32
@@ -16,9 +17,17 @@ struct csl_site_policy {
     uint32_t minimum_sites;                           /* a study with fewer is refused */
     char strategies[CSL_POLICY_LIST_MAX][CSL_ID_MAX]; /* allowed; none listed: all */
     uint32_t strategy_count;
+    bool allows_privacy[CSL_PRIVACY_SITE +
+                        1];  /* by mode; a study without privacy too must be named */
+    char cohort[CSL_ID_MAX]; /* whose patients the record file holds; budgets name it, or "*" */
+    bool allows_large_delta; /* delta of a study not below 1 / patients: each may lose everything */
+    struct csl_ledger_policy ledger; /* budgets, and the digest of this policy */
 };
 /* CSL_OK, or CSL_E_DENIED with a text that may be shown to the coordinator. */
 enum csl_code csl_policy_check(const struct csl_site_policy *p, const struct csl_study *study,
                                struct csl_err *err) CSL_MUST_CHECK;
+/* The same once the records were read: delta against their number of patients (mode local). */
+enum csl_code csl_policy_check_delta(const struct csl_site_policy *p, const struct csl_study *study,
+                                     uint64_t patients, struct csl_err *err) CSL_MUST_CHECK;
 
 #endif

@@ -1,6 +1,6 @@
-/* DP-SGD (Abadi et al. 2016) with the patient as unit: each step draws every patient with the plan's
- * rate, clips one contribution per patient whatever the number of records, adds noise to the exact
- * integer sum and divides by the expected batch, which is public.
+/* DP-SGD (Abadi et al. 2016) with the patient as unit: each step draws every patient with the
+ * plan's rate, clips one contribution per patient whatever the number of records, adds noise to the
+ * exact integer sum and divides by the expected batch, which is public.
  *
  * Why it is private: the sum moves by at most the noise's l2_units when one patient is taken away
  * (csl_noise_round), the noise is drawn for every step, also when nobody was drawn, and everything
@@ -15,7 +15,8 @@
 
 #define ROWS_AT_ONCE 512u /* a patient with more records goes alone */
 
-/* What one domain's steps need; everything of a patient in it is wiped with the trainer's memory. */
+/* What one domain's steps need; everything of a patient in it is wiped with the trainer's memory.
+ */
 struct dp_loop {
     struct csl_trainer *t;
     const struct csl_loop *loop;

@@ -20,12 +20,12 @@ struct csl_private_domain { /* mode local: DP-SGD on one domain */
 
 struct csl_privacy_plan {
     enum csl_privacy_mode mode;
-    double noise_multiplier;  /* as the accountants see it: std / charged sensitivity */
-    double epsilon, delta;    /* of all rounds together; epsilon rounded up */
-    uint32_t domain_count;    /* domains this site trains */
+    double noise_multiplier; /* as the accountants see it: std / charged sensitivity */
+    double epsilon, delta;   /* of all rounds together; epsilon rounded up */
+    uint32_t domain_count;   /* domains this site trains */
     struct csl_private_domain domains[CSL_DOMAINS_MAX];
-    struct csl_noise site_noise; /* mode site: of the whole update */
-    uint32_t event_count;        /* one per domain, or one for mode site */
+    struct csl_noise site_noise;                 /* mode site: of the whole update */
+    uint32_t event_count;                        /* one per domain, or one for mode site */
     struct csl_dp_event events[CSL_DOMAINS_MAX]; /* of ONE round */
 };
 

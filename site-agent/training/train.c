@@ -243,8 +243,8 @@ static void finish_block(const struct csl_trainer *t, const struct csl_train_tas
     }
 }
 
-/* Mode site: the whole update (all trained blocks, in t->host as the local model) is clipped, noised
- * and put back as a local model. One release of one unit. */
+/* Mode site: the whole update (all trained blocks, in t->host as the local model) is clipped,
+ * noised and put back as a local model. One release of one unit. */
 static enum csl_code noise_site(struct csl_trainer *t, const struct csl_train_task *task,
                                 const bool *is_trained, struct csl_err *err)
 {
@@ -271,8 +271,8 @@ static enum csl_code noise_site(struct csl_trainer *t, const struct csl_train_ta
     at = 0;
     for (uint32_t d = 0; code == CSL_OK && d < t->study->domain_count; d++)
         for (uint64_t i = 0; is_trained[d] && i < t->nets[d].count; i++, at++)
-            t->host[t->nets[d].first + i] = (float)((double)task->global[t->nets[d].first + i] +
-                                                    (double)sum[at] * noise->unit);
+            t->host[t->nets[d].first + i] =
+                (float)((double)task->global[t->nets[d].first + i] + (double)sum[at] * noise->unit);
     csl_free(update);
     csl_free(sum);
     return code;

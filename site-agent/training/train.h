@@ -44,8 +44,8 @@ struct csl_train_task {
 };
 struct csl_train_report {
     uint64_t steps;
-    double mean_loss; /* over all local steps of all domains; without ridge and proximal terms; 0 with
-                         privacy: a loss is not noised, so it is not computed for anyone */
+    double mean_loss; /* over all local steps of all domains; without ridge and proximal terms; 0
+                         with privacy: a loss is not noised, so it is not computed for anyone */
     uint32_t event_count; /* what ran, as the accountants see it; 0 without privacy */
     struct csl_dp_event events[CSL_DOMAINS_MAX];
     uint32_t block_count;

@@ -1,0 +1,296 @@
+/* Privacy of one site: the plan of the accepted study, and the ledger's entries around every
+ * update, in this order and no other:
+ *
+ *     reserve  ->  train  ->  update durable, row durable  ->  charge  ->  announce, upload  ->
+ * settle
+ *
+ * Each step is durable before the next begins. A crash after the charge wastes budget; no crash
+ * releases anything uncharged: what is found uncharged at a start is charged before it is
+ * announced, or given up. All on the core thread. */
+#include "site-agent/agent_internal.h"
+
+#include "base/check.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "privacy/dp/account.h"
+
+#include <string.h>
+
+#define ATTEMPTS_MAX 1000u /* of one round; a coordinator that asks more often is refused */
+
+static bool has_privacy(const struct csl_agent *a)
+{
+    return a->study != NULL && a->study->privacy.mode != CSL_PRIVACY_NONE;
+}
+
+static enum csl_code price(const struct csl_dp_event *events, size_t count, double delta,
+                           double *epsilon, struct csl_err *err)
+{
+    struct csl_price p;
+    enum csl_code code = csl_account(events, count, delta, &p, err);
+    if (code == CSL_OK)
+        *epsilon = p.epsilon;
+    return code;
+}
+
+static uint64_t wall_clock_s(void *ctx)
+{
+    (void)ctx;
+    return csl_clock_unix_ms() / 1000u;
+}
+
+/* --- opening --- */
+
+static enum csl_code state_file(const struct csl_agent *a, const char *name, char out[CSL_PATH_MAX],
+                                const char **path, struct csl_err *err)
+{
+    *path = NULL; /* in memory */
+    if (a->config.state_dir == NULL)
+        return CSL_OK;
+    *path = out;
+    return csl_path_join(out, CSL_PATH_MAX, a->config.state_dir, name, err);
+}
+
+/* The ledger stays open for as long as the agent lives: a study may be exchanged, what was spent
+ * stays spent. */
+static enum csl_code open_ledger(struct csl_agent *a, struct csl_err *err)
+{
+    char database[CSL_PATH_MAX], key[CSL_PATH_MAX], head[CSL_PATH_MAX];
+    struct csl_ledger_config c = {.site = a->site_id, .price = price, .now_s = wall_clock_s};
+    if (a->ledger != NULL)
+        return CSL_OK;
+    enum csl_code code = state_file(a, "ledger.db", database, &c.path, err);
+    if (code == CSL_OK)
+        code = state_file(a, "ledger.key", key, &c.key_path, err);
+    if (code == CSL_OK)
+        code = state_file(a, "ledger.head", head, &c.head_path, err);
+    if (code == CSL_OK)
+        code = csl_ledger_open(&a->ledger, &c, err);
+    if (code == CSL_OK)
+        code = csl_ledger_set_policy(a->ledger, &a->policy.ledger, err);
+    return code;
+}
+
+static uint64_t total_patients(const struct csl_agent *a)
+{
+    uint64_t most =
+        0; /* a patient may be in several domains: the largest is the sure lower bound */
+    for (uint32_t d = 0; d < a->study->domain_count; d++) {
+        uint64_t n = csl_dataset_patients(a->data, d, CSL_SPLIT_TRAIN);
+        most = n > most ? n : most;
+    }
+    return most;
+}
+
+/* Tells one cohort from another without telling anything about it: keyed by the ledger's secret
+ * cohort key, over the training records as the study sees them. */
+static void digest_cohort(const struct csl_agent *a, uint8_t out[CSL_DIGEST_BYTES])
+{
+    struct csl_hash h;
+    csl_hash_init(&h);
+    csl_hash_update(&h, a->cohort_key, sizeof(a->cohort_key));
+    for (uint32_t d = 0; d < a->study->domain_count; d++) {
+        const struct csl_examples *e = &a->data->domains[d][CSL_SPLIT_TRAIN];
+        csl_hash_update(&h, &e->records, sizeof(e->records));
+        if (e->records == 0)
+            continue;
+        csl_hash_update(&h, e->x, (size_t)e->records * e->width * sizeof(*e->x));
+        csl_hash_update(&h, e->patient, e->records * sizeof(*e->patient));
+        csl_hash_update(&h, e->label, e->records);
+    }
+    csl_hash_final(&h, out);
+}
+
+static enum csl_code load_cohort_key(struct csl_agent *a, struct csl_err *err)
+{
+    char path[CSL_PATH_MAX];
+    const char *file = NULL;
+    struct csl_msg bytes = {NULL, 0};
+    enum csl_code code = state_file(a, "cohort.key", path, &file, err);
+    if (code != CSL_OK)
+        return code;
+    if (file != NULL && csl_file_exists(file)) {
+        code = csl_file_read(&bytes, file, sizeof(a->cohort_key), err);
+        if (code == CSL_OK && bytes.n != sizeof(a->cohort_key))
+            code = CSL_FAIL(err, CSL_E_CORRUPT, "%s: %zu bytes; %zu would be right", file, bytes.n,
+                            sizeof(a->cohort_key));
+        if (code == CSL_OK)
+            memcpy(a->cohort_key, bytes.p, sizeof(a->cohort_key));
+        csl_msg_release(&bytes);
+        return code;
+    }
+    struct csl_rng rng;
+    csl_rng_init_os(&rng);
+    csl_rng_bytes(&rng, a->cohort_key, sizeof(a->cohort_key));
+    csl_rng_wipe(&rng);
+    return file == NULL ? CSL_OK
+                        : csl_file_write_atomic(
+                              file, CSL_SPAN(a->cohort_key, sizeof(a->cohort_key)), 0600, err);
+}
+
+/* Every group that a budget of this site names counts as touched by every study: which patients are
+ * in a study is nobody's business here. */
+static void copy_groups(const struct csl_ledger_policy *p, struct csl_ledger_study *s)
+{
+    for (uint32_t i = 0; i < p->budget_count; i++) {
+        bool is_known = p->budgets[i].group[0] == '\0' || s->group_count == CSL_LEDGER_GROUPS_MAX;
+        for (uint32_t g = 0; g < s->group_count; g++)
+            is_known = is_known || strcmp(s->groups[g], p->budgets[i].group) == 0;
+        if (!is_known)
+            csl_str_copy(s->groups[s->group_count++], CSL_LEDGER_GROUP_MAX, p->budgets[i].group);
+    }
+}
+
+static enum csl_code register_study(struct csl_agent *a, struct csl_err *err)
+{
+    const struct csl_privacy_plan *p = &a->plan;
+    struct csl_ledger_study s = {
+        .event_count = p->event_count,
+        .rounds = a->study->rounds,
+        .delta = p->delta,
+        .clip = a->study->privacy.clip,
+        .normaliser = p->domain_count > 0 ? p->domains[0].expected_batch : 1,
+        .is_rehearsal = a->config.noise_seed != NULL,
+    };
+    if (p->event_count > CSL_LEDGER_EVENTS_MAX)
+        return CSL_FAIL(err, CSL_E_LIMIT,
+                        "this site has %u domains of the study, at most %d with "
+                        "privacy",
+                        p->event_count, CSL_LEDGER_EVENTS_MAX);
+    memcpy(s.digest, a->study->digest, sizeof(s.digest));
+    memcpy(s.cohort_digest, a->cohort_digest, sizeof(s.cohort_digest));
+    csl_str_copy(s.cohort, sizeof(s.cohort), a->policy.cohort);
+    csl_privacy_plan_events(p, 1, s.events);
+    copy_groups(&a->policy.ledger, &s);
+    return csl_ledger_register(a->ledger, &s, err);
+}
+
+enum csl_code csl_agent_open_privacy__(struct csl_agent *a, struct csl_err *err)
+{
+    uint64_t patients[CSL_DOMAINS_MAX];
+    if (!has_privacy(a))
+        return CSL_OK;
+    for (uint32_t d = 0; d < a->study->domain_count; d++)
+        patients[d] = csl_dataset_patients(a->data, d, CSL_SPLIT_TRAIN);
+    enum csl_code code = csl_policy_check_delta(&a->policy, a->study, total_patients(a), err);
+    if (code == CSL_OK)
+        code = csl_privacy_plan_make(&a->plan, a->study, patients, err);
+    if (code == CSL_OK)
+        code = load_cohort_key(a, err);
+    if (code == CSL_OK)
+        code = open_ledger(a, err);
+    if (code != CSL_OK)
+        return code;
+    digest_cohort(a, a->cohort_digest);
+    return register_study(a, err);
+}
+
+/* --- around one update --- */
+
+enum csl_code csl_agent_reserve__(struct csl_agent *a, const struct csl_msg_task *task,
+                                  struct csl_err *err)
+{
+    struct csl_ledger_charge last;
+    if (!has_privacy(a))
+        return CSL_OK;
+    struct csl_ledger_request r = {
+        .round = task->round,
+        .event_count = a->plan.event_count,
+        .clip = a->study->privacy.clip,
+        .normaliser = a->plan.domain_count > 0 ? a->plan.domains[0].expected_batch : 1};
+    memcpy(r.study_digest, a->study->digest, sizeof(r.study_digest));
+    csl_str_copy(r.cohort, sizeof(r.cohort), a->policy.cohort);
+    csl_privacy_plan_events(&a->plan, 1, r.events);
+    if (csl_ledger_find_charge(a->ledger, a->study->digest, task->round, &last))
+        r.attempt = last.attempt + 1; /* charged again: the noise is drawn anew */
+    enum csl_code code;
+    do {
+        code = csl_ledger_reserve(a->ledger, &r, &a->reservation, err);
+    } while (code == CSL_E_EXISTS && ++r.attempt < ATTEMPTS_MAX);
+    a->reserved_attempt = r.attempt;
+    a->has_reservation = code == CSL_OK;
+    a->is_reservation_charged = false;
+    return code;
+}
+
+static enum csl_code charge(struct csl_agent *a, const struct csl_outbox *outbox, uint32_t attempt,
+                            uint64_t reservation, const struct csl_dp_event *events,
+                            struct csl_err *err)
+{
+    struct csl_ledger_charge c = {
+        .round = outbox->round,
+        .attempt = attempt,
+        .event_count = a->plan.event_count,
+        .clip = a->study->privacy.clip,
+        .normaliser = a->plan.domain_count > 0 ? a->plan.domains[0].expected_batch : 1,
+        .cohort_band = csl_ledger_band(total_patients(a)),
+        .software = "consilium-site 0.1.0",
+        .is_rehearsal = a->config.noise_seed != NULL};
+    memcpy(c.study_digest, a->study->digest, sizeof(c.study_digest));
+    memcpy(c.cohort_digest, a->cohort_digest, sizeof(c.cohort_digest));
+    memcpy(c.update_digest, outbox->digest, sizeof(c.update_digest));
+    memcpy(c.events, events, a->plan.event_count * sizeof(c.events[0]));
+    return csl_ledger_charge(a->ledger, reservation, &c, err);
+}
+
+enum csl_code csl_agent_charge__(struct csl_agent *a, const struct csl_outbox *outbox,
+                                 const struct csl_train_report *report, struct csl_err *err)
+{
+    if (!has_privacy(a))
+        return CSL_OK;
+    if (!a->has_reservation || report->event_count != a->plan.event_count)
+        return CSL_FAIL(err, CSL_E_BUG, "an update of round %llu without a reservation",
+                        (unsigned long long)outbox->round);
+    enum csl_code code =
+        charge(a, outbox, a->reserved_attempt, a->reservation, report->events, err);
+    a->is_reservation_charged = code == CSL_OK;
+    return code;
+}
+
+void csl_agent_settle__(struct csl_agent *a, bool was_released)
+{
+    struct csl_err err = {.code = CSL_OK};
+    if (!a->has_reservation || (a->is_reservation_charged && !was_released))
+        return; /* a charge stays: whether its update leaves is not known yet */
+    a->has_reservation = false;
+    if (csl_ledger_settle(a->ledger, a->reservation, was_released, &err) != CSL_OK)
+        csl_agent_fail__(a, &err); /* the ledger must be opened again: a restart does that */
+}
+
+/* The row of an update is durable, but a crash came before its charge: the whole of what was
+ * reserved for it is charged now. Reservations of anything else never became an update. */
+enum csl_code csl_agent_recover_privacy__(struct csl_agent *a, struct csl_err *err)
+{
+    struct csl_ledger_open_reservation open[64];
+    const struct csl_outbox *outbox = &a->memory.outbox;
+    struct csl_dp_event events[CSL_DOMAINS_MAX];
+    enum csl_code code = CSL_OK;
+    if (!has_privacy(a))
+        return CSL_OK;
+    size_t count = csl_ledger_open_reservations(a->ledger, open, 64);
+    csl_privacy_plan_events(&a->plan, 1, events);
+    for (size_t i = 0; code == CSL_OK && i < count && i < 64; i++) {
+        bool is_outbox = outbox->round == open[i].round &&
+                         memcmp(open[i].study_digest, a->study->digest, CSL_DIGEST_BYTES) == 0 &&
+                         !csl_agent_is_charged__(a, outbox);
+        code = is_outbox ? charge(a, outbox, open[i].attempt, open[i].reservation, events, err)
+                         : csl_ledger_settle(a->ledger, open[i].reservation, false, err);
+    }
+    return code;
+}
+
+bool csl_agent_is_charged__(struct csl_agent *a, const struct csl_outbox *outbox)
+{
+    struct csl_ledger_charge c;
+    return !has_privacy(a) ||
+           (csl_ledger_find_charge(a->ledger, a->study->digest, outbox->round, &c) &&
+            memcmp(c.update_digest, outbox->digest, CSL_DIGEST_BYTES) == 0);
+}
+
+void csl_agent_close_privacy__(struct csl_agent *a)
+{
+    csl_ledger_close(a->ledger);
+    a->ledger = NULL;
+}

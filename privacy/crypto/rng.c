@@ -5,18 +5,52 @@
 #include "privacy/crypto/hash.h"
 
 #include <math.h>
+#include <pthread.h>
 #include <sodium.h>
+#include <stdatomic.h>
 
-static void start(struct csl_rng *r)
+enum { SECRET = 1, REPLAYABLE = 2 };
+enum { REKEY_SEGMENTS = 2048 }; /* 1 MiB */
+
+/* Counted in every child, before it runs any code of ours; 0 until the first SECRET generator. */
+static _Atomic uint64_t forks;
+static pthread_once_t watch_once = PTHREAD_ONCE_INIT;
+
+static void forked(void)
 {
-    r->block = 0;
+    atomic_fetch_add_explicit(&forks, 1, memory_order_relaxed);
+}
+
+static void watch(void)
+{
+    CSL_ASSERT(pthread_atfork(NULL, NULL, forked) == 0);
+}
+
+static void start(struct csl_rng *r, uint32_t kind)
+{
+    r->kind = kind;
+    r->segment = 0;
     r->used = sizeof(r->buffer);
+    r->forks = 0;
+    r->self = NULL;
+    r->rekey_at = 0;
+}
+
+/* The nonce stays 0: no key is used twice. */
+static void key_from_os(struct csl_rng *r)
+{
+    randombytes_buf(r->key, sizeof(r->key));
+    sodium_memzero(r->buffer, sizeof(r->buffer));
+    start(r, SECRET);
+    r->forks = atomic_load_explicit(&forks, memory_order_relaxed);
+    r->self = r;
+    r->rekey_at = REKEY_SEGMENTS;
 }
 
 void csl_rng_init_os(struct csl_rng *r)
 {
-    randombytes_buf(r->key, sizeof(r->key));
-    start(r);
+    CSL_ASSERT(pthread_once(&watch_once, watch) == 0);
+    key_from_os(r);
 }
 
 static void key_from(struct csl_rng *r, uint64_t seed, const char *label, const void *rest,
@@ -31,7 +65,7 @@ static void key_from(struct csl_rng *r, uint64_t seed, const char *label, const 
     csl_hash_update(&h, label, strlen(label));
     csl_hash_update(&h, rest, n);
     csl_hash_final(&h, r->key);
-    start(r);
+    start(r, REPLAYABLE);
 }
 
 void csl_rng_init_label(struct csl_rng *r, uint64_t seed, const char *label, uint64_t a, uint64_t b,
@@ -55,26 +89,45 @@ void csl_rng_init_named(struct csl_rng *r, uint64_t seed, const char *label, con
     key_from(r, seed, label, rest, 8 + n);
 }
 
+bool csl_rng_is_secret(const struct csl_rng *r)
+{
+    return r->kind == SECRET;
+}
+
 void csl_rng_wipe(struct csl_rng *r)
 {
     sodium_memzero(r, sizeof(*r));
 }
 
-static void refill(struct csl_rng *r)
+static void next_segment(struct csl_rng *r, uint8_t out[CSL_RNG_SEGMENT_BYTES])
 {
+    if (r->kind == SECRET && r->segment == r->rekey_at)
+        key_from_os(r);
+    CSL_ASSERT(r->segment < UINT64_MAX);
     uint8_t nonce[crypto_stream_chacha20_NONCEBYTES] = {0};
     _Static_assert(sizeof(nonce) == 8, "the counter fills the nonce");
-    csl_store_le64(nonce, r->block++);
-    crypto_stream_chacha20(r->buffer, sizeof(r->buffer), nonce, r->key);
-    r->used = 0;
+    csl_store_le64(nonce, r->segment++);
+    crypto_stream_chacha20(out, CSL_RNG_SEGMENT_BYTES, nonce, r->key);
 }
 
 void csl_rng_bytes(struct csl_rng *r, void *out, size_t n)
 {
+    CSL_ASSERT(r->kind == SECRET || r->kind == REPLAYABLE);
+    if (r->kind == SECRET &&
+        (r->forks != atomic_load_explicit(&forks, memory_order_relaxed) || r->self != r))
+        key_from_os(r);
     uint8_t *p = out;
     while (n > 0) {
-        if (r->used == sizeof(r->buffer))
-            refill(r);
+        if (r->used == sizeof(r->buffer) && n >= sizeof(r->buffer)) {
+            next_segment(r, p);
+            p += sizeof(r->buffer);
+            n -= sizeof(r->buffer);
+            continue;
+        }
+        if (r->used == sizeof(r->buffer)) {
+            next_segment(r, r->buffer);
+            r->used = 0;
+        }
         size_t take = sizeof(r->buffer) - r->used;
         if (take > n)
             take = n;

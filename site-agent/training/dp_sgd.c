@@ -144,17 +144,18 @@ static enum csl_code private_step(struct dp_loop *d, struct csl_err *err)
     const struct csl_net *n = &t->nets[d->loop->domain];
     size_t drawn = 0;
     memset(d->sum, 0, (size_t)n->count * sizeof(*d->sum));
-    csl_poisson_sample(d->run->rng, d->plan->sampling_rate, d->loop->batches->examples->patients,
-                       d->chosen, &drawn);
-    enum csl_code code = sum_batch(d, drawn, err);
+    enum csl_code code =
+        csl_poisson_sample(d->run->rng, d->plan->sampling_rate,
+                           d->loop->batches->examples->patients, d->chosen, &drawn, err);
+    if (code == CSL_OK)
+        code = sum_batch(d, drawn, err);
     if (code == CSL_OK)
         code = csl_noise_add(d->run->rng, &d->plan->noise, d->sum, (size_t)n->count, err);
     if (code != CSL_OK)
         return code;
     d->run->releases[d->plan - d->run->plan->domains]++;
-    double scale = d->plan->noise.unit / d->plan->expected_batch;
-    for (uint64_t i = 0; i < n->count; i++)
-        t->host[n->first + i] = (float)((double)d->sum[i] * scale);
+    csl_noise_scale(&d->plan->noise, d->sum, (size_t)n->count, d->plan->expected_batch,
+                    t->host + n->first);
     t->ops->put(t->dev, t->vectors[CSL_V_GRADIENT], n->first * sizeof(float), t->host + n->first,
                 n->count * sizeof(float));
     return CSL_OK;

@@ -10,7 +10,8 @@
 #include "privacy/dp/noise.h"
 #include "protocol/study/study.h"
 
-struct csl_private_domain { /* mode local: DP-SGD on one domain */
+/* Mode local: DP-SGD on one domain; mode site: which domain is trained, noise empty. */
+struct csl_private_domain {
     uint32_t domain;
     uint64_t patients;     /* N, the training patients: slots, whose number is public */
     double sampling_rate;  /* q = batch / N, rounded up to a multiple of 2^-64 */
@@ -32,9 +33,11 @@ struct csl_privacy_plan {
 /* patients: [study->domain_count] training patients of the site, 0: it lacks the domain. With
  * epsilon in the study, solves for the smallest noise whose certified price over all rounds is at
  * most that. CSL_E_INVAL: no privacy in the study, no patients at all; CSL_E_BUDGET: no noise
- * multiplier up to 1e6 is enough (names epsilon and what would be). Any thread. */
+ * multiplier up to 1e5 is enough (says what would be right). Tens of milliseconds. *out is empty on
+ * failure; it is not to be copied, and ends in csl_privacy_plan_release. Any thread. */
 enum csl_code csl_privacy_plan_make(struct csl_privacy_plan *out, const struct csl_study *study,
                                     const uint64_t *patients, struct csl_err *err) CSL_MUST_CHECK;
+void csl_privacy_plan_release(struct csl_privacy_plan *p); /* accepts an empty one */
 /* The events of `rounds` rounds into out: [event_count]. */
 void csl_privacy_plan_events(const struct csl_privacy_plan *p, uint64_t rounds,
                              struct csl_dp_event *out);

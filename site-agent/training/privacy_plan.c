@@ -1,0 +1,177 @@
+#include "site-agent/training/privacy_plan.h"
+
+#include <math.h>
+#include <string.h>
+
+#define NOISE_MIN       1e-3 /* searched between these */
+#define NOISE_MAX       1e5
+#define NOISE_PRECISION 1e-5 /* relative; what is found is rounded up */
+
+/* The event of one round of `domain`'s noise, sampled as planned. */
+static struct csl_dp_event round_event(const struct csl_privacy_plan *p, uint32_t i,
+                                       const struct csl_study *study)
+{
+    struct csl_dp_event e = {.sampler = CSL_DP_FULL_BATCH, .sampling_rate = 1, .steps = 1};
+    if (p->mode == CSL_PRIVACY_SITE) {
+        csl_noise_event(&p->site_noise, &e);
+        return e;
+    }
+    csl_noise_event(&p->domains[i].noise, &e);
+    e.steps = study->local.steps;
+    e.sampling_rate = p->domains[i].sampling_rate;
+    if (e.sampling_rate < 1)
+        e.sampler = CSL_DP_POISSON;
+    return e;
+}
+
+static void release_noises(struct csl_privacy_plan *p)
+{
+    for (uint32_t i = 0; i < p->domain_count; i++)
+        csl_noise_release(&p->domains[i].noise);
+    csl_noise_release(&p->site_noise);
+}
+
+/* Noise and events for one noise multiplier. */
+static enum csl_code open_noises(struct csl_privacy_plan *p, const struct csl_study *study,
+                                 double noise_multiplier, struct csl_err *err)
+{
+    uint64_t trained = 0;
+    enum csl_code code = CSL_OK;
+    release_noises(p);
+    for (uint32_t i = 0; code == CSL_OK && i < p->domain_count; i++) {
+        struct csl_private_domain *d = &p->domains[i];
+        uint64_t count = study->schema.blocks[d->domain].count; /* one block per domain, in order */
+        trained += count;
+        if (p->mode == CSL_PRIVACY_LOCAL)
+            code = csl_noise_plan(&d->noise, study->privacy.clip, noise_multiplier, count, err);
+    }
+    if (code == CSL_OK && p->mode == CSL_PRIVACY_SITE)
+        code = csl_noise_plan(&p->site_noise, study->privacy.clip, noise_multiplier, trained, err);
+    if (code != CSL_OK)
+        return code;
+    p->event_count = p->mode == CSL_PRIVACY_SITE ? 1 : p->domain_count;
+    for (uint32_t i = 0; i < p->event_count; i++)
+        p->events[i] = round_event(p, i, study);
+    p->noise_multiplier = p->events[0].noise_multiplier;
+    return CSL_OK;
+}
+
+void csl_privacy_plan_events(const struct csl_privacy_plan *p, uint64_t rounds,
+                             struct csl_dp_event *out)
+{
+    for (uint32_t i = 0; i < p->event_count; i++) {
+        out[i] = p->events[i];
+        out[i].steps *= rounds;
+    }
+}
+
+/* Epsilon of all rounds if the noise were scaled to `noise_multiplier`; the grid stays. */
+static enum csl_code price_at(const struct csl_privacy_plan *p, const struct csl_study *study,
+                              double noise_multiplier, double *epsilon, struct csl_err *err)
+{
+    struct csl_dp_event events[CSL_DOMAINS_MAX];
+    struct csl_price price;
+    csl_privacy_plan_events(p, study->rounds, events);
+    for (uint32_t i = 0; i < p->event_count; i++) {
+        events[i].std_units = noise_multiplier * events[i].l2_units;
+        events[i].noise_multiplier = nextafter(events[i].std_units / events[i].l2_units, 0.0);
+    }
+    enum csl_code code = csl_account(events, p->event_count, study->privacy.delta, &price, err);
+    if (code == CSL_OK)
+        *epsilon = price.epsilon;
+    return code;
+}
+
+/* Bisection in the logarithm; `high` always satisfies the target. */
+static enum csl_code solve_noise(const struct csl_privacy_plan *p, const struct csl_study *study,
+                                 double *out, struct csl_err *err)
+{
+    double target = study->privacy.epsilon, low = NOISE_MIN, high = 1, epsilon = INFINITY;
+    enum csl_code code = price_at(p, study, high, &epsilon, err);
+    while (code == CSL_OK && epsilon > target && high < NOISE_MAX) {
+        low = high;
+        high *= 4;
+        code = price_at(p, study, high, &epsilon, err);
+    }
+    if (code == CSL_OK && epsilon > target)
+        return CSL_FAIL(
+            err, CSL_E_BUDGET,
+            "no noise multiplier up to %g keeps epsilon %g at delta %g over %u rounds of "
+            "%u steps; fewer steps or smaller batches would be right",
+            NOISE_MAX, target, study->privacy.delta, study->rounds, study->local.steps);
+    while (code == CSL_OK && high / low > 1 + NOISE_PRECISION) {
+        double middle = sqrt(low * high);
+        code = price_at(p, study, middle, &epsilon, err);
+        if (epsilon > target)
+            low = middle;
+        else
+            high = middle;
+    }
+    if (code == CSL_OK)
+        *out = high;
+    return code;
+}
+
+static enum csl_code plan_domains(struct csl_privacy_plan *p, const struct csl_study *study,
+                                  const uint64_t *patients, struct csl_err *err)
+{
+    for (uint32_t d = 0; d < study->domain_count; d++) {
+        if (patients[d] == 0)
+            continue;
+        uint64_t batch = study->local.batch_patients;
+        bool is_full = batch == 0 || batch >= patients[d];
+        struct csl_private_domain *to = &p->domains[p->domain_count++];
+        to->domain = d;
+        to->patients = patients[d];
+        to->expected_batch = (double)(is_full ? patients[d] : batch);
+        to->sampling_rate = is_full ? 1 : csl_dp_rate((double)batch / (double)patients[d]);
+    }
+    if (p->domain_count == 0)
+        return CSL_FAIL(err, CSL_E_INVAL, "no training patients to make a privacy plan for");
+    return CSL_OK;
+}
+
+static enum csl_code make(struct csl_privacy_plan *p, const struct csl_study *study,
+                          const uint64_t *patients, struct csl_err *err)
+{
+    const struct csl_study_privacy *c = &study->privacy;
+    struct csl_dp_event events[CSL_DOMAINS_MAX];
+    struct csl_price price = {0};
+    if (c->mode == CSL_PRIVACY_NONE)
+        return CSL_FAIL(err, CSL_E_INVAL, "the study has no privacy to plan");
+    p->mode = c->mode;
+    p->delta = c->delta;
+    enum csl_code code = plan_domains(p, study, patients, err);
+    double noise = c->epsilon > 0 ? 1 : c->noise_multiplier;
+    if (code == CSL_OK)
+        code = open_noises(p, study, noise, err);
+    if (code == CSL_OK && c->epsilon > 0)
+        code = solve_noise(p, study, &noise, err);
+    /* The grid of the noise found can differ from that of the search: what it is is priced again.
+     */
+    for (bool is_priced = false; code == CSL_OK && !is_priced; noise *= 1 + NOISE_PRECISION) {
+        code = open_noises(p, study, noise, err);
+        csl_privacy_plan_events(p, study->rounds, events);
+        if (code == CSL_OK)
+            code = csl_account(events, p->event_count, c->delta, &price, err);
+        is_priced = c->epsilon == 0 || price.epsilon <= c->epsilon;
+    }
+    p->epsilon = price.epsilon;
+    return code;
+}
+
+enum csl_code csl_privacy_plan_make(struct csl_privacy_plan *out, const struct csl_study *study,
+                                    const uint64_t *patients, struct csl_err *err)
+{
+    memset(out, 0, sizeof(*out));
+    enum csl_code code = make(out, study, patients, err);
+    if (code != CSL_OK)
+        csl_privacy_plan_release(out);
+    return code;
+}
+
+void csl_privacy_plan_release(struct csl_privacy_plan *p)
+{
+    release_noises(p);
+    memset(p, 0, sizeof(*p));
+}

@@ -324,8 +324,12 @@ static enum csl_code commit(struct csl_service *s, uint64_t round, struct csl_er
         code = csl_service_commit_round__(s, round, contributions, loss, err);
     if (code != CSL_OK)
         return code;
-    csl_log(CSL_LOG_INFO, "round.closed", CSL_U64("round", round),
-            CSL_U64("contributions", contributions), CSL_F64("train_loss", loss));
+    if (s->config.study->privacy.mode == CSL_PRIVACY_NONE)
+        csl_log(CSL_LOG_INFO, "round.closed", CSL_U64("round", round),
+                CSL_U64("contributions", contributions), CSL_F64("train_loss", loss));
+    else /* the sites keep their losses to themselves */
+        csl_log(CSL_LOG_INFO, "round.closed", CSL_U64("round", round),
+                CSL_U64("contributions", contributions));
     if (s->config.observer.round != NULL)
         s->config.observer.round(s->config.observer.ctx, round, contributions, loss);
     return CSL_OK;

@@ -88,6 +88,18 @@ static enum csl_code prepare_coordinator(const struct csl_world_config *c, uint1
     return code;
 }
 
+/* What a simulated hospital allows is what the study asks for, and not more. */
+static void put_policy(struct csl_buf *b, const struct csl_study *study)
+{
+    const struct csl_study_privacy *p = &study->privacy;
+    csl_buf_printf(b, "policy:\n  approval: automatic\n  minimum_sites: 1\n  privacy_modes: [%s]\n",
+                   csl_privacy_mode_name(p->mode));
+    if (p->mode != CSL_PRIVACY_NONE)
+        csl_buf_printf(b,
+                       "  allow_large_delta: true\n  budgets: [{epsilon: %.17g, delta: %.17g}]\n",
+                       csl_world_budget(study), p->delta);
+}
+
 static enum csl_code prepare_site(const struct csl_world_config *c,
                                   const struct csl_world_site *site, uint16_t port,
                                   struct csl_err *err)
@@ -111,7 +123,7 @@ static enum csl_code prepare_site(const struct csl_world_config *c,
                    (unsigned)port);
     put_quoted(&b, records);
     csl_buf_printf(&b, "\nbackend: %s\nreconnect: {minimum: 50ms, maximum: 1s}\n", c->backend);
-    csl_buf_printf(&b, "policy: {approval: automatic, minimum_sites: 1}\n");
+    put_policy(&b, c->study);
     put_tls(&b, "../../pki", party);
     code = write_text(dir, "site.yaml", &b, err);
     csl_buf_release(&b);

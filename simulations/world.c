@@ -110,10 +110,29 @@ static enum csl_code open_coordinator(struct world *w, struct csl_err *err)
     return code;
 }
 
+double csl_world_budget(const struct csl_study *study)
+{
+    return study->privacy.epsilon > 0 ? study->privacy.epsilon : 1000.0;
+}
+
+static struct csl_site_policy make_policy(const struct csl_study *study)
+{
+    struct csl_site_policy p = {.approval = CSL_APPROVAL_AUTOMATIC, .allows_large_delta = true};
+    CSL_ASSERT(csl_str_copy(p.cohort, sizeof(p.cohort), "records"));
+    p.ledger.composition = CSL_LEDGER_BASIC;
+    if (study->privacy.mode == CSL_PRIVACY_NONE)
+        return p;
+    struct csl_ledger_budget *b = &p.ledger.budgets[p.ledger.budget_count++];
+    CSL_ASSERT(csl_str_copy(b->cohort, sizeof(b->cohort), "*"));
+    b->epsilon = csl_world_budget(study);
+    b->delta = study->privacy.delta;
+    return p;
+}
+
 static enum csl_code open_site(struct world *w, uint32_t i, struct csl_err *err)
 {
     const struct csl_world_site *site = &w->config->sites[i];
-    static const struct csl_site_policy anything = {.approval = CSL_APPROVAL_AUTOMATIC};
+    const struct csl_site_policy policy = make_policy(w->config->study);
     char name[CSL_ID_MAX + 8], buffer[CSL_PATH_MAX];
     const char *dir = NULL;
     snprintf(name, sizeof(name), "sites/%s", site->id);
@@ -126,8 +145,9 @@ static enum csl_code open_site(struct world *w, uint32_t i, struct csl_err *err)
                                       .record_path = site->record_path,
                                       .state_dir = dir,
                                       .backend = w->config->backend,
-                                      .policy = &anything,
-                                      .transport = w->clients[i]};
+                                      .policy = &policy,
+                                      .transport = w->clients[i],
+                                      .noise_seed = &w->config->seed};
     code = csl_agent_new(&w->agents[i], &config, err);
     if (code == CSL_OK)
         code = csl_agent_start(w->agents[i], csl_inproc_now_ns(w->net), err);

@@ -69,6 +69,10 @@ struct csl_world_result {
     uint64_t messages;             /* control messages, both ways; 0 when not measured */
     bool was_interrupted;
 };
+/* Epsilon a simulated site may spend: what the study says, or, where it states the noise instead,
+ * so much that every run is priced and none is refused. */
+double csl_world_budget(const struct csl_study *study);
+
 enum csl_code csl_world_run(const struct csl_world_config *c, struct csl_world_result *out,
                             struct csl_err *err) CSL_MUST_CHECK;
 void csl_world_result_release(struct csl_world_result *r);

@@ -145,17 +145,20 @@ static enum csl_code read_budgets(struct csl_ledger_policy *p, const struct csl_
 static enum csl_code read_modes(struct csl_site_policy *p, const struct csl_yaml *y,
                                 const struct csl_yaml_node *list, struct csl_err *err)
 {
-    if (list == NULL) {
-        p->allows_privacy[CSL_PRIVACY_LOCAL] = p->allows_privacy[CSL_PRIVACY_SITE] = true;
+    p->refuses_privacy[CSL_PRIVACY_NONE] = true;
+    if (list == NULL)
         return CSL_OK;
-    }
+    for (int m = 0; m <= CSL_PRIVACY_SITE; m++)
+        p->refuses_privacy[m] = true;
     enum csl_code code = check_list(y, list, err);
     for (const struct csl_yaml_node *n = list->first_child; code == CSL_OK && n != NULL;
          n = n->next) {
         bool is_known = false;
         for (int m = 0; m <= CSL_PRIVACY_SITE; m++)
-            if (strcmp(n->text, csl_privacy_mode_name((enum csl_privacy_mode)m)) == 0)
-                is_known = p->allows_privacy[m] = true;
+            if (strcmp(n->text, csl_privacy_mode_name((enum csl_privacy_mode)m)) == 0) {
+                is_known = true;
+                p->refuses_privacy[m] = false;
+            }
         if (!is_known)
             code = csl_yaml_fail(err, y, n, "privacy_modes: none, local or site would be right");
     }
@@ -168,8 +171,8 @@ static enum csl_code digest_policy(struct csl_site_policy *p, struct csl_err *er
     struct csl_buf b;
     csl_buf_init(&b, (size_t)64 * 1024);
     csl_buf_printf(&b, "consilium site policy 1\n%s\n%d%d%d%d\n", p->cohort,
-                   p->allows_privacy[CSL_PRIVACY_NONE], p->allows_privacy[CSL_PRIVACY_LOCAL],
-                   p->allows_privacy[CSL_PRIVACY_SITE], p->allows_large_delta);
+                   p->refuses_privacy[CSL_PRIVACY_NONE], p->refuses_privacy[CSL_PRIVACY_LOCAL],
+                   p->refuses_privacy[CSL_PRIVACY_SITE], p->allows_large_delta);
     for (uint32_t i = 0; i < p->ledger.budget_count; i++) {
         const struct csl_ledger_budget *g = &p->ledger.budgets[i];
         csl_buf_printf(&b, "%s\n%s\n%.17g %.17g %llu\n", g->cohort, g->group, g->epsilon, g->delta,

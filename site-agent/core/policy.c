@@ -27,7 +27,7 @@ enum csl_code csl_policy_check(const struct csl_site_policy *p, const struct csl
         return CSL_FAIL(err, CSL_E_DENIED,
                         "the study allows %u sites in a round; this site asks for %u",
                         study->minimum_sites, p->minimum_sites);
-    if (!p->allows_privacy[study->privacy.mode])
+    if (p->refuses_privacy[study->privacy.mode])
         return CSL_FAIL(err, CSL_E_DENIED, "this site does not allow privacy mode %s",
                         csl_privacy_mode_name(study->privacy.mode));
     if (!allows_strategy(p, study->aggregation.strategy))

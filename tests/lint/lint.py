@@ -75,7 +75,7 @@ TABLE = [
                                "privacy/dp/"], []),
     ("site-agent/trainer/*", ["base/", TENSOR], ["dl", "seccomp"]),
     ("site-agent/main.c", ["", "!coordinator/", "!simulations/", "!cli/"], []),
-    ("site-agent/*", COMMON + ["site-agent/", "aggregation/"], []),
+    ("site-agent/*", COMMON + ["site-agent/", "aggregation/", "privacy/"], []),
     ("simulations/mpi.c", ["", "!" + GRPC], ["mpi"]),
     ("simulations/*", ["", "!" + GRPC], []),
     ("cli/*", [""], ["zlib"]),

@@ -13,6 +13,11 @@
 
 #define CSL_PROTOCOL_VERSION 1u
 #define CSL_TICKET_BYTES     16
+/* Ledger heads travel as opaque text (privacy/ledger/checkpoint.h), keys and signatures as
+ * Ed25519's bytes; all zero or "": none. */
+#define CSL_HEAD_TEXT_MAX          512 /* with NUL */
+#define CSL_LEDGER_KEY_BYTES       32
+#define CSL_COUNTERSIGNATURE_BYTES 64
 
 enum csl_message_kind {
     /* site -> coordinator */
@@ -65,6 +70,7 @@ struct csl_msg_task {
     uint8_t model_digest[CSL_DIGEST_BYTES]; /* of the broadcast bytes below */
     uint64_t model_bytes;                   /* broadcast_vectors * P * 4 */
     uint64_t deadline_ms;                   /* from now, for information; 0: none */
+    char ledger_head[CSL_HEAD_TEXT_MAX];    /* the newest of this site that is remembered; "" */
 };
 struct csl_msg_model_request {
     uint64_t round;
@@ -79,7 +85,9 @@ struct csl_msg_update_ready {
     uint8_t digest[CSL_DIGEST_BYTES]; /* BLAKE2b of the update bytes */
     uint32_t block_count;
     struct csl_block_count blocks[CSL_BLOCKS_MAX]; /* ascending; patients trained on */
-    double train_loss;                             /* mean over the round's local steps; finite */
+    double train_loss; /* mean over the round's local steps; finite; 0 in a study with privacy */
+    char ledger_head[CSL_HEAD_TEXT_MAX]; /* of the site's ledger after the charge; "" */
+    uint8_t ledger_key[CSL_LEDGER_KEY_BYTES];
 };
 struct csl_msg_update_grant {
     uint64_t round;
@@ -89,6 +97,8 @@ struct csl_msg_update_grant {
 struct csl_msg_update_accepted {
     uint64_t round;
     uint8_t digest[CSL_DIGEST_BYTES];
+    uint8_t countersignature[CSL_COUNTERSIGNATURE_BYTES]; /* over the head that was announced */
+    uint8_t ledger_key[CSL_LEDGER_KEY_BYTES];             /* of who countersigned */
 };
 struct csl_eval_block { /* one domain of one site; counts of validation or test patients */
     uint32_t block;

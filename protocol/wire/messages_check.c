@@ -179,6 +179,14 @@ static enum csl_code check_evaluation(const struct check *c, const struct csl_ms
     return code;
 }
 
+static enum csl_code check_head(const struct check *c, const char *head)
+{
+    if (memchr(head, 0, CSL_HEAD_TEXT_MAX) == NULL)
+        return CSL_FAIL(c->err, c->code, "%s.ledger_head: more than %d bytes", c->kind,
+                        CSL_HEAD_TEXT_MAX - 1);
+    return CSL_OK;
+}
+
 static enum csl_code check_ready(const struct check *c, const struct csl_msg_update_ready *m)
 {
     enum csl_code code = check_range(c, "round", m->round, 1, CSL_ROUNDS_MAX);
@@ -188,6 +196,8 @@ static enum csl_code check_ready(const struct check *c, const struct csl_msg_upd
         code = check_blocks(c, m->blocks, m->block_count, 1);
     if (code == CSL_OK)
         code = check_finite(c, "train_loss", m->train_loss);
+    if (code == CSL_OK)
+        code = check_head(c, m->ledger_head);
     return code;
 }
 
@@ -202,6 +212,8 @@ static enum csl_code check_task(const struct check *c, const struct csl_msg_task
         code = check_bulk_bytes(c, "model_bytes", m->model_bytes);
     if (code == CSL_OK) /* so that it fits in nanoseconds */
         code = check_range(c, "deadline_ms", m->deadline_ms, 0, UINT64_MAX / CSL_NS_PER_MS);
+    if (code == CSL_OK)
+        code = check_head(c, m->ledger_head);
     return code;
 }
 

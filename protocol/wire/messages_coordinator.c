@@ -50,6 +50,7 @@ static enum csl_code pack_round(const struct csl_message *m, struct csl_msg *out
         d.model_digest = csl_codec__put_bytes(s->model_digest, sizeof(s->model_digest));
         d.model_bytes = s->model_bytes;
         d.deadline_ms = s->deadline_ms;
+        d.ledger_head = csl_codec__put_text(s->ledger_head);
         return seal(m, CONSILIUM__V1__COORDINATOR_MESSAGE__BODY_TASK, &d.base, out, err);
     }
     if (m->kind == CSL_MSG_MODEL_GRANT) {
@@ -66,9 +67,13 @@ static enum csl_code pack_round(const struct csl_message *m, struct csl_msg *out
         return seal(m, CONSILIUM__V1__COORDINATOR_MESSAGE__BODY_UPDATE_GRANT, &d.base, out, err);
     }
     if (m->kind == CSL_MSG_UPDATE_ACCEPTED) {
+        const struct csl_msg_update_accepted *s = &m->u.update_accepted;
         Consilium__V1__UpdateAccepted d = CONSILIUM__V1__UPDATE_ACCEPTED__INIT;
-        d.round = m->u.update_accepted.round;
-        d.digest = csl_codec__put_bytes(m->u.update_accepted.digest, CSL_DIGEST_BYTES);
+        d.round = s->round;
+        d.digest = csl_codec__put_bytes(s->digest, CSL_DIGEST_BYTES);
+        d.countersignature =
+            csl_codec__put_optional(s->countersignature, sizeof(s->countersignature));
+        d.ledger_key = csl_codec__put_optional(s->ledger_key, sizeof(s->ledger_key));
         return seal(m, CONSILIUM__V1__COORDINATOR_MESSAGE__BODY_UPDATE_ACCEPTED, &d.base, out, err);
     }
     CSL_ASSERT(m->kind == CSL_MSG_EVALUATION_ACCEPTED);
@@ -126,8 +131,26 @@ static enum csl_code unpack_task(struct csl_msg_task *d, const Consilium__V1__Ta
     d->seed = s->seed;
     d->model_bytes = s->model_bytes;
     d->deadline_ms = s->deadline_ms;
-    return csl_codec__get_bytes(d->model_digest, sizeof(d->model_digest), false, s->model_digest,
-                                "TASK.model_digest", err);
+    enum csl_code code = csl_codec__get_bytes(d->model_digest, sizeof(d->model_digest), false,
+                                              s->model_digest, "TASK.model_digest", err);
+    return code == CSL_OK ? csl_codec__get_text(d->ledger_head, sizeof(d->ledger_head),
+                                                s->ledger_head, "TASK.ledger_head", err)
+                          : code;
+}
+
+static enum csl_code unpack_accepted(struct csl_msg_update_accepted *d,
+                                     const Consilium__V1__UpdateAccepted *s, struct csl_err *err)
+{
+    d->round = s->round;
+    enum csl_code code = csl_codec__get_bytes(d->digest, sizeof(d->digest), false, s->digest,
+                                              "UPDATE_ACCEPTED.digest", err);
+    if (code == CSL_OK)
+        code = csl_codec__get_bytes(d->countersignature, sizeof(d->countersignature), true,
+                                    s->countersignature, "UPDATE_ACCEPTED.countersignature", err);
+    if (code == CSL_OK)
+        code = csl_codec__get_bytes(d->ledger_key, sizeof(d->ledger_key), true, s->ledger_key,
+                                    "UPDATE_ACCEPTED.ledger_key", err);
+    return code;
 }
 
 static enum csl_code unpack_ended(struct csl_msg_study_ended *d, const Consilium__V1__StudyEnded *s,
@@ -166,9 +189,7 @@ static enum csl_code unpack_body(struct csl_message *out,
                                     s->update_grant->ticket, "UPDATE_GRANT.ticket", err);
     case CONSILIUM__V1__COORDINATOR_MESSAGE__BODY_UPDATE_ACCEPTED:
         out->kind = CSL_MSG_UPDATE_ACCEPTED;
-        out->u.update_accepted.round = s->update_accepted->round;
-        return csl_codec__get_bytes(out->u.update_accepted.digest, CSL_DIGEST_BYTES, false,
-                                    s->update_accepted->digest, "UPDATE_ACCEPTED.digest", err);
+        return unpack_accepted(&out->u.update_accepted, s->update_accepted, err);
     case CONSILIUM__V1__COORDINATOR_MESSAGE__BODY_EVALUATION_ACCEPTED:
         out->kind = CSL_MSG_EVALUATION_ACCEPTED;
         out->u.evaluation_accepted.round = s->evaluation_accepted->round;

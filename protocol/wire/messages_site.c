@@ -21,6 +21,8 @@ static enum csl_code pack_ready(const struct csl_msg_update_ready *s, Consilium_
     d->bytes_total = s->bytes_total;
     d->digest = csl_codec__put_bytes(s->digest, sizeof(s->digest));
     d->train_loss = s->train_loss;
+    d->ledger_head = csl_codec__put_text(s->ledger_head);
+    d->ledger_key = csl_codec__put_optional(s->ledger_key, sizeof(s->ledger_key));
     d->n_blocks = s->block_count;
     d->blocks = csl_codec__put_blocks(a, s->blocks, s->block_count);
     return d->blocks == NULL ? CSL_E_NOMEM : CSL_OK;
@@ -179,6 +181,12 @@ static enum csl_code unpack_ready(struct csl_msg_update_ready *d,
     if (code == CSL_OK)
         code = csl_codec__get_blocks(d->blocks, &d->block_count, s->blocks, s->n_blocks,
                                      "UPDATE_READY.blocks", err);
+    if (code == CSL_OK)
+        code = csl_codec__get_text(d->ledger_head, sizeof(d->ledger_head), s->ledger_head,
+                                   "UPDATE_READY.ledger_head", err);
+    if (code == CSL_OK)
+        code = csl_codec__get_bytes(d->ledger_key, sizeof(d->ledger_key), true, s->ledger_key,
+                                    "UPDATE_READY.ledger_key", err);
     return code;
 }
 

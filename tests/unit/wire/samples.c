@@ -131,6 +131,9 @@ static void sample_site(struct csl_message *m, uint64_t *r)
         bytes(r, m->u.update_ready.digest, CSL_DIGEST_BYTES);
         m->u.update_ready.block_count = blocks(r, m->u.update_ready.blocks, 1);
         m->u.update_ready.train_loss = real(r);
+        text(r, m->u.update_ready.ledger_head, sizeof(m->u.update_ready.ledger_head));
+        if (below(r, 2) == 0)
+            bytes(r, m->u.update_ready.ledger_key, CSL_LEDGER_KEY_BYTES);
     } else if (m->kind == CSL_MSG_EVALUATION) {
         evaluation(r, &m->u.evaluation);
     } else if (m->kind == CSL_MSG_TASK_FAILED) {
@@ -169,6 +172,7 @@ static void sample_coordinator(struct csl_message *m, uint64_t *r)
         bytes(r, m->u.task.model_digest, CSL_DIGEST_BYTES);
         m->u.task.model_bytes = 4 * number(r, 1, CSL_PARAMETERS_MAX);
         m->u.task.deadline_ms = number(r, 0, UINT64_MAX / 1000000);
+        text(r, m->u.task.ledger_head, sizeof(m->u.task.ledger_head));
     } else if (m->kind == CSL_MSG_MODEL_GRANT) {
         m->u.model_grant.round = number(r, 0, CSL_ROUNDS_MAX);
         bytes(r, m->u.model_grant.ticket, CSL_TICKET_BYTES);
@@ -179,6 +183,10 @@ static void sample_coordinator(struct csl_message *m, uint64_t *r)
     } else if (m->kind == CSL_MSG_UPDATE_ACCEPTED) {
         m->u.update_accepted.round = number(r, 1, CSL_ROUNDS_MAX);
         bytes(r, m->u.update_accepted.digest, CSL_DIGEST_BYTES);
+        if (below(r, 2) == 0)
+            bytes(r, m->u.update_accepted.countersignature, CSL_COUNTERSIGNATURE_BYTES);
+        if (below(r, 2) == 0)
+            bytes(r, m->u.update_accepted.ledger_key, CSL_LEDGER_KEY_BYTES);
     } else if (m->kind == CSL_MSG_EVALUATION_ACCEPTED) {
         m->u.evaluation_accepted.round = number(r, 0, CSL_ROUNDS_MAX);
     } else if (m->kind == CSL_MSG_REFUSED) {

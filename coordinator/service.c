@@ -105,6 +105,7 @@ void csl_service_send__(struct csl_service *s, uint32_t site, const struct csl_m
     struct csl_site_io *io = &s->io[site];
     struct csl_message numbered = *m;
     numbered.sequence = ++io->sequence_out;
+    csl_service_put_head__(s, site, &numbered);
     struct csl_msg bytes;
     struct csl_err err;
     if (csl_message_encode(&numbered, &bytes, &err) != CSL_OK) {
@@ -217,6 +218,7 @@ static void handle_message(struct csl_service *s, struct csl_service_event *e)
     io->sequence_in++;
     csl_log(CSL_LOG_DEBUG, "message.received", CSL_STR("site", id),
             CSL_STR("kind", csl_message_kind_name(m.kind)));
+    csl_service_take_head__(s, site, &m);
     e->ev.message = &m;
     step(s, &e->ev);
     csl_message_release(&m);
@@ -413,6 +415,8 @@ enum csl_code csl_service_new(struct csl_service **out, const struct csl_service
     }
     if (code == CSL_OK)
         code = csl_service_load__(s, err);
+    if (code == CSL_OK)
+        code = csl_service_open_heads__(s, config, err);
     if (code != CSL_OK) {
         csl_service_free(s);
         return code;
@@ -465,6 +469,7 @@ void csl_service_free(struct csl_service *s)
     csl_free(s->global);
     csl_accumulator_free(s->accumulator);
     csl_blobs_free(s->spool);
+    csl_heads_close(s->heads);
     csl_store_close(s->store);
     csl_coord_free(s->core);
     csl_mutex_release(&s->lock);

@@ -6,6 +6,7 @@
 #include "base/blob.h"
 #include "base/file.h"
 #include "base/thread.h"
+#include "coordinator/heads.h"
 #include "coordinator/service.h"
 #include "coordinator/store/store.h"
 
@@ -37,6 +38,8 @@ struct csl_site_io {
     csl_conn conn;
     bool has_grant, awaits_grant; /* of an upload; has_grant stays set after the upload is over */
     uint64_t grant_round, granted_ns;
+    bool is_countersigned; /* the head announced last */
+    uint8_t countersignature[CSL_SIGN_SIGNATURE_BYTES];
 };
 struct csl_service_event {
     struct csl_coord_event ev;
@@ -54,6 +57,7 @@ struct csl_service {
     struct csl_coord *core;
     struct csl_store *store; /* NULL: in memory */
     struct csl_blobs *spool;
+    struct csl_heads *heads; /* NULL: the study has no privacy */
     struct csl_mailbox *mailbox;
     atomic_uint queued[CSL_SERVICE_QUEUED_SLOTS]; /* messages in the mailbox, by connection */
     atomic_size_t queued_bytes;
@@ -109,6 +113,13 @@ void csl_service_aggregate__(struct csl_service *s, uint64_t round);
 void csl_service_forget_updates__(struct csl_service *s);
 uint64_t csl_service_broadcast_bytes__(const struct csl_service *s);
 void csl_service_digest_broadcast__(struct csl_service *s);
+
+/* service_heads.c: nothing to do in a study without privacy */
+enum csl_code csl_service_open_heads__(struct csl_service *s,
+                                       const struct csl_service_config *config,
+                                       struct csl_err *err);
+void csl_service_take_head__(struct csl_service *s, uint32_t site, const struct csl_message *m);
+void csl_service_put_head__(struct csl_service *s, uint32_t site, struct csl_message *m);
 
 /* service_state.c: start-up, saving, status */
 /* Opens the store, if there is one; *seed becomes that of a study begun before. */

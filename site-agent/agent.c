@@ -104,6 +104,7 @@ static void send(struct csl_agent *a, const struct csl_message *m)
 {
     struct csl_message numbered = *m;
     numbered.sequence = ++a->sequence_out;
+    csl_agent_put_head__(a, &numbered);
     struct csl_msg bytes;
     struct csl_err err;
     enum csl_code code = csl_message_encode(&numbered, &bytes, &err);
@@ -218,6 +219,7 @@ static void handle_message(struct csl_agent *a, struct csl_agent_event *e)
                 CSL_STR("why", m.u.refused.reason));
     if (m.kind == CSL_MSG_DRAIN)
         csl_log(CSL_LOG_INFO, "coordinator.draining", CSL_STR("site", a->site_id));
+    csl_agent_take_head__(a, &m);
     e->ev.message = &m;
     step(a, &e->ev);
     csl_message_release(&m);

@@ -50,6 +50,7 @@ struct csl_agent {
     bool is_reservation_charged;
     uint64_t reservation;
     uint32_t reserved_attempt;
+    uint64_t announced_size; /* entries of the head that was announced last */
     uint64_t next_bulk_id, fetch_id, upload_id;
     struct csl_msg_task fetch_task, upload_task;
     /* work: one unit at a time */
@@ -92,6 +93,10 @@ enum csl_code csl_agent_charge__(struct csl_agent *a, const struct csl_outbox *o
                                  struct csl_err *err) CSL_MUST_CHECK;
 /* Closes the reservation in hand, if there is one: released, or never charged and given back. */
 void csl_agent_settle__(struct csl_agent *a, bool was_released);
+/* The ledger's heads in messages: announced with an update, checked against what the coordinator
+ * remembers, its countersignature stored. */
+void csl_agent_put_head__(struct csl_agent *a, struct csl_message *m);
+void csl_agent_take_head__(struct csl_agent *a, const struct csl_message *m);
 bool csl_agent_is_charged__(struct csl_agent *a, const struct csl_outbox *outbox);
 
 /* agent_bulk.c */

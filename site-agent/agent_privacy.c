@@ -289,6 +289,56 @@ bool csl_agent_is_charged__(struct csl_agent *a, const struct csl_outbox *outbox
             memcmp(c.update_digest, outbox->digest, CSL_DIGEST_BYTES) == 0);
 }
 
+void csl_agent_put_head__(struct csl_agent *a, struct csl_message *m)
+{
+    struct csl_checkpoint head;
+    if (m->kind != CSL_MSG_UPDATE_READY || !has_privacy(a))
+        return;
+    csl_ledger_head(a->ledger, &head);
+    csl_checkpoint_write(&head, csl_ledger_public_key(a->ledger), m->u.update_ready.ledger_head);
+    memcpy(m->u.update_ready.ledger_key, csl_ledger_public_key(a->ledger), CSL_LEDGER_KEY_BYTES);
+    a->announced_size = head.size;
+}
+
+static void check_remembered(struct csl_agent *a, const char *text)
+{
+    struct csl_checkpoint theirs;
+    struct csl_err err = {.code = CSL_OK};
+    if (text[0] == '\0')
+        return;
+    enum csl_code code = csl_checkpoint_read(&theirs, CSL_SPAN(text, strlen(text)),
+                                             csl_ledger_public_key(a->ledger), &err);
+    if (code == CSL_OK)
+        code = csl_ledger_check_peer_head(a->ledger, &theirs, &err);
+    if (code !=
+        CSL_OK) /* a ledger in trouble reserves nothing; a head of another key says nothing */
+        csl_log_err(CSL_LOG_ERROR, "ledger.head_differs", &err);
+}
+
+static void store_countersignature(struct csl_agent *a, const struct csl_msg_update_accepted *m)
+{
+    static const uint8_t none[CSL_COUNTERSIGNATURE_BYTES];
+    struct csl_err err = {.code = CSL_OK};
+    if (memcmp(m->countersignature, none, sizeof(none)) == 0 || a->announced_size == 0)
+        return;
+    enum csl_code code = csl_ledger_store_countersignature(
+        a->ledger, "coordinator", m->ledger_key, a->announced_size, m->countersignature, &err);
+    if (code == CSL_E_IO)
+        csl_agent_fail__(a, &err);
+    else if (code != CSL_OK)
+        csl_log_err(CSL_LOG_WARN, "ledger.countersignature_refused", &err);
+}
+
+void csl_agent_take_head__(struct csl_agent *a, const struct csl_message *m)
+{
+    if (!has_privacy(a))
+        return;
+    if (m->kind == CSL_MSG_TASK)
+        check_remembered(a, m->u.task.ledger_head);
+    else if (m->kind == CSL_MSG_UPDATE_ACCEPTED)
+        store_countersignature(a, &m->u.update_accepted);
+}
+
 void csl_agent_close_privacy__(struct csl_agent *a)
 {
     csl_ledger_close(a->ledger);

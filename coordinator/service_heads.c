@@ -1,0 +1,54 @@
+/* Ledger heads in the messages of a study with privacy: what a site announces is remembered and
+ * countersigned, and the next task shows it to the site. */
+#include "coordinator/service_internal.h"
+
+#include "base/log.h"
+#include "base/str.h"
+
+#include <string.h>
+
+_Static_assert(CSL_HEAD_TEXT_MAX == CSL_CHECKPOINT_TEXT_MAX, "a head travels as its text");
+_Static_assert(CSL_LEDGER_KEY_BYTES == CSL_SIGN_PUBLIC_BYTES, "a key travels as it is");
+_Static_assert(CSL_COUNTERSIGNATURE_BYTES == CSL_SIGN_SIGNATURE_BYTES, "so does a signature");
+
+enum csl_code csl_service_open_heads__(struct csl_service *s,
+                                       const struct csl_service_config *config, struct csl_err *err)
+{
+    if (s->study->privacy.mode == CSL_PRIVACY_NONE)
+        return CSL_OK;
+    return csl_heads_open(&s->heads, s->config.state_dir, config->roster, config->roster_count,
+                          err);
+}
+
+void csl_service_take_head__(struct csl_service *s, uint32_t site, const struct csl_message *m)
+{
+    struct csl_site_io *io = &s->io[site];
+    struct csl_err err;
+    if (s->heads == NULL || m->kind != CSL_MSG_UPDATE_READY)
+        return;
+    io->is_countersigned = false;
+    const struct csl_msg_update_ready *u = &m->u.update_ready;
+    enum csl_code code =
+        csl_heads_offer(s->heads, site, u->ledger_head, u->ledger_key, io->countersignature, &err);
+    if (code == CSL_OK)
+        io->is_countersigned = true;
+    else if (code == CSL_E_IO || code == CSL_E_NOMEM)
+        csl_service_fail__(s, &err); /* what is not remembered cannot be vouched for later */
+    else /* the update is private all the same: whose ledger it is in is the site's to answer for */
+        csl_log_err(CSL_LOG_WARN, "ledger.head_refused", &err);
+}
+
+void csl_service_put_head__(struct csl_service *s, uint32_t site, struct csl_message *m)
+{
+    const struct csl_site_io *io = &s->io[site];
+    if (s->heads == NULL)
+        return;
+    if (m->kind == CSL_MSG_TASK) {
+        (void)csl_str_copy(m->u.task.ledger_head, sizeof(m->u.task.ledger_head),
+                           csl_heads_last(s->heads, site));
+    } else if (m->kind == CSL_MSG_UPDATE_ACCEPTED && io->is_countersigned) {
+        struct csl_msg_update_accepted *a = &m->u.update_accepted;
+        memcpy(a->countersignature, io->countersignature, sizeof(a->countersignature));
+        memcpy(a->ledger_key, csl_heads_public_key(s->heads), sizeof(a->ledger_key));
+    }
+}

@@ -44,6 +44,7 @@ TABLE = [
     ("privacy/crypto/*", ["base/"], ["sodium"]),
     ("privacy/secagg/*", ["base/", "protocol/wire/canonical.h", CRYPTO], []),
     ("privacy/dp/*", ["base/", "privacy/crypto/rng.h"], []),
+    ("privacy/audit/*", ["base/", "privacy/crypto/rng.h", "privacy/dp/"], []),
     ("privacy/ledger/*", ["base/", CRYPTO, "privacy/dp/"], ["sqlite"]),
     ("aggregation/tensor/*", ["base/", CRYPTO], []),
     ("aggregation/strategy/*", ["base/"], []),

@@ -22,6 +22,9 @@ struct csl_agent_config {
      * protects nobody and is marked as a rehearsal in the ledger. NULL: from the operating system.
      */
     const uint64_t *noise_seed;
+    /* Rehearsals: so many canaries train with every private study (privacy/audit/canary.h); they
+     * change the model. 0: none. */
+    uint32_t audit_canaries;
 };
 
 struct csl_agent;
@@ -43,5 +46,9 @@ const struct csl_site *csl_agent_core(const struct csl_agent *a);
 /* The site's ledger; NULL while no study with privacy was accepted. Core thread. */
 struct csl_ledger;
 struct csl_ledger *csl_agent_ledger(struct csl_agent *a);
+/* What the canaries betrayed until now; CSL_E_NOTFOUND: there are none. */
+struct csl_audit_result;
+enum csl_code csl_agent_audit(const struct csl_agent *a, struct csl_audit_result *out,
+                              struct csl_err *err) CSL_MUST_CHECK;
 
 #endif

@@ -46,7 +46,8 @@ struct csl_agent {
     struct csl_ledger *ledger; /* NULL until a study with privacy was accepted */
     struct csl_privacy_plan plan;
     uint8_t cohort_key[32], cohort_digest[CSL_DIGEST_BYTES];
-    bool has_reservation; /* of the work in hand, or of the update that was made last */
+    struct csl_canaries *canaries; /* NULL: no audit */
+    bool has_reservation;          /* of the work in hand, or of the update that was made last */
     bool is_reservation_charged;
     uint64_t reservation;
     uint32_t reserved_attempt;

@@ -18,7 +18,8 @@
 
 #include <string.h>
 
-#define ATTEMPTS_MAX 1000u /* of one round; a coordinator that asks more often is refused */
+#define AUDIT_CONFIDENCE 0.95
+#define ATTEMPTS_MAX     1000u /* of one round; a coordinator that asks more often is refused */
 
 static bool has_privacy(const struct csl_agent *a)
 {
@@ -167,6 +168,31 @@ static enum csl_code register_study(struct csl_agent *a, struct csl_err *err)
     return csl_ledger_register(a->ledger, &s, err);
 }
 
+static enum csl_code open_audit(struct csl_agent *a, struct csl_err *err)
+{
+    const struct csl_privacy_plan *p = &a->plan;
+    struct csl_rng rng;
+    if (a->config.audit_canaries == 0 || p->mode != CSL_PRIVACY_LOCAL)
+        return CSL_OK;
+    if (a->config.noise_seed == NULL)
+        csl_rng_init_os(&rng);
+    else
+        csl_rng_init_named(&rng, *a->config.noise_seed, "rehearsal/canaries", a->site_id, 0);
+    const struct csl_block_spec *block = &a->study->schema.blocks[p->domains[0].domain];
+    enum csl_code code = csl_canaries_new(&a->canaries, &rng, a->config.audit_canaries,
+                                          (size_t)block->count, a->study->privacy.clip, err);
+    csl_rng_wipe(&rng);
+    return code;
+}
+
+enum csl_code csl_agent_audit(const struct csl_agent *a, struct csl_audit_result *out,
+                              struct csl_err *err)
+{
+    if (a->canaries == NULL)
+        return CSL_FAIL(err, CSL_E_NOTFOUND, "this agent was not audited");
+    return csl_canaries_result(a->canaries, a->study->privacy.delta, AUDIT_CONFIDENCE, out, err);
+}
+
 enum csl_code csl_agent_open_privacy__(struct csl_agent *a, struct csl_err *err)
 {
     uint64_t patients[CSL_DOMAINS_MAX];
@@ -181,6 +207,8 @@ enum csl_code csl_agent_open_privacy__(struct csl_agent *a, struct csl_err *err)
         code = load_cohort_key(a, err);
     if (code == CSL_OK)
         code = open_ledger(a, err);
+    if (code == CSL_OK)
+        code = open_audit(a, err);
     if (code != CSL_OK)
         return code;
     digest_cohort(a, a->cohort_digest);

@@ -9,6 +9,8 @@
 
 void csl_agent_close_study__(struct csl_agent *a)
 {
+    csl_canaries_free(a->canaries);
+    a->canaries = NULL;
     csl_privacy_plan_release(&a->plan);
     csl_trainer_free(a->trainer);
     csl_dataset_free(a->data);

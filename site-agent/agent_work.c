@@ -141,7 +141,7 @@ static enum csl_code train(struct csl_agent *a, const struct csl_msg_task *t,
 {
     struct vectors v = {.broadcast = NULL};
     struct csl_rng noise;
-    struct csl_private_run privacy = {.plan = &a->plan, .rng = &noise};
+    struct csl_private_run privacy = {.plan = &a->plan, .rng = &noise, .canaries = a->canaries};
     open_noise(a, t->round, &noise);
     enum csl_code code = vectors_open(a, &v, err);
     if (code == CSL_OK)

@@ -25,6 +25,11 @@ struct dp_loop {
     uint32_t *chosen; /* [patients] drawn in this step, ascending */
     uint32_t *rows;   /* [rows_max] records of the patients now on the device */
     int64_t *sum;     /* [count] grid units */
+    /* with canaries: */
+    struct csl_canaries *canaries; /* NULL: not in this domain */
+    uint32_t *drawn;               /* [canaries] drawn in this step */
+    int64_t *real;                 /* [count] the sum before them */
+    double *scored;                /* [count] */
     uint64_t rows_max;
 };
 
@@ -44,7 +49,16 @@ static enum csl_code dp_open(struct dp_loop *d, struct csl_err *err)
     d->chosen = csl_alloc_array(b->examples->patients, sizeof(*d->chosen));
     d->rows = csl_alloc_array((size_t)d->rows_max, sizeof(*d->rows));
     d->sum = csl_alloc_array((size_t)n->count, sizeof(*d->sum));
-    if (d->chosen == NULL || d->rows == NULL || d->sum == NULL)
+    bool has_all = d->chosen != NULL && d->rows != NULL && d->sum != NULL;
+    if (d->plan == &d->run->plan->domains[0])
+        d->canaries = d->run->canaries;
+    if (d->canaries != NULL) {
+        d->drawn = csl_alloc_array(csl_canaries_count(d->canaries), sizeof(*d->drawn));
+        d->real = csl_alloc_array((size_t)n->count, sizeof(*d->real));
+        d->scored = csl_alloc_array((size_t)n->count, sizeof(*d->scored));
+        has_all = has_all && d->drawn != NULL && d->real != NULL && d->scored != NULL;
+    }
+    if (!has_all)
         return CSL_FAIL(err, CSL_E_NOMEM, "no memory for private steps of %llu parameters",
                         (unsigned long long)n->count);
     return csl_work_fit(&d->t->work, n, d->rows_max, err);
@@ -55,6 +69,9 @@ static void dp_close(struct dp_loop *d)
     csl_free(d->chosen);
     csl_free(d->rows);
     csl_free(d->sum);
+    csl_free(d->drawn);
+    csl_free(d->real);
+    csl_free(d->scored);
 }
 
 /* The gradient of rows [at, at + rows) of the device's batch alone, into the pass's gradient. */
@@ -138,6 +155,35 @@ static enum csl_code sum_batch(struct dp_loop *d, size_t drawn, struct csl_err *
     return code;
 }
 
+/* The canaries that exist take part like patients: same rate, same clip, same rounding. */
+static enum csl_code add_canaries(struct dp_loop *d, struct csl_err *err)
+{
+    const struct csl_net *n = &d->t->nets[d->loop->domain];
+    size_t count = (size_t)n->count, drawn = 0;
+    float *gradient = d->t->host + n->first;
+    memcpy(d->real, d->sum, count * sizeof(*d->real));
+    enum csl_code code = csl_poisson_sample(d->run->rng, d->plan->sampling_rate,
+                                            csl_canaries_count(d->canaries), d->drawn, &drawn, err);
+    for (size_t i = 0; code == CSL_OK && i < drawn; i++) {
+        if (!csl_canaries_is_included(d->canaries, d->drawn[i]))
+            continue;
+        csl_canaries_gradient(d->canaries, d->drawn[i], gradient);
+        if (!csl_noise_round(&d->plan->noise, gradient, count, d->sum))
+            d->run->rejected++;
+    }
+    return code;
+}
+
+/* What an adversary who knows all real patients sees of the canaries: the noisy sum without them.
+ */
+static enum csl_code score_canaries(struct dp_loop *d, struct csl_err *err)
+{
+    uint64_t count = d->t->nets[d->loop->domain].count;
+    for (uint64_t i = 0; i < count; i++)
+        d->scored[i] = (double)(d->sum[i] - d->real[i]);
+    return csl_canaries_score(d->canaries, d->scored, err);
+}
+
 static enum csl_code private_step(struct dp_loop *d, struct csl_err *err)
 {
     struct csl_trainer *t = d->t;
@@ -149,8 +195,12 @@ static enum csl_code private_step(struct dp_loop *d, struct csl_err *err)
                            d->loop->batches->examples->patients, d->chosen, &drawn, err);
     if (code == CSL_OK)
         code = sum_batch(d, drawn, err);
+    if (code == CSL_OK && d->canaries != NULL)
+        code = add_canaries(d, err);
     if (code == CSL_OK)
         code = csl_noise_add(d->run->rng, &d->plan->noise, d->sum, (size_t)n->count, err);
+    if (code == CSL_OK && d->canaries != NULL)
+        code = score_canaries(d, err);
     if (code != CSL_OK)
         return code;
     d->run->releases[d->plan - d->run->plan->domains]++;

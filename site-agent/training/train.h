@@ -5,6 +5,7 @@
  */
 #ifndef CSL_TRAIN_H
 #define CSL_TRAIN_H
+#include "privacy/audit/canary.h"
 #include "site-agent/data/dataset.h"
 #include "site-agent/training/privacy_plan.h"
 
@@ -22,6 +23,9 @@ const char *csl_trainer_backend(const struct csl_trainer *t);
 struct csl_private_run {
     const struct csl_privacy_plan *plan; /* made for this study and this data */
     struct csl_rng *rng;
+    /* Rehearsals: fictitious patients of the plan's first domain, drawn, clipped and noised like
+     * all others, whose traces are scored (privacy/audit). NULL: none. */
+    struct csl_canaries *canaries;
     uint64_t rejected; /* out: contributions that were not finite and counted as zero */
     uint64_t releases[CSL_DOMAINS_MAX]; /* out: noisy sums drawn, by event of the plan: what ran */
 };

@@ -73,7 +73,7 @@ TABLE = [
     ("site-agent/training/compute/cpu_dnnl*", ["base/"], ["dnnl"]),
     ("site-agent/training/compute/cuda*", ["base/"], ["cuda"]),
     ("site-agent/training/*", ["base/", CRYPTO, TENSOR, "protocol/study/", "site-agent/data/", "site-agent/training/",
-                               "privacy/dp/"], []),
+                               "privacy/dp/", "privacy/audit/"], []),
     ("site-agent/trainer/*", ["base/", TENSOR], ["dl", "seccomp"]),
     ("site-agent/main.c", ["", "!coordinator/", "!simulations/", "!cli/"], []),
     ("site-agent/*", COMMON + ["site-agent/", "aggregation/", "privacy/"], []),

@@ -10,6 +10,7 @@
 #include "coordinator/core/coord.h"
 #include "coordinator/model/model_file.h"
 #include "coordinator/store/store.h"
+#include "simulations/ledgers.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -296,7 +297,9 @@ enum csl_code csl_processes_collect(const struct csl_world_config *c, struct csl
     r.round_rows = csl_alloc_array(c->study->rounds, sizeof(*r.round_rows));
     r.site_rounds = csl_alloc_array(c->site_count, sizeof(*r.site_rounds));
     r.site_patients = csl_alloc_array(c->site_count, sizeof(*r.site_patients));
-    if (r.round_rows == NULL || r.site_rounds == NULL || r.site_patients == NULL)
+    r.privacy = csl_alloc_array(c->site_count, sizeof(*r.privacy));
+    if (r.round_rows == NULL || r.site_rounds == NULL || r.site_patients == NULL ||
+        r.privacy == NULL)
         code = CSL_FAIL(err, CSL_E_NOMEM, "no memory for the result");
     if (code == CSL_OK)
         code = csl_path_join(path, sizeof(path), c->state_dir, "coordinator/state/state.db", err);
@@ -311,6 +314,13 @@ enum csl_code csl_processes_collect(const struct csl_world_config *c, struct csl
     csl_store_close(store);
     if (code == CSL_OK)
         code = take_model(c, &r, err);
+    for (uint32_t i = 0; code == CSL_OK && i < c->site_count; i++) {
+        char name[CSL_ID_MAX + 32];
+        snprintf(name, sizeof(name), "sites/%s/state/ledger.db", c->sites[i].id);
+        code = csl_path_join(path, sizeof(path), c->state_dir, name, err);
+        if (code == CSL_OK)
+            code = csl_sim_ledger_take_file(path, c, c->sites[i].id, &r.privacy[i], err);
+    }
     if (code != CSL_OK) {
         csl_world_result_release(&r);
         return code;

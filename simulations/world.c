@@ -7,7 +7,9 @@
 #include "base/progress.h"
 #include "base/str.h"
 #include "coordinator/service.h"
+#include "privacy/audit/canary.h"
 #include "protocol/transport/inproc.h"
+#include "simulations/ledgers.h"
 #include "site-agent/agent.h"
 
 #include <stdio.h>
@@ -147,7 +149,8 @@ static enum csl_code open_site(struct world *w, uint32_t i, struct csl_err *err)
                                       .backend = w->config->backend,
                                       .policy = &policy,
                                       .transport = w->clients[i],
-                                      .noise_seed = &w->config->seed};
+                                      .noise_seed = &w->config->seed,
+                                      .audit_canaries = w->config->audit_canaries};
     code = csl_agent_new(&w->agents[i], &config, err);
     if (code == CSL_OK)
         code = csl_agent_start(w->agents[i], csl_inproc_now_ns(w->net), err);
@@ -218,6 +221,32 @@ static enum csl_code run(struct world *w, struct csl_err *err)
     return w->result->was_interrupted ? CSL_OK : csl_service_outcome(w->service, err);
 }
 
+static enum csl_code collect_privacy(struct world *w, struct csl_err *err)
+{
+    enum csl_code code = CSL_OK;
+    for (uint32_t i = 0; code == CSL_OK && i < w->config->site_count; i++) {
+        struct csl_world_privacy *p = &w->result->privacy[i];
+        struct csl_ledger *l = csl_agent_ledger(w->agents[i]);
+        struct csl_audit_result audit;
+        if (l == NULL)
+            continue;
+        code = csl_sim_ledger_take(l, w->config, w->config->sites[i].id, p, err);
+        if (code != CSL_OK || w->config->audit_canaries == 0)
+            continue;
+        code = csl_agent_audit(w->agents[i], &audit, err);
+        if (code == CSL_E_NOTFOUND) { /* mode site has no patients to imitate */
+            code = CSL_OK;
+            continue;
+        }
+        p->audit.canaries = audit.canaries;
+        p->audit.guesses = (uint32_t)audit.guesses;
+        p->audit.correct = (uint32_t)audit.correct;
+        p->audit.epsilon_lower = audit.epsilon_lower;
+        p->audit.confidence = audit.confidence;
+    }
+    return code;
+}
+
 static enum csl_code collect(struct world *w, struct csl_err *err)
 {
     struct csl_world_result *r = w->result;
@@ -235,6 +264,11 @@ static enum csl_code collect(struct world *w, struct csl_err *err)
         for (uint32_t b = 0; b < s->block_count; b++)
             r->site_patients[site] += s->blocks[b].patients;
     }
+    if (w->config->study->privacy.mode != CSL_PRIVACY_NONE) {
+        enum csl_code code = collect_privacy(w, err);
+        if (code != CSL_OK)
+            return code;
+    }
     struct csl_inproc_stats stats = csl_inproc_stats(w->net);
     r->bytes_up = stats.bytes_up;
     r->bytes_down = stats.bytes_down;
@@ -251,8 +285,9 @@ static enum csl_code open_world(struct world *w, struct csl_err *err)
     w->result->round_rows = csl_alloc_array(c->study->rounds, sizeof(*w->result->round_rows));
     w->result->site_rounds = csl_alloc_array(c->site_count, sizeof(*w->result->site_rounds));
     w->result->site_patients = csl_alloc_array(c->site_count, sizeof(*w->result->site_patients));
-    if (w->clients == NULL || w->agents == NULL || w->roster == NULL ||
-        w->result->round_rows == NULL || w->result->site_rounds == NULL ||
+    w->result->privacy = csl_alloc_array(c->site_count, sizeof(*w->result->privacy));
+    if (w->result->privacy == NULL || w->clients == NULL || w->agents == NULL ||
+        w->roster == NULL || w->result->round_rows == NULL || w->result->site_rounds == NULL ||
         w->result->site_patients == NULL)
         return CSL_FAIL(err, CSL_E_NOMEM, "no memory for %u sites", c->site_count);
     for (uint32_t i = 0; i < c->site_count; i++)
@@ -318,6 +353,7 @@ void csl_world_result_release(struct csl_world_result *r)
     csl_free(r->round_rows);
     csl_free(r->site_rounds);
     csl_free(r->site_patients);
+    csl_free(r->privacy);
     csl_free(r->evaluations);
     *r = (struct csl_world_result){.rounds = 0};
 }

@@ -26,16 +26,6 @@ static bool has_privacy(const struct csl_agent *a)
     return a->study != NULL && a->study->privacy.mode != CSL_PRIVACY_NONE;
 }
 
-static enum csl_code price(const struct csl_dp_event *events, size_t count, double delta,
-                           double *epsilon, struct csl_err *err)
-{
-    struct csl_price p;
-    enum csl_code code = csl_account(events, count, delta, &p, err);
-    if (code == CSL_OK)
-        *epsilon = p.epsilon;
-    return code;
-}
-
 static uint64_t wall_clock_s(void *ctx)
 {
     (void)ctx;
@@ -59,7 +49,7 @@ static enum csl_code state_file(const struct csl_agent *a, const char *name, cha
 static enum csl_code open_ledger(struct csl_agent *a, struct csl_err *err)
 {
     char database[CSL_PATH_MAX], key[CSL_PATH_MAX], head[CSL_PATH_MAX];
-    struct csl_ledger_config c = {.site = a->site_id, .price = price, .now_s = wall_clock_s};
+    struct csl_ledger_config c = {.site = a->site_id, .price = csl_account_epsilon, .now_s = wall_clock_s};
     if (a->ledger != NULL)
         return CSL_OK;
     enum csl_code code = state_file(a, "ledger.db", database, &c.path, err);

@@ -38,3 +38,13 @@ enum csl_code csl_account(const struct csl_dp_event *events, size_t count, doubl
     *out = price;
     return CSL_OK;
 }
+
+enum csl_code csl_account_epsilon(const struct csl_dp_event *events, size_t count, double delta,
+                                  double *epsilon, struct csl_err *err)
+{
+    struct csl_price price;
+    enum csl_code code = csl_account(events, count, delta, &price, err);
+    if (code == CSL_OK)
+        *epsilon = price.epsilon;
+    return code;
+}

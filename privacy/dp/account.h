@@ -21,4 +21,8 @@ struct csl_price {
 enum csl_code csl_account(const struct csl_dp_event *events, size_t count, double delta,
                           struct csl_price *out, struct csl_err *err) CSL_MUST_CHECK;
 
+/* `epsilon` of csl_account alone: a csl_ledger_price. */
+enum csl_code csl_account_epsilon(const struct csl_dp_event *events, size_t count, double delta,
+                                  double *epsilon, struct csl_err *err) CSL_MUST_CHECK;
+
 #endif

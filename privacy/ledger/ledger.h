@@ -131,9 +131,13 @@ enum csl_code csl_ledger_check_peer_head(struct csl_ledger *l, const struct csl_
 enum csl_code csl_ledger_recover(struct csl_ledger *l, uint64_t size,
                                  const uint8_t root[CSL_SHA256_BYTES], double epsilon, double delta,
                                  struct csl_err *err) CSL_MUST_CHECK;
-/* This side's signature over a head of the other side's log. */
-void csl_ledger_countersign(const struct csl_ledger *l, const struct csl_checkpoint *theirs,
-                            uint8_t out[CSL_SIGN_SIGNATURE_BYTES]);
+/* This side's signature over a head of the other side's log. CSL_E_CRYPTO: the head is not signed
+ * by `public_key`; CSL_E_INVAL: its origin is not one. */
+enum csl_code csl_ledger_countersign(const struct csl_ledger *l,
+                                     const struct csl_checkpoint *theirs,
+                                     const uint8_t public_key[CSL_SIGN_PUBLIC_BYTES],
+                                     uint8_t out[CSL_SIGN_SIGNATURE_BYTES],
+                                     struct csl_err *err) CSL_MUST_CHECK;
 /* The other side's signature over a head of this log. CSL_E_CRYPTO: it does not verify;
  * CSL_E_STATE: not a head of this log. */
 enum csl_code csl_ledger_store_countersignature(struct csl_ledger *l, const char *peer,

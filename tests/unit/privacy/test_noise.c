@@ -129,6 +129,27 @@ static void test_pitfall_21__worst_case_vectors__norm_is_within_l2_units(void **
     }
 }
 
+/* Equal coordinates in many dimensions: after the clip all of them round the same way, up in half
+ * of the cases. The norm is within l2_units, and what is set aside for that is no more than stated.
+ */
+static void test_pitfall_21__all_round_up__norm_is_within_and_close_to_l2_units(void **state)
+{
+    (void)state;
+    struct csl_noise n;
+    plan(&n, 1.0, 0x1p18, DIMENSIONS);
+    for (size_t i = 0; i < DIMENSIONS; i++)
+        vector[i] = 1.0F;
+    for (uint64_t d = DIMENSIONS - 400; d <= DIMENSIONS; d += 20) {
+        n.dimensions = d;
+        memset(sum, 0, d * sizeof(sum[0]));
+        assert_true(csl_noise_round(&n, vector, d, sum));
+        assert_true(is_within(&n, sum, d));
+        double norm = (double)sum[0] * sqrt((double)d), aside = sqrt((double)d);
+        assert_true(norm >= (double)n.l2_units * (1.0 - 0x1p-15) - aside);
+    }
+    csl_noise_release(&n);
+}
+
 /* What csl_noise_round is there to prevent: clip to C, then round to the nearest. */
 static void test_pitfall_21__rounding_after_the_clip_alone__is_detected(void **state)
 {
@@ -320,6 +341,7 @@ int main(void)
         cmocka_unit_test(test_noise_plan__clips_and_multipliers__grid_and_event_hold),
         cmocka_unit_test(test_noise_plan__out_of_range__is_refused),
         cmocka_unit_test(test_pitfall_21__worst_case_vectors__norm_is_within_l2_units),
+        cmocka_unit_test(test_pitfall_21__all_round_up__norm_is_within_and_close_to_l2_units),
         cmocka_unit_test(test_pitfall_21__rounding_after_the_clip_alone__is_detected),
         cmocka_unit_test(test_noise_round__vectors_within_the_clip__keep_their_length),
         cmocka_unit_test(test_noise_round__any_order__gives_the_same_sum),

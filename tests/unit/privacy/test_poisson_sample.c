@@ -40,6 +40,24 @@ static void test_poisson_sample__every_unit__compares_its_word_with_the_rate(voi
     }
 }
 
+static void test_poisson_sample__word_at_the_rate__is_the_first_left_out(void **state)
+{
+    (void)state;
+    static const double rates[] = {0x1p-64, 0x1.8p-3, 0x1.fffffffffffffp-1, 0x1.23456789abcdep-9};
+    for (size_t i = 0; i < sizeof(rates) / sizeof(rates[0]); i++) {
+        struct csl_rng r;
+        uint64_t below = (uint64_t)ldexp(rates[i], 64);
+        uint64_t words[] = {below, below - 1, below + 1, 0, UINT64_MAX, below - 1};
+        csl_rng_init_label(&r, 5, "words", 0, 0, 0);
+        r.used = 0; /* a stream that begins with these words */
+        memcpy(r.buffer, words, sizeof(words));
+        size_t n = 0;
+        assert_int_equal(csl_poisson_sample(&r, rates[i], 6, chosen, &n, NULL), CSL_OK);
+        assert_int_equal(n, 3);
+        assert_true(chosen[0] == 1 && chosen[1] == 3 && chosen[2] == 5);
+    }
+}
+
 static void test_poisson_sample__rate_1__is_everyone(void **state)
 {
     (void)state;
@@ -106,6 +124,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_poisson_sample__every_unit__compares_its_word_with_the_rate),
+        cmocka_unit_test(test_poisson_sample__word_at_the_rate__is_the_first_left_out),
         cmocka_unit_test(test_poisson_sample__rate_1__is_everyone),
         cmocka_unit_test(test_poisson_sample__many_steps__units_and_neighbours_are_independent),
         cmocka_unit_test(test_poisson_sample__wrong_rate__is_refused),

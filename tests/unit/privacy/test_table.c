@@ -188,6 +188,62 @@ static void test_discrete_gaussian_quick__around_the_threshold__agrees_with_exac
     }
 }
 
+/* A stream that begins with these words. */
+static void stream_of(struct csl_rng *r, const uint64_t *words, size_t count)
+{
+    csl_rng_init_label(r, 6, "words", 0, 0, 0);
+    r->used = 0;
+    memset(r->buffer, 0, sizeof(r->buffer));
+    memcpy(r->buffer, words, count * sizeof(*words));
+}
+
+static uint64_t word_that_picks(const struct csl_table *t, uint32_t k)
+{
+    assert_true(t->cut[k] > 0);
+    return (uint64_t)k << (64 - t->bits);
+}
+
+/* fill, word by word: u is the upper bits of the second word followed by those of a third, and at
+ * its threshold the proposal goes from accepted to rejected. */
+static void test_discrete_gaussian_fill__crafted_words__decides_at_the_threshold(void **state)
+{
+    (void)state;
+    static const int log2[] = {66, 40, 20, 14};
+    unsigned accepted = 0, rejected = 0;
+    for (size_t i = 0; i < 4; i++) {
+        struct csl_discrete_gaussian g;
+        assert_int_equal(csl_discrete_gaussian_init(&g, 1, log2[i], NULL), CSL_OK);
+        uint64_t w = (uint64_t)1 << g.width_log2, mask = 2 * w - 1;
+        unsigned low = g.width_log2 + 1;
+        for (uint32_t k = 0; k < 40; k++) {
+            uint64_t j = k % 2 ? w - 1 : w / 2, at = threshold(&g, k, j), minus = k % 3 == 0;
+            for (int64_t off = -3000; off <= 3000; off += 6000) {
+                uint64_t lead = at + (uint64_t)off;
+                if ((off > 0 && lead < at) || g.table.cut[k] == 0)
+                    continue;
+                uint64_t words[] = {word_that_picks(&g.table, k),
+                                    (lead & ~mask) | j << 1 | minus,
+                                    (lead & mask) << (64 - low),
+                                    word_that_picks(&g.table, 50),
+                                    0 /* + (50 w + 0), u = 0: surely accepted */,
+                                    0};
+                if ((words[1] | mask) < g.table.accept[k]) { /* no third word is drawn */
+                    words[2] = words[3];
+                    words[3] = 0;
+                }
+                struct csl_rng r;
+                int64_t x, want = (int64_t)(off < 0 ? k * w + j : 50 * w);
+                stream_of(&r, words, 6);
+                csl_discrete_gaussian_fill(&r, &g, &x, 1);
+                assert_true(x == (off < 0 && minus ? -want : want));
+                *(off < 0 ? &accepted : &rejected) += 1;
+            }
+        }
+        csl_discrete_gaussian_release(&g);
+    }
+    assert_true(accepted > 100 && rejected > 100);
+}
+
 static void test_discrete_gaussian_init__out_of_range__is_refused(void **state)
 {
     (void)state;
@@ -235,6 +291,7 @@ int main(void)
         cmocka_unit_test(test_pitfall_11__small_sigma__every_mass_is_exact),
         cmocka_unit_test(test_skellam_table__every_mass__is_poisson),
         cmocka_unit_test(test_discrete_gaussian_quick__around_the_threshold__agrees_with_exact),
+        cmocka_unit_test(test_discrete_gaussian_fill__crafted_words__decides_at_the_threshold),
         cmocka_unit_test(test_discrete_gaussian_init__out_of_range__is_refused),
         cmocka_unit_test(test_discrete_gaussian_init__allocation_fails__nothing_is_lost),
     };

@@ -178,11 +178,14 @@ struct csl_result_spent {
 };
 bool csl_result_spent(const struct csl_result *r, struct csl_result_spent *out); /* false: none */
 bool csl_result_has_privacy(const struct csl_result *r);                         /* by its mode */
-/* "This run had differential privacy (mode local) and no secure aggregation." */
+/* "This run had differential privacy (mode local) and no secure aggregation."; a rehearsal is
+ * called one. */
 void csl_result_protection(const struct csl_result *r, struct csl_buf *out);
 /* Whom the mode protects, against whom and how, in plain words and without a line feed; "" for
  * none. */
 const char *csl_result_mode_words(const struct csl_result *r);
+/* Three decimals, an upper bound rounded up and a lower one down; "no bound" for infinity. */
+void csl_epsilon_text(char *dst, size_t dst_bytes, double epsilon, bool is_upper);
 #define CSL_REHEARSAL_WORDS                                                                        \
     "noise of this simulation comes from its seed and protects nobody; the price is what a real "  \
     "run would pay"

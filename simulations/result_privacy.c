@@ -5,6 +5,7 @@
 #include "simulations/result_parts.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/banned.h"
@@ -37,9 +38,12 @@ bool csl_result_spent(const struct csl_result *r, struct csl_result_spent *out)
 
 void csl_result_protection(const struct csl_result *r, struct csl_buf *out)
 {
+    struct csl_result_spent spent;
+    bool is_rehearsal = csl_result_spent(r, &spent) && spent.is_rehearsal;
     if (csl_result_has_privacy(r))
-        csl_buf_printf(out, "This run had differential privacy (mode %s) and %s aggregation.",
-                       r->privacy, r->has_secure_aggregation ? "secure" : "no secure");
+        csl_buf_printf(out, "This run %s differential privacy (mode %s) and %s%s aggregation.",
+                       is_rehearsal ? "rehearsed" : "had", r->privacy, is_rehearsal ? "had " : "",
+                       r->has_secure_aggregation ? "secure" : "no secure");
     else
         csl_buf_str(out, r->has_secure_aggregation
                              ? "This run had secure aggregation and no differential privacy."
@@ -57,6 +61,19 @@ const char *csl_result_mode_words(const struct csl_result *r)
                "coordinator and the other hospitals included: its update is clipped and noise is "
                "added inside the hospital, before the update leaves.";
     return "";
+}
+
+void csl_epsilon_text(char *dst, size_t dst_bytes, double epsilon, bool is_upper)
+{
+    /* A thousandth that was meant must not become the next one for its last bit. */
+    double grain = 1e-9, thousands = epsilon * 1000.0;
+    double shown = is_upper ? ceil(thousands - grain) : floor(thousands + grain);
+    if (!isfinite(epsilon))
+        (void)snprintf(dst, dst_bytes, "no bound");
+    else if (epsilon < 1e6)
+        (void)snprintf(dst, dst_bytes, "%.3f", shown / 1000.0);
+    else
+        (void)snprintf(dst, dst_bytes, "%.6g", epsilon);
 }
 
 /* --- metrics.csv --- */

@@ -180,15 +180,15 @@ bool csl_result_spent(const struct csl_result *r, struct csl_result_spent *out);
 bool csl_result_has_privacy(const struct csl_result *r);                         /* by its mode */
 /* "This run had differential privacy (mode local) and no secure aggregation."; a rehearsal is
  * called one. */
-void csl_result_protection(const struct csl_result *r, struct csl_buf *out);
+void csl_result_protection(const struct csl_result *r, char *dst, size_t dst_bytes);
 /* Whom the mode protects, against whom and how, in plain words and without a line feed; "" for
  * none. */
 const char *csl_result_mode_words(const struct csl_result *r);
 /* Three decimals, an upper bound rounded up and a lower one down; "no bound" for infinity. */
 void csl_epsilon_text(char *dst, size_t dst_bytes, double epsilon, bool is_upper);
 #define CSL_REHEARSAL_WORDS                                                                        \
-    "noise of this simulation comes from its seed and protects nobody; the price is what a real "  \
-    "run would pay"
+    "Noise of this simulation comes from its seed and protects nobody; the price is what a real "  \
+    "run would pay."
 
 /* The mean over sites of each site's local model on the site's own test patients. */
 bool csl_result_own_mean(const struct csl_result *r, uint32_t domain, const char *name,

@@ -36,18 +36,20 @@ bool csl_result_spent(const struct csl_result *r, struct csl_result_spent *out)
     return true;
 }
 
-void csl_result_protection(const struct csl_result *r, struct csl_buf *out)
+void csl_result_protection(const struct csl_result *r, char *dst, size_t dst_bytes)
 {
     struct csl_result_spent spent;
     bool is_rehearsal = csl_result_spent(r, &spent) && spent.is_rehearsal;
     if (csl_result_has_privacy(r))
-        csl_buf_printf(out, "This run %s differential privacy (mode %s) and %s%s aggregation.",
+        (void)snprintf(dst, dst_bytes,
+                       "This run %s differential privacy (mode %s) and %s%s aggregation.",
                        is_rehearsal ? "rehearsed" : "had", r->privacy, is_rehearsal ? "had " : "",
                        r->has_secure_aggregation ? "secure" : "no secure");
     else
-        csl_buf_str(out, r->has_secure_aggregation
-                             ? "This run had secure aggregation and no differential privacy."
-                             : "This run had no differential privacy and no secure aggregation.");
+        (void)snprintf(dst, dst_bytes, "This run had %s.",
+                       r->has_secure_aggregation
+                           ? "secure aggregation and no differential privacy"
+                           : "no differential privacy and no secure aggregation");
 }
 
 const char *csl_result_mode_words(const struct csl_result *r)
@@ -71,7 +73,7 @@ void csl_epsilon_text(char *dst, size_t dst_bytes, double epsilon, bool is_upper
     if (!isfinite(epsilon))
         (void)snprintf(dst, dst_bytes, "no bound");
     else if (epsilon < 1e6)
-        (void)snprintf(dst, dst_bytes, "%.3f", shown / 1000.0);
+        (void)snprintf(dst, dst_bytes, "%.3f", shown > 0 ? shown / 1000.0 : 0.0);
     else
         (void)snprintf(dst, dst_bytes, "%.6g", epsilon);
 }

@@ -10,7 +10,7 @@
 #define NAME_WIDTH  36
 #define VALUE_WIDTH 22
 #define SITES_SHOWN 40
-#define TEXT_WIDTH  100
+#define TEXT_WIDTH  108
 
 static void put_name(struct csl_buf *out, const char *name)
 {
@@ -278,14 +278,15 @@ static void put_prices(struct csl_buf *out, const struct csl_result *r, uint32_t
 
 void csl_run_table(const struct csl_result *r, struct csl_buf *out)
 {
+    char protection[128];
     csl_buf_printf(out, "%s: %s\n", r->study, r->question);
     csl_buf_printf(out, "  %s, %llu of %llu rounds, %u sites, seed %llu, %s%s\n", r->strategy,
                    (unsigned long long)r->rounds, (unsigned long long)r->rounds_planned,
                    r->site_count, (unsigned long long)r->seed, r->transport,
                    r->was_interrupted ? ", interrupted" : "");
-    csl_buf_str(out, "  ");
-    csl_result_protection(r, out);
-    csl_buf_str(out, "\n  Value (95 % interval) on test patients.\n");
+    csl_result_protection(r, protection, sizeof(protection));
+    csl_buf_printf(out, "  %s\n", protection);
+    csl_buf_str(out, "  Value (95 % interval) on test patients.\n");
     for (uint32_t d = 0; d < r->domain_count; d++)
         put_domain(out, r, d);
     for (uint32_t d = 0; r->baselines.is_present && d < r->domain_count; d++)

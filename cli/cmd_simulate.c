@@ -180,7 +180,7 @@ static bool parse_prices(const char *text, struct command *c)
         memcpy(number, text, n);
         number[n] = 0;
         if (strcmp(number, "inf") == 0)
-            *epsilon = INFINITY;
+            *epsilon = HUGE_VAL;
         else if (!csl_parse_f64(number, epsilon))
             return false;
         if (!(*epsilon > before))

@@ -273,7 +273,7 @@ enum csl_code csl_result__read_site_privacy(const struct csl_result_reader *rd, 
         return CSL_OK;
     if (!csl_result_has_privacy(rd->r))
         return csl_result__bad(rd, "ledger", "no ledger in a run without privacy");
-    enum csl_code code = get_number(rd, v, "epsilon", INFINITY, &p.epsilon);
+    enum csl_code code = get_number(rd, v, "epsilon", HUGE_VAL, &p.epsilon);
     if (code == CSL_OK &&
         (!csl_json_as_f64(csl_json_get(v, "delta"), &p.delta) || !(p.delta >= 0 && p.delta < 1)))
         code = csl_result__bad(rd, "delta", "a number from 0 to below 1");

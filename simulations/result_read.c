@@ -439,7 +439,7 @@ static enum csl_code read_price(const struct csl_result_reader *rd, json v, doub
 {
     const char *privacy;
     bool has_epsilon = csl_json_get(v, "epsilon") != NULL;
-    p->epsilon = INFINITY;
+    p->epsilon = HUGE_VAL;
     if (has_epsilon && (!csl_json_as_f64(csl_json_get(v, "epsilon"), &p->epsilon) ||
                         !(p->epsilon > above && isfinite(p->epsilon))))
         return csl_result__bad(rd, "epsilon", "a number above 0 and the epsilon before it");

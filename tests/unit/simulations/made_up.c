@@ -219,7 +219,7 @@ static void fill_privacy(struct csl_result *r, uint32_t s, uint32_t canaries)
 
 static void add_prices(struct csl_result *r)
 {
-    static const double epsilons[] = {0.5, 1, 2, 8, INFINITY};
+    static const double epsilons[] = {0.5, 1, 2, 8, HUGE_VAL};
     struct csl_err err;
     r->prices = csl_alloc_array(5, sizeof(*r->prices));
     CSL_ASSERT(r->prices != NULL);

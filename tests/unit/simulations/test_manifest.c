@@ -212,7 +212,7 @@ static void test_adapt__epsilon_of_mode_site__replaces_epsilon(void **state)
 
 static void test_adapt__infinite_epsilon__is_a_study_without_privacy(void **state)
 {
-    struct csl_study *s = at_epsilon(LOCAL, INFINITY);
+    struct csl_study *s = at_epsilon(LOCAL, HUGE_VAL);
     (void)state;
     assert_int_equal(s->privacy.mode, CSL_PRIVACY_NONE);
     assert_true(s->privacy.epsilon == 0 && s->privacy.clip == 0);

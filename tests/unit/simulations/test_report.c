@@ -193,7 +193,7 @@ static void test_page__more_spent_than_allowed_or_no_bound__is_drawn_as_such(voi
     made_up_result(&r, 4, 1, false);
     made_up_privacy(&r, "local", 0, false);
     r.sites[0].privacy.epsilon = 1.5;
-    r.sites[1].privacy.epsilon = INFINITY;
+    r.sites[1].privacy.epsilon = HUGE_VAL;
     draw(&r, &page);
     (void)check_nesting(csl_buf_text(&page));
     assert_has(&page, wanted);
@@ -258,7 +258,7 @@ static void test_epsilon__shown_with_three_decimals__never_flatters(void **state
         const char *wanted;
     } rows[] = {{0.9981, true, "0.999"}, {0.9989, false, "0.998"},    {1.0, true, "1.000"},
                 {1.0, false, "1.000"},   {0.998, true, "0.998"},      {0.0001, true, "0.001"},
-                {0, true, "0.000"},      {INFINITY, true, "no bound"}};
+                {0, true, "0.000"},      {HUGE_VAL, true, "no bound"}};
     char text[32];
     (void)state;
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {

@@ -204,7 +204,7 @@ static void test_files__privacy_and_audit__read_back_as_they_were(void **state)
     (void)state;
     made_up_result(&made, 5, 1, false);
     made_up_privacy(&made, "local", 100, false);
-    made.sites[1].privacy.epsilon = INFINITY;
+    made.sites[1].privacy.epsilon = HUGE_VAL;
     made.sites[1].privacy.budget_epsilon = 0;
     made.sites[2].privacy.is_verified = false;
     made.sites[2].privacy.head[0] = 0;

@@ -419,7 +419,7 @@ static void test_run__prices__repeat_every_seed_and_leave_the_main_result_alone(
 {
     static const double epsilons[] = {1, 1, 0.5, 0.5, 0, 0};
     struct csl_study *study = fixture_study(PRIVATE);
-    const struct csl_manifest_change half = {.epsilon = 0.5}, none = {.epsilon = INFINITY};
+    const struct csl_manifest_change half = {.epsilon = 0.5}, none = {.epsilon = HUGE_VAL};
     struct csl_study *cheap = NULL, *open = NULL;
     struct script s = {0};
     struct csl_run_config c = config_of(study, &s);
@@ -427,7 +427,7 @@ static void test_run__prices__repeat_every_seed_and_leave_the_main_result_alone(
     (void)state;
     assert_int_equal(csl_manifest_adapt(&cheap, study, "s.yaml", &half, &err), CSL_OK);
     assert_int_equal(csl_manifest_adapt(&open, study, "s.yaml", &none, &err), CSL_OK);
-    const struct csl_run_price prices[] = {{0.5, cheap}, {INFINITY, open}};
+    const struct csl_run_price prices[] = {{0.5, cheap}, {HUGE_VAL, open}};
     c.prices = prices;
     c.price_count = 2;
     c.last_seed = 2;

@@ -8,6 +8,7 @@
 #include "base/thread.h"
 #include "coordinator/service.h"
 #include "coordinator/store/store.h"
+#include "privacy/crypto/bulk_hash.h"
 
 #include <stdatomic.h>
 

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "privacy/crypto/bulk_hash.h"
 #include "privacy/crypto/rng.h"
 
 #include <float.h>
@@ -23,16 +24,16 @@ uint64_t csl_service_broadcast_bytes__(const struct csl_service *s)
 void csl_service_digest_broadcast__(struct csl_service *s)
 {
     uint64_t parameters = s->study->schema.parameters;
-    struct csl_hash h;
-    csl_hash_init(&h);
-    csl_hash_update(&h, s->global, parameters * sizeof(float));
+    struct csl_bulk_hash h;
+    csl_bulk_hash_init(&h);
+    csl_bulk_hash_update(&h, s->global, parameters * sizeof(float));
     for (uint32_t i = 1; i < s->strategy->broadcast_vectors; i++)
-        csl_hash_update(&h, s->state[i - 1], parameters * sizeof(float));
-    csl_hash_final(&h, s->broadcast_digest);
+        csl_bulk_hash_update(&h, s->state[i - 1], parameters * sizeof(float));
+    csl_bulk_hash_final(&h, s->broadcast_digest);
     if (s->strategy->broadcast_vectors == 1) /* the same bytes */
         memcpy(s->model_digest, s->broadcast_digest, CSL_DIGEST_BYTES);
     else
-        csl_digest(s->global, parameters * sizeof(float), s->model_digest);
+        csl_bulk_digest(s->global, parameters * sizeof(float), s->model_digest);
 }
 
 /* Named by the update it holds, so that a transfer resumes even after a restart, and an update that
@@ -172,19 +173,19 @@ void csl_service_grant_model__(struct csl_service *s, uint32_t site, uint64_t ro
 static enum csl_code verify_spool(struct csl_service *s, uint32_t site,
                                   const struct csl_coord_update *u, struct csl_err *err)
 {
-    struct csl_hash h;
-    csl_hash_init(&h);
+    struct csl_bulk_hash h;
+    csl_bulk_hash_init(&h);
     for (uint64_t at = 0; at < u->bytes_total;) {
         uint64_t left = u->bytes_total - at;
         size_t n = left < CSL_SERVICE_IO_BYTES ? (size_t)left : CSL_SERVICE_IO_BYTES;
         enum csl_code code = csl_blob_read(s->spool, s->io[site].spool, at, s->io_buffer, n, err);
         if (code != CSL_OK)
             return code;
-        csl_hash_update(&h, s->io_buffer, n);
+        csl_bulk_hash_update(&h, s->io_buffer, n);
         at += n;
     }
     uint8_t digest[CSL_DIGEST_BYTES];
-    csl_hash_final(&h, digest);
+    csl_bulk_hash_final(&h, digest);
     if (memcmp(digest, u->digest, CSL_DIGEST_BYTES) != 0)
         return CSL_FAIL(err, CSL_E_CORRUPT, "the spooled update does not have its digest");
     return CSL_OK;

@@ -9,7 +9,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/str.h"
-#include "privacy/crypto/hash.h"
+#include "privacy/crypto/bulk_hash.h"
 #include "privacy/crypto/init.h"
 #include "run_upload.h"
 
@@ -53,7 +53,7 @@ static void floors(double *copy_rate, double *hash_rate)
         double rate = (double)MODEL_BYTES / (double)(csl_clock_monotonic_ns() - start) * 1e9;
         *copy_rate = rate > *copy_rate ? rate : *copy_rate;
         start = csl_clock_monotonic_ns();
-        csl_digest(to, MODEL_BYTES, digest);
+        csl_bulk_digest(to, MODEL_BYTES, digest);
         rate = (double)MODEL_BYTES / (double)(csl_clock_monotonic_ns() - start) * 1e9;
         *hash_rate = rate > *hash_rate ? rate : *hash_rate;
     }

@@ -1,5 +1,5 @@
 csl_module(csl_coordinator
-  SOURCES service.c service_bulk.c service_round.c service_state.c
+  SOURCES service.c service_bulk.c service_round.c service_fold.c service_state.c
   LINK csl_coord_core csl_coord_store csl_model csl_aggregation csl_strategy csl_study csl_wire csl_crypto csl_base
   PRIVATE_LINK PkgConfig::SODIUM)
 if(CSL_GRPC)

@@ -229,7 +229,7 @@ static void print_table(const struct figures *f, size_t count, double least_s)
         printf("a round grows from %u to %u sites (%.0fx) by %.1fx in time, %.1fx in CPU time\n",
                f[0].sites, f[count - 1].sites, (double)f[count - 1].sites / f[0].sites,
                f[count - 1].round_s / f[0].round_s, f[count - 1].cpu_s / f[0].cpu_s);
-    printf("floor: three BLAKE2b passes over the model take %.1f us per site and round\n",
+    printf("floor: three SHA-256 passes over the model take %.1f us per site and round\n",
            least_s * 1e6);
 }
 

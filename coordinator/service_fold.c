@@ -7,7 +7,7 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "privacy/crypto/bulk_hash.h"
+#include "privacy/crypto/sha256.h"
 
 #include <string.h>
 #include <unistd.h>
@@ -20,19 +20,19 @@
 static enum csl_code verify_spool(struct csl_service *s, uint32_t site,
                                   const struct csl_coord_update *u, struct csl_err *err)
 {
-    struct csl_bulk_hash h;
-    csl_bulk_hash_init(&h);
+    struct csl_sha256 h;
+    csl_sha256_init(&h);
     for (uint64_t at = 0; at < u->bytes_total;) {
         uint64_t left = u->bytes_total - at;
         size_t n = left < CSL_SERVICE_IO_BYTES ? (size_t)left : CSL_SERVICE_IO_BYTES;
         enum csl_code code = csl_blob_read(s->spool, s->io[site].spool, at, s->io_buffer, n, err);
         if (code != CSL_OK)
             return code;
-        csl_bulk_hash_update(&h, s->io_buffer, n);
+        csl_sha256_update(&h, s->io_buffer, n);
         at += n;
     }
     uint8_t digest[CSL_DIGEST_BYTES];
-    csl_bulk_hash_final(&h, digest);
+    csl_sha256_final(&h, digest);
     if (memcmp(digest, u->digest, CSL_DIGEST_BYTES) != 0)
         return CSL_FAIL(err, CSL_E_CORRUPT, "the spooled update does not have its digest");
     return CSL_OK;

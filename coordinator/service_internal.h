@@ -9,7 +9,7 @@
 #include "coordinator/heads.h"
 #include "coordinator/service.h"
 #include "coordinator/store/store.h"
-#include "privacy/crypto/bulk_hash.h"
+#include "privacy/crypto/sha256.h"
 
 #include <stdatomic.h>
 

@@ -5,8 +5,8 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "privacy/crypto/bulk_hash.h"
 #include "privacy/crypto/rng.h"
+#include "privacy/crypto/sha256.h"
 
 #include <float.h>
 #include <math.h>
@@ -23,16 +23,16 @@ uint64_t csl_service_broadcast_bytes__(const struct csl_service *s)
 void csl_service_digest_broadcast__(struct csl_service *s)
 {
     uint64_t parameters = s->study->schema.parameters;
-    struct csl_bulk_hash h;
-    csl_bulk_hash_init(&h);
-    csl_bulk_hash_update(&h, s->global, parameters * sizeof(float));
+    struct csl_sha256 h;
+    csl_sha256_init(&h);
+    csl_sha256_update(&h, s->global, parameters * sizeof(float));
     for (uint32_t i = 1; i < s->strategy->broadcast_vectors; i++)
-        csl_bulk_hash_update(&h, s->state[i - 1], parameters * sizeof(float));
-    csl_bulk_hash_final(&h, s->broadcast_digest);
+        csl_sha256_update(&h, s->state[i - 1], parameters * sizeof(float));
+    csl_sha256_final(&h, s->broadcast_digest);
     if (s->strategy->broadcast_vectors == 1) /* the same bytes */
         memcpy(s->model_digest, s->broadcast_digest, CSL_DIGEST_BYTES);
     else
-        csl_bulk_digest(s->global, parameters * sizeof(float), s->model_digest);
+        csl_sha256_digest(s->global, parameters * sizeof(float), s->model_digest);
 }
 
 /* Named by the update it holds, so that a transfer resumes even after a restart, and an update that

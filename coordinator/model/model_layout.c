@@ -1,5 +1,5 @@
 #include "coordinator/model/model_layout.h"
-#include "privacy/crypto/bulk_hash.h"
+#include "privacy/crypto/sha256.h"
 
 const char *const csl_model__kind_names[3] = {"shared", "frozen", "local"};
 const char *const csl_model__init_names[2] = {"zeros", "uniform"};
@@ -7,10 +7,10 @@ const char *const csl_model__init_names[2] = {"zeros", "uniform"};
 void csl_model__state_digest(uint64_t parameters, const float *const *state, uint32_t count,
                              uint8_t out[CSL_DIGEST_BYTES])
 {
-    struct csl_bulk_hash h;
+    struct csl_sha256 h;
 
-    csl_bulk_hash_init(&h);
+    csl_sha256_init(&h);
     for (uint32_t i = 0; i < count; i++)
-        csl_bulk_hash_update(&h, state[i], parameters * sizeof(float));
-    csl_bulk_hash_final(&h, out);
+        csl_sha256_update(&h, state[i], parameters * sizeof(float));
+    csl_sha256_final(&h, out);
 }

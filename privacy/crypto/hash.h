@@ -1,5 +1,5 @@
 /* privacy/crypto/hash.h - BLAKE2b with 32 bytes of output (RFC 7693; libsodium crypto_generichash):
- * the digest of studies, schemas and names. Vectors of float32 have privacy/crypto/bulk_hash.h. One
+ * the digest of studies, schemas and names. Vectors of float32 have privacy/crypto/sha256.h. One
  * thread per state. */
 #ifndef CSL_CRYPTO_HASH_H
 #define CSL_CRYPTO_HASH_H

@@ -10,7 +10,7 @@
 #include "privacy/crypto/sign.h"
 #include "privacy/dp/event.h"
 
-#define CSL_LEDGER_EVENTS_MAX  4  /* events of one round */
+#define CSL_LEDGER_EVENTS_MAX  8  /* events of one round */
 #define CSL_LEDGER_GROUPS_MAX  8  /* groups of one study */
 #define CSL_LEDGER_BUDGETS_MAX 32 /* budgets of one policy */
 #define CSL_LEDGER_GROUP_MAX   96 /* bytes of "attribute=value", with NUL */

@@ -12,8 +12,8 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/str.h"
-#include "privacy/crypto/bulk_hash.h"
 #include "privacy/crypto/init.h"
+#include "privacy/crypto/sha256.h"
 #include "simulations/world.h"
 #include "site-agent/data/record.h"
 
@@ -205,7 +205,7 @@ static double floor_s(void)
     for (int r = 0; r < 200; r++) {
         uint64_t start = csl_clock_monotonic_ns();
         for (int pass = 0; pass < 3; pass++) {
-            csl_bulk_digest(model, sizeof(model), digest);
+            csl_sha256_digest(model, sizeof(model), digest);
             model[0] = digest[0];
         }
         double s = (double)(csl_clock_monotonic_ns() - start) * 1e-9;

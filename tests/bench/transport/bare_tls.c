@@ -2,7 +2,7 @@
 
 #include "base/clock.h"
 #include "base/file.h"
-#include "privacy/crypto/bulk_hash.h"
+#include "privacy/crypto/sha256.h"
 #include "protocol/identity/pki.h"
 
 #include <arpa/inet.h>
@@ -135,20 +135,20 @@ static bool receive_block(SSL *ssl, uint8_t *data, size_t n)
 static bool receive_bytes(SSL *ssl, uint64_t bytes, int file)
 {
     static uint8_t data[WRITE_BYTES];
-    struct csl_bulk_hash hash;
+    struct csl_sha256 hash;
     uint8_t digest[CSL_DIGEST_BYTES];
-    csl_bulk_hash_init(&hash);
+    csl_sha256_init(&hash);
     for (uint64_t at = 0, n; at < bytes; at += n) {
         n = bytes - at < WRITE_BYTES ? bytes - at : WRITE_BYTES;
         if (!receive_block(ssl, data, (size_t)n))
             return false;
         if (file < 0)
             continue;
-        csl_bulk_hash_update(&hash, data, (size_t)n);
+        csl_sha256_update(&hash, data, (size_t)n);
         if (pwrite(file, data, (size_t)n, (off_t)at) != (ssize_t)n)
             return false;
     }
-    csl_bulk_hash_final(&hash, digest);
+    csl_sha256_final(&hash, digest);
     return true;
 }
 

@@ -10,8 +10,8 @@
 #include "bare_tls.h"
 #include "base/mem.h"
 #include "base/str.h"
-#include "privacy/crypto/bulk_hash.h"
 #include "privacy/crypto/init.h"
+#include "privacy/crypto/sha256.h"
 #include "run_upload.h"
 
 #include <math.h>
@@ -77,7 +77,7 @@ static void measure_floors(struct floors *f)
         memcpy(to, from, MODEL_BYTES);
         f->copy = fmax(f->copy, rate_since(start));
         start = cpu_s();
-        csl_bulk_digest(to, MODEL_BYTES, digest);
+        csl_sha256_digest(to, MODEL_BYTES, digest);
         f->hash = fmax(f->hash, rate_since(start));
         start = cpu_s();
         if (csl_accumulator_begin(sum, 0, 0.125, NULL) == CSL_OK &&

@@ -2,7 +2,7 @@
  * Intermediate Values" for FIPS 180-4 (one block, two blocks), the empty message and the million of
  * 'a' of its long-message example. */
 #include "base/str.h"
-#include "privacy/crypto/bulk_hash.h"
+#include "privacy/crypto/sha256.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -18,7 +18,7 @@ static void assert_digest(const uint8_t digest[CSL_DIGEST_BYTES], const char *ex
     assert_string_equal(hex, expected);
 }
 
-static void test_bulk_hash__published_messages__published_digests(void **state)
+static void test_sha256__published_messages__published_digests(void **state)
 {
     static const struct {
         const char *message, *digest;
@@ -31,31 +31,31 @@ static void test_bulk_hash__published_messages__published_digests(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         uint8_t digest[CSL_DIGEST_BYTES];
-        csl_bulk_digest(rows[i].message, strlen(rows[i].message), digest);
+        csl_sha256_digest(rows[i].message, strlen(rows[i].message), digest);
         assert_digest(digest, rows[i].digest);
     }
 }
 
-static void test_bulk_hash__a_million_letters_in_uneven_pieces__published_digest(void **state)
+static void test_sha256__a_million_letters_in_uneven_pieces__published_digest(void **state)
 {
     uint8_t letters[997], digest[CSL_DIGEST_BYTES];
-    struct csl_bulk_hash h;
+    struct csl_sha256 h;
     (void)state;
     memset(letters, 'a', sizeof(letters));
-    csl_bulk_hash_init(&h);
+    csl_sha256_init(&h);
     for (size_t at = 0, n = 1; at < 1000000; at += n, n = n % sizeof(letters) + 1) {
         n = n < 1000000 - at ? n : 1000000 - at;
-        csl_bulk_hash_update(&h, letters, n);
+        csl_sha256_update(&h, letters, n);
     }
-    csl_bulk_hash_final(&h, digest);
+    csl_sha256_final(&h, digest);
     assert_digest(digest, "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0");
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_bulk_hash__published_messages__published_digests),
-        cmocka_unit_test(test_bulk_hash__a_million_letters_in_uneven_pieces__published_digest),
+        cmocka_unit_test(test_sha256__published_messages__published_digests),
+        cmocka_unit_test(test_sha256__a_million_letters_in_uneven_pieces__published_digest),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

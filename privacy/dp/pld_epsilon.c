@@ -202,7 +202,7 @@ enum csl_code csl_dp_pld_epsilon(const struct csl_dp_part *parts, size_t count, 
      * about half of that. */
     double h = interval > 0.0
                    ? interval
-                   : sqrt(8.0 * 0.3 * CSL_DP_GAP_MAX * fmax(top, 1e-9) / (l.steps * (1.0 + tilt)));
+                   : sqrt(8.0 * 0.2 * CSL_DP_GAP_MAX * fmax(top, 1e-9) / (l.steps * (1.0 + tilt)));
     for (int i = 0; i < 6; i++) {
         enum csl_code code = at_interval(&l, s, h, about, &b, err);
         if (code != CSL_OK) {

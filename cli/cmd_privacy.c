@@ -139,15 +139,13 @@ static const char *missing(const struct csl_privacy_flags *f, bool needs_noise, 
     return f->delta == 0 ? "--delta" : NULL;
 }
 
-int csl_privacy_epsilon(const struct csl_privacy_flags *flags)
+int csl_cli_privacy_epsilon(const struct csl_privacy_flags *flags)
 {
     struct csl_err err = {0};
     struct csl_bounds b;
     struct csl_json j;
     struct csl_buf out;
-    enum csl_code code =
-        csl_bounds_make(&b, csl_privacy_sampler(flags->sampler), flags->noise_multiplier,
-                        flags->sampling_rate, flags->steps, flags->delta, &err);
+    enum csl_code code = csl_bounds_make(&b, flags, &err);
 
     if (code != CSL_OK)
         return csl_cli_fail_as(&csl_doc_privacy, &err, flags->json);
@@ -155,11 +153,7 @@ int csl_privacy_epsilon(const struct csl_privacy_flags *flags)
     if (flags->json) {
         csl_json_init(&j, &out, true);
         csl_json_object(&j);
-        csl_json_put_f64(&j, "noise_multiplier", flags->noise_multiplier);
-        csl_json_put_f64(&j, "sampling_rate", flags->sampling_rate);
-        csl_json_put_u64(&j, "steps", flags->steps);
-        csl_json_put_f64(&j, "delta", flags->delta);
-        csl_json_put_str(&j, "sampler", csl_privacy_samplers[flags->sampler]);
+        csl_privacy_setting_json(flags, &j);
         csl_bounds_json(&b, &j);
         csl_json_end(&j);
         csl_buf_str(&out, "\n");
@@ -175,11 +169,11 @@ static int calculate(const struct csl_privacy_flags *flags, const char *verb)
         const char *name;
         bool needs_noise, needs_steps, needs_epsilon;
         int (*run)(const struct csl_privacy_flags *flags);
-    } rows[] = {{"epsilon", true, true, false, csl_privacy_epsilon},
-                {"noise", false, true, true, csl_privacy_noise},
-                {"steps", true, false, true, csl_privacy_steps},
-                {"rate", true, true, true, csl_privacy_rate},
-                {"compare", true, true, false, csl_privacy_compare}};
+    } rows[] = {{"epsilon", true, true, false, csl_cli_privacy_epsilon},
+                {"noise", false, true, true, csl_cli_privacy_noise},
+                {"steps", true, false, true, csl_cli_privacy_steps},
+                {"rate", true, true, true, csl_cli_privacy_rate},
+                {"compare", true, true, false, csl_cli_privacy_compare}};
 
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         if (strcmp(verb, rows[i].name) != 0)
@@ -202,9 +196,9 @@ int csl_cmd_privacy(int argc, char *const *argv)
     static const struct {
         const char *name, *what;
         int (*run)(const struct csl_privacy_flags *flags, const char *path);
-    } files[] = {{"plan", "one study file", csl_privacy_plan},
-                 {"compose", "one file of events", csl_privacy_compose},
-                 {"audit", "the folder of one run", csl_privacy_audit}};
+    } files[] = {{"plan", "one study file", csl_cli_privacy_plan},
+                 {"compose", "one file of events", csl_cli_privacy_compose},
+                 {"audit", "the folder of one run", csl_cli_privacy_audit}};
     static struct csl_privacy_flags flags;
     struct csl_command_line line = {0};
     int status = 0;

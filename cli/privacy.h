@@ -36,11 +36,12 @@ struct csl_bounds {
     double analytic, zcdp;   /* Gaussian without sampling: exact, and by 1/2 mu^2-zCDP */
     double gdp_clt_estimate; /* central limit; can lie below the truth: never to decide with */
 };
-/* Gaussian noise of this multiplier for `steps` steps with batches of the share sampling_rate.
- * CSL_E_INVAL names the flag. */
-enum csl_code csl_bounds_make(struct csl_bounds *out, enum csl_dp_sampler sampler,
-                              double noise_multiplier, double sampling_rate, uint64_t steps,
-                              double delta, struct csl_err *err) CSL_MUST_CHECK;
+/* Gaussian noise of the flags' multiplier, sampler, rate, steps and delta. CSL_E_INVAL names what
+ * is wrong. */
+enum csl_code csl_bounds_make(struct csl_bounds *out, const struct csl_privacy_flags *flags,
+                              struct csl_err *err) CSL_MUST_CHECK;
+void csl_privacy_setting_json(const struct csl_privacy_flags *flags,
+                              struct csl_json *j); /* members */
 /* The event of that setting: a shuffled loader is charged once per epoch begun. */
 struct csl_dp_event csl_privacy_event(enum csl_dp_sampler sampler, double noise_multiplier,
                                       double sampling_rate, uint64_t steps);
@@ -57,13 +58,13 @@ void csl_round_up(char out[CSL_ROUNDED_MAX], double v);
 void csl_round_down(char out[CSL_ROUNDED_MAX], double v);
 
 /* The verbs. Each returns an exit status. */
-int csl_privacy_epsilon(const struct csl_privacy_flags *flags);
-int csl_privacy_noise(const struct csl_privacy_flags *flags);
-int csl_privacy_steps(const struct csl_privacy_flags *flags);
-int csl_privacy_rate(const struct csl_privacy_flags *flags);
-int csl_privacy_compose(const struct csl_privacy_flags *flags, const char *path);
-int csl_privacy_compare(const struct csl_privacy_flags *flags);
-int csl_privacy_plan(const struct csl_privacy_flags *flags, const char *path);
-int csl_privacy_audit(const struct csl_privacy_flags *flags, const char *run_dir);
+int csl_cli_privacy_epsilon(const struct csl_privacy_flags *flags);
+int csl_cli_privacy_noise(const struct csl_privacy_flags *flags);
+int csl_cli_privacy_steps(const struct csl_privacy_flags *flags);
+int csl_cli_privacy_rate(const struct csl_privacy_flags *flags);
+int csl_cli_privacy_compose(const struct csl_privacy_flags *flags, const char *path);
+int csl_cli_privacy_compare(const struct csl_privacy_flags *flags);
+int csl_cli_privacy_plan(const struct csl_privacy_flags *flags, const char *path);
+int csl_cli_privacy_audit(const struct csl_privacy_flags *flags, const char *run_dir);
 
 #endif

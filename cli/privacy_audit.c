@@ -104,7 +104,7 @@ static int not_audited(const struct csl_result *r, bool is_json)
     return CSL_EXIT_NEGATIVE;
 }
 
-int csl_privacy_audit(const struct csl_privacy_flags *flags, const char *run_dir)
+int csl_cli_privacy_audit(const struct csl_privacy_flags *flags, const char *run_dir)
 {
     struct csl_result r = {0};
     struct csl_err err = {0};

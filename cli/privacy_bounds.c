@@ -2,6 +2,7 @@
 #include "cli/privacy.h"
 
 #include "base/str.h"
+#include "privacy/dp/estimate.h"
 #include "privacy/dp/gaussian.h"
 #include "privacy/dp/rdp.h"
 
@@ -11,7 +12,8 @@
 
 #include "base/banned.h"
 
-#define DECIMALS 4
+#define DECIMALS     4 /* and more where a loss is small */
+#define DECIMALS_MAX 15
 
 const char *csl_adjacency_name(enum csl_adjacency a)
 {
@@ -23,7 +25,8 @@ const char *csl_adjacency_name(enum csl_adjacency a)
 /* printf rounds to nearest: where that went the wrong way, one unit of the last place is added. */
 static void round_text(char out[CSL_ROUNDED_MAX], double v, double direction)
 {
-    double shown, unit = pow(10, -DECIMALS);
+    double shown, size = fabs(v);
+    int decimals = DECIMALS;
 
     if (isnan(v)) {
         (void)snprintf(out, CSL_ROUNDED_MAX, "-");
@@ -33,9 +36,12 @@ static void round_text(char out[CSL_ROUNDED_MAX], double v, double direction)
         (void)snprintf(out, CSL_ROUNDED_MAX, v > 0 ? "not bounded" : "none");
         return;
     }
-    (void)snprintf(out, CSL_ROUNDED_MAX, "%.*f", DECIMALS, v);
+    if (size > 0 && size < 0.1)
+        decimals = (int)fmin(DECIMALS - 1 - floor(log10(size)), DECIMALS_MAX);
+    (void)snprintf(out, CSL_ROUNDED_MAX, "%.*f", decimals, v);
     if (csl_parse_f64(out, &shown) && (shown - v) * direction < 0)
-        (void)snprintf(out, CSL_ROUNDED_MAX, "%.*f", DECIMALS, shown + direction * unit);
+        (void)snprintf(out, CSL_ROUNDED_MAX, "%.*f", decimals,
+                       shown + direction * pow(10, -decimals));
 }
 
 void csl_round_up(char out[CSL_ROUNDED_MAX], double v)
@@ -92,9 +98,8 @@ static void price_closed_forms(struct csl_bounds *b, double delta)
         b->analytic = eps_of_mu(mu, delta);
         b->zcdp = (rho + 2 * sqrt(rho * log(1 / delta))) * outward;
     } else if (e->mechanism == CSL_DP_GAUSSIAN && e->sampler == CSL_DP_POISSON) {
-        double growth = expm1(1 / (e->noise_multiplier * e->noise_multiplier));
-        double mu = e->sampling_rate * sqrt((double)e->steps * growth);
-        b->gdp_clt_estimate = eps_of_mu(mu, delta);
+        b->gdp_clt_estimate =
+            csl_dp_clt_estimate(e->noise_multiplier, e->sampling_rate, (double)e->steps, delta);
     }
 }
 
@@ -125,19 +130,28 @@ enum csl_code csl_bounds_price(struct csl_bounds *out, const struct csl_dp_event
     return CSL_OK;
 }
 
-enum csl_code csl_bounds_make(struct csl_bounds *out, enum csl_dp_sampler sampler,
-                              double noise_multiplier, double sampling_rate, uint64_t steps,
-                              double delta, struct csl_err *err)
+enum csl_code csl_bounds_make(struct csl_bounds *out, const struct csl_privacy_flags *f,
+                              struct csl_err *err)
 {
-    if (!(sampling_rate > 0) || sampling_rate > 1)
+    if (f->sampling_rate <= 0)
         return CSL_FAIL(err, CSL_E_INVAL,
                         "--sampling-rate: found %g; above 0 and at most 1 would be right",
-                        sampling_rate);
-    struct csl_dp_event e = csl_privacy_event(sampler, noise_multiplier, sampling_rate, steps);
-    return csl_bounds_price(out, &e, delta, err);
+                        f->sampling_rate);
+    struct csl_dp_event e = csl_privacy_event(csl_privacy_sampler(f->sampler), f->noise_multiplier,
+                                              f->sampling_rate, f->steps);
+    return csl_bounds_price(out, &e, f->delta, err);
 }
 
 /* --- showing --- */
+
+void csl_privacy_setting_json(const struct csl_privacy_flags *f, struct csl_json *j)
+{
+    csl_json_put_f64(j, "noise_multiplier", f->noise_multiplier);
+    csl_json_put_f64(j, "sampling_rate", f->sampling_rate);
+    csl_json_put_u64(j, "steps", f->steps);
+    csl_json_put_f64(j, "delta", f->delta);
+    csl_json_put_str(j, "sampler", csl_privacy_samplers[f->sampler]);
+}
 
 static void put_bound(struct csl_json *j, const char *key, double v)
 {

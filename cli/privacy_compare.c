@@ -17,8 +17,8 @@
 struct row {
     enum csl_dp_sampler sampler;
     const char *claim;
-    bool has[2]; /* by adjacency */
-    struct csl_bounds bounds[2];
+    bool has_add_remove;
+    struct csl_bounds bounds[2]; /* by adjacency */
 };
 static const struct row empty_rows[] = {
     {.sampler = CSL_DP_POISSON, .claim = "amplified by the rate"},
@@ -68,39 +68,35 @@ static enum csl_code price_poisson_replace(struct csl_bounds *out, const struct 
 }
 
 /* Without sampling, replacing one patient is a sum that moves by twice the clip. */
-static enum csl_code price_replace(struct row *r, const struct csl_privacy_flags *flags,
-                                   struct csl_err *err)
+static enum csl_code price_replace(struct csl_bounds *out, const struct csl_dp_event *event,
+                                   double delta, struct csl_err *err)
 {
-    struct csl_bounds *out = &r->bounds[CSL_REPLACE_ONE];
-    struct csl_dp_event e =
-        csl_privacy_event(r->sampler, flags->noise_multiplier, flags->sampling_rate, flags->steps);
-    enum csl_code code = CSL_OK;
+    struct csl_dp_event e = *event;
 
-    r->has[CSL_REPLACE_ONE] = true;
-    if (r->sampler == CSL_DP_POISSON && e.sampling_rate < 1)
-        return price_poisson_replace(out, &e, flags->delta, err);
-    if (r->sampler != CSL_DP_FIXED_SIZE)
+    if (e.sampler == CSL_DP_POISSON && e.sampling_rate < 1)
+        return price_poisson_replace(out, &e, delta, err);
+    if (e.sampler != CSL_DP_FIXED_SIZE)
         e.noise_multiplier /= 2;
-    code = csl_bounds_price(out, &e, flags->delta, err);
+    enum csl_code code = csl_bounds_price(out, &e, delta, err);
     if (code == CSL_OK)
         out->adjacency = CSL_REPLACE_ONE;
     return code;
 }
 
-static enum csl_code price_row(struct row *r, const struct csl_privacy_flags *flags,
+static enum csl_code price_row(struct row *r, const struct csl_privacy_flags *f,
                                struct csl_err *err)
 {
-    bool is_full = r->sampler == CSL_DP_FULL_BATCH;
+    double rate = r->sampler == CSL_DP_FULL_BATCH ? 1 : f->sampling_rate;
+    const struct csl_dp_event e =
+        csl_privacy_event(r->sampler, f->noise_multiplier, rate, f->steps);
     enum csl_code code = CSL_OK;
-    struct csl_privacy_flags f = *flags;
 
-    f.sampling_rate = is_full ? 1 : flags->sampling_rate;
-    if (r->sampler != CSL_DP_FIXED_SIZE) {
-        r->has[CSL_ADD_REMOVE] = true;
-        code = csl_bounds_make(&r->bounds[CSL_ADD_REMOVE], r->sampler, f.noise_multiplier,
-                               f.sampling_rate, f.steps, f.delta, err);
-    }
-    return code == CSL_OK ? price_replace(r, &f, err) : code;
+    r->has_add_remove = r->sampler != CSL_DP_FIXED_SIZE;
+    if (r->has_add_remove)
+        code = csl_bounds_price(&r->bounds[CSL_ADD_REMOVE], &e, f->delta, err);
+    if (code == CSL_OK)
+        code = price_replace(&r->bounds[CSL_REPLACE_ONE], &e, f->delta, err);
+    return code;
 }
 
 static void put_json(const struct row *rows, const struct csl_privacy_flags *f, struct csl_buf *out)
@@ -122,7 +118,7 @@ static void put_json(const struct row *rows, const struct csl_privacy_flags *f, 
         csl_json_put_str(&j, "claim", rows[i].claim);
         csl_json_put_u64(&j, "steps_charged", rows[i].bounds[CSL_REPLACE_ONE].event.steps);
         for (int a = 0; a < 2; a++) {
-            if (!rows[i].has[a])
+            if (a == CSL_ADD_REMOVE && !rows[i].has_add_remove)
                 continue;
             csl_json_key(&j, keys[a]);
             csl_json_object(&j);
@@ -136,45 +132,43 @@ static void put_json(const struct row *rows, const struct csl_privacy_flags *f, 
     csl_buf_str(out, "\n");
 }
 
-static void put_cell(double v, bool is_there, struct csl_buf *out)
+static void put_cells(const struct csl_bounds *b, bool is_there, struct csl_buf *out)
 {
+    const double upper[2] = {b->rdp, b->pld};
     char text[CSL_ROUNDED_MAX];
 
-    if (!is_there)
-        v = (double)NAN;
-    csl_round_up(text, v);
-    csl_buf_printf(out, " %12s", text);
+    for (int i = 0; i < 2; i++) {
+        csl_round_up(text, is_there ? upper[i] : (double)NAN);
+        csl_buf_printf(out, " %11s", text);
+    }
+    csl_round_down(text, is_there ? b->lower : (double)NAN);
+    csl_buf_printf(out, " %11s |", text);
 }
 
 static void put_text(const struct row *rows, const struct csl_privacy_flags *f, struct csl_buf *out)
 {
+    static const char columns[] = "         RDP         PLD   not below |";
+
     csl_buf_printf(out,
-                   "noise multiplier %g, rate %g, %" PRIu64 " steps, delta %g: epsilon, rounded "
-                   "up\n\n%-11s %10s | %-38s | %-25s |\n%-11s %10s |",
+                   "noise multiplier %g, rate %g, %" PRIu64 " steps, delta %g: epsilon\n\n"
+                   "%-11s %9s |%-36s|%-36s|\n%-11s %9s |%s%s what may be claimed\n",
                    f->noise_multiplier, f->sampling_rate, f->steps, f->delta, "", "",
-                   "one patient added or removed", "one replaced by another", "sampler", "charged");
-    csl_buf_printf(out, " %12s %12s %12s | %12s %12s | %s\n", "RDP", "PLD", "analytic", "RDP",
-                   "best", "what may be claimed");
+                   " one patient added or removed", " one patient replaced by another", "sampler",
+                   "charged", columns, columns);
     for (size_t i = 0; i < ROWS; i++) {
-        const struct row *r = &rows[i];
-        const struct csl_bounds *b = r->bounds;
-        csl_buf_printf(out, "%-11s %10" PRIu64 " |", csl_dp_sampler_name(r->sampler),
+        const struct csl_bounds *b = rows[i].bounds;
+        csl_buf_printf(out, "%-11s %9" PRIu64 " |", csl_dp_sampler_name(rows[i].sampler),
                        b[CSL_REPLACE_ONE].event.steps);
-        put_cell(b[CSL_ADD_REMOVE].rdp, r->has[CSL_ADD_REMOVE], out);
-        put_cell(b[CSL_ADD_REMOVE].pld, r->has[CSL_ADD_REMOVE], out);
-        put_cell(b[CSL_ADD_REMOVE].analytic, r->has[CSL_ADD_REMOVE], out);
-        csl_buf_str(out, " |");
-        put_cell(b[CSL_REPLACE_ONE].rdp, true, out);
-        put_cell(fmin(b[CSL_REPLACE_ONE].epsilon,
-                      isnan(b[CSL_REPLACE_ONE].analytic) ? HUGE_VAL : b[CSL_REPLACE_ONE].analytic),
-                 true, out);
-        csl_buf_printf(out, " | %s\n", r->claim);
+        put_cells(&b[CSL_ADD_REMOVE], rows[i].has_add_remove, out);
+        put_cells(&b[CSL_REPLACE_ONE], true, out);
+        csl_buf_printf(out, " %s\n", rows[i].claim);
     }
-    csl_buf_str(out, "\nOnly the sampler that ran may be claimed. The two adjacencies are two "
-                     "promises: their numbers are\nnot to be compared with each other.\n");
+    csl_buf_str(out, "\nRDP and PLD are upper bounds, rounded up. Only the sampler that ran may be "
+                     "claimed. The two adjacencies\nare two promises: their numbers are not to be "
+                     "compared with each other.\n");
 }
 
-int csl_privacy_compare(const struct csl_privacy_flags *flags)
+int csl_cli_privacy_compare(const struct csl_privacy_flags *flags)
 {
     struct row rows[ROWS];
     struct csl_err err = {0};

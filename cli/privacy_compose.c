@@ -261,7 +261,7 @@ static void put_text(const struct list *l, struct csl_buf *out)
                      "shuffled loader once per epoch.\n");
 }
 
-int csl_privacy_compose(const struct csl_privacy_flags *flags, const char *path)
+int csl_cli_privacy_compose(const struct csl_privacy_flags *flags, const char *path)
 {
     struct list l = {0};
     struct csl_err err = {0};

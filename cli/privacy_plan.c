@@ -224,7 +224,7 @@ static int plan_study(const struct csl_study *study, const struct csl_privacy_fl
     return status;
 }
 
-int csl_privacy_plan(const struct csl_privacy_flags *flags, const char *path)
+int csl_cli_privacy_plan(const struct csl_privacy_flags *flags, const char *path)
 {
     struct csl_study *study = NULL;
     struct csl_err err = {0};

@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <math.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,9 +21,11 @@ enum { TRANSPORT_INPROC, TRANSPORT_GRPC };
 static const char *const transports[] = {"inproc", "grpc", NULL};
 static const char *const backends[] = {"auto", "cpu-ref", "cpu-dnnl", NULL};
 
+#define CANARIES_MAX 1000000 /* per site */
+
 struct flags {
-    char data[CSL_PATH_MAX], out[CSL_PATH_MAX], seeds[48];
-    uint32_t sites, rounds;
+    char data[CSL_PATH_MAX], out[CSL_PATH_MAX], seeds[48], epsilon[256];
+    uint32_t sites, rounds, audit;
     uint64_t seed;
     int transport, backend;
     bool json, baselines;
@@ -65,6 +68,19 @@ static const struct csl_option options[] = {
      TEXT(seeds),
      .fallback = "",
      .help = "Repeats with seeds A..B; adds mean and standard deviation of every number."},
+    {.name = "epsilon",
+     .type = CSL_OPT_STR,
+     TEXT(epsilon),
+     .fallback = "",
+     .help = "Runs the study at each of these prices too and compares the quality: ascending, inf "
+             "without privacy."},
+    {.name = "audit",
+     .type = CSL_OPT_U32,
+     AT(audit),
+     .max = CANARIES_MAX,
+     .fallback = "0",
+     .unit = "canaries",
+     .help = "Fictitious patients per site that show what the released sums give away; 0: none."},
     {.name = "backend",
      .type = CSL_OPT_ENUM,
      AT(backend),
@@ -90,13 +106,13 @@ static const struct csl_option options[] = {
     CSL_OPTION_END,
 };
 static const char *const usage[] = {"STUDY.yaml [--data DIR] [--out DIR] [--seed S | --seeds A..B] "
-                                    "[--json]",
+                                    "[--epsilon E,E,...] [--json]",
                                     NULL};
 static const char *const examples[] = {
     "consilium simulate simulations/scenarios/synthetic-federation.yaml --out out/demo",
     "consilium simulate simulations/scenarios/flamby-heart-fedavg.yaml --data ../shared/data "
     "--seeds 42..61 --json",
-    NULL};
+    "consilium simulate study.yaml --epsilon 0.5,1,2,8,inf --seeds 42..46", NULL};
 
 const struct csl_cli_doc csl_doc_simulate = {
     .name = "simulate",
@@ -133,6 +149,9 @@ struct command {
     struct flags flags;
     const char *study_path;
     uint64_t first_seed, last_seed;
+    struct csl_run_price prices[CSL_PRICES_MAX];
+    struct csl_study *price_studies[CSL_PRICES_MAX]; /* owned */
+    uint32_t price_count;
     char program_dir[CSL_PATH_MAX];
 };
 
@@ -146,6 +165,54 @@ static bool parse_seeds(const char *text, uint64_t *first, uint64_t *last)
     head[dots - text] = 0;
     return csl_parse_u64(head, first) && csl_parse_u64(dots + 2, last) && *first <= *last &&
            *last - *first < 100000;
+}
+
+/* Numbers above 0, each above the one before it, and inf for no privacy as the last one. */
+static bool parse_prices(const char *text, struct command *c)
+{
+    double before = 0;
+    do {
+        char number[32];
+        size_t n = strcspn(text, ",");
+        double *epsilon = &c->prices[c->price_count].epsilon;
+        if (c->price_count == CSL_PRICES_MAX || n >= sizeof(number) || isinf(before))
+            return false;
+        memcpy(number, text, n);
+        number[n] = 0;
+        if (strcmp(number, "inf") == 0)
+            *epsilon = HUGE_VAL;
+        else if (!csl_parse_f64(number, epsilon))
+            return false;
+        if (!(*epsilon > before))
+            return false;
+        before = *epsilon;
+        c->price_count++;
+        text += n;
+    } while (*text++ == ',');
+    return true;
+}
+
+static enum csl_code adapt_prices(struct command *c, const struct csl_study *study,
+                                  struct csl_err *err)
+{
+    enum csl_code code = CSL_OK;
+    for (uint32_t i = 0; i < c->price_count && code == CSL_OK; i++) {
+        const struct csl_manifest_change change = {.epsilon = c->prices[i].epsilon};
+        code = csl_manifest_adapt(&c->price_studies[i], study, c->study_path, &change, err);
+        c->prices[i].study = c->price_studies[i];
+    }
+    return code;
+}
+
+static enum csl_code check_audit(const struct command *c, const struct csl_study *study,
+                                 struct csl_err *err)
+{
+    if (c->flags.audit == 0 || study->privacy.mode != CSL_PRIVACY_NONE)
+        return CSL_OK;
+    return CSL_FAIL(err, CSL_E_INVAL,
+                    "--audit: found %u canaries for study %s, which has no privacy to audit; a "
+                    "study whose section 'privacy' has a mode other than none would be right",
+                    c->flags.audit, study->id);
 }
 
 static enum csl_code choose_folders(struct command *c, const char *study, struct csl_err *err)
@@ -212,6 +279,9 @@ static enum csl_code run(struct command *c, const struct csl_study *study, struc
                                           .out_dir = c->flags.out,
                                           .needs_state_dir = is_grpc,
                                           .has_baselines = c->flags.baselines,
+                                          .prices = c->prices,
+                                          .price_count = c->price_count,
+                                          .audit_canaries = c->flags.audit,
                                           .first_seed = c->first_seed,
                                           .last_seed = c->last_seed,
                                           .progress = stderr,
@@ -298,6 +368,31 @@ static bool has_seed_flag(int argc, char *const *argv)
     return false;
 }
 
+/* Values that the option table cannot judge; 0 when they are right, else the exit status. */
+static int check_flags(struct command *c, int argc, char *const *argv)
+{
+    c->first_seed = c->last_seed = c->flags.seed;
+    c->price_count = 0;
+    if (c->flags.seeds[0] != 0 && !parse_seeds(c->flags.seeds, &c->first_seed, &c->last_seed))
+        return csl_cli_misuse(&csl_doc_simulate,
+                              "--seeds: found '%s'; A..B such as 42..61, at "
+                              "most 100000 seeds, would be right",
+                              c->flags.seeds);
+    if (c->flags.seeds[0] != 0 && has_seed_flag(argc, argv))
+        return csl_cli_misuse(&csl_doc_simulate,
+                              "found both --seed and --seeds; one of them would be right");
+    if (c->flags.epsilon[0] != 0 && !parse_prices(c->flags.epsilon, c))
+        return csl_cli_misuse(&csl_doc_simulate,
+                              "--epsilon: found '%s'; at most %d ascending numbers above 0, the "
+                              "last one may be inf, such as 0.5,1,2,8,inf, would be right",
+                              c->flags.epsilon, CSL_PRICES_MAX);
+    if (c->flags.audit > 0 && c->flags.transport == TRANSPORT_GRPC)
+        return csl_cli_misuse(&csl_doc_simulate,
+                              "--audit: found it with --transport grpc, whose sites take no "
+                              "canaries; --transport inproc would be right");
+    return 0;
+}
+
 int csl_cmd_simulate(int argc, char *const *argv)
 {
     static struct command c; /* too large for the stack of a small thread */
@@ -312,21 +407,23 @@ int csl_cmd_simulate(int argc, char *const *argv)
         return csl_cli_misuse(&csl_doc_simulate, "found %zu word%s; one study file would be right",
                               line.positional_count, csl_str_plural(line.positional_count));
     c.study_path = line.positional[0];
-    c.first_seed = c.last_seed = c.flags.seed;
-    if (c.flags.seeds[0] != 0 && !parse_seeds(c.flags.seeds, &c.first_seed, &c.last_seed))
-        return csl_cli_misuse(&csl_doc_simulate,
-                              "--seeds: found '%s'; A..B such as 42..61, at "
-                              "most 100000 seeds, would be right",
-                              c.flags.seeds);
-    if (c.flags.seeds[0] != 0 && has_seed_flag(argc, argv))
-        return csl_cli_misuse(&csl_doc_simulate,
-                              "found both --seed and --seeds; one of them would be right");
+    status = check_flags(&c, argc, argv);
+    if (status != 0)
+        return status;
+    const struct csl_manifest_change change = {.rounds = c.flags.rounds, .sites = c.flags.sites};
     enum csl_code code = csl_study_read(&as_written, c.study_path, &err);
     if (code == CSL_OK)
-        code = csl_manifest_adapt(&study, as_written, c.study_path, c.flags.rounds, c.flags.sites,
-                                  &err);
+        code = csl_manifest_adapt(&study, as_written, c.study_path, &change, &err);
+    if (code == CSL_OK)
+        code = check_audit(&c, study, &err);
+    if (code == CSL_OK)
+        code = adapt_prices(&c, study, &err);
     catch_interrupt();
     status = code == CSL_OK ? simulate(&c, study) : csl_cli_fail(&csl_doc_simulate, &err);
+    for (uint32_t i = 0; i < c.price_count; i++) {
+        csl_study_free(c.price_studies[i]);
+        c.price_studies[i] = NULL;
+    }
     csl_study_free(study);
     csl_study_free(as_written);
     return status;

@@ -8,6 +8,7 @@
 #include "base/str.h"
 #include "site-agent/data/record.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "base/banned.h"
@@ -16,15 +17,18 @@ struct edit {
     const struct csl_study *study;
     const struct csl_yaml *yaml;
     uint32_t rounds;
+    double epsilon;             /* as wanted; INFINITY: no privacy */
     struct csl_sim_site *sites; /* [site_count], as wanted; NULL: as in the file */
     uint32_t site_count;
-    bool changes_rounds;
+    bool changes_rounds, changes_epsilon;
 };
 
 static bool is_replaced(const struct edit *e, const char *key)
 {
     if (strcmp(key, "rounds") == 0 || strcmp(key, "evaluation") == 0)
         return e->changes_rounds;
+    if (strcmp(key, "privacy") == 0)
+        return e->changes_epsilon;
     if (strcmp(key, "sites") == 0 || strcmp(key, "simulation") == 0)
         return e->sites != NULL;
     return false;
@@ -107,6 +111,22 @@ static void put_rounds(struct csl_buf *out, const struct edit *e)
                    every > e->rounds ? 0 : every);
 }
 
+static void put_privacy(struct csl_buf *out, const struct edit *e)
+{
+    const struct csl_study_privacy *p = &e->study->privacy;
+    char epsilon[32], delta[32], clip[32];
+    if (!isfinite(e->epsilon)) {
+        csl_buf_printf(out, "privacy: {mode: %s}\n", csl_privacy_mode_name(CSL_PRIVACY_NONE));
+        return;
+    }
+    csl_str_f64(epsilon, sizeof(epsilon), e->epsilon);
+    csl_str_f64(delta, sizeof(delta), p->delta);
+    csl_str_f64(clip, sizeof(clip), p->clip);
+    csl_buf_printf(out, "privacy: {mode: %s, unit: %s, epsilon: %s, delta: %s, clip: %s}\n",
+                   csl_privacy_mode_name(p->mode), p->mode == CSL_PRIVACY_SITE ? "site" : "patient",
+                   epsilon, delta, clip);
+}
+
 static enum csl_code rewrite(const struct edit *e, const char *name, struct csl_buf *out,
                              struct csl_err *err)
 {
@@ -115,8 +135,8 @@ static enum csl_code rewrite(const struct edit *e, const char *name, struct csl_
     for (const struct csl_yaml_node *n = csl_yaml_root(e->yaml)->first_child; n; n = n->next) {
         if (n->key_column != 1 || n->key_line == last_line)
             return CSL_FAIL(err, CSL_E_INVAL,
-                            "%s:%u: to change rounds or sites, each section must start on a line "
-                            "of its own; found '%s' in column %u",
+                            "%s:%u: to change rounds, sites or privacy, each section must start "
+                            "on a line of its own; found '%s' in column %u",
                             name, n->key_line, n->key, n->key_column);
         last_line = n->key_line;
         if (!is_replaced(e, n->key))
@@ -132,6 +152,8 @@ static enum csl_code rewrite(const struct edit *e, const char *name, struct csl_
         put_rounds(out, e);
     if (e->sites != NULL)
         put_sites(out, e);
+    if (e->changes_epsilon)
+        put_privacy(out, e);
     return csl_buf_status(out, err);
 }
 
@@ -166,19 +188,36 @@ static enum csl_code choose_sites(struct edit *e, uint32_t sites, struct csl_err
     return CSL_OK;
 }
 
+/* A study that promises nothing has no delta and no clip to go with an epsilon. */
+static enum csl_code check_epsilon(const struct edit *e, const char *name, struct csl_err *err)
+{
+    if (!e->changes_epsilon || e->study->privacy.mode != CSL_PRIVACY_NONE)
+        return CSL_OK;
+    return CSL_FAIL(err, CSL_E_INVAL,
+                    "%s: privacy: study %s has none, and an epsilon needs its mode, delta and "
+                    "clip; a study with a section such as 'privacy: {mode: local, epsilon: 1, "
+                    "delta: 1e-5, clip: 1}' would be right",
+                    name, e->study->id);
+}
+
 enum csl_code csl_manifest_adapt(struct csl_study **out, const struct csl_study *study,
-                                 const char *name, uint32_t rounds, uint32_t sites,
+                                 const char *name, const struct csl_manifest_change *change,
                                  struct csl_err *err)
 {
-    struct edit e = {
-        .study = study, .rounds = rounds, .changes_rounds = rounds != 0 && rounds != study->rounds};
+    struct edit e = {.study = study,
+                     .rounds = change->rounds,
+                     .epsilon = change->epsilon,
+                     .changes_rounds = change->rounds != 0 && change->rounds != study->rounds,
+                     .changes_epsilon = change->epsilon > 0};
     struct csl_yaml *yaml = NULL;
     struct csl_buf text;
     csl_buf_init(&text, CSL_MANIFEST_BYTES_MAX);
-    enum csl_code code = csl_yaml_parse(&yaml, name, csl_msg_span(&study->manifest), err);
+    enum csl_code code = check_epsilon(&e, name, err);
+    if (code == CSL_OK)
+        code = csl_yaml_parse(&yaml, name, csl_msg_span(&study->manifest), err);
     e.yaml = yaml;
-    if (code == CSL_OK && sites != 0 && sites != study->sim_site_count)
-        code = choose_sites(&e, sites, err);
+    if (code == CSL_OK && change->sites != 0 && change->sites != study->sim_site_count)
+        code = choose_sites(&e, change->sites, err);
     if (code == CSL_OK)
         code = rewrite(&e, name, &text, err);
     if (code == CSL_OK)

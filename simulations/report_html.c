@@ -148,6 +148,19 @@ void csl_report__metric_head(struct csl_report *p, const char *metric,
                    s->max);
 }
 
+void csl_report__spread_cell(struct csl_report *p, const struct csl_spread *s)
+{
+    double sd;
+    if (s == NULL) {
+        csl_buf_str(p->out, "<td class=\"m none\">\xe2\x80\x93</td>");
+        return;
+    }
+    csl_buf_printf(p->out, "<td class=\"m\"><b>%.3f</b>", s->mean);
+    if (csl_spread_sd(s, &sd))
+        csl_buf_printf(p->out, "<span class=\"r\">\xc2\xb1 %.3f</span>", sd);
+    csl_buf_str(p->out, "</td>");
+}
+
 static void put_nav(struct csl_report *p)
 {
     const struct csl_result *r = p->r;
@@ -159,6 +172,10 @@ static void put_nav(struct csl_report *p)
         csl_report__text(p, r->domain_count > 1 ? r->domains[d].id : "Sites");
         csl_buf_str(p->out, "</a></li>");
     }
+    if (csl_result_has_privacy(r))
+        csl_buf_str(p->out, "<li><a href=\"#privacy\">Privacy</a></li>");
+    if (r->price_count > 0)
+        csl_buf_str(p->out, "<li><a href=\"#prices\">Price of privacy</a></li>");
     csl_buf_str(p->out, "<li><a href=\"#curves\">Rounds</a></li>");
     if (r->group_count > 0)
         csl_buf_str(p->out, "<li><a href=\"#groups\">Patient groups</a></li>");
@@ -191,6 +208,8 @@ enum csl_code csl_report_html(const struct csl_result *r, struct csl_buf *out, s
         csl_report__overview(&page);
     for (uint32_t d = 0; d < r->domain_count; d++)
         csl_report__domain(&page, d);
+    csl_report__privacy(&page);
+    csl_report__prices(&page);
     csl_report__curves(&page);
     csl_report__groups(&page);
     csl_report__repeats(&page);

@@ -99,7 +99,7 @@ static void add_line(const struct csl_result *r, struct curve *c, const char *la
         y[n++] = r->rows[i].value;
     }
     if (n > 0)
-        c->lines[c->count++] = (struct csl_svg_series){label, style, n, x, y};
+        c->lines[c->count++] = (struct csl_svg_series){label, style, n, x, y, NULL};
 }
 
 static void put_curve(struct csl_report *p, struct curve *c, const char *title, const char *y_label)
@@ -162,7 +162,11 @@ void csl_report__curves(struct csl_report *p)
     bool is_empty = p->out->n == empty;
     csl_buf_str(p->out, "</div>\n");
     if (is_empty && p->out->n > before)
-        csl_buf_str(p->out, "<p class=\"note\">Nothing was recorded by round.</p>\n");
+        csl_buf_str(p->out, csl_result_has_privacy(r)
+                                ? "<p class=\"note\">With differential privacy the sites keep "
+                                  "their training losses and evaluations: nothing of them is "
+                                  "known by round, here or at a coordinator.</p>\n"
+                                : "<p class=\"note\">Nothing was recorded by round.</p>\n");
     csl_report__end_section(p);
     csl_free(c.points);
 }
@@ -234,16 +238,7 @@ void csl_report__groups(struct csl_report *p)
 
 static void put_spread(struct csl_report *p, const struct csl_spread_set *set, const char *metric)
 {
-    const struct csl_spread *s = set != NULL ? csl_spread_find(set, metric) : NULL;
-    double sd;
-    if (s == NULL) {
-        csl_buf_str(p->out, "<td class=\"m none\">\xe2\x80\x93</td>");
-        return;
-    }
-    csl_buf_printf(p->out, "<td class=\"m\"><b>%.3f</b>", s->mean);
-    if (csl_spread_sd(s, &sd))
-        csl_buf_printf(p->out, "<span class=\"r\">\xc2\xb1 %.3f</span>", sd);
-    csl_buf_str(p->out, "</td>");
+    csl_report__spread_cell(p, set != NULL ? csl_spread_find(set, metric) : NULL);
 }
 
 static void put_spread_row(struct csl_report *p, const char *title, const char *class_name,
@@ -377,12 +372,25 @@ static void put_missing_metrics(struct csl_report *p)
     }
 }
 
+static void put_missing_privacy(struct csl_report *p)
+{
+    struct csl_result_spent spent;
+    csl_buf_str(p->out, "<li>Losses and metrics by round: the sites keep them, because the promise "
+                        "does not cover them.</li>");
+    if (!csl_result_spent(p->r, &spent))
+        csl_buf_str(p->out, "<li>Privacy loss: no site kept a ledger.</li>");
+    else if (!spent.has_audit)
+        csl_buf_str(p->out, "<li>Lower bound of the privacy loss: no audit was asked for.</li>");
+}
+
 static void put_missing(struct csl_report *p)
 {
     const struct csl_result *r = p->r;
     csl_report__section(p, "missing", "What was not measured");
     csl_buf_str(p->out, "<ul>");
-    if (strcmp(r->privacy, "none") == 0)
+    if (csl_result_has_privacy(r))
+        put_missing_privacy(p);
+    else
         csl_buf_str(p->out, "<li>Privacy loss: no noise was added and no budget was kept.</li>"
                             "<li>Ledger: nothing was entered, because nothing was charged.</li>");
     if (r->group_count == 0)

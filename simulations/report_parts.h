@@ -27,6 +27,8 @@ void csl_report__metric_cell(struct csl_report *p, const struct csl_metric *m, c
                              const struct csl_report_scale *s);
 void csl_report__mean_cell(struct csl_report *p, const struct csl_mean *m, bool is_measured,
                            const char *of, const struct csl_report_scale *s);
+/* <td> with mean and standard deviation over repeats; a dash when s is NULL. */
+void csl_report__spread_cell(struct csl_report *p, const struct csl_spread *s);
 /* "rests on 1 negative", where an interval rests on fewer than five of a class (events, for
  * survival); nothing otherwise, and nothing for several classes, whose sizes are not recorded. */
 void csl_report__few(struct csl_report *p, const struct csl_metrics *m, enum csl_task_kind task);
@@ -48,6 +50,8 @@ void csl_report__overview(struct csl_report *p); /* domains x sites; several dom
 void csl_report__domain(struct csl_report *p, uint32_t domain);
 void csl_report__alternatives(struct csl_report *p); /* inside the overview */
 void csl_report__baselines(struct csl_report *p, uint32_t domain);
+void csl_report__privacy(struct csl_report *p); /* nothing without privacy */
+void csl_report__prices(struct csl_report *p);  /* nothing without a sweep */
 void csl_report__curves(struct csl_report *p);
 void csl_report__groups(struct csl_report *p);
 void csl_report__repeats(struct csl_report *p);

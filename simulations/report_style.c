@@ -59,12 +59,16 @@ const char *const csl_report__style[] = {
     ".vh{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%)}\n",
     "svg.ci .track{stroke:var(--rule);stroke-width:2}svg.ci .span{fill:var(--span)}"
     "svg.ci .dot{fill:var(--accent)}svg.ci .ref{stroke:var(--soft);stroke-dasharray:2 2}"
-    "svg.ci{max-width:none}\n",
+    "svg.ci{max-width:none}svg.budget .room{fill:var(--faint);stroke:var(--rule)}"
+    "svg.budget .spent{fill:var(--accent)}svg.budget .over{fill:var(--warn)}"
+    "svg.budget .mark{stroke:var(--ink);stroke-width:2}.bad{color:var(--warn)}\n",
     ".charts{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,420px),1fr));"
     "gap:1.4rem}.chart{margin:0}.chart>svg{width:100%;height:auto;display:block}"
     "figcaption{font-weight:600;margin-bottom:.3rem}"
     "figcaption .unit{color:var(--soft);font-weight:400;font-size:.88rem;margin-left:.6rem}"
-    ".grid{stroke:var(--rule)}.base{stroke:var(--soft)}"
+    ".charts.small{grid-template-columns:minmax(0,640px);margin-bottom:1.2rem}"
+    ".whisker{stroke-width:1.5;stroke-dasharray:none}.grid{stroke:var(--rule)}.base{stroke:var(--"
+    "soft)}"
     ".tick,.axis{fill:var(--soft);font-size:13px}"
     ".line{fill:none;stroke-width:2;stroke-linejoin:round}.point{stroke:none}"
     ".line.s0{stroke:var(--c0)}.line.s1{stroke:var(--c1);stroke-dasharray:7 3}"

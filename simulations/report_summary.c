@@ -24,22 +24,37 @@ void csl_report__top(struct csl_report *p)
     }
 }
 
+/* What must be known before any figure is read. */
 static void put_notice(struct csl_report *p)
 {
     const struct csl_result *r = p->r;
-    bool has_privacy = strcmp(r->privacy, "none") != 0;
-    if (!has_privacy || !r->has_secure_aggregation) {
-        csl_buf_str(p->out, "<div class=\"notice\" role=\"note\"><p><strong>This run had ");
-        csl_buf_str(p->out, !has_privacy && !r->has_secure_aggregation
-                                ? "no differential privacy and no secure aggregation."
-                            : !has_privacy ? "no differential privacy."
-                                           : "no secure aggregation.");
+    bool has_privacy = csl_result_has_privacy(r);
+    struct csl_result_spent spent = {.sites = 0};
+    char text[128];
+    bool is_spent = csl_result_spent(r, &spent);
+    if (!has_privacy || !r->has_secure_aggregation || spent.is_rehearsal || !spent.is_verified) {
+        csl_buf_str(p->out, "<div class=\"notice\" role=\"note\"><p><strong>");
+        csl_result_protection(r, text, sizeof(text));
+        csl_report__text(p, text);
         csl_buf_str(p->out, "</strong></p><p>");
+        if (spent.is_rehearsal)
+            csl_buf_str(p->out, CSL_REHEARSAL_WORDS " ");
         if (!r->has_secure_aggregation)
-            csl_buf_str(p->out, "The coordinator could see the update of every single site. ");
+            csl_buf_str(p->out,
+                        has_privacy
+                            ? "The coordinator could see the update of every single site, "
+                              "each with the noise its site had added. "
+                            : "The coordinator could see the update of every single site. ");
         if (!has_privacy)
             csl_buf_str(p->out, "Nothing bounds what the released model reveals about one patient. "
                                 "No privacy budget was spent because none was kept.");
+        else if (!is_spent)
+            csl_buf_str(p->out, "No site kept a ledger, so that nothing is known about the privacy "
+                                "loss.");
+        else if (!spent.is_verified)
+            csl_buf_str(p->out, "Not every ledger verified.");
+        if (has_privacy)
+            csl_buf_str(p->out, " <a href=\"#privacy\">Privacy in detail</a>");
         csl_buf_str(p->out, "</p></div>\n");
     }
     if (r->was_interrupted)
@@ -130,6 +145,19 @@ static bool is_headline(const struct csl_result *r, const char *metric)
     return false;
 }
 
+static void put_privacy_card(struct csl_report *p)
+{
+    struct csl_result_spent spent;
+    char text[32];
+    if (!csl_result_has_privacy(p->r) || !csl_result_spent(p->r, &spent))
+        return;
+    csl_epsilon_text(text, sizeof(text), spent.epsilon, true);
+    csl_buf_printf(p->out,
+                   "<li><span class=\"what\">Privacy loss, epsilon</span> <span class=\"figure\">%s"
+                   "</span> <span class=\"detail\">largest of %u site%s; delta %.4g</span></li>\n",
+                   text, spent.sites, csl_str_plural(spent.sites), spent.delta);
+}
+
 static void put_cards(struct csl_report *p)
 {
     static const char *const metrics[] = {"auc", "macro_f1", "c_index", "accuracy"};
@@ -144,6 +172,7 @@ static void put_cards(struct csl_report *p)
         if (is_headline(r, metrics[i]) && csl_evaluation_overall(&r->federated, metrics[i], &mean))
             put_mean_card(p, what, &mean, mean.count == 1 ? "domain" : "domains");
     }
+    put_privacy_card(p);
     csl_buf_str(p->out, "</ul>\n");
 }
 
@@ -282,7 +311,8 @@ static void put_facts(struct csl_report *p)
              is_inproc ? "in one process, the protocol's own bytes"
                        : "one process per site, gRPC with mutual TLS");
     put_fact(p, "Training backend", r->backend);
-    put_fact(p, "Differential privacy", strcmp(r->privacy, "none") == 0 ? "off" : r->privacy);
+    (void)snprintf(text, sizeof(text), "mode %s", r->privacy);
+    put_fact(p, "Differential privacy", csl_result_has_privacy(r) ? text : "off");
     put_fact(p, "Secure aggregation", r->has_secure_aggregation ? "on" : "off");
     put_digest(p, "Study digest", r->study_digest);
     put_digest(p, "Model digest", r->model_digest);

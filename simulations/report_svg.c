@@ -1,10 +1,11 @@
-/* simulations/report_svg.c - interval bars and line charts. */
+/* simulations/report_svg.c - interval bars, budget bars and line charts. */
 #include "simulations/report_svg.h"
 
 #include "base/check.h"
 #include "base/str.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/banned.h"
@@ -71,6 +72,28 @@ void csl_svg_interval(struct csl_buf *out, const struct csl_svg_interval *v)
                    bar_x(v, v->value), BAR_MIDDLE);
 }
 
+void csl_svg_budget(struct csl_buf *out, const struct csl_svg_budget *b)
+{
+    const struct csl_svg_interval scale = {.min = 0, .max = b->budget};
+    CSL_ASSERT(b->budget > 0);
+    double end = bar_x(&scale, b->spent);
+    csl_buf_printf(out,
+                   "<svg class=\"ci budget\" viewBox=\"0 0 %.0f 18\" width=\"%.0f\" "
+                   "height=\"18\" role=\"img\"><title>",
+                   BAR_WIDTH, BAR_WIDTH);
+    csl_html_text(out, b->title);
+    csl_buf_printf(out,
+                   "</title><rect class=\"room\" x=\"%.1f\" y=\"4.5\" width=\"%.1f\" "
+                   "height=\"9\" rx=\"2\"/><rect class=\"%s\" x=\"%.1f\" y=\"4.5\" "
+                   "width=\"%.1f\" height=\"9\" rx=\"2\"/>",
+                   BAR_INSET, BAR_WIDTH - 2 * BAR_INSET, b->spent > b->budget ? "over" : "spent",
+                   BAR_INSET, end - BAR_INSET);
+    if (b->has_lower)
+        csl_buf_printf(out, "<line class=\"mark\" x1=\"%.1f\" x2=\"%.1f\" y1=\"1\" y2=\"17\"/>",
+                       bar_x(&scale, b->lower), bar_x(&scale, b->lower));
+    csl_buf_str(out, "</svg>");
+}
+
 /* --- line charts --- */
 
 #define CHART_WIDTH  640.0
@@ -116,8 +139,9 @@ static struct frame frame_of(const struct csl_svg_chart *c)
         for (uint32_t i = 0; i < c->series[s].count; i++) {
             x0 = fmin(x0, c->series[s].x[i]);
             x1 = fmax(x1, c->series[s].x[i]);
-            y0 = fmin(y0, c->series[s].y[i]);
-            y1 = fmax(y1, c->series[s].y[i]);
+            double spread = c->series[s].spread != NULL ? c->series[s].spread[i] : 0;
+            y0 = fmin(y0, c->series[s].y[i] - spread);
+            y1 = fmax(y1, c->series[s].y[i] + spread);
         }
     }
     CSL_ASSERT(x0 <= x1 && y0 <= y1);
@@ -125,6 +149,11 @@ static struct frame frame_of(const struct csl_svg_chart *c)
     f.x.step = f.x.step < 1 ? 1 : f.x.step;
     f.x.min = x0 == x1 ? x0 - 1 : x0;
     f.x.max = x0 == x1 ? x0 + 1 : x1;
+    if (c->tick_count > 0) { /* room for the labels at both ends */
+        double margin = 0.04 * (f.x.max - f.x.min);
+        f.x.min -= margin;
+        f.x.max += margin;
+    }
     if (c->has_y_range)
         f.y = axis_of(c->y_min, c->y_max, 5);
     return f;
@@ -141,6 +170,41 @@ static double at_y(const struct frame *f, double v)
            (v - f->y.min) / (f->y.max - f->y.min) * (CHART_HEIGHT - TOP - BOTTOM);
 }
 
+static void put_tick(struct csl_buf *out, double x, const char *label)
+{
+    csl_buf_printf(out, "<text class=\"tick\" x=\"%.1f\" y=\"%.1f\" text-anchor=\"middle\">", x,
+                   CHART_HEIGHT - BOTTOM + 18);
+    csl_html_text(out, label);
+    csl_buf_str(out, "</text>");
+}
+
+static void put_ticks(struct csl_buf *out, const struct frame *f)
+{
+    double first = ceil(f->x.min / f->x.step) * f->x.step;
+    char label[32];
+    for (int i = 0; i <= TICKS_MAX; i++) {
+        double v = first + i * f->x.step;
+        if (v > f->x.max + 1e-9)
+            break;
+        (void)snprintf(label, sizeof(label), "%.0f", v);
+        put_tick(out, at_x(f, v), label);
+    }
+}
+
+/* A label that would run into the one before it is left out. */
+static void put_named_ticks(struct csl_buf *out, const struct csl_svg_chart *c,
+                            const struct frame *f)
+{
+    double free_from = 0;
+    for (uint32_t i = 0; i < c->tick_count; i++) {
+        double x = at_x(f, c->ticks[i]), half = 6.0 * (double)strlen(c->tick_labels[i]);
+        if (x - half < free_from)
+            continue;
+        put_tick(out, x, c->tick_labels[i]);
+        free_from = x + half + 8.0;
+    }
+}
+
 static void put_axes(struct csl_buf *out, const struct csl_svg_chart *c, const struct frame *f)
 {
     int decimals = f->y.step >= 1 ? 0 : f->y.step >= 0.1 ? 1 : f->y.step >= 0.01 ? 2 : 3;
@@ -154,16 +218,10 @@ static void put_axes(struct csl_buf *out, const struct csl_svg_chart *c, const s
                        LEFT, CHART_WIDTH - RIGHT, at_y(f, v), at_y(f, v), LEFT - 8, at_y(f, v) + 4,
                        decimals, v);
     }
-    double first = ceil(f->x.min / f->x.step) * f->x.step;
-    for (int i = 0; i <= TICKS_MAX; i++) {
-        double v = first + i * f->x.step;
-        if (v > f->x.max + 1e-9)
-            break;
-        csl_buf_printf(out,
-                       "<text class=\"tick\" x=\"%.1f\" y=\"%.1f\" text-anchor=\"middle\">%.0f"
-                       "</text>",
-                       at_x(f, v), CHART_HEIGHT - BOTTOM + 18, v);
-    }
+    if (c->tick_count > 0)
+        put_named_ticks(out, c, f);
+    else
+        put_ticks(out, f);
     csl_buf_printf(out, "<text class=\"axis\" x=\"%.1f\" y=\"%.1f\" text-anchor=\"end\">",
                    CHART_WIDTH - RIGHT, CHART_HEIGHT - 6);
     csl_html_text(out, c->x_label);
@@ -171,6 +229,14 @@ static void put_axes(struct csl_buf *out, const struct csl_svg_chart *c, const s
                    "</text><line class=\"base\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%.1f\" "
                    "y2=\"%.1f\"/>",
                    LEFT, CHART_WIDTH - RIGHT, CHART_HEIGHT - BOTTOM, CHART_HEIGHT - BOTTOM);
+}
+
+static void put_whisker(struct csl_buf *out, uint32_t style, double x, double top, double bottom)
+{
+    csl_buf_printf(out,
+                   "<path class=\"line s%u whisker\" d=\"M%.1f %.1fV%.1fM%.1f %.1fh10M%.1f "
+                   "%.1fh10\"/>",
+                   style, x, top, bottom, x - 5, top, x - 5, bottom);
 }
 
 static void put_series(struct csl_buf *out, const struct csl_svg_series *s, const struct frame *f)
@@ -187,6 +253,9 @@ static void put_series(struct csl_buf *out, const struct csl_svg_series *s, cons
         csl_html_text(out, s->label);
         csl_buf_str(out, "</title></polyline>");
     }
+    for (uint32_t i = 0; s->spread != NULL && i < s->count; i++)
+        put_whisker(out, s->style, at_x(f, s->x[i]), at_y(f, s->y[i] + s->spread[i]),
+                    at_y(f, s->y[i] - s->spread[i]));
     /* Few points are shown one by one; of many, the last. */
     for (uint32_t i = s->count <= 20 ? 0 : s->count - 1; i < s->count; i++)
         csl_buf_printf(out, "<circle class=\"point s%u\" cx=\"%.1f\" cy=\"%.1f\" r=\"%s\"/>",

@@ -222,6 +222,9 @@ void csl_result_release(struct csl_result *r)
     csl_evaluation_release(&b->pooled_training);
     csl_evaluation_release(&r->federated);
     csl_repeats_release(&r->repeats);
+    for (uint32_t i = 0; i < r->price_count; i++)
+        csl_repeats_release(&r->prices[i].repeats);
+    csl_free(r->prices);
     csl_free(r->groups);
     csl_free(r->rows);
     csl_free(r->sites);

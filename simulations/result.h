@@ -4,7 +4,9 @@
  * The report is drawn from this struct alone, and the struct is written to and read back from
  * summary.json and metrics.csv (docs: product page, "what a run leaves behind"), so a report can be
  * drawn again without the data. A value that was not measured is absent: metrics with count 0, a
- * digest of "", a NULL array. One thread. */
+ * digest of "", a NULL array. An epsilon of INFINITY is no bound, and is absent as well. One
+ * thread.
+ */
 #ifndef CSL_RESULT_H
 #define CSL_RESULT_H
 #include "aggregation/evaluate/metrics.h"
@@ -50,7 +52,8 @@ struct csl_result_domain {
 /* From one site's ledger (simulations/world.h, struct csl_world_privacy). */
 struct csl_result_privacy {
     bool is_present, is_verified, is_rehearsal;
-    double epsilon, delta, budget_epsilon, noise_multiplier;
+    double epsilon, delta;                   /* spent; epsilon INFINITY: no bound is known */
+    double budget_epsilon, noise_multiplier; /* 0: none was stated */
     uint64_t entries;
     char head[2 * 32 + 1];               /* root of the last signed head, hexadecimal */
     uint32_t canaries, guesses, correct; /* audit; canaries 0: none */
@@ -68,7 +71,8 @@ struct csl_result_group { /* the federated model on the test patients with one a
 };
 /* A row of metrics.csv. Scopes: "federation" (train_loss, contributions by round), "round_site",
  * "round_pooled" and "round_mean" (what the sites reported at that round; from the sum of their
- * counts; unweighted), "test_site", "test_pooled", "test_mean" (the released model). */
+ * counts; unweighted), "test_site", "test_pooled", "test_mean" (the released model), "privacy_site"
+ * (epsilon, budget_epsilon, noise_multiplier of the whole run). */
 struct csl_result_row {
     uint64_t round;
     char scope[16], site[CSL_ID_MAX], domain[CSL_ID_MAX], metric[CSL_ID_MAX], method[16];
@@ -119,6 +123,7 @@ struct csl_repeats {
 };
 
 /* The same study at another price: `simulate --epsilon LIST`. */
+#define CSL_PRICES_MAX 16
 struct csl_result_price {
     double epsilon;               /* INFINITY: without privacy */
     double noise_low, noise_high; /* smallest and largest noise multiplier of the sites; 0: none */
@@ -159,6 +164,31 @@ enum csl_code csl_result_add_group(struct csl_result *r, const struct csl_result
                                    struct csl_err *err) CSL_MUST_CHECK;
 /* Rows "test_*" of the released model. */
 enum csl_code csl_result_add_test_rows(struct csl_result *r, struct csl_err *err) CSL_MUST_CHECK;
+/* Rows "privacy_site"; none for a site without a ledger. */
+enum csl_code csl_result_add_privacy_rows(struct csl_result *r, struct csl_err *err) CSL_MUST_CHECK;
+
+/* All sites' ledgers together. Sites hold disjoint patients, so that the federation costs a patient
+ * what the site with the largest epsilon costs (parallel composition). */
+struct csl_result_spent {
+    uint32_t sites;               /* that have a ledger */
+    double epsilon, delta;        /* largest of the sites */
+    uint64_t entries;             /* sum */
+    bool is_verified;             /* every one */
+    bool is_rehearsal, has_audit; /* any one */
+};
+bool csl_result_spent(const struct csl_result *r, struct csl_result_spent *out); /* false: none */
+bool csl_result_has_privacy(const struct csl_result *r);                         /* by its mode */
+/* "This run had differential privacy (mode local) and no secure aggregation."; a rehearsal is
+ * called one. */
+void csl_result_protection(const struct csl_result *r, char *dst, size_t dst_bytes);
+/* Whom the mode protects, against whom and how, in plain words and without a line feed; "" for
+ * none. */
+const char *csl_result_mode_words(const struct csl_result *r);
+/* Three decimals, an upper bound rounded up and a lower one down; "no bound" for infinity. */
+void csl_epsilon_text(char *dst, size_t dst_bytes, double epsilon, bool is_upper);
+#define CSL_REHEARSAL_WORDS                                                                        \
+    "Noise of this simulation comes from its seed and protects nobody; the price is what a real "  \
+    "run would pay."
 
 /* The mean over sites of each site's local model on the site's own test patients. */
 bool csl_result_own_mean(const struct csl_result *r, uint32_t domain, const char *name,

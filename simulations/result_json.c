@@ -1,6 +1,7 @@
 /* simulations/result_json.c - summary.json. */
-#include "simulations/result.h"
+#include "simulations/result_parts.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "base/banned.h"
@@ -113,14 +114,6 @@ static void put_evaluation(struct csl_json *j, const struct csl_result *r,
     }
 }
 
-static void put_privacy(struct csl_json *j, const struct csl_result *r)
-{
-    csl_json_key(j, "privacy");
-    csl_json_object(j);
-    csl_json_put_str(j, "mode", r->privacy);
-    csl_json_end(j);
-}
-
 static void put_site(struct csl_json *j, const struct csl_result *r, uint32_t site)
 {
     const struct csl_result_site *s = &r->sites[site];
@@ -128,7 +121,7 @@ static void put_site(struct csl_json *j, const struct csl_result *r, uint32_t si
     csl_json_put_str(j, "id", s->id);
     csl_json_put_u64(j, "patients", s->patients);
     csl_json_put_u64(j, "rounds_completed", s->rounds_completed);
-    put_privacy(j, r);
+    csl_result__put_site_privacy(j, r, site);
     if (r->domain_count == 1 && csl_evaluation_cell(&r->federated, site, 0)->examples > 0)
         put_metrics(j, csl_evaluation_cell(&r->federated, site, 0));
     csl_json_end(j);
@@ -292,16 +285,9 @@ static void put_evaluation_spread(struct csl_json *j, const struct csl_result *r
         csl_json_end(j);
 }
 
-static void put_repeats(struct csl_json *j, const struct csl_result *r)
+static void put_repeat_baselines(struct csl_json *j, const struct csl_result *r,
+                                 const struct csl_repeats *p)
 {
-    const struct csl_repeats *p = &r->repeats;
-    csl_json_key(j, "repeats");
-    csl_json_object(j);
-    csl_json_put_u64(j, "count", p->count);
-    csl_json_put_u64(j, "first_seed", p->first_seed);
-    csl_json_put_u64(j, "last_seed", p->last_seed);
-    csl_json_put_str(j, "sd", "sample standard deviation over seeds");
-    put_evaluation_spread(j, r, NULL, &p->federated);
     csl_json_key(j, "baselines");
     csl_json_object(j);
     csl_json_key(j, "local");
@@ -319,6 +305,40 @@ static void put_repeats(struct csl_json *j, const struct csl_result *r)
     put_evaluation_spread(j, r, "ensemble", &p->ensemble);
     put_evaluation_spread(j, r, "pooled_training", &p->pooled_training);
     csl_json_end(j);
+}
+
+static void put_repeats(struct csl_json *j, const struct csl_result *r, const struct csl_repeats *p)
+{
+    csl_json_key(j, "repeats");
+    csl_json_object(j);
+    csl_json_put_u64(j, "count", p->count);
+    csl_json_put_u64(j, "first_seed", p->first_seed);
+    csl_json_put_u64(j, "last_seed", p->last_seed);
+    csl_json_put_str(j, "sd", "sample standard deviation over seeds");
+    put_evaluation_spread(j, r, NULL, &p->federated);
+    if (p->local_count > 0)
+        put_repeat_baselines(j, r, p);
+    csl_json_end(j);
+}
+
+static void put_prices(struct csl_json *j, const struct csl_result *r)
+{
+    csl_json_key(j, "prices");
+    csl_json_array(j);
+    for (uint32_t i = 0; i < r->price_count; i++) {
+        const struct csl_result_price *p = &r->prices[i];
+        csl_json_object(j);
+        if (isfinite(p->epsilon))
+            csl_json_put_f64(j, "epsilon", p->epsilon);
+        else
+            csl_json_put_str(j, "privacy", "none");
+        if (p->noise_high > 0) {
+            csl_json_put_f64(j, "noise_multiplier_low", p->noise_low);
+            csl_json_put_f64(j, "noise_multiplier_high", p->noise_high);
+        }
+        put_repeats(j, r, &p->repeats);
+        csl_json_end(j);
+    }
     csl_json_end(j);
 }
 
@@ -362,7 +382,7 @@ static void put_head(struct csl_json *j, const struct csl_result *r)
         csl_json_put_bool(j, "interrupted", true);
     csl_json_put_u64(j, "parameters", r->parameters);
     put_cost(j, r);
-    put_privacy(j, r);
+    csl_result__put_privacy(j, r);
     csl_json_put_bool(j, "secure_aggregation", r->has_secure_aggregation);
     csl_json_put_str(j, "intervals",
                      "95 %; each metric names its method; means over sites: normal approximation "
@@ -386,7 +406,10 @@ enum csl_code csl_result_write_json(const struct csl_result *r, struct csl_buf *
         put_groups(&j, r);
     put_baselines(&j, r);
     if (r->repeats.count > 0)
-        put_repeats(&j, r);
+        put_repeats(&j, r, &r->repeats);
+    if (r->price_count > 0)
+        put_prices(&j, r);
+    csl_result__put_ledger(&j, r);
     csl_json_end(&j);
     return csl_buf_status(out, err);
 }

@@ -3,40 +3,39 @@
 #include "base/check.h"
 #include "base/mem.h"
 #include "base/str.h"
-#include "simulations/result.h"
+#include "simulations/result_parts.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "base/banned.h"
 
 #define SITES_SHOWN_MAX CSL_SITES_MAX
 
-struct reader {
-    const char *name; /* of the file */
-    struct csl_result *r;
-    struct csl_err *err;
-};
 typedef const struct csl_json_value *json;
 
-static enum csl_code bad(const struct reader *rd, const char *member, const char *wanted)
+enum csl_code csl_result__bad(const struct csl_result_reader *rd, const char *member,
+                              const char *wanted)
 {
     return CSL_FAIL(rd->err, CSL_E_CORRUPT, "%s: '%s' is missing or wrong; %s would be right",
                     rd->name, member, wanted);
 }
 
-static enum csl_code get_str(const struct reader *rd, json object, const char *key, char *out,
-                             size_t out_bytes)
+static enum csl_code get_str(const struct csl_result_reader *rd, json object, const char *key,
+                             char *out, size_t out_bytes)
 {
     const char *text;
     if (!csl_json_as_str(csl_json_get(object, key), &text) || !csl_str_copy(out, out_bytes, text))
-        return bad(rd, key, "a text of bounded length");
+        return csl_result__bad(rd, key, "a text of bounded length");
     return CSL_OK;
 }
 
-static enum csl_code get_u64(const struct reader *rd, json object, const char *key, uint64_t *out)
+static enum csl_code get_u64(const struct csl_result_reader *rd, json object, const char *key,
+                             uint64_t *out)
 {
-    return csl_json_as_u64(csl_json_get(object, key), out) ? CSL_OK
-                                                           : bad(rd, key, "a whole number");
+    return csl_json_as_u64(csl_json_get(object, key), out)
+               ? CSL_OK
+               : csl_result__bad(rd, key, "a whole number");
 }
 
 static void get_u64_or_0(json object, const char *key, uint64_t *out)
@@ -67,33 +66,34 @@ static bool find_domain(const struct csl_result *r, json object, const char *key
     return false;
 }
 
-static enum csl_code read_metric(const struct reader *rd, const char *name, json v,
+static enum csl_code read_metric(const struct csl_result_reader *rd, const char *name, json v,
                                  struct csl_metrics *m)
 {
     struct csl_metric item = {.name = csl_metric_intern(name)};
     const char *method;
     if (item.name == NULL)
-        return bad(rd, name, "a metric of this version");
+        return csl_result__bad(rd, name, "a metric of this version");
     if (m->count == CSL_METRICS_MAX)
-        return bad(rd, name, "fewer metrics");
+        return csl_result__bad(rd, name, "fewer metrics");
     if (!csl_json_as_f64(csl_json_get(v, "value"), &item.value))
-        return bad(rd, name, "a number 'value'");
+        return csl_result__bad(rd, name, "a number 'value'");
     if (csl_json_as_str(csl_json_get(v, "method"), &method)) {
         item.method = csl_method_intern(method);
         if (item.method == NULL || !csl_json_as_f64(csl_json_get(v, "low"), &item.low) ||
             !csl_json_as_f64(csl_json_get(v, "high"), &item.high))
-            return bad(rd, name, "a known 'method' with 'low' and 'high'");
+            return csl_result__bad(rd, name, "a known 'method' with 'low' and 'high'");
     }
     m->items[m->count++] = item;
     return CSL_OK;
 }
 
-static enum csl_code read_metrics(const struct reader *rd, json object, struct csl_metrics *m)
+static enum csl_code read_metrics(const struct csl_result_reader *rd, json object,
+                                  struct csl_metrics *m)
 {
     json metrics = csl_json_get(object, "metrics");
     enum csl_code code = get_u64(rd, object, "examples", &m->examples);
     if (code == CSL_OK && metrics == NULL)
-        code = bad(rd, "metrics", "an object");
+        code = csl_result__bad(rd, "metrics", "an object");
     get_u64_or_0(object, "positives", &m->positives);
     for (size_t i = 0; i < csl_json_count(metrics) && code == CSL_OK; i++) {
         const char *name;
@@ -103,7 +103,7 @@ static enum csl_code read_metrics(const struct reader *rd, json object, struct c
     return code;
 }
 
-static enum csl_code read_cells(const struct reader *rd, json sites, uint32_t domain,
+static enum csl_code read_cells(const struct csl_result_reader *rd, json sites, uint32_t domain,
                                 struct csl_evaluation *e)
 {
     enum csl_code code = CSL_OK;
@@ -111,28 +111,30 @@ static enum csl_code read_cells(const struct reader *rd, json sites, uint32_t do
         uint32_t site;
         json at = csl_json_at(sites, i);
         if (!find_site(rd->r, at, "id", &site))
-            return bad(rd, "id", "a site of the run");
+            return csl_result__bad(rd, "id", "a site of the run");
         struct csl_metrics *cell = &e->cells[(size_t)site * e->domain_count + domain];
-        code = cell->count > 0 ? bad(rd, "id", "a site listed once") : read_metrics(rd, at, cell);
+        code = cell->count > 0 ? csl_result__bad(rd, "id", "a site listed once")
+                               : read_metrics(rd, at, cell);
     }
     return code;
 }
 
 /* *e is new, or was initialised with cells. */
-static enum csl_code read_evaluation(const struct reader *rd, json object, struct csl_evaluation *e)
+static enum csl_code read_evaluation(const struct csl_result_reader *rd, json object,
+                                     struct csl_evaluation *e)
 {
     json domains = csl_json_get(object, "domains");
     bool has_cells = csl_json_get(csl_json_at(domains, 0), "sites") != NULL;
     enum csl_code code = CSL_OK;
     if (csl_json_count(domains) != rd->r->domain_count)
-        return bad(rd, "domains", "the domains of the run");
+        return csl_result__bad(rd, "domains", "the domains of the run");
     if (e->pooled == NULL)
         code = csl_evaluation_init(e, rd->r->site_count, rd->r->domain_count, has_cells, rd->err);
     for (uint32_t d = 0; d < rd->r->domain_count && code == CSL_OK; d++) {
         uint32_t found;
         json at = csl_json_at(domains, d);
         if (!find_domain(rd->r, at, "id", &found) || found != d)
-            return bad(rd, "id", "the domains in one order everywhere");
+            return csl_result__bad(rd, "id", "the domains in one order everywhere");
         code = read_metrics(rd, at, &e->pooled[d]);
         if (code == CSL_OK && e->cells != NULL)
             code = read_cells(rd, csl_json_get(at, "sites"), d, e);
@@ -140,7 +142,8 @@ static enum csl_code read_evaluation(const struct reader *rd, json object, struc
     return code;
 }
 
-static enum csl_code read_domain(const struct reader *rd, json v, struct csl_result_domain *d)
+static enum csl_code read_domain(const struct csl_result_reader *rd, json v,
+                                 struct csl_result_domain *d)
 {
     char task[16] = "";
     uint64_t classes = 0;
@@ -158,23 +161,23 @@ static enum csl_code read_domain(const struct reader *rd, json v, struct csl_res
     if (code != CSL_OK)
         return code;
     if (classes > CSL_CLASSES_MAX)
-        return bad(rd, "classes", "fewer classes");
+        return csl_result__bad(rd, "classes", "fewer classes");
     d->classes = (uint32_t)classes;
     for (d->task = CSL_TASK_BINARY; strcmp(csl_task_name(d->task), task) != 0; d->task++)
         if (d->task == CSL_TASK_SURVIVAL)
-            return bad(rd, "task", "binary, classes or survival");
+            return csl_result__bad(rd, "task", "binary, classes or survival");
     return CSL_OK;
 }
 
-static enum csl_code read_shape(const struct reader *rd, json root)
+static enum csl_code read_shape(const struct csl_result_reader *rd, json root)
 {
     struct csl_result *r = rd->r;
     json sites = csl_json_get(root, "sites"), domains = csl_json_get(root, "domains");
     size_t site_count = csl_json_count(sites), domain_count = csl_json_count(domains);
     if (site_count == 0 || site_count > SITES_SHOWN_MAX)
-        return bad(rd, "sites", "1 to 4096 sites");
+        return csl_result__bad(rd, "sites", "1 to 4096 sites");
     if (domain_count == 0 || domain_count > CSL_DOMAINS_MAX)
-        return bad(rd, "domains", "1 to 32 domains");
+        return csl_result__bad(rd, "domains", "1 to 32 domains");
     enum csl_code code = csl_result_init(r, (uint32_t)site_count, (uint32_t)domain_count, rd->err);
     for (size_t i = 0; i < site_count && code == CSL_OK; i++) {
         json at = csl_json_at(sites, i);
@@ -183,13 +186,16 @@ static enum csl_code read_shape(const struct reader *rd, json root)
             code = get_u64(rd, at, "patients", &r->sites[i].patients);
         if (code == CSL_OK)
             code = get_u64(rd, at, "rounds_completed", &r->sites[i].rounds_completed);
+        if (code == CSL_OK)
+            code = csl_result__read_site_privacy(rd, csl_json_get(at, "privacy"),
+                                                 &r->sites[i].privacy);
     }
     for (size_t i = 0; i < domain_count && code == CSL_OK; i++)
         code = read_domain(rd, csl_json_at(domains, i), &r->domains[i]);
     return code;
 }
 
-static enum csl_code read_texts(const struct reader *rd, json root)
+static enum csl_code read_texts(const struct csl_result_reader *rd, json root)
 {
     struct csl_result *r = rd->r;
     const struct {
@@ -210,17 +216,17 @@ static enum csl_code read_texts(const struct reader *rd, json root)
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]) && code == CSL_OK; i++)
         code = get_str(rd, root, rows[i].key, rows[i].out, rows[i].bytes);
     if (code == CSL_OK)
-        code = get_str(rd, csl_json_get(root, "privacy"), "mode", r->privacy, sizeof(r->privacy));
+        code = csl_result__read_mode(rd, csl_json_get(root, "privacy"));
     return code;
 }
 
-static enum csl_code read_head(const struct reader *rd, json root)
+static enum csl_code read_head(const struct csl_result_reader *rd, json root)
 {
     struct csl_result *r = rd->r;
     const char *format;
     if (!csl_json_as_str(csl_json_get(root, "format"), &format) ||
         strcmp(format, CSL_SUMMARY_FORMAT) != 0)
-        return bad(rd, "format", "'" CSL_SUMMARY_FORMAT "'");
+        return csl_result__bad(rd, "format", "'" CSL_SUMMARY_FORMAT "'");
     enum csl_code code = read_texts(rd, root);
     if (code == CSL_OK)
         code = get_u64(rd, root, "seed", &r->seed);
@@ -243,18 +249,18 @@ static enum csl_code read_head(const struct reader *rd, json root)
     if (!csl_json_as_bool(csl_json_get(root, "interrupted"), &r->was_interrupted))
         r->was_interrupted = false;
     if (!csl_json_as_bool(csl_json_get(root, "secure_aggregation"), &r->has_secure_aggregation))
-        return bad(rd, "secure_aggregation", "true or false");
+        return csl_result__bad(rd, "secure_aggregation", "true or false");
     return CSL_OK;
 }
 
-static enum csl_code read_groups(const struct reader *rd, json groups)
+static enum csl_code read_groups(const struct csl_result_reader *rd, json groups)
 {
     enum csl_code code = CSL_OK;
     for (size_t i = 0; i < csl_json_count(groups) && code == CSL_OK; i++) {
         struct csl_result_group g = {0};
         json at = csl_json_at(groups, i);
         if (!find_domain(rd->r, at, "domain", &g.domain))
-            return bad(rd, "domain", "a domain of the run");
+            return csl_result__bad(rd, "domain", "a domain of the run");
         code = get_str(rd, at, "attribute", g.attribute, sizeof(g.attribute));
         if (code == CSL_OK)
             code = get_str(rd, at, "value", g.value, sizeof(g.value));
@@ -266,11 +272,11 @@ static enum csl_code read_groups(const struct reader *rd, json groups)
     return code;
 }
 
-static enum csl_code read_local(const struct reader *rd, json v)
+static enum csl_code read_local(const struct csl_result_reader *rd, json v)
 {
     uint32_t site, domain;
     if (!find_site(rd->r, v, "site", &site))
-        return bad(rd, "site", "a site of the run");
+        return csl_result__bad(rd, "site", "a site of the run");
     struct csl_result_local *l = &rd->r->baselines.locals[site];
     if (csl_json_get(v, "absent") != NULL)
         return get_str(rd, v, "absent", l->reason, sizeof(l->reason));
@@ -279,13 +285,13 @@ static enum csl_code read_local(const struct reader *rd, json v)
     enum csl_code code = read_evaluation(rd, v, &l->evaluation);
     for (size_t i = 0; i < csl_json_count(own) && code == CSL_OK; i++) {
         if (!find_domain(rd->r, csl_json_at(own, i), "id", &domain))
-            return bad(rd, "id", "a domain of the run");
+            return csl_result__bad(rd, "id", "a domain of the run");
         code = read_metrics(rd, csl_json_at(own, i), &l->own[domain]);
     }
     return code;
 }
 
-static enum csl_code read_best(const struct reader *rd, json v)
+static enum csl_code read_best(const struct csl_result_reader *rd, json v)
 {
     struct csl_result_baselines *b = &rd->r->baselines;
     json chosen = csl_json_get(v, "chosen");
@@ -293,14 +299,14 @@ static enum csl_code read_best(const struct reader *rd, json v)
         uint32_t domain, site;
         if (!find_domain(rd->r, csl_json_at(chosen, i), "domain", &domain) ||
             !find_site(rd->r, csl_json_at(chosen, i), "site", &site))
-            return bad(rd, "chosen", "a domain and a site of the run");
+            return csl_result__bad(rd, "chosen", "a domain and a site of the run");
         b->best_site[domain] = site;
     }
     b->has_best_local = true;
     return read_evaluation(rd, v, &b->best_local);
 }
 
-static enum csl_code read_baselines(const struct reader *rd, json v)
+static enum csl_code read_baselines(const struct csl_result_reader *rd, json v)
 {
     struct csl_result_baselines *b = &rd->r->baselines;
     json local = csl_json_get(v, "local"), pooled = csl_json_get(v, "pooled_training");
@@ -324,7 +330,8 @@ static enum csl_code read_baselines(const struct reader *rd, json v)
     return read_evaluation(rd, pooled, &b->pooled_training);
 }
 
-static enum csl_code read_spreads(const struct reader *rd, json object, struct csl_spread_set *set)
+static enum csl_code read_spreads(const struct csl_result_reader *rd, json object,
+                                  struct csl_spread_set *set)
 {
     for (size_t i = 0; i < csl_json_count(object); i++) {
         const char *name;
@@ -335,7 +342,7 @@ static enum csl_code read_spreads(const struct reader *rd, json object, struct c
         if (s.name == NULL || set->count == CSL_METRICS_MAX ||
             !csl_json_as_f64(csl_json_get(at, "mean"), &s.mean) ||
             !csl_json_as_u64(csl_json_get(at, "count"), &count) || count == 0 || count > UINT32_MAX)
-            return bad(rd, name, "a known metric with 'mean' and 'count'");
+            return csl_result__bad(rd, name, "a known metric with 'mean' and 'count'");
         s.count = (uint32_t)count;
         if (csl_json_as_f64(csl_json_get(at, "sd"), &sd))
             s.squares = sd * sd * (double)(s.count - 1);
@@ -344,23 +351,23 @@ static enum csl_code read_spreads(const struct reader *rd, json object, struct c
     return CSL_OK;
 }
 
-static enum csl_code read_spread_cells(const struct reader *rd, json sites, uint32_t domain,
-                                       struct csl_evaluation_spread *s)
+static enum csl_code read_spread_cells(const struct csl_result_reader *rd, json sites,
+                                       uint32_t domain, struct csl_evaluation_spread *s)
 {
     enum csl_code code = CSL_OK;
     for (size_t i = 0; i < csl_json_count(sites) && code == CSL_OK; i++) {
         uint32_t site;
         json at = csl_json_at(sites, i);
         if (!find_site(rd->r, at, "id", &site))
-            return bad(rd, "id", "a site of the run");
+            return csl_result__bad(rd, "id", "a site of the run");
         struct csl_spread_set *cell = &s->cells[(size_t)site * s->domain_count + domain];
-        code = cell->count > 0 ? bad(rd, "id", "a site listed once")
+        code = cell->count > 0 ? csl_result__bad(rd, "id", "a site listed once")
                                : read_spreads(rd, csl_json_get(at, "metrics"), cell);
     }
     return code;
 }
 
-static enum csl_code read_evaluation_spread(const struct reader *rd, json object,
+static enum csl_code read_evaluation_spread(const struct csl_result_reader *rd, json object,
                                             struct csl_evaluation_spread *s)
 {
     json domains = csl_json_get(object, "domains");
@@ -368,7 +375,7 @@ static enum csl_code read_evaluation_spread(const struct reader *rd, json object
     if (object == NULL)
         return CSL_OK;
     if (s->pooled != NULL || csl_json_count(domains) != rd->r->domain_count)
-        return bad(rd, "repeats", "the domains of the run, once");
+        return csl_result__bad(rd, "repeats", "the domains of the run, once");
     enum csl_code code =
         csl_evaluation_spread_init(s, rd->r->site_count, rd->r->domain_count, has_cells, rd->err);
     for (uint32_t d = 0; d < rd->r->domain_count && code == CSL_OK; d++) {
@@ -384,9 +391,9 @@ static enum csl_code read_evaluation_spread(const struct reader *rd, json object
     return code;
 }
 
-static enum csl_code read_repeat_baselines(const struct reader *rd, json v)
+static enum csl_code read_repeat_baselines(const struct csl_result_reader *rd, json v,
+                                           struct csl_repeats *p)
 {
-    struct csl_repeats *p = &rd->r->repeats;
     json local = csl_json_get(v, "local");
     enum csl_code code = CSL_OK;
     p->locals = csl_alloc_array(rd->r->site_count, sizeof(*p->locals));
@@ -396,7 +403,7 @@ static enum csl_code read_repeat_baselines(const struct reader *rd, json v)
     for (size_t i = 0; i < csl_json_count(local) && code == CSL_OK; i++) {
         uint32_t site;
         if (!find_site(rd->r, csl_json_at(local, i), "site", &site))
-            return bad(rd, "site", "a site of the run");
+            return csl_result__bad(rd, "site", "a site of the run");
         code = read_evaluation_spread(rd, csl_json_at(local, i), &p->locals[site]);
     }
     if (code == CSL_OK)
@@ -408,13 +415,12 @@ static enum csl_code read_repeat_baselines(const struct reader *rd, json v)
     return code;
 }
 
-static enum csl_code read_repeats(const struct reader *rd, json v)
+static enum csl_code read_repeats(const struct csl_result_reader *rd, json v, struct csl_repeats *p)
 {
-    struct csl_repeats *p = &rd->r->repeats;
     uint64_t count;
     enum csl_code code = get_u64(rd, v, "count", &count);
     if (code == CSL_OK && (count == 0 || count > UINT32_MAX))
-        code = bad(rd, "count", "at least 1 repeat");
+        code = csl_result__bad(rd, "count", "at least 1 repeat");
     if (code == CSL_OK)
         code = get_u64(rd, v, "first_seed", &p->first_seed);
     if (code == CSL_OK)
@@ -422,9 +428,50 @@ static enum csl_code read_repeats(const struct reader *rd, json v)
     if (code == CSL_OK)
         code = read_evaluation_spread(rd, v, &p->federated);
     if (code == CSL_OK && csl_json_get(v, "baselines") != NULL)
-        code = read_repeat_baselines(rd, csl_json_get(v, "baselines"));
+        code = read_repeat_baselines(rd, csl_json_get(v, "baselines"), p);
     if (code == CSL_OK)
         p->count = (uint32_t)count;
+    return code;
+}
+
+static enum csl_code read_price(const struct csl_result_reader *rd, json v, double above,
+                                struct csl_result_price *p)
+{
+    const char *privacy;
+    bool has_epsilon = csl_json_get(v, "epsilon") != NULL;
+    p->epsilon = HUGE_VAL;
+    if (has_epsilon && (!csl_json_as_f64(csl_json_get(v, "epsilon"), &p->epsilon) ||
+                        !(p->epsilon > above && isfinite(p->epsilon))))
+        return csl_result__bad(rd, "epsilon", "a number above 0 and the epsilon before it");
+    if (!has_epsilon && (!csl_json_as_str(csl_json_get(v, "privacy"), &privacy) ||
+                         strcmp(privacy, "none") != 0 || isinf(above)))
+        return csl_result__bad(rd, "prices", "an 'epsilon' or, once and last, 'privacy': 'none'");
+    if (csl_json_get(v, "noise_multiplier_low") != NULL &&
+        (!csl_json_as_f64(csl_json_get(v, "noise_multiplier_low"), &p->noise_low) ||
+         !csl_json_as_f64(csl_json_get(v, "noise_multiplier_high"), &p->noise_high) ||
+         !(p->noise_low >= 0 && p->noise_high >= p->noise_low && p->noise_high > 0)))
+        return csl_result__bad(rd, "noise_multiplier_low", "the smaller of two numbers");
+    if (csl_json_get(v, "repeats") == NULL)
+        return csl_result__bad(rd, "repeats", "the spread over the seeds");
+    return read_repeats(rd, csl_json_get(v, "repeats"), &p->repeats);
+}
+
+static enum csl_code read_prices(const struct csl_result_reader *rd, json list)
+{
+    struct csl_result *r = rd->r;
+    size_t count = csl_json_count(list);
+    enum csl_code code = CSL_OK;
+    double above = 0;
+    if (count == 0 || count > CSL_PRICES_MAX)
+        return csl_result__bad(rd, "prices", "1 to 16 prices");
+    r->prices = csl_alloc_array(count, sizeof(*r->prices));
+    if (r->prices == NULL)
+        return CSL_FAIL(rd->err, CSL_E_NOMEM, "no memory for the prices in %s", rd->name);
+    r->price_count = (uint32_t)count;
+    for (size_t i = 0; i < count && code == CSL_OK; i++) {
+        code = read_price(rd, csl_json_at(list, i), above, &r->prices[i]);
+        above = r->prices[i].epsilon;
+    }
     return code;
 }
 
@@ -433,7 +480,7 @@ enum csl_code csl_result_read_json(struct csl_result *out, const char *name, str
 {
     struct csl_json_doc *doc = NULL;
     struct csl_result *r = csl_alloc(sizeof(*r));
-    const struct reader rd = {name, r, err};
+    const struct csl_result_reader rd = {name, r, err};
     if (r == NULL)
         return CSL_FAIL(err, CSL_E_NOMEM, "no memory to read %s", name);
     enum csl_code code = csl_json_parse(&doc, name, bytes, err);
@@ -449,7 +496,9 @@ enum csl_code csl_result_read_json(struct csl_result *out, const char *name, str
     if (code == CSL_OK && csl_json_get(root, "baselines") != NULL)
         code = read_baselines(&rd, csl_json_get(root, "baselines"));
     if (code == CSL_OK && csl_json_get(root, "repeats") != NULL)
-        code = read_repeats(&rd, csl_json_get(root, "repeats"));
+        code = read_repeats(&rd, csl_json_get(root, "repeats"), &r->repeats);
+    if (code == CSL_OK && csl_json_get(root, "prices") != NULL)
+        code = read_prices(&rd, csl_json_get(root, "prices"));
     if (code == CSL_OK)
         *out = *r;
     else

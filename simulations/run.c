@@ -1,4 +1,4 @@
-/* simulations/run.c - one study, one or several seeds. */
+/* simulations/run.c - one study, one or several seeds, one or several prices. */
 #include "simulations/run.h"
 
 #include "base/check.h"
@@ -10,6 +10,7 @@
 #include "coordinator/model/model_file.h"
 #include "simulations/baselines.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -20,6 +21,7 @@ struct run {
     const struct csl_run_config *c;
     struct csl_sim_data data;
     struct csl_trainer *trainer;
+    bool is_price; /* nothing of it is shown but its figures */
 };
 
 static bool is_interrupted(const struct csl_run_config *c)
@@ -38,20 +40,39 @@ static enum csl_code state_dir(const struct csl_run_config *c, uint64_t seed,
     return code == CSL_OK ? csl_dir_make(out, err) : code;
 }
 
-static enum csl_code federate(const struct csl_run_config *c, uint64_t seed,
-                              struct csl_world_result *out, struct csl_err *err)
+/* The run whose model, ledgers and figures are shown. */
+static bool is_shown(const struct run *run, uint64_t seed)
 {
-    char dir[CSL_PATH_MAX];
+    return !run->is_price && seed == run->c->first_seed;
+}
+
+static enum csl_code ledger_dir(const struct csl_run_config *c, char out[CSL_PATH_MAX],
+                                struct csl_err *err)
+{
+    enum csl_code code = csl_path_join(out, CSL_PATH_MAX, c->out_dir, "ledger", err);
+    return code == CSL_OK ? csl_dir_make(out, err) : code;
+}
+
+static enum csl_code federate(const struct run *run, uint64_t seed, struct csl_world_result *out,
+                              struct csl_err *err)
+{
+    const struct csl_run_config *c = run->c;
+    char dir[CSL_PATH_MAX], ledgers[CSL_PATH_MAX];
+    bool has_ledgers = is_shown(run, seed) && c->study->privacy.mode != CSL_PRIVACY_NONE;
     const struct csl_world_config config = {.study = c->study,
                                             .sites = c->prepared->sites,
                                             .site_count = c->prepared->count,
                                             .seed = seed,
                                             .backend = c->backend,
                                             .state_dir = c->needs_state_dir ? dir : NULL,
+                                            .ledger_dir = has_ledgers ? ledgers : NULL,
+                                            .audit_canaries = c->audit_canaries,
                                             .progress = c->progress,
                                             .interrupted = c->interrupted,
                                             .interrupted_ctx = c->interrupted_ctx};
     enum csl_code code = c->needs_state_dir ? state_dir(c, seed, dir, err) : CSL_OK;
+    if (code == CSL_OK && has_ledgers)
+        code = ledger_dir(c, ledgers, err);
     return code == CSL_OK ? c->federate(c->federate_ctx, &config, out, err) : code;
 }
 
@@ -134,12 +155,12 @@ static enum csl_code run_seed(struct csl_result *r, struct run *run, uint64_t se
     if (code == CSL_OK)
         CSL_ASSERT(csl_str_copy(r->backend, sizeof(r->backend), csl_trainer_backend(run->trainer)));
     if (code == CSL_OK)
-        code = federate(c, seed, &w, err);
+        code = federate(run, seed, &w, err);
     if (code != CSL_OK)
         return code;
     csl_log(CSL_LOG_INFO, "simulation.trained", CSL_U64("seed", seed), CSL_U64("rounds", w.rounds));
     code = csl_run_take_world(r, c->study, &w, err);
-    if (code == CSL_OK && seed == c->first_seed)
+    if (code == CSL_OK && is_shown(run, seed))
         code = write_model(c, &w, err);
     if (code == CSL_OK)
         code = evaluate(r, run, w.parameters, err);
@@ -179,6 +200,89 @@ static enum csl_code run_others(struct csl_result *first, struct run *run, struc
     return code;
 }
 
+static void take_noise(struct csl_result_price *price, const struct csl_result *r)
+{
+    for (uint32_t s = 0; s < r->site_count; s++) {
+        double noise = r->sites[s].privacy.noise_multiplier;
+        if (!r->sites[s].privacy.is_present || !(noise > 0))
+            continue;
+        if (!(price->noise_high > 0) || noise < price->noise_low)
+            price->noise_low = noise;
+        if (noise > price->noise_high)
+            price->noise_high = noise;
+    }
+}
+
+static void show_price(const struct csl_run_config *c, double epsilon, uint64_t seed)
+{
+    char text[40] = "without privacy";
+    if (c->progress == NULL)
+        return;
+    if (isfinite(epsilon))
+        (void)snprintf(text, sizeof(text), "epsilon %g", epsilon);
+    (void)fprintf(c->progress, "%s, seed %llu of %llu..%llu\n", text, (unsigned long long)seed,
+                  (unsigned long long)c->first_seed, (unsigned long long)c->last_seed);
+}
+
+/* All seeds of one price; *stops: interrupted. */
+static enum csl_code run_price(struct csl_result_price *price, struct run *run, bool *stops,
+                               struct csl_err *err)
+{
+    const struct csl_run_config *c = run->c;
+    enum csl_code code = CSL_OK;
+    struct csl_result *r = csl_alloc(sizeof(*r));
+    if (r == NULL)
+        return CSL_FAIL(err, CSL_E_NOMEM, "no memory for the price of privacy");
+    for (uint64_t seed = c->first_seed; seed <= c->last_seed && code == CSL_OK; seed++) {
+        *stops = is_interrupted(c);
+        if (*stops)
+            break;
+        show_price(c, price->epsilon, seed);
+        code = run_seed(r, run, seed, err);
+        *stops = code == CSL_OK && r->was_interrupted;
+        if (code == CSL_OK && !*stops) {
+            take_noise(price, r);
+            code = csl_repeats_add(&price->repeats, r, err);
+        }
+        csl_result_release(r);
+        if (*stops)
+            break;
+    }
+    csl_free(r);
+    return code;
+}
+
+static enum csl_code run_prices(struct csl_result *shown, const struct run *run,
+                                struct csl_err *err)
+{
+    const struct csl_run_config *c = run->c;
+    enum csl_code code = CSL_OK;
+    bool stops = false;
+    if (c->price_count == 0)
+        return CSL_OK;
+    shown->prices = csl_alloc_array(c->price_count, sizeof(*shown->prices));
+    if (shown->prices == NULL)
+        return CSL_FAIL(err, CSL_E_NOMEM, "no memory for %u prices", c->price_count);
+    for (uint32_t i = 0; i < c->price_count && code == CSL_OK && !stops; i++) {
+        struct csl_run_config config = *c;
+        struct run one = *run; /* the same records and the same networks */
+        struct csl_result_price *price = &shown->prices[shown->price_count++];
+        config.study = c->prices[i].study;
+        config.has_baselines = false;
+        config.audit_canaries = 0;
+        one.c = &config;
+        one.is_price = true;
+        price->epsilon = c->prices[i].epsilon;
+        code = run_price(price, &one, &stops, err);
+        shown->was_interrupted = shown->was_interrupted || stops;
+        if (price->repeats.count == 0) {
+            csl_repeats_release(&price->repeats);
+            shown->price_count--;
+        }
+    }
+    return code;
+}
+
 enum csl_code csl_run_study(struct csl_result *out, const struct csl_run_config *c,
                             struct csl_err *err)
 {
@@ -193,6 +297,8 @@ enum csl_code csl_run_study(struct csl_result *out, const struct csl_run_config 
         code = run_seed(r, &run, c->first_seed, err);
     if (code == CSL_OK && c->last_seed > c->first_seed && !r->was_interrupted)
         code = run_others(r, &run, err);
+    if (code == CSL_OK && !r->was_interrupted)
+        code = run_prices(r, &run, err);
     if (code == CSL_OK)
         *out = *r;
     else

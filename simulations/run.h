@@ -5,6 +5,11 @@
 #include "simulations/prepare.h"
 #include "simulations/result.h"
 
+/* The same study with another epsilon (csl_manifest_adapt). */
+struct csl_run_price {
+    double epsilon; /* INFINITY: without privacy */
+    const struct csl_study *study;
+};
 struct csl_run_config {
     const struct csl_study *study;
     const struct csl_prepared *prepared;
@@ -15,13 +20,18 @@ struct csl_run_config {
     const char *transport, *backend, *version, *out_dir;
     bool needs_state_dir; /* federate wants a folder of its own below OUT/state */
     bool has_baselines;
+    /* Run after the study, with the same seeds and without baselines; ascending by epsilon. */
+    const struct csl_run_price *prices; /* [price_count], borrowed */
+    uint32_t price_count;
+    uint32_t audit_canaries;        /* per site, in every run of the study but not of the prices */
     uint64_t first_seed, last_seed; /* the first one is shown, all go into "repeats" if several */
     FILE *progress;
     bool (*interrupted)(void *ctx);
     void *interrupted_ctx;
 };
-/* Also writes OUT/model.h5 of the first seed. An interrupted run ends after the round or repeat in
- * hand, with was_interrupted set. */
+/* Also writes OUT/model.h5 of the first seed and, with privacy, its ledgers to OUT/ledger. An
+ * interrupted run ends after the round or repeat in hand, with was_interrupted set; a price that no
+ * seed finished is left out. */
 enum csl_code csl_run_study(struct csl_result *out, const struct csl_run_config *c,
                             struct csl_err *err) CSL_MUST_CHECK;
 /* summary.json, metrics.csv, report.html and study.yaml. */
@@ -37,7 +47,7 @@ enum csl_code csl_run_write_report(const struct csl_result *r, const char *path,
 /* Names, domains, sites of a study that is about to run. */
 enum csl_code csl_run_describe(struct csl_result *r, const struct csl_run_config *c,
                                struct csl_err *err) CSL_MUST_CHECK;
-/* Rounds, bytes and the rows of what the sites reported. */
+/* Rounds, bytes, the rows of what the sites reported, and what their ledgers say. */
 enum csl_code csl_run_take_world(struct csl_result *r, const struct csl_study *study,
                                  const struct csl_world_result *w,
                                  struct csl_err *err) CSL_MUST_CHECK;

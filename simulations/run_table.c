@@ -1,6 +1,7 @@
-/* simulations/run_table.c - sites by headline metrics, and the alternatives. */
+/* simulations/run_table.c - sites by headline metrics, the alternatives, and what privacy cost. */
 #include "simulations/run_table.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -9,6 +10,7 @@
 #define NAME_WIDTH  36
 #define VALUE_WIDTH 22
 #define SITES_SHOWN 40
+#define TEXT_WIDTH  108
 
 static void put_name(struct csl_buf *out, const char *name)
 {
@@ -158,15 +160,132 @@ static void put_repeats(struct csl_buf *out, const struct csl_result *r, uint32_
     end_line(out);
 }
 
+/* --- privacy --- */
+
+#define NUMBER_WIDTH 14
+
+/* "-" where nothing was stated. */
+static void put_number(struct csl_buf *out, double value)
+{
+    char text[32] = "-";
+    if (value > 0)
+        (void)snprintf(text, sizeof(text), "%.4g", value);
+    csl_buf_printf(out, "%-*s", NUMBER_WIDTH, text);
+}
+
+static void put_epsilon(struct csl_buf *out, double epsilon)
+{
+    char text[32];
+    csl_epsilon_text(text, sizeof(text), epsilon, true);
+    csl_buf_printf(out, "%-*s", NUMBER_WIDTH, text);
+}
+
+static void put_site_privacy(struct csl_buf *out, const struct csl_result_site *s)
+{
+    const struct csl_result_privacy *p = &s->privacy;
+    put_name(out, s->id);
+    if (!p->is_present) {
+        csl_buf_str(out, "no ledger\n");
+        return;
+    }
+    put_number(out, p->noise_multiplier);
+    put_epsilon(out, p->epsilon);
+    put_number(out, p->budget_epsilon);
+    put_number(out, p->delta);
+    csl_buf_printf(out, "%-*llu%s", NUMBER_WIDTH, (unsigned long long)p->entries,
+                   p->is_verified ? "yes" : "NO");
+    if (p->canaries > 0) {
+        char text[32];
+        csl_epsilon_text(text, sizeof(text), p->audit_epsilon_lower, false);
+        csl_buf_printf(out, "; audit: at least %s", text);
+    }
+    csl_buf_str(out, "\n");
+}
+
+/* Whole words, in lines of about TEXT_WIDTH characters. */
+static void put_text(struct csl_buf *out, const char *text)
+{
+    size_t column = 0;
+    while (*text != 0) {
+        size_t n = strcspn(text, " ");
+        bool is_new = column == 0 || column + 1 + n > TEXT_WIDTH;
+        csl_buf_str(out, is_new ? (column == 0 ? "  " : "\n  ") : " ");
+        csl_buf_append(out, text, n);
+        column = is_new ? n : column + 1 + n;
+        text += n + strspn(text + n, " ");
+    }
+    csl_buf_str(out, "\n");
+}
+
+static void put_privacy(struct csl_buf *out, const struct csl_result *r)
+{
+    static const char *const heads[] = {"noise", "epsilon", "budget", "delta", "entries"};
+    struct csl_result_spent spent;
+    if (!csl_result_has_privacy(r))
+        return;
+    csl_buf_str(out, "\n");
+    put_text(out, csl_result_mode_words(r));
+    if (!csl_result_spent(r, &spent)) {
+        csl_buf_str(out, "  No site kept a ledger: nothing is known about the privacy loss.\n");
+        return;
+    }
+    if (spent.is_rehearsal)
+        put_text(out, CSL_REHEARSAL_WORDS);
+    csl_buf_printf(out, "\n  %-*s", NAME_WIDTH, "privacy");
+    for (size_t i = 0; i < sizeof(heads) / sizeof(heads[0]); i++)
+        csl_buf_printf(out, "%-*s", NUMBER_WIDTH, heads[i]);
+    csl_buf_str(out, "verified\n");
+    for (uint32_t s = 0; s < r->site_count && s < SITES_SHOWN; s++)
+        put_site_privacy(out, &r->sites[s]);
+    put_name(out, "federation (largest of the sites)");
+    put_number(out, 0);
+    put_epsilon(out, spent.epsilon);
+    put_number(out, 0);
+    put_number(out, spent.delta);
+    csl_buf_printf(out, "%-*llu%s\n", NUMBER_WIDTH, (unsigned long long)spent.entries,
+                   spent.is_verified ? "yes" : "NO");
+}
+
+static void put_price(struct csl_buf *out, const struct csl_result_price *p, uint32_t domain,
+                      const char *const *metrics)
+{
+    const struct csl_evaluation_spread *e = &p->repeats.federated;
+    char name[NAME_WIDTH + 1] = "without privacy";
+    if (isfinite(p->epsilon))
+        (void)snprintf(name, sizeof(name), "epsilon %g", p->epsilon);
+    put_name(out, name);
+    for (uint32_t i = 0; metrics[i] != NULL; i++)
+        put_spread(out, &e->means[domain], metrics[i]);
+    put_spread(out, &e->pooled[domain], metrics[0]);
+    csl_buf_printf(out, "%u\n", p->repeats.count);
+}
+
+static void put_prices(struct csl_buf *out, const struct csl_result *r, uint32_t domain)
+{
+    const char *const *metrics = csl_headline(r->domains[domain].task);
+    char text[96];
+    (void)snprintf(text, sizeof(text), "%s, price of privacy", r->domains[domain].id);
+    csl_buf_printf(out, "\n  %-*s", NAME_WIDTH, text);
+    for (uint32_t i = 0; metrics[i] != NULL; i++)
+        csl_buf_printf(out, "%-*s", VALUE_WIDTH, csl_metric_title(metrics[i]));
+    (void)snprintf(text, sizeof(text), "%s, pooled", csl_metric_title(metrics[0]));
+    csl_buf_printf(out, "%-*sseeds\n", VALUE_WIDTH, text);
+    for (uint32_t i = 0; i < r->price_count; i++)
+        put_price(out, &r->prices[i], domain, metrics);
+    csl_buf_str(out, "  Mean over sites, pooled: all test records together; mean +- sd over "
+                     "seeds.\n");
+}
+
 void csl_run_table(const struct csl_result *r, struct csl_buf *out)
 {
+    char protection[128];
     csl_buf_printf(out, "%s: %s\n", r->study, r->question);
     csl_buf_printf(out, "  %s, %llu of %llu rounds, %u sites, seed %llu, %s%s\n", r->strategy,
                    (unsigned long long)r->rounds, (unsigned long long)r->rounds_planned,
                    r->site_count, (unsigned long long)r->seed, r->transport,
                    r->was_interrupted ? ", interrupted" : "");
-    if (strcmp(r->privacy, "none") == 0 && !r->has_secure_aggregation)
-        csl_buf_str(out, "  This run had no differential privacy and no secure aggregation.\n");
+    csl_result_protection(r, protection, sizeof(protection));
+    csl_buf_printf(out, "  %s\n", protection);
     csl_buf_str(out, "  Value (95 % interval) on test patients.\n");
     for (uint32_t d = 0; d < r->domain_count; d++)
         put_domain(out, r, d);
@@ -174,4 +293,7 @@ void csl_run_table(const struct csl_result *r, struct csl_buf *out)
         put_rivals(out, r, d);
     for (uint32_t d = 0; r->repeats.count > 0 && d < r->domain_count; d++)
         put_repeats(out, r, d);
+    put_privacy(out, r);
+    for (uint32_t d = 0; r->price_count > 0 && d < r->domain_count; d++)
+        put_prices(out, r, d);
 }

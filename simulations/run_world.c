@@ -35,7 +35,7 @@ enum csl_code csl_run_describe(struct csl_result *r, const struct csl_run_config
     COPY(r->question, study->question);
     COPY(r->strategy, study->aggregation.strategy);
     COPY(r->transport, c->transport);
-    COPY(r->privacy, "none");
+    COPY(r->privacy, csl_privacy_mode_name(study->privacy.mode));
     csl_hex(study->digest, CSL_DIGEST_BYTES, r->study_digest);
     r->rounds_planned = study->rounds;
     r->parameters = study->schema.parameters;
@@ -60,15 +60,17 @@ static enum csl_code add_row(struct csl_result *r, uint64_t round, const char *s
     return csl_result_add_row(r, &row, err);
 }
 
+/* With privacy the sites keep their losses: a figure here would be no one's. */
 static enum csl_code take_rounds(struct csl_result *r, const struct csl_world_result *w,
                                  struct csl_err *err)
 {
+    bool has_loss = !csl_result_has_privacy(r);
     enum csl_code code = CSL_OK;
     for (uint64_t i = 0; i < w->rounds && code == CSL_OK; i++) {
         const struct csl_world_round *round = &w->round_rows[i];
         code = add_row(r, round->round, "federation", "", "", "contributions",
                        (double)round->contributions, err);
-        if (code == CSL_OK)
+        if (code == CSL_OK && has_loss)
             code = add_row(r, round->round, "federation", "", "", "train_loss", round->train_loss,
                            err);
     }
@@ -181,6 +183,27 @@ static enum csl_code take_evaluations(struct csl_result *r, const struct csl_wor
     return code;
 }
 
+static struct csl_result_privacy privacy_of(const struct csl_world_privacy *w)
+{
+    struct csl_result_privacy p = {.is_present = w->is_present};
+    if (!w->is_present)
+        return p;
+    p.is_verified = w->is_verified;
+    p.is_rehearsal = w->is_rehearsal;
+    p.epsilon = w->epsilon;
+    p.delta = w->delta;
+    p.budget_epsilon = w->budget_epsilon;
+    p.noise_multiplier = w->noise_multiplier;
+    p.entries = w->entries;
+    csl_hex(w->root, sizeof(w->root), p.head);
+    p.canaries = w->audit.canaries;
+    p.guesses = w->audit.guesses;
+    p.correct = w->audit.correct;
+    p.audit_epsilon_lower = w->audit.epsilon_lower;
+    p.audit_confidence = w->audit.confidence;
+    return p;
+}
+
 enum csl_code csl_run_take_world(struct csl_result *r, const struct csl_study *study,
                                  const struct csl_world_result *w, struct csl_err *err)
 {
@@ -190,8 +213,13 @@ enum csl_code csl_run_take_world(struct csl_result *r, const struct csl_study *s
     r->bytes_up = w->bytes_up;
     r->bytes_down = w->bytes_down;
     r->was_interrupted = w->was_interrupted;
-    for (uint32_t s = 0; s < r->site_count; s++)
+    for (uint32_t s = 0; s < r->site_count; s++) {
         r->sites[s].rounds_completed = w->site_rounds[s];
+        if (w->privacy != NULL)
+            r->sites[s].privacy = privacy_of(&w->privacy[s]);
+    }
     enum csl_code code = take_rounds(r, w, err);
-    return code == CSL_OK ? take_evaluations(r, w, err) : code;
+    if (code == CSL_OK)
+        code = take_evaluations(r, w, err);
+    return code == CSL_OK ? csl_result_add_privacy_rows(r, err) : code;
 }

@@ -334,6 +334,35 @@ static void test_cli__simulate__flags_that_exclude_each_other_are_usage(void **s
     assert_printed("a folder that can be written would be right");
 }
 
+static void test_cli__simulate__prices_that_do_not_ascend_are_usage(void **state)
+{
+    static const char *const wrong[] = {"1,0.5", "1,1",  "inf,2", "1,,2", "0,1", "-1",
+                                        "nan",   "1,2,", "1;2",   "1 ,2", "x",   "1,inf,inf"};
+    char line[256];
+    (void)state;
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+        (void)snprintf(line, sizeof(line), "simulate " STUDY " --epsilon '%s' --out %%/sim",
+                       wrong[i]);
+        assert_int_equal(run(line), 2);
+        assert_printed("such as 0.5,1,2,8,inf, would be right");
+    }
+    assert_int_equal(
+        run("simulate " STUDY " --epsilon 1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17 --out %/sim"),
+        2);
+    assert_printed("at most 16 ascending numbers");
+}
+
+static void test_cli__simulate__privacy_flags_without_privacy_are_refused(void **state)
+{
+    (void)state;
+    assert_int_equal(run("simulate " STUDY " --epsilon 1,inf --out %/sim"), 2);
+    assert_printed("has none, and an epsilon needs its mode, delta and clip");
+    assert_int_equal(run("simulate " STUDY " --audit 10 --out %/sim"), 2);
+    assert_printed("which has no privacy to audit");
+    assert_int_equal(run("simulate " STUDY " --audit 10 --transport grpc --out %/sim"), 2);
+    assert_printed("--transport inproc would be right");
+}
+
 static void test_cli__man_and_completion__come_from_the_tables(void **state)
 {
     (void)state;
@@ -370,6 +399,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_cli__status__shows_rounds_and_sites),
         cmocka_unit_test(test_cli__status__of_something_else_is_refused),
         cmocka_unit_test(test_cli__simulate__flags_that_exclude_each_other_are_usage),
+        cmocka_unit_test(test_cli__simulate__prices_that_do_not_ascend_are_usage),
+        cmocka_unit_test(test_cli__simulate__privacy_flags_without_privacy_are_refused),
         cmocka_unit_test(test_cli__man_and_completion__come_from_the_tables),
         cmocka_unit_test(test_cli__reader_gone__is_a_failure_not_a_signal),
     };

@@ -1,8 +1,10 @@
 #include "tests/unit/simulations/made_up.h"
 
 #include "base/check.h"
+#include "base/mem.h"
 #include "base/str.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -191,4 +193,65 @@ void made_up_result(struct csl_result *r, uint32_t sites, uint32_t domains, bool
         if (one != r)
             csl_result_release(one);
     }
+}
+
+/* What site `s` spent: the first one all of its budget, the last one never accepted the study. */
+static void fill_privacy(struct csl_result *r, uint32_t s, uint32_t canaries)
+{
+    struct csl_result_privacy *p = &r->sites[s].privacy;
+    *p = (struct csl_result_privacy){.is_present = true,
+                                     .is_verified = true,
+                                     .is_rehearsal = true,
+                                     .epsilon = s == 0 ? 1.0 : 0.998 - 0.07 * s,
+                                     .delta = 1e-4,
+                                     .budget_epsilon = s == 0 ? 1.0 : 2.0,
+                                     .noise_multiplier = 2.86 - 0.31 * s,
+                                     .entries = 17 + s};
+    memset(p->head, (int)('a' + s % 6), 64);
+    if (canaries == 0)
+        return;
+    p->canaries = canaries;
+    p->guesses = canaries / 2;
+    p->correct = canaries / 4 + 3 + s;
+    p->audit_epsilon_lower = 0.08 + 0.05 * s;
+    p->audit_confidence = 0.95;
+}
+
+static void add_prices(struct csl_result *r)
+{
+    static const double epsilons[] = {0.5, 1, 2, 8, HUGE_VAL};
+    struct csl_err err;
+    r->prices = csl_alloc_array(5, sizeof(*r->prices));
+    CSL_ASSERT(r->prices != NULL);
+    r->price_count = 5;
+    for (uint32_t i = 0; i < 5; i++) {
+        struct csl_result_price *p = &r->prices[i];
+        p->epsilon = epsilons[i];
+        p->noise_low = i < 4 ? 2.2 / epsilons[i] : 0;
+        p->noise_high = i < 4 ? 3.4 / epsilons[i] : 0;
+        for (uint64_t seed = 42; seed < 47; seed++) {
+            struct csl_result one;
+            make(&one, r->site_count, r->domain_count, seed + 10 * i);
+            one.baselines.is_present = false;
+            one.seed = seed;
+            CSL_ASSERT(csl_repeats_add(&p->repeats, &one, &err) == CSL_OK);
+            csl_result_release(&one);
+        }
+    }
+}
+
+void made_up_privacy(struct csl_result *r, const char *mode, uint32_t canaries, bool prices)
+{
+    struct csl_err err;
+    uint32_t kept = 0;
+    COPY(r->privacy, mode);
+    for (uint32_t i = 0; i < r->row_count; i++)
+        if (strncmp(r->rows[i].scope, "test_", 5) == 0)
+            r->rows[kept++] = r->rows[i];
+    r->row_count = kept; /* the sites keep the others */
+    for (uint32_t s = 0; s + 1 < r->site_count; s++)
+        fill_privacy(r, s, canaries);
+    CSL_ASSERT(csl_result_add_privacy_rows(r, &err) == CSL_OK);
+    if (prices)
+        add_prices(r);
 }

@@ -8,4 +8,8 @@
  * no local model. With `repeats`, five seeds. */
 void made_up_result(struct csl_result *r, uint32_t sites, uint32_t domains, bool repeats);
 
+/* Gives r a ledger per site (none for the last one, which never accepted the study), and with
+ * `prices` a sweep over epsilon .5, 1, 2, 8 and none with five seeds. canaries 0: no audit. */
+void made_up_privacy(struct csl_result *r, const char *mode, uint32_t canaries, bool prices);
+
 #endif

@@ -1,7 +1,8 @@
-/* Other rounds and other sites than the study file says. */
+/* Other rounds, sites and privacy than the study file says. */
 #include "simulations/manifest.h"
 #include "tests/unit/simulations/fixture.h"
 
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -9,7 +10,7 @@
 
 #include <cmocka.h>
 
-#define HEAD                                                                                       \
+#define TOP                                                                                        \
     "# A comment that stays.\n"                                                                    \
     "study: small\n"                                                                               \
     "question: Is it \"ill\"?\n"                                                                   \
@@ -18,9 +19,28 @@
     "model: {kind: linear}\n"                                                                      \
     "training:\n"                                                                                  \
     "  local: {optimizer: sgd, learning_rate: 0.1, batch_patients: 2, steps: 2}\n"                 \
-    "rounds: 10\n"                                                                                 \
-    "aggregation: {strategy: fedavg, weights: {kind: samples}}\n"                                  \
-    "privacy: {mode: none}\n"
+    "rounds: 10\n"
+#define HEAD                                                                                       \
+    TOP "aggregation: {strategy: fedavg, weights: {kind: samples}}\n"                              \
+        "privacy: {mode: none}\n"
+#define LOCAL                                                                                      \
+    TOP "aggregation: {strategy: fedavg, weights: {kind: samples}}\n"                              \
+        "privacy:\n"                                                                               \
+        "  mode: local  # a comment that goes\n"                                                   \
+        "  noise_multiplier: 1.5\n"                                                                \
+        "  delta: 1.0e-5\n"                                                                        \
+        "  clip: 0.1\n"                                                                            \
+        "# A comment that goes with it.\n"                                                         \
+        "evaluation: {every: 5}\n"
+#define SITE                                                                                       \
+    TOP "aggregation: {strategy: fedavg, weights: {kind: equal}}\n"                                \
+        "privacy: {mode: site, unit: site, epsilon: 4, delta: 1e-3, clip: 2}\n"
+#define SIMULATED                                                                                  \
+    "sites: {minimum: 2}\n"                                                                        \
+    "simulation:\n"                                                                                \
+    "  sites:\n"                                                                                   \
+    "    - {id: lyon, synth: 0}\n"                                                                 \
+    "    - {id: turin, synth: 1}\n"
 #define SYNTH                                                                                      \
     HEAD "sites:\n"                                                                                \
          "  minimum: 2\n"                                                                          \
@@ -47,7 +67,8 @@ static struct csl_err err;
 static struct csl_study *adapt(const char *yaml, uint32_t rounds, uint32_t sites)
 {
     struct csl_study *written = fixture_study(yaml), *out = NULL;
-    if (csl_manifest_adapt(&out, written, "test.yaml", rounds, sites, &err) != CSL_OK)
+    const struct csl_manifest_change change = {.rounds = rounds, .sites = sites};
+    if (csl_manifest_adapt(&out, written, "test.yaml", &change, &err) != CSL_OK)
         fail_msg("%s", err.msg);
     csl_study_free(written);
     return out;
@@ -132,7 +153,8 @@ static void test_adapt__more_sites_than_files__is_refused(void **state)
 {
     struct csl_study *written = fixture_study(FILES), *s = NULL;
     (void)state;
-    assert_int_equal(csl_manifest_adapt(&s, written, "test.yaml", 0, 3, &err), CSL_E_INVAL);
+    const struct csl_manifest_change change = {.sites = 3};
+    assert_int_equal(csl_manifest_adapt(&s, written, "test.yaml", &change, &err), CSL_E_INVAL);
     assert_non_null(strstr(err.msg, "2 sites"));
     assert_null(s);
     csl_study_free(written);
@@ -147,8 +169,90 @@ static void test_adapt__flow_style_study__says_what_would_be_right(void **state)
         "fedavg, weights: {kind: samples}}, privacy: {mode: none}}\n";
     struct csl_study *written = fixture_study(flow), *s = NULL;
     (void)state;
-    assert_int_equal(csl_manifest_adapt(&s, written, "test.yaml", 3, 0, &err), CSL_E_INVAL);
+    const struct csl_manifest_change change = {.rounds = 3};
+    assert_int_equal(csl_manifest_adapt(&s, written, "test.yaml", &change, &err), CSL_E_INVAL);
     assert_non_null(strstr(err.msg, "line"));
+    csl_study_free(written);
+}
+
+static struct csl_study *at_epsilon(const char *yaml, double epsilon)
+{
+    struct csl_study *written = fixture_study(yaml), *out = NULL;
+    const struct csl_manifest_change change = {.epsilon = epsilon};
+    if (csl_manifest_adapt(&out, written, "test.yaml", &change, &err) != CSL_OK)
+        fail_msg("%s", err.msg);
+    csl_study_free(written);
+    return out;
+}
+
+static void test_adapt__epsilon__replaces_the_noise_and_keeps_the_rest(void **state)
+{
+    struct csl_study *written = fixture_study(LOCAL), *s = at_epsilon(LOCAL, 0.1);
+    (void)state;
+    assert_int_equal(s->privacy.mode, CSL_PRIVACY_LOCAL);
+    assert_true(s->privacy.epsilon == 0.1);
+    assert_true(s->privacy.noise_multiplier == 0);
+    assert_true(s->privacy.delta == 1e-5 && s->privacy.clip == 0.1);
+    assert_int_equal(s->evaluate_every, 5);
+    assert_int_equal(s->rounds, 10);
+    assert_true(holds(&s->manifest, "# A comment that stays."));
+    assert_memory_not_equal(s->digest, written->digest, sizeof(s->digest));
+    csl_study_free(s);
+    csl_study_free(written);
+}
+
+static void test_adapt__epsilon_of_mode_site__replaces_epsilon(void **state)
+{
+    struct csl_study *s = at_epsilon(SITE, 0.5);
+    (void)state;
+    assert_int_equal(s->privacy.mode, CSL_PRIVACY_SITE);
+    assert_true(s->privacy.epsilon == 0.5 && s->privacy.delta == 1e-3 && s->privacy.clip == 2);
+    csl_study_free(s);
+}
+
+static void test_adapt__infinite_epsilon__is_a_study_without_privacy(void **state)
+{
+    struct csl_study *s = at_epsilon(LOCAL, HUGE_VAL);
+    (void)state;
+    assert_int_equal(s->privacy.mode, CSL_PRIVACY_NONE);
+    assert_true(s->privacy.epsilon == 0 && s->privacy.clip == 0);
+    assert_true(holds(&s->manifest, "privacy: {mode: none}"));
+    csl_study_free(s);
+}
+
+static void test_adapt__epsilon_with_rounds_and_sites__changes_all(void **state)
+{
+    struct csl_study *written = fixture_study(LOCAL SIMULATED), *s = NULL;
+    const struct csl_manifest_change change = {.rounds = 3, .sites = 4, .epsilon = 2};
+    (void)state;
+    if (csl_manifest_adapt(&s, written, "test.yaml", &change, &err) != CSL_OK)
+        fail_msg("%s", err.msg);
+    assert_int_equal(s->rounds, 3);
+    assert_int_equal(s->sim_site_count, 4);
+    assert_true(s->privacy.epsilon == 2);
+    csl_study_free(s);
+    csl_study_free(written);
+}
+
+static void test_adapt__epsilon_without_privacy__is_refused(void **state)
+{
+    const struct csl_manifest_change change = {.epsilon = 1};
+    struct csl_study *written = fixture_study(SYNTH), *s = NULL;
+    (void)state;
+    assert_int_equal(csl_manifest_adapt(&s, written, "test.yaml", &change, &err), CSL_E_INVAL);
+    assert_non_null(strstr(err.msg, "test.yaml: privacy"));
+    assert_null(s);
+    csl_study_free(written);
+}
+
+static void test_adapt__epsilon_no_study_may_have__is_refused_by_the_study(void **state)
+{
+    const struct csl_manifest_change change = {.epsilon = 5000};
+    struct csl_study *written = fixture_study(LOCAL), *s = NULL;
+    (void)state;
+    assert_int_not_equal(csl_manifest_adapt(&s, written, "test.yaml", &change, &err), CSL_OK);
+    assert_non_null(strstr(err.msg, "epsilon"));
+    assert_null(s);
     csl_study_free(written);
 }
 
@@ -161,6 +265,12 @@ int main(void)
         cmocka_unit_test(test_adapt__more_sites__adds_synthetic_hospitals),
         cmocka_unit_test(test_adapt__sites_with_files__keep_their_sources),
         cmocka_unit_test(test_adapt__more_sites_than_files__is_refused),
+        cmocka_unit_test(test_adapt__epsilon__replaces_the_noise_and_keeps_the_rest),
+        cmocka_unit_test(test_adapt__epsilon_of_mode_site__replaces_epsilon),
+        cmocka_unit_test(test_adapt__infinite_epsilon__is_a_study_without_privacy),
+        cmocka_unit_test(test_adapt__epsilon_with_rounds_and_sites__changes_all),
+        cmocka_unit_test(test_adapt__epsilon_without_privacy__is_refused),
+        cmocka_unit_test(test_adapt__epsilon_no_study_may_have__is_refused_by_the_study),
         cmocka_unit_test(test_adapt__flow_style_study__says_what_would_be_right),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,9 +1,11 @@
 /* The page: self-contained, well-formed, escaped, and saying what must be said. */
 #include "base/str.h"
 #include "simulations/report_html.h"
+#include "simulations/run_table.h"
 #include "tests/unit/simulations/made_up.h"
 
 #include <ctype.h>
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -84,6 +86,212 @@ static void test_page__of_one_domain__is_well_formed_and_complete(void **state)
     csl_result_release(&r);
 }
 
+static void assert_has(const struct csl_buf *page, const char *const *wanted)
+{
+    for (size_t i = 0; wanted[i] != NULL; i++)
+        if (strstr(csl_buf_text(page), wanted[i]) == NULL)
+            fail_msg("the page lacks '%s'", wanted[i]);
+}
+
+static void test_page__of_a_private_run__says_what_was_spent_and_by_whom(void **state)
+{
+    static const char *const wanted[] = {
+        "This run rehearsed differential privacy (mode local) and had no secure aggregation.",
+        "Noise of this simulation comes from its seed and protects nobody",
+        "all records of one patient at one hospital; add or remove.",
+        "Patients known to two hospitals</strong> pay at both: at most the sum",
+        "cleveland: epsilon 1.000 spent of a budget of 1, 100 percent",
+        "class=\"ci budget\"",
+        ">2.86</td>",
+        "no ledger: the site never accepted the study",
+        "1 of 4 sites kept no ledger",
+        "Federation (largest of the sites)",
+        "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+        "the sites keep their training losses and evaluations",
+        "no audit was asked for",
+        "trained without noise",
+        "href=\"#privacy\"",
+        NULL};
+    struct csl_result r;
+    struct csl_buf page;
+    (void)state;
+    made_up_result(&r, 4, 1, false);
+    made_up_privacy(&r, "local", 0, false);
+    draw(&r, &page);
+    (void)check_nesting(csl_buf_text(&page));
+    assert_has(&page, wanted);
+    assert_null(strstr(csl_buf_text(&page), "not verified"));
+    assert_null(strstr(csl_buf_text(&page), "No privacy budget was spent"));
+    assert_null(strstr(csl_buf_text(&page), "Price of privacy"));
+    csl_buf_release(&page);
+    csl_result_release(&r);
+}
+
+static void test_page__of_mode_site__names_the_hospital_as_the_unit(void **state)
+{
+    static const char *const wanted[] = {"Mode site protects each hospital as a whole",
+                                         "all records of one hospital; add or remove.", NULL};
+    struct csl_result r;
+    struct csl_buf page;
+    (void)state;
+    made_up_result(&r, 4, 1, false);
+    made_up_privacy(&r, "site", 0, false);
+    draw(&r, &page);
+    assert_has(&page, wanted);
+    assert_null(strstr(csl_buf_text(&page), "Patients known to two hospitals"));
+    csl_buf_release(&page);
+    csl_result_release(&r);
+}
+
+static void test_page__of_an_audit__has_lower_beside_upper_bound(void **state)
+{
+    static const char *const wanted[] = {
+        "A lower bound far below the upper one is normal",
+        "<td class=\"num\">0.130</td><td class=\"num\">0.928</td><td class=\"num\">100</td>"
+        "<td class=\"num\">29 of 50</td><td class=\"num\">95 %</td>",
+        "class=\"mark\"", NULL};
+    struct csl_result r;
+    struct csl_buf page;
+    (void)state;
+    made_up_result(&r, 4, 1, false);
+    made_up_privacy(&r, "local", 100, false);
+    draw(&r, &page);
+    (void)check_nesting(csl_buf_text(&page));
+    assert_has(&page, wanted);
+    assert_null(strstr(csl_buf_text(&page), "the promise was broken"));
+    csl_buf_release(&page);
+    r.sites[1].privacy.audit_epsilon_lower = 0.94;
+    draw(&r, &page);
+    assert_non_null(strstr(csl_buf_text(&page), "promise was broken"));
+    csl_buf_release(&page);
+    csl_result_release(&r);
+}
+
+static void test_page__ledger_that_did_not_verify__warns_on_top_and_in_its_row(void **state)
+{
+    static const char *const wanted[] = {"Not every ledger verified. <a href=\"#privacy\">",
+                                         "<strong class=\"bad\">not verified</strong>",
+                                         "What such a site spent is its word alone.", NULL};
+    struct csl_result r;
+    struct csl_buf page;
+    (void)state;
+    made_up_result(&r, 4, 1, false);
+    made_up_privacy(&r, "local", 0, false);
+    r.sites[2].privacy.is_verified = false;
+    draw(&r, &page);
+    assert_has(&page, wanted);
+    csl_buf_release(&page);
+    csl_result_release(&r);
+}
+
+static void test_page__more_spent_than_allowed_or_no_bound__is_drawn_as_such(void **state)
+{
+    static const char *const wanted[] = {"class=\"over\"", "150 % of budget", "no bound", NULL};
+    struct csl_result r;
+    struct csl_buf page;
+    (void)state;
+    made_up_result(&r, 4, 1, false);
+    made_up_privacy(&r, "local", 0, false);
+    r.sites[0].privacy.epsilon = 1.5;
+    r.sites[1].privacy.epsilon = HUGE_VAL;
+    draw(&r, &page);
+    (void)check_nesting(csl_buf_text(&page));
+    assert_has(&page, wanted);
+    assert_null(strstr(csl_buf_text(&page), "inf<"));
+    csl_buf_release(&page);
+    csl_result_release(&r);
+}
+
+static void test_page__of_a_sweep__draws_quality_by_epsilon(void **state)
+{
+    static const char *const wanted[] = {"Price of privacy",
+                                         "4 points from epsilon 0.5, where AUC is ",
+                                         "mean over sites, without privacy",
+                                         "class=\"line s0 whisker\"",
+                                         "<th scope=\"row\">without privacy</th>",
+                                         ">4.4\xe2\x80\x93"
+                                         "6.8</td>",
+                                         "their epsilons add up",
+                                         "href=\"#prices\"",
+                                         NULL};
+    struct csl_result r;
+    struct csl_buf page;
+    (void)state;
+    made_up_result(&r, 4, 3, false);
+    made_up_privacy(&r, "local", 0, true);
+    draw(&r, &page);
+    (void)check_nesting(csl_buf_text(&page));
+    assert_has(&page, wanted);
+    csl_buf_release(&page);
+    csl_result_release(&r);
+}
+
+static void test_protection__of_every_combination__claims_no_more_than_there_was(void **state)
+{
+    struct csl_result r;
+    char text[128];
+    (void)state;
+    made_up_result(&r, 3, 1, false);
+    r.has_secure_aggregation = true;
+    csl_result_protection(&r, text, sizeof(text));
+    assert_string_equal(text, "This run had secure aggregation and no differential privacy.");
+    made_up_privacy(&r, "local", 0, false);
+    csl_result_protection(&r, text, sizeof(text));
+    assert_string_equal(
+        text, "This run rehearsed differential privacy (mode local) and had secure aggregation.");
+    r.sites[0].privacy.is_rehearsal = r.sites[1].privacy.is_rehearsal = false;
+    csl_result_protection(&r, text, sizeof(text));
+    assert_string_equal(text,
+                        "This run had differential privacy (mode local) and secure aggregation.");
+    r.has_secure_aggregation = false;
+    csl_result_protection(&r, text, sizeof(text));
+    assert_string_equal(
+        text, "This run had differential privacy (mode local) and no secure aggregation.");
+    csl_result_release(&r);
+}
+
+static void test_epsilon__shown_with_three_decimals__never_flatters(void **state)
+{
+    static const struct {
+        double value;
+        bool is_upper;
+        const char *wanted;
+    } rows[] = {{0.9981, true, "0.999"}, {0.9989, false, "0.998"},    {1.0, true, "1.000"},
+                {1.0, false, "1.000"},   {0.998, true, "0.998"},      {0.0001, true, "0.001"},
+                {0, true, "0.000"},      {HUGE_VAL, true, "no bound"}};
+    char text[32];
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        csl_epsilon_text(text, sizeof(text), rows[i].value, rows[i].is_upper);
+        assert_string_equal(text, rows[i].wanted);
+    }
+}
+
+static void test_table__of_a_private_run__has_prices_and_ledgers(void **state)
+{
+    static const char *const wanted[] = {
+        "  This run rehearsed differential privacy (mode local) and had no secure aggregation.\n",
+        "  Noise of this simulation comes from its seed and protects nobody; the price is what a "
+        "real run would pay.\n",
+        "hungarian                           2.55          0.928         2             0.0001    "
+        "    18            yes",
+        "va                                  no ledger\n",
+        "federation (largest of the sites)   -             1.000",
+        "epsilon 0.5                         0.78",
+        "without privacy                     0.77",
+        NULL};
+    struct csl_result r;
+    struct csl_buf out;
+    (void)state;
+    made_up_result(&r, 4, 1, false);
+    made_up_privacy(&r, "local", 0, true);
+    csl_buf_init(&out, CSL_REPORT_BYTES_MAX);
+    csl_run_table(&r, &out);
+    assert_has(&out, wanted);
+    csl_buf_release(&out);
+    csl_result_release(&r);
+}
+
 static void test_page__few_of_a_class__row_says_what_it_rests_on(void **state)
 {
     struct csl_result r;
@@ -140,6 +348,7 @@ static void test_page__any__loads_nothing_and_runs_nothing(void **state)
     struct csl_buf page;
     (void)state;
     made_up_result(&r, 8, 3, true);
+    made_up_privacy(&r, "local", 100, true);
     draw(&r, &page);
     for (size_t i = 0; i < sizeof(unwanted) / sizeof(unwanted[0]); i++)
         if (strstr(csl_buf_text(&page), unwanted[i]) != NULL)
@@ -155,6 +364,7 @@ static void test_page__hostile_texts__are_escaped_everywhere(void **state)
     struct csl_buf page;
     (void)state;
     made_up_result(&r, 4, 1, true);
+    made_up_privacy(&r, "local", 100, true);
     assert_true(csl_str_copy(r.study, sizeof(r.study), evil));
     assert_true(csl_str_copy(r.question, sizeof(r.question), evil));
     assert_true(csl_str_copy(r.strategy, sizeof(r.strategy), evil));
@@ -169,6 +379,8 @@ static void test_page__hostile_texts__are_escaped_everywhere(void **state)
     assert_true(csl_str_copy(r.baselines.locals[3].reason, 160, evil));
     for (uint32_t s = 0; s < r.site_count; s++)
         assert_true(csl_str_copy(r.sites[s].id, CSL_ID_MAX, evil));
+    assert_true(csl_str_copy(r.privacy, sizeof(r.privacy), evil));
+    assert_true(csl_str_copy(r.sites[0].privacy.head, 65, evil));
     draw(&r, &page);
     assert_null(strstr(csl_buf_text(&page), "<b>\""));
     assert_null(strstr(csl_buf_text(&page), "\xff"));
@@ -201,6 +413,7 @@ static void test_page__of_a_result_read_back__is_the_same_page(void **state)
     struct csl_buf json, csv, a, b;
     (void)state;
     made_up_result(&r, 8, 3, true);
+    made_up_privacy(&r, "local", 100, true);
     csl_buf_init(&json, CSL_SUMMARY_BYTES_MAX);
     csl_buf_init(&csv, CSL_SUMMARY_BYTES_MAX);
     assert_int_equal(csl_result_write_json(&r, &json, &err), CSL_OK);
@@ -222,6 +435,15 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_page__of_one_domain__is_well_formed_and_complete),
+        cmocka_unit_test(test_page__of_a_private_run__says_what_was_spent_and_by_whom),
+        cmocka_unit_test(test_page__of_mode_site__names_the_hospital_as_the_unit),
+        cmocka_unit_test(test_page__of_an_audit__has_lower_beside_upper_bound),
+        cmocka_unit_test(test_page__ledger_that_did_not_verify__warns_on_top_and_in_its_row),
+        cmocka_unit_test(test_page__more_spent_than_allowed_or_no_bound__is_drawn_as_such),
+        cmocka_unit_test(test_page__of_a_sweep__draws_quality_by_epsilon),
+        cmocka_unit_test(test_protection__of_every_combination__claims_no_more_than_there_was),
+        cmocka_unit_test(test_epsilon__shown_with_three_decimals__never_flatters),
+        cmocka_unit_test(test_table__of_a_private_run__has_prices_and_ledgers),
         cmocka_unit_test(test_page__few_of_a_class__row_says_what_it_rests_on),
         cmocka_unit_test(test_page__one_line_in_a_chart__is_one_line),
         cmocka_unit_test(test_page__of_three_domains__has_a_table_of_domains_and_sites),

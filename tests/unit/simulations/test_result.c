@@ -164,6 +164,110 @@ static void test_files__repeats__read_back_with_their_spread(void **state)
     csl_result_release(&read);
 }
 
+static void read_back(const struct csl_result *made, struct csl_result *read)
+{
+    struct csl_buf json[2], csv[2];
+    write_both(made, &json[0], &csv[0]);
+    if (csl_result_read_json(read, "summary.json", CSL_SPAN(json[0].p, json[0].n), &err))
+        fail_msg("%s", err.msg);
+    if (csl_result_read_csv(read, "metrics.csv", CSL_SPAN(csv[0].p, csv[0].n), &err))
+        fail_msg("%s", err.msg);
+    write_both(read, &json[1], &csv[1]);
+    assert_string_equal(csl_buf_text(&csv[0]), csl_buf_text(&csv[1]));
+    for (int i = 0; i < 2; i++) {
+        csl_buf_release(&json[i]);
+        csl_buf_release(&csv[i]);
+    }
+}
+
+static void assert_same_privacy(const struct csl_result_privacy *a,
+                                const struct csl_result_privacy *b)
+{
+    assert_int_equal(a->is_present, b->is_present);
+    assert_int_equal(a->is_verified, b->is_verified);
+    assert_int_equal(a->is_rehearsal, b->is_rehearsal);
+    assert_true(a->epsilon == b->epsilon && a->delta == b->delta);
+    assert_true(a->budget_epsilon == b->budget_epsilon);
+    assert_true(a->noise_multiplier == b->noise_multiplier);
+    assert_int_equal(a->entries, b->entries);
+    assert_string_equal(a->head, b->head);
+    assert_int_equal(a->canaries, b->canaries);
+    assert_int_equal(a->guesses, b->guesses);
+    assert_int_equal(a->correct, b->correct);
+    assert_true(a->audit_epsilon_lower == b->audit_epsilon_lower);
+    assert_true(a->audit_confidence == b->audit_confidence);
+}
+
+static void test_files__privacy_and_audit__read_back_as_they_were(void **state)
+{
+    struct csl_result made, read;
+    (void)state;
+    made_up_result(&made, 5, 1, false);
+    made_up_privacy(&made, "local", 100, false);
+    made.sites[1].privacy.epsilon = HUGE_VAL;
+    made.sites[1].privacy.budget_epsilon = 0;
+    made.sites[2].privacy.is_verified = false;
+    made.sites[2].privacy.head[0] = 0;
+    made.sites[3].privacy.canaries = made.sites[3].privacy.guesses = 0;
+    made.sites[3].privacy.correct = 0;
+    made.sites[3].privacy.audit_epsilon_lower = made.sites[3].privacy.audit_confidence = 0;
+    read_back(&made, &read);
+    assert_string_equal(read.privacy, "local");
+    for (uint32_t s = 0; s < made.site_count; s++)
+        assert_same_privacy(&made.sites[s].privacy, &read.sites[s].privacy);
+    assert_false(read.sites[4].privacy.is_present);
+    assert_int_equal(read.price_count, 0);
+    csl_result_release(&made);
+    csl_result_release(&read);
+}
+
+static void test_files__prices__read_back_with_their_spread(void **state)
+{
+    struct csl_result made, read;
+    double a = 0, b = 0;
+    (void)state;
+    made_up_result(&made, 4, 2, false);
+    made_up_privacy(&made, "local", 0, true);
+    read_back(&made, &read);
+    assert_int_equal(read.price_count, 5);
+    for (uint32_t i = 0; i < read.price_count; i++) {
+        const struct csl_result_price *x = &made.prices[i], *y = &read.prices[i];
+        assert_true(x->epsilon == y->epsilon);
+        assert_true(x->noise_low == y->noise_low && x->noise_high == y->noise_high);
+        assert_int_equal(y->repeats.count, 5);
+        assert_int_equal(y->repeats.first_seed, 42);
+        assert_int_equal(y->repeats.last_seed, 46);
+        assert_null(y->repeats.locals);
+        const struct csl_spread *p = csl_spread_find(&x->repeats.federated.means[0], "auc");
+        const struct csl_spread *q = csl_spread_find(&y->repeats.federated.means[0], "auc");
+        assert_near(p->mean, q->mean, 1e-15);
+        assert_true(csl_spread_sd(p, &a) && csl_spread_sd(q, &b) && a > 0);
+        assert_near(a, b, 1e-12);
+    }
+    assert_true(isinf(read.prices[4].epsilon));
+    csl_result_release(&made);
+    csl_result_release(&read);
+}
+
+static void test_spent__of_disjoint_sites__is_the_largest_and_all_entries(void **state)
+{
+    struct csl_result r;
+    struct csl_result_spent spent;
+    (void)state;
+    made_up_result(&r, 4, 1, false);
+    assert_false(csl_result_spent(&r, &spent));
+    made_up_privacy(&r, "local", 0, false);
+    r.sites[1].privacy.delta = 2e-4;
+    assert_true(csl_result_spent(&r, &spent));
+    assert_int_equal(spent.sites, 3);
+    assert_true(spent.epsilon == 1.0 && spent.delta == 2e-4);
+    assert_int_equal(spent.entries, 17 + 18 + 19);
+    assert_true(spent.is_verified && spent.is_rehearsal && !spent.has_audit);
+    r.sites[2].privacy.is_verified = false;
+    assert_true(csl_result_spent(&r, &spent) && !spent.is_verified);
+    csl_result_release(&r);
+}
+
 static const struct csl_json_value *at(const struct csl_json_value *v, const char *key)
 {
     const struct csl_json_value *found = csl_json_get(v, key);
@@ -201,6 +305,51 @@ static void test_summary__what_was_not_measured__is_absent(void **state)
     assert_int_equal(csl_json_count(at(baselines, "local")), 4);
     assert_non_null(csl_json_get(csl_json_at(at(baselines, "local"), 3), "absent"));
     assert_non_null(at(at(baselines, "best_local"), "note"));
+    csl_json_free(doc);
+    csl_buf_release(&json);
+    csl_buf_release(&csv);
+    csl_result_release(&r);
+}
+
+static double number_at(const struct csl_json_value *v, const char *key)
+{
+    double found = 0;
+    if (!csl_json_as_f64(at(v, key), &found))
+        fail_msg("'%s' is no number", key);
+    return found;
+}
+
+static void test_summary__of_privacy__has_the_members_of_its_document(void **state)
+{
+    struct csl_result r;
+    struct csl_buf json, csv;
+    struct csl_json_doc *doc;
+    bool verified;
+    (void)state;
+    made_up_result(&r, 4, 1, false);
+    made_up_privacy(&r, "local", 100, true);
+    write_both(&r, &json, &csv);
+    assert_int_equal(csl_json_parse(&doc, "summary.json", CSL_SPAN(json.p, json.n), &err), CSL_OK);
+    const struct csl_json_value *root = csl_json_root(doc);
+    const struct csl_json_value *site = at(csl_json_at(at(root, "sites"), 0), "privacy");
+    assert_true(number_at(at(root, "privacy"), "epsilon") == 1.0);
+    assert_true(number_at(at(root, "privacy"), "delta") == 1e-4);
+    assert_true(number_at(site, "epsilon") == 1.0 && number_at(site, "budget_epsilon") == 1.0);
+    assert_true(number_at(site, "noise_multiplier") == 2.86);
+    assert_true(number_at(at(site, "ledger"), "entries") == 17);
+    assert_true(number_at(at(site, "audit"), "correct") == 28);
+    assert_true(number_at(at(root, "ledger"), "entries") == 54);
+    assert_true(csl_json_as_bool(at(at(root, "ledger"), "verified"), &verified) && verified);
+    assert_int_equal(csl_json_count(at(csl_json_at(at(root, "sites"), 3), "privacy")), 1);
+    assert_int_equal(csl_json_count(at(root, "prices")), 5);
+    const struct csl_json_value *none = csl_json_at(at(root, "prices"), 4);
+    assert_null(csl_json_get(none, "epsilon"));
+    assert_null(csl_json_get(none, "noise_multiplier_low"));
+    assert_non_null(at(none, "privacy"));
+    assert_true(number_at(at(csl_json_at(at(root, "prices"), 0), "repeats"), "count") == 5);
+    assert_non_null(strstr(csl_buf_text(&csv), "15,privacy_site,cleveland,,epsilon,1,,,\n"));
+    assert_non_null(strstr(csl_buf_text(&csv), ",privacy_site,hungarian,,noise_multiplier,2.55,"));
+    assert_null(strstr(csl_buf_text(&csv), "privacy_site,va"));
     csl_json_free(doc);
     csl_buf_release(&json);
     csl_buf_release(&csv);
@@ -246,14 +395,68 @@ static void test_read__damaged_member__names_file_and_member(void **state)
     }
 }
 
-static void test_read__any_allocation_failing__leaves_nothing_behind(void **state)
+static void test_read__damaged_privacy__names_file_and_member(void **state)
 {
-    struct csl_result made, read;
+    static const char *const rows[][3] = {
+        {"\"mode\": \"local\"", "\"mode\": \"lokal\"", "mode"},
+        {"\"epsilon\": 1,", "\"epsilon\":-1,", "epsilon"},
+        {"\"delta\"", "\"delto\"", "delta"},
+        {"\"entries\": 18", "\"entries\": -8", "entries"},
+        {"\"verified\": true", "\"verified\": tru3", "summary.json"},
+        {"\"verified\": true", "\"verified\": 1234", "verified"},
+        {"aaaaaaaa\"", "aaaaaaaA\"", "head"},
+        {"\"rehearsal\"", "\"rehearsol\"", "rehearsal"},
+        {"\"canaries\": 100", "\"canaries\": 049", "summary.json"},
+        {"\"canaries\": 100", "\"canaries\": 10 ", "guesses"},
+        {"\"correct\": 28", "\"correct\": 58", "correct"},
+        {"\"confidence\": 0.95", "\"confidence\": 1.95", "confidence"},
+        {"\"epsilon\": 0.5", "\"epsilon\": 3.5", "epsilon"},
+        {"\"privacy\": \"none\"", "\"privacy\": \"some\"", "prices"},
+        {"\"noise_multiplier_high\": 1.7", "\"noise_multiplier_high\": 0.7", "noise_multiplier"},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct csl_result r, read = {0};
+        struct csl_buf json, csv;
+        made_up_result(&r, 4, 1, false);
+        made_up_privacy(&r, "local", 100, true);
+        write_both(&r, &json, &csv);
+        damage(&json, rows[i][0], rows[i][1]);
+        if (csl_result_read_json(&read, "run/summary.json", CSL_SPAN(json.p, json.n), &err) ==
+            CSL_OK)
+            fail_msg("%s was read", rows[i][1]);
+        if (strstr(err.msg, "run/summary.json") == NULL || strstr(err.msg, rows[i][2]) == NULL)
+            fail_msg("'%s' does not name %s", err.msg, rows[i][2]);
+        assert_null(read.sites);
+        csl_buf_release(&json);
+        csl_buf_release(&csv);
+        csl_result_release(&r);
+    }
+}
+
+static void test_read__ledger_without_privacy__is_refused(void **state)
+{
+    struct csl_result r, read = {0};
+    struct csl_buf json, csv;
+    (void)state;
+    made_up_result(&r, 4, 1, false);
+    made_up_privacy(&r, "none", 0, false);
+    write_both(&r, &json, &csv);
+    assert_int_equal(csl_result_read_json(&read, "s.json", CSL_SPAN(json.p, json.n), &err),
+                     CSL_E_CORRUPT);
+    assert_non_null(strstr(err.msg, "ledger"));
+    csl_buf_release(&json);
+    csl_buf_release(&csv);
+    csl_result_release(&r);
+}
+
+/* Releases *made. */
+static void assert_nothing_left_behind(struct csl_result *made)
+{
+    struct csl_result read;
     struct csl_buf json, csv;
     enum csl_code code = CSL_E_NOMEM;
-    (void)state;
-    made_up_result(&made, 4, 2, true);
-    write_both(&made, &json, &csv);
+    write_both(made, &json, &csv);
     for (uint64_t n = 1; code != CSL_OK; n++) {
         assert_true(n < 10000);
         (void)csl_mem_fail_after(n);
@@ -266,9 +469,26 @@ static void test_read__any_allocation_failing__leaves_nothing_behind(void **stat
             assert_null(read.sites);
     }
     csl_result_release(&read);
-    csl_result_release(&made);
+    csl_result_release(made);
     csl_buf_release(&json);
     csl_buf_release(&csv);
+}
+
+static void test_read__any_allocation_failing__leaves_nothing_behind(void **state)
+{
+    struct csl_result made;
+    (void)state;
+    made_up_result(&made, 4, 2, true);
+    assert_nothing_left_behind(&made);
+}
+
+static void test_read__any_allocation_of_prices_failing__leaves_nothing_behind(void **state)
+{
+    struct csl_result made;
+    (void)state;
+    made_up_result(&made, 2, 1, false);
+    made_up_privacy(&made, "site", 10, true);
+    assert_nothing_left_behind(&made);
 }
 
 static void test_read_csv__short_row__names_the_line(void **state)
@@ -293,9 +513,16 @@ int main(void)
         cmocka_unit_test(test_files__one_domain__read_back_as_they_were),
         cmocka_unit_test(test_files__three_domains__read_back_as_they_were),
         cmocka_unit_test(test_files__repeats__read_back_with_their_spread),
+        cmocka_unit_test(test_files__privacy_and_audit__read_back_as_they_were),
+        cmocka_unit_test(test_files__prices__read_back_with_their_spread),
+        cmocka_unit_test(test_spent__of_disjoint_sites__is_the_largest_and_all_entries),
+        cmocka_unit_test(test_summary__of_privacy__has_the_members_of_its_document),
+        cmocka_unit_test(test_read__damaged_privacy__names_file_and_member),
+        cmocka_unit_test(test_read__ledger_without_privacy__is_refused),
         cmocka_unit_test(test_summary__what_was_not_measured__is_absent),
         cmocka_unit_test(test_read__damaged_member__names_file_and_member),
         cmocka_unit_test(test_read__any_allocation_failing__leaves_nothing_behind),
+        cmocka_unit_test(test_read__any_allocation_of_prices_failing__leaves_nothing_behind),
         cmocka_unit_test(test_read_csv__short_row__names_the_line),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

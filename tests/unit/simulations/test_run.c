@@ -4,10 +4,12 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "coordinator/model/model_file.h"
+#include "simulations/manifest.h"
 #include "simulations/run.h"
 #include "simulations/run_table.h"
 #include "tests/unit/simulations/fixture.h"
 
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -16,7 +18,7 @@
 
 #include <cmocka.h>
 
-#define HEAD                                                                                       \
+#define TOP                                                                                        \
     "study: small\n"                                                                               \
     "question: q\n"                                                                                \
     "domains:\n"                                                                                   \
@@ -25,16 +27,23 @@
     "training:\n"                                                                                  \
     "  local: {optimizer: sgd, learning_rate: 0.1, batch_patients: 2, steps: 2}\n"                 \
     "rounds: 2\n"                                                                                  \
-    "aggregation: {strategy: fedavg, weights: {kind: samples}}\n"                                  \
-    "privacy: {mode: none}\n"
+    "aggregation: {strategy: fedavg, weights: {kind: samples}}\n"
+#define HEAD TOP "privacy: {mode: none}\n"
 #define STUDY                                                                                      \
     HEAD "baselines: {optimizer: sgd, learning_rate: 1, batch_patients: full, epochs: 20}\n"
+
+#define PRIVATE                                                                                    \
+    TOP "privacy: {mode: local, epsilon: 1, delta: 1e-3, clip: 1}\n"                               \
+        "baselines: {optimizer: sgd, learning_rate: 1, batch_patients: full, epochs: 20}\n"
 
 static struct csl_err err;
 
 struct script {
     uint32_t calls;
     uint64_t seeds[8];
+    double epsilons[8];   /* of the study; 0: no privacy */
+    bool has_ledgers[8];  /* wanted in OUT/ledger */
+    uint32_t canaries[8]; /* wanted */
     bool interrupts, stops;
 };
 
@@ -56,6 +65,26 @@ static void add_block(struct csl_world_result *w, uint64_t round, uint32_t site,
     w->evaluation_count++;
 }
 
+/* Site 1 never accepted the study. */
+static void add_privacy(struct csl_world_result *w, const struct csl_world_config *c)
+{
+    w->privacy = csl_alloc_array(c->site_count, sizeof(*w->privacy));
+    w->privacy[0] = (struct csl_world_privacy){.is_present = true,
+                                               .is_verified = c->ledger_dir != NULL,
+                                               .is_rehearsal = true,
+                                               .epsilon = c->study->privacy.epsilon,
+                                               .delta = 1e-3,
+                                               .budget_epsilon = 4,
+                                               .noise_multiplier = 2 / c->study->privacy.epsilon,
+                                               .entries = 9};
+    memset(w->privacy[0].root, 0xab, sizeof(w->privacy[0].root));
+    w->privacy[0].audit.canaries = c->audit_canaries;
+    w->privacy[0].audit.guesses = c->audit_canaries / 2;
+    w->privacy[0].audit.correct = c->audit_canaries / 4;
+    w->privacy[0].audit.epsilon_lower = 0.25;
+    w->privacy[0].audit.confidence = 0.95;
+}
+
 /* Weight 1, bias -seed / 100: every seed another model. */
 static enum csl_code federate(void *ctx, const struct csl_world_config *c,
                               struct csl_world_result *out, struct csl_err *e)
@@ -64,6 +93,9 @@ static enum csl_code federate(void *ctx, const struct csl_world_config *c,
     struct csl_world_result w = {.rounds = c->study->rounds};
     (void)e;
     assert_true(s->calls < 8);
+    s->epsilons[s->calls] = c->study->privacy.epsilon;
+    s->has_ledgers[s->calls] = c->ledger_dir != NULL;
+    s->canaries[s->calls] = c->audit_canaries;
     s->seeds[s->calls++] = c->seed;
     w.parameters = csl_alloc_array((size_t)c->study->schema.parameters, sizeof(float));
     w.parameters[0] = 1.0f;
@@ -78,6 +110,8 @@ static enum csl_code federate(void *ctx, const struct csl_world_config *c,
     w.evaluations = csl_alloc_array(2, sizeof(*w.evaluations));
     add_block(&w, 2, 0, 0.5);
     add_block(&w, 2, 1, 1.0);
+    if (c->study->privacy.mode != CSL_PRIVACY_NONE)
+        add_privacy(&w, c);
     w.bytes_up = 100;
     w.bytes_down = 200;
     w.was_interrupted = s->interrupts;
@@ -333,6 +367,119 @@ static void test_prepare__synthetic_site__writes_its_record_file(void **state)
     csl_study_free(study);
 }
 
+static void test_run__with_privacy__takes_what_the_ledgers_say(void **state)
+{
+    struct csl_study *study = fixture_study(PRIVATE);
+    struct script s = {0};
+    struct csl_run_config c = config_of(study, &s);
+    struct csl_result r;
+    (void)state;
+    c.audit_canaries = 40;
+    c.last_seed = 2;
+    if (csl_run_study(&r, &c, &err) != CSL_OK)
+        fail_msg("%s", err.msg);
+    assert_string_equal(r.privacy, "local");
+    const struct csl_result_privacy *p = &r.sites[0].privacy;
+    assert_true(p->is_present && p->is_verified && p->is_rehearsal);
+    assert_true(p->epsilon == 1 && p->delta == 1e-3 && p->budget_epsilon == 4);
+    assert_true(p->noise_multiplier == 2);
+    assert_int_equal(p->entries, 9);
+    assert_int_equal(strlen(p->head), 64);
+    assert_int_equal(strspn(p->head, "ab"), 64);
+    assert_int_equal(p->canaries, 40);
+    assert_int_equal(p->guesses, 20);
+    assert_int_equal(p->correct, 10);
+    assert_true(p->audit_epsilon_lower == 0.25 && p->audit_confidence == 0.95);
+    assert_false(r.sites[1].privacy.is_present);
+    for (uint32_t i = 0; i < r.row_count; i++)
+        assert_string_not_equal(r.rows[i].metric, "train_loss");
+    assert_true(row_of(&r, "privacy_site", "budget_epsilon")->value == 4);
+    assert_true(s.has_ledgers[0] && !s.has_ledgers[1]); /* of the run that is shown */
+    assert_true(s.canaries[0] == 40 && s.canaries[1] == 40);
+    csl_result_release(&r);
+    csl_study_free(study);
+}
+
+static void test_run__without_privacy__keeps_no_ledger(void **state)
+{
+    struct csl_study *study = fixture_study(STUDY);
+    struct script s = {0};
+    struct csl_run_config c = config_of(study, &s);
+    struct csl_result r;
+    (void)state;
+    assert_int_equal(csl_run_study(&r, &c, &err), CSL_OK);
+    assert_string_equal(r.privacy, "none");
+    assert_false(s.has_ledgers[0]);
+    assert_false(r.sites[0].privacy.is_present);
+    csl_result_release(&r);
+    csl_study_free(study);
+}
+
+static void test_run__prices__repeat_every_seed_and_leave_the_main_result_alone(void **state)
+{
+    static const double epsilons[] = {1, 1, 0.5, 0.5, 0, 0};
+    struct csl_study *study = fixture_study(PRIVATE);
+    const struct csl_manifest_change half = {.epsilon = 0.5}, none = {.epsilon = HUGE_VAL};
+    struct csl_study *cheap = NULL, *open = NULL;
+    struct script s = {0};
+    struct csl_run_config c = config_of(study, &s);
+    struct csl_result r;
+    (void)state;
+    assert_int_equal(csl_manifest_adapt(&cheap, study, "s.yaml", &half, &err), CSL_OK);
+    assert_int_equal(csl_manifest_adapt(&open, study, "s.yaml", &none, &err), CSL_OK);
+    const struct csl_run_price prices[] = {{0.5, cheap}, {HUGE_VAL, open}};
+    c.prices = prices;
+    c.price_count = 2;
+    c.last_seed = 2;
+    c.audit_canaries = 40;
+    if (csl_run_study(&r, &c, &err) != CSL_OK)
+        fail_msg("%s", err.msg);
+    assert_int_equal(s.calls, 6);
+    for (uint32_t i = 0; i < s.calls; i++) {
+        assert_true(s.epsilons[i] == epsilons[i]);
+        assert_int_equal(s.seeds[i], 1 + i % 2);
+        assert_int_equal(s.canaries[i], i < 2 ? 40 : 0);
+        assert_int_equal(s.has_ledgers[i], i == 0);
+    }
+    assert_true(r.sites[0].privacy.epsilon == 1);
+    assert_true(r.baselines.is_present);
+    assert_int_equal(r.repeats.count, 2);
+    assert_int_equal(r.price_count, 2);
+    assert_true(r.prices[0].epsilon == 0.5 && isinf(r.prices[1].epsilon));
+    assert_true(r.prices[0].noise_low == 4 && r.prices[0].noise_high == 4);
+    assert_true(r.prices[1].noise_high == 0);
+    assert_int_equal(r.prices[1].repeats.count, 2);
+    assert_null(r.prices[0].repeats.locals);
+    const struct csl_spread *spread =
+        csl_spread_find(&r.prices[0].repeats.federated.pooled[0], "auc");
+    assert_non_null(spread);
+    assert_int_equal(spread->count, 2);
+    csl_result_release(&r);
+    csl_study_free(cheap);
+    csl_study_free(open);
+    csl_study_free(study);
+}
+
+static void test_run__interrupted_in_the_sweep__keeps_finished_prices_only(void **state)
+{
+    struct csl_study *study = fixture_study(PRIVATE);
+    struct script s = {.stops = true}; /* after two calls: the study, and one price */
+    struct csl_run_config c = config_of(study, &s);
+    const struct csl_run_price prices[] = {{1, study}, {2, study}};
+    struct csl_result r;
+    (void)state;
+    c.prices = prices;
+    c.price_count = 2;
+    c.has_baselines = false;
+    assert_int_equal(csl_run_study(&r, &c, &err), CSL_OK);
+    assert_true(r.was_interrupted);
+    assert_int_equal(s.calls, 2);
+    assert_int_equal(r.price_count, 1);
+    assert_int_equal(r.prices[0].repeats.count, 1);
+    csl_result_release(&r);
+    csl_study_free(study);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -345,6 +492,10 @@ int main(void)
         cmocka_unit_test(test_table__of_a_run__names_sites_and_privacy),
         cmocka_unit_test(test_prepare__missing_data__names_file_folder_and_remedy),
         cmocka_unit_test(test_prepare__synthetic_site__writes_its_record_file),
+        cmocka_unit_test(test_run__with_privacy__takes_what_the_ledgers_say),
+        cmocka_unit_test(test_run__without_privacy__keeps_no_ledger),
+        cmocka_unit_test(test_run__prices__repeat_every_seed_and_leave_the_main_result_alone),
+        cmocka_unit_test(test_run__interrupted_in_the_sweep__keeps_finished_prices_only),
     };
     csl_log_setup(stderr, CSL_LOG_LOGFMT, CSL_LOG_SILENT);
     return cmocka_run_group_tests(tests, fixture_start, fixture_stop);

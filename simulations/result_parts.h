@@ -1,0 +1,30 @@
+/* simulations/result_parts.h - what the writers and readers of summary.json share; used by
+ * result_*.c only. */
+#ifndef CSL_RESULT_PARTS_H
+#define CSL_RESULT_PARTS_H
+#include "base/json.h"
+#include "simulations/result.h"
+
+struct csl_result_reader {
+    const char *name; /* of the file */
+    struct csl_result *r;
+    struct csl_err *err;
+};
+/* CSL_E_CORRUPT that names the file and the member. */
+enum csl_code csl_result__bad(const struct csl_result_reader *rd, const char *member,
+                              const char *wanted);
+
+/* --- result_privacy.c --- */
+/* Member "privacy" of the run and of a site; "ledger" of the run, when any site has one. */
+void csl_result__put_privacy(struct csl_json *j, const struct csl_result *r);
+void csl_result__put_site_privacy(struct csl_json *j, const struct csl_result *r, uint32_t site);
+void csl_result__put_ledger(struct csl_json *j, const struct csl_result *r);
+/* `privacy` is the run's and may be NULL. */
+enum csl_code csl_result__read_mode(const struct csl_result_reader *rd,
+                                    const struct csl_json_value *privacy) CSL_MUST_CHECK;
+/* `v` is a site's "privacy" and may be NULL: nothing is known. rd->r->privacy is known. */
+enum csl_code csl_result__read_site_privacy(const struct csl_result_reader *rd,
+                                            const struct csl_json_value *v,
+                                            struct csl_result_privacy *out) CSL_MUST_CHECK;
+
+#endif

@@ -30,7 +30,8 @@ enum csl_code csl_export_next(struct csl_export_reader *r, struct csl_export_rec
 /* The text of the signed head, once csl_export_next said CSL_E_END; until the reader is closed. */
 struct csl_span csl_export_checkpoint(const struct csl_export_reader *r);
 
-/* How two exports relate. Whether either is right is for verify.h to say. */
+/* How two exports relate. Whether either is right is for verify.h to say. a and b are
+ * different streams. */
 struct csl_ledger_difference {
     uint64_t common;         /* entries that both start with */
     uint64_t size_a, size_b; /* one continues the other when common is one of them */

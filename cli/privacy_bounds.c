@@ -36,7 +36,7 @@ static void round_text(char out[CSL_ROUNDED_MAX], double v, double direction)
         (void)snprintf(out, CSL_ROUNDED_MAX, v > 0 ? "not bounded" : "none");
         return;
     }
-    if (size > 0 && size < 0.1)
+    if (size > 0 && size < 1e-3)
         decimals = (int)fmin(DECIMALS - 1 - floor(log10(size)), DECIMALS_MAX);
     (void)snprintf(out, CSL_ROUNDED_MAX, "%.*f", decimals, v);
     if (csl_parse_f64(out, &shown) && (shown - v) * direction < 0)
@@ -109,11 +109,11 @@ enum csl_code csl_bounds_price(struct csl_bounds *out, const struct csl_dp_event
     struct csl_bounds b = {.event = *event,
                            .adjacency = event->sampler == CSL_DP_FIXED_SIZE ? CSL_REPLACE_ONE
                                                                             : CSL_ADD_REMOVE,
-                           .pld = NAN,
-                           .lower = NAN,
-                           .analytic = NAN,
-                           .zcdp = NAN,
-                           .gdp_clt_estimate = NAN};
+                           .pld = (double)NAN,
+                           .lower = (double)NAN,
+                           .analytic = (double)NAN,
+                           .zcdp = (double)NAN,
+                           .gdp_clt_estimate = (double)NAN};
     struct csl_price price;
     enum csl_code code = csl_account(event, 1, delta, &price, err);
 

@@ -106,6 +106,11 @@ static void put_first_out(const struct csl_plan *p, struct csl_buf *out)
     csl_round_up(text, s->plan.epsilon);
     if (!p->is_noise_fixed)
         csl_buf_str(out, "\nEvery budget lasts to the last round.\n");
+    else if (s->lasts == 0)
+        csl_buf_printf(out,
+                       "\n%s runs out first: its budget does not pay for one round. All %u rounds "
+                       "would cost it epsilon %s.\n",
+                       s->id, p->study->rounds, text);
     else if (s->lasts < p->study->rounds)
         csl_buf_printf(out,
                        "\n%s runs out first: its budget pays for %" PRIu64 " of %u rounds. All "

@@ -5,6 +5,7 @@
 #include "privacy/dp/account.h"
 #include "privacy/ledger/verify.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 

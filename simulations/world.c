@@ -190,10 +190,24 @@ static bool sites_finished(const struct world *w)
     return true;
 }
 
+/* A site that broke down would be waited for until the coordinator's patience ends. */
+static enum csl_code check_sites(const struct world *w, struct csl_err *err)
+{
+    for (uint32_t i = 0; i < w->config->site_count; i++) {
+        const struct csl_agent *a = w->agents[i];
+        if (csl_agent_is_finished(a) && csl_agent_core(a)->state != CSL_SITE_ENDED)
+            return csl_agent_outcome(a, err);
+    }
+    return CSL_OK;
+}
+
 static enum csl_code run(struct world *w, struct csl_err *err)
 {
     uint64_t end_ns = UINT64_MAX;
     for (;;) {
+        enum csl_code code = check_sites(w, err);
+        if (code != CSL_OK)
+            return code;
         if (run_instant(w))
             continue;
         uint64_t now = csl_inproc_now_ns(w->net);

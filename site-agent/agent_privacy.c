@@ -244,7 +244,7 @@ static enum csl_code charge(struct csl_agent *a, const struct csl_outbox *outbox
         .clip = a->study->privacy.clip,
         .normaliser = a->plan.domain_count > 0 ? a->plan.domains[0].expected_batch : 1,
         .cohort_band = csl_ledger_band(total_patients(a)),
-        .software = "consilium-site 0.1.0",
+        .software = "consilium-site/0.1.0",
         .is_rehearsal = a->config.noise_seed != NULL};
     memcpy(c.study_digest, a->study->digest, sizeof(c.study_digest));
     memcpy(c.cohort_digest, a->cohort_digest, sizeof(c.cohort_digest));

@@ -13,13 +13,15 @@
  * Use, in a loop with differential privacy:
  *   1. csl_canaries_new with a generator keyed from the operating system.
  *   2. For every i with csl_canaries_is_included: one patient more, i as its key, that passes the
- *      loop's own sampler, clip, rounding and noise like everybody. The others do not exist.
+ *      loop's own sampler, clip, rounding and noise like everybody. The others do not exist, but
+ *      public numbers (slots, the expected batch) count all `count` of them: how many are in is as
+ *      secret as the coins.
  *   3. After each step csl_canaries_score with the noisy sum that is released (before it is divided
  *      by the expected batch, or after: a fixed factor changes nothing). Sharper, and still a bound
  *      since the adversary of the definition knows everybody else: with the clipped sum of the real
  *      patients subtracted.
  *   4. csl_canaries_result.
- * The coins are a secret until the run is over. Memory: 9 bytes a canary and 8 for each coordinate
+ * The coins are a secret until the run is over. Memory: 1 byte a canary and 8 for each coordinate
  * that is scored, min(canaries, parameters); directions are computed again from a labelled stream.
  * One thread. */
 #ifndef CSL_AUDIT_CANARY_H

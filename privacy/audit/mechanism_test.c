@@ -106,7 +106,8 @@ double csl_mechanism_test_batch_mean(const double *released, const double *batch
     CSL_ASSERT(n >= 2 && noise_std > 0.0);
     double mean = 0.0, product = 0.0, square = 0.0;
     for (size_t i = 0; i < n; i++)
-        mean += batch_size[i] / (double)n;
+        mean += batch_size[i];
+    mean /= (double)n; /* exact where all sizes are equal */
     for (size_t i = 0; i < n; i++) {
         double d = batch_size[i] - mean;
         product += d * (released[i] - contribution * batch_size[i]);

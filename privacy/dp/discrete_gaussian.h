@@ -50,7 +50,8 @@ struct csl_discrete_gaussian {
 enum csl_code csl_discrete_gaussian_init(struct csl_discrete_gaussian *g, uint64_t mantissa,
                                          int exponent, struct csl_err *err) CSL_MUST_CHECK;
 void csl_discrete_gaussian_release(struct csl_discrete_gaussian *g);
-/* `count` independent samples, each below 2^46 in absolute value. */
+/* `count` independent samples, each below 2^46 in absolute value. A replayable stream gives the
+ * same samples for the same calls; a vector filled in two calls gets others than in one. */
 void csl_discrete_gaussian_fill(struct csl_rng *rng, const struct csl_discrete_gaussian *g,
                                 int64_t *out, size_t count);
 

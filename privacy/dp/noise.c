@@ -10,7 +10,7 @@ enum { SUM_LOG2_MAX = 61, SLICE = 1024 };
 static double product_up(double a, double b)
 {
     double p = a * b;
-    return fma(a, b, -p) > 0.0 ? nextafter(p, INFINITY) : p;
+    return fma(a, b, -p) > 0.0 ? nextafter(p, HUGE_VAL) : p;
 }
 
 static int grid_log2(double noise_multiplier)
@@ -64,7 +64,7 @@ void csl_noise_event(const struct csl_noise *n, struct csl_dp_event *event)
     event->std_units = n->std_units;
     event->l2_units = l2;
     /* Both factors are exact or rounded up, so the product is not below. */
-    event->l1_units = product_up(l2, nextafter(sqrt((double)n->dimensions), INFINITY));
+    event->l1_units = product_up(l2, nextafter(sqrt((double)n->dimensions), HUGE_VAL));
     if (n->dimensions == 1)
         event->l1_units = l2;
     double multiplier = n->std_units / l2;

@@ -36,8 +36,8 @@ struct csl_noise {
 };
 
 /* Chooses the grid: l2_units from 2^30, finer where std_units would be below 2^18 and coarser where
- * it would be above 2^40. CSL_E_INVAL, naming the field: clip not a normal float32 number between
- * 2^-60 and 2^60, noise_multiplier outside the two bounds above, dimensions 0 or above 2^32;
+ * it would be above 2^40. CSL_E_INVAL, naming the field: clip outside
+ * 2^-60 to 2^60, noise_multiplier outside the two bounds above, dimensions 0 or above 2^32;
  * CSL_E_NOMEM. Milliseconds. `n` then belongs to csl_noise_release, may be used by many
  * threads at once, and must not be copied. */
 enum csl_code csl_noise_plan(struct csl_noise *n, double clip, double noise_multiplier,

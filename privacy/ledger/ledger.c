@@ -42,6 +42,8 @@ enum csl_code csl_ledger__write_head(struct csl_ledger *l, struct csl_err *err)
 {
     struct csl_checkpoint head;
     char text[CSL_CHECKPOINT_TEXT_MAX];
+    if (l->head_path[0] == '\0') /* in memory */
+        return CSL_OK;
     csl_ledger_head(l, &head);
     csl_checkpoint_write(&head, l->key.public_key, text);
     enum csl_code code =
@@ -131,8 +133,10 @@ static enum csl_code read_head_file(const struct csl_ledger *l, struct csl_check
                                     bool *has_head, const char **what, struct csl_err *err)
 {
     struct csl_msg text = {.n = 0};
-    enum csl_code code = csl_file_read(&text, l->head_path, CSL_CHECKPOINT_TEXT_MAX, err);
     *has_head = false;
+    if (l->head_path[0] == '\0')
+        return CSL_OK;
+    enum csl_code code = csl_file_read(&text, l->head_path, CSL_CHECKPOINT_TEXT_MAX, err);
     *what = code == CSL_E_NOTFOUND ? "the head file is missing" : "the head file is damaged";
     if (code == CSL_E_NOTFOUND || code == CSL_E_LIMIT)
         return CSL_OK;
@@ -190,6 +194,10 @@ static enum csl_code replay(struct csl_ledger *l, const struct csl_checkpoint *k
 static enum csl_code load_key(struct csl_ledger *l, const struct csl_ledger_config *c,
                               struct csl_err *err)
 {
+    if (c->path == NULL) {
+        csl_sign_keygen(&l->key);
+        return CSL_OK;
+    }
     enum csl_code code = csl_sign_load(&l->key, c->key_path, err);
     if (code != CSL_E_NOTFOUND)
         return code;
@@ -216,7 +224,7 @@ static enum csl_code open_for_writing(struct csl_ledger *l, const struct csl_led
     if (l->rules->count > 0 && memcmp(l->rules->public_key, l->key.public_key, 32) != 0)
         return CSL_FAIL(err, CSL_E_DENIED, "%s is not the key of the ledger %s", c->key_path,
                         c->path);
-    bool is_missing = !has_head && csl_file_exists(l->head_path);
+    bool is_missing = !has_head && l->head_path[0] != '\0' && csl_file_exists(l->head_path);
     /* Without a head file only a log that never got further than its first entry is believed. */
     if (has_head && !is_known)
         csl_ledger__set_trouble(l, known.size, known.root,
@@ -249,7 +257,8 @@ static enum csl_code open_all(struct csl_ledger *l, const struct csl_ledger_conf
     if (code == CSL_OK && !c->is_read_only)
         code = load_key(l, c, err);
     if (code == CSL_OK)
-        code = csl_ledger_store__open(&l->store, c->path, c->is_read_only, err);
+        code = csl_ledger_store__open(&l->store,
+                                      c->path != NULL ? c->path : ":memory:", c->is_read_only, err);
     if (code != CSL_OK)
         return code;
     if (c->is_read_only) {
@@ -264,17 +273,18 @@ static enum csl_code open_all(struct csl_ledger *l, const struct csl_ledger_conf
 enum csl_code csl_ledger_open(struct csl_ledger **out, const struct csl_ledger_config *config,
                               struct csl_err *err)
 {
-    bool is_whole = config->path != NULL &&
-                    (config->is_read_only ||
-                     (config->key_path != NULL && config->site != NULL &&
-                      config->head_path != NULL && config->price != NULL && config->now_s != NULL));
+    bool has_path = config->path != NULL, has_key = config->key_path != NULL;
+    bool is_consistent = has_path == has_key && has_path == (config->head_path != NULL);
+    bool is_whole = config->is_read_only ? has_path
+                                         : is_consistent && config->site != NULL &&
+                                               config->price != NULL && config->now_s != NULL;
     if (!is_whole || (!config->is_read_only && !csl_id_valid(config->site)))
         return CSL_FAIL(err, CSL_E_INVAL, "ledger: a path, a site's id or a function is missing");
     struct csl_ledger *l = csl_alloc(sizeof(*l));
     if (l == NULL)
         return CSL_FAIL(err, CSL_E_NOMEM, "no memory for the ledger");
     enum csl_code code = CSL_OK;
-    if (!config->is_read_only &&
+    if (!config->is_read_only && has_path &&
         !csl_str_copy(l->head_path, sizeof(l->head_path), config->head_path))
         code = CSL_FAIL(err, CSL_E_LIMIT, "the path of the head file is too long");
     if (code == CSL_OK)

@@ -26,6 +26,8 @@ typedef enum csl_code (*csl_ledger_price)(const struct csl_dp_event *events, siz
                                           double delta, double *epsilon, struct csl_err *err);
 
 struct csl_ledger_config { /* texts are borrowed until open returns */
+    /* The three paths together, or NULL for a ledger in memory with a key of its own (simulations).
+     */
     const char *path;      /* the database, created when missing */
     const char *key_path;  /* Ed25519 secret key, created when missing */
     const char *head_path; /* the last signed head; on another disk where there is one */

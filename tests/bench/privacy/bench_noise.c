@@ -23,6 +23,7 @@ enum { COUNT = 1 << 20, SLOW_COUNT = 1 << 14, REPEATS = 5 };
 
 static int64_t out[COUNT];
 static uint32_t chosen[COUNT];
+static float vector[COUNT];
 static struct csl_rng rng;
 
 struct sampler {
@@ -79,6 +80,11 @@ static void add_noise(struct sampler *s, size_t count)
     assert_int_equal(csl_noise_add(&rng, &s->noise, out, count, NULL), CSL_OK);
 }
 
+static void round_vector(struct sampler *s, size_t count)
+{
+    assert_true(csl_noise_round(&s->noise, vector, count, out));
+}
+
 static void sample_units(struct sampler *s, size_t count)
 {
     (void)s;
@@ -122,6 +128,11 @@ static void bench_noise__samplers__values_per_second(void **state)
     assert_int_equal(csl_noise_plan(&s.noise, 1.0, 1.0, COUNT, NULL), CSL_OK);
     printf("csl_noise_add, multiplier 1 %23.1f million/s\n",
            best_per_second(add_noise, &s, COUNT) * 1e-6);
+    for (size_t i = 0; i < COUNT; i++)
+        vector[i] = (float)csl_rng_normal(&rng);
+    memset(out, 0, sizeof(out));
+    printf("csl_noise_round, clipped %26.1f million/s\n",
+           best_per_second(round_vector, &s, COUNT) * 1e-6);
     csl_noise_release(&s.noise);
     printf("Poisson sampling, rate 2^-7 %23.1f million units/s\n",
            best_per_second(sample_units, &s, COUNT) * 1e-6);

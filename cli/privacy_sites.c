@@ -7,6 +7,7 @@
 #include "site-agent/data/dataset.h"
 
 #include <dirent.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -168,10 +169,19 @@ static enum csl_code load_sites(struct csl_plan *p, const char *study_path, cons
                                        "consilium-plan-XXXXXX", err);
     if (code != CSL_OK)
         return code;
-    if (mkdtemp(folder) == NULL)
-        return CSL_FAIL(err, CSL_E_IO, "cannot make the folder %.200s; TMPDIR says where", folder);
-    code = read_sites(p, study_path, data, folder, err);
-    remove_folder(folder);
+    sigset_t wait, before;
+    sigemptyset(&wait);
+    sigaddset(&wait, SIGINT);
+    sigaddset(&wait, SIGTERM);
+    sigaddset(&wait, SIGHUP);
+    (void)sigprocmask(SIG_BLOCK, &wait, &before); /* until the records are gone again */
+    if (mkdtemp(folder) == NULL) {
+        code = CSL_FAIL(err, CSL_E_IO, "cannot make the folder %.200s; TMPDIR says where", folder);
+    } else {
+        code = read_sites(p, study_path, data, folder, err);
+        remove_folder(folder);
+    }
+    (void)sigprocmask(SIG_SETMASK, &before, NULL);
     return code;
 }
 

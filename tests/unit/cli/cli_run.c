@@ -36,7 +36,8 @@ int cli_teardown(void **state)
 int cli_run(const char *args)
 {
     char command[2048];
-    size_t n = (size_t)snprintf(command, sizeof(command), "%s 2>&1 ", cli_program);
+    size_t n = (size_t)snprintf(command, sizeof(command), "%s %s ", cli_program,
+                                strstr(args, "--json") ? "2>/dev/null" : "2>&1");
 
     for (; *args; args++)
         n += (size_t)snprintf(command + n, sizeof(command) - n, *args == '%' ? "%s" : "%.1s",

@@ -5,7 +5,7 @@
 
 extern const char *cli_program;
 extern char cli_folder[64];          /* of this test program; removed at the end */
-extern char cli_output[1024 * 1024]; /* of the last run: stdout and stderr together */
+extern char cli_output[1024 * 1024]; /* of the last run: stdout, and without --json stderr */
 
 int cli_setup(void **state); /* cmocka group functions */
 int cli_teardown(void **state);

@@ -120,11 +120,10 @@ const struct csl_cli_doc csl_doc_privacy = {
         "Epsilon is for one patient with all records at one hospital, added or removed; with the "
         "sampler\nfixed-size for one replaced by another, whom twice the clip is charged for. "
         "Every printed epsilon and\nnoise is rounded up, every lower bound and remaining budget "
-        "down. EVENTS.yaml (JSON too):\n"
-        "    delta: 1e-5\n"
-        "    events:\n"
-        "      - {mechanism: gaussian, sampler: poisson, noise_multiplier: 1.1, sampling_rate: "
-        "0.01, steps: 500}",
+        "down. EVENTS.yaml, or the same as JSON:\n"
+        "{delta: 1e-5, events: [{mechanism: gaussian, sampler: poisson, noise_multiplier: 1.1,\n"
+        "sampling_rate: 0.01, steps: 500}, ...]}; discrete-gaussian, skellam and discrete-laplace "
+        "need dimensions,\nl1_units and l2_units too.",
 };
 
 static const char *missing(const struct csl_privacy_flags *f, bool needs_noise, bool needs_steps,

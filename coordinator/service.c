@@ -281,13 +281,13 @@ static void tick(struct csl_service *s)
 
 static bool has_answers(const struct csl_service *s)
 {
-    return s->answer_count > 0 && !s->is_finished;
+    return (s->answer_count > 0 || s->fold_count > 0) && !s->is_finished;
 }
 
 /* Those that are there: what they lead to is answered at another time. */
 static void settle(struct csl_service *s)
 {
-    for (uint32_t left = s->answer_count; left > 0 && has_answers(s); left--) {
+    for (uint32_t left = s->answer_count; left > 0 && !s->is_finished; left--) {
         struct csl_coord_event ev = s->answers[s->answer_first];
         s->answer_first = (s->answer_first + 1) % (s->site_count + 1);
         s->answer_count--;
@@ -307,6 +307,7 @@ bool csl_service_pump(struct csl_service *s, uint64_t now_ns)
          i++, did = true)
         handle(s, e);
     tick(s);
+    csl_service_fold_pending__(s);
     csl_service_admit__(s); /* a slot may have become free by time alone */
     csl_service_write_status__(s);
     return did || has_answers(s);
@@ -353,8 +354,10 @@ static enum csl_code allocate(struct csl_service *s, struct csl_err *err)
     s->io = csl_alloc_array(s->site_count, sizeof(*s->io));
     s->conns = csl_alloc_array(s->site_count, sizeof(*s->conns));
     s->answers = csl_alloc_array((size_t)s->site_count + 1, sizeof(*s->answers));
+    s->folds = csl_alloc_array(s->site_count, sizeof(*s->folds));
     s->io_buffer = csl_alloc_aligned(64, CSL_SERVICE_IO_BYTES);
-    if (!has_all || s->io == NULL || s->conns == NULL || s->answers == NULL || s->io_buffer == NULL)
+    if (!has_all || s->io == NULL || s->conns == NULL || s->answers == NULL || s->folds == NULL ||
+        s->io_buffer == NULL)
         return CSL_FAIL(err, CSL_E_NOMEM, "no memory for a model of %llu parameters and %u sites",
                         (unsigned long long)parameters, s->site_count);
     for (uint32_t i = 0; i < s->site_count; i++)
@@ -463,6 +466,7 @@ void csl_service_free(struct csl_service *s)
     for (uint32_t i = 0; i < CSL_SERVICE_STATE_MAX; i++)
         csl_free(s->state[i]);
     csl_free(s->answers);
+    csl_free(s->folds);
     csl_free(s->io);
     csl_free(s->conns);
     csl_free(s->io_buffer);

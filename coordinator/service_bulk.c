@@ -5,6 +5,7 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "privacy/crypto/bulk_hash.h"
 
 #include <math.h>
 #include <sodium.h>
@@ -20,7 +21,7 @@ struct upload {
     struct csl_ticket ticket;
     uint64_t position; /* bytes in the spool */
     uint32_t used;     /* bytes in the buffer, not yet in the spool */
-    struct csl_hash hash;
+    struct csl_bulk_hash hash;
     uint32_t capacity; /* CSL_SERVICE_IO_BYTES, or the whole update if that is less */
     uint8_t *buffer;   /* [capacity], 64-byte aligned */
 };
@@ -54,7 +55,7 @@ static enum csl_code flush(struct upload *u, struct csl_err *err)
     csl_mutex_unlock(&io->lock);
     if (code != CSL_OK)
         return code;
-    csl_hash_update(&u->hash, u->buffer, u->used);
+    csl_bulk_hash_update(&u->hash, u->buffer, u->used);
     u->position += u->used;
     u->used = 0;
     return CSL_OK;
@@ -115,7 +116,7 @@ static enum csl_code verify(struct upload *u, const uint8_t digest[32], struct c
     if (code != CSL_OK)
         return code;
     uint8_t actual[CSL_DIGEST_BYTES];
-    csl_hash_final(&u->hash, actual);
+    csl_bulk_hash_final(&u->hash, actual);
     if (memcmp(actual, u->ticket.digest, CSL_DIGEST_BYTES) != 0 ||
         memcmp(actual, digest, CSL_DIGEST_BYTES) != 0)
         return CSL_FAIL(err, CSL_E_CORRUPT, "the bytes do not have the announced digest");
@@ -205,7 +206,7 @@ static enum csl_code hash_prefix(struct upload *u, struct csl_err *err)
         enum csl_code code = csl_blob_read(u->s->spool, u->spool, u->position, u->buffer, n, err);
         if (code != CSL_OK)
             return code;
-        csl_hash_update(&u->hash, u->buffer, n);
+        csl_bulk_hash_update(&u->hash, u->buffer, n);
         u->position += n;
     }
     return CSL_OK;
@@ -250,7 +251,7 @@ enum csl_code csl_service_upload_open__(void *ctx, const struct csl_peer *peer,
     u->generation = generation;
     memcpy(u->spool, spool, sizeof(spool));
     u->ticket = ticket;
-    csl_hash_init(&u->hash);
+    csl_bulk_hash_init(&u->hash);
     enum csl_code code = hash_prefix(u, err);
     if (code != CSL_OK) {
         upload_free(u);

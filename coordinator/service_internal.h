@@ -9,6 +9,7 @@
 #include "coordinator/heads.h"
 #include "coordinator/service.h"
 #include "coordinator/store/store.h"
+#include "privacy/crypto/bulk_hash.h"
 
 #include <stdatomic.h>
 
@@ -65,6 +66,9 @@ struct csl_service {
      * site_count FOLDED and one AGGREGATED; core thread. */
     struct csl_coord_event *answers;
     uint32_t answer_first, answer_count;
+    uint32_t *folds; /* [site_count] sites whose updates are to be folded; core thread */
+    uint32_t fold_count;
+    uint64_t fold_round;
     struct csl_site_io *io; /* [site_count] */
     uint32_t site_count;
     uint32_t waiting_count; /* sites that await a grant */
@@ -108,7 +112,6 @@ void csl_service_grant_update__(struct csl_service *s, uint32_t site, uint64_t r
 /* Grants uploads to those that wait as far as others are over. After every event. */
 void csl_service_admit__(struct csl_service *s);
 void csl_service_grant_model__(struct csl_service *s, uint32_t site, uint64_t round);
-void csl_service_fold__(struct csl_service *s, uint32_t site, uint64_t round);
 void csl_service_aggregate__(struct csl_service *s, uint64_t round);
 void csl_service_forget_updates__(struct csl_service *s);
 uint64_t csl_service_broadcast_bytes__(const struct csl_service *s);
@@ -120,6 +123,11 @@ enum csl_code csl_service_open_heads__(struct csl_service *s,
                                        struct csl_err *err);
 void csl_service_take_head__(struct csl_service *s, uint32_t site, const struct csl_message *m);
 void csl_service_put_head__(struct csl_service *s, uint32_t site, struct csl_message *m);
+/* service_fold.c */
+void csl_service_close_spool__(struct csl_service *s, uint32_t site);
+void csl_service_fold__(struct csl_service *s, uint32_t site, uint64_t round); /* is to be folded */
+/* Folds what is to be folded and answers it. After every batch of events. */
+void csl_service_fold_pending__(struct csl_service *s);
 
 /* service_state.c: start-up, saving, status */
 /* Opens the store, if there is one; *seed becomes that of a study begun before. */

@@ -1,11 +1,11 @@
-/* What happens to tensors in a round: grants, folding the spool into the sum, the strategy's step.
- */
+/* What happens to tensors in a round: grants, and the strategy's step. */
 #include "coordinator/service_internal.h"
 
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "privacy/crypto/bulk_hash.h"
 #include "privacy/crypto/rng.h"
 
 #include <float.h>
@@ -23,16 +23,16 @@ uint64_t csl_service_broadcast_bytes__(const struct csl_service *s)
 void csl_service_digest_broadcast__(struct csl_service *s)
 {
     uint64_t parameters = s->study->schema.parameters;
-    struct csl_hash h;
-    csl_hash_init(&h);
-    csl_hash_update(&h, s->global, parameters * sizeof(float));
+    struct csl_bulk_hash h;
+    csl_bulk_hash_init(&h);
+    csl_bulk_hash_update(&h, s->global, parameters * sizeof(float));
     for (uint32_t i = 1; i < s->strategy->broadcast_vectors; i++)
-        csl_hash_update(&h, s->state[i - 1], parameters * sizeof(float));
-    csl_hash_final(&h, s->broadcast_digest);
+        csl_bulk_hash_update(&h, s->state[i - 1], parameters * sizeof(float));
+    csl_bulk_hash_final(&h, s->broadcast_digest);
     if (s->strategy->broadcast_vectors == 1) /* the same bytes */
         memcpy(s->model_digest, s->broadcast_digest, CSL_DIGEST_BYTES);
     else
-        csl_digest(s->global, parameters * sizeof(float), s->model_digest);
+        csl_bulk_digest(s->global, parameters * sizeof(float), s->model_digest);
 }
 
 /* Named by the update it holds, so that a transfer resumes even after a restart, and an update that
@@ -168,112 +168,6 @@ void csl_service_grant_model__(struct csl_service *s, uint32_t site, uint64_t ro
     csl_service_send__(s, site, &m);
 }
 
-/* After a restart the spool has to prove itself again: the power may have taken some of it. */
-static enum csl_code verify_spool(struct csl_service *s, uint32_t site,
-                                  const struct csl_coord_update *u, struct csl_err *err)
-{
-    struct csl_hash h;
-    csl_hash_init(&h);
-    for (uint64_t at = 0; at < u->bytes_total;) {
-        uint64_t left = u->bytes_total - at;
-        size_t n = left < CSL_SERVICE_IO_BYTES ? (size_t)left : CSL_SERVICE_IO_BYTES;
-        enum csl_code code = csl_blob_read(s->spool, s->io[site].spool, at, s->io_buffer, n, err);
-        if (code != CSL_OK)
-            return code;
-        csl_hash_update(&h, s->io_buffer, n);
-        at += n;
-    }
-    uint8_t digest[CSL_DIGEST_BYTES];
-    csl_hash_final(&h, digest);
-    if (memcmp(digest, u->digest, CSL_DIGEST_BYTES) != 0)
-        return CSL_FAIL(err, CSL_E_CORRUPT, "the spooled update does not have its digest");
-    return CSL_OK;
-}
-
-/* One block of one vector, slice by slice from the spool. */
-static enum csl_code fold_block(struct csl_service *s, uint32_t site, uint32_t vector,
-                                uint32_t block, double weight, uint64_t *at, struct csl_err *err)
-{
-    uint64_t count = s->study->schema.blocks[block].count;
-    for (uint64_t first = 0; first < count;) {
-        uint64_t n = CSL_SERVICE_IO_BYTES / sizeof(float);
-        n = count - first < n ? count - first : n;
-        enum csl_code code = csl_blob_read(s->spool, s->io[site].spool, *at, s->io_buffer,
-                                           (size_t)n * sizeof(float), err);
-        if (code == CSL_OK)
-            code = csl_accumulator_add(s->accumulator, vector, block, first,
-                                       (const float *)(const void *)s->io_buffer, n, weight, err);
-        if (code != CSL_OK)
-            return code;
-        first += n;
-        *at += n * sizeof(float);
-    }
-    return CSL_OK;
-}
-
-/* *touched: the sum may hold a part of the update. */
-static enum csl_code fold(struct csl_service *s, uint32_t site, uint64_t round, bool *touched,
-                          struct csl_err *err)
-{
-    const struct csl_coord_update *u = &csl_coord_site(s->core, site)->update;
-    csl_mutex_lock(&s->lock);
-    bool is_verified = s->io[site].verified_round == round;
-    csl_mutex_unlock(&s->lock);
-    enum csl_code code = is_verified ? CSL_OK : verify_spool(s, site, u, err);
-    *touched = code == CSL_OK;
-    for (uint32_t i = 0; code == CSL_OK && i < u->block_count; i++) {
-        double weight = csl_coord_weight(s->core, site, u->blocks[i].block);
-        if (weight > 0)
-            code = csl_accumulator_begin(s->accumulator, u->blocks[i].block, weight, err);
-    }
-    uint64_t at = 0;
-    for (uint32_t v = 0; code == CSL_OK && v < s->strategy->update_vectors; v++) {
-        for (uint32_t i = 0; code == CSL_OK && i < u->block_count; i++) {
-            uint32_t block = u->blocks[i].block;
-            double weight = csl_coord_weight(s->core, site, block);
-            if (weight > 0)
-                code = fold_block(s, site, v, block, weight, &at, err);
-            else
-                at += s->study->schema.blocks[block].count * sizeof(float);
-        }
-    }
-    return code;
-}
-
-/* From here on no upload of the site may write to its spool or remove it: a second one, granted
- * while the report of the first was waiting, may still be under way. */
-static void close_spool(struct csl_service *s, uint32_t site)
-{
-    struct csl_site_io *io = &s->io[site];
-    csl_mutex_lock(&io->lock);
-    io->generation++;
-    csl_mutex_lock(&s->lock);
-    io->upload.is_valid = false;
-    csl_mutex_unlock(&s->lock);
-    csl_mutex_unlock(&io->lock);
-}
-
-void csl_service_fold__(struct csl_service *s, uint32_t site, uint64_t round)
-{
-    struct csl_err err = {.code = CSL_OK};
-    bool touched = false;
-    close_spool(s, site);
-    enum csl_code code = fold(s, site, round, &touched, &err);
-    const char *id = csl_coord_site(s->core, site)->id;
-    if (code == CSL_E_CORRUPT && !touched) { /* the spool is short or damaged */
-        csl_log(CSL_LOG_WARN, "spool.lost", CSL_STR("site", id), CSL_STR("why", err.msg));
-        csl_blob_remove(s->spool, s->io[site].spool);
-    } else if (code != CSL_OK) { /* a restart rebuilds the sum */
-        csl_service_fail__(s, &err);
-        return;
-    } else {
-        csl_log(CSL_LOG_INFO, "update.counted", CSL_STR("site", id), CSL_U64("round", round));
-    }
-    csl_service_answer__(
-        s, &(struct csl_coord_event){
-               .kind = CSL_CE_FOLDED, .site_index = site, .round = round, .code = code});
-}
-
 /* The strategy on one block, a slice at a time so that no second model is held. */
 static void apply_block(struct csl_service *s, uint64_t round, const struct csl_block_spec *block,
                         uint32_t index, float *mean)
@@ -367,11 +261,12 @@ void csl_service_aggregate__(struct csl_service *s, uint64_t round)
 
 void csl_service_forget_updates__(struct csl_service *s)
 {
+    csl_service_fold_pending__(s); /* while their spools are there */
     for (uint32_t i = 0; i < s->site_count; i++) {
         struct csl_site_io *io = &s->io[i];
         stop_waiting(s, i);
         io->has_grant = false;
-        close_spool(s, i);
+        csl_service_close_spool__(s, i);
     }
     csl_blobs_keep_only(s->spool, NULL, 0);
 }

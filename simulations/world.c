@@ -8,6 +8,7 @@
 #include "base/str.h"
 #include "coordinator/service.h"
 #include "privacy/audit/canary.h"
+#include "privacy/crypto/bulk_hash.h"
 #include "protocol/transport/inproc.h"
 #include "simulations/ledgers.h"
 #include "site-agent/agent.h"
@@ -269,7 +270,7 @@ static enum csl_code collect(struct world *w, struct csl_err *err)
     if (r->parameters == NULL)
         return CSL_FAIL(err, CSL_E_NOMEM, "no memory for the released model");
     memcpy(r->parameters, csl_service_parameters(w->service), parameters * sizeof(float));
-    csl_digest(r->parameters, parameters * sizeof(float), r->model_digest);
+    csl_bulk_digest(r->parameters, parameters * sizeof(float), r->model_digest);
     const struct csl_coord *core = csl_service_core(w->service);
     for (uint32_t i = 0; i < csl_coord_site_count(core); i++) {
         const struct csl_coord_site *s = csl_coord_site(core, i);

@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "privacy/crypto/bulk_hash.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -45,7 +46,7 @@ struct fetch {
     char name[CSL_ID_MAX];
     uint8_t digest[CSL_DIGEST_BYTES];
     uint64_t position, total;
-    struct csl_hash hash;
+    struct csl_bulk_hash hash;
 };
 
 static enum csl_code fetch_write(void *self, struct csl_span s, struct csl_err *err)
@@ -57,7 +58,7 @@ static enum csl_code fetch_write(void *self, struct csl_span s, struct csl_err *
     enum csl_code code = csl_blob_write(f->blobs, f->name, f->position, s, err);
     if (code != CSL_OK)
         return code;
-    csl_hash_update(&f->hash, s.p, s.n);
+    csl_bulk_hash_update(&f->hash, s.p, s.n);
     f->position += s.n;
     return CSL_OK;
 }
@@ -66,7 +67,7 @@ static enum csl_code fetch_finish(void *self, const uint8_t digest[32], struct c
 {
     struct fetch *f = self;
     uint8_t actual[CSL_DIGEST_BYTES];
-    csl_hash_final(&f->hash, actual);
+    csl_bulk_hash_final(&f->hash, actual);
     enum csl_code code = CSL_OK;
     if (f->position != f->total) {
         code = CSL_FAIL(err, CSL_E_PROTO, "the model ended at byte %llu of %llu",
@@ -102,7 +103,7 @@ static enum csl_code hash_prefix(struct fetch *f, struct csl_err *err)
                                                            : CSL_AGENT_IO_BYTES;
         code = csl_blob_read(f->blobs, f->name, f->position, buffer, n, err);
         if (code == CSL_OK)
-            csl_hash_update(&f->hash, buffer, n);
+            csl_bulk_hash_update(&f->hash, buffer, n);
         f->position += n;
     }
     csl_free(buffer);
@@ -142,7 +143,7 @@ void csl_agent_fetch__(struct csl_agent *a, const struct csl_site_action *action
     f->total = expected;
     memcpy(f->digest, action->task.model_digest, CSL_DIGEST_BYTES);
     csl_agent_model_name__(f->name, f->digest);
-    csl_hash_init(&f->hash);
+    csl_bulk_hash_init(&f->hash);
     tidy(a, f->name);
     code = hash_prefix(f, &err);
     struct csl_bulk_head head = {.bytes_total = f->total, .bytes_offset = f->position};
@@ -199,7 +200,7 @@ static void delivery_close(void *self)
 static enum csl_code check_charged(struct csl_agent *a, const struct delivery *d,
                                    struct csl_err *err)
 {
-    struct csl_hash h;
+    struct csl_bulk_hash h;
     uint8_t actual[CSL_DIGEST_BYTES], *buffer;
     if (a->study->privacy.mode == CSL_PRIVACY_NONE)
         return CSL_OK;
@@ -209,18 +210,18 @@ static enum csl_code check_charged(struct csl_agent *a, const struct delivery *d
     buffer = csl_alloc(CSL_AGENT_IO_BYTES);
     if (buffer == NULL)
         return CSL_FAIL(err, CSL_E_NOMEM, "no memory to check an update");
-    csl_hash_init(&h);
+    csl_bulk_hash_init(&h);
     enum csl_code code = CSL_OK;
     for (uint64_t at = 0; code == CSL_OK && at < d->total;) {
         size_t n =
             d->total - at < CSL_AGENT_IO_BYTES ? (size_t)(d->total - at) : CSL_AGENT_IO_BYTES;
         code = csl_blob_read(d->blobs, d->name, at, buffer, n, err);
         if (code == CSL_OK)
-            csl_hash_update(&h, buffer, n);
+            csl_bulk_hash_update(&h, buffer, n);
         at += n;
     }
     csl_free(buffer);
-    csl_hash_final(&h, actual);
+    csl_bulk_hash_final(&h, actual);
     if (code == CSL_OK && memcmp(actual, d->digest, CSL_DIGEST_BYTES) != 0)
         code = CSL_FAIL(err, CSL_E_CORRUPT, "the stored update is not the one that was charged");
     return code;

@@ -49,7 +49,8 @@ static enum csl_code state_file(const struct csl_agent *a, const char *name, cha
 static enum csl_code open_ledger(struct csl_agent *a, struct csl_err *err)
 {
     char database[CSL_PATH_MAX], key[CSL_PATH_MAX], head[CSL_PATH_MAX];
-    struct csl_ledger_config c = {.site = a->site_id, .price = csl_account_epsilon, .now_s = wall_clock_s};
+    struct csl_ledger_config c = {
+        .site = a->site_id, .price = csl_account_epsilon, .now_s = wall_clock_s};
     if (a->ledger != NULL)
         return CSL_OK;
     enum csl_code code = state_file(a, "ledger.db", database, &c.path, err);

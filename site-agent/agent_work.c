@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "privacy/crypto/bulk_hash.h"
 
 #include <math.h>
 #include <string.h>
@@ -72,14 +73,14 @@ static enum csl_code read_control(struct csl_agent *a, const struct csl_msg_task
 
 /* Appends the blocks the site has data for. */
 static enum csl_code write_vector(struct csl_agent *a, const char *name, const float *vector,
-                                  const struct csl_train_report *report, struct csl_hash *hash,
+                                  const struct csl_train_report *report, struct csl_bulk_hash *hash,
                                   uint64_t *at, struct csl_err *err)
 {
     enum csl_code code = CSL_OK;
     for (uint32_t i = 0; code == CSL_OK && i < report->block_count; i++) {
         const struct csl_block_spec *b = &a->study->schema.blocks[report->blocks[i].block];
         struct csl_span s = CSL_SPAN(vector + b->first, b->count * sizeof(float));
-        csl_hash_update(hash, s.p, s.n);
+        csl_bulk_hash_update(hash, s.p, s.n);
         code = csl_blob_write(a->blobs, name, *at, s, err);
         *at += s.n;
     }
@@ -95,8 +96,8 @@ static enum csl_code store_update(struct csl_agent *a, const struct csl_msg_task
     uint64_t round = task->round;
     csl_agent_blob_name__(name, "update", round);
     csl_blob_remove(a->blobs, name);
-    struct csl_hash hash;
-    csl_hash_init(&hash);
+    struct csl_bulk_hash hash;
+    csl_bulk_hash_init(&hash);
     uint64_t at = 0;
     enum csl_code code = write_vector(a, name, v->update, report, &hash, &at, err);
     if (code == CSL_OK && has_control(a))
@@ -115,7 +116,7 @@ static enum csl_code store_update(struct csl_agent *a, const struct csl_msg_task
                                .bytes_total = at,
                                .train_loss = report->mean_loss,
                                .block_count = report->block_count};
-    csl_hash_final(&hash, out->digest);
+    csl_bulk_hash_final(&hash, out->digest);
     memcpy(out->model_digest, task->model_digest, CSL_DIGEST_BYTES);
     for (uint32_t i = 0; i < report->block_count; i++) {
         out->blocks[i].block = report->blocks[i].block;

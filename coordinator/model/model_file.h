@@ -30,7 +30,7 @@ struct csl_model_file {
     float *parameters;                 /* [P], owned; taken by setting it to NULL */
     float *state[CSL_MODEL_STATE_MAX]; /* [state_count][P], each owned; likewise */
     uint32_t state_count;
-    uint8_t digest[CSL_DIGEST_BYTES]; /* BLAKE2b of the float32 bytes of parameters */
+    uint8_t digest[CSL_DIGEST_BYTES]; /* SHA-256 of the float32 bytes of parameters */
 };
 
 /* Writes path.tmp, then renames (csl_file_commit): a reader sees the old file or the new one.

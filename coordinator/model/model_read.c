@@ -7,6 +7,7 @@
 #include "base/str.h"
 #include "coordinator/model/model_file.h"
 #include "coordinator/model/model_layout.h"
+#include "privacy/crypto/bulk_hash.h"
 
 #include <hdf5.h>
 #include <inttypes.h>
@@ -336,7 +337,7 @@ static enum csl_code read_parameters(const struct reader *r, struct csl_model_fi
     }
     if (code != CSL_OK)
         return code;
-    csl_digest(m->parameters, s->parameters * sizeof(float), digest);
+    csl_bulk_digest(m->parameters, s->parameters * sizeof(float), digest);
     if (memcmp(digest, r->model_digest, CSL_DIGEST_BYTES) != 0)
         return CSL_FAIL(err, CSL_E_CORRUPT,
                         "%s: the parameters do not match their stored digest; "

@@ -4,6 +4,7 @@
 #include "base/str.h"
 #include "coordinator/model/model_file.h"
 #include "coordinator/model/model_layout.h"
+#include "privacy/crypto/bulk_hash.h"
 
 #include <hdf5.h>
 #include <stdio.h>
@@ -266,7 +267,7 @@ enum csl_code csl_model_write(const char *path, const struct csl_schema *schema,
     if ((size_t)snprintf(tmp, sizeof(tmp), "%s.tmp", path) >= sizeof(tmp))
         return CSL_FAIL(err, CSL_E_LIMIT, "path of the model file is longer than %d bytes",
                         CSL_PATH_MAX - 5);
-    csl_digest(parameters, schema->parameters * sizeof(float), model_digest);
+    csl_bulk_digest(parameters, schema->parameters * sizeof(float), model_digest);
     csl_model__state_digest(schema->parameters, state_vectors, state_count, state_digest);
     H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
 

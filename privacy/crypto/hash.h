@@ -1,5 +1,6 @@
 /* privacy/crypto/hash.h - BLAKE2b with 32 bytes of output (RFC 7693; libsodium crypto_generichash):
- * the digest of models, updates, studies and schemas. One thread per state. */
+ * the digest of studies, schemas and names. Vectors of float32 have privacy/crypto/bulk_hash.h. One
+ * thread per state. */
 #ifndef CSL_CRYPTO_HASH_H
 #define CSL_CRYPTO_HASH_H
 #include "base/bytes.h"

@@ -299,7 +299,7 @@ static void describe(const struct csl_ledger_entry *e, char *out, size_t n)
         snprintf(out, n, "cohort %s", e->u.withdrawal.cohort);
         break;
     case CSL_LEDGER_RECOVER:
-        snprintf(out, n, "head of size %llu given up, epsilon %.6g written off",
+        snprintf(out, n, "head of size %llu given up, epsilon %.17g written off",
                  (unsigned long long)e->u.recover.size, e->u.recover.epsilon);
         break;
     default:

@@ -56,7 +56,7 @@ enum csl_code csl_ledger_register(struct csl_ledger *l, const struct csl_ledger_
                                   struct csl_err *err) CSL_MUST_CHECK;
 
 /* Before training. *reservation: for charge and settle. An open reservation of the same study,
- * round and attempt is handed back instead of a second one. In order:
+ * round, attempt and steps is handed back instead of a second one. In order:
  * CSL_E_STATE: see csl_ledger_trouble; CSL_E_NOTFOUND: study not registered; CSL_E_DENIED: the
  * study was stopped, or is stopped now because the request differs from its plan; CSL_E_EXISTS: an
  * attempt that is not above the round's last one: send the identical bytes (csl_ledger_find_charge)
@@ -83,6 +83,8 @@ enum csl_code csl_ledger_publish(struct csl_ledger *l, const struct csl_ledger_c
 enum csl_code csl_ledger_stop(struct csl_ledger *l, const uint8_t study_digest[CSL_DIGEST_BYTES],
                               enum csl_ledger_stop_reason reason,
                               struct csl_err *err) CSL_MUST_CHECK;
+/* Patients left the cohort: the plans of its studies carry the new keyed digest from here on, and
+ * registering them again needs it. What was spent stays spent. CSL_E_INVAL: no cohort's id. */
 enum csl_code csl_ledger_withdraw(struct csl_ledger *l, const char *cohort,
                                   const uint8_t cohort_digest[CSL_DIGEST_BYTES],
                                   uint32_t cohort_band, struct csl_err *err) CSL_MUST_CHECK;

@@ -100,7 +100,7 @@ static enum csl_code over_budget(const struct csl_ledger *l, uint64_t budget, do
                     "budget %llu (cohort %s%s%s: epsilon %.6g, delta %.3g) would be exceeded by a "
                     "study with epsilon %.6g",
                     (unsigned long long)budget, b->cohort, b->group[0] != '\0' ? ", " : "",
-                    b->group, b->epsilon, b->delta, epsilon);
+                    b->group, b->epsilon, b->delta, epsilon * (1 + 1e-5)); /* printed: up */
 }
 
 /* Prices `steps` more of the study into *e and asks the budgets. CSL_E_BUDGET: *e has the budget.

@@ -73,7 +73,8 @@ static enum csl_code check_heads(const struct pass *p, struct csl_err *err)
         if (known->size != p->rules->count)
             continue;
         struct csl_checkpoint head = head_of(p, p->record.signature);
-        if (memcmp(head.root, known->root, sizeof(head.root)) != 0)
+        if (strcmp(head.origin, known->origin) != 0 ||
+            memcmp(head.root, known->root, sizeof(head.root)) != 0)
             return CSL_FAIL(err, CSL_E_CORRUPT,
                             "another history than the one in a head of size "
                             "%llu that the site signed before",

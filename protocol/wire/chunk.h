@@ -5,8 +5,8 @@
  *     message BulkHead { bytes ticket = 1; uint64 bytes_total = 2; uint64 bytes_offset = 3; }
  *
  * The first message of a stream carries only `head`; then chunks with ascending contiguous `offset`
- * and at most CSL_CHUNK_BYTES_MAX of data; the last message carries only `digest` (BLAKE2b of the
- * whole object, 32 bytes). Fields in ascending order, data last, each at most once, unknown fields
+ * and at most CSL_CHUNK_BYTES_MAX of data; the last message carries only `digest` (SHA-256 of the
+ * whole object). Fields in ascending order, data last, each at most once, unknown fields
  * refused. The encoding is plain protobuf: any implementation can read and write it. */
 #ifndef CSL_WIRE_CHUNK_H
 #define CSL_WIRE_CHUNK_H

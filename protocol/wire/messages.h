@@ -82,7 +82,7 @@ struct csl_msg_model_grant {
 struct csl_msg_update_ready {
     uint64_t round;
     uint64_t bytes_total;             /* update_vectors * (parameters of the listed blocks) * 4 */
-    uint8_t digest[CSL_DIGEST_BYTES]; /* BLAKE2b of the update bytes */
+    uint8_t digest[CSL_DIGEST_BYTES]; /* SHA-256 of the update bytes */
     uint32_t block_count;
     struct csl_block_count blocks[CSL_BLOCKS_MAX]; /* ascending; patients trained on */
     double train_loss; /* mean over the round's local steps; finite; 0 in a study with privacy */

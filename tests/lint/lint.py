@@ -41,6 +41,7 @@ TABLE = [
     ("base/yaml.c", [], ["yaml"]),
     ("base/json.c", [], ["jansson"]),
     ("base/*", [], []),
+    ("privacy/crypto/bulk_hash.c", ["base/"], ["openssl"]),
     ("privacy/crypto/*", ["base/"], ["sodium"]),
     ("privacy/secagg/*", ["base/", "protocol/wire/canonical.h", CRYPTO], []),
     ("privacy/dp/*", ["base/", "privacy/crypto/rng.h"], []),

@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/file.h"
+#include "privacy/crypto/bulk_hash.h"
 #include "protocol/identity/pki.h"
 
 #include <arpa/inet.h>
@@ -118,23 +119,62 @@ static int send_all(const struct files *f, const struct sockaddr_in *to, uint64_
     return status;
 }
 
-static bool receive_all(const struct files *f, int listener, uint64_t bytes,
-                        struct bare_tls_result *out)
+/* An SSL_read gives a TLS record, 16 KiB: the buffer is filled before it is used. */
+static bool receive_block(SSL *ssl, uint8_t *data, size_t n)
+{
+    size_t have = 0;
+    for (int got; have < n; have += (size_t)got) {
+        got = SSL_read(ssl, data + have, (int)(n - have));
+        if (got <= 0)
+            return false;
+    }
+    return true;
+}
+
+/* file -1: dropped */
+static bool receive_bytes(SSL *ssl, uint64_t bytes, int file)
 {
     static uint8_t data[WRITE_BYTES];
-    uint64_t left = bytes;
+    struct csl_bulk_hash hash;
+    uint8_t digest[CSL_DIGEST_BYTES];
+    csl_bulk_hash_init(&hash);
+    for (uint64_t at = 0, n; at < bytes; at += n) {
+        n = bytes - at < WRITE_BYTES ? bytes - at : WRITE_BYTES;
+        if (!receive_block(ssl, data, (size_t)n))
+            return false;
+        if (file < 0)
+            continue;
+        csl_bulk_hash_update(&hash, data, (size_t)n);
+        if (pwrite(file, data, (size_t)n, (off_t)at) != (ssize_t)n)
+            return false;
+    }
+    csl_bulk_hash_final(&hash, digest);
+    return true;
+}
+
+static int new_file(void)
+{
+    const char *dir = getenv("TMPDIR");
+    char path[512];
+    snprintf(path, sizeof(path), "%s/csl-bare-file-XXXXXX", dir != NULL ? dir : "/tmp");
+    int file = mkstemp(path);
+    if (file >= 0)
+        unlink(path); /* gone when it is closed */
+    return file;
+}
+
+static bool receive_all(const struct files *f, int listener, uint64_t bytes, enum bare_tls_use use,
+                        struct bare_tls_result *out)
+{
+    bool is_whole = false;
+    int file = use == BARE_TLS_KEEPS ? new_file() : -1;
     int fd = accept(listener, NULL, NULL);
     SSL_CTX *ctx = context(TLS_server_method(), f->server_key, f->server, f->ca_cert);
     SSL *ssl = ctx == NULL ? NULL : SSL_new(ctx);
     if (ssl != NULL && fd >= 0 && SSL_set_fd(ssl, fd) == 1 && SSL_accept(ssl) == 1) {
         double cpu = cpu_s();
         uint64_t start = csl_clock_monotonic_ns();
-        while (left > 0) {
-            int n = SSL_read(ssl, data, (int)sizeof(data));
-            if (n <= 0)
-                break;
-            left -= (uint64_t)n;
-        }
+        is_whole = receive_bytes(ssl, bytes, file);
         out->seconds = (double)(csl_clock_monotonic_ns() - start) * 1e-9;
         out->receive_cpu_s = cpu_s() - cpu;
     }
@@ -142,10 +182,12 @@ static bool receive_all(const struct files *f, int listener, uint64_t bytes,
     SSL_CTX_free(ctx);
     if (fd >= 0)
         close(fd);
-    return left == 0;
+    if (file >= 0)
+        close(file);
+    return is_whole && (file >= 0) == (use == BARE_TLS_KEEPS);
 }
 
-bool bare_tls_run(uint64_t bytes, struct bare_tls_result *out)
+bool bare_tls_run(uint64_t bytes, enum bare_tls_use use, struct bare_tls_result *out)
 {
     struct files f;
     struct sockaddr_in address;
@@ -156,7 +198,7 @@ bool bare_tls_run(uint64_t bytes, struct bare_tls_result *out)
     pid_t pid = is_well ? fork() : -1;
     if (pid == 0)
         _exit(send_all(&f, &address, bytes, results[1]));
-    is_well = pid > 0 && receive_all(&f, listener, bytes, out);
+    is_well = pid > 0 && receive_all(&f, listener, bytes, use, out);
     if (pid > 0)
         waitpid(pid, &status, 0);
     is_well = is_well && status == 0 &&

@@ -16,6 +16,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "base/thread.h"
+#include "privacy/crypto/bulk_hash.h"
 #include "privacy/crypto/init.h"
 #include "process.h"
 #include "protocol/identity/roster.h"
@@ -167,13 +168,13 @@ static void make_update(struct play *p)
     float *values = (float *)(void *)p->pattern;
     for (uint32_t i = 0; i < PATTERN_BYTES / sizeof(float); i++)
         values[i] = (float)((i * UINT32_C(2654435761)) >> 8) * 0x1p-23F - 1;
-    struct csl_hash h;
-    csl_hash_init(&h);
+    struct csl_bulk_hash h;
+    csl_bulk_hash_init(&h);
     for (uint64_t at = 0; at < p->update_bytes; at += PATTERN_BYTES) {
         uint64_t left = p->update_bytes - at;
-        csl_hash_update(&h, p->pattern, left < PATTERN_BYTES ? (size_t)left : PATTERN_BYTES);
+        csl_bulk_hash_update(&h, p->pattern, left < PATTERN_BYTES ? (size_t)left : PATTERN_BYTES);
     }
-    csl_hash_final(&h, p->digest);
+    csl_bulk_hash_final(&h, p->digest);
 }
 
 /* --- the coordinator's process --- */

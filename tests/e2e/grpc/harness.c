@@ -4,7 +4,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/str.h"
-#include "privacy/crypto/hash.h"
+#include "privacy/crypto/bulk_hash.h"
 #include "protocol/identity/pki.h"
 
 #include <dirent.h>
@@ -239,7 +239,7 @@ static enum csl_code sink_finish(void *self, const uint8_t digest[32], struct cs
     struct upload *u = self;
     struct h_server *s = u->s;
     uint8_t own[32];
-    csl_digest(s->object, u->position, own); /* the object holds the same bytes */
+    csl_bulk_digest(s->object, u->position, own); /* the object holds the same bytes */
     bool is_equal = memcmp(own, digest, 32) == 0;
     csl_mutex_lock(&s->log.mu);
     s->finished += is_equal;
@@ -305,7 +305,7 @@ static enum csl_code source_digest(void *self, uint8_t out[32], struct csl_err *
 {
     struct download *d = self;
     (void)err;
-    csl_digest(d->s->object, d->end, out);
+    csl_bulk_digest(d->s->object, d->end, out);
     return CSL_OK;
 }
 
@@ -446,7 +446,7 @@ static enum csl_code site_digest(void *self, uint8_t out[32], struct csl_err *er
         return CSL_FAIL(err, CSL_E_NOMEM, "object");
     for (uint64_t i = 0; i < c->bytes; i++)
         all[i] = h_byte(i);
-    csl_digest(all, c->bytes, out);
+    csl_bulk_digest(all, c->bytes, out);
     free(all);
     if (c->is_digest_wrong)
         out[0] ^= 1;

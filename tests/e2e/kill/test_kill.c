@@ -22,7 +22,7 @@
 #include <unistd.h>
 
 #define KILLS    200u
-#define ROUNDS   120u
+#define ROUNDS   300u
 #define LIMIT_S  360u
 #define PARTIES  (FIXTURE_SITES + 1)
 #define PAUSE_MS 120u /* at most, between two kills */

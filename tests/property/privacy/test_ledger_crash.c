@@ -81,6 +81,23 @@ static int weak_unlink(const char *path)
     return -1;
 }
 
+/* Instead of libc's, for SQLite too: counted, and not waited for. */
+static uint64_t syncs, syncs_before_head;
+__attribute__((visibility("default"))) int fsync(int fd);
+__attribute__((visibility("default"))) int fdatasync(int fd);
+int fsync(int fd)
+{
+    (void)fd;
+    syncs++;
+    return 0;
+}
+int fdatasync(int fd)
+{
+    (void)fd;
+    syncs++;
+    return 0;
+}
+
 enum csl_code __real_csl_file_write_atomic(const char *path, struct csl_span bytes, unsigned mode,
                                            struct csl_err *err);
 enum csl_code __wrap_csl_file_write_atomic(const char *path, struct csl_span bytes, unsigned mode,
@@ -89,6 +106,7 @@ enum csl_code __wrap_csl_file_write_atomic(const char *path, struct csl_span byt
                                            struct csl_err *err)
 {
     bool is_torn = false;
+    syncs_before_head = syncs;
     if (!power(&is_torn)) /* before the rename */
         return CSL_FAIL(err, CSL_E_IO, "no power");
     enum csl_code code = __real_csl_file_write_atomic(path, bytes, mode, err);
@@ -489,10 +507,31 @@ static void test_ledger_crash__every_single_write__survived(void **state)
     assert_true(at > 100);
 }
 
+static void test_ledger_crash__every_append__database_synced_before_head_file(void **state)
+{
+    (void)state;
+    prepare(1);
+    s.policy.budgets[0].epsilon = s.policy.budgets[1].epsilon = 20;
+    restart();
+    for (uint64_t round = 1; round <= ROUNDS; round++) {
+        struct csl_ledger_request r = request_of(&s.studies[0], round, 0);
+        uint64_t id = 0, before = syncs;
+        must(csl_ledger_reserve(s.w.l, &r, &id, &s.w.err), &s.w.err);
+        assert_true(syncs_before_head > before);     /* the database */
+        assert_true(syncs >= syncs_before_head + 2); /* the head file and its folder */
+        before = syncs;
+        must(csl_ledger_settle(s.w.l, id, false, &s.w.err), &s.w.err);
+        assert_true(syncs_before_head > before);
+        assert_true(syncs >= syncs_before_head + 2);
+    }
+    world_remove(&s.w);
+}
+
 int main(void)
 {
     install_weak_calls();
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_ledger_crash__every_append__database_synced_before_head_file),
         cmocka_unit_test(test_ledger_crash__every_single_write__survived),
         cmocka_unit_test(test_ledger_crash__random_interleavings__never_over_budget),
     };

@@ -2,6 +2,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "coordinator/model/model_file.h"
+#include "privacy/crypto/bulk_hash.h"
 
 #include <hdf5.h>
 #include <math.h>
@@ -118,7 +119,7 @@ static void test_model_file__written_with_state__reads_back_every_bit(void **sta
     assert_memory_equal(f.parameters, parameters, sizeof(parameters));
     assert_memory_equal(f.state[0], m, sizeof(m));
     assert_memory_equal(f.state[1], v, sizeof(v));
-    csl_digest(parameters, sizeof(parameters), expected);
+    csl_bulk_digest(parameters, sizeof(parameters), expected);
     assert_memory_equal(f.digest, expected, CSL_DIGEST_BYTES);
     assert_memory_equal(digest, expected, CSL_DIGEST_BYTES);
     csl_model_file_release(&f);

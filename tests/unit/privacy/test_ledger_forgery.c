@@ -270,6 +270,44 @@ static void test_ledger_forgery__one_field_changed_by_the_site__found(void **sta
     }
 }
 
+/* Countersignatures stand for themselves: no other head and no peer list is needed. */
+static void test_ledger_forgery__countersignature_changed_by_the_site__named(void **state)
+{
+    (void)state;
+    options.peer_count = 0;
+    for (size_t i = 0; i < EDITS; i++) {
+        bool is_countersignature = edits[i].at == AT_COUNTERSIGN || edits[i].at == AT_COUNTERSIGN_2;
+        if (!is_countersignature || edits[i].edit == counter_name)
+            continue; /* the name is the site's word until a peer list says otherwise */
+        apply_edit(i);
+        forge_chain(&f, edits[i].at, ORIGIN, &site_key);
+        assert_bad(edits[i].name, edits[i].at);
+    }
+}
+
+/* Everything made consistent again, the countersignatures taken out: only what the hub kept tells.
+ */
+static void test_ledger_forgery__history_rewritten_by_the_site__the_hubs_head_tells(void **state)
+{
+    (void)state;
+    struct csl_ledger_entry e = forge_entry(&good, AT_CHARGE);
+    forge_head(&good, AT_COUNTERSIGN, ORIGIN, &site_key, &known[0]);
+    e.u.charge.update_digest[0] ^= 1;
+    f = good;
+    forge_set(&f, AT_CHARGE, &e);
+    forge_remove(&f, AT_COUNTERSIGN_2);
+    e = forge_entry(&good, AT_CLOCK); /* keeps the reservations' numbers right */
+    e.time_s = forge_entry(&good, AT_SETTLE).time_s;
+    forge_set(&f, AT_COUNTERSIGN, &e);
+    forge_chain(&f, AT_CHARGE, ORIGIN, &site_key);
+    assert_int_equal(verify(&f), CSL_OK);
+    options.known_heads = known;
+    options.known_head_count = 1;
+    assert_bad("rewritten", AT_COUNTERSIGN - 1);
+    known[0].size++; /* no head that the site signed */
+    assert_int_equal(verify(&f), CSL_E_INVAL);
+}
+
 static void test_ledger_forgery__every_entry_dropped_doubled_or_moved__named(void **state)
 {
     (void)state;
@@ -536,6 +574,8 @@ int main(void)
         T(test_ledger_forgery__one_field_changed_and_chained_again__named),
         T(test_ledger_forgery__one_field_changed_and_signed_by_another_key__named),
         T(test_ledger_forgery__one_field_changed_by_the_site__found),
+        T(test_ledger_forgery__countersignature_changed_by_the_site__named),
+        T(test_ledger_forgery__history_rewritten_by_the_site__the_hubs_head_tells),
         T(test_ledger_forgery__every_entry_dropped_doubled_or_moved__named),
         T(test_ledger_forgery__end_cut_off__named),
         T(test_ledger_forgery__signed_head_of_another_ledger__named),

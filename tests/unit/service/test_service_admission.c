@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "coordinator/service.h"
+#include "privacy/crypto/bulk_hash.h"
 #include "privacy/crypto/init.h"
 #include "protocol/transport/inproc.h"
 
@@ -79,7 +80,7 @@ static void answer_task(struct site *s, const struct csl_msg_task *t)
         m.kind = CSL_MSG_UPDATE_READY;
         m.u.update_ready.round = t->round;
         m.u.update_ready.bytes_total = sizeof(update);
-        csl_digest(update, sizeof(update), m.u.update_ready.digest);
+        csl_bulk_digest(update, sizeof(update), m.u.update_ready.digest);
         m.u.update_ready.block_count = 1;
         m.u.update_ready.blocks[0] = (struct csl_block_count){.block = 0, .patients = 1};
     } else {
@@ -127,7 +128,7 @@ static enum csl_code source_read(void *self, uint8_t *buffer, size_t capacity, s
 static enum csl_code source_digest(void *self, uint8_t out[32], struct csl_err *err)
 {
     (void)self, (void)err;
-    csl_digest(update, sizeof(update), out);
+    csl_bulk_digest(update, sizeof(update), out);
     return CSL_OK;
 }
 

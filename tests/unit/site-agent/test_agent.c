@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "privacy/crypto/bulk_hash.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -86,7 +87,7 @@ static enum csl_code served_digest(void *self, uint8_t out[32], struct csl_err *
 {
     (void)self;
     (void)err;
-    csl_digest(w.model, w.f.study->schema.parameters * sizeof(float), out);
+    csl_bulk_digest(w.model, w.f.study->schema.parameters * sizeof(float), out);
     return CSL_OK;
 }
 
@@ -145,7 +146,7 @@ static void task(uint64_t round, float model)
     m.u.task.round = round;
     m.u.task.seed = 7;
     m.u.task.model_bytes = bytes;
-    csl_digest(w.model, (size_t)bytes, m.u.task.model_digest);
+    csl_bulk_digest(w.model, (size_t)bytes, m.u.task.model_digest);
     say(&m);
 }
 

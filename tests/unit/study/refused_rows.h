@@ -211,7 +211,8 @@ static const struct row rows[] = {
     {20, 0, "privacy: {mode: local, epsilon: 1, delta: 1e-5}",
      "s.yaml:20:10: privacy: key 'clip' is missing"},
     {20, 0, "privacy: {mode: local, unit: site, epsilon: 1, delta: 1e-5, clip: 1}",
-     "s.yaml:20:30: unit: found 'site'; mode local protects patients: unit: patient would be right"},
+     "s.yaml:20:30: unit: found 'site'; mode local protects patients: unit: patient would be "
+     "right"},
     {20, 0, "privacy: {}", "s.yaml:20:10: privacy: key 'mode' is missing"},
     {20, 0, "privacy: none", "s.yaml:20:10: privacy: found a single value"},
     /* sites */

@@ -1,7 +1,7 @@
 #include "tests/unit/wire/process.h"
 
 #include "base/mem.h"
-#include "privacy/crypto/hash.h"
+#include "privacy/crypto/bulk_hash.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -88,7 +88,7 @@ static enum csl_code sink_finish(void *self, const uint8_t digest[32], struct cs
     struct process *p = self;
     uint8_t mine[32];
     p->finished++;
-    csl_digest(p->received, p->received_bytes, mine);
+    csl_bulk_digest(p->received, p->received_bytes, mine);
     if (memcmp(mine, digest, 32) != 0)
         return CSL_FAIL(err, CSL_E_CRYPTO, "digest differs");
     return p->finish_code;
@@ -120,7 +120,7 @@ static enum csl_code source_digest(void *self, uint8_t out[32], struct csl_err *
 {
     struct process *p = self;
     (void)err;
-    csl_digest(p->object, p->object_bytes, out);
+    csl_bulk_digest(p->object, p->object_bytes, out);
     return CSL_OK;
 }
 

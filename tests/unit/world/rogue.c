@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "privacy/crypto/bulk_hash.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -80,7 +81,7 @@ struct csl_message rogue_update(const struct rogue *r)
     u->block_count = 1;
     u->blocks[0].patients = PATIENTS;
     u->train_loss = 0.5;
-    csl_digest(r->values, r->update_count * sizeof(float), u->digest);
+    csl_bulk_digest(r->values, r->update_count * sizeof(float), u->digest);
     return m;
 }
 
@@ -150,7 +151,7 @@ struct rogue_upload rogue_upload_of(const struct rogue *r, const struct csl_mess
                              .bytes = (const uint8_t *)r->values,
                              .n = bytes};
     memcpy(u.ticket, grant->u.update_grant.ticket, CSL_TICKET_BYTES);
-    csl_digest(r->values, (size_t)bytes, u.digest);
+    csl_bulk_digest(r->values, (size_t)bytes, u.digest);
     return u;
 }
 
@@ -474,8 +475,8 @@ void rogue_run(struct fixture *f, const struct rogue_plan *plan, struct rogue_re
     must(csl_service_outcome(w.service, &err), &err); /* released, not aborted, not failed */
     *out = (struct rogue_result){
         .bulk = w.rogue.bulk, .refused = w.rogue.refused, .closed = w.rogue.closed};
-    csl_digest(csl_service_parameters(w.service), f->study->schema.parameters * sizeof(float),
-               out->model);
+    csl_bulk_digest(csl_service_parameters(w.service), f->study->schema.parameters * sizeof(float),
+                    out->model);
     for (uint32_t i = 0; i < FIXTURE_SITES; i++)
         out->rounds[i] = csl_coord_site(csl_service_core(w.service), i)->rounds_contributed;
     out->membership = csl_coord_site(csl_service_core(w.service), HONEST)->membership;

@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/str.h"
+#include "privacy/crypto/bulk_hash.h"
 #include "privacy/crypto/rng.h"
 
 #include <setjmp.h>
@@ -175,8 +176,8 @@ static uint32_t run(struct fixture *f, uint64_t schedule, const struct faults *f
     }
     if (csl_service_outcome(w.service, &err) != CSL_OK)
         fail_msg("schedule %llu: %s", (unsigned long long)schedule, err.msg);
-    csl_digest(csl_service_parameters(w.service), f->study->schema.parameters * sizeof(float),
-               digest);
+    csl_bulk_digest(csl_service_parameters(w.service), f->study->schema.parameters * sizeof(float),
+                    digest);
     for (uint32_t i = 0; i < FIXTURE_SITES; i++) {
         kill_transport(w.sites[i].transport);
         csl_agent_free(w.sites[i].agent);

@@ -48,6 +48,8 @@ static enum csl_exit exit_for(enum csl_code code)
                     code == CSL_E_CORRUPT || code == CSL_E_UNSUPPORTED || code == CSL_E_PROTO ||
                     code == CSL_E_EXISTS;
 
+    if (code == CSL_E_BUDGET)
+        return CSL_EXIT_NEGATIVE;
     return is_input ? CSL_EXIT_USAGE : CSL_EXIT_FAILED;
 }
 

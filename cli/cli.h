@@ -8,7 +8,7 @@
 
 enum csl_exit {
     CSL_EXIT_DONE,     /* 0 */
-    CSL_EXIT_NEGATIVE, /* 1: a clear no: verification failed, data not ready */
+    CSL_EXIT_NEGATIVE, /* 1: a clear no: verification failed, data not ready, budget */
     CSL_EXIT_USAGE,    /* 2: usage or bad input */
     CSL_EXIT_FAILED    /* 3: the peer or the system failed */
 };
@@ -31,6 +31,8 @@ struct csl_cli_doc {
 CSL_CLI_COMMAND(simulate);
 CSL_CLI_COMMAND(study);
 CSL_CLI_COMMAND(data);
+CSL_CLI_COMMAND(privacy);
+CSL_CLI_COMMAND(ledger);
 CSL_CLI_COMMAND(enrol);
 CSL_CLI_COMMAND(model);
 CSL_CLI_COMMAND(status);

@@ -78,11 +78,11 @@ int csl_cmd_man(int argc, char *const *argv)
         if (e->run)
             man_command(e, &out);
     }
-    csl_buf_str(&out,
-                "# EXIT STATUS\n\n*0*\n\tDone.\n\n*1*\n\tA negative answer: verification "
-                "failed, data not ready.\n\n*2*\n\tUsage or bad input: the message names file, "
-                "line and field, what was found and what would be right.\n\n*3*\n\tA peer or "
-                "the system failed.\n");
+    csl_buf_str(&out, "# EXIT STATUS\n\n*0*\n\tDone.\n\n*1*\n\tA negative answer: verification "
+                      "failed, budget refused, data not ready.\n\n*2*\n\tUsage or bad input: the "
+                      "message names file, "
+                      "line and field, what was found and what would be right.\n\n*3*\n\tA peer or "
+                      "the system failed.\n");
     return csl_cli_print(&out, CSL_EXIT_DONE);
 }
 

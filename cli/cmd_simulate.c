@@ -174,9 +174,9 @@ static bool parse_prices(const char *text, struct command *c)
     do {
         char number[32];
         size_t n = strcspn(text, ",");
-        double *epsilon = &c->prices[c->price_count].epsilon;
         if (c->price_count == CSL_PRICES_MAX || n >= sizeof(number) || isinf(before))
             return false;
+        double *epsilon = &c->prices[c->price_count].epsilon;
         memcpy(number, text, n);
         number[n] = 0;
         if (strcmp(number, "inf") == 0)

@@ -99,9 +99,37 @@ static enum csl_code check_entry(struct pass *p, struct csl_err *err)
     csl_rules__apply(p->rules, &e, leaf, p->record.signature);
     memcpy(p->last_signature, p->record.signature, sizeof(p->last_signature));
     code = check_heads(p, err);
-    if (code == CSL_OK)
-        p->verdict.entries++;
-    return code;
+    if (code != CSL_OK)
+        return code;
+    p->verdict.entries++;
+    const struct csl_ledger_visitor *v = p->options->visitor;
+    if (v != NULL && v->entry != NULL && !p->checks_every_head)
+        v->entry(v->ctx, &e);
+    return CSL_OK;
+}
+
+static void visit_sums(const struct pass *p)
+{
+    const struct csl_ledger_visitor *v = p->options->visitor;
+    const struct csl_rules *s = p->rules;
+    if (v == NULL)
+        return;
+    for (size_t i = 0; v->study != NULL && i < s->study_count; i++) {
+        const struct csl_rules_study *t = s->studies[i];
+        const struct csl_ledger_spent spent = {.epsilon = t->epsilon,
+                                               .delta = t->epsilon > 0 ? t->plan.delta : 0,
+                                               .studies = 1,
+                                               .charges = t->charges,
+                                               .steps_charged = t->steps_charged,
+                                               .is_stopped = t->is_stopped};
+        v->study(v->ctx, &t->plan, &spent);
+    }
+    for (uint32_t i = 0; v->budget != NULL && s->has_policy && i < s->policy.budget_count; i++) {
+        struct csl_ledger_spent spent;
+        csl_rules__sum(s, &s->policy.budgets[i], v->now_s > s->time_s ? v->now_s : s->time_s, NULL,
+                       0, &spent);
+        v->budget(v->ctx, &s->policy.budgets[i], &spent);
+    }
 }
 
 static enum csl_code check_end(struct pass *p, struct csl_err *err)
@@ -141,6 +169,8 @@ static enum csl_code run(struct pass *p, FILE *in, struct csl_err *err)
     }
     if (code == CSL_E_END)
         code = check_end(p, err);
+    if (code == CSL_OK)
+        visit_sums(p);
     p->verdict.bad_entry = p->verdict.entries;
     return code;
 }

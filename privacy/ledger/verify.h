@@ -15,6 +15,18 @@ struct csl_ledger_peer { /* of whom a countersignature may be */
     char id[CSL_ID_MAX];
     uint8_t public_key[CSL_SIGN_PUBLIC_BYTES];
 };
+/* Hears what a sound export says, or the sound beginning of another: each entry as it was checked;
+ * at the end of a sound one each study and each budget of the policy then in force, with what
+ * counts at `now_s` or the ledger's time, whichever is later. Any of the three may be NULL. */
+struct csl_ledger_visitor {
+    void *ctx;
+    uint64_t now_s;
+    void (*entry)(void *ctx, const struct csl_ledger_entry *e);
+    void (*study)(void *ctx, const struct csl_ledger_study *plan,
+                  const struct csl_ledger_spent *spent);
+    void (*budget)(void *ctx, const struct csl_ledger_budget *budget,
+                   const struct csl_ledger_spent *spent);
+};
 struct csl_ledger_verify_options {       /* all borrowed */
     const uint8_t *public_key;           /* the site's, from a source that is not the export */
     csl_ledger_price price;              /* NULL: recorded epsilons are only added up */
@@ -24,6 +36,7 @@ struct csl_ledger_verify_options {       /* all borrowed */
      * site that rewrites its own history with its own key. */
     const struct csl_checkpoint *known_heads;
     size_t known_head_count;
+    const struct csl_ledger_visitor *visitor; /* NULL: none */
 };
 struct csl_ledger_verdict {
     uint64_t entries, charges, refusals, recoveries;

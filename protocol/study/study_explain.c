@@ -166,7 +166,9 @@ static void explain_price(const struct csl_study *s, struct csl_buf *out)
     if (p->epsilon > 0)
         csl_buf_printf(out,
                        "  Over all rounds a site spends at most epsilon %s at delta %s; each "
-                       "site solves for its own noise.\n",
+                       "site solves for its own noise.\n"
+                       "    `consilium privacy plan` says how much that is, and what each round "
+                       "spends.\n",
                        text[0], text[1]);
     else
         csl_buf_printf(out,

@@ -118,7 +118,8 @@ static void test_cli__version_and_overview__exit_0(void **state)
 
 static void test_cli__every_command__has_help_with_usage(void **state)
 {
-    static const char *const names[] = {"study", "model", "status", "completion", "man"};
+    static const char *const names[] = {"study",  "privacy",    "ledger", "model",
+                                        "status", "completion", "man"};
     char args[64];
 
     (void)state;

@@ -1,0 +1,26 @@
+/* cli/ledger_verbs.h - what the verbs of `consilium ledger` share. One thread. */
+#ifndef CSL_CLI_LEDGER_VERBS_H
+#define CSL_CLI_LEDGER_VERBS_H
+#include "cli/cli.h"
+#include "privacy/ledger/export.h"
+#include "privacy/ledger/verify.h"
+
+extern const struct csl_cli_doc csl_doc_ledger;
+
+/* CSL_E_NOTFOUND; CSL_E_INVAL: a folder. */
+enum csl_code csl_cli_ledger_open_file(FILE **out, const char *path,
+                                       struct csl_err *err) CSL_MUST_CHECK;
+/* The key that an export names in its own first entry: not a proof of whose it is. CSL_E_PROTO: not
+ * an export. */
+enum csl_code csl_cli_ledger_claimed_key(FILE *in, uint8_t out[CSL_SIGN_PUBLIC_BYTES],
+                                         struct csl_err *err) CSL_MUST_CHECK;
+/* Entry `index` of an export. */
+enum csl_code csl_cli_ledger_export_entry(FILE *in, uint64_t index, struct csl_ledger_entry *out,
+                                          struct csl_err *err) CSL_MUST_CHECK;
+uint64_t csl_cli_ledger_wall_s(void *ctx); /* for csl_ledger_config */
+
+/* The verbs. Each returns an exit status. */
+int csl_cli_ledger_show(const char *path, bool is_json);
+int csl_cli_ledger_compare(const char *path_a, const char *path_b, bool is_json);
+
+#endif

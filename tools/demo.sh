@@ -1,29 +1,38 @@
 #!/usr/bin/env bash
 # The main job on data that ships with the project: eight synthetic hospitals train one model through a
-# coordinator, as real processes over mutual TLS on this machine. Then, where the open clinical data is
-# there, the four real hospitals of the heart study.
+# coordinator, as real processes over mutual TLS on this machine, with patient-level differential privacy;
+# then their ledgers are verified. Then, where the open clinical data is there, the four real hospitals of
+# the heart study.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 bin=${CSL_BIN:-build/release/bin}
 data=${CONSILIUM_DATA:-../shared/data}
 
 cat <<'TEXT'
-== A federation of eight synthetic hospitals in four countries: six clinical domains, three modalities
+== A federation of eight synthetic hospitals in four countries: five clinical domains, three modalities
    One coordinator process and eight site processes, TLS 1.3 with certificates on both sides, loopback.
-   NOT in this version: differential privacy and secure aggregation. The coordinator sees every
-   site's update. Do not use it on real patients yet.
+   Patient-level differential privacy is on: each hospital adds its own noise before anything leaves it,
+   and books every round in its own ledger first.
+   NOT in this version: secure aggregation. The coordinator sees every site's noisy update.
 TEXT
 rm -rf out/demo
-"$bin/consilium" simulate simulations/scenarios/synthetic-federation.yaml \
+"$bin/consilium" simulate simulations/scenarios/synthetic-private.yaml \
     --transport grpc --seed 42 --out out/demo
+echo
+echo "== The ledgers, verified from their exports with the public keys the hospitals' own folders hold"
+for ledger in out/demo/ledger/*.ledger; do
+    "$bin/consilium" ledger verify "$ledger"
+done
+echo "   One of them, read: consilium ledger show out/demo/ledger/coimbra.ledger"
+"$bin/consilium" ledger show out/demo/ledger/coimbra.ledger | tail -12
 echo "   report: out/demo/report.html"
 
 if [ -d "$data/uci-heart-disease" ]; then
     echo
-    echo "== The UCI Heart Disease data: four real hospitals, public feature constants"
+    echo "== The UCI Heart Disease data: four real hospitals, every patient at epsilon 1"
     rm -rf out/heart
-    "$bin/consilium" simulate simulations/scenarios/heart-public-constants.yaml \
-        --data "$data" --seed 42 --out out/heart
+    "$bin/consilium" simulate simulations/scenarios/heart-local.yaml \
+        --data "$data" --seed 42 --epsilon 0.5,1,2,8,inf --out out/heart
     echo "   report: out/heart/report.html"
 else
     echo

@@ -11,7 +11,7 @@ static double add_up(double a, double b)
     if (!isfinite(s))
         return s;
     double t = s - a, error = (a - (s - t)) + (b - t);
-    return error > 0 ? nextafter(s, INFINITY) : s;
+    return error > 0 ? nextafter(s, (double)INFINITY) : s;
 }
 
 static bool matches(const struct csl_ledger_budget *b, const struct csl_ledger_study *plan)

@@ -1,5 +1,6 @@
 /* Entries as bytes, JSON and text; size bands; base64; key files. */
 #include "base/json.h"
+#include "base/mem.h"
 #include "base/str.h"
 #include "privacy/crypto/rng.h"
 #include "privacy/ledger/base64.h"
@@ -207,6 +208,60 @@ static void test_ledger_entry__key_file__private_whole_and_never_overwritten(voi
         assert_int_equal(a.secret[i], 0);
 }
 
+/* Everything a ledger does that allocates; stops at the first failure. */
+static enum csl_code live_a_little(struct world *x)
+{
+    struct csl_ledger_policy p = policy_of(10, 1e-3, 0);
+    struct csl_ledger_verdict verdict;
+    struct csl_ledger_verify_options options = {.price = zcdp_price};
+    enum csl_code code = csl_ledger_open(&x->l, &x->config, &x->err);
+    if (code == CSL_OK)
+        code = csl_ledger_set_policy(x->l, &p, &x->err);
+    for (uint32_t k = 0; code == CSL_OK && k < 20; k++) {
+        struct csl_ledger_study s = study_number(k, 1);
+        code = csl_ledger_register(x->l, &s, &x->err);
+    }
+    for (uint64_t round = 1; code == CSL_OK && round <= 40; round++) {
+        struct csl_ledger_study s = study_number((uint32_t)round % 3, 1);
+        struct csl_ledger_request r = request_of(&s, round, 0);
+        struct csl_ledger_charge c = charge_of(&r, &s);
+        uint64_t id = 0;
+        code = csl_ledger_reserve(x->l, &r, &id, &x->err);
+        if (code == CSL_OK)
+            code = csl_ledger_charge(x->l, id, &c, &x->err);
+        if (code == CSL_E_EXISTS) /* charged before an earlier failure */
+            code = CSL_OK;
+    }
+    if (code == CSL_OK)
+        code = csl_ledger_export(x->l, x->out, &x->err);
+    if (code != CSL_OK)
+        return code;
+    options.public_key = csl_ledger_public_key(x->l);
+    FILE *in = fopen(x->out, "r");
+    assert_non_null(in);
+    code = csl_ledger_verify(in, &options, &verdict, &x->err);
+    fclose(in);
+    return code;
+}
+
+static void test_ledger_entry__every_allocation_fails_once__reported_and_survived(void **state)
+{
+    (void)state;
+    struct world x;
+    world_make(&x);
+    uint64_t n = 1;
+    enum csl_code code = CSL_E_NOMEM;
+    for (; code != CSL_OK && n < 1000; n++) {
+        csl_mem_fail_after(n);
+        code = live_a_little(&x);
+        csl_mem_fail_after(0);
+        assert_true(code == CSL_OK || code == CSL_E_NOMEM);
+        world_close(&x);
+    }
+    assert_true(code == CSL_OK && n > 10);
+    world_remove(&x);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, make, unmake)
@@ -218,6 +273,7 @@ int main(void)
         T(test_ledger_entry__pitfall_31__printed_epsilon_is_not_rounded_down),
         T(test_ledger_entry__bands__cover_all_sizes_in_order),
         T(test_ledger_entry__base64__rfc4648_and_one_way_of_writing),
+        T(test_ledger_entry__every_allocation_fails_once__reported_and_survived),
         T(test_ledger_entry__key_file__private_whole_and_never_overwritten),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

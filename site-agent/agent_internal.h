@@ -51,6 +51,7 @@ struct csl_agent {
     bool is_reservation_charged;
     uint64_t reservation;
     uint32_t reserved_attempt;
+    bool is_ledger_foreign;  /* the coordinator remembers a ledger of another key */
     uint64_t announced_size; /* entries of the head that was announced last */
     uint64_t next_bulk_id, fetch_id, upload_id;
     struct csl_msg_task fetch_task, upload_task;

@@ -214,6 +214,12 @@ enum csl_code csl_agent_reserve__(struct csl_agent *a, const struct csl_msg_task
     struct csl_ledger_charge last;
     if (!has_privacy(a))
         return CSL_OK;
+    if (a->is_ledger_foreign)
+        return CSL_FAIL(
+            err, CSL_E_STATE,
+            "the coordinator remembers a ledger of this site with another key: it was "
+            "deleted or replaced; restore it, or have the coordinator's operator remove "
+            "what is remembered");
     struct csl_ledger_request r = {
         .round = task->round,
         .event_count = a->plan.event_count,
@@ -329,8 +335,10 @@ static void check_remembered(struct csl_agent *a, const char *text)
                                              csl_ledger_public_key(a->ledger), &err);
     if (code == CSL_OK)
         code = csl_ledger_check_peer_head(a->ledger, &theirs, &err);
-    if (code !=
-        CSL_OK) /* a ledger in trouble reserves nothing; a head of another key says nothing */
+    /* Behind or beside what is remembered: the ledger itself is in trouble and reserves nothing. Of
+     * another key: this ledger is not the one this site had. */
+    a->is_ledger_foreign = code == CSL_E_CRYPTO || code == CSL_E_PROTO;
+    if (code != CSL_OK)
         csl_log_err(CSL_LOG_ERROR, "ledger.head_differs", &err);
 }
 

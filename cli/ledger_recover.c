@@ -91,6 +91,8 @@ int csl_cli_ledger_recover(const char *database, const struct csl_cli_recover *c
                      c->size, c->lost_epsilon, c->lost_delta);
     else
         status = csl_cli_fail(&csl_doc_ledger, &err);
+    if (code == CSL_E_STATE) /* nothing to recover from */
+        status = CSL_EXIT_NEGATIVE;
     csl_ledger_close(r.ledger);
     return status;
 }

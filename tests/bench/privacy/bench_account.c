@@ -68,7 +68,7 @@ static int grid(double interval, bool is_csv)
 
 int main(int argc, char **argv)
 {
-    static const double intervals[] = {1e-3, 1e-4, 2e-5};
+    static const double intervals[] = {0.0, 1e-3, 1e-4, 2e-5}; /* 0: its own choice */
     bool is_csv = argc > 1 && strcmp(argv[1], "csv") == 0;
     int failed = 0;
     if (!is_csv) {

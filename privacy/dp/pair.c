@@ -120,12 +120,16 @@ double csl_dp_pair_inverse(const struct csl_dp_pair *p, double g, double guess)
         (p->p_count == 1 || p->p_mean[0] == 0.0))
         return inverse_poisson(p, g);
     double low = guess, high = guess, step = p->std;
-    while (csl_dp_pair_loss(p, low) > g) {
+    for (; csl_dp_pair_loss(p, low) > g; step *= 2.0) {
+        if (low < -1e300)
+            return -HUGE_VAL;
         low -= step;
-        step *= 2.0;
     }
-    for (step = p->std; csl_dp_pair_loss(p, high) < g; step *= 2.0)
+    for (step = p->std; csl_dp_pair_loss(p, high) < g; step *= 2.0) {
+        if (high > 1e300)
+            return HUGE_VAL;
         high += step;
+    }
     double x = low + 0.5 * (high - low);
     for (int i = 0; i < 200; i++) {
         double at = csl_dp_pair_loss(p, x) - g;
@@ -184,6 +188,10 @@ double csl_dp_pair_log_moment(const struct csl_dp_pair *p, double a)
     double low, high;
     if (a == 0.0 || a == 1.0)
         return 0.0;
+    if (p->p_count == 1 && p->q_count == 1) { /* two normal laws */
+        double apart = (p->p_mean[0] - p->q_mean[0]) / p->std;
+        return csl_dp_more(0.5 * a * (a - 1.0) * apart * apart, 8.0);
+    }
     integration_range(p, a, &low, &high);
     /* Analytic in a strip of half width pi s^2 over the widest distance of two means: the error of
      * the rule is exp(-2 pi^2 s^2 / h). */

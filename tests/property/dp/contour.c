@@ -4,7 +4,7 @@
 #include <math.h>
 #include <stddef.h>
 
-enum { NODES_MAX = 6000, FREQUENCIES_MAX = 20000 };
+enum { NODES_MAX = 6000, FREQUENCIES_MAX = 2000 };
 
 /* The law of the loss under the distribution whose losses count, at nodes of x. */
 static double loss[NODES_MAX], log_weight[NODES_MAX];

@@ -66,10 +66,12 @@ static struct saddle find_saddle(const struct list *l, enum csl_dp_direction dir
     double up = objective(l, direction, about, at + step);
     if (!(up < here))
         step = -step;
-    for (double next; at + step >= lowest && at + step <= highest; at += step, here = next) {
-        next = objective(l, direction, about, at + step);
+    while (at + step >= lowest && at + step <= highest) {
+        double next = objective(l, direction, about, at + step);
         if (!(next < here) && isfinite(here))
             break;
+        at += step;
+        here = next;
     }
     double low = at - 1.0, high = at + 1.0;
     double a = high - golden * (high - low), b = low + golden * (high - low);

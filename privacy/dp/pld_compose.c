@@ -105,7 +105,7 @@ static double window_end(const struct work *w, double depth, double sign)
 static enum csl_code choose_window(struct work *w, double delta, struct csl_err *err)
 {
     double depth = w->log_total - w->c->tilt * w->c->epsilon - log(delta);
-    depth = fmax(depth, 0.0) + 20.0;
+    depth = fmax(depth, 0.0) + 16.0; /* e^-16 of delta at either end */
     double high = window_end(w, depth, 1.0), low = window_end(w, depth, -1.0);
     double points = (high - low) / w->step + 3.0;
     if (!(points <= CSL_DP_FFT_MAX) || !(w->slack < 0.01))

@@ -227,10 +227,16 @@ enum csl_code csl_dp_pld_epsilon(const struct csl_dp_part *parts, size_t count, 
             best = b;
         best.lower = lower;
         double gap = b.upper - b.lower;
-        if (interval > 0.0 || is_mixed || !isfinite(gap) ||
+        if (!isfinite(gap)) { /* the window was cut for an epsilon that is far too large */
+            about[0] *= 0.25;
+            about[1] *= 0.25;
+            continue;
+        }
+        if (is_mixed || (interval > 0.0 && i > 1) ||
             gap <= fmax(CSL_DP_GAP_MAX * b.upper, CSL_DP_GAP_SMALL))
             break;
-        h *= fmin(1.0, fmax(0.2, 0.7 * sqrt(CSL_DP_GAP_MAX * b.upper / gap)));
+        if (interval == 0.0)
+            h *= fmin(1.0, fmax(0.2, 0.7 * sqrt(CSL_DP_GAP_MAX * b.upper / gap)));
         about[0] = about[1] = b.upper;
         for (int d = 0; d < 2; d++)
             s[d].tilt = find_saddle(&l, (enum csl_dp_direction)d, b.upper).tilt;

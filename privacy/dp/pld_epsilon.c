@@ -66,10 +66,12 @@ static struct saddle find_saddle(const struct list *l, enum csl_dp_direction dir
     double up = objective(l, direction, about, at + step);
     if (!(up < here))
         step = -step;
-    for (double next; at + step >= lowest && at + step <= highest; at += step, here = next) {
-        next = objective(l, direction, about, at + step);
+    while (at + step >= lowest && at + step <= highest) {
+        double next = objective(l, direction, about, at + step);
         if (!(next < here) && isfinite(here))
             break;
+        at += step;
+        here = next;
     }
     double low = at - 1.0, high = at + 1.0;
     double a = high - golden * (high - low), b = low + golden * (high - low);
@@ -225,10 +227,16 @@ enum csl_code csl_dp_pld_epsilon(const struct csl_dp_part *parts, size_t count, 
             best = b;
         best.lower = lower;
         double gap = b.upper - b.lower;
-        if (interval > 0.0 || is_mixed || !isfinite(gap) ||
+        if (!isfinite(gap)) { /* the window was cut for an epsilon that is far too large */
+            about[0] *= 0.25;
+            about[1] *= 0.25;
+            continue;
+        }
+        if (is_mixed || (interval > 0.0 && i > 1) ||
             gap <= fmax(CSL_DP_GAP_MAX * b.upper, CSL_DP_GAP_SMALL))
             break;
-        h *= fmin(1.0, fmax(0.2, 0.7 * sqrt(CSL_DP_GAP_MAX * b.upper / gap)));
+        if (interval == 0.0)
+            h *= fmin(1.0, fmax(0.2, 0.7 * sqrt(CSL_DP_GAP_MAX * b.upper / gap)));
         about[0] = about[1] = b.upper;
         for (int d = 0; d < 2; d++)
             s[d].tilt = find_saddle(&l, (enum csl_dp_direction)d, b.upper).tilt;

@@ -385,9 +385,17 @@ enum csl_code csl_agent_new(struct csl_agent **out, const struct csl_agent_confi
     a->config = *config;
     a->policy = *config->policy;
     enum csl_code code = CSL_OK;
+    const char *state_dir = config->state_dir != NULL ? config->state_dir : "";
     if (!csl_str_copy(a->site_id, sizeof(a->site_id), config->site_id) ||
-        !csl_str_copy(a->record_path, sizeof(a->record_path), config->record_path))
-        code = CSL_FAIL(err, CSL_E_LIMIT, "the site id or the path of its records is too long");
+        !csl_str_copy(a->record_path, sizeof(a->record_path), config->record_path) ||
+        !csl_str_copy(a->state_dir, sizeof(a->state_dir), state_dir))
+        code = CSL_FAIL(err, CSL_E_LIMIT, "the site id or a path of the site is too long");
+    if (config->state_dir != NULL) /* the ledger is opened with the first study that needs one */
+        a->config.state_dir = a->state_dir;
+    if (config->noise_seed != NULL) {
+        a->noise_seed = *config->noise_seed;
+        a->config.noise_seed = &a->noise_seed;
+    }
     if (code == CSL_OK)
         code = csl_mailbox_new(&a->mailbox, EVENTS_MAX, err);
     if (code == CSL_OK && config->has_worker)

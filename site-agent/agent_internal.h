@@ -28,7 +28,8 @@ struct csl_agent_event {
 
 struct csl_agent {
     struct csl_agent_config config;
-    char site_id[CSL_ID_MAX], record_path[CSL_PATH_MAX];
+    char site_id[CSL_ID_MAX], record_path[CSL_PATH_MAX], state_dir[CSL_PATH_MAX];
+    uint64_t noise_seed; /* what config points to */
     struct csl_site_policy policy;
     int state_lock; /* -1: none */
     struct csl_site core;

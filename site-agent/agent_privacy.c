@@ -277,8 +277,8 @@ enum csl_code csl_agent_charge__(struct csl_agent *a, const struct csl_outbox *o
 void csl_agent_settle__(struct csl_agent *a, bool was_released)
 {
     struct csl_err err = {.code = CSL_OK};
-    if (!a->has_reservation || (a->is_reservation_charged && !was_released))
-        return; /* a charge stays: whether its update leaves is not known yet */
+    if (!a->has_reservation || a->is_reservation_charged != was_released)
+        return; /* a charge stays until its update has left; what is not charged cannot leave */
     a->has_reservation = false;
     if (csl_ledger_settle(a->ledger, a->reservation, was_released, &err) != CSL_OK)
         csl_agent_fail__(a, &err); /* the ledger must be opened again: a restart does that */
@@ -329,8 +329,10 @@ static void check_remembered(struct csl_agent *a, const char *text)
 {
     struct csl_checkpoint theirs;
     struct csl_err err = {.code = CSL_OK};
-    if (text[0] == '\0')
+    if (text[0] == '\0') { /* nothing is remembered, as before a site's first round */
+        a->is_ledger_foreign = false;
         return;
+    }
     enum csl_code code = csl_checkpoint_read(&theirs, CSL_SPAN(text, strlen(text)),
                                              csl_ledger_public_key(a->ledger), &err);
     if (code == CSL_OK)

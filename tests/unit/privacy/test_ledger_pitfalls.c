@@ -62,6 +62,27 @@ static void test_ledger_pitfalls__pitfall_2__steps_in_ledger_are_steps_that_ran(
     assert_int_equal(csl_ledger_charge(w.l, id, &c, &w.err), CSL_E_DENIED);
 }
 
+static void test_ledger_pitfalls__pitfall_2__more_attempts_than_rounds__refused(void **state)
+{
+    (void)state;
+    struct csl_ledger_study s = study_number(1, 10);
+    uint64_t id = 0;
+    s.rounds = 3; /* what the study promises; the budget would allow many more */
+    world_register(&w, &s);
+    run_round(&w, &s, 1, 0);
+    run_round(&w, &s, 1, 1);
+    must(world_reserve(&w, &s, 2, 0, &id), &w.err);
+    uint64_t size = csl_ledger_size(w.l);
+    assert_int_equal(world_reserve(&w, &s, 3, 0, &id), CSL_E_DENIED); /* all are counted */
+    assert_int_equal(csl_ledger_size(w.l), size);
+    must(csl_ledger_settle(w.l, id, false, &w.err), &w.err); /* one comes back */
+    run_round(&w, &s, 2, 1);
+    for (uint64_t round = 1; round <= 3; round++)
+        assert_int_equal(world_reserve(&w, &s, round, 2, &id), CSL_E_DENIED);
+    assert_true(world_spent(&w, &s).epsilon <= zcdp_epsilon(30, DELTA));
+    assert_false(world_spent(&w, &s).is_stopped);
+}
+
 static void test_ledger_pitfalls__pitfall_14__replayed_round_is_never_free(void **state)
 {
     (void)state;
@@ -245,6 +266,7 @@ int main(void)
 #define T(f) cmocka_unit_test_setup_teardown(f, make, unmake)
     const struct CMUnitTest tests[] = {
         T(test_ledger_pitfalls__pitfall_2__steps_in_ledger_are_steps_that_ran),
+        T(test_ledger_pitfalls__pitfall_2__more_attempts_than_rounds__refused),
         T(test_ledger_pitfalls__pitfall_14__replayed_round_is_never_free),
         T(test_ledger_pitfalls__pitfall_25__studies_of_a_cohort_add_up),
         T(test_ledger_pitfalls__pitfall_30__rehearsals_are_charged),

@@ -1,4 +1,4 @@
-/* cli/cmd_ledger.c - `consilium ledger show|verify|export|diff`. */
+/* cli/cmd_ledger.c - `consilium ledger show|verify|export|diff|recover`. */
 #include "base/clock.h"
 #include "base/progress.h"
 #include "base/str.h"
@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -14,9 +15,13 @@
 #include "base/banned.h"
 
 struct flags {
-    char public_key[2 * CSL_SIGN_PUBLIC_BYTES + 2];
+    char public_key[2 * CSL_SIGN_PUBLIC_BYTES + 2], lost_epsilon[32];
+    struct csl_cli_recover recover;
     bool json;
 };
+#define RECOVER(field)                                                                             \
+    .offset = offsetof(struct flags, recover.field),                                               \
+    .size = sizeof(((struct flags *)0)->recover.field)
 static const struct csl_option options[] = {
     {.name = "public_key",
      .type = CSL_OPT_STR,
@@ -25,6 +30,36 @@ static const struct csl_option options[] = {
      .fallback = "",
      .help = "The site's key as 64 hexadecimal digits, from the site and not from the export "
              "(verify)."},
+    {.name = "size",
+     .type = CSL_OPT_U64,
+     RECOVER(size),
+     .fallback = "0",
+     .unit = "entries",
+     .help = "Of the head that is given up (recover)."},
+    {.name = "root",
+     .type = CSL_OPT_STR,
+     RECOVER(root),
+     .fallback = "",
+     .help = "Of the head that is given up, 64 hexadecimal digits (recover)."},
+    {.name = "head",
+     .type = CSL_OPT_PATH,
+     RECOVER(head),
+     .fallback = "",
+     .help = "That head as the coordinator remembers it, where the head file does not know it "
+             "(recover)."},
+    {.name = "lost_epsilon",
+     .type = CSL_OPT_STR,
+     .offset = offsetof(struct flags, lost_epsilon),
+     .size = sizeof(((struct flags *)0)->lost_epsilon),
+     .fallback = "all",
+     .help = "What the lost entries may have cost; all: every budget without a window is spent "
+             "(recover)."},
+    {.name = "lost_delta",
+     .type = CSL_OPT_F64,
+     RECOVER(lost_delta),
+     .max = 1,
+     .fallback = "0",
+     .help = "The same of delta (recover)."},
     {.name = "json",
      .type = CSL_OPT_BOOL,
      .offset = offsetof(struct flags, json),
@@ -33,15 +68,22 @@ static const struct csl_option options[] = {
     CSL_OPTION_END,
 };
 static const char *const usage[] = {
-    "show DATABASE|EXPORT [--json]", "verify EXPORT [--public-key HEX] [--json]",
-    "export DATABASE OUT [--json]", "diff EXPORT EXPORT [--json]", NULL};
-static const char *const verbs[] = {"show", "verify", "export", "diff", NULL};
+    "show DATABASE|EXPORT [--json]",
+    "verify EXPORT [--public-key HEX] [--json]",
+    "export DATABASE OUT [--json]",
+    "diff EXPORT EXPORT [--json]",
+    "recover DATABASE --size N --root HEX [--head FILE] [--lost-epsilon E] [--lost-delta D]",
+    NULL};
+static const char *const verbs[] = {"show", "verify", "export", "diff", "recover", NULL};
 static const char *const examples[] = {
     "consilium ledger show out/demo/ledger/lyon.ledger",
     "consilium ledger verify lyon.ledger --public-key "
     "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a",
     "consilium ledger export /var/lib/consilium-site/ledger.db lyon.ledger",
-    "consilium ledger diff lyon-may.ledger lyon-june.ledger", NULL};
+    "consilium ledger diff lyon-may.ledger lyon-june.ledger",
+    "consilium ledger recover lyon/state/ledger.db --size 63 --root "
+    "965bd651ec502a3168a6ed13afca5fe8c8cdf644a628b86f46c8dbae423236e7 --lost-epsilon 1",
+    NULL};
 
 const struct csl_cli_doc csl_doc_ledger = {
     .name = "ledger",
@@ -52,7 +94,10 @@ const struct csl_cli_doc csl_doc_ledger = {
     .examples = examples,
     .notes = "verify checks every entry, every price, every link and signature. Without "
              "--public-key it takes the key\nthat the export names itself: that shows that nothing "
-             "was changed since, not whose ledger it is.",
+             "was changed since, not whose ledger it is.\n\n"
+             "recover is for an agent that refuses to train because its ledger is behind a head it "
+             "once had: a restored\nbackup, say. Stop the agent first. It writes an entry that "
+             "everybody can see.",
 };
 
 enum csl_code csl_cli_ledger_open_file(FILE **out, const char *path, struct csl_err *err)
@@ -266,6 +311,18 @@ static int export_database(const char *path, const char *to, bool is_json)
     return csl_cli_print(&out, CSL_EXIT_DONE);
 }
 
+static int recover(const char *database, struct flags *flags)
+{
+    struct csl_cli_recover *c = &flags->recover;
+    c->lost_epsilon = INFINITY;
+    if (strcmp(flags->lost_epsilon, "all") != 0 &&
+        (!csl_parse_f64(flags->lost_epsilon, &c->lost_epsilon) || c->lost_epsilon < 0))
+        return csl_cli_misuse(&csl_doc_ledger,
+                              "--lost-epsilon: found '%s'; a number from 0 or 'all' would be right",
+                              flags->lost_epsilon);
+    return csl_cli_ledger_recover(database, c);
+}
+
 int csl_cmd_ledger(int argc, char *const *argv)
 {
     struct csl_command_line line = {0};
@@ -277,10 +334,12 @@ int csl_cmd_ledger(int argc, char *const *argv)
     const char *verb = line.positional_count > 0 ? line.positional[0] : "";
     bool is_show = strcmp(verb, "show") == 0, is_verify = strcmp(verb, "verify") == 0;
     bool is_export = strcmp(verb, "export") == 0, is_diff = strcmp(verb, "diff") == 0;
-    if (!is_show && !is_verify && !is_export && !is_diff)
+    bool is_recover = strcmp(verb, "recover") == 0;
+    if (!is_show && !is_verify && !is_export && !is_diff && !is_recover)
         return csl_cli_misuse(&csl_doc_ledger,
-                              "found '%s'; show, verify, export or diff would be right", verb);
-    size_t wanted = is_show || is_verify ? 1 : 2;
+                              "found '%s'; show, verify, export, diff or recover would be right",
+                              verb);
+    size_t wanted = is_export || is_diff ? 2 : 1;
     if (line.positional_count != wanted + 1)
         return csl_cli_misuse(&csl_doc_ledger, "found %zu word%s after %s; %s would be right",
                               line.positional_count - 1, csl_str_plural(line.positional_count - 1),
@@ -292,6 +351,8 @@ int csl_cmd_ledger(int argc, char *const *argv)
         return csl_cli_ledger_show(line.positional[1], flags.json);
     if (is_verify)
         return verify(line.positional[1], &flags);
+    if (is_recover)
+        return recover(line.positional[1], &flags);
     if (is_export)
         return export_database(line.positional[1], line.positional[2], flags.json);
     return csl_cli_ledger_compare(line.positional[1], line.positional[2], flags.json);

@@ -21,6 +21,14 @@ uint64_t csl_cli_ledger_wall_s(void *ctx); /* for csl_ledger_config */
 
 /* The verbs. Each returns an exit status. */
 int csl_cli_ledger_show(const char *path, bool is_json);
+/* What an operator states to go on after a rollback. */
+struct csl_cli_recover {
+    uint64_t size;   /* of the head that is given up */
+    char root[80];   /* its root, hexadecimal */
+    char head[1024]; /* file with that head as the coordinator remembers it; "": the head file */
+    double lost_epsilon, lost_delta; /* what the lost entries may have cost; may be infinite */
+};
+int csl_cli_ledger_recover(const char *database, const struct csl_cli_recover *c);
 int csl_cli_ledger_compare(const char *path_a, const char *path_b, bool is_json);
 
 #endif

@@ -222,8 +222,8 @@ static void tame_allocator(void)
 #ifdef __GLIBC__
     (void)mallopt(M_ARENA_MAX, 2);
     (void)mallopt(M_MMAP_THRESHOLD, 128 * 1024);
-    /* Else the top of the heap goes back to the kernel and comes again, zeroed, with every chunk:
-     * a tenth of what an upload costs. */
+    /* Else the top of the heap goes back to the kernel and comes again, zeroed, with every chunk.
+     */
     (void)mallopt(M_TRIM_THRESHOLD, 8 * 1024 * 1024);
     (void)mallopt(M_TOP_PAD, 1024 * 1024);
 #endif

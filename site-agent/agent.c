@@ -285,8 +285,10 @@ static void handle(struct csl_agent *a, struct csl_agent_event *e)
         a->has_work = false;
         if (e->ev.kind == CSL_SE_TRAINED && e->ev.code == CSL_OK)
             remember_update(a, e);
+        else if (e->ev.kind == CSL_SE_TRAINED && e->is_forfeit)
+            csl_agent_forfeit__(a);
         else if (e->ev.kind == CSL_SE_TRAINED)
-            csl_agent_settle__(a, false); /* nothing was made, so nothing can leave */
+            csl_agent_settle__(a, false); /* nothing was drawn, so nothing can leave */
         e->ev.outbox = &e->outbox;
         e->ev.evaluation = &e->evaluation;
         e->ev.reason = e->reason;

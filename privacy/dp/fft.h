@@ -9,7 +9,7 @@
 #include <stddef.h>
 
 #define CSL_DP_FFT_MIN 8
-#define CSL_DP_FFT_MAX (1 << 22)
+#define CSL_DP_FFT_MAX (1 << 21)
 
 struct csl_dp_fft {
     size_t n;        /* a power of two from CSL_DP_FFT_MIN to CSL_DP_FFT_MAX */

@@ -30,7 +30,8 @@ struct csl_dp_pair csl_dp_pair_duplicates(double sigma, double q, size_t sites);
 double csl_dp_pair_loss(const struct csl_dp_pair *p, double x);
 /* The infimum of the loss; -INFINITY where there is none. */
 double csl_dp_pair_loss_floor(const struct csl_dp_pair *p);
-/* x with loss(x) = g, g above the floor; `guess` is where to start. */
+/* x with loss(x) = g; `guess` is where to start. -INFINITY or +INFINITY for a loss that the pair
+ * does not reach. */
 double csl_dp_pair_inverse(const struct csl_dp_pair *p, double g, double guess);
 
 /* log E_Q[(P/Q)^a], rounded up: a = order for "remove", a = 1 - order for "add". a = 0 and a = 1

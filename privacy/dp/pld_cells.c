@@ -107,7 +107,7 @@ static void fill(struct csl_dp_cells *c, const struct csl_dp_pair *pair, double 
         struct tails *from_p = &p[i % 2], *to_p = &p[(i + 1) % 2];
         struct tails *from_q = &q[i % 2], *to_q = &q[(i + 1) % 2];
         x = csl_dp_pair_inverse(pair, c->base + (double)(i + 1) * c->width, guess);
-        guess = x;
+        guess = isfinite(x) ? x : guess;
         tails_at(to_p, pair->p_mean, pair->p_count, pair->std, x);
         tails_at(to_q, pair->q_mean, pair->q_count, pair->std, x);
         c->p[i] = mass_between(from_p, to_p, pair->p_weight, pair->p_count, &c->p_error[i]);

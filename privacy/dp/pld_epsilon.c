@@ -7,6 +7,8 @@
 
 #include <math.h>
 
+#define ATTEMPTS 4 /* grids, each finer than the one before */
+
 /* Where one direction is composed: about its saddle point. */
 struct saddle {
     double tilt;
@@ -41,42 +43,52 @@ static double log_moment(const struct list *l, enum csl_dp_direction direction, 
     return total;
 }
 
-static double objective(const struct list *l, enum csl_dp_direction direction, double log_tilt)
+/* What is minimised: the Renyi bound of epsilon; or, where epsilon is about known, the log of the
+ * integrand whose contour integral is delta (Alghamdi et al. 2023, Theorem 3.1) on the real line.
+ */
+static double objective(const struct list *l, enum csl_dp_direction direction, double about,
+                        double log_tilt)
 {
     double t = exp(log_tilt), k = log_moment(l, direction, t);
-    return (k - log(l->delta) + t * log(t) - (1.0 + t) * log1p(t)) / t;
+    if (about >= 0.0)
+        return k - t * about - log_tilt - log1p(t);
+    return (k - log(l->delta) + t * log_tilt - (1.0 + t) * log1p(t)) / t;
 }
 
-/* The order of the best Renyi bound is near the saddle point of delta; quasi-convex, so: downhill
- * by factors of two, then golden section, roughly. */
-static struct saddle find_saddle(const struct list *l, enum csl_dp_direction direction)
+/* Both objectives are quasi-convex: downhill by factors of e, then golden section, roughly.
+ * `about`: where epsilon is, or below 0 while that is not known; then the value is the Renyi bound.
+ */
+static struct saddle find_saddle(const struct list *l, enum csl_dp_direction direction,
+                                 double about)
 {
     const double golden = 0.61803398874989484820, lowest = -7.0, highest = 10.0;
-    double at = 1.0, here = objective(l, direction, at), step = 1.0;
-    double up = objective(l, direction, at + step);
+    double at = 1.0, here = objective(l, direction, about, at), step = 1.0;
+    double up = objective(l, direction, about, at + step);
     if (!(up < here))
         step = -step;
-    for (double next; at + step >= lowest && at + step <= highest; at += step, here = next) {
-        next = objective(l, direction, at + step);
+    while (at + step >= lowest && at + step <= highest) {
+        double next = objective(l, direction, about, at + step);
         if (!(next < here) && isfinite(here))
             break;
+        at += step;
+        here = next;
     }
     double low = at - 1.0, high = at + 1.0;
     double a = high - golden * (high - low), b = low + golden * (high - low);
-    double at_a = objective(l, direction, a), at_b = objective(l, direction, b);
+    double at_a = objective(l, direction, about, a), at_b = objective(l, direction, about, b);
     for (int i = 0; i < 8; i++) {
         if (at_a <= at_b) {
             high = b;
             b = a;
             at_b = at_a;
             a = high - golden * (high - low);
-            at_a = objective(l, direction, a);
+            at_a = objective(l, direction, about, a);
         } else {
             low = a;
             a = b;
             at_a = at_b;
             b = low + golden * (high - low);
-            at_b = objective(l, direction, b);
+            at_b = objective(l, direction, about, b);
         }
     }
     struct saddle s = {.tilt = exp(at), .epsilon = here};
@@ -193,17 +205,17 @@ enum csl_code csl_dp_pld_epsilon(const struct csl_dp_part *parts, size_t count, 
         l.steps += (double)parts[i].steps;
         is_mixed = is_mixed || parts[i].pure_epsilon > 0.0;
     }
-    const struct saddle s[2] = {find_saddle(&l, CSL_DP_REMOVE), find_saddle(&l, CSL_DP_ADD)};
+    struct saddle s[2] = {find_saddle(&l, CSL_DP_REMOVE, -1.0), find_saddle(&l, CSL_DP_ADD, -1.0)};
     double about[2] = {s[0].epsilon, s[1].epsilon}, top = fmax(about[0], about[1]);
     if (!isfinite(top))
         return CSL_FAIL(err, CSL_E_LIMIT, "pld: no moment of the loss can be computed");
     double tilt = s[about[1] > about[0]].tilt;
     /* The upper bound inflates epsilon by about steps (1 + tilt) h^2 / 12, the lower takes off
-     * about half of that. */
+     * about as much. */
     double h = interval > 0.0
                    ? interval
-                   : sqrt(8.0 * 0.2 * CSL_DP_GAP_MAX * fmax(top, 1e-9) / (l.steps * (1.0 + tilt)));
-    for (int i = 0; i < 6; i++) {
+                   : sqrt(6.0 * 0.3 * CSL_DP_GAP_MAX * fmax(top, 1e-6) / (l.steps * (1.0 + tilt)));
+    for (int i = 0; i < ATTEMPTS; i++) {
         enum csl_code code = at_interval(&l, s, h, about, &b, err);
         if (code != CSL_OK) {
             if (i == 0)
@@ -214,11 +226,20 @@ enum csl_code csl_dp_pld_epsilon(const struct csl_dp_part *parts, size_t count, 
         if (b.upper < best.upper)
             best = b;
         best.lower = lower;
-        double gap = (b.upper - b.lower) / fmax(b.upper, 1e-300);
-        if (interval > 0.0 || is_mixed || gap <= CSL_DP_GAP_MAX)
+        double gap = b.upper - b.lower;
+        if (!isfinite(gap)) { /* the window was cut for an epsilon that is far too large */
+            about[0] *= 0.25;
+            about[1] *= 0.25;
+            continue;
+        }
+        if (is_mixed || (interval > 0.0 && i > 1) ||
+            gap <= fmax(CSL_DP_GAP_MAX * b.upper, CSL_DP_GAP_SMALL))
             break;
-        h *= fmax(0.2, 0.7 * sqrt(CSL_DP_GAP_MAX / gap));
+        if (interval == 0.0)
+            h *= fmin(1.0, fmax(0.2, 0.7 * sqrt(CSL_DP_GAP_MAX * b.upper / gap)));
         about[0] = about[1] = b.upper;
+        for (int d = 0; d < 2; d++)
+            s[d].tilt = find_saddle(&l, (enum csl_dp_direction)d, b.upper).tilt;
     }
     *out = best;
     return CSL_OK;

@@ -20,9 +20,10 @@ struct csl_dp_bounds {
 };
 
 /* interval: the grid step; 0 chooses it so that the gap between upper and lower stays below
- * CSL_DP_GAP_MAX, as far as the maximum sizes allow. CSL_E_LIMIT: too large for a grid;
- * CSL_E_NOMEM. */
-#define CSL_DP_GAP_MAX 0.005
+ * CSL_DP_GAP_MAX of epsilon, or below CSL_DP_GAP_SMALL, as far as the maximum sizes allow.
+ * CSL_E_LIMIT: too large for a grid; CSL_E_NOMEM. */
+#define CSL_DP_GAP_MAX   0.005
+#define CSL_DP_GAP_SMALL 1e-5
 enum csl_code csl_dp_pld_epsilon(const struct csl_dp_part *parts, size_t count, double delta,
                                  double interval, struct csl_dp_bounds *out,
                                  struct csl_err *err) CSL_MUST_CHECK;

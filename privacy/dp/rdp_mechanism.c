@@ -67,13 +67,13 @@ static void log_sum_add(struct log_sum *s, double term)
 }
 
 /* Rounded up: every term is wrong by at most a few ulp of the largest number in it, which `size`
- * bounds, and log(1 + S) by no more than that relative to itself. */
+ * bounds; so is log(1 + S), absolutely, and relative to itself where it is small. */
 static double log_sum_close(const struct log_sum *s, double size)
 {
     if (s->top == -HUGE_VAL)
         return 0.0;
-    double log_total = s->top + log(csl_dp_sum_get(&s->scaled));
-    return csl_dp_more(csl_dp_log_add(0.0, log_total), 32.0 + 16.0 * size);
+    double total = csl_dp_log_add(0.0, s->top + log(csl_dp_sum_get(&s->scaled)));
+    return csl_dp_more(total, 32.0 + 16.0 * size / fmax(1.0, total));
 }
 
 double csl_dp_rdp__poisson(const struct csl_dp_event *e, uint64_t order)
@@ -104,8 +104,8 @@ static double log_difference(double sigma, uint64_t l)
     double n = (double)l, h = 0.1 * fmin(sigma, sigma * sigma);
     double low = -14.0 * sigma, high = n + 14.0 * sigma;
     struct log_sum sum = {.top = -HUGE_VAL};
-    for (double i = 0.0; low + i * h <= high; i += 1.0) {
-        double x = low + i * h, y = (x - 0.5) / (sigma * sigma);
+    for (size_t i = 0; low + (double)i * h <= high; i++) {
+        double x = low + (double)i * h, y = (x - 0.5) / (sigma * sigma);
         double size = y < 1.0 ? log(fabs(expm1(y))) : y + log1p(-exp(-y));
         log_sum_add(&sum, n * size - 0.5 * (x / sigma) * (x / sigma));
     }

@@ -194,6 +194,8 @@ def prepare_sites(page):
     if not digests:
         fail("study show prints no digest")
     page.replace.append(("STUDY-DIGEST", digests[0]))
+    if "lyon" not in page.run("consilium privacy plan study.yaml --patients lyon=140,turin=140"):
+        fail("the plan names no hospital")
     page.run("tar -xf lyon.tar")
     page.run("tar -xf turin.tar")
     page.write("heart.mapping.yaml")
@@ -237,6 +239,14 @@ def look_at_result(page):
         fail("model.npz is empty")
 
 
+def look_at_ledger(page):
+    if "charge" not in page.run("consilium ledger show lyon/state/ledger.db"):
+        fail("the ledger shows no charge")
+    page.run("consilium ledger export lyon/state/ledger.db lyon.ledger")
+    if "sound" not in page.run("consilium ledger verify lyon.ledger"):
+        fail("the ledger's export is not sound")
+
+
 def keep_roster(page):
     old = HEX64.findall(page.run(ROSTER.format("show")))
     after = page.run(ROSTER.format("deactivate") + " --site turin")
@@ -257,6 +267,7 @@ def main(argv):
             prepare_sites(page)
             run_study(page, until)
             look_at_result(page)
+            look_at_ledger(page)
             keep_roster(page)
         finally:
             page.kill_all()

@@ -186,6 +186,38 @@ static void test_cli_ledger__export_and_diff__tell_a_continuation_from_a_fork(vo
     world_remove(&w);
 }
 
+static void test_cli_ledger__recover__takes_the_named_head_and_books_the_loss(void **state)
+{
+    struct csl_msg old = {NULL, 0};
+    struct csl_checkpoint lost;
+    char root[2 * CSL_SHA256_BYTES + 1];
+
+    (void)state;
+    make_ledger(1);
+    world_close(&w);
+    must(csl_file_read(&old, w.config.path, 1 << 24, &w.err), &w.err);
+    world_open(&w);
+    const struct csl_ledger_study s = study_number(1, 1);
+    (void)run_round(&w, &s, 2, 0);
+    csl_ledger_head(w.l, &lost);
+    csl_hex(lost.root, sizeof(lost.root), root);
+    world_close(&w);
+    must(csl_file_write_atomic(w.config.path, csl_msg_span(&old), 0600, &w.err), &w.err);
+    csl_msg_release(&old);
+    assert_int_equal(ledger("recover %s --size %llu --root %064d", w.config.path,
+                            (unsigned long long)lost.size, 0),
+                     2);
+    assert_int_equal(ledger("recover %s --size %llu --root %s --lost-epsilon 0.5", w.config.path,
+                            (unsigned long long)lost.size, root),
+                     0);
+    assert_int_equal(ledger("recover %s --size %llu --root %s", w.config.path,
+                            (unsigned long long)lost.size, root),
+                     1); /* nothing is left to recover from */
+    assert_int_equal(ledger("show %s", w.config.path), 0);
+    cli_assert_printed("recover");
+    world_remove(&w);
+}
+
 static void test_cli_ledger__what_is_no_ledger__is_refused(void **state)
 {
     (void)state;
@@ -202,7 +234,7 @@ static void test_cli_ledger__what_is_no_ledger__is_refused(void **state)
     assert_int_not_equal(cli_run("ledger export %/absent %/out"), 0);
     assert_int_equal(cli_run("ledger diff %/junk %/junk"), 2);
     assert_int_equal(cli_run("ledger"), 2);
-    cli_assert_printed("show, verify, export or diff");
+    cli_assert_printed("show, verify, export, diff or recover");
     assert_int_equal(cli_run("ledger diff %/junk"), 2);
     cli_assert_printed("two files would be right");
     assert_int_equal(cli_run("ledger show %/junk --public-key 00"), 2);
@@ -217,6 +249,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_cli_ledger__verify__names_the_first_bad_entry),
         cmocka_unit_test(test_cli_ledger__verify_with_another_key__is_a_no),
         cmocka_unit_test(test_cli_ledger__export_and_diff__tell_a_continuation_from_a_fork),
+        cmocka_unit_test(test_cli_ledger__recover__takes_the_named_head_and_books_the_loss),
         cmocka_unit_test(test_cli_ledger__what_is_no_ledger__is_refused),
     };
 

@@ -423,11 +423,12 @@ struct csl_study *script_parse(const struct script_study *s)
              "domains:\n  - id: illness\n    modality: tabular\n"
              "    task: {kind: binary, label: ill, positive: 1}\n"
              "    features: [first, second]\n    scaling: constants\n    model: {kind: linear}\n"
-             "training: {local: {optimizer: sgd, learning_rate: 0.1, batch_patients: 4, "
-             "steps: 3}}\n"
+             "training: {local: {optimizer: sgd, learning_rate: %s, batch_patients: 4, "
+             "steps: %d}}\n"
              "rounds: %u\naggregation: {strategy: fedavg}\n"
              "sites: {minimum: 2, round_deadline: 1h}\nevaluation: {every: 2}\n%s",
-             s->name, s->rounds, privacy);
+             s->name, s->diverges ? "1000, l2: 2e4" : "0.1", s->diverges ? 12 : 3, s->rounds,
+             privacy);
     script_must(csl_study_parse(&out, "script.yaml", CSL_SPAN(yaml, strlen(yaml)), &err), &err);
     return out;
 }

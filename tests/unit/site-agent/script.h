@@ -17,6 +17,7 @@ struct script_study {
     double epsilon, delta;
     uint32_t rounds;
     bool has_no_privacy;
+    bool diverges; /* every step multiplies the model with 2e7: the twelfth leaves float32 */
 };
 
 /* Everything is here for the tests to look at. */

@@ -295,6 +295,38 @@ static void test_pitfall_34__training_cancelled__reservation_given_back(void **s
     assert_true(script_released_epsilon(&w) <= EPSILON);
 }
 
+/* That a step left float32 is said to the coordinator and depends on noisy sums it never paid for
+ * otherwise; asked again, it would learn more each time. */
+static void test_agent_privacy__training_diverged__stays_spent(void **state)
+{
+    static const struct script_study diverging = {.name = "diverging",
+                                                  .epsilon = EPSILON,
+                                                  .delta = SCRIPT_DELTA,
+                                                  .rounds = 3,
+                                                  .diverges = true};
+    struct csl_ledger_open_reservation open[4];
+    struct csl_msg_task_failed failed;
+    double before = 0;
+    (void)state;
+    change_study(&diverging);
+    start_enrolled();
+    for (uint32_t i = 0; i < 3; i++) {
+        memset(&failed, 0, sizeof(failed));
+        assert_false(script_round(&w, 1, 0, &failed));
+        assert_string_equal(failed.reason, csl_code_text(CSL_E_INVAL));
+        assert_true(script_spent(&w) > before);
+        before = script_spent(&w);
+        assert_int_equal(csl_ledger_open_reservations(csl_agent_ledger(w.agent), open, 4), 0);
+    }
+    assert_true(fabs(before - EPSILON) < 0.05 * EPSILON); /* as if three updates had left */
+    assert_false(script_round(&w, 1, 0, &failed));        /* not one question more */
+    assert_int_equal(script_count(&w, CSL_LEDGER_RESERVE), 3);
+    assert_int_equal(script_count(&w, CSL_LEDGER_CHARGE), 0);
+    script_stop(&w); /* nor after a restart */
+    script_start(&w);
+    assert_true(script_spent(&w) == before);
+}
+
 struct refusal {
     struct csl_msg_task_failed said[8];
     struct csl_ledger_entry noted;
@@ -489,6 +521,7 @@ int main(void)
         T(test_pitfall_25__another_study_spent_before__counts),
         T(test_pitfall_25__deltas_of_studies_add_up),
         T(test_agent_privacy__refused_round_asked_again_and_again__one_entry_each),
+        T(test_agent_privacy__training_diverged__stays_spent),
         T(test_pitfall_34__training_cancelled__reservation_given_back),
         cmocka_unit_test(test_pitfall_35__budget_exhausted__same_refusal_for_other_records),
         T(test_pitfall_09__wire_capture__no_loss_metric_or_count),

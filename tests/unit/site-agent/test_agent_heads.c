@@ -169,12 +169,10 @@ static void test_pitfall_33__head_is_no_checkpoint__nothing_trained(void **state
     assert_string_equal(w.head_text, "");
 }
 
-static void test_pitfall_33__ledger_deleted__nothing_trained(void **state)
+static void delete_ledger(void)
 {
     static const char *const files[] = {"ledger.db", "ledger.db-wal", "ledger.db-shm", "ledger.key",
                                         "ledger.head"};
-    (void)state;
-    (void)remembered_round(1, 0);
     script_stop(&w);
     for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
         char path[CSL_PATH_MAX + 32];
@@ -182,8 +180,28 @@ static void test_pitfall_33__ledger_deleted__nothing_trained(void **state)
         (void)remove(path);
     }
     script_start(&w); /* with a fresh key, and nothing spent */
+}
+
+static void test_pitfall_33__ledger_deleted__nothing_trained(void **state)
+{
+    (void)state;
+    (void)remembered_round(1, 0);
+    delete_ledger();
     assert_refused(2, 1);
     assert_refused(1, 1);
+    assert_refused(1, 0); /* the update that is still stored is not charged any more */
+}
+
+/* Before a coordinator that remembers nothing, a fresh ledger is as good as any; the update that is
+ * stored is not in it, though, and does not leave. */
+static void test_pitfall_33__ledger_deleted_and_no_memory__trained_and_charged_anew(void **state)
+{
+    (void)state;
+    struct csl_msg_update_ready first = announced(1, 0);
+    delete_ledger();
+    struct csl_msg_update_ready second = announced(1, 0); /* the guard sees its charge */
+    assert_memory_not_equal(first.digest, second.digest, CSL_DIGEST_BYTES);
+    assert_int_equal(script_count(&w, CSL_LEDGER_CHARGE), 1);
 }
 
 /* --- backups --- */
@@ -308,6 +326,7 @@ int main(void)
         T(test_pitfall_33__memory_removed_by_the_operator__trains_again),
         T(test_pitfall_33__head_is_no_checkpoint__nothing_trained),
         T(test_pitfall_33__ledger_deleted__nothing_trained),
+        T(test_pitfall_33__ledger_deleted_and_no_memory__trained_and_charged_anew),
         T(test_pitfall_33__backup_of_one_round_earlier__nothing_trained),
         T(test_pitfall_33__operator_gives_the_head_up__counted_and_trains_again),
         T(test_pitfall_33__backup_started_as_a_second_agent__nothing_trained),

@@ -364,6 +364,8 @@ static void test_pitfall_35__budget_exhausted__same_refusal_for_other_records(vo
     assert_int_equal(there.count, here.count);
     for (uint32_t i = 0; i < here.count; i++) {
         assert_int_equal(here.said[i].code, CSL_E_BUDGET);
+        assert_string_equal(here.said[i].reason, /* nor is the budget the coordinator's business */
+                            "this site's privacy budget or plan does not allow the round");
         assert_int_equal(there.said[i].code, here.said[i].code);
         assert_string_equal(there.said[i].reason, here.said[i].reason);
     }

@@ -15,7 +15,7 @@
  * into levels (csl_encoder_add), sums those, and packs the sum (csl_encoding_pack); cutting a sum
  * at
  * +-level moves no two sums apart. Where the unit is the site, csl_encoder_slice does it all.
- * Without an L2 clip there is no sensitivity, and csl_encoder_slice refuses noise.
+ * Without an L2 clip there is no sensitivity, and noise is refused.
  *
  * Encode once, keep the words, resend the words: encoding again draws other noise, and two sums
  * with the same data and other noise are two releases. SOURCE: see lanes.h, rotation.h, rounding.h.
@@ -34,16 +34,19 @@ struct csl_encoding {
     struct csl_lanes lanes;
     struct csl_rotation rotation; /* size_log2 is the size of a slice, rotated or not */
     bool is_rotated;
-    uint64_t count;    /* floats in the vector */
-    double clip_entry; /* every coefficient, after the rotation */
-    double clip_l2;    /* the vector; 0: none */
+    const struct csl_shares *shares; /* of the noise; NULL: none. Borrowed */
+    uint64_t count;                  /* floats in the vector */
+    double clip_entry;               /* every coefficient, after the rotation */
+    double clip_l2;                  /* the vector; 0: none */
     /* Filled in by csl_encoding_plan. */
     uint64_t coefficients; /* rotated: `count` padded to whole slices; else `count` */
     double unit;
     struct csl_rounding rounding; /* where clip_l2 > 0 */
 };
 
-/* Checks and completes what the caller filled in. CSL_E_INVAL, naming the field. */
+/* Checks and completes what the caller filled in. CSL_E_INVAL, naming the field: among others,
+ * shares without clip_l2 (no sensitivity), for fewer dimensions than there are coefficients, for
+ * more sites than the lanes, or with a headroom below four standard deviations of their sum. */
 enum csl_code csl_encoding_plan(struct csl_encoding *e, struct csl_err *err) CSL_MUST_CHECK;
 
 uint64_t csl_encoding_slices(const struct csl_encoding *e);
@@ -64,8 +67,9 @@ struct csl_encoder {
 };
 
 /* `coins`: a fresh random key for every (attempt of a round, block, vector). With an L2 clip two
- * passes and more over the vector, to find the rounding that holds the bound. CSL_E_INVAL: NaN or
- * infinity in the vector (it contributes nothing; the caller decides what a site sends then). */
+ * passes and more over the vector, to find the rounding that holds the bound. CSL_E_INVAL: NaN,
+ * infinity or a magnitude above 2^100 in the vector (it contributes nothing; the caller decides
+ * what a site sends then). */
 enum csl_code csl_encoder_start(struct csl_encoder *s, const struct csl_encoding *encoding,
                                 const float *vector, const uint8_t coins[32],
                                 struct csl_err *err) CSL_MUST_CHECK;
@@ -74,22 +78,21 @@ enum csl_code csl_encoder_start(struct csl_encoder *s, const struct csl_encoding
 size_t csl_encoder_levels(const struct csl_encoder *s, uint64_t slice, int64_t *out);
 /* Adds the whole vector's integers to sum[coefficients]; below 2^28 vectors no sum overflows. */
 void csl_encoder_add(const struct csl_encoder *s, int64_t *sum);
-/* One slice as words[csl_encoding_slice_words]. shares and noise: both NULL for no noise, else the
- * share is drawn from `noise`; CSL_E_INVAL: noise without clip_l2. */
-enum csl_code csl_encoder_slice(const struct csl_encoder *s, uint64_t slice,
-                                const struct csl_shares *shares, struct csl_rng *noise,
-                                uint64_t *words, struct csl_err *err) CSL_MUST_CHECK;
+/* One slice as words[csl_encoding_slice_words]. Where the encoding has shares, this site's share is
+ * drawn from `noise`; else `noise` is NULL. Anything else aborts. Returns as above. */
+size_t csl_encoder_slice(const struct csl_encoder *s, uint64_t slice, struct csl_rng *noise,
+                         uint64_t *words);
 void csl_encoder_wipe(struct csl_encoder *s); /* forgets the coins */
 
 /* Packs one slice of integer sums (csl_encoding_slice_size of them, cut at +-level in the words,
  * `sums` unchanged) with the share of the noise, as above. Returns how many were cut. */
 size_t csl_encoding_pack(const struct csl_encoding *e, uint64_t slice, const int64_t *sums,
-                         const struct csl_shares *shares, struct csl_rng *noise, uint64_t *words);
+                         struct csl_rng *noise, uint64_t *words);
 
 /* One slice of the sum of `contributors` sites' words, the sites that sent THIS block, as floats:
  * out = sum of the vectors / divisor; out[min(2^size_log2, count - slice * 2^size_log2)]. Writes
  * the number of lanes outside what honest sites can sum to. CSL_E_INVAL, outputs untouched:
- * contributors 0 or above sites_max; divisor (the total weight) not finite and positive. */
+ * contributors 0 or above sites_max; divisor (the total weight) outside 2^-40 to 2^40. */
 enum csl_code csl_encoding_decode(const struct csl_encoding *e, uint64_t slice,
                                   const uint64_t *words, uint32_t contributors, double divisor,
                                   float *out, size_t *outside, struct csl_err *err) CSL_MUST_CHECK;

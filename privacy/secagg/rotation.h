@@ -13,7 +13,7 @@
 #define CSL_SECAGG_ROTATION_H
 #include <stdint.h>
 
-enum { CSL_ROTATION_LOG2 = 12, CSL_ROTATION_LOG2_MIN = 3, CSL_ROTATION_LOG2_MAX = 16 };
+enum { CSL_ROTATION_LOG2 = 12, CSL_ROTATION_LOG2_MIN = 3, CSL_ROTATION_LOG2_MAX = 14 };
 
 struct csl_rotation {
     uint8_t key[32];    /* public; of one attempt of one round */

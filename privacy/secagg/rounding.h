@@ -39,8 +39,9 @@ struct csl_rounding {
 enum csl_code csl_rounding_plan(struct csl_rounding *r, double unit, double clip,
                                 uint64_t dimensions, struct csl_err *err) CSL_MUST_CHECK;
 
-/* out[count] from x[count], PLAIN. 0 < level <= 2^34; x finite, or it aborts. Returns how many
- * values were cut at +-level, a number as private as the data. 2 bytes of coins per value. */
+/* out[count] from x[count], PLAIN. 0 < level <= 2^34. NaN becomes -level: the caller refuses it.
+ * Returns how many values were cut at +-level, a number as private as the data. 2 bytes of coins
+ * per value. */
 size_t csl_rounding_draw(struct csl_rng *coins, const float *x, size_t count, double per_unit,
                          int64_t level, int64_t *out);
 /* The same towards zero, without coins. */

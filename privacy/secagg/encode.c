@@ -182,7 +182,7 @@ static bool is_within(const struct csl_encoder *s)
 {
     struct rounder r;
     int64_t levels[CHUNK];
-    uint64_t square = 0;
+    csl_square square = 0;
     for (uint64_t slice = 0; slice < csl_encoding_slices(s->encoding); slice++) {
         rounder_open(&r, s, slice);
         for (size_t at = 0; at < r.size; at += CHUNK) {

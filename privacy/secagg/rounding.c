@@ -26,10 +26,10 @@ enum csl_code csl_rounding_plan(struct csl_rounding *r, double unit, double clip
         return CSL_FAIL(err, CSL_E_INVAL, "rounding: %llu dimensions; 1 to 2^33 would be right",
                         (unsigned long long)dimensions);
     double bound = csl_dp_rounding_bound(clip / unit, 1.0, dimensions, exp(-0.5));
-    if (!(bound < 0x1p31))
+    if (!(bound < 0x1p51))
         return CSL_FAIL(err, CSL_E_INVAL,
-                        "rounding: an L2 norm of %g units; below 2^31 would be right", bound);
-    uint64_t square = (uint64_t)(bound * bound);
+                        "rounding: an L2 norm of %g units; below 2^51 would be right", bound);
+    csl_square square = (csl_square)(bound * bound);
     *r = (struct csl_rounding){.unit = unit,
                                .clip = clip,
                                .dimensions = dimensions,
@@ -86,15 +86,15 @@ size_t csl_rounding_truncate(const float *x, size_t count, double per_unit, int6
     return (size_t)beyond;
 }
 
-bool csl_rounding_within(const int64_t *levels, size_t count, uint64_t square_max, uint64_t *square)
+bool csl_rounding_within(const int64_t *levels, size_t count, csl_square square_max,
+                         csl_square *square)
 {
-    const uint64_t limit = UINT64_C(1) << 31; /* a square of 2^62 is above any square_max */
-    uint64_t sum = *square;
+    csl_square sum = *square; /* below 2^102, so that 2^126 more do not overflow */
     for (size_t i = 0; i < count; i++) {
         uint64_t size = levels[i] < 0 ? 0 - (uint64_t)levels[i] : (uint64_t)levels[i];
-        if (size >= limit || size * size > square_max || sum > square_max - size * size)
+        sum += (csl_square)size * size;
+        if (sum > square_max)
             return false;
-        sum += size * size;
     }
     *square = sum;
     return true;

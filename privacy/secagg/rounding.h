@@ -26,16 +26,18 @@
 
 enum { CSL_ROUNDING_TRIES = 64 };
 
+__extension__ typedef unsigned __int128 csl_square;
+
 struct csl_rounding {
     double unit; /* one step of the grid */
     double clip; /* L2 norm before rounding */
     uint64_t dimensions;
-    double l2_units;    /* csl_dp_rounding_bound with beta = e^(-1/2), over unit */
-    uint64_t l2_square; /* floor(l2_units^2): what is checked */
+    double l2_units;      /* csl_dp_rounding_bound with beta = e^(-1/2), over unit */
+    csl_square l2_square; /* floor(l2_units^2): what is checked */
 };
 
 /* CSL_E_INVAL: unit or clip is not finite and positive, dimensions 0 or above 2^33, or l2_units
- * would be 2^31 or more (a finer grid needs no conditional rounding: privacy/dp/noise.h). */
+ * would be 2^51 or more. */
 enum csl_code csl_rounding_plan(struct csl_rounding *r, double unit, double clip,
                                 uint64_t dimensions, struct csl_err *err) CSL_MUST_CHECK;
 
@@ -48,7 +50,7 @@ size_t csl_rounding_draw(struct csl_rng *coins, const float *x, size_t count, do
 size_t csl_rounding_truncate(const float *x, size_t count, double per_unit, int64_t level,
                              int64_t *out);
 /* Adds the squares of levels[count] to *square; false: the sum is above `square_max`. */
-bool csl_rounding_within(const int64_t *levels, size_t count, uint64_t square_max,
-                         uint64_t *square);
+bool csl_rounding_within(const int64_t *levels, size_t count, csl_square square_max,
+                         csl_square *square);
 
 #endif

@@ -313,13 +313,13 @@ static void test_rounding__truncated__is_never_longer_than_the_vector(void **sta
     int64_t out[8];
     assert_int_equal(csl_rounding_truncate(x, 8, 1.0, 50, out), 2);
     assert_memory_equal(out, towards_zero, sizeof(out));
-    uint64_t square = 0;
+    csl_square square = 0;
     assert_true(csl_rounding_within(out, 8, 5010, &square));
-    assert_int_equal(square, 2 * (1 + 4 + 2500));
+    assert_true(square == 2 * (1 + 4 + 2500));
     assert_false(csl_rounding_within(out, 8, 5009 + 5010, &square));
     static const int64_t huge[2] = {INT64_MIN, INT64_MAX};
-    assert_false(csl_rounding_within(huge, 1, UINT64_MAX, &square));
-    assert_false(csl_rounding_within(huge + 1, 1, UINT64_MAX, &square));
+    assert_false(csl_rounding_within(huge, 1, 1000000, &square));
+    assert_false(csl_rounding_within(huge + 1, 1, 1000000, &square));
 }
 
 static void test_pitfall_48__encoding_again__same_integers_and_an_untouched_vector(void **state)

@@ -8,6 +8,7 @@
 
 enum {
     SLICE_MAX = 1 << CSL_ROTATION_LOG2_MAX,
+    STRANDS = 16,
     CHUNK = 960 /* whole words for every width of a lane */
 };
 #define LABEL         "secagg/rounding"
@@ -110,31 +111,40 @@ uint64_t csl_encoding_words(const struct csl_encoding *e)
     return last * csl_lanes_words(&e->lanes, whole_slice(e)) + csl_encoding_slice_words(e, last);
 }
 
-/* The sum of the squares in eight strands; `wrong` is set by a value beyond 2^100, infinity, NaN.
- */
 CSL_CLONES
-static double square_of(const float *x, size_t count, uint32_t *wrong)
+static bool is_beyond(const float *x, size_t count)
 {
-    double strand[8] = {0};
     uint32_t beyond = 0;
-    size_t whole = count & ~(size_t)7;
-    for (size_t i = 0; i < whole; i += 8) {
-        for (size_t k = 0; k < 8; k++) {
-            uint32_t bits;
-            memcpy(&bits, &x[i + k], sizeof(bits));
-            beyond |= (bits & UINT32_C(0x7FFFFFFF)) > VALUE_BITS;
-            strand[k] += (double)x[i + k] * (double)x[i + k];
-        }
-    }
-    for (size_t i = whole; i < count; i++) {
+    for (size_t i = 0; i < count; i++) {
         uint32_t bits;
         memcpy(&bits, &x[i], sizeof(bits));
         beyond |= (bits & UINT32_C(0x7FFFFFFF)) > VALUE_BITS;
-        strand[0] += (double)x[i] * (double)x[i];
     }
-    *wrong |= beyond;
-    return ((strand[0] + strand[1]) + (strand[2] + strand[3])) +
-           ((strand[4] + strand[5]) + (strand[6] + strand[7]));
+    return beyond != 0;
+}
+
+/* In strands, because one sum would wait for itself. */
+CSL_CLONES
+static double square_of(const float *x, size_t count)
+{
+    double strand[STRANDS] = {0}, square = 0.0;
+    size_t whole = count / STRANDS * STRANDS;
+    for (size_t i = 0; i < whole; i += STRANDS) {
+        for (size_t k = 0; k < STRANDS; k++)
+            strand[k] += (double)x[i + k] * (double)x[i + k];
+    }
+    for (size_t i = whole; i < count; i++)
+        square += (double)x[i] * (double)x[i];
+    for (size_t k = 0; k < STRANDS; k++)
+        square += strand[k];
+    return square;
+}
+
+CSL_CLONES
+static void scale(const float *restrict from, size_t count, double factor, float *restrict to)
+{
+    for (size_t i = 0; i < count; i++)
+        to[i] = (float)((double)from[i] * factor);
 }
 
 /* A slice on its way to integers. */
@@ -155,8 +165,7 @@ static void rounder_open(struct rounder *r, const struct csl_encoder *s, uint64_
     r->per_unit = s->truncated_by / e->unit;
     r->size = csl_encoding_slice_size(e, slice);
     csl_rng_init_key(&r->coins, s->coins, LABEL, slice, s->attempt);
-    for (size_t i = 0; i < count; i++)
-        r->x[i] = (float)((double)from[i] * s->factor);
+    scale(from, count, s->factor, r->x);
     if (e->is_rotated) {
         memset(r->x + count, 0, (r->size - count) * sizeof(r->x[0]));
         csl_rotation_forward(&e->rotation, slice, r->x);
@@ -198,16 +207,15 @@ static bool is_within(const struct csl_encoder *s)
 enum csl_code csl_encoder_start(struct csl_encoder *s, const struct csl_encoding *encoding,
                                 const float *vector, const uint8_t coins[32], struct csl_err *err)
 {
-    uint32_t wrong = 0;
-    double norm = sqrt(square_of(vector, (size_t)encoding->count, &wrong));
-    if (wrong != 0)
+    if (is_beyond(vector, (size_t)encoding->count))
         return CSL_FAIL(err, CSL_E_INVAL,
                         "encoding: NaN, infinity or a magnitude above 2^100 in the vector");
     struct csl_encoder made = {
         .encoding = encoding, .vector = vector, .factor = 1.0, .truncated_by = 1.0};
     memcpy(made.coins, coins, sizeof(made.coins));
-    double target = encoding->clip_l2 * CLIP_ROOM;
     if (encoding->clip_l2 != 0.0) {
+        double norm = sqrt(square_of(vector, (size_t)encoding->count));
+        double target = encoding->clip_l2 * CLIP_ROOM;
         made.factor = norm > target ? target / norm : 1.0;
         while (made.attempt < CSL_ROUNDING_TRIES && !is_within(&made))
             made.attempt++;
@@ -315,14 +323,14 @@ enum csl_code csl_encoding_decode(const struct csl_encoding *e, uint64_t slice,
                         "decoding: a total weight of %g; 2^-40 to 2^40 would be right", divisor);
     float x[SLICE_MAX];
     int64_t sums[CHUNK];
-    double scale = e->unit / divisor;
+    double worth = e->unit / divisor;
     size_t size = csl_encoding_slice_size(e, slice), wrong = 0;
     for (size_t at = 0; at < size; at += CHUNK) {
         size_t part = chunk_of(size, at);
         wrong +=
             csl_lanes_unpack(&e->lanes, words + at / e->lanes.per_word, part, contributors, sums);
         for (size_t i = 0; i < part; i++)
-            x[at + i] = (float)((double)sums[i] * scale);
+            x[at + i] = (float)((double)sums[i] * worth);
     }
     if (e->is_rotated)
         csl_rotation_inverse(&e->rotation, slice, x);

@@ -78,6 +78,15 @@ enum csl_code csl_encoding_plan(struct csl_encoding *e, struct csl_err *err)
     return CSL_OK;
 }
 
+enum csl_code csl_encoding_event(const struct csl_encoding *e, uint32_t survivors,
+                                 struct csl_dp_event *event, struct csl_err *err)
+{
+    CSL_ASSERT(e->shares != NULL);
+    double l2 = e->rounding.l2_units;
+    double l1 = l2 * sqrt((double)e->coefficients) * (1.0 + 0x1p-50);
+    return csl_shares_event(e->shares, survivors, l2, l1, event, err);
+}
+
 static size_t whole_slice(const struct csl_encoding *e)
 {
     return (size_t)1 << e->rotation.size_log2;

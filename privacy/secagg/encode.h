@@ -7,7 +7,8 @@
  * Coordinator:  sum of words -> lanes -> * unit / divisor -> inverse rotation -> floats.
  *
  * The grid: unit = clip_entry / level. A coefficient beyond +-clip_entry is cut; with rotation a
- * clip_entry of 5 to 6 times the root mean square of the vector cuts next to nothing.
+ * clip_entry of 5 times the root mean square of the vector cuts next to nothing, of 9 where few
+ * entries hold most of the norm.
  *
  * One contribution with an L2 clip (clip_l2 > 0) is rounded conditionally (rounding.h): its
  * integers have an L2 norm of at most encoding.rounding.l2_units. Neighbouring sums differ by one
@@ -48,6 +49,12 @@ struct csl_encoding {
  * shares without clip_l2 (no sensitivity), for fewer dimensions than there are coefficients, for
  * more sites than the lanes, or with a headroom below four standard deviations of their sum. */
 enum csl_code csl_encoding_plan(struct csl_encoding *e, struct csl_err *err) CSL_MUST_CHECK;
+
+/* What a release of the sum over `survivors` sites is, where one contribution is one vector with
+ * clip_l2 and the encoding has shares (or it aborts): csl_shares_event with rounding.l2_units, and
+ * l1_units = l2_units sqrt(coefficients). Errors as there. */
+enum csl_code csl_encoding_event(const struct csl_encoding *e, uint32_t survivors,
+                                 struct csl_dp_event *event, struct csl_err *err) CSL_MUST_CHECK;
 
 uint64_t csl_encoding_slices(const struct csl_encoding *e);
 /* Coefficients in a slice: 2^size_log2, or fewer in the last one without rotation. */

@@ -15,8 +15,8 @@
  * level is capped at 2^34, so that 16 bits of fraction fit beside it (rounding.h). Zero is exactly
  * `level`: the number of levels is the even one below floor((2^bits - 1) / sites_max).
  * In memory words are uint64_t; as bytes each is little-endian (base/le.h asserts the host). Any
- * thread. SOURCE: Bell et al., "Secure Single-Server Aggregation with (Poly)Logarithmic Overhead",
- * CCS 2020, section 3, for sums modulo a power of two; the packing is our own. */
+ * thread. SOURCE: Bonawitz et al., "Practical Secure Aggregation for Privacy-Preserving
+ * Machine Learning", CCS 2017, for sums modulo R; the lanes are our own. */
 #ifndef CSL_SECAGG_LANES_H
 #define CSL_SECAGG_LANES_H
 #include "base/err.h"

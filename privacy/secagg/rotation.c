@@ -39,14 +39,14 @@ static void transform(float *restrict x, size_t n)
     size_t h = 8;
     for (; h * 8 <= n; h *= 8) {
         for (size_t i = 0; i < n; i += 8 * h) {
-#pragma GCC ivdep
+            CSL_IVDEP
             for (size_t j = 0; j < h; j++)
                 butterfly8(x + i + j, h);
         }
     }
     for (; h < n; h *= 2) {
         for (size_t i = 0; i < n; i += 2 * h) {
-#pragma GCC ivdep
+            CSL_IVDEP
             for (size_t j = i; j < i + h; j++) {
                 float a = x[j], b = x[j + h];
                 x[j] = a + b;

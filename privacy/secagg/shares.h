@@ -4,7 +4,7 @@
  * is the coordinator with up to `colluding` sites, who subtract their own shares, and up to
  * `dropouts` sites are lost, so every site draws a discrete Gaussian with parameter
  *     share^2 = std_units^2 / (sites - colluding - dropouts),
- * rounded up (design: the simple rule of Kairouz, Liu and Steinke 2021, sections 1 and 5). With s
+ * rounded up (Kairouz, Liu and Steinke, ICML 2021). With s
  * survivors the sum holds share^2 s, of which share^2 (s - colluding) is charged. Fewer survivors
  * than sites - dropouts: the attempt is abandoned, nothing is released, and the next attempt draws
  * new noise. One draw enters one sum: a retry never adds it to other data.
@@ -12,8 +12,10 @@
  * A sum of discrete Gaussians is not one. Per coordinate the two differ by a factor within
  * e^(+-tau), tau = csl_dp_ddg_tau(share, honest survivors) (their theorem 11), so over a release by
  * e^(+-dimensions tau). The plan refuses shares for which dimensions tau could exceed 2^-50, and
- * the event charges sqrt(dimensions) tau standard deviations as additional sensitivity, which is
- * what their corollary 12 asks for. Any thread; the noise is the caller's generator's. */
+ * the event charges sqrt(dimensions) tau standard deviations as additional sensitivity: their bound
+ * Delta / (sqrt(n) sigma) + tau sqrt(d) for the multivariate sum. Where the event is sampled, where
+ * they prove nothing, the factor of e^(+-2^-50) a release is all that is left uncharged. Any
+ * thread; the noise is the caller's generator's. */
 #ifndef CSL_SECAGG_SHARES_H
 #define CSL_SECAGG_SHARES_H
 #include "privacy/dp/discrete_gaussian.h"

@@ -1,4 +1,5 @@
-/* Floats to words and back. Fixed seeds. */
+/* Floats to words and back. Pitfalls are numbered as in the design of secure aggregation. Fixed
+ * seeds. */
 #include "privacy/crypto/init.h"
 #include "privacy/secagg/encode.h"
 
@@ -352,6 +353,11 @@ static void test_encoding__noise__is_drawn_anew_and_added(void **state)
                              .clip_l2 = 2.0};
     assert_int_equal(csl_lanes_plan(&e.lanes, 32, 10, headroom, NULL), CSL_OK);
     assert_int_equal(csl_encoding_plan(&e, NULL), CSL_OK);
+    struct csl_dp_event event = {.sampler = CSL_DP_FULL_BATCH, .sampling_rate = 1.0, .steps = 1};
+    assert_int_equal(csl_encoding_event(&e, 8, &event, NULL), CSL_E_STATE);
+    assert_int_equal(csl_encoding_event(&e, 9, &event, NULL), CSL_OK);
+    assert_int_equal(csl_dp_event_check(&event, NULL), CSL_OK);
+    assert_true(event.l2_units >= e.rounding.l2_units && event.std_units >= 2999.99);
     csl_rng_init_label(&rng, 49, "noise", 0, 0, 0);
     for (size_t i = 0; i < 4000; i++)
         vector[i] = 0.01F;

@@ -1,4 +1,5 @@
-/* Lanes: what is packed and added comes out, at the edges too. Fixed seeds. */
+/* Lanes: what is packed and added comes out, at the edges too. Pitfalls are
+ * numbered as in the design of secure aggregation. Fixed seeds. */
 #include "privacy/crypto/init.h"
 #include "privacy/crypto/rng.h"
 #include "privacy/secagg/lanes.h"

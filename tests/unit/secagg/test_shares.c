@@ -1,4 +1,5 @@
-/* Joint noise: what is drawn, what is charged, what is refused. */
+/* Joint noise: what is drawn, what is charged, what is refused. Pitfalls are numbered as in
+ * the design of differential privacy. */
 #include "privacy/crypto/init.h"
 #include "privacy/dp/discrete.h"
 #include "privacy/secagg/lanes.h"

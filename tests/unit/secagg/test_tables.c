@@ -1,4 +1,4 @@
-/* Scalars and weights. */
+/* Scalars and weights. Pitfalls are numbered as in the design of secure aggregation. */
 #include "privacy/secagg/scalar.h"
 #include "privacy/secagg/weights.h"
 

@@ -9,10 +9,10 @@
  * norm <= clip is rounded again, with other coins, until the integer vector's squared norm is at
  * most square_max, checked in 128-bit integers. One try succeeds with probability 1 - e^(-1/2) at
  * least. After CSL_ROUNDING_TRIES (by chance below 1e-12) the vector is rounded towards zero
- * instead, which satisfies the bound because the vector does. What is conditioned is
- * no longer quite unbiased. Whatever happens, one contribution
- * moves the sum by at most l2_units: the sensitivity to charge. The number of tries depends on the
- * data and may show in the time taken, inside the site.
+ * instead, which satisfies the bound because the vector does. What is conditioned is no
+ * longer quite unbiased. Whatever happens, one contribution moves the sum by at most l2_units: the
+ * sensitivity to charge. The number of tries depends on the data and may show in the time taken,
+ * inside the site.
  *
  * Coins are not secret in either proof, but they must be independent of the data and used once:
  * never for two rounds, blocks or vectors. Any thread. */

@@ -4,10 +4,10 @@
  * is the coordinator with up to `colluding` sites, who subtract their own shares, and up to
  * `dropouts` sites are lost, so every site draws a discrete Gaussian with parameter
  *     share^2 = std_units^2 / (sites - colluding - dropouts),
- * rounded up (Kairouz, Liu and Steinke, ICML 2021). With s
- * survivors the sum holds share^2 s, of which share^2 (s - colluding) is charged. Fewer survivors
- * than sites - dropouts: the attempt is abandoned, nothing is released, and the next attempt draws
- * new noise. One draw enters one sum: a retry never adds it to other data.
+ * rounded up (Kairouz, Liu and Steinke, ICML 2021). With s survivors the sum holds share^2 s, of
+ * which share^2 (s - colluding) is charged. Fewer survivors than sites - dropouts: the attempt is
+ * abandoned, nothing is released, and the next attempt draws new noise. One draw enters one sum: a
+ * retry never adds it to other data.
  *
  * A sum of discrete Gaussians is not one. Per coordinate the two differ by a factor within
  * e^(+-tau), tau = csl_dp_ddg_tau(share, honest survivors) (their theorem 11), so over a release by

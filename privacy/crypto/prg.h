@@ -58,8 +58,8 @@ void csl_prg_add_streams(struct csl_prg *p, const struct csl_prg_stream *streams
 const char *csl_prg_cipher(const struct csl_prg *p);
 
 /* Known answers for this process's OpenSSL and processor: counter mode and Galois/counter mode
- * against single AES blocks over every length from 16 to 8192 bytes in steps of 16, in slices of
- * several sizes, and against each other over one chunk (a compiler has broken a key stream at some
+ * against single AES blocks over every length from 16 to 8192 bytes in steps of 16, at
+ * several offsets, and over one chunk (a compiler has broken a key stream at some
  * lengths before: openssl pull request 32883). CSL_E_CRYPTO: refuse to start. */
 enum csl_code csl_prg_self_test(struct csl_err *err) CSL_MUST_CHECK;
 

@@ -18,7 +18,8 @@
 
 enum { CSL_VSS_MAX = 4096 }; /* = CSL_SITES_MAX */
 
-/* coefficient[k] = csl_scalar_derive(z, label, k). CSL_E_INVAL: threshold; CSL_E_NOMEM. */
+/* coefficient[k] = csl_scalar_derive(z, label, k). CSL_E_INVAL: threshold; CSL_E_NOMEM: all of them
+ * are zero then. */
 enum csl_code csl_vss_polynomial(const uint8_t z[32], const char *label, size_t threshold,
                                  struct csl_scalar *coefficients,
                                  struct csl_err *err) CSL_MUST_CHECK;
@@ -44,7 +45,7 @@ enum csl_code csl_vss_verify(const struct csl_scalar *share, uint32_t index,
 
 /* Weights of the shares of n different indices, in their order: sum of weight[i] f(1 + indices[i])
  * = f(0). Once per set of responders, then for every secret. CSL_E_INVAL: n, an index, or an index
- * that comes twice; CSL_E_NOMEM. */
+ * that comes twice. */
 enum csl_code csl_vss_weights(const uint32_t *indices, size_t n, struct csl_scalar *weights,
                               struct csl_err *err) CSL_MUST_CHECK;
 /* The secret, checked: sum of weight[i] share[i], with secret B == expected (commitment[0]).

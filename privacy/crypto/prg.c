@@ -15,6 +15,15 @@
 /* Accumulator, key stream and the zeros that are enciphered are in the first cache together. */
 enum { SLICE_WORDS = 1024, SLICE_BYTES = SLICE_WORDS * 8, GROUP = 32, FIRST_COUNTER = 2 };
 
+/* One loop, two machines: the wide one is chosen when the program is loaded, which is too early for
+ * a sanitizer's runtime. */
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) &&                             \
+    !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#define CLONES __attribute__((target_clones("avx2", "default")))
+#else
+#define CLONES
+#endif
+
 static const uint8_t zeros[SLICE_BYTES];
 
 struct csl_prg {
@@ -112,13 +121,13 @@ static void set_key(struct csl_prg *p, size_t context, const uint8_t key[CSL_PRG
     OPENSSL_cleanse(iv, sizeof(iv));
 }
 
-static void add(uint64_t *restrict words, const uint64_t *restrict stream, size_t n)
+CLONES static void add(uint64_t *restrict words, const uint64_t *restrict stream, size_t n)
 {
     for (size_t i = 0; i < n; i++)
         words[i] += stream[i];
 }
 
-static void subtract(uint64_t *restrict words, const uint64_t *restrict stream, size_t n)
+CLONES static void subtract(uint64_t *restrict words, const uint64_t *restrict stream, size_t n)
 {
     for (size_t i = 0; i < n; i++)
         words[i] -= stream[i];

@@ -62,17 +62,17 @@ enum csl_code csl_vss_commit(const struct csl_scalar *coefficients, size_t thres
     return code;
 }
 
-/* Horner's scheme: constant time in the coefficients. */
-static struct csl_scalar evaluate(const struct csl_scalar *coefficients, size_t threshold,
-                                  uint32_t index)
+/* Horner's scheme, in place: no copy of a share stays behind on the stack. Constant time in the
+ * coefficients. */
+static void evaluate(const struct csl_scalar *coefficients, size_t threshold, uint32_t index,
+                     struct csl_scalar *out)
 {
     struct csl_scalar x = point_of(index);
-    struct csl_scalar sum = coefficients[threshold - 1];
+    *out = coefficients[threshold - 1];
     for (size_t k = threshold - 1; k-- > 0;) {
-        crypto_core_ristretto255_scalar_mul(sum.bytes, sum.bytes, x.bytes);
-        crypto_core_ristretto255_scalar_add(sum.bytes, sum.bytes, coefficients[k].bytes);
+        crypto_core_ristretto255_scalar_mul(out->bytes, out->bytes, x.bytes);
+        crypto_core_ristretto255_scalar_add(out->bytes, out->bytes, coefficients[k].bytes);
     }
-    return sum;
 }
 
 enum csl_code csl_vss_share(const struct csl_scalar *coefficients, size_t threshold, uint32_t index,
@@ -82,7 +82,7 @@ enum csl_code csl_vss_share(const struct csl_scalar *coefficients, size_t thresh
     if (code == CSL_OK)
         code = check_index(index, err);
     if (code == CSL_OK)
-        *out = evaluate(coefficients, threshold, index);
+        evaluate(coefficients, threshold, index, out);
     return code;
 }
 
@@ -95,7 +95,7 @@ enum csl_code csl_vss_deal(const struct csl_scalar *coefficients, size_t thresho
                         "right",
                         n, threshold, CSL_VSS_MAX);
     for (size_t i = 0; i < n; i++)
-        shares[i] = evaluate(coefficients, threshold, (uint32_t)i);
+        evaluate(coefficients, threshold, (uint32_t)i, &shares[i]);
     return CSL_OK;
 }
 

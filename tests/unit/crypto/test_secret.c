@@ -87,7 +87,9 @@ static void test_secagg_pitfall_31__arena__not_dumped_locked_and_wiped_in_childr
     flags_of(csl_secret_alloc(s, 16), flags);
     assert_non_null(strstr(flags, " dd"));
     assert_non_null(strstr(flags, " wf"));
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) /* their mlock does nothing */
     assert_int_equal(strstr(flags, " lo") != NULL, csl_secret_is_locked(s));
+#endif
     csl_secret_free(s);
 }
 
@@ -242,7 +244,7 @@ static size_t count_in_memory(void)
 struct secrets {
     uint8_t z[32], e[32], prk[3][32], key[CSL_PRG_KEY_BYTES];
     struct csl_scalar f[4], shares[6], secret;
-    struct csl_seal_key seal;
+    struct csl_seal_key seal, again;
     struct csl_seal_shares opened;
 };
 
@@ -254,7 +256,6 @@ static void __attribute__((noinline)) use(struct secrets *x)
     struct csl_scalar unit = {{1}}, weights[4];
     const uint32_t indices[4] = {0, 1, 2, 3};
     uint8_t public_key[32], sealed[CSL_SEAL_BYTES];
-    struct csl_seal_key again;
     for (size_t i = 0; i < 32; i++)
         x->z[i] = (uint8_t)(i * 37 + 101);
     assert_int_equal(csl_point_base(&unit, &one, NULL), CSL_OK);
@@ -271,10 +272,11 @@ static void __attribute__((noinline)) use(struct secrets *x)
     assert_int_equal(csl_agree_self(&x->f[0], sid, x->prk[1], NULL), CSL_OK);
     assert_int_equal(csl_agree_channel(1, x->e, public_key, 2, peer, sid, x->prk[2], NULL), CSL_OK);
     assert_int_equal(csl_prg_mask_key(x->prk[0], 1, 2, 0, 0, x->key, NULL), CSL_OK);
-    x->opened = (struct csl_seal_shares){x->shares[1], x->shares[2]};
+    x->opened.b = x->shares[1];
+    x->opened.s = x->shares[2];
     assert_int_equal(csl_seal_key_derive(x->prk[2], 1, 2, &x->seal, NULL), CSL_OK);
-    again = x->seal;
-    assert_int_equal(csl_seal_share(&again, &context, &x->opened, sealed, NULL), CSL_OK);
+    x->again = x->seal;
+    assert_int_equal(csl_seal_share(&x->again, &context, &x->opened, sealed, NULL), CSL_OK);
     assert_int_equal(csl_seal_open(&x->seal, &context, sealed, &x->opened, NULL), CSL_OK);
 }
 

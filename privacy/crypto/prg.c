@@ -178,10 +178,9 @@ const char *csl_prg_cipher(const struct csl_prg *p)
     return p->kind == CSL_PRG__GCM ? "AES-256-GCM" : "AES-256-CTR";
 }
 
-/* What the process found out when it made its first generator. */
-static pthread_once_t start_once = PTHREAD_ONCE_INIT;
-static enum csl_code start_code;
-static struct csl_err start_err;
+/* What the process found out when it made its first generator, under the lock. */
+static pthread_mutex_t start_lock = PTHREAD_MUTEX_INITIALIZER;
+static bool is_started;
 static enum csl_prg__cipher fastest = CSL_PRG__CTR;
 
 enum { TIMED_WORDS = 32768, TIMED_TRIES = 8 }; /* 256 KiB, each cipher in turn */
@@ -208,11 +207,11 @@ static void choose(struct csl_prg *counter, struct csl_prg *galois, uint64_t *wo
     fastest = best_galois < best_counter ? CSL_PRG__GCM : CSL_PRG__CTR;
 }
 
-static void start(void)
+static enum csl_code start(struct csl_err *err)
 {
-    start_code = csl_prg_self_test(&start_err);
-    if (start_code != CSL_OK)
-        return;
+    enum csl_code code = csl_prg_self_test(err);
+    if (code != CSL_OK)
+        return code;
     struct csl_prg *counter = NULL;
     struct csl_prg *galois = NULL;
     uint64_t *words = csl_alloc_array(TIMED_WORDS, sizeof(*words));
@@ -223,12 +222,15 @@ static void start(void)
     csl_prg_free(counter);
     csl_prg_free(galois);
     csl_free(words);
+    is_started = true;
+    return CSL_OK;
 }
 
 enum csl_code csl_prg_new(struct csl_prg **out, struct csl_err *err)
 {
-    CSL_ASSERT(pthread_once(&start_once, start) == 0);
-    if (start_code != CSL_OK)
-        return CSL_FAIL(err, start_code, "mask streams: %s", start_err.msg);
-    return csl_prg__open(fastest, out, err);
+    CSL_ASSERT(pthread_mutex_lock(&start_lock) == 0);
+    enum csl_code code = is_started ? CSL_OK : start(err);
+    enum csl_prg__cipher cipher = fastest;
+    CSL_ASSERT(pthread_mutex_unlock(&start_lock) == 0);
+    return code == CSL_OK ? csl_prg__open(cipher, out, err) : code;
 }

@@ -40,9 +40,10 @@ enum csl_code csl_prg_mask_key(const uint8_t prk[32], uint32_t lo, uint32_t hi, 
 enum csl_code csl_prg_self_key(const uint8_t prk[32], uint32_t site, uint32_t block, uint64_t chunk,
                                uint8_t out[CSL_PRG_KEY_BYTES], struct csl_err *err) CSL_MUST_CHECK;
 
-/* The cipher contexts and the scratch of one thread. The first one made in a process runs
- * csl_prg_self_test and times both ciphers, which takes some milliseconds. CSL_E_NOMEM;
- * CSL_E_UNSUPPORTED: this OpenSSL has no AES-256-CTR; CSL_E_CRYPTO: the self test failed. */
+/* The cipher contexts and the scratch of one thread; they hold the keys they were given last until
+ * csl_prg_free. The first one made in a process runs csl_prg_self_test and times both ciphers,
+ * which takes some milliseconds. CSL_E_NOMEM; CSL_E_UNSUPPORTED: this OpenSSL has no AES-256-CTR;
+ * CSL_E_CRYPTO: the self test failed. */
 struct csl_prg;
 enum csl_code csl_prg_new(struct csl_prg **out, struct csl_err *err) CSL_MUST_CHECK;
 void csl_prg_free(struct csl_prg *p); /* keys and scratch wiped; NULL allowed */

@@ -1,3 +1,4 @@
+#include "base/mem.h"
 #include "privacy/crypto/init.h"
 #include "privacy/crypto/prg_internal.h"
 #include "privacy/crypto/rng.h"
@@ -88,6 +89,21 @@ static void test_prg__more_streams_than_contexts__sum_of_the_references(void **s
     csl_prg_free(p);
 }
 
+static void test_prg__no_memory_for_it__said_and_later_it_works(void **state)
+{
+    struct csl_prg *p = NULL;
+    (void)state;
+    for (uint64_t n = 1; n <= 2; n++) {
+        (void)csl_mem_fail_after(n);
+        assert_int_equal(csl_prg_new(&p, NULL), CSL_E_NOMEM);
+        assert_null(p);
+    }
+    (void)csl_mem_fail_after(0);
+    assert_int_equal(csl_prg_new(&p, NULL), CSL_OK);
+    csl_prg_free(p);
+    csl_prg_free(NULL);
+}
+
 static void test_prg__added_by_one_and_subtracted_by_the_other__cancels(void **state)
 {
     const uint8_t key[CSL_PRG_KEY_BYTES] = {3};
@@ -161,6 +177,7 @@ static void test_secagg_pitfall_15__mask_key_of_a_pair_in_the_wrong_order__refus
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_prg__no_memory_for_it__said_and_later_it_works),
         cmocka_unit_test(test_secagg_pitfall_13__every_length_and_both_ciphers__the_reference),
         cmocka_unit_test(test_secagg_pitfall_13__self_test__passes_here),
         cmocka_unit_test(test_prg__more_streams_than_contexts__sum_of_the_references),

@@ -12,8 +12,9 @@
 #include <pthread.h>
 #include <stdbool.h>
 
-/* Accumulator, key stream and the zeros that are enciphered are in the first cache together. */
-enum { SLICE_WORDS = 1024, SLICE_BYTES = SLICE_WORDS * 8, GROUP = 32, FIRST_COUNTER = 2 };
+/* A slice of the words, two of key stream and the zeros that are enciphered: 16 KiB, so that the
+ * first cache holds them together. */
+enum { SLICE_WORDS = 512, SLICE_BYTES = SLICE_WORDS * 8, GROUP = 32, FIRST_COUNTER = 2 };
 
 /* One loop, two machines: the wide one is chosen when the program is loaded, which is too early for
  * a sanitizer's runtime. */
@@ -30,7 +31,7 @@ struct csl_prg {
     enum csl_prg__cipher kind;
     EVP_CIPHER *cipher;
     EVP_CIPHER_CTX *contexts[GROUP]; /* one keyed stream each */
-    uint64_t *stream;                /* SLICE_WORDS of key stream */
+    uint64_t *stream;                /* two slices of key stream */
 };
 
 static enum csl_code derive(const uint8_t prk[32], const char label[9], const uint32_t *ids,
@@ -85,7 +86,7 @@ enum csl_code csl_prg__open(enum csl_prg__cipher cipher, struct csl_prg **out, s
     if (p == NULL)
         return CSL_FAIL(err, CSL_E_NOMEM, "a mask generator");
     p->kind = cipher;
-    p->stream = csl_alloc_aligned(64, SLICE_BYTES);
+    p->stream = csl_alloc_aligned(64, 2 * SLICE_BYTES);
     p->cipher = EVP_CIPHER_fetch(NULL, name, NULL);
     enum csl_code code = CSL_OK;
     if (p->cipher == NULL)
@@ -107,7 +108,7 @@ void csl_prg_free(struct csl_prg *p)
         EVP_CIPHER_CTX_free(p->contexts[i]); /* cleanses */
     EVP_CIPHER_free(p->cipher);
     if (p->stream != NULL)
-        OPENSSL_cleanse(p->stream, SLICE_BYTES);
+        OPENSSL_cleanse(p->stream, 2 * SLICE_BYTES);
     csl_free(p->stream);
     csl_free(p);
 }
@@ -121,31 +122,52 @@ static void set_key(struct csl_prg *p, size_t context, const uint8_t key[CSL_PRG
     OPENSSL_cleanse(iv, sizeof(iv));
 }
 
-CLONES static void add(uint64_t *restrict words, const uint64_t *restrict stream, size_t n)
+/* +v where m is 0, -v where m is all ones: the sign of a stream without a branch. */
+static inline uint64_t signed_by(uint64_t v, uint64_t m)
 {
-    for (size_t i = 0; i < n; i++)
-        words[i] += stream[i];
+    return (v ^ m) - m;
 }
 
-CLONES static void subtract(uint64_t *restrict words, const uint64_t *restrict stream, size_t n)
+CLONES static void add(uint64_t *restrict words, const uint64_t *restrict a, uint64_t sign,
+                       size_t n)
 {
     for (size_t i = 0; i < n; i++)
-        words[i] -= stream[i];
+        words[i] += signed_by(a[i], sign);
+}
+
+/* Two streams at once: the words are loaded and stored half as often. */
+CLONES static void add_two(uint64_t *restrict words, const uint64_t *restrict a, uint64_t sign_a,
+                           const uint64_t *restrict b, uint64_t sign_b, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        words[i] += signed_by(a[i], sign_a) + signed_by(b[i], sign_b);
 }
 
 /* The next n words of the stream of one context. The host is little-endian (base/le.h). */
-static void apply(struct csl_prg *p, size_t context, enum csl_prg_sign sign, uint64_t *words,
-                  size_t n)
+static void key_stream(struct csl_prg *p, size_t context, uint64_t *out, size_t n)
 {
     int done = 0;
     int bytes = (int)(n * 8);
-    CSL_ASSERT(EVP_EncryptUpdate(p->contexts[context], (unsigned char *)p->stream, &done, zeros,
-                                 bytes) == 1 &&
+    CSL_ASSERT(EVP_EncryptUpdate(p->contexts[context], (unsigned char *)out, &done, zeros, bytes) ==
+                   1 &&
                done == bytes);
-    if (sign == CSL_PRG_ADD)
-        add(words, p->stream, n);
-    else
-        subtract(words, p->stream, n);
+}
+
+static void apply(struct csl_prg *p, const struct csl_prg_stream *streams, size_t n,
+                  uint64_t *words, size_t count)
+{
+    uint64_t *a = p->stream;
+    uint64_t *b = p->stream + SLICE_WORDS;
+    for (size_t i = 0; i < n; i += 2) {
+        uint64_t sign_a = streams[i].sign == CSL_PRG_ADD ? 0 : UINT64_MAX;
+        key_stream(p, i, a, count);
+        if (i + 1 == n) {
+            add(words, a, sign_a, count);
+            break;
+        }
+        key_stream(p, i + 1, b, count);
+        add_two(words, a, sign_a, b, streams[i + 1].sign == CSL_PRG_ADD ? 0 : UINT64_MAX, count);
+    }
 }
 
 void csl_prg_add_streams(struct csl_prg *p, const struct csl_prg_stream *streams, size_t n,
@@ -158,8 +180,7 @@ void csl_prg_add_streams(struct csl_prg *p, const struct csl_prg_stream *streams
             set_key(p, i, streams[first + i].key);
         for (size_t w = 0; w < count; w += SLICE_WORDS) {
             size_t slice = count - w < SLICE_WORDS ? count - w : SLICE_WORDS;
-            for (size_t i = 0; i < group; i++)
-                apply(p, i, streams[first + i].sign, words + w, slice);
+            apply(p, streams + first, group, words + w, slice);
         }
     }
 }

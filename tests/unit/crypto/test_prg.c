@@ -50,7 +50,7 @@ static void test_secagg_pitfall_13__every_length_and_both_ciphers__the_reference
     csl_rng_init_label(&rng, 13, "prg lengths", 0, 0, 0);
     for (size_t c = 0; c < 2; c++) {
         struct csl_prg *p = opened(ciphers[c]);
-        for (size_t count = 0; count <= 1100; count++) /* past one slice of 1024 words */
+        for (size_t count = 0; count <= 1100; count++) /* past two slices of 512 words */
             compare(p, &rng, count, count % 2 == 0 ? CSL_PRG_ADD : CSL_PRG_SUBTRACT);
         for (size_t count = 2046; count <= CSL_PRG_CHUNK_WORDS; count = count * 2 + 3)
             compare(p, &rng, count, CSL_PRG_ADD);

@@ -1,6 +1,12 @@
 #!/usr/bin/env python3
-"""check_wipes.py LIBRARY: pitfall 32, wiping that the compiler removed. Every function below that keeps a secret in
-memory of its own still calls the wiping function in the machine code that is linked. Exit 77: there is no objdump."""
+"""Two rules about secrets that no run of the program can show.
+
+check_secrets.py LIBRARY: pitfall 32, wiping that the compiler removed. Every function below that keeps a secret in memory
+of its own still calls the wiping function in the machine code that is linked. Exit 77: there is no objdump.
+check_secrets.py --compare FOLDER: pitfall 30, comparing secrets in variable time. The files that hold secrets call no
+memcmp, strcmp or csl_span_equal.
+"""
+import os
 import re
 import shutil
 import subprocess
@@ -35,7 +41,24 @@ def calls_of(library):
     return found, parts
 
 
+HOLD_SECRETS = ("hkdf.c", "group.c", "vss.c", "agree.c", "seal.c", "sign.c", "rng.c", "prg.c")
+
+
+def compare(folder):
+    bad = 0
+    for name in HOLD_SECRETS:
+        with open(os.path.join(folder, name), encoding="utf-8") as f:
+            for number, line in enumerate(f, 1):
+                if re.search(r"\b(memcmp|strn?cmp|csl_span_equal)\s*\(", line):
+                    bad += 1
+                    print("%s:%d: csl_secret_equal or sodium_memcmp would be right" % (name, number))
+    print("%d files, %d comparisons in variable time" % (len(HOLD_SECRETS), bad))
+    return 1 if bad else 0
+
+
 def main():
+    if sys.argv[1] == "--compare":
+        return compare(sys.argv[2])
     if not shutil.which("objdump"):
         print("SKIPPED: no objdump (apt-get install binutils)")
         return 77

@@ -122,19 +122,6 @@ static enum csl_code load_cohort_key(struct csl_agent *a, struct csl_err *err)
                               file, CSL_SPAN(a->cohort_key, sizeof(a->cohort_key)), 0600, err);
 }
 
-/* Every group that a budget of this site names counts as touched by every study: which patients are
- * in a study is nobody's business here. */
-static void copy_groups(const struct csl_ledger_policy *p, struct csl_ledger_study *s)
-{
-    for (uint32_t i = 0; i < p->budget_count; i++) {
-        bool is_known = p->budgets[i].group[0] == '\0' || s->group_count == CSL_LEDGER_GROUPS_MAX;
-        for (uint32_t g = 0; g < s->group_count; g++)
-            is_known = is_known || strcmp(s->groups[g], p->budgets[i].group) == 0;
-        if (!is_known)
-            csl_str_copy(s->groups[s->group_count++], CSL_LEDGER_GROUP_MAX, p->budgets[i].group);
-    }
-}
-
 static enum csl_code register_study(struct csl_agent *a, struct csl_err *err)
 {
     const struct csl_privacy_plan *p = &a->plan;
@@ -155,7 +142,6 @@ static enum csl_code register_study(struct csl_agent *a, struct csl_err *err)
     memcpy(s.cohort_digest, a->cohort_digest, sizeof(s.cohort_digest));
     csl_str_copy(s.cohort, sizeof(s.cohort), a->policy.cohort);
     csl_privacy_plan_events(p, 1, s.events);
-    copy_groups(&a->policy.ledger, &s);
     return csl_ledger_register(a->ledger, &s, err);
 }
 

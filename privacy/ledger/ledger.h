@@ -116,10 +116,10 @@ enum csl_code csl_ledger_spent_by_study(const struct csl_ledger *l,
                                         const uint8_t study_digest[CSL_DIGEST_BYTES],
                                         struct csl_ledger_spent *out,
                                         struct csl_err *err) CSL_MUST_CHECK;
-/* What counts against a budget of this cohort ("*": all), group and window, at the wall clock or
- * the ledger's time, whichever is later. */
-void csl_ledger_spent_by_cohort(const struct csl_ledger *l, const char *cohort, const char *group,
-                                uint64_t window_s, struct csl_ledger_spent *out);
+/* What counts against a budget of this cohort ("*": all) and window, whatever its group, at the
+ * wall clock or the ledger's time, whichever is later. */
+void csl_ledger_spent_by_cohort(const struct csl_ledger *l, const char *cohort, uint64_t window_s,
+                                struct csl_ledger_spent *out);
 const struct csl_ledger_policy *csl_ledger_current_policy(const struct csl_ledger *l);
 
 /* Heads. NULL while all is well; else why nothing can be reserved, until csl_ledger_recover. */

@@ -83,7 +83,7 @@ static void test_cli_ledger__show__lists_entries_and_what_is_left(void **state)
     /* True price of mu = sqrt(2) / 8 at 1e-6: what is spent is not below, what is left not above.
      */
     struct csl_ledger_spent exact;
-    csl_ledger_spent_by_cohort(w.l, "ward", "", 0, &exact);
+    csl_ledger_spent_by_cohort(w.l, "ward", 0, &exact);
     assert_true(exact.epsilon > 0 && spent >= exact.epsilon && spent < exact.epsilon + 1.1e-4);
     assert_true(left <= BUDGET - exact.epsilon && left > BUDGET - exact.epsilon - 1.1e-4);
     world_remove(&w);

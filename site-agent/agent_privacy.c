@@ -62,6 +62,10 @@ static enum csl_code open_ledger(struct csl_agent *a, struct csl_err *err)
         code = csl_ledger_open(&a->ledger, &c, err);
     if (code == CSL_OK)
         code = csl_ledger_set_policy(a->ledger, &a->policy.ledger, err);
+    if (code != CSL_OK) { /* left open, it would serve the next offer under the budgets before */
+        csl_ledger_close(a->ledger);
+        a->ledger = NULL;
+    }
     return code;
 }
 

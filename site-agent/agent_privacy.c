@@ -126,9 +126,11 @@ static enum csl_code load_cohort_key(struct csl_agent *a, struct csl_err *err)
                               file, CSL_SPAN(a->cohort_key, sizeof(a->cohort_key)), 0600, err);
 }
 
-static enum csl_code register_study(struct csl_agent *a, struct csl_err *err)
+enum csl_code csl_agent_register__(struct csl_agent *a, struct csl_err *err)
 {
     const struct csl_privacy_plan *p = &a->plan;
+    if (!has_privacy(a))
+        return CSL_OK;
     struct csl_ledger_study s = {
         .event_count = p->event_count,
         .rounds = a->study->rounds,
@@ -190,10 +192,9 @@ enum csl_code csl_agent_open_privacy__(struct csl_agent *a, struct csl_err *err)
         code = open_ledger(a, err);
     if (code == CSL_OK)
         code = open_audit(a, err);
-    if (code != CSL_OK)
-        return code;
-    digest_cohort(a, a->cohort_digest);
-    return register_study(a, err);
+    if (code == CSL_OK)
+        digest_cohort(a, a->cohort_digest);
+    return code;
 }
 
 /* --- around one update --- */

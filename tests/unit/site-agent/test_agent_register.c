@@ -42,6 +42,21 @@ static void offer_misnamed(void)
     assert_false(script_heard(&w, CSL_MSG_STUDY_ANSWER)->u.study_answer.accepted);
 }
 
+static void test_agent_register__study_declined__no_entry(void **state)
+{
+    (void)state;
+    script_start(&w);
+    for (int i = 0; i < 5; i++)
+        offer_misnamed();
+    assert_int_equal(script_count(&w, CSL_LEDGER_APPROVE), 0);
+    script_enrol(&w);
+    assert_int_equal(script_count(&w, CSL_LEDGER_APPROVE), 1);
+    offer_misnamed(); /* the accepted one is examined again */
+    script_enrol(&w);
+    assert_int_equal(script_count(&w, CSL_LEDGER_APPROVE), 1);
+    assert_true(script_round(&w, 1, 0, NULL));
+}
+
 static void test_agent_register__policy_that_cannot_be_set__never_the_one_before(void **state)
 {
     (void)state;
@@ -62,6 +77,7 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, open_script, close_script)
     const struct CMUnitTest tests[] = {
+        T(test_agent_register__study_declined__no_entry),
         T(test_agent_register__policy_that_cannot_be_set__never_the_one_before),
     };
     csl_log_setup(stderr, CSL_LOG_LOGFMT, CSL_LOG_SILENT);

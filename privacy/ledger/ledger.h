@@ -50,8 +50,10 @@ void csl_ledger_close(struct csl_ledger *l); /* accepts NULL */
 /* Budgets from now on. The same policy again appends nothing. CSL_E_INVAL names the budget. */
 enum csl_code csl_ledger_set_policy(struct csl_ledger *l, const struct csl_ledger_policy *p,
                                     struct csl_err *err) CSL_MUST_CHECK;
-/* The plan, before the study's first reservation. The same plan again appends nothing;
- * CSL_E_EXISTS: another plan under this digest; CSL_E_INVAL names the field; CSL_E_LIMIT. */
+/* The plan, before the study's first reservation. The same plan again appends nothing, nor does any
+ * plan of a study that was stopped: it spends nothing more. CSL_E_EXISTS: another plan under this
+ * digest; err names what differs and no number of patients; CSL_E_INVAL names the field;
+ * CSL_E_LIMIT. */
 enum csl_code csl_ledger_register(struct csl_ledger *l, const struct csl_ledger_study *s,
                                   struct csl_err *err) CSL_MUST_CHECK;
 

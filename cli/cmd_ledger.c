@@ -1,4 +1,4 @@
-/* cli/cmd_ledger.c - `consilium ledger show|verify|export|diff|recover`. */
+/* cli/cmd_ledger.c - `consilium ledger show|verify|export|diff|recover|withdraw|stop`. */
 #include "base/clock.h"
 #include "base/progress.h"
 #include "base/str.h"
@@ -17,8 +17,12 @@
 struct flags {
     char public_key[2 * CSL_SIGN_PUBLIC_BYTES + 2], lost_epsilon[32];
     struct csl_cli_recover recover;
+    struct csl_cli_operate operate;
     bool json;
 };
+#define OPERATE(field)                                                                             \
+    .type = CSL_OPT_STR, .offset = offsetof(struct flags, operate.field),                          \
+    .size = sizeof(((struct flags *)0)->operate.field)
 #define RECOVER(field)                                                                             \
     .offset = offsetof(struct flags, recover.field),                                               \
     .size = sizeof(((struct flags *)0)->recover.field)
@@ -60,6 +64,25 @@ static const struct csl_option options[] = {
      .max = 1,
      .fallback = "0",
      .help = "The same of delta (recover)."},
+    {.name = "study",
+     OPERATE(study),
+     .fallback = "",
+     .help = "Digest of the study, 64 hexadecimal digits, from `consilium study show` (stop)."},
+    {.name = "cohort",
+     OPERATE(cohort),
+     .fallback = "records",
+     .help = "Whose patients left: policy.cohort of the site (withdraw)."},
+    {.name = "cohort_digest",
+     OPERATE(cohort_digest),
+     .fallback = "",
+     .help = "Of the records that are left, as the agent named it when it refused to start "
+             "(withdraw)."},
+    {.name = "patients",
+     .type = CSL_OPT_U64,
+     .offset = offsetof(struct flags, operate.patients),
+     .size = sizeof(((struct flags *)0)->operate.patients),
+     .fallback = "0",
+     .help = "How many are left; only their size band is written down (withdraw)."},
     {.name = "json",
      .type = CSL_OPT_BOOL,
      .offset = offsetof(struct flags, json),
@@ -73,8 +96,11 @@ static const char *const usage[] = {
     "export DATABASE OUT [--json]",
     "diff EXPORT EXPORT [--json]",
     "recover DATABASE --size N --root HEX [--head FILE] [--lost-epsilon E] [--lost-delta D]",
+    "withdraw DATABASE [--cohort ID] --cohort-digest HEX --patients N",
+    "stop DATABASE --study HEX",
     NULL};
-static const char *const verbs[] = {"show", "verify", "export", "diff", "recover", NULL};
+static const char *const verbs[] = {"show",    "verify",   "export", "diff",
+                                    "recover", "withdraw", "stop",   NULL};
 static const char *const examples[] = {
     "consilium ledger show out/demo/ledger/lyon.ledger",
     "consilium ledger verify lyon.ledger --public-key "
@@ -83,6 +109,8 @@ static const char *const examples[] = {
     "consilium ledger diff lyon-may.ledger lyon-june.ledger",
     "consilium ledger recover lyon/state/ledger.db --size 63 --root "
     "965bd651ec502a3168a6ed13afca5fe8c8cdf644a628b86f46c8dbae423236e7 --lost-epsilon 1",
+    "consilium ledger stop lyon/state/ledger.db --study "
+    "3a7bd3e2360a3d29eea436fcfb7e44c735d117c42d1c1835420b6b9942dd4f1b",
     NULL};
 
 const struct csl_cli_doc csl_doc_ledger = {
@@ -97,7 +125,11 @@ const struct csl_cli_doc csl_doc_ledger = {
              "was changed since, not whose ledger it is.\n\n"
              "recover is for an agent that refuses to train because its ledger is behind a head it "
              "once had: a restored\nbackup, say. Stop the agent first. It writes an entry that "
-             "everybody can see.",
+             "everybody can see.\n\n"
+             "withdraw is for an agent that does not start because the records are not those of "
+             "the study's\nregistration: patients left. It says that the change is meant. stop "
+             "ends one study at this site, for good,\nand the agent starts again for others. "
+             "Stop the agent first. Neither gives back what was spent.",
 };
 
 enum csl_code csl_cli_ledger_open_file(FILE **out, const char *path, struct csl_err *err)
@@ -335,9 +367,11 @@ int csl_cmd_ledger(int argc, char *const *argv)
     bool is_show = strcmp(verb, "show") == 0, is_verify = strcmp(verb, "verify") == 0;
     bool is_export = strcmp(verb, "export") == 0, is_diff = strcmp(verb, "diff") == 0;
     bool is_recover = strcmp(verb, "recover") == 0;
-    if (!is_show && !is_verify && !is_export && !is_diff && !is_recover)
+    bool is_withdraw = strcmp(verb, "withdraw") == 0, is_stop = strcmp(verb, "stop") == 0;
+    if (!is_show && !is_verify && !is_export && !is_diff && !is_recover && !is_withdraw && !is_stop)
         return csl_cli_misuse(&csl_doc_ledger,
-                              "found '%s'; show, verify, export, diff or recover would be right",
+                              "found '%s'; show, verify, export, diff, recover, withdraw or stop "
+                              "would be right",
                               verb);
     size_t wanted = is_export || is_diff ? 2 : 1;
     if (line.positional_count != wanted + 1)
@@ -353,6 +387,10 @@ int csl_cmd_ledger(int argc, char *const *argv)
         return verify(line.positional[1], &flags);
     if (is_recover)
         return recover(line.positional[1], &flags);
+    if (is_withdraw)
+        return csl_cli_ledger_withdraw(line.positional[1], &flags.operate);
+    if (is_stop)
+        return csl_cli_ledger_stop(line.positional[1], &flags.operate);
     if (is_export)
         return export_database(line.positional[1], line.positional[2], flags.json);
     return csl_cli_ledger_compare(line.positional[1], line.positional[2], flags.json);

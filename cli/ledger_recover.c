@@ -50,6 +50,17 @@ static enum csl_code open_ledger(struct recovery *r, const char *database, struc
     return code == CSL_OK ? csl_ledger_open(&r->ledger, &config, err) : code;
 }
 
+enum csl_code csl_cli_ledger_open_site(struct csl_ledger **out, const char *database,
+                                       struct csl_err *err)
+{
+    struct recovery r = {.ledger = NULL};
+    enum csl_code code = open_ledger(&r, database, err);
+
+    if (code == CSL_OK)
+        *out = r.ledger;
+    return code;
+}
+
 /* A head that the coordinator remembers, in a file: it is what the trouble is about. */
 static enum csl_code meet_head(struct recovery *r, const char *path, struct csl_err *err)
 {

@@ -18,6 +18,9 @@ enum csl_code csl_cli_ledger_claimed_key(FILE *in, uint8_t out[CSL_SIGN_PUBLIC_B
 enum csl_code csl_cli_ledger_export_entry(FILE *in, uint64_t index, struct csl_ledger_entry *out,
                                           struct csl_err *err) CSL_MUST_CHECK;
 uint64_t csl_cli_ledger_wall_s(void *ctx); /* for csl_ledger_config */
+/* For writing, with the key and the head file beside it. */
+enum csl_code csl_cli_ledger_open_site(struct csl_ledger **out, const char *database,
+                                       struct csl_err *err) CSL_MUST_CHECK;
 
 /* The verbs. Each returns an exit status. */
 int csl_cli_ledger_show(const char *path, bool is_json);
@@ -29,6 +32,13 @@ struct csl_cli_recover {
     double lost_epsilon, lost_delta; /* what the lost entries may have cost; may be infinite */
 };
 int csl_cli_ledger_recover(const char *database, const struct csl_cli_recover *c);
+/* What an operator says of a study or of a cohort's patients. */
+struct csl_cli_operate {
+    char study[80], cohort[CSL_ID_MAX], cohort_digest[80]; /* digests: hexadecimal */
+    uint64_t patients; /* of the cohort, afterwards; only their size band is written down */
+};
+int csl_cli_ledger_withdraw(const char *database, const struct csl_cli_operate *c);
+int csl_cli_ledger_stop(const char *database, const struct csl_cli_operate *c);
 int csl_cli_ledger_compare(const char *path_a, const char *path_b, bool is_json);
 
 #endif

@@ -87,6 +87,8 @@ void csl_agent_model_name__(char out[CSL_ID_MAX], const uint8_t digest[CSL_DIGES
 
 /* agent_privacy.c: without privacy in the accepted study each does nothing and succeeds */
 enum csl_code csl_agent_open_privacy__(struct csl_agent *a, struct csl_err *err) CSL_MUST_CHECK;
+/* The open study's plan into the ledger, where it stays: of an accepted study only. */
+enum csl_code csl_agent_register__(struct csl_agent *a, struct csl_err *err) CSL_MUST_CHECK;
 void csl_agent_close_privacy__(struct csl_agent *a);
 /* At a start, before anything is announced. */
 enum csl_code csl_agent_recover_privacy__(struct csl_agent *a, struct csl_err *err) CSL_MUST_CHECK;

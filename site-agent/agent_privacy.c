@@ -62,6 +62,10 @@ static enum csl_code open_ledger(struct csl_agent *a, struct csl_err *err)
         code = csl_ledger_open(&a->ledger, &c, err);
     if (code == CSL_OK)
         code = csl_ledger_set_policy(a->ledger, &a->policy.ledger, err);
+    if (code != CSL_OK) { /* left open, it would serve the next offer under the budgets before */
+        csl_ledger_close(a->ledger);
+        a->ledger = NULL;
+    }
     return code;
 }
 
@@ -121,22 +125,11 @@ static enum csl_code load_cohort_key(struct csl_agent *a, struct csl_err *err)
                               file, CSL_SPAN(a->cohort_key, sizeof(a->cohort_key)), 0600, err);
 }
 
-/* Every group that a budget of this site names counts as touched by every study: which patients are
- * in a study is nobody's business here. */
-static void copy_groups(const struct csl_ledger_policy *p, struct csl_ledger_study *s)
-{
-    for (uint32_t i = 0; i < p->budget_count; i++) {
-        bool is_known = p->budgets[i].group[0] == '\0' || s->group_count == CSL_LEDGER_GROUPS_MAX;
-        for (uint32_t g = 0; g < s->group_count; g++)
-            is_known = is_known || strcmp(s->groups[g], p->budgets[i].group) == 0;
-        if (!is_known)
-            csl_str_copy(s->groups[s->group_count++], CSL_LEDGER_GROUP_MAX, p->budgets[i].group);
-    }
-}
-
-static enum csl_code register_study(struct csl_agent *a, struct csl_err *err)
+enum csl_code csl_agent_register__(struct csl_agent *a, struct csl_err *err)
 {
     const struct csl_privacy_plan *p = &a->plan;
+    if (!has_privacy(a))
+        return CSL_OK;
     struct csl_ledger_study s = {
         .event_count = p->event_count,
         .rounds = a->study->rounds,
@@ -154,7 +147,6 @@ static enum csl_code register_study(struct csl_agent *a, struct csl_err *err)
     memcpy(s.cohort_digest, a->cohort_digest, sizeof(s.cohort_digest));
     csl_str_copy(s.cohort, sizeof(s.cohort), a->policy.cohort);
     csl_privacy_plan_events(p, 1, s.events);
-    copy_groups(&a->policy.ledger, &s);
     return csl_ledger_register(a->ledger, &s, err);
 }
 
@@ -199,10 +191,9 @@ enum csl_code csl_agent_open_privacy__(struct csl_agent *a, struct csl_err *err)
         code = open_ledger(a, err);
     if (code == CSL_OK)
         code = open_audit(a, err);
-    if (code != CSL_OK)
-        return code;
-    digest_cohort(a, a->cohort_digest);
-    return register_study(a, err);
+    if (code == CSL_OK)
+        digest_cohort(a, a->cohort_digest);
+    return code;
 }
 
 /* --- around one update --- */

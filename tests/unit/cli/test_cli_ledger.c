@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -83,7 +84,7 @@ static void test_cli_ledger__show__lists_entries_and_what_is_left(void **state)
     /* True price of mu = sqrt(2) / 8 at 1e-6: what is spent is not below, what is left not above.
      */
     struct csl_ledger_spent exact;
-    csl_ledger_spent_by_cohort(w.l, "ward", "", 0, &exact);
+    csl_ledger_spent_by_cohort(w.l, "ward", 0, &exact);
     assert_true(exact.epsilon > 0 && spent >= exact.epsilon && spent < exact.epsilon + 1.1e-4);
     assert_true(left <= BUDGET - exact.epsilon && left > BUDGET - exact.epsilon - 1.1e-4);
     world_remove(&w);
@@ -218,6 +219,90 @@ static void test_cli_ledger__recover__takes_the_named_head_and_books_the_loss(vo
     world_remove(&w);
 }
 
+/* A round reserved and never charged, by an agent that was stopped. */
+static void leave_a_reservation(const struct csl_ledger_study *s)
+{
+    uint64_t id = 0;
+
+    must(world_reserve(&w, s, 2, 0, &id), &w.err);
+    world_close(&w);
+}
+
+static void test_cli_ledger__stop__ends_the_study_and_gives_back_what_never_ran(void **state)
+{
+    const struct csl_ledger_study s = study_number(1, 1);
+    char study[2 * CSL_DIGEST_BYTES + 1];
+    uint64_t id = 0;
+
+    (void)state;
+    csl_hex(s.digest, sizeof(s.digest), study);
+    make_ledger(1);
+    double once = world_spent(&w, &s).epsilon;
+    leave_a_reservation(&s);
+    assert_int_equal(ledger("stop %s", w.path), 2);
+    cli_assert_printed("64 hexadecimal digits");
+    assert_int_equal(ledger("stop %s --study %064d", w.path, 0), 2);
+    cli_assert_printed("not registered");
+    for (int i = 0; i < 2; i++) { /* again: nothing more is written */
+        assert_int_equal(ledger("stop %s --study %s", w.path, study), 0);
+        cli_assert_printed("is stopped");
+    }
+    world_open(&w);
+    assert_true(world_spent(&w, &s).is_stopped);
+    assert_true(world_spent(&w, &s).epsilon == once);
+    assert_int_equal(csl_ledger_open_reservations(w.l, NULL, 0), 0);
+    assert_int_equal(csl_ledger_size(w.l), 5 + 4); /* reserve, clock, stop, settle */
+    assert_int_equal(world_reserve(&w, &s, 3, 0, &id), CSL_E_DENIED);
+    world_export(&w);
+    assert_int_equal(ledger("verify %s", w.out), 0);
+    world_remove(&w);
+}
+
+static void test_cli_ledger__withdraw__study_goes_on_with_the_records_left(void **state)
+{
+    struct csl_ledger_study s = study_number(1, 1);
+    char digest[2 * CSL_DIGEST_BYTES + 1];
+
+    (void)state;
+    make_ledger(1);
+    leave_a_reservation(&s);
+    csl_digest("fewer", 5, s.cohort_digest);
+    csl_hex(s.cohort_digest, sizeof(s.cohort_digest), digest);
+    assert_int_equal(ledger("withdraw %s --cohort ward --patients 119", w.path), 2);
+    cli_assert_printed("--cohort-digest");
+    assert_int_equal(ledger("withdraw %s --cohort ward --cohort-digest %s", w.path, digest), 2);
+    cli_assert_printed("--patients");
+    assert_int_equal(ledger("withdraw %s --cohort-digest %s --patients 119", w.path, digest), 2);
+    cli_assert_printed("no study of a cohort 'records'");
+    assert_int_equal(
+        ledger("withdraw %s --cohort ward --cohort-digest %s --patients 119", w.path, digest), 0);
+    cli_assert_printed("100-299 patients");
+    cli_assert_printed("given back: 1");
+    world_open(&w);
+    assert_int_equal(world_last(&w).kind, CSL_LEDGER_WITHDRAWAL);
+    (void)run_round(&w, &s, 3, 0); /* registers the plan with the new digest: accepted */
+    world_export(&w);
+    assert_int_equal(ledger("verify %s", w.out), 0);
+    world_remove(&w);
+}
+
+static void test_cli_ledger__stop_while_the_agent_runs__is_refused(void **state)
+{
+    char study[2 * CSL_DIGEST_BYTES + 1];
+    const struct csl_ledger_study s = study_number(1, 1);
+    int lock = -1;
+
+    (void)state;
+    csl_hex(s.digest, sizeof(s.digest), study);
+    make_ledger(1);
+    must(csl_dir_lock(w.dir, &lock, &w.err), &w.err); /* as an agent does */
+    assert_int_equal(ledger("stop %s --study %s", w.path, study), 2);
+    cli_assert_printed("in use by another process");
+    assert_int_equal(csl_ledger_size(w.l), 5);
+    (void)close(lock);
+    world_remove(&w);
+}
+
 static void test_cli_ledger__what_is_no_ledger__is_refused(void **state)
 {
     (void)state;
@@ -234,7 +319,7 @@ static void test_cli_ledger__what_is_no_ledger__is_refused(void **state)
     assert_int_not_equal(cli_run("ledger export %/absent %/out"), 0);
     assert_int_equal(cli_run("ledger diff %/junk %/junk"), 2);
     assert_int_equal(cli_run("ledger"), 2);
-    cli_assert_printed("show, verify, export, diff or recover");
+    cli_assert_printed("show, verify, export, diff, recover, withdraw or stop");
     assert_int_equal(cli_run("ledger diff %/junk"), 2);
     cli_assert_printed("two files would be right");
     assert_int_equal(cli_run("ledger show %/junk --public-key 00"), 2);
@@ -250,6 +335,9 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_cli_ledger__verify_with_another_key__is_a_no),
         cmocka_unit_test(test_cli_ledger__export_and_diff__tell_a_continuation_from_a_fork),
         cmocka_unit_test(test_cli_ledger__recover__takes_the_named_head_and_books_the_loss),
+        cmocka_unit_test(test_cli_ledger__stop__ends_the_study_and_gives_back_what_never_ran),
+        cmocka_unit_test(test_cli_ledger__withdraw__study_goes_on_with_the_records_left),
+        cmocka_unit_test(test_cli_ledger__stop_while_the_agent_runs__is_refused),
         cmocka_unit_test(test_cli_ledger__what_is_no_ledger__is_refused),
     };
 

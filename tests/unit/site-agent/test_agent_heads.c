@@ -265,7 +265,7 @@ static void test_pitfall_33__operator_gives_the_head_up__counted_and_trains_agai
     struct csl_msg_task_failed failed;
     if (!script_round(&w, 3, 2, &failed))
         fail_msg("%s", failed.reason);
-    csl_ledger_spent_by_cohort(csl_agent_ledger(w.agent), "*", "", 0, &all);
+    csl_ledger_spent_by_cohort(csl_agent_ledger(w.agent), "*", 0, &all);
     assert_true(all.epsilon > 2); /* what was lost counts */
 }
 

@@ -28,7 +28,12 @@ enum csl_code csl_service_open_heads__(struct csl_service *s, struct csl_err *er
     enum csl_code code = csl_heads_open(&s->heads, s->config.state_dir,
                                         (const char(*)[CSL_ID_MAX])sites, s->site_count, err);
     csl_free(sites);
-    return code;
+    if (code != CSL_OK)
+        return code;
+    char key[2 * CSL_SIGN_PUBLIC_BYTES + 1]; /* what an auditor checks countersignatures with */
+    csl_hex(csl_heads_public_key(s->heads), CSL_SIGN_PUBLIC_BYTES, key);
+    csl_log(CSL_LOG_INFO, "ledger.countersigning_key", CSL_STR("public_key", key));
+    return CSL_OK;
 }
 
 enum csl_code csl_service_take_head__(struct csl_service *s, uint32_t site,

@@ -53,8 +53,10 @@ struct csl_agent {
     bool is_reservation_charged;
     uint64_t reservation;
     uint32_t reserved_attempt;
-    bool is_ledger_foreign;  /* the coordinator remembers a ledger of another key */
-    uint64_t announced_size; /* entries of the head that was announced last */
+    const char *head_trouble; /* why no update can continue what the coordinator remembers; NULL */
+    uint64_t announced_size;  /* entries of the head that was announced last */
+    uint64_t held_size; /* of the head the coordinator holds once it has read what this session
+                           said; 0: none, or not known */
     uint64_t next_bulk_id, fetch_id, upload_id;
     struct csl_msg_task fetch_task, upload_task;
     /* work: one unit at a time */

@@ -243,8 +243,9 @@ def look_at_ledger(page):
     if "charge" not in page.run("consilium ledger show lyon/state/ledger.db"):
         fail("the ledger shows no charge")
     page.run("consilium ledger export lyon/state/ledger.db lyon.ledger")
-    if "sound" not in page.run("consilium ledger verify lyon.ledger"):
-        fail("the ledger's export is not sound")
+    verdict = page.run("consilium ledger verify lyon.ledger --head coordinator/state/heads/lyon")
+    if ": sound." not in verdict or "continues the 1 known head," not in verdict:
+        fail(f"the ledger's export is not sound, or does not continue the coordinator's head:\n{verdict}")
 
 
 def change_records(page):

@@ -196,7 +196,7 @@ enum csl_code csl_plan_find_sites(struct csl_plan *p, const char *study_path,
     for (uint32_t i = 0; i < p->count && code == CSL_OK; i++) {
         struct csl_plan_site *s = &p->sites[i];
         for (uint32_t d = 0; d < p->study->domain_count; d++)
-            s->total = s->patients[d] > s->total ? s->patients[d] : s->total;
+            s->total += s->patients[d];
     }
     return code;
 }

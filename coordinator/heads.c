@@ -133,6 +133,12 @@ enum csl_code csl_heads_offer(struct csl_heads *h, uint32_t site, const char *te
         csl_checkpoint_read(&fresh.checkpoint, CSL_SPAN(text, strlen(text)), fresh.key, err);
     if (code != CSL_OK)
         return CSL_E_CRYPTO;
+    char origin[CSL_ORIGIN_MAX]; /* else a head of this site could pass for one of another's ledger
+                                  */
+    snprintf(origin, sizeof(origin), "consilium-ledger/%s", known->site);
+    if (strcmp(fresh.checkpoint.origin, origin) != 0)
+        return CSL_FAIL(err, CSL_E_CRYPTO, "%s announced a head of %s", known->site,
+                        fresh.checkpoint.origin);
     bool is_same_size = fresh.checkpoint.size == known->checkpoint.size;
     if (known->text[0] != '\0' &&
         (fresh.checkpoint.size < known->checkpoint.size ||

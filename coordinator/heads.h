@@ -20,8 +20,9 @@ enum csl_code csl_heads_open(struct csl_heads **out, const char *state_dir,
 void csl_heads_close(struct csl_heads *h); /* accepts NULL */
 
 /* A head that site number `site` announced; remembered durably, then countersigned. CSL_E_CRYPTO:
- * not signed by `key`, or another key than before; CSL_E_STATE: behind the head that is remembered,
- * or another root at its size; both leave what is remembered alone. CSL_E_IO. */
+ * not signed by `key`, another key than before, or the origin of another site; CSL_E_STATE: behind
+ * the head that is remembered, or another root at its size; both leave what is remembered alone.
+ * CSL_E_IO. */
 enum csl_code csl_heads_offer(struct csl_heads *h, uint32_t site, const char *text,
                               const uint8_t key[CSL_SIGN_PUBLIC_BYTES],
                               uint8_t countersignature[CSL_SIGN_SIGNATURE_BYTES],

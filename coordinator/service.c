@@ -419,7 +419,7 @@ enum csl_code csl_service_new(struct csl_service **out, const struct csl_service
     if (code == CSL_OK)
         code = csl_service_load__(s, err);
     if (code == CSL_OK)
-        code = csl_service_open_heads__(s, config, err);
+        code = csl_service_open_heads__(s, err);
     if (code != CSL_OK) {
         csl_service_free(s);
         return code;

@@ -3,6 +3,7 @@
 #include "coordinator/service_internal.h"
 
 #include "base/log.h"
+#include "base/mem.h"
 #include "base/str.h"
 
 #include <string.h>
@@ -11,13 +12,20 @@ _Static_assert(CSL_HEAD_TEXT_MAX == CSL_CHECKPOINT_TEXT_MAX, "a head travels as 
 _Static_assert(CSL_LEDGER_KEY_BYTES == CSL_SIGN_PUBLIC_BYTES, "a key travels as it is");
 _Static_assert(CSL_COUNTERSIGNATURE_BYTES == CSL_SIGN_SIGNATURE_BYTES, "so does a signature");
 
-enum csl_code csl_service_open_heads__(struct csl_service *s,
-                                       const struct csl_service_config *config, struct csl_err *err)
+/* Sites by their numbers in the core, which sorts the roster. */
+enum csl_code csl_service_open_heads__(struct csl_service *s, struct csl_err *err)
 {
     if (s->study->privacy.mode == CSL_PRIVACY_NONE)
         return CSL_OK;
-    return csl_heads_open(&s->heads, s->config.state_dir, config->roster, config->roster_count,
-                          err);
+    char(*sites)[CSL_ID_MAX] = csl_alloc_array(s->site_count, sizeof(*sites));
+    if (sites == NULL)
+        return CSL_FAIL(err, CSL_E_NOMEM, "no memory for the names of %u sites", s->site_count);
+    for (uint32_t i = 0; i < s->site_count; i++)
+        memcpy(sites[i], csl_coord_site(s->core, i)->id, sizeof(sites[i]));
+    enum csl_code code = csl_heads_open(&s->heads, s->config.state_dir,
+                                        (const char(*)[CSL_ID_MAX])sites, s->site_count, err);
+    csl_free(sites);
+    return code;
 }
 
 void csl_service_take_head__(struct csl_service *s, uint32_t site, const struct csl_message *m)

@@ -118,9 +118,7 @@ uint64_t csl_service_broadcast_bytes__(const struct csl_service *s);
 void csl_service_digest_broadcast__(struct csl_service *s);
 
 /* service_heads.c: nothing to do in a study without privacy */
-enum csl_code csl_service_open_heads__(struct csl_service *s,
-                                       const struct csl_service_config *config,
-                                       struct csl_err *err);
+enum csl_code csl_service_open_heads__(struct csl_service *s, struct csl_err *err) CSL_MUST_CHECK;
 void csl_service_take_head__(struct csl_service *s, uint32_t site, const struct csl_message *m);
 void csl_service_put_head__(struct csl_service *s, uint32_t site, struct csl_message *m);
 /* service_fold.c */

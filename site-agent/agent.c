@@ -285,8 +285,10 @@ static void handle(struct csl_agent *a, struct csl_agent_event *e)
         a->has_work = false;
         if (e->ev.kind == CSL_SE_TRAINED && e->ev.code == CSL_OK)
             remember_update(a, e);
+        else if (e->ev.kind == CSL_SE_TRAINED && e->is_forfeit)
+            csl_agent_forfeit__(a);
         else if (e->ev.kind == CSL_SE_TRAINED)
-            csl_agent_settle__(a, false); /* nothing was made, so nothing can leave */
+            csl_agent_settle__(a, false); /* nothing was drawn, so nothing can leave */
         e->ev.outbox = &e->outbox;
         e->ev.evaluation = &e->evaluation;
         e->ev.reason = e->reason;
@@ -385,9 +387,17 @@ enum csl_code csl_agent_new(struct csl_agent **out, const struct csl_agent_confi
     a->config = *config;
     a->policy = *config->policy;
     enum csl_code code = CSL_OK;
+    const char *state_dir = config->state_dir != NULL ? config->state_dir : "";
     if (!csl_str_copy(a->site_id, sizeof(a->site_id), config->site_id) ||
-        !csl_str_copy(a->record_path, sizeof(a->record_path), config->record_path))
-        code = CSL_FAIL(err, CSL_E_LIMIT, "the site id or the path of its records is too long");
+        !csl_str_copy(a->record_path, sizeof(a->record_path), config->record_path) ||
+        !csl_str_copy(a->state_dir, sizeof(a->state_dir), state_dir))
+        code = CSL_FAIL(err, CSL_E_LIMIT, "the site id or a path of the site is too long");
+    if (config->state_dir != NULL) /* the ledger is opened with the first study that needs one */
+        a->config.state_dir = a->state_dir;
+    if (config->noise_seed != NULL) {
+        a->noise_seed = *config->noise_seed;
+        a->config.noise_seed = &a->noise_seed;
+    }
     if (code == CSL_OK)
         code = csl_mailbox_new(&a->mailbox, EVENTS_MAX, err);
     if (code == CSL_OK && config->has_worker)

@@ -13,14 +13,14 @@
 struct csl_agent_config {
     const char *site_id;                  /* for logs and labelled randomness; copied */
     const char *record_path;              /* HDF5 record file; copied */
-    const char *state_dir;                /* NULL: in memory, nothing survives */
+    const char *state_dir;                /* NULL: in memory, nothing survives; copied */
     const char *backend;                  /* "auto", "cpu-ref", "cpu-dnnl"; a literal */
     const struct csl_site_policy *policy; /* copied */
     struct csl_transport *transport;      /* borrowed; the agent sets its upcalls */
     bool has_worker;
     /* Simulations: patients and noise are drawn from a stream that this seed repeats, which
      * protects nobody and is marked as a rehearsal in the ledger. NULL: from the operating system.
-     */
+     * Copied. */
     const uint64_t *noise_seed;
     /* Rehearsals: so many canaries train with every private study (privacy/audit/canary.h); they
      * change the model. 0: none. */

@@ -19,6 +19,7 @@ struct csl_agent_event {
     struct csl_msg bytes; /* MESSAGE: still encoded */
     struct csl_outbox outbox;
     struct csl_train_report report;       /* TRAINED */
+    bool is_forfeit;                      /* TRAINED, failed: csl_agent_forfeit__ */
     struct csl_msg_evaluation evaluation; /* blocks owned */
     struct csl_msg_study_answer answer;
     uint8_t digest[CSL_DIGEST_BYTES];
@@ -28,7 +29,8 @@ struct csl_agent_event {
 
 struct csl_agent {
     struct csl_agent_config config;
-    char site_id[CSL_ID_MAX], record_path[CSL_PATH_MAX];
+    char site_id[CSL_ID_MAX], record_path[CSL_PATH_MAX], state_dir[CSL_PATH_MAX];
+    uint64_t noise_seed; /* what config points to */
     struct csl_site_policy policy;
     int state_lock; /* -1: none */
     struct csl_site core;
@@ -95,6 +97,9 @@ enum csl_code csl_agent_charge__(struct csl_agent *a, const struct csl_outbox *o
                                  struct csl_err *err) CSL_MUST_CHECK;
 /* Closes the reservation in hand, if there is one: released, or never charged and given back. */
 void csl_agent_settle__(struct csl_agent *a, bool was_released);
+/* Training failed after noisy sums were drawn. That it failed is told, and says something about
+ * them: the reservation stays spent, though no update leaves. */
+void csl_agent_forfeit__(struct csl_agent *a);
 /* The ledger's heads in messages: announced with an update, checked against what the coordinator
  * remembers, its countersignature stored. */
 void csl_agent_put_head__(struct csl_agent *a, struct csl_message *m);

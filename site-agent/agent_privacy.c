@@ -65,15 +65,14 @@ static enum csl_code open_ledger(struct csl_agent *a, struct csl_err *err)
     return code;
 }
 
-static uint64_t total_patients(const struct csl_agent *a)
+/* At most this many: a patient may be in several domains. Above is the safe side of delta, which
+ * must be below one over the number. */
+static uint64_t patients_at_most(const struct csl_agent *a)
 {
-    uint64_t most =
-        0; /* a patient may be in several domains: the largest is the sure lower bound */
-    for (uint32_t d = 0; d < a->study->domain_count; d++) {
-        uint64_t n = csl_dataset_patients(a->data, d, CSL_SPLIT_TRAIN);
-        most = n > most ? n : most;
-    }
-    return most;
+    uint64_t sum = 0;
+    for (uint32_t d = 0; d < a->study->domain_count; d++)
+        sum += csl_dataset_patients(a->data, d, CSL_SPLIT_TRAIN);
+    return sum;
 }
 
 /* Tells one cohort from another without telling anything about it: keyed by the ledger's secret
@@ -191,7 +190,7 @@ enum csl_code csl_agent_open_privacy__(struct csl_agent *a, struct csl_err *err)
         return CSL_OK;
     for (uint32_t d = 0; d < a->study->domain_count; d++)
         patients[d] = csl_dataset_patients(a->data, d, CSL_SPLIT_TRAIN);
-    enum csl_code code = csl_policy_check_delta(&a->policy, a->study, total_patients(a), err);
+    enum csl_code code = csl_policy_check_delta(&a->policy, a->study, patients_at_most(a), err);
     if (code == CSL_OK)
         code = csl_privacy_plan_make(&a->plan, a->study, patients, err);
     if (code == CSL_OK)
@@ -242,7 +241,7 @@ enum csl_code csl_agent_reserve__(struct csl_agent *a, const struct csl_msg_task
 
 static enum csl_code charge(struct csl_agent *a, const struct csl_outbox *outbox, uint32_t attempt,
                             uint64_t reservation, const struct csl_dp_event *events,
-                            struct csl_err *err)
+                            bool is_rehearsal, struct csl_err *err)
 {
     struct csl_ledger_charge c = {
         .round = outbox->round,
@@ -250,9 +249,9 @@ static enum csl_code charge(struct csl_agent *a, const struct csl_outbox *outbox
         .event_count = a->plan.event_count,
         .clip = a->study->privacy.clip,
         .normaliser = a->plan.domain_count > 0 ? a->plan.domains[0].expected_batch : 1,
-        .cohort_band = csl_ledger_band(total_patients(a)),
+        .cohort_band = csl_ledger_band(patients_at_most(a)),
         .software = "consilium-site/0.1.0",
-        .is_rehearsal = a->config.noise_seed != NULL};
+        .is_rehearsal = is_rehearsal};
     memcpy(c.study_digest, a->study->digest, sizeof(c.study_digest));
     memcpy(c.cohort_digest, a->cohort_digest, sizeof(c.cohort_digest));
     memcpy(c.update_digest, outbox->digest, sizeof(c.update_digest));
@@ -268,20 +267,31 @@ enum csl_code csl_agent_charge__(struct csl_agent *a, const struct csl_outbox *o
     if (!a->has_reservation || report->event_count != a->plan.event_count)
         return CSL_FAIL(err, CSL_E_BUG, "an update of round %llu without a reservation",
                         (unsigned long long)outbox->round);
-    enum csl_code code =
-        charge(a, outbox, a->reserved_attempt, a->reservation, report->events, err);
+    enum csl_code code = charge(a, outbox, a->reserved_attempt, a->reservation, report->events,
+                                !report->is_noise_secret, err);
     a->is_reservation_charged = code == CSL_OK;
     return code;
 }
 
-void csl_agent_settle__(struct csl_agent *a, bool was_released)
+static void settle(struct csl_agent *a, bool stays_spent)
 {
     struct csl_err err = {.code = CSL_OK};
-    if (!a->has_reservation || (a->is_reservation_charged && !was_released))
-        return; /* a charge stays: whether its update leaves is not known yet */
     a->has_reservation = false;
-    if (csl_ledger_settle(a->ledger, a->reservation, was_released, &err) != CSL_OK)
+    if (csl_ledger_settle(a->ledger, a->reservation, stays_spent, &err) != CSL_OK)
         csl_agent_fail__(a, &err); /* the ledger must be opened again: a restart does that */
+}
+
+void csl_agent_settle__(struct csl_agent *a, bool was_released)
+{
+    /* a charge stays until its update has left; what is not charged cannot leave */
+    if (a->has_reservation && a->is_reservation_charged == was_released)
+        settle(a, was_released);
+}
+
+void csl_agent_forfeit__(struct csl_agent *a)
+{
+    if (a->has_reservation && !a->is_reservation_charged)
+        settle(a, true);
 }
 
 /* The row of an update is durable, but a crash came before its charge: the whole of what was
@@ -300,7 +310,8 @@ enum csl_code csl_agent_recover_privacy__(struct csl_agent *a, struct csl_err *e
         bool is_outbox = outbox->round == open[i].round &&
                          memcmp(open[i].study_digest, a->study->digest, CSL_DIGEST_BYTES) == 0 &&
                          !csl_agent_is_charged__(a, outbox);
-        code = is_outbox ? charge(a, outbox, open[i].attempt, open[i].reservation, events, err)
+        code = is_outbox ? charge(a, outbox, open[i].attempt, open[i].reservation, events,
+                                  a->config.noise_seed != NULL, err)
                          : csl_ledger_settle(a->ledger, open[i].reservation, false, err);
     }
     return code;
@@ -329,8 +340,10 @@ static void check_remembered(struct csl_agent *a, const char *text)
 {
     struct csl_checkpoint theirs;
     struct csl_err err = {.code = CSL_OK};
-    if (text[0] == '\0')
+    if (text[0] == '\0') { /* nothing is remembered, as before a site's first round */
+        a->is_ledger_foreign = false;
         return;
+    }
     enum csl_code code = csl_checkpoint_read(&theirs, CSL_SPAN(text, strlen(text)),
                                              csl_ledger_public_key(a->ledger), &err);
     if (code == CSL_OK)

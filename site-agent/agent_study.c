@@ -52,7 +52,9 @@ static void count_patients(const struct csl_agent *a, struct csl_msg_study_answe
         if (patients == 0)
             continue;
         answer->blocks[answer->block_count].block = d; /* one block per domain, in order */
-        answer->blocks[answer->block_count++].patients = patients;
+        /* mode site hides the site, and with it how many patients it has */
+        bool is_secret = a->study->privacy.mode == CSL_PRIVACY_SITE;
+        answer->blocks[answer->block_count++].patients = is_secret ? 1 : patients;
     }
 }
 

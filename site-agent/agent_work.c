@@ -136,9 +136,17 @@ static void open_noise(const struct csl_agent *a, uint64_t round, struct csl_rng
                            round << 16 | a->reserved_attempt);
 }
 
+/* Being told to stop says nothing about the noisy sums; every other failure may. */
+static bool is_forfeit(const struct csl_private_run *run, enum csl_code code)
+{
+    bool has_drawn = false;
+    for (uint32_t i = 0; i < CSL_DOMAINS_MAX; i++)
+        has_drawn = has_drawn || run->releases[i] > 0;
+    return has_drawn && code != CSL_OK && code != CSL_E_CANCELLED;
+}
+
 static enum csl_code train(struct csl_agent *a, const struct csl_msg_task *t,
-                           struct csl_outbox *out, struct csl_train_report *report,
-                           struct csl_err *err)
+                           struct csl_agent_event *e, struct csl_err *err)
 {
     struct vectors v = {.broadcast = NULL};
     struct csl_rng noise;
@@ -163,14 +171,12 @@ static enum csl_code train(struct csl_agent *a, const struct csl_msg_task *t,
             task.control = v.broadcast + a->study->schema.parameters;
         if (a->study->privacy.mode != CSL_PRIVACY_NONE)
             task.privacy = &privacy;
-        code = csl_trainer_run(a->trainer, &task, report, err);
+        code = csl_trainer_run(a->trainer, &task, &e->report, err);
+        e->is_forfeit = is_forfeit(&privacy, code);
     }
     csl_rng_wipe(&noise);
-    if (code == CSL_OK && privacy.rejected > 0)
-        csl_log(CSL_LOG_WARN, "privacy.rejected", CSL_STR("site", a->site_id),
-                CSL_U64("round", t->round), CSL_U64("contributions", privacy.rejected));
     if (code == CSL_OK)
-        code = store_update(a, t, &v, report, out, err);
+        code = store_update(a, t, &v, &e->report, &e->outbox, err);
     vectors_release(&v);
     return code;
 }
@@ -271,8 +277,7 @@ void csl_agent_work__(struct csl_agent *a, const struct csl_msg_task *task)
     CSL_ASSERT(e != NULL);
     struct csl_err err = {.code = CSL_OK};
     e->ev.round = task->round;
-    e->ev.code = trains ? train(a, task, &e->outbox, &e->report, &err)
-                        : evaluate(a, task, &e->evaluation, &err);
+    e->ev.code = trains ? train(a, task, e, &err) : evaluate(a, task, &e->evaluation, &err);
     if (e->ev.code != CSL_OK && e->ev.code != CSL_E_CANCELLED) {
         csl_log_err(CSL_LOG_ERROR, trains ? "training.failed" : "evaluation.failed", &err);
         /* err.msg is for this site's administrator; the coordinator learns the kind of failure */

@@ -117,6 +117,22 @@ static enum csl_code check_list(const struct csl_yaml *y, const struct csl_yaml_
     return CSL_OK;
 }
 
+/* What the ledger would refuse to write down is refused here, where the line is known. */
+static enum csl_code check_budget(const struct raw_budget *b, const struct csl_yaml *y,
+                                  const struct csl_yaml_node *n, struct csl_err *err)
+{
+    bool is_text = true;
+    for (const char *t = b->group; *t != '\0'; t++)
+        is_text = is_text && *t > 0x20 && *t < 0x7f;
+    if (strcmp(b->cohort, "*") != 0 && !csl_id_valid(b->cohort))
+        return csl_yaml_fail(err, y, csl_yaml_get(n, "cohort"),
+                             "cohort: an id or * would be right");
+    if (b->group[0] != '\0' && (!is_text || strchr(b->group, '=') == NULL))
+        return csl_yaml_fail(err, y, csl_yaml_get(n, "group"),
+                             "group: attribute=value without blanks would be right");
+    return CSL_OK;
+}
+
 static enum csl_code read_budgets(struct csl_ledger_policy *p, const struct csl_yaml *y,
                                   const struct csl_yaml_node *list, struct csl_err *err)
 {
@@ -130,6 +146,8 @@ static enum csl_code read_budgets(struct csl_ledger_policy *p, const struct csl_
             return csl_yaml_fail(err, y, n,
                                  "budgets: {epsilon: 1, delta: 1e-5} or the like would be right");
         enum csl_code code = csl_option_read_yaml(budget_options, &raw, y, n, err);
+        if (code == CSL_OK)
+            code = check_budget(&raw, y, n, err);
         if (code != CSL_OK)
             return code;
         csl_str_copy(b->cohort, sizeof(b->cohort), raw.cohort);

@@ -89,6 +89,22 @@ void csl_rng_init_named(struct csl_rng *r, uint64_t seed, const char *label, con
     key_from(r, seed, label, rest, 8 + n);
 }
 
+void csl_rng_init_key(struct csl_rng *r, const uint8_t key[32], const char *label, uint64_t a,
+                      uint64_t b)
+{
+    uint8_t numbers[24];
+    csl_store_le64(numbers, strlen(label));
+    csl_store_le64(numbers + 8, a);
+    csl_store_le64(numbers + 16, b);
+    struct csl_hash h;
+    csl_hash_init(&h);
+    csl_hash_update(&h, key, 32);
+    csl_hash_update(&h, numbers, sizeof(numbers));
+    csl_hash_update(&h, label, strlen(label));
+    csl_hash_final(&h, r->key);
+    start(r, REPLAYABLE);
+}
+
 bool csl_rng_is_secret(const struct csl_rng *r)
 {
     return r->kind == SECRET;

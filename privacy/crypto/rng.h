@@ -7,11 +7,12 @@
  *   use (the struct knows its own address), and every 2^20 bytes a new key replaces the old one, so
  *   that a memory image or a virtual machine that is resumed twice shares no more than that, and an
  *   old key cannot be read from memory later.
- * REPLAYABLE: csl_rng_init_label and csl_rng_init_named, keyed by a digest of (seed, label, ...),
- * so that every use of randomness in training and simulation has its own stream and can be replayed
- *   bit for bit, in any order, on any machine: shuffles, initial weights, synthetic patients,
- *   bootstrap, rehearsals of noise. A copy replays too. A replayable stream protects nothing: who
- *   knows the seed knows the noise. Whoever records a release asks csl_rng_is_secret.
+ * REPLAYABLE: csl_rng_init_label, csl_rng_init_named and csl_rng_init_key, keyed by a digest of
+ * (seed or key, label, ...), so that every use of randomness in training and simulation has its own
+ * stream and can be replayed bit for bit, in any order, on any machine: shuffles, initial weights,
+ * synthetic patients, bootstrap, rehearsals of noise. A copy replays too. A replayable stream
+ * protects nothing: who knows the seed knows the noise. Whoever records a release asks
+ * csl_rng_is_secret.
  *
  * Stream: segments of 512 bytes; segment i is the ChaCha20 key stream with the 64-bit nonce i
  * (little-endian) and the block counter from 0. More than 2^64 - 1 segments abort. Drawing from a
@@ -40,6 +41,10 @@ void csl_rng_init_label(struct csl_rng *r, uint64_t seed, const char *label, uin
 /* The same with a name (a site id, say) in place of numbers. */
 void csl_rng_init_named(struct csl_rng *r, uint64_t seed, const char *label, const char *name,
                         uint64_t a);
+/* The same from a key of 32 bytes: as secret as the key, and still no source of noise for a
+ * release, because it repeats. */
+void csl_rng_init_key(struct csl_rng *r, const uint8_t key[32], const char *label, uint64_t a,
+                      uint64_t b);
 /* Whether what is drawn from it may protect anything: true for csl_rng_init_os alone. The ledger
  * marks a run whose noise came from a replayable stream as a rehearsal. */
 bool csl_rng_is_secret(const struct csl_rng *r);

@@ -19,6 +19,7 @@ struct losses {
     size_t count;
     double mu2; /* sum of 1 / sigma^2 of the full batches */
     bool has_all, is_discrete;
+    bool has_lower; /* the events' worst pair is known, not only dominated */
     struct csl_dp_bridge bridge;
 };
 
@@ -63,8 +64,11 @@ static void add_event(struct losses *l, const struct csl_dp_event *e)
     bool is_full = e->sampling_rate == 1.0 && e->sampler != CSL_DP_FIXED_SIZE;
     if (e->steps == 0)
         return;
+    if (e->sampler == CSL_DP_SHUFFLED)
+        l->has_lower = false;
     if (e->mechanism == CSL_DP_DISCRETE_GAUSSIAN && e->std_units >= CSL_DP_BRIDGE_STD_MIN) {
         l->is_discrete = true;
+        l->has_lower = false;
         csl_dp_bridge_add(&l->bridge, steps * (double)e->dimensions, e->std_units);
     } else if (e->mechanism == CSL_DP_DISCRETE_LAPLACE && is_full) {
         add_part(l, (struct csl_dp_part){.pure_epsilon = csl_dp_rdp__laplace_epsilon(e),
@@ -121,7 +125,7 @@ static enum csl_code price_losses(struct losses *l, double delta, double cap,
     if (l->is_discrete && !(b.upper <= cap))
         return CSL_OK;
     price->epsilon_pld = l->is_discrete ? csl_dp_more(b.upper + extra, 4.0) : b.upper;
-    price->epsilon_lower = l->is_discrete ? 0.0 : b.lower;
+    price->epsilon_lower = l->has_lower ? b.lower : 0.0;
     return CSL_OK;
 }
 
@@ -133,7 +137,7 @@ enum csl_code csl_account(const struct csl_dp_event *events, size_t count, doubl
     if (code != CSL_OK)
         return code;
     if (count > 0) {
-        struct losses l = {.has_all = true};
+        struct losses l = {.has_all = true, .has_lower = true};
         l.parts = csl_alloc_array(count + 1, sizeof(struct csl_dp_part));
         if (l.parts == NULL)
             return CSL_FAIL(err, CSL_E_NOMEM, "account: no memory for %zu events", count);

@@ -10,8 +10,8 @@ struct csl_price {
     double epsilon; /* what to decide and to print with: the smaller of the two certified upper
                        bounds below, rounded up */
     double epsilon_lower; /* optimistic PLD: the true value is not below; 0 where there is none */
-    double epsilon_pld;   /* pessimistic PLD; +inf where the mechanism has no PLD */
-    double epsilon_rdp;   /* Renyi, best order, improved conversion */
+    double epsilon_pld; /* pessimistic PLD; +inf where a mechanism has none, or no grid holds it */
+    double epsilon_rdp; /* Renyi, best order, improved conversion */
 };
 
 /* Prices `count` events together at `delta`. No events: 0. CSL_E_INVAL: delta not in (0, 1), or an

@@ -12,9 +12,11 @@ static const double pi = 3.14159265358979323846;
 static double normalizer(double sigma2)
 {
     struct csl_dp_sum sum = {1.0, 0.0};
-    double last = ceil(40.0 * sqrt(sigma2)) + 1.0;
-    for (double z = 1.0; z <= last; z += 1.0)
+    uint64_t last = (uint64_t)ceil(40.0 * sqrt(sigma2)) + 1;
+    for (uint64_t k = 1; k <= last; k++) {
+        double z = (double)k;
         csl_dp_sum_add(&sum, 2.0 * exp(-z * z / (2.0 * sigma2)));
+    }
     return csl_dp_sum_get(&sum);
 }
 
@@ -30,12 +32,13 @@ double csl_dp_discrete_gaussian_delta(double sigma2, uint64_t sensitivity, doubl
     CSL_ASSERT(sigma2 > 0.0 && sigma2 <= CSL_DP_DISCRETE_STD_MAX * CSL_DP_DISCRETE_STD_MAX);
     /* P = N_Z(shift, sigma2) against Q = N_Z(0, sigma2): the loss (2 z shift - shift^2) / (2
      * sigma2) exceeds eps for z above z0 */
-    double shift = (double)sensitivity, reach = 40.0 * sqrt(sigma2) + 1.0;
-    double z0 = floor(eps * sigma2 / shift + 0.5 * shift);
+    double shift = (double)sensitivity, z0 = floor(eps * sigma2 / shift + 0.5 * shift);
     struct csl_dp_sum sum = {0, 0};
     if (sensitivity == 0)
         return 0.0;
-    for (double z = z0 + 1.0; z <= shift + reach; z += 1.0) {
+    double last = fmax(0.0, ceil(shift + 40.0 * sqrt(sigma2) - z0));
+    for (uint64_t k = 1; k <= (uint64_t)last; k++) {
+        double z = z0 + (double)k;
         double loss = (2.0 * z - shift) * shift / (2.0 * sigma2);
         double p = exp(-(z - shift) * (z - shift) / (2.0 * sigma2));
         csl_dp_sum_add(&sum, -p * expm1(fmin(0.0, eps - loss)));

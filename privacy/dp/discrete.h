@@ -19,13 +19,13 @@ double csl_dp_discrete_gaussian_delta(double sigma2, uint64_t sensitivity, doubl
 enum csl_code csl_dp_skellam_delta(double variance, uint64_t sensitivity, double eps,
                                    double *delta_out, struct csl_err *err) CSL_MUST_CHECK;
 
-/* Kairouz, Liu and Steinke 2021, Theorem 11: how far, per coordinate, the sum of `sites` discrete
+/* Kairouz, Liu and Steinke 2021: how far, per coordinate, the sum of `sites` discrete
  * Gaussians of local standard deviation `std_units` is from one discrete Gaussian:
  *     10 sum_{k=1}^{sites-1} e^(-2 pi^2 std^2 k/(k+1)). sites >= 1. */
 double csl_dp_ddg_tau(double std_units, uint64_t sites);
 
 /* The L2 norm of a vector of norm `clip` in `dimensions` coordinates after randomised rounding to a
- * grid of step `grid`, repeated until it is at most this (the same paper, Proposition 22):
+ * grid of step `grid`, repeated until it is at most this (the same paper):
  *     min{ clip^2 + grid^2 d/4 + sqrt(2 ln(1/beta)) grid (clip + grid sqrt(d)/2),
  *          (clip + grid sqrt(d))^2 }^(1/2)
  * beta: at most this probability of a repetition, in [0, 1). */

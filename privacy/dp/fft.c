@@ -12,6 +12,25 @@
 
 static const double two_pi = 6.28318530717958647693;
 
+/* cos and -sin of 2 pi k / n, k < n/2, from an angle of at most an eighth of a turn: the error of a
+ * rounded angle grows with it. */
+static void root(size_t k, size_t n, double *c, double *s)
+{
+    double turn = two_pi / (double)n;
+    if (8 * k <= n) {
+        *c = cos(turn * (double)k);
+        *s = -sin(turn * (double)k);
+    } else if (8 * k <= 3 * n) {
+        double rest = turn * (0.25 * (double)n - (double)k);
+        *c = sin(rest);
+        *s = -cos(rest);
+    } else {
+        double rest = turn * (0.5 * (double)n - (double)k);
+        *c = -cos(rest);
+        *s = -sin(rest);
+    }
+}
+
 enum csl_code csl_dp_fft_init(struct csl_dp_fft *f, size_t n, struct csl_err *err)
 {
     double fine[2 * FINE];
@@ -24,12 +43,14 @@ enum csl_code csl_dp_fft_init(struct csl_dp_fft *f, size_t n, struct csl_err *er
         return CSL_FAIL(err, CSL_E_NOMEM, "fft: no memory for %zu points", n);
     }
     for (size_t k = 0; k < FINE; k++) {
-        fine[2 * k] = cos(two_pi * (double)k / (double)n);
-        fine[2 * k + 1] = -sin(two_pi * (double)k / (double)n);
+        fine[2 * k] = 0.0; /* beyond half a turn: not used */
+        fine[2 * k + 1] = 0.0;
+        if (2 * k < n)
+            root(k, n, &fine[2 * k], &fine[2 * k + 1]);
     }
     for (size_t start = 0; start < n / 2; start += FINE) {
-        double c = cos(two_pi * (double)start / (double)n);
-        double s = -sin(two_pi * (double)start / (double)n);
+        double c, s;
+        root(start, n, &c, &s);
         for (size_t k = 0; k < FINE && start + k < n / 2; k++) {
             twiddle[2 * (start + k)] = c * fine[2 * k] - s * fine[2 * k + 1];
             twiddle[2 * (start + k) + 1] = c * fine[2 * k + 1] + s * fine[2 * k];

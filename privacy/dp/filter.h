@@ -1,5 +1,5 @@
 /* privacy/dp/filter.h - a privacy filter: parameters chosen while the run goes on, inside a fixed
- * (epsilon, delta). Feldman and Zrnic 2021, Theorem 4.3 (after Rogers et al. 2016): with an order
+ * (epsilon, delta). Feldman and Zrnic 2021, section 4 (after Rogers et al. 2016): with an order
  * fixed in advance, stopping before the sum of the RDP exceeds a budget keeps that budget, whatever
  * the earlier answers made one choose.
  *

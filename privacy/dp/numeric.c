@@ -55,6 +55,31 @@ double csl_dp_sum_get(const struct csl_dp_sum *s)
     return s->total + s->carry;
 }
 
+double csl_dp_minimise(double (*f)(const void *ctx, double x), const void *ctx, double low,
+                       double high, double tolerance, double *at)
+{
+    const double golden = 0.61803398874989484820;
+    double a = high - golden * (high - low), b = low + golden * (high - low);
+    double at_a = f(ctx, a), at_b = f(ctx, b);
+    while (high - low > tolerance) {
+        if (at_a <= at_b) {
+            high = b;
+            b = a;
+            at_b = at_a;
+            a = high - golden * (high - low);
+            at_a = f(ctx, a);
+        } else {
+            low = a;
+            a = b;
+            at_a = at_b;
+            b = low + golden * (high - low);
+            at_b = f(ctx, b);
+        }
+    }
+    *at = at_a <= at_b ? a : b;
+    return fmin(at_a, at_b);
+}
+
 double csl_dp_more(double x, double ulps)
 {
     if (isinf(x))

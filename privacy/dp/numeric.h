@@ -26,6 +26,11 @@ struct csl_dp_sum {
 void csl_dp_sum_add(struct csl_dp_sum *s, double x);
 double csl_dp_sum_get(const struct csl_dp_sum *s);
 
+/* Golden section: the least of f over [low, high], where f falls and then rises, found to within
+ * `tolerance` (> 0) of its place, *at. Returns f there. */
+double csl_dp_minimise(double (*f)(const void *ctx, double x), const void *ctx, double low,
+                       double high, double tolerance, double *at);
+
 /* A little more, a little less: by `ulps` units in the last place and the smallest double.
  * Infinities stay. */
 double csl_dp_more(double x, double ulps);

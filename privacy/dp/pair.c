@@ -120,15 +120,18 @@ double csl_dp_pair_inverse(const struct csl_dp_pair *p, double g, double guess)
         (p->p_count == 1 || p->p_mean[0] == 0.0))
         return inverse_poisson(p, g);
     double low = guess, high = guess, step = p->std;
-    for (; csl_dp_pair_loss(p, low) > g; step *= 2.0) {
+    while (csl_dp_pair_loss(p, low) > g) {
         if (low < -1e300)
             return -HUGE_VAL;
         low -= step;
+        step *= 2.0;
     }
-    for (step = p->std; csl_dp_pair_loss(p, high) < g; step *= 2.0) {
+    step = p->std;
+    while (csl_dp_pair_loss(p, high) < g) {
         if (high > 1e300)
             return HUGE_VAL;
         high += step;
+        step *= 2.0;
     }
     double x = low + 0.5 * (high - low);
     for (int i = 0; i < 200; i++) {
@@ -203,8 +206,8 @@ double csl_dp_pair_log_moment(const struct csl_dp_pair *p, double a)
     double log_norm = log(h) - log(p->std) - 0.91893853320467274178;
     double top = -HUGE_VAL;
     struct csl_dp_sum total = {0, 0}, size = {0, 0};
-    for (double i = 0.0; i <= last; i += 1.0) {
-        double x = low + i * h, gain = a * csl_dp_pair_loss(p, x);
+    for (size_t i = 0; i <= (size_t)last; i++) {
+        double x = low + (double)i * h, gain = a * csl_dp_pair_loss(p, x);
         double log_q = log_node(p, x, log_norm);
         top = fmax(top, log_q + gain);
         /* relative accuracy also where the moment is 1 + 1e-12: sum what exceeds 1 */
@@ -215,8 +218,8 @@ double csl_dp_pair_log_moment(const struct csl_dp_pair *p, double a)
     if (top < 600.0)
         return log1p(fmax(0.0, csl_dp_sum_get(&total) + 64.0 * CSL_DP_ULP * csl_dp_sum_get(&size)));
     total = (struct csl_dp_sum){0, 0};
-    for (double i = 0.0; i <= last; i += 1.0) {
-        double x = low + i * h;
+    for (size_t i = 0; i <= (size_t)last; i++) {
+        double x = low + (double)i * h;
         csl_dp_sum_add(&total, exp(log_node(p, x, log_norm) + a * csl_dp_pair_loss(p, x) - top));
     }
     return csl_dp_more(top + log(csl_dp_sum_get(&total)), 64.0);

@@ -92,11 +92,12 @@ static double log_moment_beyond(const struct work *w, double t)
 static double window_end(const struct work *w, double depth, double sign)
 {
     double t = sqrt(2.0 * depth / fmax(w->variance, w->step * w->step)), best = HUGE_VAL;
-    for (int i = 0; i < 60; i++, t *= 0.6) {
+    for (int i = 0; i < 60; i++) {
         double distance = (log_moment_beyond(w, sign * t) + depth) / t;
         if (distance >= best && isfinite(best))
             break;
         best = fmin(best, distance);
+        t *= 0.6;
     }
     return sign * best;
 }
@@ -104,7 +105,7 @@ static double window_end(const struct work *w, double depth, double sign)
 static enum csl_code choose_window(struct work *w, double delta, struct csl_err *err)
 {
     double depth = w->log_total - w->c->tilt * w->c->epsilon - log(delta);
-    depth = fmax(depth, 0.0) + 20.0;
+    depth = fmax(depth, 0.0) + 16.0; /* e^-16 of delta at either end */
     double high = window_end(w, depth, 1.0), low = window_end(w, depth, -1.0);
     double points = (high - low) / w->step + 3.0;
     if (!(points <= CSL_DP_FFT_MAX) || !(w->slack < 0.01))
@@ -124,6 +125,7 @@ static enum csl_code choose_window(struct work *w, double delta, struct csl_err 
 static double transform_part(struct work *w, const struct tilted *t)
 {
     double rest = 0.0;
+    CSL_ASSERT(w->n >= CSL_DP_FFT_MIN);
     for (size_t i = 0; i < w->n; i++)
         w->buffer[i] = 0.0;
     size_t at = (w->n - t->heaviest % w->n) % w->n;

@@ -46,13 +46,19 @@ static double log_moment(const struct list *l, enum csl_dp_direction direction, 
 /* What is minimised: the Renyi bound of epsilon; or, where epsilon is about known, the log of the
  * integrand whose contour integral is delta (Alghamdi et al. 2023, Theorem 3.1) on the real line.
  */
-static double objective(const struct list *l, enum csl_dp_direction direction, double about,
-                        double log_tilt)
+struct objective {
+    const struct list *list;
+    enum csl_dp_direction direction;
+    double about;
+};
+
+static double objective(const void *ctx, double log_tilt)
 {
-    double t = exp(log_tilt), k = log_moment(l, direction, t);
-    if (about >= 0.0)
-        return k - t * about - log_tilt - log1p(t);
-    return (k - log(l->delta) + t * log_tilt - (1.0 + t) * log1p(t)) / t;
+    const struct objective *o = ctx;
+    double t = exp(log_tilt), k = log_moment(o->list, o->direction, t);
+    if (o->about >= 0.0)
+        return k - t * o->about - log_tilt - log1p(t);
+    return (k - log(o->list->delta) + t * log_tilt - (1.0 + t) * log1p(t)) / t;
 }
 
 /* Both objectives are quasi-convex: downhill by factors of e, then golden section, roughly.
@@ -61,37 +67,24 @@ static double objective(const struct list *l, enum csl_dp_direction direction, d
 static struct saddle find_saddle(const struct list *l, enum csl_dp_direction direction,
                                  double about)
 {
-    const double golden = 0.61803398874989484820, lowest = -7.0, highest = 10.0;
-    double at = 1.0, here = objective(l, direction, about, at), step = 1.0;
-    double up = objective(l, direction, about, at + step);
+    const double lowest = -7.0, highest = 10.0, tolerance = 0.05;
+    const struct objective o = {l, direction, about};
+    double at = 1.0, here = objective(&o, at), step = 1.0;
+    double up = objective(&o, at + step);
     if (!(up < here))
         step = -step;
-    for (double next; at + step >= lowest && at + step <= highest; at += step, here = next) {
-        next = objective(l, direction, about, at + step);
+    while (at + step >= lowest && at + step <= highest) {
+        double next = objective(&o, at + step);
         if (!(next < here) && isfinite(here))
             break;
+        at += step;
+        here = next;
     }
-    double low = at - 1.0, high = at + 1.0;
-    double a = high - golden * (high - low), b = low + golden * (high - low);
-    double at_a = objective(l, direction, about, a), at_b = objective(l, direction, about, b);
-    for (int i = 0; i < 8; i++) {
-        if (at_a <= at_b) {
-            high = b;
-            b = a;
-            at_b = at_a;
-            a = high - golden * (high - low);
-            at_a = objective(l, direction, about, a);
-        } else {
-            low = a;
-            a = b;
-            at_a = at_b;
-            b = low + golden * (high - low);
-            at_b = objective(l, direction, about, b);
-        }
-    }
+    double refined_at;
+    double refined = csl_dp_minimise(objective, &o, at - 1.0, at + 1.0, tolerance, &refined_at);
     struct saddle s = {.tilt = exp(at), .epsilon = here};
-    if (fmin(at_a, at_b) < here)
-        s = (struct saddle){.tilt = exp(at_a <= at_b ? a : b), .epsilon = fmin(at_a, at_b)};
+    if (refined < here)
+        s = (struct saddle){.tilt = exp(refined_at), .epsilon = refined};
     s.epsilon = fmax(0.0, csl_dp_more(s.epsilon, 1024.0));
     return s;
 }
@@ -225,10 +218,16 @@ enum csl_code csl_dp_pld_epsilon(const struct csl_dp_part *parts, size_t count, 
             best = b;
         best.lower = lower;
         double gap = b.upper - b.lower;
-        if (interval > 0.0 || is_mixed || !isfinite(gap) ||
+        if (!isfinite(gap)) { /* the window was cut for an epsilon that is far too large */
+            about[0] *= 0.25;
+            about[1] *= 0.25;
+            continue;
+        }
+        if (is_mixed || (interval > 0.0 && i > 1) ||
             gap <= fmax(CSL_DP_GAP_MAX * b.upper, CSL_DP_GAP_SMALL))
             break;
-        h *= fmin(1.0, fmax(0.2, 0.7 * sqrt(CSL_DP_GAP_MAX * b.upper / gap)));
+        if (interval == 0.0)
+            h *= fmin(1.0, fmax(0.2, 0.7 * sqrt(CSL_DP_GAP_MAX * b.upper / gap)));
         about[0] = about[1] = b.upper;
         for (int d = 0; d < 2; d++)
             s[d].tilt = find_saddle(&l, (enum csl_dp_direction)d, b.upper).tilt;

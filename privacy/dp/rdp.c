@@ -66,37 +66,18 @@ double csl_dp_rdp_epsilon(double rdp, double order, double delta)
     return fmax(0.0, csl_dp_more(rdp + less - rest + slack, 4.0));
 }
 
-static double epsilon_at(const struct csl_dp_event *events, size_t count, double delta,
-                         double log_theta)
-{
-    double order = fmin(fmax(1.0 + exp(log_theta), CSL_DP_ORDER_MIN), CSL_DP_ORDER_MAX);
-    return csl_dp_rdp_epsilon(csl_dp_rdp_all(events, count, order), order, delta);
-}
+/* What a curve over log(order - 1) is drawn from. */
+struct curve {
+    const struct csl_dp_event *events;
+    size_t count;
+    double delta;
+};
 
-/* Golden section in log(order - 1) between the neighbours of the best point of the grid. */
-static double refine(const struct csl_dp_event *events, size_t count, double delta, double low,
-                     double high, double *best)
+static double epsilon_at(const void *ctx, double log_theta)
 {
-    const double golden = 0.61803398874989484820;
-    double a = high - golden * (high - low), b = low + golden * (high - low);
-    double at_a = epsilon_at(events, count, delta, a), at_b = epsilon_at(events, count, delta, b);
-    while (high - low > 1e-5) {
-        if (at_a <= at_b) {
-            high = b;
-            b = a;
-            at_b = at_a;
-            a = high - golden * (high - low);
-            at_a = epsilon_at(events, count, delta, a);
-        } else {
-            low = a;
-            a = b;
-            at_a = at_b;
-            b = low + golden * (high - low);
-            at_b = epsilon_at(events, count, delta, b);
-        }
-    }
-    *best = fmin(at_a, at_b);
-    return at_a <= at_b ? a : b;
+    const struct curve *c = ctx;
+    double order = fmin(fmax(1.0 + exp(log_theta), CSL_DP_ORDER_MIN), CSL_DP_ORDER_MAX);
+    return csl_dp_rdp_epsilon(csl_dp_rdp_all(c->events, c->count, order), order, c->delta);
 }
 
 double csl_dp_rdp_best(const struct csl_dp_event *events, size_t count, double delta,
@@ -105,9 +86,10 @@ double csl_dp_rdp_best(const struct csl_dp_event *events, size_t count, double d
     /* log(order - 1) from log 0.01 to log 4095 in 20 steps */
     const double first = log(CSL_DP_ORDER_MIN - 1.0), last = log(CSL_DP_ORDER_MAX - 1.0);
     const int points = 20;
+    const struct curve curve = {events, count, delta};
     double step = (last - first) / points, best = HUGE_VAL, best_at = first;
     for (int i = 0; i <= points; i++) {
-        double at = first + i * step, epsilon = epsilon_at(events, count, delta, at);
+        double at = first + i * step, epsilon = epsilon_at(&curve, at);
         if (epsilon < best) {
             best = epsilon;
             best_at = at;
@@ -116,9 +98,9 @@ double csl_dp_rdp_best(const struct csl_dp_event *events, size_t count, double d
         }
     }
     if (isfinite(best) && best > 0.0) {
-        double refined;
-        double at = refine(events, count, delta, fmax(first, best_at - step),
-                           fmin(last, best_at + step), &refined);
+        double at;
+        double refined = csl_dp_minimise(epsilon_at, &curve, fmax(first, best_at - step),
+                                         fmin(last, best_at + step), 1e-5, &at);
         if (refined < best) {
             best = refined;
             best_at = at;

@@ -5,8 +5,8 @@
  *     Poisson-sampled          Mironov, Talwar and Zhang 2019: integer orders as a sum of positive
  *                              terms, other orders by quadrature ("remove", their Theorem 5)
  *     fixed size, replace one  Wang, Balle and Kasiviswanathan 2019, Theorem 27
- *     discrete Gaussian        Canonne, Kamath and Steinke 2020, Proposition 5: as the Gaussian
- *     Skellam                  Agarwal, Kairouz and Liu 2021, Theorem 3.5: integer orders
+ *     discrete Gaussian        Canonne, Kamath and Steinke 2020: as the Gaussian
+ *     Skellam                  Agarwal, Kairouz and Liu 2021: integer orders
  *     discrete Laplace         randomised response at its pure epsilon, which dominates it
  *
  * Where a formula holds for integer orders alone, (order - 1) * RDP(order) is interpolated between

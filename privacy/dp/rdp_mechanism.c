@@ -104,8 +104,8 @@ static double log_difference(double sigma, uint64_t l)
     double n = (double)l, h = 0.1 * fmin(sigma, sigma * sigma);
     double low = -14.0 * sigma, high = n + 14.0 * sigma;
     struct log_sum sum = {.top = -HUGE_VAL};
-    for (double i = 0.0; low + i * h <= high; i += 1.0) {
-        double x = low + i * h, y = (x - 0.5) / (sigma * sigma);
+    for (size_t i = 0; low + (double)i * h <= high; i++) {
+        double x = low + (double)i * h, y = (x - 0.5) / (sigma * sigma);
         double size = y < 1.0 ? log(fabs(expm1(y))) : y + log1p(-exp(-y));
         log_sum_add(&sum, n * size - 0.5 * (x / sigma) * (x / sigma));
     }

@@ -60,7 +60,8 @@ enum csl_code csl_ledger_register(struct csl_ledger *l, const struct csl_ledger_
  * CSL_E_STATE: see csl_ledger_trouble; CSL_E_NOTFOUND: study not registered; CSL_E_DENIED: the
  * study was stopped, or is stopped now because the request differs from its plan; CSL_E_EXISTS: an
  * attempt that is not above the round's last one: send the identical bytes (csl_ledger_find_charge)
- * or take a new attempt, which is charged again; CSL_E_LIMIT: too many open reservations;
+ * or take a new attempt, which is charged again; CSL_E_DENIED: all rounds of the plan are counted:
+ * attempts never exceed what the study promised; CSL_E_LIMIT: too many open reservations;
  * CSL_E_BUDGET: a budget would be exceeded, or none covers the cohort; err and the entry depend on
  * the policy and public numbers only. */
 enum csl_code csl_ledger_reserve(struct csl_ledger *l, const struct csl_ledger_request *r,

@@ -125,8 +125,8 @@ static enum csl_code ask_budgets(const struct csl_ledger *l, const struct csl_ru
 static enum csl_code note_refusal(struct csl_ledger *l, const struct csl_rules_study *study,
                                   struct csl_ledger_entry *e, uint64_t time_s, struct csl_err *err)
 {
-    bool is_noted = study->has_refusal && study->refused_round == e->u.request.round &&
-                    study->refused_attempt == e->u.request.attempt;
+    bool is_noted =
+        csl_rules__is_refused(l->rules, study, e->u.request.round, e->u.request.attempt);
     if (is_noted || !l->rules->has_policy)
         return CSL_E_BUDGET;
     e->kind = CSL_LEDGER_REFUSE;
@@ -179,6 +179,10 @@ enum csl_code csl_ledger_reserve(struct csl_ledger *l, const struct csl_ledger_r
     code = check_attempt(l, study, r->round, r->attempt, err);
     if (code != CSL_OK)
         return code;
+    if (csl_rules__exceeds_plan(study, steps))
+        return CSL_FAIL(err, CSL_E_DENIED,
+                        "as many attempts as the study has rounds (%llu) were counted",
+                        (unsigned long long)study->plan.rounds);
     uint32_t waiting = 0;
     for (uint32_t i = 0; i < study->open_count; i++)
         waiting += study->open[i].is_charged ? 0 : 1;

@@ -103,15 +103,33 @@ enum csl_code csl_rules__make_slot(struct csl_rules *s, struct csl_err *err)
     return CSL_OK;
 }
 
-void csl_rules__set_attempt(struct csl_rules *s, const struct csl_rules_study *study,
-                            uint64_t round, uint32_t attempt)
+/* The slot of this round, taken if it was free: check made room. */
+static struct csl_rules_slot *take_slot(struct csl_rules *s, const struct csl_rules_study *study,
+                                        uint64_t round)
 {
     uint64_t number = number_of(s, study);
     struct csl_rules_slot *slot = &s->slots[slot_of(s, number, round)];
     if (slot->study == 0)
         s->slot_count++;
-    *slot = (struct csl_rules_slot){
-        .round = round, .study = number, .next_attempt = (uint64_t)attempt + 1};
+    slot->study = number;
+    slot->round = round;
+    return slot;
+}
+
+void csl_rules__set_attempt(struct csl_rules *s, const struct csl_rules_study *study,
+                            uint64_t round, uint32_t attempt)
+{
+    take_slot(s, study, round)->next_attempt = (uint64_t)attempt + 1;
+}
+
+bool csl_rules__is_refused(const struct csl_rules *s, const struct csl_rules_study *study,
+                           uint64_t round, uint32_t attempt)
+{
+    if (s->slot_capacity == 0)
+        return false;
+    const struct csl_rules_slot *slot = &s->slots[slot_of(s, number_of(s, study), round)];
+    return slot->study != 0 && slot->refused_attempt == (uint64_t)attempt + 1 &&
+           slot->refused_under == s->policies;
 }
 
 void csl_rules__steps(uint32_t count, const struct csl_dp_event *events,
@@ -214,9 +232,15 @@ static void apply_recover(struct csl_rules *s, const struct csl_ledger_entry *e)
     memcpy(s->recovered[s->recovered_count++].root, e->u.recover.root, CSL_SHA256_BYTES);
 }
 
+static void note_refusal(struct csl_rules *s, const struct csl_ledger_request *r)
+{
+    struct csl_rules_slot *slot = take_slot(s, must_find(s, r->study_digest), r->round);
+    slot->refused_attempt = (uint64_t)r->attempt + 1;
+    slot->refused_under = s->policies;
+}
+
 static void apply_body(struct csl_rules *s, const struct csl_ledger_entry *e)
 {
-    struct csl_rules_study *study;
     switch ((int)e->kind) {
     case CSL_LEDGER_OPEN:
         memcpy(s->site, e->u.open.site, sizeof(s->site));
@@ -226,8 +250,7 @@ static void apply_body(struct csl_rules *s, const struct csl_ledger_entry *e)
     case CSL_LEDGER_POLICY:
         s->policy = e->u.policy;
         s->has_policy = true;
-        for (size_t i = 0; i < s->study_count; i++)
-            s->studies[i]->has_refusal = false; /* of another policy */
+        s->policies++;
         break;
     case CSL_LEDGER_APPROVE:
         s->spare->plan = e->u.approve; /* check allocated it */
@@ -245,10 +268,7 @@ static void apply_body(struct csl_rules *s, const struct csl_ledger_entry *e)
         apply_settle(s, e);
         break;
     case CSL_LEDGER_REFUSE:
-        study = must_find(s, e->u.request.study_digest);
-        study->has_refusal = true;
-        study->refused_round = e->u.request.round;
-        study->refused_attempt = e->u.request.attempt;
+        note_refusal(s, &e->u.request);
         break;
     case CSL_LEDGER_STOP:
         must_find(s, e->u.stop.study_digest)->is_stopped = true;

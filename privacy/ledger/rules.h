@@ -2,7 +2,7 @@
  * entries once. The ledger asks it before it appends, the verifier asks it about every entry of an
  * export: there is one set of rules. Internal to this folder. One thread.
  *
- * Memory: per study some 4 KiB, per distinct (study, round) 24 bytes; nothing else grows. */
+ * Memory: per study some 4 KiB, per distinct (study, round) 40 bytes; nothing else grows. */
 #ifndef CSL_LEDGER_RULES_H
 #define CSL_LEDGER_RULES_H
 #include "privacy/ledger/ledger.h"
@@ -27,13 +27,11 @@ struct csl_rules_study {
     uint64_t charges, steps_charged;
     uint32_t open_count; /* oldest first */
     struct csl_rules_reservation open[CSL_RULES_OPEN_MAX];
-    bool has_refusal; /* the last one since anything changed: not repeated in the log */
-    uint64_t refused_round;
-    uint32_t refused_attempt;
 };
-struct csl_rules_slot {           /* of the map from (study, round) to the next attempt */
-    uint64_t round, next_attempt; /* 0: free */
-    uint64_t study;
+struct csl_rules_slot { /* of the map from (study, round) to the next attempt */
+    uint64_t round, next_attempt;
+    uint64_t study;                          /* its number; 0: free */
+    uint64_t refused_attempt, refused_under; /* noted last, plus 1, and the policy it was under */
 };
 struct csl_rules {
     csl_ledger_price price; /* NULL: recorded prices are taken as they are */
@@ -42,6 +40,7 @@ struct csl_rules {
     char site[CSL_ID_MAX], origin[CSL_ORIGIN_MAX];
     uint8_t public_key[CSL_SIGN_PUBLIC_BYTES];
     bool has_policy;
+    uint64_t policies; /* set so far */
     struct csl_ledger_policy policy;
     struct csl_rules_study **studies;
     size_t study_count, study_capacity;
@@ -83,6 +82,10 @@ enum csl_code csl_rules__make_slot(struct csl_rules *s, struct csl_err *err);
 void csl_rules__set_attempt(struct csl_rules *s, const struct csl_rules_study *study,
                             uint64_t round, uint32_t attempt);
 
+/* Was this refusal written down since the policy was set? Then it is not repeated in the log. */
+bool csl_rules__is_refused(const struct csl_rules *s, const struct csl_rules_study *study,
+                           uint64_t round, uint32_t attempt);
+
 /* Printable ASCII without blanks: what an entry can hold. */
 bool csl_rules__is_text(const char *text);
 /* NULL, or what is wrong. */
@@ -90,6 +93,9 @@ const char *csl_rules__plan_fault(const struct csl_ledger_study *p, struct csl_e
 const char *csl_rules__policy_fault(const struct csl_ledger_policy *p);
 const char *csl_rules__request_fault(const struct csl_ledger_study *plan,
                                      const struct csl_ledger_request *r);
+/* Would the steps counted exceed the study's own promise, its rounds times the steps of a round? */
+bool csl_rules__exceeds_plan(const struct csl_rules_study *study,
+                             const uint64_t steps[CSL_LEDGER_EVENTS_MAX]);
 /* `limit`: steps that may be charged. */
 const char *csl_rules__charge_fault(const struct csl_ledger_study *plan,
                                     const struct csl_ledger_charge *c,

@@ -110,6 +110,19 @@ const char *csl_rules__request_fault(const struct csl_ledger_study *plan,
     return fault != NULL ? fault : any == 0 ? "no steps" : NULL;
 }
 
+bool csl_rules__exceeds_plan(const struct csl_rules_study *study,
+                             const uint64_t steps[CSL_LEDGER_EVENTS_MAX])
+{
+    for (uint32_t i = 0; i < study->plan.event_count; i++) {
+        uint64_t sum, whole;
+        if (__builtin_mul_overflow(study->plan.rounds, study->plan.events[i].steps, &whole))
+            whole = UINT64_MAX;
+        if (__builtin_add_overflow(study->counted[i], steps[i], &sum) || sum > whole)
+            return true;
+    }
+    return false;
+}
+
 const char *csl_rules__charge_fault(const struct csl_ledger_study *plan,
                                     const struct csl_ledger_charge *c,
                                     const uint64_t limit[CSL_LEDGER_EVENTS_MAX])
@@ -180,10 +193,12 @@ static enum csl_code check_request(struct csl_rules *s, const struct csl_ledger_
         return code;
     bool fits = csl_rules__fits(s, study, e->epsilon_after, e->time_s, &budget);
     if (e->kind == CSL_LEDGER_REFUSE)
-        return !fits && budget == e->budget ? CSL_OK
+        return !fits && budget == e->budget ? csl_rules__make_slot(s, err)
                                             : BROKEN(err, "refused for a budget that holds");
     if (!fits)
         return BROKEN(err, "budget %llu would be exceeded", (unsigned long long)budget);
+    if (csl_rules__exceeds_plan(study, steps))
+        return BROKEN(err, "more steps than all rounds of the plan have");
     uint32_t waiting = 0;
     for (uint32_t i = 0; i < study->open_count; i++)
         waiting += study->open[i].is_charged ? 0 : 1;

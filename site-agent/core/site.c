@@ -105,6 +105,10 @@ static void pursue(struct csl_site *s)
         ask_for_model(s);
         return;
     }
+    if (trains && s->is_uploading) { /* (S5); begun when that transfer is over */
+        s->state = CSL_SITE_WAITING;
+        return;
+    }
     s->state = CSL_SITE_WORKING;
     s->is_working = true;
     emit(s, &(struct csl_site_action){.kind = trains ? CSL_SA_TRAIN : CSL_SA_EVALUATE,

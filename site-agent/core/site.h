@@ -21,7 +21,8 @@
  *        cancelled
  *   (S2) an update leaves only after the agent reported it durable
  *   (S3) an update leaves only for the study, the round and the model it was made for
- *   (S4) nothing is worked on before a study was accepted */
+ *   (S4) nothing is worked on before a study was accepted
+ *   (S5) no training begins while an update leaves: it could replace the bytes under way */
 #ifndef CSL_SITE_H
 #define CSL_SITE_H
 #include "protocol/transport/transport.h"

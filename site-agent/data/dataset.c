@@ -105,6 +105,9 @@ static enum csl_code add_file(struct csl_dataset *d, const char *path, struct cs
 
 static enum csl_code scale_all(struct csl_dataset *d, struct csl_err *err)
 {
+    /* with privacy no single record decides whether a site takes part: what becomes of it is
+     * clipped like everything else, or counts as zero */
+    bool is_private = d->study->privacy.mode != CSL_PRIVACY_NONE;
     for (uint32_t i = 0; i < d->domain_count; i++) {
         struct csl_feature_constants c;
         const struct csl_domain *what = &d->study->domains[i];
@@ -113,7 +116,7 @@ static enum csl_code scale_all(struct csl_dataset *d, struct csl_err *err)
             return code;
         for (int s = 0; s < CSL_SPLIT_COUNT && code == CSL_OK; s++) {
             struct csl_examples *e = &d->domains[i][s];
-            code = csl_examples_scale__(e, what, &c, err);
+            code = csl_examples_scale__(e, what, &c, is_private, err);
             d->bytes += (uint64_t)e->records *
                         ((uint64_t)e->width * sizeof(*e->x) + sizeof(*e->patient) +
                          sizeof(*e->label) + (e->time != NULL ? sizeof(*e->time) : 0));

@@ -181,7 +181,8 @@ enum csl_code csl_constants_make__(const struct csl_domain *d, const struct csl_
 }
 
 enum csl_code csl_examples_scale__(struct csl_examples *e, const struct csl_domain *d,
-                                   const struct csl_feature_constants *c, struct csl_err *err)
+                                   const struct csl_feature_constants *c, bool saturates,
+                                   struct csl_err *err)
 {
     for (size_t i = 0; i < e->records; i++) {
         float *row = e->x + i * e->width;
@@ -192,6 +193,8 @@ enum csl_code csl_examples_scale__(struct csl_examples *e, const struct csl_doma
                 v = 0.0;
             if (clip > 0.0)
                 v = fmin(fmax(v, -clip), clip);
+            if (saturates)
+                v = fmin(fmax(v, -(double)FLT_MAX), (double)FLT_MAX);
             if (!(fabs(v) <= (double)FLT_MAX))
                 return CSL_FAIL(err, CSL_E_INVAL,
                                 "domain %s: a scaled value of %s does not fit float32; look at its "

@@ -44,9 +44,10 @@ enum csl_code csl_constants_make__(const struct csl_domain *d, const struct csl_
                                    struct csl_feature_constants *out,
                                    struct csl_err *err) CSL_MUST_CHECK;
 void csl_constants_release__(struct csl_feature_constants *c);
-/* In place: (x - centre) / scale, clip, missing to 0. */
+/* In place: (x - centre) / scale, clip, missing to 0. What does not fit float32 becomes its largest
+ * value (saturates) or CSL_E_INVAL. */
 enum csl_code csl_examples_scale__(struct csl_examples *e, const struct csl_domain *d,
-                                   const struct csl_feature_constants *c,
+                                   const struct csl_feature_constants *c, bool saturates,
                                    struct csl_err *err) CSL_MUST_CHECK;
 
 #endif

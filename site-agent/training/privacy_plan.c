@@ -102,7 +102,7 @@ static enum csl_code solve_noise(const struct csl_privacy_plan *p, const struct 
     enum csl_code code = price_at(p, study, high, &epsilon, err);
     while (code == CSL_OK && epsilon > target && high < NOISE_MAX) {
         low = high;
-        high *= 4;
+        high = fmin(4 * high, NOISE_MAX);
         code = price_at(p, study, high, &epsilon, err);
     }
     if (code == CSL_OK && epsilon > target)

@@ -193,6 +193,7 @@ static enum csl_code train_domain(struct csl_trainer *t, const struct csl_train_
         .number = task->round,
         .cancelled = task->cancelled,
         .cancelled_ctx = task->cancelled_ctx,
+        .is_loss_secret = task->privacy != NULL,
     };
     code = csl_trainer__optimiser(t, n, &config, &loop.optimiser, err);
     if (code == CSL_OK)
@@ -210,7 +211,8 @@ static enum csl_code train_domain(struct csl_trainer *t, const struct csl_train_
     return code;
 }
 
-/* The trained block comes back into t->host. */
+/* The trained block comes back into t->host. In mode site nothing is noised yet, and a failure
+ * would tell of it: noise_site counts what is not finite as a contribution of zero. */
 static enum csl_code get_block(struct csl_trainer *t, const struct csl_train_task *task,
                                uint32_t domain, struct csl_err *err)
 {
@@ -218,7 +220,7 @@ static enum csl_code get_block(struct csl_trainer *t, const struct csl_train_tas
     t->ops->get(t->dev, t->host + n->first, t->vectors[CSL_V_WEIGHTS], n->first * sizeof(float),
                 n->count * sizeof(float));
     enum csl_code code = t->ops->sync(t->dev, err);
-    if (code != CSL_OK)
+    if (code != CSL_OK || t->study->privacy.mode == CSL_PRIVACY_SITE)
         return code;
     uint64_t bad = csl_first_not_finite(t->host + n->first, n->count);
     if (bad < n->count)
@@ -305,7 +307,9 @@ enum csl_code csl_trainer_run(struct csl_trainer *t, const struct csl_train_task
         is_trained[d] = true;
         r.steps += t->study->local.steps;
         r.blocks[r.block_count].block = t->nets[d].block;
-        r.blocks[r.block_count++].patients = e->patients;
+        /* mode site hides the site, and with it how many patients it has */
+        bool is_secret = t->study->privacy.mode == CSL_PRIVACY_SITE;
+        r.blocks[r.block_count++].patients = is_secret ? 1 : e->patients;
     }
     if (code == CSL_OK && t->study->privacy.mode == CSL_PRIVACY_SITE)
         code = noise_site(t, task, is_trained, err);
@@ -319,6 +323,7 @@ enum csl_code csl_trainer_run(struct csl_trainer *t, const struct csl_train_task
         if (is_trained[d])
             finish_block(t, task, &t->nets[d]);
     if (task->privacy != NULL) {
+        r.is_noise_secret = csl_rng_is_secret(task->privacy->rng);
         r.event_count = task->privacy->plan->event_count;
         for (uint32_t i = 0; i < r.event_count; i++) {
             r.events[i] = task->privacy->plan->events[i];

@@ -27,7 +27,7 @@ struct csl_private_run {
      * all others, whose traces are scored (privacy/audit). NULL: none. */
     struct csl_canaries *canaries;
     uint64_t rejected; /* out: contributions that were not finite and counted as zero */
-    uint64_t releases[CSL_DOMAINS_MAX]; /* out: noisy sums drawn, by event of the plan: what ran */
+    uint64_t releases[CSL_DOMAINS_MAX]; /* out, also on failure: noisy sums drawn, by event */
 };
 
 struct csl_train_task {
@@ -53,12 +53,13 @@ struct csl_train_report {
     uint64_t steps;
     double mean_loss; /* over all local steps of all domains; without ridge and proximal terms; 0
                          with privacy: a loss is not noised, so it is not computed for anyone */
+    bool is_noise_secret; /* what csl_rng_is_secret says of the run's generator */
     uint32_t event_count; /* what ran, as the accountants see it; 0 without privacy */
     struct csl_dp_event events[CSL_DOMAINS_MAX];
     uint32_t block_count;
     struct {
         uint32_t block;
-        uint64_t patients; /* training patients, the weight of the block */
+        uint64_t patients; /* training patients, the weight of the block; 1 in mode site */
     } blocks[CSL_BLOCKS_MAX];
 };
 /* With privacy, mode local: every step draws patients with Poisson sampling, clips each patient's
@@ -78,7 +79,9 @@ struct csl_train_report {
  * c_i - c + (global - local) / (steps * learning_rate).
  *
  * CSL_E_CANCELLED; CSL_E_INVAL: data of another study, control with another optimiser, or loss or
- * weights not finite (names round, domain, step). Outputs are written on success only. */
+ * weights not finite (names round, domain, step). Outputs are written on success only, but for
+ * those of the private run: a failure after a release tells about what was released, and is paid
+ * for like it. In mode site nothing that training finds in the data makes it fail. */
 enum csl_code csl_trainer_run(struct csl_trainer *t, const struct csl_train_task *task,
                               struct csl_train_report *report, struct csl_err *err) CSL_MUST_CHECK;
 

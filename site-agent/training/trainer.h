@@ -44,7 +44,8 @@ struct csl_loop {
     uint64_t number;
     bool (*cancelled)(void *ctx);
     void *cancelled_ctx;
-    double loss_sum; /* out: over the steps */
+    bool is_loss_secret; /* then none is looked at, not even whether it is finite */
+    double loss_sum;     /* out: over the steps */
 };
 
 struct csl_view csl_trainer__block(const struct csl_trainer *t, enum csl_vector v,

@@ -43,7 +43,7 @@ TABLE = [
     ("base/*", [], []),
     ("privacy/crypto/sha256.c", ["base/"], ["openssl"]),
     ("privacy/crypto/*", ["base/"], ["sodium"]),
-    ("privacy/secagg/*", ["base/", "protocol/wire/canonical.h", CRYPTO], []),
+    ("privacy/secagg/*", ["base/", "protocol/wire/canonical.h", CRYPTO, "privacy/dp/"], []),
     ("privacy/dp/*", ["base/", "privacy/crypto/rng.h"], []),
     ("privacy/audit/*", ["base/", "privacy/crypto/rng.h", "privacy/dp/"], []),
     ("privacy/ledger/*", ["base/", CRYPTO, "privacy/dp/"], ["sqlite"]),

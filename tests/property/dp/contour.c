@@ -3,8 +3,9 @@
 #include <complex.h>
 #include <math.h>
 #include <stddef.h>
+#include <string.h>
 
-enum { NODES_MAX = 6000, FREQUENCIES_MAX = 20000 };
+enum { NODES_MAX = 6000, FREQUENCIES_MAX = 2000 };
 
 /* The law of the loss under the distribution whose losses count, at nodes of x. */
 static double loss[NODES_MAX], log_weight[NODES_MAX];
@@ -55,6 +56,14 @@ static double saddle(double steps, double eps)
     return exp(0.5 * (low + high));
 }
 
+static double complex complex_of(double re, double im)
+{
+    const double v[2] = {re, im};
+    double complex z;
+    memcpy(&z, v, sizeof z);
+    return z;
+}
+
 static bool integrate(double steps, double eps, double c, double period, double *out)
 {
     static double share[NODES_MAX];
@@ -64,11 +73,11 @@ static bool integrate(double steps, double eps, double c, double period, double 
         share[i] = exp(log_weight[i] + c * loss[i] - base);
     for (int k = 0; k < FREQUENCIES_MAX; k++) {
         double s = step * k;
-        double complex phi = 0.0, z = CMPLX(c, s);
+        double complex phi = 0.0, z = complex_of(c, s);
         for (size_t i = 0; i < count; i++)
             if (share[i] > 1e-25)
-                phi += share[i] * cexp(CMPLX(0.0, s * loss[i]));
-        double complex term = cexp(steps * clog(phi) - CMPLX(0.0, s * eps)) / (z * (z + 1.0));
+                phi += share[i] * cexp(complex_of(0.0, s * loss[i]));
+        double complex term = cexp(steps * clog(phi) - complex_of(0.0, s * eps)) / (z * (z + 1.0));
         total += (k == 0 ? 0.5 : 1.0) * creal(term);
         first = k == 0 ? cabs(term) : first;
         quiet = cabs(term) < 1e-14 * first ? quiet + 1 : 0;

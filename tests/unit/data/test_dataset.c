@@ -3,6 +3,7 @@
 #include "site-agent/data/dataset.h"
 #include "tests/unit/data/support.h"
 
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -302,6 +303,28 @@ static void test_dataset__scaled_value_beyond_float32__is_refused(void **state)
     ASSERT_SAYS(&err, "b");
 }
 
+/* Whether a site takes part is told; no single record may decide it. */
+static void test_pitfall_35__scaled_value_beyond_float32__saturates_under_privacy(void **state)
+{
+    (void)state;
+    struct test_study t;
+    struct csl_dataset *d;
+    struct csl_err err;
+    write_small("a.h5");
+    study_of_table(&t, "ill", CSL_TASK_BINARY, 2, ab, 2);
+    t.features[1].scale = 1e-300;
+    t.study.privacy.mode = CSL_PRIVACY_LOCAL;
+    ASSERT_OK(csl_dataset_load(&d, scratch("a.h5"), &t.study, &err), &err);
+    uint32_t extreme = 0;
+    for (int s = 0; s < CSL_SPLIT_COUNT; s++)
+        for (size_t i = 0; i < (size_t)d->domains[0][s].records * d->domains[0][s].width; i++) {
+            assert_false(isinf(d->domains[0][s].x[i]) || isnan(d->domains[0][s].x[i]));
+            extreme += fabsf(d->domains[0][s].x[i]) == FLT_MAX;
+        }
+    assert_true(extreme > 0);
+    csl_dataset_free(d);
+}
+
 static void test_dataset__pooled__concatenates_and_scales_by_all(void **state)
 {
     (void)state;
@@ -388,6 +411,7 @@ int main(void)
         cmocka_unit_test(test_dataset__other_shape_or_classes__is_refused),
         cmocka_unit_test(test_dataset__two_fitting_modalities__the_named_one_is_taken),
         cmocka_unit_test(test_dataset__scaled_value_beyond_float32__is_refused),
+        cmocka_unit_test(test_pitfall_35__scaled_value_beyond_float32__saturates_under_privacy),
         cmocka_unit_test(test_dataset__pooled__concatenates_and_scales_by_all),
         cmocka_unit_test(test_dataset__damaged_file__is_corrupt),
         cmocka_unit_test(test_dataset__out_of_memory__is_reported),

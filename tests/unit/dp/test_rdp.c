@@ -39,7 +39,7 @@ static void test_pitfall_26__orders_at_small_epsilon__reach_far_enough(void **st
 /* Integer orders in long double, by another sum: all terms, in descending order. */
 static long double twin_integer(long double q, long double sigma, unsigned order)
 {
-    long double top = -INFINITY, terms[4097];
+    long double top = -HUGE_VALL, terms[4097];
     long double log_choose = 0.0L;
     for (unsigned k = 0; k <= order; k++) {
         if (k > 0)

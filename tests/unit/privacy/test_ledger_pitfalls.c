@@ -1,6 +1,6 @@
 /* The pitfalls of privacy accounting that a ledger can fall into, by their numbers in the design;
  * the rollback, number 33, is in test_ledger_heads.c. */
-#include "tests/unit/privacy/ledger_fixture.h"
+#include "tests/unit/privacy/ledger_forge.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -60,6 +60,58 @@ static void test_ledger_pitfalls__pitfall_2__steps_in_ledger_are_steps_that_ran(
     must(csl_ledger_reserve(w.l, &r, &id, &w.err), &w.err);
     c.events[0].steps = 11; /* an over-run */
     assert_int_equal(csl_ledger_charge(w.l, id, &c, &w.err), CSL_E_DENIED);
+}
+
+static void test_ledger_pitfalls__pitfall_2__more_attempts_than_rounds__refused(void **state)
+{
+    (void)state;
+    struct csl_ledger_study s = study_number(1, 10);
+    uint64_t id = 0;
+    s.rounds = 3; /* what the study promises; the budget would allow many more */
+    world_register(&w, &s);
+    run_round(&w, &s, 1, 0);
+    run_round(&w, &s, 1, 1);
+    must(world_reserve(&w, &s, 2, 0, &id), &w.err);
+    uint64_t size = csl_ledger_size(w.l);
+    assert_int_equal(world_reserve(&w, &s, 3, 0, &id), CSL_E_DENIED); /* all are counted */
+    assert_int_equal(csl_ledger_size(w.l), size);
+    must(csl_ledger_settle(w.l, id, false, &w.err), &w.err); /* one comes back */
+    run_round(&w, &s, 2, 1);
+    for (uint64_t round = 1; round <= 3; round++)
+        assert_int_equal(world_reserve(&w, &s, round, 2, &id), CSL_E_DENIED);
+    assert_true(world_spent(&w, &s).epsilon <= zcdp_epsilon(30, DELTA));
+    assert_false(world_spent(&w, &s).is_stopped);
+}
+
+/* The same of a site that writes such a reservation itself, and signs it. */
+static void
+test_ledger_pitfalls__pitfall_2__more_attempts_than_rounds__found_by_anyone(void **state)
+{
+    (void)state;
+    static struct forge f;
+    struct csl_ledger_study s = study_number(1, 10);
+    struct csl_sign_key key;
+    struct csl_ledger_verdict v;
+    s.rounds = 1;
+    world_register(&w, &s);
+    run_round(&w, &s, 1, 0);
+    world_export(&w);
+    must(csl_sign_load(&key, w.key, &w.err), &w.err);
+    forge_read(&f, w.out);
+    struct csl_ledger_entry e = forge_entry(&f, 3);
+    assert_int_equal(e.kind, CSL_LEDGER_RESERVE);
+    e.u.request.attempt = 1;
+    e.epsilon_before = world_spent(&w, &s).epsilon;
+    e.epsilon_after = zcdp_epsilon(20, DELTA);
+    forge_insert(&f, f.count, &e);
+    forge_chain(&f, f.count - 1, "consilium-ledger/north", &key);
+    struct csl_ledger_verify_options o = {.public_key = key.public_key, .price = zcdp_price};
+    struct csl_msg text = forge_text(&f);
+    assert_int_equal(verify_bytes(csl_msg_span(&text), &o, &v), CSL_E_CORRUPT);
+    assert_int_equal(v.bad_entry, f.count - 1);
+    assert_non_null(strstr(v.why, "all rounds of the plan"));
+    csl_msg_release(&text);
+    csl_sign_wipe(&key);
 }
 
 static void test_ledger_pitfalls__pitfall_14__replayed_round_is_never_free(void **state)
@@ -245,6 +297,8 @@ int main(void)
 #define T(f) cmocka_unit_test_setup_teardown(f, make, unmake)
     const struct CMUnitTest tests[] = {
         T(test_ledger_pitfalls__pitfall_2__steps_in_ledger_are_steps_that_ran),
+        T(test_ledger_pitfalls__pitfall_2__more_attempts_than_rounds__refused),
+        T(test_ledger_pitfalls__pitfall_2__more_attempts_than_rounds__found_by_anyone),
         T(test_ledger_pitfalls__pitfall_14__replayed_round_is_never_free),
         T(test_ledger_pitfalls__pitfall_25__studies_of_a_cohort_add_up),
         T(test_ledger_pitfalls__pitfall_30__rehearsals_are_charged),

@@ -363,6 +363,29 @@ static void test_ledger_rules__refused_again__one_entry(void **state)
     must(world_reserve(&w, &s, 1, 0, &id), &w.err);
 }
 
+static void test_ledger_rules__rounds_refused_in_turn__one_entry_each(void **state)
+{
+    (void)state;
+    struct csl_ledger_study s = study_number(1, 4);
+    struct csl_ledger_policy p = policy_of(0.01, 1e-3, 0);
+    uint64_t id = 0;
+    must(csl_ledger_set_policy(w.l, &p, &w.err), &w.err);
+    world_register(&w, &s);
+    uint64_t before = csl_ledger_size(w.l);
+    for (int i = 0; i < 10; i++)
+        for (uint64_t round = 1; round <= 100; round++)
+            assert_int_equal(world_reserve(&w, &s, round, 0, &id), CSL_E_BUDGET);
+    assert_int_equal(csl_ledger_size(w.l), before + 100);
+    world_open(&w); /* nor after a restart */
+    for (uint64_t round = 1; round <= 100; round++)
+        assert_int_equal(world_reserve(&w, &s, round, 0, &id), CSL_E_BUDGET);
+    assert_int_equal(csl_ledger_size(w.l), before + 100);
+    p.budgets[0].epsilon = 0.02; /* another policy: refused anew */
+    must(csl_ledger_set_policy(w.l, &p, &w.err), &w.err);
+    assert_int_equal(world_reserve(&w, &s, 1, 0, &id), CSL_E_BUDGET);
+    assert_int_equal(csl_ledger_size(w.l), before + 102);
+}
+
 static void test_ledger_rules__publish__reserves_and_charges_at_once(void **state)
 {
     (void)state;
@@ -443,6 +466,7 @@ int main(void)
         T(test_ledger_rules__sum_of_deltas_over_budget__refused),
         T(test_ledger_rules__groups_and_stars__each_budget_counts),
         T(test_ledger_rules__refused_again__one_entry),
+        T(test_ledger_rules__rounds_refused_in_turn__one_entry_each),
         T(test_ledger_rules__publish__reserves_and_charges_at_once),
         T(test_ledger_rules__withdrawal__later_charges_carry_the_new_digest),
         T(test_ledger_rules__odd_policies_and_plans__refused_before_anything),

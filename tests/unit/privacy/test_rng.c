@@ -123,6 +123,27 @@ static void test_rng__is_secret__operating_system_alone(void **state)
     assert_false(csl_rng_is_secret(&r));
 }
 
+static void test_rng__keyed__repeats_and_differs_by_every_part(void **state)
+{
+    (void)state;
+    uint8_t key[32] = {7}, other_key[32] = {7};
+    other_key[31] = 1;
+    struct csl_rng r;
+    csl_rng_init_key(&r, key, "label", 1, 2);
+    assert_false(csl_rng_is_secret(&r));
+    uint64_t first = csl_rng_u64(&r);
+    csl_rng_init_key(&r, key, "label", 1, 2);
+    assert_true(csl_rng_u64(&r) == first);
+    csl_rng_init_key(&r, other_key, "label", 1, 2);
+    assert_true(csl_rng_u64(&r) != first);
+    csl_rng_init_key(&r, key, "labem", 1, 2);
+    assert_true(csl_rng_u64(&r) != first);
+    csl_rng_init_key(&r, key, "label", 2, 1);
+    assert_true(csl_rng_u64(&r) != first);
+    csl_rng_init_key(&r, key, "label", 1, 3);
+    assert_true(csl_rng_u64(&r) != first);
+}
+
 static void test_rng__pieces__are_the_stream_of_one_draw(void **state)
 {
     (void)state;
@@ -221,6 +242,7 @@ int main(void)
         cmocka_unit_test(test_pitfall_13__snapshot_put_back__differs_from_the_next_key_on),
         cmocka_unit_test(test_rng__labelled__repeats_in_a_child_and_in_a_copy),
         cmocka_unit_test(test_rng__is_secret__operating_system_alone),
+        cmocka_unit_test(test_rng__keyed__repeats_and_differs_by_every_part),
         cmocka_unit_test(test_rng__pieces__are_the_stream_of_one_draw),
         cmocka_unit_test(test_rng__wiped_or_never_started__aborts),
         cmocka_unit_test(test_rng__counter_at_its_end__aborts),

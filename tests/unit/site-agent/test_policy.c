@@ -5,6 +5,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -67,6 +68,51 @@ static void test_policy__approved_study__does_not_override_the_rules(void **stat
     assert_denied(&p, "asks for 4");
 }
 
+static void test_policy__privacy_mode_refused__named_in_the_reason(void **state)
+{
+    static const char *const names[] = {"none", "local", "site"};
+    (void)state;
+    for (int refused = CSL_PRIVACY_NONE; refused <= CSL_PRIVACY_SITE; refused++) {
+        struct csl_site_policy p = {.approval = CSL_APPROVAL_AUTOMATIC};
+        char text[64];
+        p.refuses_privacy[refused] = true;
+        for (int mode = CSL_PRIVACY_NONE; mode <= CSL_PRIVACY_SITE; mode++) {
+            study.privacy.mode = (enum csl_privacy_mode)mode;
+            if (mode != refused)
+                assert_int_equal(csl_policy_check(&p, &study, NULL), CSL_OK);
+        }
+        study.privacy.mode = (enum csl_privacy_mode)refused;
+        snprintf(text, sizeof(text), "does not allow privacy mode %s", names[refused]);
+        assert_denied(&p, text);
+    }
+    study.privacy.mode = CSL_PRIVACY_NONE;
+}
+
+static void check_delta(double delta, uint64_t patients, bool allows, enum csl_code expected)
+{
+    struct csl_site_policy p = {.approval = CSL_APPROVAL_AUTOMATIC, .allows_large_delta = allows};
+    struct csl_err err = {.msg = ""};
+    study.privacy.delta = delta;
+    assert_int_equal(csl_policy_check_delta(&p, &study, patients, &err), expected);
+    if (expected != CSL_OK)
+        assert_non_null(strstr(err.msg, "delta")); /* it is shown to the coordinator */
+}
+
+static void test_pitfall_24__delta_not_below_one_over_patients__denied(void **state)
+{
+    (void)state;
+    study.privacy.mode = CSL_PRIVACY_LOCAL;
+    check_delta(0.03125, 31, false, CSL_OK); /* 1 / 32: exact in binary */
+    check_delta(0.03125, 32, false, CSL_E_DENIED);
+    check_delta(0.03125, 33, false, CSL_E_DENIED);
+    check_delta(0.03125, 32, true, CSL_OK);
+    check_delta(1e-6, 999999, false, CSL_OK);
+    check_delta(1e-6, 1000001, false, CSL_E_DENIED);
+    study.privacy.mode = CSL_PRIVACY_SITE; /* the unit is the site: its patients do not count */
+    check_delta(0.03125, 32, false, CSL_OK);
+    study.privacy = (struct csl_study_privacy){.mode = CSL_PRIVACY_NONE};
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -74,6 +120,8 @@ int main(void)
         cmocka_unit_test(test_policy__approval_automatic__other_rules_still_hold),
         cmocka_unit_test(test_policy__strategies_listed__others_refused),
         cmocka_unit_test(test_policy__approved_study__does_not_override_the_rules),
+        cmocka_unit_test(test_policy__privacy_mode_refused__named_in_the_reason),
+        cmocka_unit_test(test_pitfall_24__delta_not_below_one_over_patients__denied),
     };
     return cmocka_run_group_tests(tests, name_study, NULL);
 }

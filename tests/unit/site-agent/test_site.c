@@ -437,6 +437,20 @@ static void test_site__tasked_again_during_an_upload__announces_when_it_is_over(
     assert_true(has_said(CSL_MSG_UPDATE_READY));
 }
 
+/* Training would replace the bytes that are leaving. */
+static void test_site__trained_anew_during_an_upload__begins_when_it_is_over(void **state)
+{
+    (void)state;
+    open_delivering();
+    grant_update(1, 0);
+    assert_true(has_done(CSL_SA_UPLOAD));
+    task(CSL_TASK_TRAIN, 2, 1); /* the model is here */
+    assert_false(has_done(CSL_SA_TRAIN));
+    assert_int_equal(h.s.state, CSL_SITE_WAITING);
+    uploaded(CSL_OK, 1);
+    assert_true(has_done(CSL_SA_TRAIN));
+}
+
 static void test_site__grant_beyond_the_update__session_dropped(void **state)
 {
     (void)state;
@@ -557,6 +571,7 @@ int main(void)
         cmocka_unit_test(test_site__download_breaks__asks_again_after_a_while),
         cmocka_unit_test(test_site__upload_breaks__announces_again_after_a_while),
         cmocka_unit_test(test_site__tasked_again_during_an_upload__announces_when_it_is_over),
+        cmocka_unit_test(test_site__trained_anew_during_an_upload__begins_when_it_is_over),
         cmocka_unit_test(test_site__grant_beyond_the_update__session_dropped),
         cmocka_unit_test(test_site__grant_nobody_asked_for__ignored),
         cmocka_unit_test(test_site__refused__waits_for_the_next_task),

@@ -126,6 +126,125 @@ static void test_site_config__policy_wrong__refused(void **state)
                    "a shorter name");
 }
 
+/* --- privacy --- */
+
+static void test_site_config__privacy_not_mentioned__cautious_defaults(void **state)
+{
+    static const struct csl_ledger_policy none;
+    (void)state;
+    read_whole("");
+    assert_true(c.policy.refuses_privacy[CSL_PRIVACY_NONE]); /* only where the file names it */
+    assert_false(c.policy.refuses_privacy[CSL_PRIVACY_LOCAL]);
+    assert_false(c.policy.refuses_privacy[CSL_PRIVACY_SITE]);
+    assert_string_equal(c.policy.cohort, "records");
+    assert_false(c.policy.allows_large_delta);
+    assert_int_equal(c.policy.ledger.budget_count, 0); /* so that nothing is spent unasked */
+    assert_int_equal(c.policy.ledger.composition, CSL_LEDGER_BASIC);
+    assert_memory_not_equal(c.policy.ledger.digest, none.digest, CSL_DIGEST_BYTES);
+}
+
+static void test_site_config__privacy_rows__read(void **state)
+{
+    (void)state;
+    read_whole("policy:\n  privacy_modes: [none, local]\n  cohort: ward\n"
+               "  allow_large_delta: true\n  budgets:\n"
+               "    - {epsilon: 2.5, delta: 1e-4}\n"
+               "    - {cohort: ward, group: sex=f, epsilon: 1, delta: 1e-5, window_days: 365}\n");
+    assert_false(c.policy.refuses_privacy[CSL_PRIVACY_NONE]);
+    assert_false(c.policy.refuses_privacy[CSL_PRIVACY_LOCAL]);
+    assert_true(c.policy.refuses_privacy[CSL_PRIVACY_SITE]);
+    assert_string_equal(c.policy.cohort, "ward");
+    assert_true(c.policy.allows_large_delta);
+    const struct csl_ledger_policy *l = &c.policy.ledger;
+    assert_int_equal(l->budget_count, 2);
+    assert_string_equal(l->budgets[0].cohort, "*");
+    assert_string_equal(l->budgets[0].group, "");
+    assert_true(l->budgets[0].epsilon == 2.5 && l->budgets[0].delta == 1e-4);
+    assert_int_equal(l->budgets[0].window_s, 0);
+    assert_string_equal(l->budgets[1].cohort, "ward");
+    assert_string_equal(l->budgets[1].group, "sex=f");
+    assert_int_equal(l->budgets[1].window_s, 365 * 86400);
+    assert_null(c.policy_rows.budgets); /* nothing borrows from the file that was read */
+    assert_null(c.policy_rows.privacy_modes);
+}
+
+/* The ledger names the policy by this digest: whatever it says about privacy changes it. */
+static void test_site_config__another_privacy_policy__another_digest(void **state)
+{
+    static const char *const texts[] = {
+        "",
+        "policy: {cohort: ward}\n",
+        "policy: {privacy_modes: [local]}\n",
+        "policy: {allow_large_delta: true}\n",
+        "policy: {budgets: [{epsilon: 1, delta: 1e-5}]}\n",
+        "policy: {budgets: [{epsilon: 1.0000000000000002, delta: 1e-5}]}\n",
+        "policy: {budgets: [{epsilon: 1, delta: 1e-5, window_days: 1}]}\n",
+        "policy: {budgets: [{cohort: ward, epsilon: 1, delta: 1e-5}]}\n",
+        "policy: {budgets: [{group: a=b, epsilon: 1, delta: 1e-5}]}\n"};
+    enum { N = sizeof(texts) / sizeof(texts[0]) };
+    uint8_t digests[N][CSL_DIGEST_BYTES];
+    (void)state;
+    for (size_t i = 0; i < N; i++) {
+        read_whole(texts[i]);
+        memcpy(digests[i], c.policy.ledger.digest, CSL_DIGEST_BYTES);
+        for (size_t k = 0; k < i; k++)
+            assert_memory_not_equal(digests[i], digests[k], CSL_DIGEST_BYTES);
+        read_whole(texts[i]); /* and nothing else does */
+        assert_memory_equal(digests[i], c.policy.ledger.digest, CSL_DIGEST_BYTES);
+    }
+}
+
+/* The five lines of `whole` come first: line 6 is the first of the policy. */
+static void test_site_config__privacy_rows_wrong__refused_with_line_and_column(void **state)
+{
+    static const struct {
+        const char *text, *place, *why;
+    } rows[] = {
+        {"policy: {privacy_modes: [local, joint]}\n", ":6:33", "none, local or site"},
+        {"policy:\n  privacy_modes: local\n", ":7:18", "a list of at most"},
+        {"policy: {privacy_modes: [[local]]}\n", ":6:26", "plain text"},
+        {"policy:\n  cohort: two words\n", ":7:11", "cohort"},
+        {"policy:\n  allow_large_delta: perhaps\n", ":7:22", "allow_large_delta"},
+        {"policy:\n  budgets: 3\n", ":7:12", "a list of at most"},
+        {"policy:\n  budgets:\n    - 3\n", ":8:7", "{epsilon: 1, delta: 1e-5}"},
+        {"policy:\n  budgets:\n    - {delta: 1e-5}\n", ":8:7", "epsilon"},
+        {"policy:\n  budgets:\n    - {epsilon: 1}\n", ":8:7", "delta"},
+        {"policy:\n  budgets:\n    - {epsilon: -1, delta: 0}\n", ":8:17", "epsilon"},
+        {"policy:\n  budgets:\n    - {epsilon: nan, delta: 0}\n", ":8:17", "epsilon"},
+        {"policy:\n  budgets:\n    - {epsilon: 1, delta: 1}\n", ":8:27", "delta"},
+        {"policy:\n  budgets:\n    - {epsilon: 1, delta: 0, window_days: -1}\n", ":8:43",
+         "window_days"},
+        {"policy:\n  budgets:\n    - {epsilon: 1, delta: 0, sum: 1}\n", ":8:30", "sum"},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        assert_refused(rows[i].text, rows[i].place);
+        assert_refused(rows[i].text, rows[i].why);
+    }
+}
+
+static void test_site_config__too_many_budgets__refused(void **state)
+{
+    struct csl_buf b;
+    (void)state;
+    csl_buf_init(&b, 65536);
+    csl_buf_str(&b, "policy:\n  budgets:\n");
+    for (int i = 0; i <= CSL_LEDGER_BUDGETS_MAX; i++)
+        csl_buf_str(&b, "    - {epsilon: 1, delta: 0}\n");
+    assert_refused(csl_buf_text(&b), "a list of at most");
+    csl_buf_release(&b);
+}
+
+/* Names that the ledger could not write down must not come through. */
+static void test_site_config__budget_of_no_cohort_or_group__refused(void **state)
+{
+    (void)state;
+    assert_refused("policy:\n  budgets:\n    - {cohort: two words, epsilon: 1, delta: 0}\n",
+                   "cohort");
+    assert_refused("policy:\n  budgets:\n    - {group: female, epsilon: 1, delta: 0}\n", "group");
+    assert_refused("policy:\n  budgets:\n    - {group: a = b, epsilon: 1, delta: 0}\n", "group");
+}
+
 static void test_site_config__unknown_key__refused_by_name(void **state)
 {
     (void)state;
@@ -177,6 +296,12 @@ int main(void)
         cmocka_unit_test(test_site_config__only_what_is_required__cautious_defaults),
         cmocka_unit_test(test_site_config__policy__read_and_checked),
         cmocka_unit_test(test_site_config__policy_wrong__refused),
+        cmocka_unit_test(test_site_config__privacy_not_mentioned__cautious_defaults),
+        cmocka_unit_test(test_site_config__privacy_rows__read),
+        cmocka_unit_test(test_site_config__another_privacy_policy__another_digest),
+        cmocka_unit_test(test_site_config__privacy_rows_wrong__refused_with_line_and_column),
+        cmocka_unit_test(test_site_config__too_many_budgets__refused),
+        cmocka_unit_test(test_site_config__budget_of_no_cohort_or_group__refused),
         cmocka_unit_test(test_site_config__unknown_key__refused_by_name),
         cmocka_unit_test(test_site_config__tls_missing__refused),
         cmocka_unit_test(test_site_config__printed_defaults__parse_back),

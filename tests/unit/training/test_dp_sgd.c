@@ -1,8 +1,8 @@
 /* Training with privacy: neighbouring data sets with the same randomness, what is drawn and noised,
  * what is divided by. A patient whose features are NaN contributes nothing and keeps the slot, so
  * "without patient p" is the same data with p's features NaN: draws and noise stay the same, and
- * two updates differ by exactly what p contributed. Numbers in names are those of the list of
- * pitfalls in docs/privacy-accounting.md. */
+ * two updates differ by exactly what p contributed. Numbers in names are those of the
+ * design's list of pitfalls. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -432,6 +432,31 @@ static void test_mode_site__update__is_clipped_and_noised_as_a_whole(void **stat
     fx_release(&f);
 }
 
+/* Whether training diverged at the site is the site's secret: noise alone leaves it then. */
+static void test_mode_site__training_diverges__noise_without_a_word(void **state)
+{
+    (void)state;
+    struct fx f;
+    struct private_run p, silent;
+    open_one(&f, CSL_TASK_BINARY, 200, 0, 20, 1, 0);
+    f.study.privacy.mode = CSL_PRIVACY_SITE;
+    f.study.local.steps = 3;
+    float *global = fx_vector(&f, 3, 0.5);
+    f.study.local.learning_rate = 1e-30; /* an update of zero */
+    assert_int_equal(run_private(&f, 1, global, NULL, &silent), CSL_OK);
+    assert_int_equal(silent.run.rejected, 0);
+    f.study.local.learning_rate = f.study.local.l2 = 1e30;
+    assert_int_equal(run_private(&f, 1, global, NULL, &p), CSL_OK);
+    assert_int_equal(p.run.rejected, 1);
+    assert_int_equal(p.run.releases[0], 1);
+    assert_int_equal(p.o.report.blocks[0].patients, 1); /* of 20 */
+    assert_memory_equal(p.o.update, silent.o.update, 201 * sizeof(float));
+    run_free(&p);
+    run_free(&silent);
+    csl_free(global);
+    fx_release(&f);
+}
+
 static void test_private_run__same_generator__same_bits(void **state)
 {
     (void)state;
@@ -468,6 +493,7 @@ int main(void)
         cmocka_unit_test(
             test_pitfall_19__norm_of_100000_large_values__neither_overflows_nor_escapes),
         cmocka_unit_test(test_mode_site__update__is_clipped_and_noised_as_a_whole),
+        cmocka_unit_test(test_mode_site__training_diverges__noise_without_a_word),
         cmocka_unit_test(test_private_run__same_generator__same_bits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,183 @@
+/* Power fails at every step that makes something durable around an update: reserve, store, row,
+ * charge, settle; before the step was done, and after it but before anybody was told. From then on
+ * nothing can be written until the agent is started again, which must neither release anything
+ * uncharged, nor charge twice, nor leave anything reserved. */
+#include "tests/unit/site-agent/script.h"
+
+#include "base/blob.h"
+#include "base/log.h"
+#include "site-agent/store/site_store.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define ROUNDS  3
+#define EPSILON 2.0
+
+static const struct script_study whole = {
+    .name = "private", .epsilon = EPSILON, .delta = SCRIPT_DELTA, .rounds = ROUNDS};
+static struct script w;
+
+static struct {
+    bool is_armed, has_failed, is_done_first;
+    uint32_t step, fails_at; /* from 1 */
+} power;
+
+/* Is this step the one, or after it? Then *is_done says whether it is still done. */
+static bool power_fails(bool *is_done)
+{
+    *is_done = true;
+    if (!power.is_armed)
+        return false;
+    *is_done = !power.has_failed;
+    if (power.has_failed)
+        return true;
+    if (++power.step != power.fails_at)
+        return false;
+    power.has_failed = true;
+    *is_done = power.is_done_first;
+    return true;
+}
+
+/* The linker sends the agent's calls here (--wrap). */
+#define WRAP(name, parameters, arguments, e)                                                       \
+    enum csl_code __real_##name parameters;                                                        \
+    enum csl_code __wrap_##name parameters;                                                        \
+    enum csl_code __wrap_##name parameters                                                         \
+    {                                                                                              \
+        bool is_done;                                                                              \
+        bool fails = power_fails(&is_done);                                                        \
+        enum csl_code code = is_done ? __real_##name arguments : CSL_OK;                           \
+        return fails ? CSL_FAIL(e, CSL_E_IO, "the power failed") : code;                           \
+    }
+
+WRAP(csl_ledger_reserve,
+     (struct csl_ledger * l, const struct csl_ledger_request *r, uint64_t *reservation,
+      struct csl_err *err),
+     (l, r, reservation, err), err)
+WRAP(csl_ledger_charge,
+     (struct csl_ledger * l, uint64_t reservation, const struct csl_ledger_charge *c,
+      struct csl_err *err),
+     (l, reservation, c, err), err)
+WRAP(csl_ledger_settle,
+     (struct csl_ledger * l, uint64_t reservation, bool was_released, struct csl_err *err),
+     (l, reservation, was_released, err), err)
+WRAP(csl_site_store_save,
+     (struct csl_site_store * s, const struct csl_site_memory *m, struct csl_err *err), (s, m, err),
+     err)
+WRAP(csl_blob_sync, (struct csl_blobs * b, const char *name, struct csl_err *err), (b, name, err),
+     err)
+
+/* The round as far as the site goes: true when the update was uploaded. */
+static bool try_round(uint64_t round)
+{
+    struct csl_message m = script_task(&w, CSL_TASK_TRAIN, round, (float)round);
+    script_say(&w, &m);
+    if (w.heard_count == 1 && w.heard[0].kind == CSL_MSG_MODEL_REQUEST)
+        script_grant_model(&w, round - 1);
+    if (w.heard_count != 1 || w.heard[0].kind != CSL_MSG_UPDATE_READY)
+        return false;
+    uint32_t before = w.uploads;
+    script_grant_update(&w, round, 0);
+    return w.uploads == before + 1;
+}
+
+static void check_end(uint32_t step)
+{
+    struct csl_ledger_open_reservation open[1];
+    struct csl_ledger *l = csl_agent_ledger(w.agent);
+    if (script_count(&w, CSL_LEDGER_CHARGE) != ROUNDS || w.released_count != ROUNDS ||
+        csl_ledger_open_reservations(l, open, 1) != 0)
+        fail_msg("power failed at step %u: %u charges, %u releases, %u reservations", step,
+                 script_count(&w, CSL_LEDGER_CHARGE), w.released_count,
+                 (unsigned)csl_ledger_open_reservations(l, open, 1));
+    assert_true(script_released_epsilon(&w) <= EPSILON);
+    assert_true(script_spent(&w) <= EPSILON);
+}
+
+/* A whole study with the power failing once. False: there are fewer steps. */
+static bool survive(uint32_t step, bool is_done_first)
+{
+    power = (__typeof__(power)){.fails_at = step, .is_done_first = is_done_first};
+    script_open(&w, &whole);
+    script_start(&w);
+    script_enrol(&w);
+    power.is_armed = true;
+    for (uint64_t round = 1; round <= ROUNDS; round++) {
+        bool is_done = try_round(round);
+        if (power.has_failed) { /* whether it noticed or not, it is started again */
+            script_stop(&w);
+            power.is_armed = power.has_failed = false;
+            script_start(&w);
+            is_done = try_round(round);
+        }
+        if (!is_done)
+            fail_msg("power failed at step %u: round %llu is not done", step,
+                     (unsigned long long)round);
+    }
+    bool was_reached = !power.is_armed;
+    check_end(step);
+    script_close(&w);
+    return was_reached;
+}
+
+static void sweep(bool is_done_first)
+{
+    uint32_t step = 1;
+    while (survive(step, is_done_first))
+        step++;
+    assert_true(step > ROUNDS * 4); /* reserve, store, row and charge of every round, at least */
+    print_message("power failed at each of %u steps\n", step - 1);
+}
+
+static void test_pitfall_34__power_fails_before_a_step__charged_once_nothing_leaks(void **state)
+{
+    (void)state;
+    sweep(false);
+}
+
+static void test_pitfall_34__power_fails_after_a_step__charged_once_nothing_leaks(void **state)
+{
+    (void)state;
+    sweep(true);
+}
+
+/* What was reserved for a round that nobody asks for again must not stay counted. */
+static void test_pitfall_34__killed_with_a_reservation__given_back_at_the_start(void **state)
+{
+    (void)state;
+    for (uint32_t step = 1; step <= 3; step++) { /* reserved; stored; its row written */
+        power = (__typeof__(power)){.fails_at = step, .is_done_first = true};
+        script_open(&w, &whole);
+        script_start(&w);
+        script_enrol(&w);
+        power.is_armed = true;
+        assert_false(try_round(1));
+        script_stop(&w);
+        power.is_armed = power.has_failed = false;
+        script_start(&w);
+        struct csl_ledger_open_reservation open[1];
+        assert_int_equal(csl_ledger_open_reservations(csl_agent_ledger(w.agent), open, 1), 0);
+        bool is_made = script_count(&w, CSL_LEDGER_CHARGE) == 1;
+        assert_true(is_made == (step == 3)); /* its row was durable: charged as reserved */
+        assert_true(is_made == (script_spent(&w) > 0));
+        assert_int_equal(w.released_count, 0);
+        script_close(&w);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_pitfall_34__power_fails_before_a_step__charged_once_nothing_leaks),
+        cmocka_unit_test(test_pitfall_34__power_fails_after_a_step__charged_once_nothing_leaks),
+        cmocka_unit_test(test_pitfall_34__killed_with_a_reservation__given_back_at_the_start),
+    };
+    csl_log_setup(stderr, CSL_LOG_LOGFMT, CSL_LOG_SILENT);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -42,6 +42,8 @@ TABLE = [
     ("base/json.c", [], ["jansson"]),
     ("base/*", [], []),
     ("privacy/crypto/sha256.c", ["base/"], ["openssl"]),
+    ("privacy/crypto/hkdf.c", ["base/"], ["openssl"]),
+    ("privacy/crypto/prg*", ["base/"], ["openssl"]),
     ("privacy/crypto/*", ["base/"], ["sodium"]),
     ("privacy/secagg/*", ["base/", "protocol/wire/canonical.h", CRYPTO, "privacy/dp/"], []),
     ("privacy/dp/*", ["base/", "privacy/crypto/rng.h"], []),

@@ -69,7 +69,7 @@ TABLE = [
     ("coordinator/admin/*", ["base/", "coordinator/core/"], ["microhttpd"]),
     ("coordinator/main.c", ["", "!site-agent/", "!simulations/", "!cli/"], []),
     ("coordinator/service_bulk.c", COMMON + ["coordinator/", "aggregation/"], ["sodium"]),
-    ("coordinator/*", COMMON + ["coordinator/", "aggregation/", "privacy/ledger/checkpoint.h"], []),
+    ("coordinator/*", COMMON + ["coordinator/", "aggregation/", "privacy/ledger/checkpoint.h", "privacy/secagg/"], []),
     ("site-agent/core/*", COMMON + ["privacy/"], ["no io"]),
     ("site-agent/store/*", ["base/", CRYPTO, "site-agent/core/"], ["sqlite"]),
     ("site-agent/data/*", ["base/", CRYPTO, "protocol/study/"], ["hdf5", "zlib"]),

@@ -123,6 +123,7 @@ static bool parse_value(const struct csl_option *row, const char *text, struct v
         return csl_id_valid(text) && csl_str_copy(v->as.id, sizeof(v->as.id), text);
     case CSL_OPT_STR:
     case CSL_OPT_PATH:
+    case CSL_OPT_LIST:
         return strlen(text) < row->size;
     case CSL_OPT_NODE:
     case CSL_OPT_SECTION:
@@ -141,7 +142,7 @@ static bool store(const struct csl_option *row, const char *text, void *target, 
     if (target == NULL)
         return true;
     char *at = (char *)target + base + row->offset;
-    if (row->type == CSL_OPT_STR || row->type == CSL_OPT_PATH)
+    if (row->type == CSL_OPT_STR || row->type == CSL_OPT_PATH || row->type == CSL_OPT_LIST)
         return csl_str_copy(at, row->size, text);
     memcpy(at, &v.as, v.bytes);
     return true;
@@ -360,8 +361,25 @@ struct args_pass {
     char *const *argv;
     struct csl_command_line out;
     bool is_given[CSL_OPTION__ROWS_MAX];
+    size_t list_bytes[CSL_OPTION__ROWS_MAX]; /* so far */
     struct csl_err *err;
 };
+
+static bool store_flag(struct args_pass *p, const struct csl_option *row, const char *text)
+{
+    if (row->type != CSL_OPT_LIST)
+        return store(row, text, p->target, 0);
+    size_t *bytes = &p->list_bytes[row - p->rows], gap = *bytes > 0 ? 1 : 0, n = strlen(text);
+    if (n == 0 || strchr(text, '\n') != NULL || *bytes + gap + n >= row->size)
+        return false;
+    if (p->target != NULL) {
+        char *at = (char *)p->target + row->offset + *bytes;
+        memcpy(at, "\n", gap);
+        memcpy(at + gap, text, n + 1);
+    }
+    *bytes += gap + n;
+    return true;
+}
 
 static enum csl_code fail_flag(struct args_pass *p, const struct csl_option *row, const char *text)
 {
@@ -420,7 +438,7 @@ static enum csl_code read_flag(struct args_pass *p, int *i)
     bool has_word = *i + 1 < p->argc && strncmp(p->argv[*i + 1], "--", 2) != 0;
     if (text == NULL && has_word)
         text = p->argv[++*i];
-    if (text == NULL || !store(row, text, p->target, 0))
+    if (text == NULL || !store_flag(p, row, text))
         return fail_flag(p, row, text);
     p->is_given[row - p->rows] = true;
     return CSL_OK;

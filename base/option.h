@@ -18,6 +18,7 @@ enum csl_option_type {
     CSL_OPT_STR,    /* char[size] */
     CSL_OPT_ID,     /* char[CSL_ID_MAX], csl_id_valid */
     CSL_OPT_PATH,   /* char[size] */
+    CSL_OPT_LIST,   /* char[size]: a flag that may be given again; a line end between its values */
     CSL_OPT_ENUM,   /* int: index into choices */
     CSL_OPT_MS,     /* uint64_t milliseconds; written with a unit: 500ms, 30s, 5m, 2h */
     CSL_OPT_BYTES,  /* uint64_t; written with a unit: 64KiB, 2MiB, 1GiB, or plain bytes */
@@ -28,7 +29,7 @@ enum csl_option_type {
 struct csl_option {
     const char *name; /* key in YAML; flag name with - for _ */
     enum csl_option_type type;
-    size_t offset, size; /* into the target struct; size for STR and PATH */
+    size_t offset, size; /* into the target struct; size for STR, PATH, LIST */
     double min, max;     /* numbers, MS, BYTES; min == max == 0: unbounded; max < min: no maximum */
     const char *fallback;       /* default as text; NULL: required (NODE/SECTION: may be absent) */
     const char *unit;           /* "seconds", "patients"; NULL: none */
@@ -53,9 +54,9 @@ enum csl_code csl_option_read_yaml(const struct csl_option *rows, void *target,
 
 /* Command line: argc and argv as main got them (argv[0], the name of the program or subcommand, is
  * skipped); `--` ends the flags. A row without fallback that got no flag is an error, unless help
- * is wanted. `--name value`, `--name=value`, `--flag`, `-h`. Positional words are collected, in
- * order, into positional[] (borrowed from argv). Defaults are applied first. Sections and nodes
- * cannot be flags. */
+ * is wanted. `--name value`, `--name=value`, `--flag`, `-h`. Of a flag that is given again the
+ * last value counts, but for lists. Positional words are collected, in order, into positional[]
+ * (borrowed from argv). Defaults are applied first. Sections and nodes cannot be flags. */
 struct csl_command_line {
     const char *positional[16];
     size_t positional_count;

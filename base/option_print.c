@@ -70,6 +70,8 @@ static const char *noun_of(const struct csl_option *row)
         return "a name of at most 63 of a-z, 0-9, '.', '_' and '-'";
     case CSL_OPT_PATH:
         return "a path";
+    case CSL_OPT_LIST:
+        return "a text";
     case CSL_OPT_ENUM:
         return "a choice";
     case CSL_OPT_MS:
@@ -112,7 +114,7 @@ void csl_option__expected(const struct csl_option *row, char *out, size_t out_by
     }
     if (is_number)
         put_bounds(row, bounds, sizeof(bounds));
-    else if (row->type == CSL_OPT_STR || row->type == CSL_OPT_PATH)
+    else if (row->type == CSL_OPT_STR || row->type == CSL_OPT_PATH || row->type == CSL_OPT_LIST)
         snprintf(bounds, sizeof(bounds), " of at most %zu bytes",
                  row->size == 0 ? 0 : row->size - 1);
     snprintf(out, out_bytes, "%s%s%s%s", noun_of(row), row->unit == NULL ? "" : " of ",
@@ -133,6 +135,8 @@ static const char *placeholder_of(const struct csl_option *row)
         return " NAME";
     case CSL_OPT_PATH:
         return " PATH";
+    case CSL_OPT_LIST:
+        return " TEXT...";
     case CSL_OPT_ENUM:
         return " CHOICE";
     case CSL_OPT_MS:
@@ -252,7 +256,8 @@ static bool has_default_inside(const struct csl_option *section)
 
 static void put_default(const struct csl_option *row, struct csl_buf *out)
 {
-    if (row->type != CSL_OPT_STR && row->type != CSL_OPT_PATH && row->type != CSL_OPT_ID) {
+    if (row->type != CSL_OPT_STR && row->type != CSL_OPT_PATH && row->type != CSL_OPT_LIST &&
+        row->type != CSL_OPT_ID) {
         csl_buf_str(out, row->fallback);
         return;
     }

@@ -50,17 +50,24 @@ static enum csl_code open_ledger(struct recovery *r, const char *database, struc
     return code == CSL_OK ? csl_ledger_open(&r->ledger, &config, err) : code;
 }
 
+enum csl_code csl_cli_ledger_open_site(struct csl_ledger **out, const char *database,
+                                       struct csl_err *err)
+{
+    struct recovery r = {.ledger = NULL};
+    enum csl_code code = open_ledger(&r, database, err);
+
+    if (code == CSL_OK)
+        *out = r.ledger;
+    return code;
+}
+
 /* A head that the coordinator remembers, in a file: it is what the trouble is about. */
 static enum csl_code meet_head(struct recovery *r, const char *path, struct csl_err *err)
 {
-    struct csl_msg text = {NULL, 0};
     struct csl_checkpoint head;
-    enum csl_code code = csl_file_read(&text, path, CSL_CHECKPOINT_TEXT_MAX, err);
+    enum csl_code code =
+        csl_cli_ledger_read_head(&head, path, csl_ledger_public_key(r->ledger), err);
 
-    if (code == CSL_OK)
-        code =
-            csl_checkpoint_read(&head, csl_msg_span(&text), csl_ledger_public_key(r->ledger), err);
-    csl_msg_release(&text);
     if (code != CSL_OK)
         return code;
     code = csl_ledger_check_peer_head(r->ledger, &head, err);

@@ -120,7 +120,7 @@ static enum csl_code show_sums(struct show *s, struct csl_ledger *l, struct csl_
     }
     for (uint32_t i = 0; code == CSL_OK && policy && i < policy->budget_count; i++) {
         const struct csl_ledger_budget *b = &policy->budgets[i];
-        csl_ledger_spent_by_cohort(l, b->cohort, b->group, b->window_s, &spent);
+        csl_ledger_spent_by_cohort(l, b->cohort, b->window_s, &spent);
         show_budget(s, b, &spent);
     }
     return code;

@@ -115,45 +115,56 @@ static enum csl_code save_head(const struct csl_heads *h, const struct head *hea
                           : code;
 }
 
-enum csl_code csl_heads_offer(struct csl_heads *h, uint32_t site, const char *text,
-                              const uint8_t key[CSL_SIGN_PUBLIC_BYTES],
+/* Of the right site, signed by the right key. */
+static enum csl_code read_claim(struct head *fresh, const struct head *known,
+                                const struct csl_heads_claim *claim, struct csl_err *err)
+{
+    char origin[CSL_ORIGIN_MAX];
+    if (known->text[0] != '\0' && memcmp(known->key, claim->key, sizeof(known->key)) != 0)
+        return CSL_FAIL(err, CSL_E_CRYPTO, "the ledger of %s has another key than before",
+                        known->site);
+    memcpy(fresh->key, claim->key, sizeof(fresh->key));
+    if (!csl_str_copy(fresh->text, sizeof(fresh->text), claim->text))
+        return CSL_FAIL(err, CSL_E_CRYPTO, "the ledger head of %s is too long", known->site);
+    enum csl_code code = csl_checkpoint_read(
+        &fresh->checkpoint, CSL_SPAN(claim->text, strlen(claim->text)), fresh->key, err);
+    if (code != CSL_OK)
+        return CSL_E_CRYPTO;
+    /* else a head of this site could pass for one of another's ledger */
+    snprintf(origin, sizeof(origin), "consilium-ledger/%s", known->site);
+    if (strcmp(fresh->checkpoint.origin, origin) != 0)
+        return CSL_FAIL(err, CSL_E_CRYPTO, "%s announced a head of %s", known->site,
+                        fresh->checkpoint.origin);
+    return CSL_OK;
+}
+
+enum csl_code csl_heads_offer(struct csl_heads *h, uint32_t site,
+                              const struct csl_heads_claim *claim,
                               uint8_t countersignature[CSL_SIGN_SIGNATURE_BYTES],
                               struct csl_err *err)
 {
     CSL_ASSERT(site < h->count);
     struct head *known = &h->heads[site];
     struct head fresh = *known;
-    if (known->text[0] != '\0' && memcmp(known->key, key, sizeof(known->key)) != 0)
-        return CSL_FAIL(err, CSL_E_CRYPTO, "the ledger of %s has another key than before",
-                        known->site);
-    memcpy(fresh.key, key, sizeof(fresh.key));
-    if (!csl_str_copy(fresh.text, sizeof(fresh.text), text))
-        return CSL_FAIL(err, CSL_E_CRYPTO, "the ledger head of %s is too long", known->site);
-    enum csl_code code =
-        csl_checkpoint_read(&fresh.checkpoint, CSL_SPAN(text, strlen(text)), fresh.key, err);
+    enum csl_code code = read_claim(&fresh, known, claim, err);
     if (code != CSL_OK)
-        return CSL_E_CRYPTO;
-    char origin[CSL_ORIGIN_MAX]; /* else a head of this site could pass for one of another's ledger
-                                  */
-    snprintf(origin, sizeof(origin), "consilium-ledger/%s", known->site);
-    if (strcmp(fresh.checkpoint.origin, origin) != 0)
-        return CSL_FAIL(err, CSL_E_CRYPTO, "%s announced a head of %s", known->site,
-                        fresh.checkpoint.origin);
-    bool is_same_size = fresh.checkpoint.size == known->checkpoint.size;
-    if (known->text[0] != '\0' &&
-        (fresh.checkpoint.size < known->checkpoint.size ||
-         (is_same_size &&
-          memcmp(fresh.checkpoint.root, known->checkpoint.root, CSL_SHA256_BYTES) != 0)))
+        return code;
+    const struct csl_checkpoint *old = &known->checkpoint, *offered = &fresh.checkpoint;
+    bool is_first = known->text[0] == '\0';
+    if (!is_first &&
+        !csl_merkle_verify_consistency(old->size, old->root, offered->size, offered->root,
+                                       claim->proof, claim->proof_count))
         return CSL_FAIL(err, CSL_E_STATE,
-                        "the ledger of %s has %llu entries and does not continue the %llu it had",
-                        known->site, (unsigned long long)fresh.checkpoint.size,
-                        (unsigned long long)known->checkpoint.size);
-    if (!is_same_size || known->text[0] == '\0')
+                        "the head of %llu entries that %s announced is not proven to continue the "
+                        "head of %llu entries that is remembered",
+                        (unsigned long long)offered->size, known->site,
+                        (unsigned long long)old->size);
+    if (is_first || offered->size != old->size)
         code = save_head(h, &fresh, err);
     if (code != CSL_OK)
         return code;
     *known = fresh;
-    csl_checkpoint_countersign(&fresh.checkpoint, &h->key, countersignature);
+    csl_checkpoint_countersign(&known->checkpoint, &h->key, countersignature);
     return CSL_OK;
 }
 

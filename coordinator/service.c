@@ -232,7 +232,7 @@ static void handle_message(struct csl_service *s, struct csl_service_event *e)
     io->sequence_in++;
     csl_log(CSL_LOG_DEBUG, "message.received", CSL_STR("site", id),
             CSL_STR("kind", csl_message_kind_name(m.kind)));
-    csl_service_take_head__(s, site, &m);
+    e->ev.code = csl_service_take_head__(s, site, &m);
     if (m.kind == CSL_MSG_SECAGG) {
         take_secagg(s, site, &m);
     } else {

@@ -1,5 +1,6 @@
-/* Ledger heads in the messages of a study with privacy: what a site announces is remembered and
- * countersigned, and the next task shows it to the site. */
+/* Ledger heads in the messages of a study with privacy: what a site announces with an update and
+ * proves to continue what is remembered is remembered and countersigned, and the next task shows it
+ * to the site. Of an update without such a head not one byte is asked for. */
 #include "coordinator/service_internal.h"
 
 #include "base/log.h"
@@ -11,6 +12,8 @@
 _Static_assert(CSL_HEAD_TEXT_MAX == CSL_CHECKPOINT_TEXT_MAX, "a head travels as its text");
 _Static_assert(CSL_LEDGER_KEY_BYTES == CSL_SIGN_PUBLIC_BYTES, "a key travels as it is");
 _Static_assert(CSL_COUNTERSIGNATURE_BYTES == CSL_SIGN_SIGNATURE_BYTES, "so does a signature");
+_Static_assert(CSL_LEDGER_HASH_BYTES == CSL_SHA256_BYTES, "so does a hash");
+_Static_assert(CSL_LEDGER_PROOF_MAX == CSL_MERKLE_PROOF_MAX, "a proof travels whole");
 
 /* Sites by their numbers in the core, which sorts the roster. */
 enum csl_code csl_service_open_heads__(struct csl_service *s, struct csl_err *err)
@@ -25,25 +28,33 @@ enum csl_code csl_service_open_heads__(struct csl_service *s, struct csl_err *er
     enum csl_code code = csl_heads_open(&s->heads, s->config.state_dir,
                                         (const char(*)[CSL_ID_MAX])sites, s->site_count, err);
     csl_free(sites);
-    return code;
+    if (code != CSL_OK)
+        return code;
+    char key[2 * CSL_SIGN_PUBLIC_BYTES + 1]; /* what an auditor checks countersignatures with */
+    csl_hex(csl_heads_public_key(s->heads), CSL_SIGN_PUBLIC_BYTES, key);
+    csl_log(CSL_LOG_INFO, "ledger.countersigning_key", CSL_STR("public_key", key));
+    return CSL_OK;
 }
 
-void csl_service_take_head__(struct csl_service *s, uint32_t site, const struct csl_message *m)
+enum csl_code csl_service_take_head__(struct csl_service *s, uint32_t site,
+                                      const struct csl_message *m)
 {
     struct csl_site_io *io = &s->io[site];
     struct csl_err err;
     if (s->heads == NULL || m->kind != CSL_MSG_UPDATE_READY)
-        return;
-    io->is_countersigned = false;
+        return CSL_OK;
     const struct csl_msg_update_ready *u = &m->u.update_ready;
-    enum csl_code code =
-        csl_heads_offer(s->heads, site, u->ledger_head, u->ledger_key, io->countersignature, &err);
-    if (code == CSL_OK)
-        io->is_countersigned = true;
-    else if (code == CSL_E_IO || code == CSL_E_NOMEM)
+    const struct csl_heads_claim claim = {.text = u->ledger_head,
+                                          .key = u->ledger_key,
+                                          .proof = u->ledger_proof,
+                                          .proof_count = u->ledger_proof_count};
+    enum csl_code code = csl_heads_offer(s->heads, site, &claim, io->countersignature, &err);
+    io->is_countersigned = code == CSL_OK;
+    if (code == CSL_E_IO || code == CSL_E_NOMEM)
         csl_service_fail__(s, &err); /* what is not remembered cannot be vouched for later */
-    else /* the update is private all the same: whose ledger it is in is the site's to answer for */
+    else if (code != CSL_OK)
         csl_log_err(CSL_LOG_WARN, "ledger.head_refused", &err);
+    return code;
 }
 
 void csl_service_put_head__(struct csl_service *s, uint32_t site, struct csl_message *m)

@@ -120,7 +120,9 @@ void csl_service_digest_broadcast__(struct csl_service *s);
 
 /* service_heads.c: nothing to do in a study without privacy */
 enum csl_code csl_service_open_heads__(struct csl_service *s, struct csl_err *err) CSL_MUST_CHECK;
-void csl_service_take_head__(struct csl_service *s, uint32_t site, const struct csl_message *m);
+/* Why an update that is announced here must not be taken; CSL_OK: it may. */
+enum csl_code csl_service_take_head__(struct csl_service *s, uint32_t site,
+                                      const struct csl_message *m) CSL_MUST_CHECK;
 void csl_service_put_head__(struct csl_service *s, uint32_t site, struct csl_message *m);
 /* service_fold.c */
 void csl_service_close_spool__(struct csl_service *s, uint32_t site);

@@ -377,6 +377,8 @@ static enum csl_code open_state(struct csl_agent *a, struct csl_err *err)
     if (code == CSL_OK && a->memory.has_study)
         code = csl_agent_open_study__(a, csl_msg_span(&a->memory.manifest), err);
     if (code == CSL_OK)
+        code = csl_agent_register__(a, err); /* the records may have changed since */
+    if (code == CSL_OK)
         code = csl_agent_recover_privacy__(a, err);
     if (code == CSL_OK && !csl_agent_is_charged__(a, &a->memory.outbox))
         a->memory.outbox = (struct csl_outbox){.round = 0}; /* what is not charged does not leave */

@@ -54,8 +54,10 @@ struct csl_agent {
     uint64_t reservation;
     uint32_t reserved_attempt;
     struct csl_agent_secagg *secagg; /* NULL until a study with secure aggregation was accepted */
-    bool is_ledger_foreign;  /* the coordinator remembers a ledger of another key */
-    uint64_t announced_size; /* entries of the head that was announced last */
+    const char *head_trouble; /* why no update can continue what the coordinator remembers; NULL */
+    uint64_t announced_size;  /* entries of the head that was announced last */
+    uint64_t held_size; /* of the head the coordinator holds once it has read what this session
+                           said; 0: none, or not known */
     uint64_t next_bulk_id, fetch_id, upload_id;
     struct csl_msg_task fetch_task, upload_task;
     /* work: one unit at a time */
@@ -92,6 +94,8 @@ void csl_agent_model_name__(char out[CSL_ID_MAX], const uint8_t digest[CSL_DIGES
 
 /* agent_privacy.c: without privacy in the accepted study each does nothing and succeeds */
 enum csl_code csl_agent_open_privacy__(struct csl_agent *a, struct csl_err *err) CSL_MUST_CHECK;
+/* The open study's plan into the ledger, where it stays: of an accepted study only. */
+enum csl_code csl_agent_register__(struct csl_agent *a, struct csl_err *err) CSL_MUST_CHECK;
 void csl_agent_close_privacy__(struct csl_agent *a);
 /* At a start, before anything is announced. */
 enum csl_code csl_agent_recover_privacy__(struct csl_agent *a, struct csl_err *err) CSL_MUST_CHECK;

@@ -15,6 +15,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "privacy/dp/account.h"
+#include "privacy/ledger/merkle.h"
 
 #include <string.h>
 
@@ -62,6 +63,10 @@ static enum csl_code open_ledger(struct csl_agent *a, struct csl_err *err)
         code = csl_ledger_open(&a->ledger, &c, err);
     if (code == CSL_OK)
         code = csl_ledger_set_policy(a->ledger, &a->policy.ledger, err);
+    if (code != CSL_OK) { /* left open, it would serve the next offer under the budgets before */
+        csl_ledger_close(a->ledger);
+        a->ledger = NULL;
+    }
     return code;
 }
 
@@ -121,22 +126,11 @@ static enum csl_code load_cohort_key(struct csl_agent *a, struct csl_err *err)
                               file, CSL_SPAN(a->cohort_key, sizeof(a->cohort_key)), 0600, err);
 }
 
-/* Every group that a budget of this site names counts as touched by every study: which patients are
- * in a study is nobody's business here. */
-static void copy_groups(const struct csl_ledger_policy *p, struct csl_ledger_study *s)
-{
-    for (uint32_t i = 0; i < p->budget_count; i++) {
-        bool is_known = p->budgets[i].group[0] == '\0' || s->group_count == CSL_LEDGER_GROUPS_MAX;
-        for (uint32_t g = 0; g < s->group_count; g++)
-            is_known = is_known || strcmp(s->groups[g], p->budgets[i].group) == 0;
-        if (!is_known)
-            csl_str_copy(s->groups[s->group_count++], CSL_LEDGER_GROUP_MAX, p->budgets[i].group);
-    }
-}
-
-static enum csl_code register_study(struct csl_agent *a, struct csl_err *err)
+enum csl_code csl_agent_register__(struct csl_agent *a, struct csl_err *err)
 {
     const struct csl_privacy_plan *p = &a->plan;
+    if (!has_privacy(a))
+        return CSL_OK;
     struct csl_ledger_study s = {
         .event_count = p->event_count,
         .rounds = a->study->rounds,
@@ -154,7 +148,6 @@ static enum csl_code register_study(struct csl_agent *a, struct csl_err *err)
     memcpy(s.cohort_digest, a->cohort_digest, sizeof(s.cohort_digest));
     csl_str_copy(s.cohort, sizeof(s.cohort), a->policy.cohort);
     csl_privacy_plan_events(p, 1, s.events);
-    copy_groups(&a->policy.ledger, &s);
     return csl_ledger_register(a->ledger, &s, err);
 }
 
@@ -199,10 +192,9 @@ enum csl_code csl_agent_open_privacy__(struct csl_agent *a, struct csl_err *err)
         code = open_ledger(a, err);
     if (code == CSL_OK)
         code = open_audit(a, err);
-    if (code != CSL_OK)
-        return code;
-    digest_cohort(a, a->cohort_digest);
-    return register_study(a, err);
+    if (code == CSL_OK)
+        digest_cohort(a, a->cohort_digest);
+    return code;
 }
 
 /* --- around one update --- */
@@ -213,12 +205,8 @@ enum csl_code csl_agent_reserve__(struct csl_agent *a, const struct csl_msg_task
     struct csl_ledger_charge last;
     if (!has_privacy(a))
         return CSL_OK;
-    if (a->is_ledger_foreign)
-        return CSL_FAIL(
-            err, CSL_E_STATE,
-            "the coordinator remembers a ledger of this site with another key: it was "
-            "deleted or replaced; restore it, or have the coordinator's operator remove "
-            "what is remembered");
+    if (a->head_trouble != NULL) /* its update would be refused, and what it cost wasted */
+        return CSL_FAIL(err, CSL_E_STATE, "%s", a->head_trouble);
     struct csl_ledger_request r = {
         .round = task->round,
         .event_count = a->plan.event_count,
@@ -325,32 +313,69 @@ bool csl_agent_is_charged__(struct csl_agent *a, const struct csl_outbox *outbox
             memcmp(c.update_digest, outbox->digest, CSL_DIGEST_BYTES) == 0);
 }
 
+/* Without a proof the coordinator refuses the head, which is right when there can be none. */
+static void put_proof(struct csl_agent *a, uint64_t size, struct csl_msg_update_ready *u)
+{
+    struct csl_err err = {.code = CSL_OK};
+    size_t count = 0;
+    if (csl_ledger_prove_consistency(a->ledger, a->held_size, size, u->ledger_proof, &count,
+                                     &err) == CSL_OK)
+        u->ledger_proof_count = (uint32_t)count;
+    else
+        csl_log_err(CSL_LOG_ERROR, "ledger.head_not_proven", &err);
+}
+
 void csl_agent_put_head__(struct csl_agent *a, struct csl_message *m)
 {
     struct csl_checkpoint head;
+    if (m->kind == CSL_MSG_HELLO)
+        a->held_size = 0; /* the tasks of this session will show it */
     if (m->kind != CSL_MSG_UPDATE_READY || !has_privacy(a))
         return;
     csl_ledger_head(a->ledger, &head);
     csl_checkpoint_write(&head, csl_ledger_public_key(a->ledger), m->u.update_ready.ledger_head);
     memcpy(m->u.update_ready.ledger_key, csl_ledger_public_key(a->ledger), CSL_LEDGER_KEY_BYTES);
-    a->announced_size = head.size;
+    put_proof(a, head.size, &m->u.update_ready);
+    a->announced_size = a->held_size = head.size;
+}
+
+/* False: a head that was given up by csl_ledger_recover, which no proof can continue. */
+static bool is_continued(struct csl_agent *a, const struct csl_checkpoint *theirs)
+{
+    uint8_t proof[CSL_MERKLE_PROOF_MAX][CSL_SHA256_BYTES];
+    struct csl_checkpoint own;
+    struct csl_err err = {.code = CSL_OK};
+    size_t count = 0;
+    csl_ledger_head(a->ledger, &own);
+    return csl_ledger_prove_consistency(a->ledger, theirs->size, own.size, proof, &count, &err) ==
+               CSL_OK &&
+           csl_merkle_verify_consistency(theirs->size, theirs->root, own.size, own.root,
+                                         (const uint8_t(*)[CSL_SHA256_BYTES])proof, count);
 }
 
 static void check_remembered(struct csl_agent *a, const char *text)
 {
     struct csl_checkpoint theirs;
     struct csl_err err = {.code = CSL_OK};
-    if (text[0] == '\0') { /* nothing is remembered, as before a site's first round */
-        a->is_ledger_foreign = false;
+    a->head_trouble = NULL;
+    if (text[0] == '\0') /* nothing is remembered, as before a site's first round */
         return;
-    }
     enum csl_code code = csl_checkpoint_read(&theirs, CSL_SPAN(text, strlen(text)),
                                              csl_ledger_public_key(a->ledger), &err);
     if (code == CSL_OK)
         code = csl_ledger_check_peer_head(a->ledger, &theirs, &err);
     /* Behind or beside what is remembered: the ledger itself is in trouble and reserves nothing. Of
      * another key: this ledger is not the one this site had. */
-    a->is_ledger_foreign = code == CSL_E_CRYPTO || code == CSL_E_PROTO;
+    if (code == CSL_E_CRYPTO || code == CSL_E_PROTO)
+        a->head_trouble = "the coordinator remembers a ledger of this site with another key: it "
+                          "was deleted or replaced; restore it, or have the coordinator's operator "
+                          "remove what is remembered";
+    else if (code == CSL_OK && !is_continued(a, &theirs))
+        a->head_trouble = "the coordinator remembers the head that this site gave up, and takes "
+                          "no update that does not continue it; have the coordinator's operator "
+                          "remove what is remembered";
+    else if (code == CSL_OK && theirs.size > a->held_size)
+        a->held_size = theirs.size; /* less: the task was sent before our last announcement came */
     if (code != CSL_OK)
         csl_log_err(CSL_LOG_ERROR, "ledger.head_differs", &err);
 }
@@ -373,7 +398,9 @@ void csl_agent_take_head__(struct csl_agent *a, const struct csl_message *m)
 {
     if (!has_privacy(a))
         return;
-    if (m->kind == CSL_MSG_TASK)
+    if (m->kind == CSL_MSG_REFUSED)
+        a->held_size = 0; /* perhaps not what was announced; the next task shows it */
+    else if (m->kind == CSL_MSG_TASK)
         check_remembered(a, m->u.task.ledger_head);
     else if (m->kind == CSL_MSG_UPDATE_ACCEPTED)
         store_countersignature(a, &m->u.update_accepted);

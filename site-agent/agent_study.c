@@ -91,6 +91,8 @@ void csl_agent_consider__(struct csl_agent *a, const struct csl_msg_study_offer 
             code = CSL_FAIL(&err, CSL_E_DENIED, "this site has no training patients for the study");
     }
     struct csl_site_memory fresh = {.has_study = true};
+    if (code == CSL_OK) /* last: a study that is declined leaves nothing in the ledger */
+        code = csl_agent_register__(a, &err);
     if (code == CSL_OK)
         code = csl_msg_copy(&fresh.manifest, csl_msg_span(&offer->manifest), &err);
     if (code == CSL_OK) {
@@ -118,7 +120,8 @@ void csl_agent_consider__(struct csl_agent *a, const struct csl_msg_study_offer 
     }
     /* A study that was declined does not take the place of the accepted one. */
     if (!answer.accepted && a->memory.has_study &&
-        csl_agent_open_study__(a, csl_msg_span(&a->memory.manifest), &err) != CSL_OK)
+        (csl_agent_open_study__(a, csl_msg_span(&a->memory.manifest), &err) != CSL_OK ||
+         csl_agent_register__(a, &err) != CSL_OK))
         csl_agent_fail__(a, &err);
     if (e == NULL) {
         (void)CSL_FAIL(&err, CSL_E_NOMEM, "no memory to answer a study");

@@ -40,7 +40,9 @@ static const struct csl_option policy_options[] = {
     {"privacy_modes", CSL_OPT_NODE, IN(policy_rows, privacy_modes), 0, 0, NULL, NULL, NULL, NULL,
      "list of privacy modes this site allows: none, local, site, joint; without it all but none"},
     {"cohort", CSL_OPT_ID, IN(policy_rows, cohort), 0, 0, "records", NULL, NULL, NULL,
-     "name of the patients in the record file; two agents on the same patients use one ledger"},
+     "name of the patients in the record file; each agent has a ledger of its own, so two agents "
+     "on "
+     "the same patients spend the budget twice, and neither notices: run one"},
     {"budgets", CSL_OPT_NODE, IN(policy_rows, budgets), 0, 0, NULL, NULL, NULL, NULL,
      "list of {cohort, group, epsilon, delta, window_days}: what may be spent on these patients by "
      "all studies together; without one no study with privacy runs"},
@@ -58,7 +60,8 @@ static const struct csl_option budget_options[] = {
     {"cohort", CSL_OPT_STR, BUDGET(cohort), 0, 0, "*", NULL, NULL, NULL,
      "the cohort it is for; * for all of them together"},
     {"group", CSL_OPT_STR, BUDGET(group), 0, 0, "", NULL, NULL, NULL,
-     "a group of patients, attribute=value, for which this stricter budget holds"},
+     "a group of patients, attribute=value, for which this stricter budget holds; every study of "
+     "the cohort counts against it in full"},
     {"epsilon", CSL_OPT_F64, BUDGET(epsilon), 0, 1000, NULL, NULL, NULL, NULL,
      "the most that may be spent"},
     {"delta", CSL_OPT_F64, BUDGET(delta), 0, 0.1, NULL, NULL, NULL, NULL,

@@ -330,7 +330,7 @@ void csl_coord_step(struct csl_coord *c, const struct csl_coord_event *ev,
     case CSL_CE_MESSAGE:
         site = site_of_conn(c, ev->conn);
         if (site != UINT32_MAX)
-            csl_coord_message__(c, site, ev->message);
+            csl_coord_message__(c, site, ev);
         break;
     case CSL_CE_RECEIVED:
         on_received(c, ev);

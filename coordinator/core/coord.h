@@ -94,7 +94,8 @@ enum csl_coord_event_kind {
     CSL_CE_TICK,
     CSL_CE_OPENED,     /* conn, site_id */
     CSL_CE_CLOSED,     /* conn */
-    CSL_CE_MESSAGE,    /* conn, message */
+    CSL_CE_MESSAGE,    /* conn, message; code: not CSL_OK when the site's privacy ledger does not
+                          vouch for the update that is announced */
     CSL_CE_RECEIVED,   /* site_index, round: the spool holds a verified update */
     CSL_CE_REJECTED,   /* site_index, round, code: an upload was complete but wrong */
     CSL_CE_FOLDED,     /* site_index, round, code: answers FOLD; wrong values are an answer too */

@@ -49,6 +49,6 @@ bool csl_coord_blocks_fit__(const struct csl_coord *c, uint32_t count,
 bool csl_coord_update_fits__(const struct csl_coord *c, const struct csl_coord_site *s,
                              uint32_t block_count, const struct csl_block_count *blocks,
                              uint64_t bytes_total);
-void csl_coord_message__(struct csl_coord *c, uint32_t site, const struct csl_message *m);
+void csl_coord_message__(struct csl_coord *c, uint32_t site, const struct csl_coord_event *ev);
 
 #endif

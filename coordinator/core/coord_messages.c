@@ -131,8 +131,17 @@ bool csl_coord_update_fits__(const struct csl_coord *c, const struct csl_coord_s
     return bytes_total == elements * c->strategy->update_vectors * sizeof(float);
 }
 
+/* It is out of this round: what it announced must not be in the sum. */
+static void fail_update(struct csl_coord *c, uint32_t site, enum csl_code code, const char *reason)
+{
+    c->sites[site].progress = CSL_SITE_FAILED;
+    csl_coord_refuse__(c, site, code, reason);
+    csl_coord_maybe_close__(c);
+}
+
+/* `vouched`: that a head of the site's ledger which continues the last one covers the charge. */
 static void on_update_ready(struct csl_coord *c, uint32_t site,
-                            const struct csl_msg_update_ready *u)
+                            const struct csl_msg_update_ready *u, enum csl_code vouched)
 {
     struct csl_coord_site *s = &c->sites[site];
     bool is_collecting = c->state == CSL_STUDY_TRAINING && c->phase == CSL_PHASE_COLLECT;
@@ -155,12 +164,16 @@ static void on_update_ready(struct csl_coord *c, uint32_t site,
                            "this site's update of the round was refused before");
         return;
     }
+    if (vouched != CSL_OK) {
+        fail_update(c, site, vouched,
+                    "the head of this site's privacy ledger is not one that continues the head the "
+                    "coordinator remembers");
+        return;
+    }
     if (!csl_coord_update_fits__(c, s, u->block_count, u->blocks, u->bytes_total)) {
-        s->progress = CSL_SITE_FAILED;
-        csl_coord_refuse__(c, site, CSL_E_INVAL,
-                           "the update does not have the blocks, patients and size of this site's "
-                           "enrolment");
-        csl_coord_maybe_close__(c);
+        fail_update(c, site, CSL_E_INVAL,
+                    "the update does not have the blocks, patients and size of this site's "
+                    "enrolment");
         return;
     }
     s->progress = CSL_SITE_SENDING;
@@ -226,8 +239,9 @@ static void on_task_failed(struct csl_coord *c, uint32_t site, const struct csl_
     csl_coord_maybe_close__(c);
 }
 
-void csl_coord_message__(struct csl_coord *c, uint32_t site, const struct csl_message *m)
+void csl_coord_message__(struct csl_coord *c, uint32_t site, const struct csl_coord_event *ev)
 {
+    const struct csl_message *m = ev->message;
     struct csl_coord_site *s = &c->sites[site];
     if (m->kind == CSL_MSG_PING) {
         struct csl_message pong = {.kind = CSL_MSG_PONG};
@@ -254,7 +268,7 @@ void csl_coord_message__(struct csl_coord *c, uint32_t site, const struct csl_me
         on_model_request(c, site, &m->u.model_request);
         break;
     case CSL_MSG_UPDATE_READY:
-        on_update_ready(c, site, &m->u.update_ready);
+        on_update_ready(c, site, &m->u.update_ready, ev->code);
         break;
     case CSL_MSG_EVALUATION:
         on_evaluation(c, site, &m->u.evaluation);

@@ -153,9 +153,6 @@ static void body_approve(struct cursor *c, struct csl_ledger_study *s)
 {
     field_bytes(c, s->digest, sizeof(s->digest));
     field_text(c, s->cohort, sizeof(s->cohort));
-    field_count(c, &s->group_count, CSL_LEDGER_GROUPS_MAX);
-    for (uint32_t i = 0; i < s->group_count; i++)
-        field_text(c, s->groups[i], sizeof(s->groups[i]));
     field_events(c, &s->event_count, s->events);
     field_u64(c, &s->rounds);
     field_f64(c, &s->delta);

@@ -11,7 +11,6 @@
 #include "privacy/dp/event.h"
 
 #define CSL_LEDGER_EVENTS_MAX  8  /* events of one round */
-#define CSL_LEDGER_GROUPS_MAX  8  /* groups of one study */
 #define CSL_LEDGER_BUDGETS_MAX 32 /* budgets of one policy */
 #define CSL_LEDGER_GROUP_MAX   96 /* bytes of "attribute=value", with NUL */
 #define CSL_LEDGER_TEXT_MAX    96 /* bytes of a software digest, with NUL; printable ASCII */
@@ -43,10 +42,12 @@ enum csl_ledger_stop_reason {
 };
 
 struct csl_ledger_budget {
-    char cohort[CSL_ID_MAX];          /* "*": every cohort */
-    char group[CSL_LEDGER_GROUP_MAX]; /* "": the whole cohort; else "attribute=value" */
-    double epsilon, delta;            /* finite, >= 0; delta < 1 */
-    uint64_t window_s;                /* 0: for ever */
+    char cohort[CSL_ID_MAX]; /* "*": every cohort */
+    /* "": the whole cohort; else "attribute=value". A name: which patients are in a group is not
+     * known here, so every study of the cohort counts in full. */
+    char group[CSL_LEDGER_GROUP_MAX];
+    double epsilon, delta; /* finite, >= 0; delta < 1 */
+    uint64_t window_s;     /* 0: for ever */
 };
 struct csl_ledger_policy {
     uint8_t digest[CSL_DIGEST_BYTES]; /* of the policy document */
@@ -58,8 +59,6 @@ struct csl_ledger_policy {
 struct csl_ledger_study {
     uint8_t digest[CSL_DIGEST_BYTES];
     char cohort[CSL_ID_MAX];
-    uint32_t group_count;
-    char groups[CSL_LEDGER_GROUPS_MAX][CSL_LEDGER_GROUP_MAX]; /* each is charged in full */
     uint32_t event_count;
     struct csl_dp_event events[CSL_LEDGER_EVENTS_MAX];
     uint64_t rounds;   /* round numbers are 1 to rounds */

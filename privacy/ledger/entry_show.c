@@ -114,11 +114,6 @@ static void put_study(struct csl_json *j, const struct csl_ledger_study *s)
 {
     put_hex(j, "study", s->digest, sizeof(s->digest));
     csl_json_put_str(j, "cohort", s->cohort);
-    csl_json_key(j, "groups");
-    csl_json_array(j);
-    for (uint32_t i = 0; i < s->group_count; i++)
-        csl_json_str(j, s->groups[i]);
-    csl_json_end(j);
     put_events(j, s->event_count, s->events);
     csl_json_put_u64(j, "rounds", s->rounds);
     csl_json_put_f64(j, "delta", s->delta);

@@ -50,8 +50,10 @@ void csl_ledger_close(struct csl_ledger *l); /* accepts NULL */
 /* Budgets from now on. The same policy again appends nothing. CSL_E_INVAL names the budget. */
 enum csl_code csl_ledger_set_policy(struct csl_ledger *l, const struct csl_ledger_policy *p,
                                     struct csl_err *err) CSL_MUST_CHECK;
-/* The plan, before the study's first reservation. The same plan again appends nothing;
- * CSL_E_EXISTS: another plan under this digest; CSL_E_INVAL names the field; CSL_E_LIMIT. */
+/* The plan, before the study's first reservation. The same plan again appends nothing, nor does any
+ * plan of a study that was stopped: it spends nothing more. CSL_E_EXISTS: another plan under this
+ * digest; err names what differs and no number of patients; CSL_E_INVAL names the field;
+ * CSL_E_LIMIT. */
 enum csl_code csl_ledger_register(struct csl_ledger *l, const struct csl_ledger_study *s,
                                   struct csl_err *err) CSL_MUST_CHECK;
 
@@ -116,10 +118,10 @@ enum csl_code csl_ledger_spent_by_study(const struct csl_ledger *l,
                                         const uint8_t study_digest[CSL_DIGEST_BYTES],
                                         struct csl_ledger_spent *out,
                                         struct csl_err *err) CSL_MUST_CHECK;
-/* What counts against a budget of this cohort ("*": all), group and window, at the wall clock or
- * the ledger's time, whichever is later. */
-void csl_ledger_spent_by_cohort(const struct csl_ledger *l, const char *cohort, const char *group,
-                                uint64_t window_s, struct csl_ledger_spent *out);
+/* What counts against a budget of this cohort ("*": all) and window, whatever its group, at the
+ * wall clock or the ledger's time, whichever is later. */
+void csl_ledger_spent_by_cohort(const struct csl_ledger *l, const char *cohort, uint64_t window_s,
+                                struct csl_ledger_spent *out);
 const struct csl_ledger_policy *csl_ledger_current_policy(const struct csl_ledger *l);
 
 /* Heads. NULL while all is well; else why nothing can be reserved, until csl_ledger_recover. */

@@ -32,6 +32,10 @@ enum csl_code csl_ledger__append(struct csl_ledger *l, struct csl_ledger_entry *
 enum csl_code csl_ledger__write_head(struct csl_ledger *l, struct csl_err *err) CSL_MUST_CHECK;
 void csl_ledger__set_trouble(struct csl_ledger *l, uint64_t size,
                              const uint8_t root[CSL_SHA256_BYTES], const char *what);
+/* CSL_E_EXISTS: what differs, without numbers of patients, and what an operator can do. */
+enum csl_code csl_ledger__other_plan(const struct csl_ledger_study *known,
+                                     const struct csl_ledger_study *offered,
+                                     struct csl_err *err) CSL_MUST_CHECK;
 /* Root of the first `size` entries, read again. */
 enum csl_code csl_ledger__root_at(struct csl_ledger *l, uint64_t size,
                                   uint8_t out[CSL_SHA256_BYTES],

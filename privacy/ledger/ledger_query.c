@@ -89,13 +89,12 @@ enum csl_code csl_ledger_spent_by_study(const struct csl_ledger *l,
     return CSL_OK;
 }
 
-void csl_ledger_spent_by_cohort(const struct csl_ledger *l, const char *cohort, const char *group,
-                                uint64_t window_s, struct csl_ledger_spent *out)
+void csl_ledger_spent_by_cohort(const struct csl_ledger *l, const char *cohort, uint64_t window_s,
+                                struct csl_ledger_spent *out)
 {
     struct csl_ledger_budget b = {.window_s = window_s};
     struct csl_ledger_spent none = {.epsilon = 0};
-    if (csl_str_copy(b.cohort, sizeof(b.cohort), cohort) &&
-        csl_str_copy(b.group, sizeof(b.group), group))
+    if (csl_str_copy(b.cohort, sizeof(b.cohort), cohort))
         csl_rules__sum(l->rules, &b, csl_ledger__time(l), NULL, 0, out);
     else
         *out = none; /* too long a name for any study to have */

@@ -38,9 +38,9 @@ enum csl_code csl_ledger_register(struct csl_ledger *l, const struct csl_ledger_
     const struct csl_rules_study *known = csl_rules__find(l->rules, s->digest);
     if (known != NULL) {
         struct csl_ledger_entry old = {.kind = CSL_LEDGER_APPROVE, .u.approve = known->plan};
-        if (is_same_bytes(&now, &old))
+        if (known->is_stopped || is_same_bytes(&now, &old))
             return CSL_OK;
-        return CSL_FAIL(err, CSL_E_EXISTS, "the study is registered with another plan");
+        return csl_ledger__other_plan(&known->plan, s, err);
     }
     enum csl_code code = csl_ledger__ready(l, err);
     return code != CSL_OK ? code : csl_ledger__append(l, &now, csl_ledger__time(l), err);

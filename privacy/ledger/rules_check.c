@@ -32,11 +32,6 @@ const char *csl_rules__plan_fault(const struct csl_ledger_study *p, struct csl_e
 {
     if (!csl_id_valid(p->cohort))
         return "the cohort is no id";
-    if (p->group_count > CSL_LEDGER_GROUPS_MAX)
-        return "too many groups";
-    for (uint32_t i = 0; i < p->group_count; i++)
-        if (!is_group(p->groups[i]))
-            return "a group is not attribute=value";
     if (p->event_count == 0 || p->event_count > CSL_LEDGER_EVENTS_MAX)
         return "the number of events";
     for (uint32_t i = 0; i < p->event_count; i++)

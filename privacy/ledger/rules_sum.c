@@ -14,16 +14,10 @@ static double add_up(double a, double b)
     return error > 0 ? nextafter(s, (double)INFINITY) : s;
 }
 
+/* Whatever the budget's group: any study of the cohort may have used any of its patients. */
 static bool matches(const struct csl_ledger_budget *b, const struct csl_ledger_study *plan)
 {
-    if (strcmp(b->cohort, "*") != 0 && strcmp(b->cohort, plan->cohort) != 0)
-        return false;
-    if (b->group[0] == '\0')
-        return true;
-    for (uint32_t i = 0; i < plan->group_count; i++)
-        if (strcmp(b->group, plan->groups[i]) == 0)
-            return true;
-    return false;
+    return strcmp(b->cohort, "*") == 0 || strcmp(b->cohort, plan->cohort) == 0;
 }
 
 static bool is_inside(uint64_t then_s, uint64_t now_s, uint64_t window_s)

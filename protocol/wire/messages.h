@@ -18,6 +18,9 @@
 #define CSL_HEAD_TEXT_MAX          512 /* with NUL */
 #define CSL_LEDGER_KEY_BYTES       32
 #define CSL_COUNTERSIGNATURE_BYTES 64
+/* A proof that one head continues another (privacy/ledger/merkle.h): hashes in their order. */
+#define CSL_LEDGER_PROOF_MAX  64
+#define CSL_LEDGER_HASH_BYTES 32
 
 enum csl_message_kind {
     /* site -> coordinator */
@@ -90,6 +93,10 @@ struct csl_msg_update_ready {
     double train_loss; /* mean over the round's local steps; finite; 0 in a study with privacy */
     char ledger_head[CSL_HEAD_TEXT_MAX]; /* of the site's ledger after the charge; "" */
     uint8_t ledger_key[CSL_LEDGER_KEY_BYTES];
+    /* From the head that the coordinator remembers (the last Task, or the announcement before this
+     * one on the session) to ledger_head; none: there is none, or it is this one. */
+    uint32_t ledger_proof_count;
+    uint8_t ledger_proof[CSL_LEDGER_PROOF_MAX][CSL_LEDGER_HASH_BYTES];
 };
 struct csl_msg_update_grant {
     uint64_t round;

@@ -198,6 +198,8 @@ static enum csl_code check_ready(const struct check *c, const struct csl_msg_upd
         code = check_finite(c, "train_loss", m->train_loss);
     if (code == CSL_OK)
         code = check_head(c, m->ledger_head);
+    if (code == CSL_OK)
+        code = check_range(c, "ledger_proof_count", m->ledger_proof_count, 0, CSL_LEDGER_PROOF_MAX);
     return code;
 }
 

@@ -3,6 +3,8 @@
 
 #include "base/check.h"
 
+#include <string.h>
+
 static enum csl_code pack_answer(const struct csl_msg_study_answer *s,
                                  Consilium__V1__StudyAnswer *d, struct csl_arena *a)
 {
@@ -23,6 +25,8 @@ static enum csl_code pack_ready(const struct csl_msg_update_ready *s, Consilium_
     d->train_loss = s->train_loss;
     d->ledger_head = csl_codec__put_text(s->ledger_head);
     d->ledger_key = csl_codec__put_optional(s->ledger_key, sizeof(s->ledger_key));
+    d->ledger_proof = csl_codec__put_bytes(s->ledger_proof[0],
+                                           (size_t)s->ledger_proof_count * CSL_LEDGER_HASH_BYTES);
     d->n_blocks = s->block_count;
     d->blocks = csl_codec__put_blocks(a, s->blocks, s->block_count);
     return d->blocks == NULL ? CSL_E_NOMEM : CSL_OK;
@@ -175,6 +179,20 @@ static enum csl_code unpack_answer(struct csl_msg_study_answer *d,
     return code;
 }
 
+/* Whole hashes. */
+static enum csl_code unpack_proof(struct csl_msg_update_ready *d, ProtobufCBinaryData s,
+                                  struct csl_err *err)
+{
+    if (s.len > sizeof(d->ledger_proof) || s.len % CSL_LEDGER_HASH_BYTES != 0)
+        return CSL_FAIL(err, CSL_E_PROTO,
+                        "UPDATE_READY.ledger_proof: %zu bytes, must be a multiple of %d up to %zu",
+                        s.len, CSL_LEDGER_HASH_BYTES, sizeof(d->ledger_proof));
+    if (s.len > 0)
+        memcpy(d->ledger_proof, s.data, s.len);
+    d->ledger_proof_count = (uint32_t)(s.len / CSL_LEDGER_HASH_BYTES);
+    return CSL_OK;
+}
+
 static enum csl_code unpack_ready(struct csl_msg_update_ready *d,
                                   const Consilium__V1__UpdateReady *s, struct csl_err *err)
 {
@@ -192,6 +210,8 @@ static enum csl_code unpack_ready(struct csl_msg_update_ready *d,
     if (code == CSL_OK)
         code = csl_codec__get_bytes(d->ledger_key, sizeof(d->ledger_key), true, s->ledger_key,
                                     "UPDATE_READY.ledger_key", err);
+    if (code == CSL_OK)
+        code = unpack_proof(d, s->ledger_proof, err);
     return code;
 }
 

@@ -3,8 +3,8 @@
 
     test_deploy.py BIN-FOLDER DEPLOY.MD
 
-Host and port become this machine's, STUDY-DIGEST the digest that `study show` prints; nothing else is
-changed. A command of the page that is not run here fails the test, and so does one run here that the
+Host and port become this machine's, STUDY-DIGEST the digest that `study show` prints, COHORT-DIGEST the
+one in the ledger; nothing else is changed. A command of the page that is not run here fails the test, and so does one run here that the
 page lacks. Python 3 and its standard library only.
 """
 import os
@@ -243,8 +243,22 @@ def look_at_ledger(page):
     if "charge" not in page.run("consilium ledger show lyon/state/ledger.db"):
         fail("the ledger shows no charge")
     page.run("consilium ledger export lyon/state/ledger.db lyon.ledger")
-    if "sound" not in page.run("consilium ledger verify lyon.ledger"):
-        fail("the ledger's export is not sound")
+    verdict = page.run("consilium ledger verify lyon.ledger --head coordinator/state/heads/lyon")
+    if ": sound." not in verdict or "continues the 1 known head," not in verdict:
+        fail(f"the ledger's export is not sound, or does not continue the coordinator's head:\n{verdict}")
+
+
+def change_records(page):
+    """Nothing changed here: the digest is the one that is registered already."""
+    entries = page.execute(shlex.split("consilium ledger show lyon/state/ledger.db --json"))
+    page.replace.append(("COHORT-DIGEST", re.findall(r'"cohort_digest":\s*"([0-9a-f]{64})"', entries)[-1]))
+    page.run("consilium ledger withdraw lyon/state/ledger.db --cohort heart-patients --cohort-digest COHORT-DIGEST --patients 44")
+    if "is stopped" not in page.run("consilium ledger stop lyon/state/ledger.db --study STUDY-DIGEST"):
+        fail("the study is not stopped")
+    entries = page.execute(shlex.split("consilium ledger show lyon/state/ledger.db"))
+    for word in (" withdrawal ", " stop ", "  stopped"):
+        if word not in entries:
+            fail(f"the ledger shows no '{word}':\n{entries}")
 
 
 def keep_roster(page):
@@ -268,6 +282,7 @@ def main(argv):
             run_study(page, until)
             look_at_result(page)
             look_at_ledger(page)
+            change_records(page)
             keep_roster(page)
         finally:
             page.kill_all()

@@ -285,8 +285,8 @@ static void test_option__fallback_its_row_refuses__is_our_bug(void **state)
 }
 
 /* Words of a command line, split at single spaces. */
-static enum csl_code read_args(const char *command, struct options *o,
-                               struct csl_command_line *line, struct csl_err *err)
+static enum csl_code read_args_of(const struct csl_option *of, const char *command, void *target,
+                                  struct csl_command_line *line, struct csl_err *err)
 {
     static char text[512];
     char *argv[32];
@@ -298,7 +298,13 @@ static enum csl_code read_args(const char *command, struct options *o,
         if (p != NULL)
             *p++ = '\0';
     }
-    return csl_option_read_args(rows, o, argc, argv, line, err);
+    return csl_option_read_args(of, target, argc, argv, line, err);
+}
+
+static enum csl_code read_args(const char *command, struct options *o,
+                               struct csl_command_line *line, struct csl_err *err)
+{
+    return read_args_of(rows, command, o, line, err);
 }
 
 static void test_option_args__every_form__is_read(void **state)
@@ -336,6 +342,37 @@ static void test_option_args__given_twice__last_wins(void **state)
                      CSL_OK);
     assert_int_equal(o.rounds, 2);
     assert_true(o.is_fast);
+}
+
+static void test_option_args__list_given_again__keeps_every_value(void **state)
+{
+    struct values {
+        char list[8];
+        char after;
+    } v = {.after = 'x'}, before;
+    static const struct csl_option list_rows[] = {
+        {.name = "head",
+         .type = CSL_OPT_LIST,
+         .offset = offsetof(struct values, list),
+         .size = sizeof(v.list),
+         .fallback = "",
+         .help = "A head."},
+        CSL_OPTION_END,
+    };
+    struct csl_command_line line;
+    (void)state;
+    assert_int_equal(read_args_of(list_rows, "x", &v, &line, NULL), CSL_OK);
+    assert_string_equal(v.list, "");
+    assert_int_equal(read_args_of(list_rows, "x --head a --head=bcd --head e", &v, &line, NULL),
+                     CSL_OK);
+    assert_string_equal(v.list, "a\nbcd\ne"); /* with its end it fills the field */
+    assert_int_equal(v.after, 'x');
+    before = v;
+    static const char *const bad[] = {"x --head a --head=bcd --head ef",
+                                      "x --head a --head=", "x --head a\nb", "x --head"};
+    for (size_t i = 0; i < COUNT_OF(bad); i++)
+        assert_int_equal(read_args_of(list_rows, bad[i], &v, &line, NULL), CSL_E_INVAL);
+    assert_memory_equal(&v, &before, sizeof(v)); /* nothing is written on failure */
 }
 
 static void test_option_args__help__needs_no_required_flags(void **state)
@@ -525,6 +562,7 @@ int main(void)
         cmocka_unit_test(test_option__fallback_its_row_refuses__is_our_bug),
         cmocka_unit_test(test_option_args__every_form__is_read),
         cmocka_unit_test(test_option_args__given_twice__last_wins),
+        cmocka_unit_test(test_option_args__list_given_again__keeps_every_value),
         cmocka_unit_test(test_option_args__help__needs_no_required_flags),
         cmocka_unit_test(test_option_args__wrong_commands__are_explained_and_write_nothing),
         cmocka_unit_test(test_option_args__seventeen_words__are_refused),

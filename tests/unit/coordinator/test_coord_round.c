@@ -97,6 +97,48 @@ static void test_coord_round__update_with_wrong_shape__refused(void **state)
     }
 }
 
+/* Said by the service, which has the heads of the sites' ledgers. */
+static void test_coord_round__update_that_its_ledger_does_not_vouch_for__never_granted(void **state)
+{
+    (void)state;
+    open_training(&(struct h_study){.minimum = 2}, 3);
+    struct csl_message m = h_update(&h, 0, 1);
+    struct csl_coord_event ev = {.kind = CSL_CE_MESSAGE,
+                                 .now_ns = h.now_ns,
+                                 .conn = h.conn[0],
+                                 .message = &m,
+                                 .code = CSL_E_STATE};
+    h_step(&h, ev);
+    assert_int_equal(h_told(&h, 0, CSL_MSG_REFUSED)->u.refused.code, CSL_E_STATE);
+    assert_non_null(strstr(h_told(&h, 0, CSL_MSG_REFUSED)->u.refused.reason, "privacy ledger"));
+    assert_int_equal(h_progress(&h, 0), CSL_SITE_FAILED);
+    assert_int_equal(h_actions(&h, CSL_CA_GRANT_UPDATE), 0);
+    h_deliver(&h, 1, 1);
+    h_deliver(&h, 2, 1);
+    assert_int_equal(csl_coord_rounds_done(h.c), 1);
+    assert_int_equal(csl_coord_site(h.c, 0)->rounds_contributed, 0);
+    h_close(&h);
+    /* An upload that was granted before is not waited for, and not counted when it comes. */
+    open_training(&(struct h_study){.minimum = 2}, 3);
+    m = h_update(&h, 0, 1);
+    h_say(&h, 0, &m);
+    ev.now_ns = h.now_ns;
+    ev.conn = h.conn[0];
+    h_step(&h, ev);
+    h_step(&h, (struct csl_coord_event){.kind = CSL_CE_RECEIVED, .site_index = 0, .round = 1});
+    assert_int_equal(h_progress(&h, 0), CSL_SITE_FAILED);
+    assert_int_equal(h.folds[0], 0);
+    h_close(&h);
+    /* One that is counted was vouched for when it came. */
+    open_training(&(struct h_study){.minimum = 2}, 3);
+    h_deliver(&h, 0, 1);
+    ev.now_ns = h.now_ns;
+    ev.conn = h.conn[0];
+    h_step(&h, ev);
+    assert_int_equal(h_progress(&h, 0), CSL_SITE_HELD);
+    h_close(&h);
+}
+
 static void test_coord_round__upload_rejected__out_of_the_round(void **state)
 {
     (void)state;
@@ -518,6 +560,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_coord_round__everybody_delivers__next_round),
         cmocka_unit_test(test_coord_round__update_counted__saved_before_it_is_acknowledged),
+        cmocka_unit_test(
+            test_coord_round__update_that_its_ledger_does_not_vouch_for__never_granted),
         cmocka_unit_test(test_coord_round__update_with_wrong_shape__refused),
         cmocka_unit_test(test_coord_round__upload_rejected__out_of_the_round),
         cmocka_unit_test(test_coord_round__resumed_upload_rejected__tasked_again),

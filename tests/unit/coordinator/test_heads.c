@@ -54,26 +54,90 @@ static int close_heads(void **state)
     return 0;
 }
 
+/* --- histories: those of two branches part after entry 3, whatever their numbers --- */
+
+#define PARTING 4
+
+static enum csl_code read_leaf(void *ctx, uint64_t index, uint8_t leaf[CSL_SHA256_BYTES],
+                               struct csl_err *err)
+{
+    const uint8_t *branch = ctx;
+    const uint8_t entry[2] = {(uint8_t)index, index < PARTING ? 0 : *branch};
+    (void)err;
+    csl_merkle_leaf(entry, sizeof(entry), leaf);
+    return CSL_OK;
+}
+
 /* A head of site `of` with `size` entries of the history `branch`, signed by `key`. */
 static struct csl_checkpoint head_of(uint32_t of, uint64_t size, uint8_t branch,
                                      const struct csl_sign_key *key,
                                      char text[CSL_CHECKPOINT_TEXT_MAX])
 {
     struct csl_checkpoint c = {.size = size};
+    struct csl_merkle tree = {.size = 0};
+    struct csl_err err = {.code = CSL_OK};
     snprintf(c.origin, sizeof(c.origin), "consilium-ledger/%s", sites[of]);
-    memset(c.root, branch, sizeof(c.root));
-    c.root[0] = (uint8_t)size;
+    while (tree.size < size) {
+        uint8_t leaf[CSL_SHA256_BYTES];
+        must(read_leaf(&branch, tree.size, leaf, &err), &err);
+        csl_merkle_add(&tree, leaf);
+    }
+    csl_merkle_root(&tree, c.root);
     csl_checkpoint_sign(&c, key);
     csl_checkpoint_write(&c, key->public_key, text);
     return c;
 }
 
-static enum csl_code offer(uint32_t site, uint64_t size, uint8_t branch)
+static uint8_t proof[CSL_MERKLE_PROOF_MAX][CSL_SHA256_BYTES];
+static size_t proof_count;
+
+/* That the history `branch` of `size` entries continues its own first `old_size`. */
+static void prove(uint64_t old_size, uint64_t size, uint8_t branch)
+{
+    struct csl_err err = {.code = CSL_OK};
+    must(
+        csl_merkle_prove_consistency(read_leaf, &branch, old_size, size, proof, &proof_count, &err),
+        &err);
+}
+
+static enum csl_code offer_text(struct csl_heads *to, uint32_t site, const char *text,
+                                const uint8_t *key, struct csl_err *err)
+{
+    const struct csl_heads_claim claim = {.text = text,
+                                          .key = key,
+                                          .proof = (const uint8_t(*)[CSL_SHA256_BYTES])proof,
+                                          .proof_count = proof_count};
+    return csl_heads_offer(to, site, &claim, signature, err);
+}
+
+/* With the proof that is at hand. */
+static enum csl_code offer_as_is(uint32_t site, uint64_t size, uint8_t branch)
 {
     char text[CSL_CHECKPOINT_TEXT_MAX];
     struct csl_err err = {.code = CSL_OK};
     (void)head_of(site, size, branch, &keys[site], text);
-    return csl_heads_offer(h, site, text, keys[site].public_key, signature, &err);
+    return offer_text(h, site, text, keys[site].public_key, &err);
+}
+
+static uint64_t remembered_size(uint32_t site)
+{
+    struct csl_checkpoint c;
+    struct csl_err err = {.code = CSL_OK};
+    const char *text = csl_heads_last(h, site);
+    if (text[0] == '\0')
+        return 0;
+    must(csl_checkpoint_read(&c, CSL_SPAN(text, strlen(text)), keys[site].public_key, &err), &err);
+    return c.size;
+}
+
+/* As a site does: with the best proof that its own history has. */
+static enum csl_code offer(uint32_t site, uint64_t size, uint8_t branch)
+{
+    uint64_t old = remembered_size(site);
+    proof_count = 0;
+    if (old <= size)
+        prove(old, size, branch);
+    return offer_as_is(site, size, branch);
 }
 
 static void assert_remembered(uint32_t site, uint64_t size, uint8_t branch)
@@ -97,7 +161,7 @@ static void test_heads__head_announced__countersigned(void **state)
     struct csl_err err = {.code = CSL_OK};
     (void)state;
     struct csl_checkpoint c = head_of(0, 5, 1, &keys[0], text);
-    must(csl_heads_offer(h, 0, text, keys[0].public_key, signature, &err), &err);
+    must(offer_text(h, 0, text, keys[0].public_key, &err), &err);
     assert_true(csl_checkpoint_verify_countersignature(&c, csl_heads_public_key(h), signature));
     assert_string_equal(csl_heads_last(h, 0), text);
     assert_string_equal(csl_heads_last(h, 1), ""); /* a site has its own */
@@ -156,20 +220,79 @@ static void test_pitfall_33__another_history_of_the_same_size__refused(void **st
     assert_untouched(offer(0, 5, 2), CSL_E_STATE);
 }
 
+/* A key holder who rewrote the history has a longer log, properly signed, and no proof. */
+static void test_pitfall_33__longer_history_that_does_not_continue__refused(void **state)
+{
+    (void)state;
+    remember_five();
+    for (uint64_t size = 6; size < 40; size++) {
+        assert_untouched(offer(0, size, 2), CSL_E_STATE);
+        prove(5, size, 1); /* the right history's proof is none of the other's */
+        assert_untouched(offer_as_is(0, size, 2), CSL_E_STATE);
+    }
+    assert_int_equal(offer(0, 40, 1), CSL_OK); /* the refusals did no harm */
+    assert_remembered(0, 40, 1);
+}
+
+static void test_heads__no_proof_or_a_wrong_one__refused(void **state)
+{
+    (void)state;
+    remember_five();
+    proof_count = 0;
+    assert_untouched(offer_as_is(0, 6, 1), CSL_E_STATE);
+    prove(4, 6, 1); /* from another head than the one that is remembered */
+    assert_untouched(offer_as_is(0, 6, 1), CSL_E_STATE);
+    prove(5, 7, 1);
+    assert_untouched(offer_as_is(0, 6, 1), CSL_E_STATE);
+    prove(5, 6, 1);
+    const size_t right = proof_count;
+    assert_true(right > 0);
+    for (size_t i = 0; i < right * CSL_SHA256_BYTES; i++) { /* any one bit */
+        proof[i / CSL_SHA256_BYTES][i % CSL_SHA256_BYTES] ^= (uint8_t)(1u << (i % 8));
+        assert_int_equal(offer_as_is(0, 6, 1), CSL_E_STATE);
+        proof[i / CSL_SHA256_BYTES][i % CSL_SHA256_BYTES] ^= (uint8_t)(1u << (i % 8));
+    }
+    proof_count = right - 1;
+    assert_untouched(offer_as_is(0, 6, 1), CSL_E_STATE);
+    proof_count = right + 1; /* a hash too many */
+    assert_untouched(offer_as_is(0, 6, 1), CSL_E_STATE);
+    proof_count = 1; /* of what is remembered already there is nothing to prove */
+    assert_untouched(offer_as_is(0, 5, 1), CSL_E_STATE);
+    proof_count = right;
+    assert_int_equal(offer_as_is(0, 6, 1), CSL_OK);
+    assert_remembered(0, 6, 1);
+}
+
+/* The answer was lost with the session: the site shows the same head, or a longer one, to a
+ * coordinator that has been started again. */
+static void test_heads__killed_after_it_remembered__taken_again(void **state)
+{
+    (void)state;
+    remember_five();
+    assert_int_equal(offer(0, 9, 1), CSL_OK);
+    reopen();
+    memset(signature, 0, sizeof(signature));
+    assert_int_equal(offer(0, 9, 1), CSL_OK);
+    assert_int_not_equal(signature[0] | signature[1] | signature[2] | signature[3], 0);
+    prove(5, 10, 1); /* with what was remembered before, and is no more */
+    assert_int_equal(offer_as_is(0, 10, 1), CSL_E_STATE);
+    assert_int_equal(offer(0, 10, 1), CSL_OK);
+    assert_remembered(0, 10, 1);
+}
+
 static void test_pitfall_33__another_key__refused(void **state)
 {
     char text[CSL_CHECKPOINT_TEXT_MAX];
     (void)state;
     remember_five();
     (void)head_of(0, 6, 1, &keys[1], text);
-    assert_untouched(csl_heads_offer(h, 0, text, keys[1].public_key, signature, NULL),
-                     CSL_E_CRYPTO);
-    assert_untouched(csl_heads_offer(h, 0, text, keys[0].public_key, signature, NULL),
+    assert_untouched(offer_text(h, 0, text, keys[1].public_key, NULL), CSL_E_CRYPTO);
+    assert_untouched(offer_text(h, 0, text, keys[0].public_key, NULL),
                      CSL_E_CRYPTO); /* nor under the right key's name */
     struct csl_heads *fresh = NULL; /* of a site not seen before, any key is the first */
     struct csl_err err = {.code = CSL_OK};
     must(csl_heads_open(&fresh, NULL, sites, 2, &err), &err);
-    must(csl_heads_offer(fresh, 0, text, keys[1].public_key, signature, &err), &err);
+    must(offer_text(fresh, 0, text, keys[1].public_key, &err), &err);
     csl_heads_close(fresh);
 }
 
@@ -180,8 +303,7 @@ static void test_heads__origin_of_another_site__refused(void **state)
     (void)state;
     remember_five();
     (void)head_of(1, 6, 1, &keys[0], text);
-    assert_untouched(csl_heads_offer(h, 0, text, keys[0].public_key, signature, NULL),
-                     CSL_E_CRYPTO);
+    assert_untouched(offer_text(h, 0, text, keys[0].public_key, NULL), CSL_E_CRYPTO);
 }
 
 static void test_heads__garbage__refused(void **state)
@@ -195,16 +317,13 @@ static void test_heads__garbage__refused(void **state)
         char changed[CSL_CHECKPOINT_TEXT_MAX];
         memcpy(changed, text, n + 1);
         changed[i] = changed[i] == 'A' ? 'B' : 'A';
-        assert_int_equal(csl_heads_offer(h, 0, changed, keys[0].public_key, signature, NULL),
-                         CSL_E_CRYPTO);
+        assert_int_equal(offer_text(h, 0, changed, keys[0].public_key, NULL), CSL_E_CRYPTO);
         changed[i] = '\0';
-        assert_int_equal(csl_heads_offer(h, 0, changed, keys[0].public_key, signature, NULL),
-                         CSL_E_CRYPTO);
+        assert_int_equal(offer_text(h, 0, changed, keys[0].public_key, NULL), CSL_E_CRYPTO);
     }
     memset(longest, 'a', sizeof(longest) - 1);
     longest[sizeof(longest) - 1] = '\0';
-    assert_untouched(csl_heads_offer(h, 0, longest, keys[0].public_key, signature, NULL),
-                     CSL_E_CRYPTO);
+    assert_untouched(offer_text(h, 0, longest, keys[0].public_key, NULL), CSL_E_CRYPTO);
 }
 
 static void test_heads__restarted__remembers_heads_and_its_own_key(void **state)
@@ -271,6 +390,9 @@ int main(void)
         T(test_heads__same_head_again__countersigned_again),
         T(test_pitfall_33__rolled_back__refused),
         T(test_pitfall_33__another_history_of_the_same_size__refused),
+        T(test_pitfall_33__longer_history_that_does_not_continue__refused),
+        T(test_heads__no_proof_or_a_wrong_one__refused),
+        T(test_heads__killed_after_it_remembered__taken_again),
         T(test_pitfall_33__another_key__refused),
         T(test_heads__origin_of_another_site__refused),
         T(test_heads__garbage__refused),

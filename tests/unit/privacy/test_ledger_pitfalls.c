@@ -147,7 +147,7 @@ static void test_ledger_pitfalls__pitfall_25__studies_of_a_cohort_add_up(void **
     must(csl_ledger_set_policy(w.l, &p, &w.err), &w.err);
     run_round(&w, &a, 1, 0);
     run_round(&w, &b, 1, 0);
-    csl_ledger_spent_by_cohort(w.l, "ward", "", 0, &x);
+    csl_ledger_spent_by_cohort(w.l, "ward", 0, &x);
     assert_int_equal(x.studies, 2);
     assert_true(x.epsilon >= 2 * one && x.epsilon < 2 * one * (1 + 1e-15));
     assert_true(x.delta >= 2 * DELTA && x.delta < 2 * DELTA * (1 + 1e-15));
@@ -166,7 +166,7 @@ static void test_ledger_pitfalls__pitfall_30__rehearsals_are_charged(void **stat
     assert_true(world_spent(&w, &s).epsilon == world_spent(&w, &t).epsilon &&
                 world_spent(&w, &s).epsilon > 0);
     struct csl_ledger_spent x;
-    csl_ledger_spent_by_cohort(w.l, "ward", "", 0, &x);
+    csl_ledger_spent_by_cohort(w.l, "ward", 0, &x);
     assert_int_equal(x.studies, 2);
 }
 

@@ -315,6 +315,7 @@ static void test_ledger_rules__sum_of_deltas_over_budget__refused(void **state)
     run_round(&w, &a, 2, 0);
 }
 
+/* Who of a cohort is in a group is not known here: every study counts against its budget. */
 static void test_ledger_rules__groups_and_stars__each_budget_counts(void **state)
 {
     (void)state;
@@ -327,20 +328,55 @@ static void test_ledger_rules__groups_and_stars__each_budget_counts(void **state
         .cohort = "ward", .group = "age=80+", .epsilon = 1.5 * one, .delta = 1e-3};
     p.budgets[2] = (struct csl_ledger_budget){.cohort = "*", .epsilon = 2.5 * one, .delta = 1e-3};
     must(csl_ledger_set_policy(w.l, &p, &w.err), &w.err);
-    a.group_count = b.group_count = 1;
-    snprintf(a.groups[0], sizeof(a.groups[0]), "age=80+");
-    snprintf(b.groups[0], sizeof(b.groups[0]), "age=80+");
     snprintf(c.cohort, sizeof(c.cohort), "clinic");
     run_round(&w, &a, 1, 0);
     world_register(&w, &b);
     assert_int_equal(world_reserve(&w, &b, 1, 0, &id), CSL_E_BUDGET);
     assert_int_equal(world_last(&w).budget, 1);
-    run_round(&w, &c, 1, 0); /* the group is not in this one */
+    run_round(&w, &c, 1, 0); /* the group is of another cohort */
     assert_int_equal(world_reserve(&w, &c, 2, 0, &id), CSL_OK);
     struct csl_ledger_study d = study_number(4, 4);
+    snprintf(d.cohort, sizeof(d.cohort), "clinic");
     world_register(&w, &d);
     assert_int_equal(world_reserve(&w, &d, 1, 0, &id), CSL_E_BUDGET);
     assert_int_equal(world_last(&w).budget, 2);
+}
+
+static void test_ledger_rules__group_budget_set_later__earlier_studies_count(void **state)
+{
+    (void)state;
+    struct csl_ledger_study a = study_number(1, 4), b = study_number(2, 4);
+    double one = zcdp_epsilon(4, DELTA);
+    struct csl_ledger_policy p = policy_of(10 * one, 1e-3, 0);
+    uint64_t id = 0;
+    run_round(&w, &a, 1, 0);
+    p.budget_count = 2;
+    p.budgets[1] = (struct csl_ledger_budget){
+        .cohort = "ward", .group = "age=0-17", .epsilon = 1.2 * one, .delta = 1e-3};
+    must(csl_ledger_set_policy(w.l, &p, &w.err), &w.err);
+    world_register(&w, &b);
+    assert_int_equal(world_reserve(&w, &b, 1, 0, &id), CSL_E_BUDGET);
+    assert_int_equal(world_last(&w).budget, 1);
+    assert_int_equal(world_reserve(&w, &a, 2, 0, &id), CSL_E_BUDGET); /* nor more of the first */
+}
+
+static void test_ledger_rules__as_many_groups_as_budgets__the_last_one_counts(void **state)
+{
+    (void)state;
+    struct csl_ledger_study s = study_number(1, 4);
+    double one = zcdp_epsilon(4, DELTA);
+    struct csl_ledger_policy p = policy_of(10 * one, 1e-3, 0);
+    uint64_t id = 0;
+    p.budget_count = CSL_LEDGER_BUDGETS_MAX;
+    for (uint32_t i = 1; i < p.budget_count; i++) {
+        p.budgets[i] = p.budgets[0];
+        snprintf(p.budgets[i].group, sizeof(p.budgets[i].group), "clinic=%u", i);
+    }
+    p.budgets[p.budget_count - 1].epsilon = 0.5 * one;
+    must(csl_ledger_set_policy(w.l, &p, &w.err), &w.err);
+    world_register(&w, &s);
+    assert_int_equal(world_reserve(&w, &s, 1, 0, &id), CSL_E_BUDGET);
+    assert_int_equal(world_last(&w).budget, p.budget_count - 1);
 }
 
 /* Pitfall 30: hyper-parameter search for free. */
@@ -465,6 +501,8 @@ int main(void)
         T(test_ledger_rules__what_ran_differs__charge_refused_study_stopped),
         T(test_ledger_rules__sum_of_deltas_over_budget__refused),
         T(test_ledger_rules__groups_and_stars__each_budget_counts),
+        T(test_ledger_rules__group_budget_set_later__earlier_studies_count),
+        T(test_ledger_rules__as_many_groups_as_budgets__the_last_one_counts),
         T(test_ledger_rules__refused_again__one_entry),
         T(test_ledger_rules__rounds_refused_in_turn__one_entry_each),
         T(test_ledger_rules__publish__reserves_and_charges_at_once),

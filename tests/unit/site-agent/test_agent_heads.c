@@ -49,6 +49,18 @@ static struct csl_msg_update_ready announced(uint64_t round, float model)
     return script_heard(&w, CSL_MSG_UPDATE_READY)->u.update_ready;
 }
 
+/* What the coordinator makes of an announcement. */
+static enum csl_code offer(const struct csl_msg_update_ready *u,
+                           uint8_t countersignature[CSL_COUNTERSIGNATURE_BYTES],
+                           struct csl_err *err)
+{
+    const struct csl_heads_claim claim = {.text = u->ledger_head,
+                                          .key = u->ledger_key,
+                                          .proof = u->ledger_proof,
+                                          .proof_count = u->ledger_proof_count};
+    return csl_heads_offer(heads, 0, &claim, countersignature, err);
+}
+
 /* A round as a coordinator that remembers: shows what it has, keeps and countersigns what comes. */
 static struct csl_msg_update_ready remembered_round(uint64_t round, float model)
 {
@@ -57,8 +69,7 @@ static struct csl_msg_update_ready remembered_round(uint64_t round, float model)
     struct csl_msg_update_ready u = announced(round, model);
     struct csl_message done = {.kind = CSL_MSG_UPDATE_ACCEPTED};
     struct csl_msg_update_accepted *a = &done.u.update_accepted;
-    script_must(csl_heads_offer(heads, 0, u.ledger_head, u.ledger_key, a->countersignature, &err),
-                &err);
+    script_must(offer(&u, a->countersignature, &err), &err);
     memcpy(a->ledger_key, csl_heads_public_key(heads), sizeof(a->ledger_key));
     a->round = round;
     memcpy(a->digest, u.digest, CSL_DIGEST_BYTES);
@@ -102,6 +113,66 @@ static void test_agent_heads__rounds_with_memory__countersigned(void **state)
     }
 }
 
+/* --- from which head the proof goes --- */
+
+static void assert_taken(const struct csl_msg_update_ready *u)
+{
+    struct csl_err err = {.code = CSL_OK};
+    uint8_t countersignature[CSL_SIGN_SIGNATURE_BYTES];
+    script_must(offer(u, countersignature, &err), &err);
+}
+
+/* The task was sent before the announcement that it crossed had come: what was announced since is
+ * what the coordinator holds when it reads the next one. */
+static void test_agent_heads__task_that_crossed_an_announcement__proof_from_the_later(void **state)
+{
+    (void)state;
+    (void)remembered_round(1, 0);
+    char old_head[CSL_CHECKPOINT_TEXT_MAX];
+    csl_str_copy(old_head, sizeof(old_head), csl_heads_last(heads, 0));
+    struct csl_msg_update_ready u = announced(2, 1);
+    assert_true(u.ledger_proof_count > 0);
+    assert_taken(&u);
+    w.head_text = old_head;
+    u = announced(3, 2);
+    assert_taken(&u);
+}
+
+/* What the agent remembered of the session is gone with it; the task shows what is held. */
+static void test_agent_heads__restarted_or_refused__proof_from_what_the_task_shows(void **state)
+{
+    (void)state;
+    (void)remembered_round(1, 0);
+    struct csl_msg_update_ready u = announced(2, 1); /* lost: the coordinator never reads it */
+    script_stop(&w);
+    script_start(&w);
+    w.head_text = csl_heads_last(heads, 0);
+    u = announced(2, 1);
+    assert_taken(&u);
+    u = announced(3, 2); /* and this one it refuses, for whatever reason */
+    struct csl_message no = {.kind = CSL_MSG_REFUSED};
+    no.u.refused.code = CSL_E_STATE;
+    script_say(&w, &no);
+    w.head_text = csl_heads_last(heads, 0);
+    u = announced(4, 3);
+    assert_taken(&u);
+}
+
+static void test_agent_heads__same_announcement_again__nothing_to_prove(void **state)
+{
+    (void)state;
+    w.head_text = csl_heads_last(heads, 0);
+    struct csl_msg_update_ready u = announced(1, 0);
+    assert_int_equal(u.ledger_proof_count, 0); /* nothing is remembered */
+    assert_taken(&u);
+    for (int i = 0; i < 2; i++) {
+        w.head_text = csl_heads_last(heads, 0);
+        u = announced(1, 0);
+        assert_int_equal(u.ledger_proof_count, 0);
+        assert_taken(&u);
+    }
+}
+
 static void test_agent_heads__countersignature_of_something_else__not_stored(void **state)
 {
     struct csl_message done = {.kind = CSL_MSG_UPDATE_ACCEPTED};
@@ -109,8 +180,7 @@ static void test_agent_heads__countersignature_of_something_else__not_stored(voi
     struct csl_err err = {.code = CSL_OK};
     (void)state;
     struct csl_msg_update_ready u = announced(1, 0);
-    script_must(csl_heads_offer(heads, 0, u.ledger_head, u.ledger_key, a->countersignature, &err),
-                &err);
+    script_must(offer(&u, a->countersignature, &err), &err);
     memcpy(a->ledger_key, csl_heads_public_key(heads), sizeof(a->ledger_key));
     a->countersignature[3] ^= 1;
     a->round = 1;
@@ -235,10 +305,9 @@ static void test_pitfall_33__backup_of_one_round_earlier__nothing_trained(void *
     char text[CSL_CHECKPOINT_TEXT_MAX];
     csl_ledger_head(csl_agent_ledger(w.agent), &head);
     csl_checkpoint_write(&head, csl_ledger_public_key(csl_agent_ledger(w.agent)), text);
-    assert_int_equal(csl_heads_offer(heads, 0, text,
-                                     csl_ledger_public_key(csl_agent_ledger(w.agent)), signature,
-                                     &err),
-                     CSL_E_STATE);
+    const struct csl_heads_claim claim = {.text = text,
+                                          .key = csl_ledger_public_key(csl_agent_ledger(w.agent))};
+    assert_int_equal(csl_heads_offer(heads, 0, &claim, signature, &err), CSL_E_STATE);
 }
 
 static void test_pitfall_33__operator_gives_the_head_up__counted_and_trains_again(void **state)
@@ -262,10 +331,12 @@ static void test_pitfall_33__operator_gives_the_head_up__counted_and_trains_agai
     script_must(csl_ledger_recover(csl_agent_ledger(w.agent), newest.size, newest.root, 2,
                                    SCRIPT_DELTA, &err),
                 &err);
+    assert_refused(3, 2); /* the coordinator remembers what was given up, and there is no proof */
+    w.head_text = NULL;   /* until its operator has agreed */
     struct csl_msg_task_failed failed;
     if (!script_round(&w, 3, 2, &failed))
         fail_msg("%s", failed.reason);
-    csl_ledger_spent_by_cohort(csl_agent_ledger(w.agent), "*", "", 0, &all);
+    csl_ledger_spent_by_cohort(csl_agent_ledger(w.agent), "*", 0, &all);
     assert_true(all.epsilon > 2); /* what was lost counts */
 }
 
@@ -310,8 +381,7 @@ static void test_pitfall_33__two_agents_of_one_state__only_one_goes_on(void **st
     script_start(&w);
     w.head_text = old_head;
     struct csl_msg_update_ready u = announced(2, 2);
-    assert_int_equal(csl_heads_offer(heads, 0, u.ledger_head, u.ledger_key, signature, &err),
-                     CSL_E_STATE);
+    assert_int_equal(offer(&u, signature, &err), CSL_E_STATE);
     w.head_text = csl_heads_last(heads, 0);
     assert_refused(3, 3);
 }
@@ -321,6 +391,9 @@ int main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, open_script, close_script)
     const struct CMUnitTest tests[] = {
         T(test_agent_heads__rounds_with_memory__countersigned),
+        T(test_agent_heads__task_that_crossed_an_announcement__proof_from_the_later),
+        T(test_agent_heads__restarted_or_refused__proof_from_what_the_task_shows),
+        T(test_agent_heads__same_announcement_again__nothing_to_prove),
         T(test_agent_heads__countersignature_of_something_else__not_stored),
         T(test_pitfall_33__head_of_another_key__nothing_trained_until_it_is_right),
         T(test_pitfall_33__memory_removed_by_the_operator__trains_again),

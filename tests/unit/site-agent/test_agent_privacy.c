@@ -207,6 +207,23 @@ static void test_agent_privacy__no_budget_covers_the_patients__nothing_trained(v
     assert_false(script_has_blob(&w, "update-1"));
 }
 
+static void test_agent_privacy__more_groups_than_a_few__the_strictest_holds(void **state)
+{
+    struct csl_msg_task_failed failed = {.code = CSL_OK};
+    (void)state;
+    struct csl_ledger_policy *p = &w.policy.ledger;
+    for (uint32_t i = 1; i <= 9; i++) {
+        p->budgets[i] = p->budgets[0];
+        snprintf(p->budgets[i].group, sizeof(p->budgets[i].group), "clinic=%u", i);
+    }
+    p->budget_count = 10;
+    p->budgets[9].epsilon = price_of_rounds(1) * 0.999;
+    start_enrolled();
+    assert_false(script_round(&w, 1, 0, &failed));
+    assert_int_equal(failed.code, CSL_E_BUDGET);
+    assert_int_equal(w.released_count, 0);
+}
+
 static void test_pitfall_25__another_study_spent_before__counts(void **state)
 {
     static const struct script_study other = {
@@ -226,7 +243,7 @@ static void test_pitfall_25__another_study_spent_before__counts(void **state)
         done += script_round(&w, r, (float)r + 7, &failed) ? 1 : 0;
     assert_true(done >= 1 && done < 3);
     assert_int_equal(failed.code, CSL_E_BUDGET);
-    csl_ledger_spent_by_cohort(csl_agent_ledger(w.agent), "*", "", 0, &all);
+    csl_ledger_spent_by_cohort(csl_agent_ledger(w.agent), "*", 0, &all);
     assert_true(all.epsilon >= first + script_spent(&w)); /* sums, and both deltas */
     assert_true(all.delta >= 2 * SCRIPT_DELTA);
     assert_true(all.epsilon <= 3);
@@ -518,6 +535,7 @@ int main(void)
         T(test_agent_privacy__budget_below_one_round__nothing_trained),
         T(test_agent_privacy__budget_for_two_rounds__third_not_trained),
         T(test_agent_privacy__no_budget_covers_the_patients__nothing_trained),
+        T(test_agent_privacy__more_groups_than_a_few__the_strictest_holds),
         T(test_pitfall_25__another_study_spent_before__counts),
         T(test_pitfall_25__deltas_of_studies_add_up),
         T(test_agent_privacy__refused_round_asked_again_and_again__one_entry_each),

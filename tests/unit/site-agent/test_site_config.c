@@ -290,6 +290,20 @@ static void test_site_config__printed_defaults__parse_back(void **state)
     assert_int_equal(c.log.level, plain.log.level);
 }
 
+/* An agent knows its own ledger only: the help must not promise that two of them share a budget. */
+static void test_site_config__help__says_that_two_agents_spend_twice(void **state)
+{
+    struct csl_buf b;
+    (void)state;
+    csl_buf_init(&b, 65536);
+    csl_option_help_keys(csl_site_options, &b);
+    const char *cohort = strstr(csl_buf_text(&b), "policy.cohort");
+    assert_non_null(cohort);
+    const char *next = strstr(cohort, "policy.budgets"), *twice = strstr(cohort, "twice");
+    assert_true(next != NULL && twice != NULL && twice < next);
+    csl_buf_release(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -305,6 +319,7 @@ int main(void)
         cmocka_unit_test(test_site_config__unknown_key__refused_by_name),
         cmocka_unit_test(test_site_config__tls_missing__refused),
         cmocka_unit_test(test_site_config__printed_defaults__parse_back),
+        cmocka_unit_test(test_site_config__help__says_that_two_agents_spend_twice),
     };
     return cmocka_run_group_tests(tests, make_dir, remove_dir);
 }

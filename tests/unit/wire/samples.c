@@ -147,6 +147,9 @@ static void sample_site(struct csl_message *m, uint64_t *r)
         text(r, m->u.update_ready.ledger_head, sizeof(m->u.update_ready.ledger_head));
         if (below(r, 2) == 0)
             bytes(r, m->u.update_ready.ledger_key, CSL_LEDGER_KEY_BYTES);
+        m->u.update_ready.ledger_proof_count = (uint32_t)number(r, 0, CSL_LEDGER_PROOF_MAX);
+        bytes(r, m->u.update_ready.ledger_proof[0],
+              (size_t)m->u.update_ready.ledger_proof_count * CSL_LEDGER_HASH_BYTES);
     } else if (m->kind == CSL_MSG_EVALUATION) {
         evaluation(r, &m->u.evaluation);
     } else if (m->kind == CSL_MSG_TASK_FAILED) {

@@ -306,6 +306,38 @@ static void test_messages__blocks__ascend_below_their_maximum(void **state)
     }
 }
 
+static void test_messages__ledger_proof__whole_hashes_up_to_its_maximum(void **state)
+{
+    static uint8_t hashes[(CSL_LEDGER_PROOF_MAX + 1) * CSL_LEDGER_HASH_BYTES];
+    (void)state;
+    for (size_t n = 0; n <= sizeof(hashes); n++) {
+        Consilium__V1__UpdateReady ready = CONSILIUM__V1__UPDATE_READY__INIT;
+        Consilium__V1__SiteMessage m = CONSILIUM__V1__SITE_MESSAGE__INIT;
+        Consilium__V1__BlockCount block = CONSILIUM__V1__BLOCK_COUNT__INIT, *blocks = &block;
+        block.patients = 1;
+        ready.round = 1;
+        ready.bytes_total = 4;
+        ready.digest = (ProtobufCBinaryData){32, digest_bytes};
+        ready.n_blocks = 1;
+        ready.blocks = &blocks;
+        ready.ledger_proof = (ProtobufCBinaryData){n, hashes};
+        m.sequence = 1;
+        m.body_case = CONSILIUM__V1__SITE_MESSAGE__BODY_UPDATE_READY;
+        m.update_ready = &ready;
+        bool is_good = n % CSL_LEDGER_HASH_BYTES == 0 && n < sizeof(hashes);
+        assert_int_equal(decode(&m.base, CSL_TO_COORDINATOR, NULL), is_good ? CSL_OK : CSL_E_PROTO);
+    }
+    struct csl_message m = {.kind = CSL_MSG_UPDATE_READY, .sequence = 1};
+    m.u.update_ready.round = 1;
+    m.u.update_ready.bytes_total = 4;
+    m.u.update_ready.block_count = 1;
+    m.u.update_ready.blocks[0] = (struct csl_block_count){0, 1};
+    m.u.update_ready.ledger_proof_count = CSL_LEDGER_PROOF_MAX;
+    assert_int_equal(check_encode(&m), CSL_OK);
+    m.u.update_ready.ledger_proof_count++;
+    assert_int_equal(check_encode(&m), CSL_E_INVAL);
+}
+
 static enum csl_code decode_answer(Consilium__V1__BlockCount *rows, size_t n)
 {
     Consilium__V1__BlockCount *pointers[CSL_BLOCKS_MAX + 2];
@@ -439,6 +471,7 @@ int main(void)
         cmocka_unit_test(test_messages__codes__keep_their_names),
         cmocka_unit_test(test_messages__hello__is_checked_field_by_field),
         cmocka_unit_test(test_messages__text__must_be_printable_utf8),
+        cmocka_unit_test(test_messages__ledger_proof__whole_hashes_up_to_its_maximum),
         cmocka_unit_test(test_messages__blocks__ascend_below_their_maximum),
         cmocka_unit_test(test_messages__blocks_from_a_peer__are_checked),
         cmocka_unit_test(test_messages__ranges__are_checked_before_sending),

@@ -358,6 +358,11 @@ csl_secagg_coordinator_config(const struct csl_secagg_coordinator *c)
     return &c->config;
 }
 
+const uint8_t *csl_secagg_coordinator_sid(const struct csl_secagg_coordinator *c)
+{
+    return c->keys.p != NULL ? c->sid : NULL;
+}
+
 uint32_t csl_secagg_coordinator_ready_count(const struct csl_secagg_coordinator *c)
 {
     uint32_t n = 0;

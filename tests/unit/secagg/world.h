@@ -70,6 +70,7 @@ struct world {
     uint64_t events;
     bool records_traffic;
     struct csl_buf traffic; /* all bytes sent, when recorded */
+    uint32_t corrupted;     /* sites whose key signs for the test, unseen by the monitor */
     uint32_t training;      /* makes model_hash different */
 };
 

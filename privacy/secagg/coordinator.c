@@ -126,9 +126,10 @@ static enum csl_code tell_member(struct csl_secagg_coordinator *c, uint32_t plac
     case CSL_SECAGG_STAGE_UNMASKING:
     case CSL_SECAGG_STAGE_RELEASED:
     case CSL_SECAGG_STAGE_DONE:
-        if (is_sender)
+        if (is_sender && (c->is_resuming || c->stage == CSL_SECAGG_STAGE_VOTING))
             csl_secagg__coordinator_send(c, site, &c->survivors);
-        if (is_sender && c->quorum.p != NULL)
+        if (is_sender && c->quorum.p != NULL &&
+            (c->is_resuming || c->stage == CSL_SECAGG_STAGE_UNMASKING))
             csl_secagg__coordinator_send(c, site, &c->quorum);
         break;
     case CSL_SECAGG_STAGE_ABANDONED:
@@ -329,7 +330,9 @@ void csl_secagg_coordinator_resume(struct csl_secagg_coordinator *c,
                                    const struct csl_secagg_coordinator_out *out)
 {
     c->out = out;
+    c->is_resuming = true;
     enum csl_code code = csl_secagg__coordinator_tell_all(c, NULL);
+    c->is_resuming = false;
     (void)code; /* no memory: sites ask again by repeating themselves */
     for (uint32_t i = 0; c->stage == CSL_SECAGG_STAGE_UPLOADING && i < c->n1; i++) {
         const struct csl_secagg_member *m = &c->members[c->rows[i]];
@@ -356,6 +359,11 @@ const struct csl_secagg_config *
 csl_secagg_coordinator_config(const struct csl_secagg_coordinator *c)
 {
     return &c->config;
+}
+
+const uint8_t *csl_secagg_coordinator_sid(const struct csl_secagg_coordinator *c)
+{
+    return c->keys.p != NULL ? c->sid : NULL;
 }
 
 uint32_t csl_secagg_coordinator_ready_count(const struct csl_secagg_coordinator *c)

@@ -37,6 +37,7 @@ struct csl_secagg_coordinator {
     struct csl_scalar *secrets; /* [n1] in `memory`, from RELEASED on: of U2, b or s */
     uint8_t result_root[32], model_hash[32];
     bool is_restoring;
+    bool is_resuming; /* telling all that a stage may have missed, not only what is new */
     const struct csl_secagg_coordinator_out *out; /* during a step */
 };
 

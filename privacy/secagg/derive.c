@@ -101,6 +101,7 @@ void csl_secagg_head(const uint8_t previous[32], const uint8_t transcript[32],
 }
 
 enum csl_code csl_secagg_derive_advertise(const uint8_t z[32], const uint8_t head[32],
+                                          uint8_t channel_secret[CSL_AGREE_X25519_BYTES],
                                           struct csl_secagg_advertise *out, struct csl_err *err)
 {
     struct csl_secagg_advertise a;
@@ -116,6 +117,7 @@ enum csl_code csl_secagg_derive_advertise(const uint8_t z[32], const uint8_t hea
     if (code == CSL_OK) {
         memcpy(a.nonce, nonce.bytes, 32);
         memcpy(a.head, head, 32);
+        memcpy(channel_secret, e, sizeof(e));
         *out = a;
     }
     csl_wipe(&s, sizeof(s));

@@ -36,8 +36,10 @@ void csl_secagg_head(const uint8_t previous[32], const uint8_t transcript[32],
 #define CSL_SECAGG_LABEL_CHANNEL "e"
 #define CSL_SECAGG_LABEL_NONCE   "n"
 
-/* M1 of z, unsigned. CSL_E_CRYPTO: z gives a zero scalar (2^-252); CSL_E_NOMEM. */
+/* M1 of z, unsigned, and the secret of its channel key, which is the caller's to wipe.
+ * CSL_E_CRYPTO: z gives a zero scalar (2^-252); CSL_E_NOMEM. */
 enum csl_code csl_secagg_derive_advertise(const uint8_t z[32], const uint8_t head[32],
+                                          uint8_t channel_secret[CSL_AGREE_X25519_BYTES],
                                           struct csl_secagg_advertise *out,
                                           struct csl_err *err) CSL_MUST_CHECK;
 

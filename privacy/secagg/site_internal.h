@@ -23,7 +23,7 @@ struct csl_secagg_attempt {
     uint32_t *weights;
     uint8_t ctx[32];
     struct csl_secret *memory;
-    uint8_t *z;                       /* in `memory`, like the next three */
+    uint8_t *z, *e;                   /* in `memory`, like the next three; e: share channel */
     struct csl_scalar *b, *s;         /* [threshold] coefficients */
     struct csl_seal_shares *received; /* [n1] by place: shares that the dealers gave to this site */
     struct csl_secagg_advertise own;

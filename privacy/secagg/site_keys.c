@@ -65,14 +65,15 @@ static enum csl_code open_attempt(struct csl_secagg_attempt *a, struct csl_secag
     if (code != CSL_OK)
         return code;
     a->z = csl_secret_alloc(a->memory, 32);
+    a->e = csl_secret_alloc(a->memory, CSL_AGREE_X25519_BYTES);
     a->b = csl_secret_alloc(a->memory, sizeof(*a->b) * n);
     a->s = csl_secret_alloc(a->memory, sizeof(*a->s) * n);
     a->received = csl_secret_alloc(a->memory, sizeof(*a->received) * n);
-    CSL_ASSERT(a->z != NULL && a->b != NULL && a->s != NULL && a->received != NULL);
+    CSL_ASSERT(a->z != NULL && a->e != NULL && a->b != NULL && a->s != NULL && a->received != NULL);
     memcpy(a->z, ev->secret, 32);
     csl_secagg_config_ctx(ev->bytes, a->ctx);
     a->exists = true;
-    return csl_secagg_derive_advertise(a->z, s->head, &a->own, err);
+    return csl_secagg_derive_advertise(a->z, s->head, a->e, &a->own, err);
 }
 
 static enum csl_code journal_snapshot(struct csl_secagg_site *s, struct csl_err *err)
@@ -309,15 +310,9 @@ static enum csl_code channel_key(const struct csl_secagg_attempt *a, uint32_t ow
                                  uint8_t prk[CSL_AGREE_KEY_BYTES], struct csl_err *err)
 {
     struct csl_secagg_message peer;
-    uint8_t e[CSL_AGREE_X25519_BYTES], public_key[CSL_AGREE_X25519_BYTES];
     csl_secagg_advertised_at(&a->keys.view.u.round_keys, place, &peer);
-    enum csl_code code =
-        csl_agree_channel_keys(a->z, CSL_SECAGG_LABEL_CHANNEL, 0, e, public_key, err);
-    if (code == CSL_OK)
-        code = csl_agree_channel(own, e, public_key, peer.site, peer.u.advertise.channel_key,
-                                 a->sid, prk, err);
-    csl_wipe(e, sizeof(e));
-    return code;
+    return csl_agree_channel(own, a->e, a->own.channel_key, peer.site, peer.u.advertise.channel_key,
+                             a->sid, prk, err);
 }
 
 static enum csl_code own_shares(const struct csl_secagg_attempt *a, uint32_t place,

@@ -341,6 +341,7 @@ static void close_world(struct world *w)
         csl_agent_free(w->agents[i]);
     csl_service_free(w->service);
     csl_inproc_free(w->net);
+    csl_sim_federation_release(&w->federation);
     csl_free(w->clients);
     csl_free(w->agents);
     csl_free(w->roster);

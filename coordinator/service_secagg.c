@@ -262,8 +262,8 @@ void csl_service_secagg_message__(struct csl_service *s, uint32_t site, struct c
         m.type == CSL_SECAGG_MANIFEST)
         g->manifests[site] = m.u.manifest;
     if (code != CSL_OK)
-        csl_log(CSL_LOG_INFO, "secagg.refused",
-                CSL_STR("site", csl_coord_site(s->core, site)->id), CSL_STR("why", err.msg));
+        csl_log(CSL_LOG_INFO, "secagg.refused", CSL_STR("site", csl_coord_site(s->core, site)->id),
+                CSL_STR("why", err.msg));
 }
 
 void csl_service_secagg_greet__(struct csl_service *s, uint32_t site)
@@ -308,8 +308,8 @@ static enum csl_code read_chunk(struct csl_service *s, uint32_t site, uint32_t i
     uint64_t at;
     CSL_ASSERT(find_words(g, site, index, &at));
     return csl_blob_read(s->spool, s->io[site].spool,
-                         (at + chunk * CSL_PRG_CHUNK_WORDS) * sizeof(uint64_t),
-                         (uint8_t *)g->words, chunk_words(g, index, chunk) * sizeof(uint64_t), err);
+                         (at + chunk * CSL_PRG_CHUNK_WORDS) * sizeof(uint64_t), (uint8_t *)g->words,
+                         chunk_words(g, index, chunk) * sizeof(uint64_t), err);
 }
 
 static enum csl_code check_root(struct csl_service *s, uint32_t site, uint32_t index,
@@ -347,10 +347,9 @@ enum csl_code csl_service_secagg_received__(struct csl_service *s, uint32_t site
         if (code != CSL_OK)
             return code;
     }
-    return step(s,
-                &(struct csl_secagg_coordinator_event){.kind = CSL_SECAGG_CE_RECEIVED,
-                                                       .site = site + 1},
-                err);
+    return step(
+        s, &(struct csl_secagg_coordinator_event){.kind = CSL_SECAGG_CE_RECEIVED, .site = site + 1},
+        err);
 }
 
 /* g->sum = the words of one chunk over the survivors, without masks. */
@@ -417,9 +416,8 @@ static enum csl_code open_sum(struct csl_service *s, uint8_t root[32], struct cs
     for (uint32_t b = 0; code == CSL_OK && b < blocks; b++) {
         total += weights[b];
         g->has_block[b] = weights[b] > 0;
-        for (uint32_t c = 0; code == CSL_OK && g->has_block[b] &&
-                             c < csl_secagg_block_chunks(&g->config, b);
-             c++) {
+        for (uint32_t c = 0;
+             code == CSL_OK && g->has_block[b] && c < csl_secagg_block_chunks(&g->config, b); c++) {
             size_t n = chunk_words(g, b, c);
             code = open_chunk(s, masks, prg, b, c, err);
             csl_sha256_update(&hash, g->sum, n * sizeof(*g->sum));
@@ -473,7 +471,9 @@ static uint64_t stage_deadline_ns(const struct csl_service *s, enum csl_secagg_s
     uint64_t fifth = s->study->round_deadline_ms * CSL_NS_PER_MS / 5;
     if (fifth == 0)
         return UINT64_MAX;
-    uint64_t fifths = stage == CSL_SECAGG_STAGE_OPEN ? 1 : stage == CSL_SECAGG_STAGE_SHARING ? 2 : 4;
+    uint64_t fifths = stage == CSL_SECAGG_STAGE_OPEN      ? 1
+                      : stage == CSL_SECAGG_STAGE_SHARING ? 2
+                                                          : 4;
     return s->secagg->opened_ns + fifths * fifth;
 }
 
@@ -492,8 +492,7 @@ static bool close_stage(struct csl_service *s, struct csl_err *err)
     struct csl_service_secagg *g = s->secagg;
     enum csl_secagg_stage stage = csl_secagg_coordinator_stage(g->fsm);
     uint32_t ready = csl_secagg_coordinator_ready_count(g->fsm), working = sites_at_work(s);
-    uint32_t expected =
-        stage == CSL_SECAGG_STAGE_OPEN || working < g->closed ? working : g->closed;
+    uint32_t expected = stage == CSL_SECAGG_STAGE_OPEN || working < g->closed ? working : g->closed;
     if (ready < expected && s->now_ns < stage_deadline_ns(s, stage))
         return false;
     if (step(s, &(struct csl_secagg_coordinator_event){.kind = CSL_SECAGG_CE_CLOSE}, err) != CSL_OK)

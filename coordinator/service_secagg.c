@@ -51,6 +51,21 @@ static enum csl_code allocate(struct csl_service_secagg *g, const struct csl_ser
     return CSL_OK;
 }
 
+/* The largest message is the delivery of all dealers' commitments and shares to one site. */
+static enum csl_code check_size(const struct csl_service *s, struct csl_err *err)
+{
+    uint64_t n = s->site_count;
+    uint64_t threshold = csl_secagg_quorum(s->site_count, s->study->secagg.colluding);
+    uint64_t dealer = CSL_SECAGG_HEADER_BYTES + 4 + 2 * 32 * threshold + CSL_SIGN_SIGNATURE_BYTES +
+                      CSL_SEAL_BYTES;
+    if (64 + n * dealer > CSL_SECAGG_BYTES_MAX)
+        return CSL_FAIL(err, CSL_E_LIMIT,
+                        "secure_aggregation: shares of %llu sites do not fit a message of %u "
+                        "bytes; fewer sites or fewer colluding ones would be right",
+                        (unsigned long long)n, CSL_SECAGG_BYTES_MAX);
+    return CSL_OK;
+}
+
 enum csl_code csl_service_open_secagg__(struct csl_service *s, struct csl_err *err)
 {
     if (!s->study->secagg.is_on)
@@ -63,6 +78,9 @@ enum csl_code csl_service_open_secagg__(struct csl_service *s, struct csl_err *e
     if (roster->count != s->site_count)
         return CSL_FAIL(err, CSL_E_INVAL, "a signed roster of %u sites for a study of %u",
                         roster->count, s->site_count);
+    enum csl_code code = check_size(s, err);
+    if (code != CSL_OK)
+        return code;
     s->secagg = csl_alloc(sizeof(*s->secagg));
     if (s->secagg == NULL)
         return CSL_FAIL(err, CSL_E_NOMEM, "no memory for secure aggregation");

@@ -197,6 +197,27 @@ static void test_secagg_threat__quorum_after_a_certificate__nothing_is_revealed(
     csl_msg_release(&a);
 }
 
+/* A file finished after the session was abandoned: it stays, and the update stays free. */
+static void test_secagg_threat__file_masked_after_the_certificate__no_manifest(void **state)
+{
+    static const uint32_t four[] = {1, 2, 3, 4};
+    uint8_t none[32] = {0};
+    (void)state;
+    attack_begin(&w, 5, 1, CSL_SECAGG_STAGE_PREPARING);
+    struct csl_msg u2 = attack_hold(&w, CSL_SECAGG_SENDERS, w.sites[0].id);
+    assert_int_equal(attack_tell(&w, 0, &u2), CSL_OK);
+    struct csl_msg a = attack_votes(&w, csl_secagg_site_sid(w.sites[0].machine),
+                                    CSL_SECAGG_VOTE_ABANDON, none, four, 4);
+    world_mask(&w.sites[0]);
+    assert_int_equal(attack_tell(&w, 0, &a), CSL_OK);
+    assert_int_equal(csl_secagg_site_phase(w.sites[0].machine), CSL_SECAGG_CLOSED);
+    struct csl_secagg_site_event ev = {.kind = CSL_SECAGG_SE_MASKED, .masked = &w.sites[0].masked};
+    assert_int_equal(world_step_site(&w, &w.sites[0], &ev), CSL_E_STATE);
+    assert_int_equal(csl_secagg_site_update(w.sites[0].machine), CSL_SECAGG_UPDATE_FREE);
+    csl_msg_release(&u2);
+    csl_msg_release(&a);
+}
+
 int main(void)
 {
     if (csl_crypto_init(NULL) != CSL_OK)
@@ -208,6 +229,7 @@ int main(void)
         TEST(test_secagg_threat__sender_whose_share_is_missing__refused),
         TEST(test_secagg_threat__shares_of_another_key_than_advertised__complaint),
         TEST(test_secagg_threat__survivors_that_are_not_so__no_vote),
+        TEST(test_secagg_threat__file_masked_after_the_certificate__no_manifest),
         TEST(test_secagg_threat__quorum_after_a_certificate__nothing_is_revealed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -196,6 +196,20 @@ static void put_warnings(const struct csl_plan *p, struct csl_buf *out)
                            p->sites[i].id, p->study->privacy.delta);
 }
 
+static const char *unit_words(enum csl_privacy_mode mode)
+{
+    if (mode == CSL_PRIVACY_SITE)
+        return "\nEpsilon is for one whole site, rounded up.\n";
+    if (mode == CSL_PRIVACY_JOINT)
+        return "\nEpsilon is for one patient with all records at one hospital, rounded up; a "
+               "patient of two hospitals is\ntwo patients of one sum: epsilon doubles, and delta "
+               "grows by the factor 1 + e^epsilon.\n";
+    return "\nEpsilon is for one patient with all records at one hospital, rounded up; a patient "
+           "of "
+           "two hospitals\npays at both. std is per parameter, to first order in the learning "
+           "rate.\n";
+}
+
 enum csl_code csl_plan_text(const struct csl_plan *p, struct csl_buf *out, struct csl_err *err)
 {
     put_head(p, out);
@@ -208,11 +222,7 @@ enum csl_code csl_plan_text(const struct csl_plan *p, struct csl_buf *out, struc
         put_joint_noise(p, out);
     for (uint32_t d = 0; !is_joint && d < p->study->domain_count; d++)
         put_domain_noise(p, d, out);
-    csl_buf_str(out, p->study->privacy.mode != CSL_PRIVACY_SITE
-                         ? "\nEpsilon is for one patient with all records at one hospital, rounded "
-                           "up; a patient of two hospitals\npays at both. std is per parameter, to "
-                           "first order in the learning rate.\n"
-                         : "\nEpsilon is for one whole site, rounded up.\n");
+    csl_buf_str(out, unit_words(p->study->privacy.mode));
     put_warnings(p, out);
     return CSL_OK;
 }

@@ -202,8 +202,11 @@ static void explain_price(const struct csl_study *s, struct csl_buf *out)
                    "charge to its own ledger before\n    an update leaves, and refuses a "
                    "round that would exceed its own budget.\n",
                    p->mode != CSL_PRIVACY_SITE ? "patient" : "site", text[2]);
-    if (p->mode != CSL_PRIVACY_SITE)
+    if (p->mode == CSL_PRIVACY_LOCAL)
         csl_buf_str(out, "  A patient known to two hospitals pays at both: at most the sum.\n");
+    if (p->mode == CSL_PRIVACY_JOINT)
+        csl_buf_str(out, "  A patient known to two hospitals is two patients of one sum: epsilon "
+                         "doubles, and delta grows by\n    the factor 1 + e^epsilon.\n");
 }
 
 void csl_study_explain(const struct csl_study *s, struct csl_buf *out)
@@ -221,8 +224,10 @@ void csl_study_explain(const struct csl_study *s, struct csl_buf *out)
     explain_training(s, out);
     explain_disclosure(s, out);
     explain_price(s, out);
-    if (!s->secagg.is_on)
-        csl_buf_str(out, "  Secure aggregation is not used.\n");
+    csl_buf_str(out, s->secagg.is_on
+                         ? "  Secure aggregation is used. This version has it in simulations only: "
+                           "the daemons refuse this study.\n"
+                         : "  Secure aggregation is not used.\n");
     csl_buf_str(out,
                 "  Traffic is encrypted and both ends prove who they are (mutual TLS): outsiders "
                 "see sizes and times only.\n");

@@ -53,7 +53,10 @@ static void put_promise(struct csl_report *p)
                       "patient's records were there. How many patients a hospital trains on is "
                       "taken as public.");
         put_paragraph(p, "Patients known to two hospitals",
-                      "pay at both: at most the sum of what the two sites spent.");
+                      is_mode(r, CSL_PRIVACY_JOINT)
+                          ? "are two patients of one sum: their epsilon doubles, and their delta "
+                            "grows by the factor 1 + e^epsilon."
+                          : "pay at both: at most the sum of what the two sites spent.");
     } else {
         put_paragraph(p, "Unit and adjacency:",
                       "all records of one hospital; add or remove. How many hospitals take part is "

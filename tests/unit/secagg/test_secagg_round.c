@@ -22,8 +22,12 @@ static void test_secagg_round__all_sites__exact_sum(void **state)
     assert_true(world_sum_is_exact(&w));
     world_run(&w);
     assert_int_equal(csl_secagg_coordinator_stage(w.coordinator), CSL_SECAGG_STAGE_DONE);
-    for (uint32_t i = 0; i < w.n; i++)
+    for (uint32_t i = 0; i < w.n; i++) {
         assert_int_equal(csl_secagg_site_update(w.sites[i].machine), CSL_SECAGG_UPDATE_INCLUDED);
+        world_restart_site(&w, &w.sites[i], UINT32_MAX); /* and it stays so */
+        assert_int_equal(csl_secagg_site_update(w.sites[i].machine), CSL_SECAGG_UPDATE_INCLUDED);
+        assert_int_equal(csl_secagg_site_phase(w.sites[i].machine), CSL_SECAGG_REVEALED);
+    }
     world_remove(&w);
 }
 

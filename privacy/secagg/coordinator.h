@@ -18,7 +18,8 @@
  * here: CSL_E_DENIED below the quorum or the configuration's minimum, and then more sites must
  * come or the attempt be given up. What was decided is decided: it is in the journal before anyone
  * hears of it, and after a restart (csl_secagg_coordinator_restore in order, then _resume) the
- * same bytes go out again. A refused event changes nothing and emits nothing but ALARM and NAME.
+ * same bytes go out again. A refused event changes nothing and emits nothing but ALARM and NAME;
+ * after CSL_E_NOMEM the machine is freed and restored from its journal.
  *
  * No socket, file, thread, clock or random source is reachable from here. One object per attempt,
  * one thread. Invariants: csl_secagg_coordinator_check. */

@@ -11,8 +11,9 @@
  * records are handed to csl_secagg_site_restore in order, then csl_secagg_site_resume repeats what
  * was said last: the same bytes, since everything derives from the journal.
  *
- * A refused event (any code but CSL_OK) changes nothing and emits nothing but ALARM. A repeated
- * message is answered by the same bytes again.
+ * A refused event changes nothing and emits nothing but ALARM. A repeated message is answered by
+ * the same bytes again. After CSL_E_NOMEM the machine may be half way: it is freed, and restored
+ * from its journal.
  *
  * The update: once a manifest was signed it is PENDING, and it may be sent again, or its model and
  * plan trained again, only when a quorum showed that it is in no sum (csl_secagg_update).

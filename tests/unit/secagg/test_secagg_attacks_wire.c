@@ -203,6 +203,8 @@ test_secagg_pitfall_25__site_gone_in_the_middle_of_its_upload__not_in_the_sum(vo
     assert_false(csl_secagg_coordinator_is_survivor(w.coordinator, w.sites[2].id));
     world_run(&w); /* the site learns that its update is free */
     assert_int_equal(csl_secagg_site_update(w.sites[2].machine), CSL_SECAGG_UPDATE_EXCLUDED);
+    world_restart_site(&w, &w.sites[2], UINT32_MAX);
+    assert_int_equal(csl_secagg_site_update(w.sites[2].machine), CSL_SECAGG_UPDATE_EXCLUDED);
 }
 
 static void test_secagg_pitfall_26__manifest_after_the_survivors__refused(void **state)

@@ -22,8 +22,12 @@ static void test_secagg_round__all_sites__exact_sum(void **state)
     assert_true(world_sum_is_exact(&w));
     world_run(&w);
     assert_int_equal(csl_secagg_coordinator_stage(w.coordinator), CSL_SECAGG_STAGE_DONE);
-    for (uint32_t i = 0; i < w.n; i++)
+    for (uint32_t i = 0; i < w.n; i++) {
         assert_int_equal(csl_secagg_site_update(w.sites[i].machine), CSL_SECAGG_UPDATE_INCLUDED);
+        world_restart_site(&w, &w.sites[i], UINT32_MAX); /* and it stays so */
+        assert_int_equal(csl_secagg_site_update(w.sites[i].machine), CSL_SECAGG_UPDATE_INCLUDED);
+        assert_int_equal(csl_secagg_site_phase(w.sites[i].machine), CSL_SECAGG_REVEALED);
+    }
     world_remove(&w);
 }
 
@@ -61,6 +65,35 @@ static void test_secagg_round__block_of_three_chunks__exact_sum(void **state)
     world_remove(&w);
 }
 
+/* Whichever allocation of the machines fails, a restart from the journal goes on. */
+static void test_secagg_round__an_allocation_fails__restart_and_exact_sum(void **state)
+{
+    struct world w;
+    uint64_t restarts = 0;
+    bool is_through = false;
+    (void)state;
+    struct world_plan plan = {.n = 3, .colluding = 0, .blocks = 1, .scalars = 1, .entries_max = 9};
+    for (uint64_t k = 1; !is_through; k += 3) {
+        world_make(&w, 4, &plan);
+        world_open(&w, 1, 1);
+        w.fail_in = k;
+        for (uint32_t i = 0;
+             csl_secagg_coordinator_stage(w.coordinator) != CSL_SECAGG_STAGE_RELEASED; i++) {
+            assert_true(i < 50);
+            world_run(&w);
+            if (csl_secagg_coordinator_stage(w.coordinator) < CSL_SECAGG_STAGE_VOTING)
+                (void)world_close(&w);
+            world_nudge(&w);
+        }
+        is_through = w.fail_in > 0; /* there were not that many */
+        w.fail_in = 0;
+        assert_true(world_sum_is_exact(&w));
+        restarts += w.restarts;
+        world_remove(&w);
+    }
+    assert_true(restarts > 50);
+}
+
 int main(void)
 {
     if (csl_crypto_init(NULL) != CSL_OK)
@@ -69,6 +102,7 @@ int main(void)
         cmocka_unit_test(test_secagg_round__all_sites__exact_sum),
         cmocka_unit_test(test_secagg_round__site_lost_while_uploading__its_masks_are_taken_off),
         cmocka_unit_test(test_secagg_round__block_of_three_chunks__exact_sum),
+        cmocka_unit_test(test_secagg_round__an_allocation_fails__restart_and_exact_sum),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

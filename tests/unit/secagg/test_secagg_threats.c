@@ -197,6 +197,23 @@ static void test_secagg_threat__quorum_after_a_certificate__nothing_is_revealed(
     csl_msg_release(&a);
 }
 
+static void test_secagg_threat__asked_to_give_up_after_a_vote__the_same_vote_again(void **state)
+{
+    (void)state;
+    attack_begin(&w, 5, 1, CSL_SECAGG_STAGE_UPLOADING);
+    struct csl_msg survivors = attack_hold(&w, CSL_SECAGG_SURVIVORS, w.sites[0].id);
+    assert_int_equal(attack_tell(&w, 0, &survivors), CSL_OK);
+    attack_swallow(&w, CSL_SECAGG_VOTE);
+    struct csl_secagg_message m = {.type = CSL_SECAGG_GIVE_UP};
+    memcpy(m.id, csl_secagg_site_sid(w.sites[0].machine), 32);
+    assert_int_equal(tell_forged(&m), CSL_OK);
+    const struct parcel *p = attack_find(&w, CSL_SECAGG_VOTE, 0);
+    assert_non_null(p);
+    assert_int_equal(attack_view(&p->bytes).u.vote.choice, CSL_SECAGG_VOTE_FOR);
+    assert_int_equal(csl_secagg_site_phase(w.sites[0].machine), CSL_SECAGG_VOTED);
+    csl_msg_release(&survivors);
+}
+
 /* A file finished after the session was abandoned: it stays, and the update stays free. */
 static void test_secagg_threat__file_masked_after_the_certificate__no_manifest(void **state)
 {
@@ -229,6 +246,7 @@ int main(void)
         TEST(test_secagg_threat__sender_whose_share_is_missing__refused),
         TEST(test_secagg_threat__shares_of_another_key_than_advertised__complaint),
         TEST(test_secagg_threat__survivors_that_are_not_so__no_vote),
+        TEST(test_secagg_threat__asked_to_give_up_after_a_vote__the_same_vote_again),
         TEST(test_secagg_threat__file_masked_after_the_certificate__no_manifest),
         TEST(test_secagg_threat__quorum_after_a_certificate__nothing_is_revealed),
     };

@@ -66,6 +66,18 @@ struct emitter {
     struct world_site *s;
 };
 
+/* Only what the machines allocate counts and fails, not what this file does for them. */
+static void begin_machine(const struct world *w)
+{
+    (void)csl_mem_fail_after(w->fail_in);
+}
+
+static void end_machine(struct world *w)
+{
+    uint64_t asked = csl_mem_fail_after(0);
+    w->fail_in = asked < w->fail_in ? w->fail_in - asked : 0;
+}
+
 /* A crash during a write: the record is there or it is not; nothing after it happens. */
 static bool burn_fuse(struct world *w, uint32_t *fuse, bool *is_crashed)
 {
@@ -77,7 +89,7 @@ static bool burn_fuse(struct world *w, uint32_t *fuse, bool *is_crashed)
     return csl_rng_below(&w->rng, 2) == 0;
 }
 
-static void site_emit(void *ctx, const struct csl_secagg_site_action *a)
+static void site_act(void *ctx, const struct csl_secagg_site_action *a)
 {
     struct emitter *e = ctx;
     struct world *w = e->w;
@@ -111,7 +123,7 @@ static void site_emit(void *ctx, const struct csl_secagg_site_action *a)
     }
 }
 
-static void coordinator_emit(void *ctx, const struct csl_secagg_coordinator_action *a)
+static void coordinator_act(void *ctx, const struct csl_secagg_coordinator_action *a)
 {
     struct emitter *e = ctx;
     struct world *w = e->w;
@@ -151,6 +163,22 @@ static void coordinator_emit(void *ctx, const struct csl_secagg_coordinator_acti
     }
 }
 
+static void site_emit(void *ctx, const struct csl_secagg_site_action *a)
+{
+    struct emitter *e = ctx;
+    end_machine(e->w);
+    site_act(ctx, a);
+    begin_machine(e->w);
+}
+
+static void coordinator_emit(void *ctx, const struct csl_secagg_coordinator_action *a)
+{
+    struct emitter *e = ctx;
+    end_machine(e->w);
+    coordinator_act(ctx, a);
+    begin_machine(e->w);
+}
+
 static struct csl_secagg_site *new_site(struct world *w, struct world_site *s)
 {
     struct csl_secagg_site_setup setup = {
@@ -184,7 +212,9 @@ void world_restart_site(struct world *w, struct world_site *s, uint32_t records)
         CSL_ASSERT(code == CSL_OK);
     }
     csl_secagg_site_check(s->machine);
+    begin_machine(w);
     csl_secagg_site_resume(s->machine, &out);
+    end_machine(w);
 }
 
 void world_nudge(struct world *w)
@@ -192,12 +222,17 @@ void world_nudge(struct world *w)
     for (uint32_t i = 0; i < w->n; i++) {
         struct emitter e = {w, &w->sites[i]};
         struct csl_secagg_site_out out = {&e, site_emit};
-        if (!w->sites[i].is_dead)
-            csl_secagg_site_resume(w->sites[i].machine, &out);
+        if (w->sites[i].is_dead)
+            continue;
+        begin_machine(w);
+        csl_secagg_site_resume(w->sites[i].machine, &out);
+        end_machine(w);
     }
     struct emitter e = {w, NULL};
     struct csl_secagg_coordinator_out out = {&e, coordinator_emit};
+    begin_machine(w);
     csl_secagg_coordinator_resume(w->coordinator, &out);
+    end_machine(w);
 }
 
 void world_restart_coordinator(struct world *w)
@@ -214,7 +249,9 @@ void world_restart_coordinator(struct world *w)
         CSL_ASSERT(code == CSL_OK);
     }
     csl_secagg_coordinator_check(w->coordinator);
+    begin_machine(w);
     csl_secagg_coordinator_resume(w->coordinator, &out);
+    end_machine(w);
 }
 
 enum csl_code world_step_site(struct world *w, struct world_site *s,
@@ -224,9 +261,12 @@ enum csl_code world_step_site(struct world *w, struct world_site *s,
     struct csl_secagg_site_out out = {&e, site_emit};
     struct csl_err err;
     w->events++;
+    begin_machine(w);
     enum csl_code code = csl_secagg_site_step(s->machine, ev, &out, &err);
+    end_machine(w);
     csl_secagg_site_check(s->machine);
-    if (s->is_crashed)
+    w->restarts += code == CSL_E_NOMEM ? 1 : 0;
+    if (s->is_crashed || code == CSL_E_NOMEM)
         world_restart_site(w, s, UINT32_MAX);
     return code;
 }
@@ -238,9 +278,12 @@ enum csl_code world_step_coordinator(struct world *w, const struct csl_secagg_co
     struct csl_err err;
     w->events++;
     enum csl_secagg_stage before = csl_secagg_coordinator_stage(w->coordinator);
+    begin_machine(w);
     enum csl_code code = csl_secagg_coordinator_step(w->coordinator, ev, &out, &err);
+    end_machine(w);
     csl_secagg_coordinator_check(w->coordinator);
-    if (w->is_crashed)
+    w->restarts += code == CSL_E_NOMEM ? 1 : 0;
+    if (w->is_crashed || code == CSL_E_NOMEM)
         world_restart_coordinator(w);
     enum csl_secagg_stage now = csl_secagg_coordinator_stage(w->coordinator);
     if (before < CSL_SECAGG_STAGE_RELEASED && now == CSL_SECAGG_STAGE_RELEASED) {

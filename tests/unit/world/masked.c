@@ -207,7 +207,13 @@ static enum csl_code seen_send(struct csl_transport *t, csl_conn c, struct csl_m
     struct csl_err mistake = {.code = CSL_OK};
     must(csl_message_decode(&m, CSL_TO_COORDINATOR, csl_msg_span(take_m), &mistake), &mistake);
     look_at(site, &m);
-    if (m.kind == CSL_MSG_UPDATE_READY && lies(site, m.u.update_ready.round)) {
+    uint64_t ready = m.kind == CSL_MSG_UPDATE_READY ? m.u.update_ready.round : 0;
+    bool is_away = ready != 0 && ready == w.plan->away_round && site == w.plan->away_site;
+    if (is_away) {
+        m.kind = CSL_MSG_TASK_FAILED;
+        m.u.task_failed = (struct csl_msg_task_failed){.round = ready, .code = CSL_E_UNSUPPORTED};
+    }
+    if (is_away || (ready != 0 && lies(site, ready))) {
         csl_msg_release(take_m);
         must(csl_message_encode(&m, take_m, &mistake), &mistake);
     }

@@ -28,6 +28,8 @@ struct masked_plan {
     enum masked_loss lost_when;
     uint64_t lying_round; /* 0: nobody lies; else one bit of the upload is not what was promised */
     uint32_t lying_site;
+    uint64_t away_round; /* 0: nobody; else the site says that it cannot do that round's task */
+    uint32_t away_site;
     uint32_t keyless_site; /* has no keys; with plan 0, none: set MASKED_NONE */
     const uint64_t *noise_seed;
 };

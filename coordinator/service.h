@@ -21,9 +21,9 @@ struct csl_service_config {
     uint32_t roster_count;
     uint64_t seed; /* used when the study is new; a stored study keeps its own */
     uint64_t open_wait_ms;
-    bool is_rehearsal;               /* csl_coord_config */
-    uint32_t uploads_max;            /* under way at once, the others wait; 0: any number */
-    const char *state_dir;           /* NULL: in memory, nothing survives; copied */
+    bool is_rehearsal;     /* csl_coord_config */
+    uint32_t uploads_max;  /* under way at once, the others wait; 0: any number */
+    const char *state_dir; /* NULL: in memory, nothing survives; copied */
     /* For studies with secure aggregation: this coordinator's key, and the signed roster in which
      * site number i + 1 is the i-th of the sorted roster above. Borrowed. NULL: such a study is
      * refused. */

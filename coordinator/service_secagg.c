@@ -51,6 +51,21 @@ static enum csl_code allocate(struct csl_service_secagg *g, const struct csl_ser
     return CSL_OK;
 }
 
+/* The largest message is the delivery of all dealers' commitments and shares to one site. */
+static enum csl_code check_size(const struct csl_service *s, struct csl_err *err)
+{
+    uint64_t n = s->site_count;
+    uint64_t threshold = csl_secagg_quorum(s->site_count, s->study->secagg.colluding);
+    uint64_t dealer = CSL_SECAGG_HEADER_BYTES + 4 + 2 * 32 * threshold + CSL_SIGN_SIGNATURE_BYTES +
+                      CSL_SEAL_BYTES;
+    if (64 + n * dealer > CSL_SECAGG_BYTES_MAX)
+        return CSL_FAIL(err, CSL_E_LIMIT,
+                        "secure_aggregation: shares of %llu sites do not fit a message of %u "
+                        "bytes; fewer sites or fewer colluding ones would be right",
+                        (unsigned long long)n, CSL_SECAGG_BYTES_MAX);
+    return CSL_OK;
+}
+
 enum csl_code csl_service_open_secagg__(struct csl_service *s, struct csl_err *err)
 {
     if (!s->study->secagg.is_on)
@@ -63,6 +78,9 @@ enum csl_code csl_service_open_secagg__(struct csl_service *s, struct csl_err *e
     if (roster->count != s->site_count)
         return CSL_FAIL(err, CSL_E_INVAL, "a signed roster of %u sites for a study of %u",
                         roster->count, s->site_count);
+    enum csl_code code = check_size(s, err);
+    if (code != CSL_OK)
+        return code;
     s->secagg = csl_alloc(sizeof(*s->secagg));
     if (s->secagg == NULL)
         return CSL_FAIL(err, CSL_E_NOMEM, "no memory for secure aggregation");
@@ -262,8 +280,8 @@ void csl_service_secagg_message__(struct csl_service *s, uint32_t site, struct c
         m.type == CSL_SECAGG_MANIFEST)
         g->manifests[site] = m.u.manifest;
     if (code != CSL_OK)
-        csl_log(CSL_LOG_INFO, "secagg.refused",
-                CSL_STR("site", csl_coord_site(s->core, site)->id), CSL_STR("why", err.msg));
+        csl_log(CSL_LOG_INFO, "secagg.refused", CSL_STR("site", csl_coord_site(s->core, site)->id),
+                CSL_STR("why", err.msg));
 }
 
 void csl_service_secagg_greet__(struct csl_service *s, uint32_t site)
@@ -308,8 +326,8 @@ static enum csl_code read_chunk(struct csl_service *s, uint32_t site, uint32_t i
     uint64_t at;
     CSL_ASSERT(find_words(g, site, index, &at));
     return csl_blob_read(s->spool, s->io[site].spool,
-                         (at + chunk * CSL_PRG_CHUNK_WORDS) * sizeof(uint64_t),
-                         (uint8_t *)g->words, chunk_words(g, index, chunk) * sizeof(uint64_t), err);
+                         (at + chunk * CSL_PRG_CHUNK_WORDS) * sizeof(uint64_t), (uint8_t *)g->words,
+                         chunk_words(g, index, chunk) * sizeof(uint64_t), err);
 }
 
 static enum csl_code check_root(struct csl_service *s, uint32_t site, uint32_t index,
@@ -347,10 +365,9 @@ enum csl_code csl_service_secagg_received__(struct csl_service *s, uint32_t site
         if (code != CSL_OK)
             return code;
     }
-    return step(s,
-                &(struct csl_secagg_coordinator_event){.kind = CSL_SECAGG_CE_RECEIVED,
-                                                       .site = site + 1},
-                err);
+    return step(
+        s, &(struct csl_secagg_coordinator_event){.kind = CSL_SECAGG_CE_RECEIVED, .site = site + 1},
+        err);
 }
 
 /* g->sum = the words of one chunk over the survivors, without masks. */
@@ -417,9 +434,8 @@ static enum csl_code open_sum(struct csl_service *s, uint8_t root[32], struct cs
     for (uint32_t b = 0; code == CSL_OK && b < blocks; b++) {
         total += weights[b];
         g->has_block[b] = weights[b] > 0;
-        for (uint32_t c = 0; code == CSL_OK && g->has_block[b] &&
-                             c < csl_secagg_block_chunks(&g->config, b);
-             c++) {
+        for (uint32_t c = 0;
+             code == CSL_OK && g->has_block[b] && c < csl_secagg_block_chunks(&g->config, b); c++) {
             size_t n = chunk_words(g, b, c);
             code = open_chunk(s, masks, prg, b, c, err);
             csl_sha256_update(&hash, g->sum, n * sizeof(*g->sum));
@@ -473,7 +489,9 @@ static uint64_t stage_deadline_ns(const struct csl_service *s, enum csl_secagg_s
     uint64_t fifth = s->study->round_deadline_ms * CSL_NS_PER_MS / 5;
     if (fifth == 0)
         return UINT64_MAX;
-    uint64_t fifths = stage == CSL_SECAGG_STAGE_OPEN ? 1 : stage == CSL_SECAGG_STAGE_SHARING ? 2 : 4;
+    uint64_t fifths = stage == CSL_SECAGG_STAGE_OPEN      ? 1
+                      : stage == CSL_SECAGG_STAGE_SHARING ? 2
+                                                          : 4;
     return s->secagg->opened_ns + fifths * fifth;
 }
 
@@ -492,8 +510,7 @@ static bool close_stage(struct csl_service *s, struct csl_err *err)
     struct csl_service_secagg *g = s->secagg;
     enum csl_secagg_stage stage = csl_secagg_coordinator_stage(g->fsm);
     uint32_t ready = csl_secagg_coordinator_ready_count(g->fsm), working = sites_at_work(s);
-    uint32_t expected =
-        stage == CSL_SECAGG_STAGE_OPEN || working < g->closed ? working : g->closed;
+    uint32_t expected = stage == CSL_SECAGG_STAGE_OPEN || working < g->closed ? working : g->closed;
     if (ready < expected && s->now_ns < stage_deadline_ns(s, stage))
         return false;
     if (step(s, &(struct csl_secagg_coordinator_event){.kind = CSL_SECAGG_CE_CLOSE}, err) != CSL_OK)

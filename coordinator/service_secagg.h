@@ -1,7 +1,7 @@
 /* coordinator/service_secagg.h - internal to the service: the coordinator's half of secure
  * aggregation (privacy/secagg/coordinator.h) around one study's rounds. Updates arrive as words
- * under masks through the same uploads; when the round closes, the sites vote, open the masks of the
- * sum, and the sum becomes the strategy's mean. Core thread.
+ * under masks through the same uploads; when the round closes, the sites vote, open the masks of
+ * the sum, and the sum becomes the strategy's mean. Core thread.
  *
  * The journal of the protocol is not written to disk yet: a coordinator that restarts could not go
  * on with a round. Only simulations have the keys that it takes. */

@@ -46,7 +46,7 @@ static void put_promise(struct csl_report *p)
 {
     const struct csl_result *r = p->r;
     put_paragraph(p, "", csl_result_mode_words(r));
-    if (is_mode(r, CSL_PRIVACY_LOCAL)) {
+    if (!is_mode(r, CSL_PRIVACY_SITE)) {
         put_paragraph(p, "Unit and adjacency:",
                       "all records of one patient at one hospital; add or remove. Epsilon says how "
                       "well anyone who knows all that left the hospital could tell whether one "

@@ -208,7 +208,8 @@ static enum csl_code mask_block(struct masking *m, uint32_t index, struct csl_er
         uint64_t left = words - (uint64_t)c * CSL_PRG_CHUNK_WORDS;
         size_t n = left < CSL_PRG_CHUNK_WORDS ? (size_t)left : CSL_PRG_CHUNK_WORDS;
         size_t bytes = n * sizeof(uint64_t);
-        code = csl_blob_read(m->a->blobs, m->plain, m->out.at, (uint8_t *)m->out.buffer, bytes, err);
+        code =
+            csl_blob_read(m->a->blobs, m->plain, m->out.at, (uint8_t *)m->out.buffer, bytes, err);
         if (code == CSL_OK)
             code = csl_secagg_masks_apply(m->masks, m->prg, index,
                                           csl_secagg_block_id(m->config, index), c, m->out.buffer,
@@ -248,8 +249,7 @@ static enum csl_code mask_update(struct csl_agent *a, struct csl_secagg_masked *
                                  struct csl_err *err)
 {
     struct csl_outbox *outbox = &a->secagg->update.outbox;
-    struct masking m = {
-        .a = a, .config = csl_secagg_site_config(a->secagg->fsm), .out = {.a = a}};
+    struct masking m = {.a = a, .config = csl_secagg_site_config(a->secagg->fsm), .out = {.a = a}};
     csl_agent_blob_name__(m.plain, "plain", outbox->round);
     csl_agent_blob_name__(m.out.name, "update", outbox->round);
     csl_blob_remove(a->blobs, m.out.name);
@@ -339,8 +339,8 @@ static void mask(struct csl_agent *a)
     }
     csl_agent_remember_update__(a, &g->update);
     if (a->failure.code == CSL_OK)
-        (void)step(a, &(struct csl_secagg_site_event){.kind = CSL_SECAGG_SE_MASKED,
-                                                      .masked = &masked});
+        (void)step(
+            a, &(struct csl_secagg_site_event){.kind = CSL_SECAGG_SE_MASKED, .masked = &masked});
 }
 
 static void follow(struct csl_agent *a)
@@ -403,7 +403,8 @@ void csl_agent_secagg_message__(struct csl_agent *a, struct csl_span body)
     if (body.p[0] == 0)
         take_config(a, rest);
     else
-        (void)step(a, &(struct csl_secagg_site_event){.kind = CSL_SECAGG_SE_MESSAGE, .bytes = rest});
+        (void)step(a,
+                   &(struct csl_secagg_site_event){.kind = CSL_SECAGG_SE_MESSAGE, .bytes = rest});
     follow(a);
 }
 

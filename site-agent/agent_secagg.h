@@ -3,8 +3,8 @@
  * the round are known; then it is masked into the file that may leave, written down and charged,
  * and only then the core hears that it was trained. Core thread, but for the two on the worker.
  *
- * The journal of the protocol is in memory: an agent that restarts sits out the round. Only
- * simulations have the keys that it takes. */
+ * The journal of the protocol is in memory: an agent that restarts has forgotten the
+ * chain of results and sits out the rest of the study. Only simulations have the keys it takes. */
 #ifndef CSL_AGENT_SECAGG_H
 #define CSL_AGENT_SECAGG_H
 #include "site-agent/agent_internal.h"

@@ -98,7 +98,7 @@ static enum csl_code check_manifest(const struct csl_secagg_coordinator *c, cons
     csl_secagg_body_hash(&senders, hash);
     if (memcmp(hash, s->senders, 32) != 0 || s->block_count != csl_secagg_block_total(&c->config))
         return CSL_FAIL(err, CSL_E_PROTO, "site %u was told of other senders", x->m->site);
-    for (uint32_t b = 0; b < s->block_count; b++) {
+    for (uint32_t b = 0; b < s->block_count && b < CSL_SECAGG_MANIFEST_BLOCKS_MAX; b++) {
         bool is_sent = csl_secagg_set_has(&ready.u.ready.blocks, b);
         if (s->blocks[b].entries != (is_sent ? csl_secagg_block_entries(&c->config, b) : 0) ||
             s->blocks[b].chunks != (is_sent ? csl_secagg_block_chunks(&c->config, b) : 0))

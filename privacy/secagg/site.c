@@ -391,6 +391,7 @@ void csl_secagg_site_resume(struct csl_secagg_site *s, const struct csl_secagg_s
     s->out = out;
     switch (csl_secagg_site_phase(s)) {
     case CSL_SECAGG_IDLE:
+    case CSL_SECAGG_CLOSED:
         break;
     case CSL_SECAGG_ADVERTISED:
         code = csl_secagg__site_send_advertise(s, NULL);
@@ -427,10 +428,12 @@ enum csl_secagg_phase csl_secagg_site_phase(const struct csl_secagg_site *s)
     const struct csl_secagg_attempt *a = &s->at;
     if (!a->exists)
         return CSL_SECAGG_IDLE;
-    if (a->vote == CSL_SECAGG_VOTE_ABANDON)
-        return CSL_SECAGG_ABANDONING;
-    if (a->vote == CSL_SECAGG_VOTE_FOR)
-        return a->quorum.bytes.p != NULL ? CSL_SECAGG_REVEALED : CSL_SECAGG_VOTED;
+    if (a->quorum.bytes.p != NULL && a->vote == CSL_SECAGG_VOTE_FOR)
+        return CSL_SECAGG_REVEALED;
+    if (a->quorum.bytes.p != NULL || a->is_certified)
+        return CSL_SECAGG_CLOSED;
+    if (a->vote != 0)
+        return a->vote == CSL_SECAGG_VOTE_FOR ? CSL_SECAGG_VOTED : CSL_SECAGG_ABANDONING;
     if (a->is_masked)
         return CSL_SECAGG_UPLOADED;
     if (a->senders.bytes.p != NULL)

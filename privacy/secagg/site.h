@@ -42,7 +42,8 @@ enum csl_secagg_phase {
     CSL_SECAGG_UPLOADED,
     CSL_SECAGG_VOTED,
     CSL_SECAGG_ABANDONING,
-    CSL_SECAGG_REVEALED
+    CSL_SECAGG_REVEALED,
+    CSL_SECAGG_CLOSED /* a quorum decided without this site's vote for T: nothing is left to say */
 };
 enum csl_secagg_update {
     CSL_SECAGG_UPDATE_FREE,     /* not sent in this attempt */

@@ -138,12 +138,12 @@ enum csl_code csl_secagg__site_senders(struct csl_secagg_site *s,
     if (csl_secagg__is_kept(&a->senders, m)) {
         if (a->is_masked)
             return csl_secagg__site_send_manifest(s, err);
-        if (a->vote == 0)
+        if (csl_secagg_site_phase(s) == CSL_SECAGG_MASKING)
             csl_secagg__site_emit(s, CSL_SECAGG_SA_MASK, CSL_SECAGG_SJ_MASKED, CSL_SPAN(NULL, 0),
                                   NULL);
         return CSL_OK;
     }
-    if (a->senders.bytes.p != NULL || a->delivery.bytes.p == NULL || !a->is_trained || a->vote != 0)
+    if (csl_secagg_site_phase(s) != CSL_SECAGG_WAITING)
         return CSL_FAIL(err, CSL_E_STATE, "other senders than accepted before, or not now");
     if (!csl_secagg_is_signed(m, s->setup.roster->coordinator_key))
         return CSL_FAIL(err, CSL_E_CRYPTO, "not signed by the coordinator");

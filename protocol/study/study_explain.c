@@ -90,10 +90,12 @@ static void explain_updates(const struct csl_study *s, struct csl_buf *out)
     if (s->secagg.is_on) {
         csl_buf_printf(out,
                        "  The coordinator sees the sum of the updates of a round over at least %u "
-                       "sites, and no single update, also\n"
-                       "    when it works together with %u site%s.",
-                       s->secagg.minimum_sites, s->secagg.colluding,
-                       csl_str_plural(s->secagg.colluding));
+                       "sites, and no\n    single update",
+                       s->secagg.minimum_sites);
+        if (s->secagg.colluding > 0)
+            csl_buf_printf(out, ", also when it works together with %u of the sites",
+                           s->secagg.colluding);
+        csl_buf_str(out, ".");
     } else {
         csl_buf_str(out,
                     "  The coordinator sees each site's model update in every round, by itself "
@@ -116,15 +118,19 @@ static void explain_updates(const struct csl_study *s, struct csl_buf *out)
                          "site, before it left.\n");
         break;
     case CSL_PRIVACY_JOINT:
-        csl_buf_str(out, " The sum carries one noise, of which every site adds a share before its "
-                         "masks.\n");
+        csl_buf_str(out, " The sum carries one noise, of which every site adds\n    a share "
+                         "before its masks.\n");
         break;
     }
 }
 
 static void explain_counts(const struct csl_study *s, struct csl_buf *out)
 {
-    if (s->privacy.mode == CSL_PRIVACY_NONE) {
+    if (s->secagg.is_on) {
+        csl_buf_str(out, "  Of numbers of training patients and of losses the coordinator sees "
+                         "sums over the sites. It sees no\n"
+                         "    metric and no count of an evaluation: they stay at the site.\n");
+    } else if (s->privacy.mode == CSL_PRIVACY_NONE) {
         csl_buf_str(
             out,
             "  The coordinator sees for each site and domain: the number of training patients, "
@@ -196,8 +202,11 @@ static void explain_price(const struct csl_study *s, struct csl_buf *out)
                    "charge to its own ledger before\n    an update leaves, and refuses a "
                    "round that would exceed its own budget.\n",
                    p->mode != CSL_PRIVACY_SITE ? "patient" : "site", text[2]);
-    if (p->mode != CSL_PRIVACY_SITE)
+    if (p->mode == CSL_PRIVACY_LOCAL)
         csl_buf_str(out, "  A patient known to two hospitals pays at both: at most the sum.\n");
+    if (p->mode == CSL_PRIVACY_JOINT)
+        csl_buf_str(out, "  A patient known to two hospitals is two patients of one sum: epsilon "
+                         "doubles, and delta grows by\n    the factor 1 + e^epsilon.\n");
 }
 
 void csl_study_explain(const struct csl_study *s, struct csl_buf *out)
@@ -215,8 +224,10 @@ void csl_study_explain(const struct csl_study *s, struct csl_buf *out)
     explain_training(s, out);
     explain_disclosure(s, out);
     explain_price(s, out);
-    if (!s->secagg.is_on)
-        csl_buf_str(out, "  Secure aggregation is not used.\n");
+    csl_buf_str(out, s->secagg.is_on
+                         ? "  Secure aggregation is used. This version has it in simulations only: "
+                           "the daemons refuse this study.\n"
+                         : "  Secure aggregation is not used.\n");
     csl_buf_str(out,
                 "  Traffic is encrypted and both ends prove who they are (mutual TLS): outsiders "
                 "see sizes and times only.\n");

@@ -230,6 +230,10 @@ static enum csl_code check_joint(const struct csl_study_reader *r, const struct 
         return csl_yaml_fail(r->err, r->y, csl_study__at(privacy, "mode"),
                              "joint noise protects nobody unless the sum is masked; a section "
                              "secure_aggregation, or mode: local, would be right");
+    if (s->aggregation.weights != CSL_WEIGHTS_SAMPLES)
+        return csl_yaml_fail(r->err, r->y, csl_study__at(root, "aggregation"),
+                             "mode joint takes one step over all patients alike; weights: {kind: "
+                             "samples} would be right");
     if (s->domain_count > 1)
         return csl_yaml_fail(r->err, r->y, csl_study__at(root, "domains"),
                              "mode joint needs every site's share in every block; one domain would "
@@ -256,6 +260,10 @@ static enum csl_code check_secagg(const struct csl_study_reader *r,
         return csl_yaml_fail(r->err, r->y, csl_study__at(aggregation, "strategy"),
                              "%s needs more than one masked sum a round; fedavg would be right",
                              s->aggregation.strategy);
+    if (s->aggregation.weights == CSL_WEIGHTS_GIVEN)
+        return csl_yaml_fail(r->err, r->y, csl_study__at(aggregation, "weights"),
+                             "under masks a site weighs its own update; samples or equal would be "
+                             "right");
     if (s->minimum_sites < s->secagg.minimum_sites)
         return csl_yaml_fail(r->err, r->y, csl_study__at(at, "minimum_sites"),
                              "found %u, but a round may close with sites.minimum %u; that or more "

@@ -100,3 +100,23 @@ void attack_transcript(const struct world *w, const struct csl_msg *senders,
         ids[i] = w->sites[i].id;
     csl_secagg_transcript(&u3, u2.u.senders.commitments, &u2.u.senders.members, ids, transcript);
 }
+
+/* M0 to one site, re-signed by the coordinator, with weights and hashes that fit. */
+enum csl_code attack_offer(struct world *w, struct world_site *s, struct csl_secagg_config *c,
+                           const uint32_t *weights)
+{
+    struct csl_buf out;
+    uint8_t secret[32] = {1};
+    csl_secagg_weights_hash(weights, c->roster_count, c->block_count, c->weights_hash);
+    csl_buf_init(&out, CSL_SECAGG_CONFIG_BYTES_MAX);
+    CSL_ASSERT(csl_secagg_config_encode(c, &w->coordinator_key, &out, NULL) == CSL_OK);
+    struct csl_secagg_site_event ev = {.kind = CSL_SECAGG_SE_CONFIG,
+                                       .bytes = CSL_SPAN(out.p, out.n),
+                                       .weights = weights,
+                                       .model_hash = c->model_hash,
+                                       .plan_hash = c->plan_hash,
+                                       .secret = secret};
+    enum csl_code code = world_step_site(w, s, &ev);
+    csl_buf_release(&out);
+    return code;
+}

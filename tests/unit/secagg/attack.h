@@ -23,6 +23,9 @@ struct csl_msg attack_votes(const struct world *w, const uint8_t sid[32], uint8_
 /* T of an M9, as every site computes it. */
 void attack_transcript(const struct world *w, const struct csl_msg *senders,
                        const struct csl_msg *survivors, uint8_t transcript[32]);
+/* M0 to one site, signed by the coordinator, with weights and hashes that fit. */
+enum csl_code attack_offer(struct world *w, struct world_site *s, struct csl_secagg_config *c,
+                           const uint32_t *weights);
 struct csl_secagg_message attack_view(const struct csl_msg *m);
 
 #endif

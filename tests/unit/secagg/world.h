@@ -107,6 +107,11 @@ void world_mask(struct world_site *s); /* file and roots from x */
 struct world_site *world_site(struct world *w, uint32_t id);
 bool world_sum_is_exact(struct world *w); /* of the released sum; also gives the RESULT event */
 
+/* world_vectors.c: and of `received`, as the executor of the coordinator fills it */
+void words_free(struct words *x);
+bool words_are_there(const struct words *x);
+void world_upload(struct world *w, uint32_t index);
+
 /* monitor.c */
 void monitor_sent(struct world *w, uint32_t from, struct csl_span bytes);
 void monitor_released(struct world *w);

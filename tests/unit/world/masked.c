@@ -39,6 +39,7 @@ struct world {
     struct csl_transport *server;
     struct csl_service *service;
     struct party sites[MASKED_SITES];
+    bool has_restarted;
 };
 static struct world w;
 
@@ -58,6 +59,17 @@ static void records_path(const struct fixture *f, uint32_t site, char out[CSL_PA
     fixture_path(f, name, out);
 }
 
+static void add_label(struct csl_records *r, const char *name, bool is_known)
+{
+    struct csl_record_label *l = &r->labels[r->label_count++];
+    csl_str_copy(l->name, sizeof(l->name), name);
+    l->classes = 2;
+    l->value = csl_alloc_array(r->record_count, sizeof(*l->value));
+    assert_non_null(l->value);
+    for (uint32_t i = 0; i < r->record_count; i++)
+        l->value[i] = is_known ? (int16_t)(i / 2 % 2) : -1;
+}
+
 /* The fixture's records, fewer at every site; every fourth patient tests. */
 void masked_open(struct fixture *f)
 {
@@ -71,6 +83,8 @@ void masked_open(struct fixture *f)
         r.patient_count = r.record_count = (uint32_t)masked_patients[i] * 4 / 3;
         for (uint32_t k = 0; k < 2 * r.record_count; k++)
             r.modalities[0].values[k] += 0.25f * (float)i;
+        add_label(&r, "severe", i > 0);
+        add_label(&r, "rare", i < 2);
         records_path(f, i, path);
         must(csl_records_write(&r, path, &err), &err);
         csl_records_release(&r);
@@ -85,14 +99,22 @@ struct csl_study *masked_study(const struct masked_plan *plan)
     const char *local = plan->local != NULL
                             ? plan->local
                             : "{optimizer: sgd, learning_rate: 0.1, batch_patients: 4, steps: 3}";
+    const char *model = plan->model != NULL ? plan->model : "{kind: linear}";
+    char more[256] = "";
+    if (plan->domain != NULL)
+        snprintf(more, sizeof(more),
+                 "  - id: %s\n    modality: tabular\n"
+                 "    task: {kind: binary, label: %s, positive: 1}\n"
+                 "    features: [second]\n    scaling: constants\n    model: {kind: linear}\n",
+                 plan->domain, plan->domain);
     snprintf(yaml, sizeof(yaml),
              "study: masked\nquestion: Is this patient ill?\n"
              "domains:\n  - id: illness\n    modality: tabular\n"
              "    task: {kind: binary, label: ill, positive: 1}\n"
-             "    features: [first, second]\n    scaling: constants\n    model: {kind: linear}\n"
+             "    features: [first, second]\n    scaling: constants\n    model: %s\n%s"
              "training: {local: %s}\nrounds: %u\n%s\n"
              "sites: {minimum: %u, round_deadline: 1h}\nevaluation: {every: 1}\n",
-             local, plan->rounds, plan->sections, plan->minimum_sites);
+             model, more, local, plan->rounds, plan->sections, plan->minimum_sites);
     must(csl_study_parse(&s, "masked.yaml", CSL_SPAN(yaml, strlen(yaml)), &err), &err);
     return s;
 }
@@ -103,7 +125,7 @@ static bool read_blob(uint32_t site, const char *kind, uint64_t round, struct cs
     snprintf(name, sizeof(name), "run/%s/blobs/%s-%llu", ids[site], kind,
              (unsigned long long)round);
     fixture_path(w.f, name, path);
-    return csl_file_read(out, path, 1 << 20, NULL) == CSL_OK;
+    return csl_file_read(out, path, 16 << 20, NULL) == CSL_OK;
 }
 
 /* What must not be found in what was sent. */
@@ -336,7 +358,7 @@ static void open_site(uint32_t i)
         .noise_seed = w.plan->noise_seed,
         .secagg = i == w.plan->keyless_site ? NULL : csl_sim_federation_site(&w.federation, i)};
     must(csl_agent_new(&p->agent, &c, &err), &err);
-    must(csl_agent_start(p->agent, 0, &err), &err);
+    must(csl_agent_start(p->agent, csl_inproc_now_ns(w.net), &err), &err);
 }
 
 /* A killed process makes no upcalls, not even while its transport is taken down. */
@@ -385,6 +407,21 @@ static void maybe_lose(void)
     close_site(i);
 }
 
+/* What was in memory is gone, and the state on disk is not. */
+static void maybe_restart(void)
+{
+    uint32_t i = w.plan->restart_site;
+    if (w.plan->restart_round == 0 || w.has_restarted)
+        return;
+    const struct csl_site *core = csl_agent_core(w.sites[i].agent);
+    if (!core->has_task || core->task.type != CSL_TASK_TRAIN ||
+        core->task.round != w.plan->restart_round)
+        return;
+    w.has_restarted = true;
+    close_site(i);
+    open_site(i);
+}
+
 static bool run_instant(void)
 {
     uint64_t now = csl_inproc_now_ns(w.net);
@@ -394,6 +431,7 @@ static bool run_instant(void)
     did = csl_service_pump(w.service, now) || did;
     csl_coord_check(csl_service_core(w.service));
     maybe_lose();
+    maybe_restart();
     for (uint32_t i = 0; i < MASKED_SITES; i++) {
         if (w.sites[i].transport == NULL)
             continue;
@@ -437,8 +475,10 @@ static void collect(void)
     struct csl_err err = {.code = CSL_OK};
     r->code = csl_service_outcome(w.service, &err);
     csl_str_copy(r->reason, sizeof(r->reason), r->code == CSL_OK ? "" : err.msg);
-    assert_int_equal(w.study->schema.parameters, MASKED_PARAMETERS);
-    memcpy(r->model, csl_service_parameters(w.service), sizeof(r->model));
+    r->parameters = (uint32_t)w.study->schema.parameters;
+    r->model = csl_alloc_array(r->parameters, sizeof(float));
+    assert_non_null(r->model);
+    memcpy(r->model, csl_service_parameters(w.service), r->parameters * sizeof(float));
     r->cuts = csl_inproc_stats(w.net).cuts;
     for (uint32_t i = 0; i < MASKED_SITES; i++) {
         const struct csl_coord_site *s = csl_coord_site(csl_service_core(w.service), i);
@@ -472,10 +512,10 @@ void masked_run(struct fixture *f, const struct masked_plan *plan, struct masked
                                     .jitter_ns = plan->jitter_ns,
                                     .cut_probability = plan->cut_probability,
                                     .reconnect_ns = 100 * CSL_NS_PER_MS,
-                                    .chunk_bytes = 16};
+                                    .chunk_bytes = plan->chunk_bytes > 0 ? plan->chunk_bytes : 16};
     memset(out, 0, sizeof(*out));
-    csl_buf_init(&out->sent, 16 << 20);
-    csl_buf_init(&out->plain, 1 << 20);
+    csl_buf_init(&out->sent, 64 << 20);
+    csl_buf_init(&out->plain, 64 << 20);
     w = (struct world){.plan = plan, .result = out, .f = f, .study = masked_study(plan)};
     make_policy();
     must(csl_sim_federation_make(&w.federation, w.study, ids, MASKED_SITES, &err), &err);
@@ -502,4 +542,5 @@ void masked_release(struct masked_result *r)
 {
     csl_buf_release(&r->sent);
     csl_buf_release(&r->plain);
+    csl_free(r->model);
 }

@@ -7,7 +7,7 @@
 #include "tests/unit/world/fixture.h"
 
 #define MASKED_SITES      5
-#define MASKED_PARAMETERS 3 /* two features and the bias */
+#define MASKED_PARAMETERS 3 /* of the usual model: two features and the bias */
 #define MASKED_ROUNDS_MAX 8
 #define MASKED_NONE       UINT32_MAX
 
@@ -19,6 +19,9 @@ enum masked_loss {                /* when the lost site dies, in its round */
 struct masked_plan {
     const char *sections; /* of the study: secure_aggregation, privacy, aggregation */
     const char *local;    /* of training; NULL: three steps of sgd */
+    const char *model;    /* NULL: kind: linear */
+    const char *domain;   /* one more, by its label, "severe" or "rare"; NULL: none */
+    size_t chunk_bytes;   /* 0: 16 */
     uint32_t rounds, minimum_sites;
     uint64_t schedule;
     double cut_probability;
@@ -30,13 +33,17 @@ struct masked_plan {
     uint32_t lying_site;
     uint64_t away_round; /* 0: nobody; else the site says that it cannot do that round's task */
     uint32_t away_site;
+    uint64_t
+        restart_round; /* 0: nobody; else the site is killed once tasked, and is back at once */
+    uint32_t restart_site;
     uint32_t keyless_site; /* has no keys; with plan 0, none: set MASKED_NONE */
     const uint64_t *noise_seed;
 };
 struct masked_result {
     enum csl_code code; /* of the study */
     char reason[256];
-    float model[MASKED_PARAMETERS];
+    float *model; /* [parameters], owned */
+    uint32_t parameters;
     uint64_t rounds;
     uint32_t contributions[MASKED_ROUNDS_MAX];
     double train_loss[MASKED_ROUNDS_MAX];
@@ -52,8 +59,9 @@ struct masked_result {
     uint64_t cuts;
 };
 
-extern const uint64_t masked_patients[MASKED_SITES]; /* that train */
-void masked_open(struct fixture *f);                 /* instead of fixture_open */
+/* That train. The first site does not know who is severe, only the first two who is rare. */
+extern const uint64_t masked_patients[MASKED_SITES];
+void masked_open(struct fixture *f); /* instead of fixture_open */
 struct csl_study *masked_study(const struct masked_plan *plan);
 /* Fails the test where a core's invariant breaks or the study does not end. */
 void masked_run(struct fixture *f, const struct masked_plan *plan, struct masked_result *out);

@@ -37,7 +37,7 @@ static void assert_released(const struct masked_plan *plan, const struct masked_
     if (r->code != CSL_OK)
         fail_msg("schedule %llu: %s", (unsigned long long)plan->schedule, r->reason);
     assert_int_equal(r->rounds, plan->rounds);
-    for (uint32_t i = 0; i < MASKED_PARAMETERS; i++)
+    for (uint32_t i = 0; i < r->parameters; i++)
         assert_true(isfinite(r->model[i]));
 }
 
@@ -54,7 +54,7 @@ static void assert_released(const struct masked_plan *plan, const struct masked_
 
 static void assert_near(const struct masked_result *a, const struct masked_result *b, double bound)
 {
-    for (uint32_t i = 0; i < MASKED_PARAMETERS; i++) {
+    for (uint32_t i = 0; i < a->parameters; i++) {
         assert_true(fabs((double)a->model[i]) < 1);
         if (fabs((double)a->model[i] - (double)b->model[i]) > bound)
             fail_msg("parameter %u: %.9g and %.9g, %g apart, the bound is %g", i,
@@ -65,7 +65,7 @@ static void assert_near(const struct masked_result *a, const struct masked_resul
 
 static bool are_apart(const struct masked_result *a, const struct masked_result *b)
 {
-    for (uint32_t i = 0; i < MASKED_PARAMETERS; i++)
+    for (uint32_t i = 0; i < a->parameters; i++)
         if (fabs((double)a->model[i] - (double)b->model[i]) > 100 * EACH_ROUND)
             return true;
     return false;
@@ -84,6 +84,7 @@ static void check_same_model(const char *masked, const char *plain, uint32_t rou
     plan.sections = plain;
     run(&plan, &other);
     assert_released(&plan, &other);
+    assert_int_equal(out->parameters, other.parameters);
     assert_near(out, &other, bound);
     for (uint32_t r = 0; r < rounds; r++) {
         assert_int_equal(out->contributions[r], MASKED_SITES);
@@ -123,6 +124,54 @@ static void test_world_secagg__train_loss__is_the_mean_over_patients(void **stat
     masked_release(&plain);
 }
 
+/* Slices of 2^17 words: this block has two, the second not full. */
+static void test_world_secagg__block_of_two_slices__model_as_without_masks(void **state)
+{
+    struct masked_plan plan = {.rounds = 1,
+                               .minimum_sites = 3,
+                               .keyless_site = MASKED_NONE,
+                               .model = "{kind: mlp, hidden: [40000]}",
+                               .chunk_bytes = 1 << 18,
+                               .sections = SAMPLES MASKS};
+    struct masked_result masked, plain;
+    (void)state;
+    run(&plan, &masked);
+    assert_released(&plan, &masked);
+    assert_true(masked.parameters > 1 << 17);
+    plan.sections = SAMPLES;
+    run(&plan, &plain);
+    assert_released(&plan, &plain);
+    assert_near(&masked, &plain, ONE_ROUND);
+    masked_release(&masked);
+    masked_release(&plain);
+}
+
+/* One site has no data for the second domain: its block is the mean over the four others. */
+static void test_world_secagg__site_without_a_domain__model_as_without_masks(void **state)
+{
+    struct masked_plan plan = {.rounds = 1,
+                               .minimum_sites = 3,
+                               .keyless_site = MASKED_NONE,
+                               .domain = "severe",
+                               .sections = SAMPLES MASKS};
+    struct masked_result masked, plain;
+    (void)state;
+    for (plan.rounds = 1; plan.rounds <= 4; plan.rounds += 3) {
+        plan.sections = SAMPLES MASKS;
+        run(&plan, &masked);
+        assert_released(&plan, &masked);
+        assert_int_equal(masked.parameters, MASKED_PARAMETERS + 2);
+        assert_int_equal(masked.counts_told, 0);
+        plan.sections = SAMPLES;
+        run(&plan, &plain);
+        assert_released(&plan, &plain);
+        assert_near(&masked, &plain, plan.rounds == 1 ? ONE_ROUND : plan.rounds * EACH_ROUND);
+        assert_true(fabs((double)masked.model[MASKED_PARAMETERS]) > 1e-3);
+        masked_release(&masked);
+        masked_release(&plain);
+    }
+}
+
 /* --- weather --- */
 
 /* Words have no order and masks leave nothing: to the last bit the model of a calm run. */
@@ -140,7 +189,7 @@ static void check_weather(double cuts, uint64_t delay_ns, uint64_t jitter_ns, ui
     for (plan.schedule = 1; plan.schedule <= schedules; plan.schedule++) {
         run(&plan, &rough);
         assert_released(&plan, &rough);
-        if (memcmp(calm.model, rough.model, sizeof(calm.model)) != 0)
+        if (memcmp(calm.model, rough.model, calm.parameters * sizeof(float)) != 0)
             fail_msg("schedule %llu released another model", (unsigned long long)plan.schedule);
         cut += rough.cuts;
         masked_release(&rough);
@@ -208,6 +257,24 @@ static void test_world_secagg__site_lost_before_its_upload__sum_of_the_others(vo
     (void)state;
     check_lost(SAMPLES MASKS, SAMPLES, LOST_ANNOUNCED);
     check_lost(EQUAL MASKS, EQUAL, LOST_ANNOUNCED);
+}
+
+/* It has forgotten the round's keys and sits out; the sum of the others is opened. */
+static void test_world_secagg__site_restarted__sits_out_the_round(void **state)
+{
+    struct masked_plan plan = {.rounds = 4,
+                               .minimum_sites = 3,
+                               .keyless_site = MASKED_NONE,
+                               .sections = SAMPLES MASKS,
+                               .restart_round = 2,
+                               .restart_site = 2};
+    struct masked_result r;
+    (void)state;
+    run(&plan, &r);
+    assert_released(&plan, &r);
+    for (uint32_t i = 0; i < MASKED_SITES; i++)
+        print_message("site %u: %u rounds\n", i, (unsigned)r.site_rounds[i]);
+    masked_release(&r);
 }
 
 static void test_world_secagg__upload_not_of_its_manifest__sum_of_the_others(void **state)
@@ -354,12 +421,42 @@ static void test_world_secagg__joint_rehearsed__same_bits_under_other_keys(void 
         run(&plan, &r[i]);
         assert_released(&plan, &r[i]);
     }
-    assert_memory_equal(r[0].model, r[1].model, sizeof(r[0].model));
-    assert_memory_not_equal(r[0].model, r[2].model, sizeof(r[0].model));
+    assert_memory_equal(r[0].model, r[1].model, r[0].parameters * sizeof(float));
+    assert_memory_not_equal(r[0].model, r[2].model, r[0].parameters * sizeof(float));
     assert_int_equal(r[0].plain.n, r[1].plain.n);
     assert_true(r[0].sent.n != r[1].sent.n || memcmp(r[0].sent.p, r[1].sent.p, r[0].sent.n) != 0);
     for (size_t i = 0; i < 3; i++)
         masked_release(&r[i]);
+}
+
+/* With hardly any noise and nothing to clip, the sum is the gradient over all patients: what plain
+ * full-batch training computes. The five shares of standard deviation 0.01 / sqrt(2) (three sites
+ * less one colluding) make 0.0112 in the sum, times learning rate 0.5 over 60 patients 9.4e-5 a
+ * round; seven of those in one of 3 parameters of 2 rounds happen with probability below 1e-10, and
+ * the seed is fixed. */
+static void test_world_secagg__joint_with_little_noise__is_full_batch_training(void **state)
+{
+    static const uint64_t seed = 5;
+    struct masked_plan plan = {.rounds = 2,
+                               .minimum_sites = 3,
+                               .keyless_site = MASKED_NONE,
+                               .local = ONE_STEP,
+                               .noise_seed = &seed,
+                               .sections = SAMPLES MASKS
+                               "privacy: {mode: joint, noise_multiplier: 0.001, delta: 1e-3, "
+                               "clip: 10, sampling_rate: 1}\n"};
+    struct masked_result joint, plain;
+    (void)state;
+    run(&plan, &joint);
+    assert_released(&plan, &joint);
+    plan.sections = SAMPLES;
+    run(&plan, &plain);
+    assert_released(&plan, &plain);
+    assert_near(&joint, &plain, 2 * 7 * 9.4e-5);
+    assert_true(fabs((double)plain.model[0]) > 0.1);
+    assert_true(joint.train_loss[0] == 0 && joint.train_loss[1] == 0);
+    masked_release(&joint);
+    masked_release(&plain);
 }
 
 /* --- without keys --- */
@@ -433,14 +530,18 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_world_secagg__weights__model_as_without_masks),
         cmocka_unit_test(test_world_secagg__train_loss__is_the_mean_over_patients),
+        cmocka_unit_test(test_world_secagg__site_without_a_domain__model_as_without_masks),
+        cmocka_unit_test(test_world_secagg__block_of_two_slices__model_as_without_masks),
         cmocka_unit_test(test_world_secagg__links_cut_at_random__same_bits),
         cmocka_unit_test(test_world_secagg__messages_delayed__same_bits),
         cmocka_unit_test(test_world_secagg__site_lost_before_it_shares__sum_of_the_others),
         cmocka_unit_test(test_world_secagg__site_lost_before_its_upload__sum_of_the_others),
         cmocka_unit_test(test_world_secagg__upload_not_of_its_manifest__sum_of_the_others),
+        cmocka_unit_test(test_world_secagg__site_restarted__sits_out_the_round),
         cmocka_unit_test(test_world_secagg__everything_sent__tells_nothing_of_one_site),
         cmocka_unit_test(test_world_secagg__joint__charged_before_anything_leaves),
         cmocka_unit_test(test_world_secagg__joint_rehearsed__same_bits_under_other_keys),
+        cmocka_unit_test(test_world_secagg__joint_with_little_noise__is_full_batch_training),
         cmocka_unit_test(test_world_secagg__site_without_keys__declines),
         cmocka_unit_test(test_world_secagg__coordinator_without_keys__refuses_the_study),
     };

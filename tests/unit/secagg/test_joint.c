@@ -117,7 +117,8 @@ static void test_joint_encode__at_the_limit__no_wrap_and_one_more_refused(void *
         for (int shift = 0; shift <= 40; shift += 8) {
             const double clip = 1, unit = ldexp(csl_joint_unit(clip), shift);
             const int64_t steps = INT64_C(1) << shift, most = INT64_MAX / steps / sites[k];
-            const int64_t limits[] = {most, -most}, above[] = {0, most + 1}, below[] = {-most - 1};
+            const int64_t limits[] = {most, -most}, above[] = {0, most < INT64_MAX ? most + 1 : 0},
+                          below[] = {-above[1]};
             uint64_t words[2];
             struct csl_err err = {0};
             assert_int_equal(csl_joint_encode(clip, unit, sites[k], limits, 2, words, &err),

@@ -83,7 +83,7 @@ void masked_open(struct fixture *f)
         r.patient_count = r.record_count = (uint32_t)masked_patients[i] * 4 / 3;
         for (uint32_t k = 0; k < 2 * r.record_count; k++)
             r.modalities[0].values[k] += 0.25f * (float)i;
-        add_label(&r, "severe", i > 0);
+        add_label(&r, "severe", i > 1);
         add_label(&r, "rare", i < 2);
         records_path(f, i, path);
         must(csl_records_write(&r, path, &err), &err);
@@ -400,9 +400,10 @@ static void maybe_lose(void)
                   core->task.round == w.plan->lost_round;
     if (w.plan->lost_when == LOST_ANNOUNCED)
         is_due = is_due && seen->update.round == w.plan->lost_round;
-    if (!is_due)
+    bool is_held = seen->progress == CSL_SITE_HELD && seen->update.round == w.plan->lost_round;
+    if (!(w.plan->lost_when == LOST_HELD ? is_held : is_due))
         return;
-    assert_true(seen->progress < CSL_SITE_FOLDING); /* else the test does not test */
+    assert_true(is_held || seen->progress < CSL_SITE_FOLDING); /* else the test does not test */
     note_site(i);
     close_site(i);
 }
@@ -432,6 +433,9 @@ static bool run_instant(void)
     csl_coord_check(csl_service_core(w.service));
     maybe_lose();
     maybe_restart();
+    uint64_t round = csl_coord_rounds_done(csl_service_core(w.service)) + 1;
+    if (round >= w.plan->dark_from && round <= w.plan->dark_until)
+        csl_inproc_cut(w.net, ids[w.plan->dark_site]);
     for (uint32_t i = 0; i < MASKED_SITES; i++) {
         if (w.sites[i].transport == NULL)
             continue;
@@ -506,13 +510,13 @@ void masked_run(struct fixture *f, const struct masked_plan *plan, struct masked
 {
     struct csl_err err = {.code = CSL_OK};
     char dir[CSL_PATH_MAX];
-    struct csl_inproc_config net = {.seed = plan->schedule,
-                                    .delay_ns =
-                                        plan->delay_ns > 0 ? plan->delay_ns : 5 * CSL_NS_PER_MS,
-                                    .jitter_ns = plan->jitter_ns,
-                                    .cut_probability = plan->cut_probability,
-                                    .reconnect_ns = 100 * CSL_NS_PER_MS,
-                                    .chunk_bytes = plan->chunk_bytes > 0 ? plan->chunk_bytes : 16};
+    struct csl_inproc_config net = {
+        .seed = plan->schedule,
+        .delay_ns = plan->delay_ns > 0 ? plan->delay_ns : 5 * CSL_NS_PER_MS,
+        .jitter_ns = plan->jitter_ns,
+        .cut_probability = plan->cut_probability,
+        .reconnect_ns = (plan->dark_from > 0 ? 60000 : 100) * CSL_NS_PER_MS,
+        .chunk_bytes = plan->chunk_bytes > 0 ? plan->chunk_bytes : 16};
     memset(out, 0, sizeof(*out));
     csl_buf_init(&out->sent, 64 << 20);
     csl_buf_init(&out->plain, 64 << 20);

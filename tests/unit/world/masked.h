@@ -11,10 +11,11 @@
 #define MASKED_ROUNDS_MAX 8
 #define MASKED_NONE       UINT32_MAX
 
-enum masked_loss {                /* when the lost site dies, in its round */
-                   LOST_TASKED,   /* before it sent anything of the round */
-                   LOST_ANNOUNCED /* its update is made and, under masks, bound by its manifest; it
-                                     never comes */
+enum masked_loss {                 /* when the lost site dies, in its round */
+                   LOST_TASKED,    /* before it sent anything of the round */
+                   LOST_ANNOUNCED, /* its update is made and, under masks, bound by its manifest; it
+                                      never comes */
+                   LOST_HELD /* its update is there; under masks it neither votes nor unmasks */
 };
 struct masked_plan {
     const char *sections; /* of the study: secure_aggregation, privacy, aggregation */
@@ -36,6 +37,9 @@ struct masked_plan {
     uint64_t
         restart_round; /* 0: nobody; else the site is killed once tasked, and is back at once */
     uint32_t restart_site;
+    uint64_t dark_from,
+        dark_until; /* 0: never; rounds in which a site's link breaks all the time */
+    uint32_t dark_site;
     uint32_t keyless_site; /* has no keys; with plan 0, none: set MASKED_NONE */
     const uint64_t *noise_seed;
 };
@@ -59,7 +63,7 @@ struct masked_result {
     uint64_t cuts;
 };
 
-/* That train. The first site does not know who is severe, only the first two who is rare. */
+/* That train. Only the last three sites know who is severe, only the first two who is rare. */
 extern const uint64_t masked_patients[MASKED_SITES];
 void masked_open(struct fixture *f); /* instead of fixture_open */
 struct csl_study *masked_study(const struct masked_plan *plan);

@@ -146,8 +146,8 @@ static void test_world_secagg__block_of_two_slices__model_as_without_masks(void 
     masked_release(&plain);
 }
 
-/* One site has no data for the second domain: its block is the mean over the four others. */
-static void test_world_secagg__site_without_a_domain__model_as_without_masks(void **state)
+/* Two sites have no data for the second domain: its block is the mean over the three others. */
+static void test_world_secagg__sites_without_a_domain__model_as_without_masks(void **state)
 {
     struct masked_plan plan = {.rounds = 1,
                                .minimum_sites = 3,
@@ -226,16 +226,17 @@ static void check_lost(const char *masked, const char *plain, enum masked_loss w
     run(&plan, &lost);
     assert_released(&plan, &lost);
     plan.sections = plain;
-    plan.lost_when = LOST_TASKED;
+    plan.lost_when = when == LOST_HELD ? LOST_HELD : LOST_TASKED;
     run(&plan, &without);
     assert_released(&plan, &without);
     assert_near(&lost, &without, 3 * EACH_ROUND);
+    uint32_t counted = when == LOST_HELD ? 2 : 1; /* rounds of the lost site */
     for (uint32_t r = 0; r < 3; r++) {
-        assert_int_equal(lost.contributions[r], r == 0 ? MASKED_SITES : MASKED_SITES - 1);
+        assert_int_equal(lost.contributions[r], r < counted ? MASKED_SITES : MASKED_SITES - 1);
         assert_int_equal(without.contributions[r], lost.contributions[r]);
     }
     for (uint32_t i = 0; i < MASKED_SITES; i++)
-        assert_int_equal(lost.site_rounds[i], i == 1 ? 1 : 3);
+        assert_int_equal(lost.site_rounds[i], i == 1 ? counted : 3);
     plan.lost_round = 0;
     run(&plan, &whole);
     assert_released(&plan, &whole);
@@ -259,8 +260,8 @@ static void test_world_secagg__site_lost_before_its_upload__sum_of_the_others(vo
     check_lost(EQUAL MASKS, EQUAL, LOST_ANNOUNCED);
 }
 
-/* It has forgotten the round's keys and sits out; the sum of the others is opened. */
-static void test_world_secagg__site_restarted__sits_out_the_round(void **state)
+/* Its session and its place in the chain of results were in memory: the others go on without it. */
+static void test_world_secagg__site_restarted__the_others_go_on(void **state)
 {
     struct masked_plan plan = {.rounds = 4,
                                .minimum_sites = 3,
@@ -273,7 +274,54 @@ static void test_world_secagg__site_restarted__sits_out_the_round(void **state)
     run(&plan, &r);
     assert_released(&plan, &r);
     for (uint32_t i = 0; i < MASKED_SITES; i++)
-        print_message("site %u: %u rounds\n", i, (unsigned)r.site_rounds[i]);
+        assert_true(i == 2 || r.site_rounds[i] == 4);
+    assert_int_equal(r.contributions[1], MASKED_SITES - 1);
+    masked_release(&r);
+}
+
+/* What it sent counts: the others vote, and open the sum with it. */
+static void test_world_secagg__site_lost_after_its_upload__is_in_the_sum(void **state)
+{
+    (void)state;
+    check_lost(SAMPLES MASKS, SAMPLES, LOST_HELD);
+}
+
+/* Two sites are too few for a sum of the second domain's block. Nothing of the round is opened and
+ * the study ends with a reason, whenever the third is lost. */
+static void test_world_secagg__too_few_left_in_a_block__ends_and_says_so(void **state)
+{
+    struct masked_plan plan = {.rounds = 3,
+                               .minimum_sites = 3,
+                               .keyless_site = MASKED_NONE,
+                               .domain = "severe",
+                               .sections = SAMPLES MASKS,
+                               .lost_round = 2,
+                               .lost_site = 3};
+    struct masked_result r;
+    (void)state;
+    for (int when = LOST_TASKED; when <= LOST_ANNOUNCED; when++) {
+        plan.lost_when = (enum masked_loss)when;
+        run(&plan, &r);
+        assert_int_equal(r.code, CSL_E_STATE);
+        assert_non_null(strstr(r.reason, "domain severe has updates of 2 sites"));
+        assert_int_equal(r.rounds, 1);
+        masked_release(&r);
+    }
+}
+
+static void test_world_secagg__domain_at_too_few_sites__ends_before_it_trains(void **state)
+{
+    struct masked_plan plan = {.rounds = 2,
+                               .minimum_sites = 3,
+                               .keyless_site = MASKED_NONE,
+                               .domain = "rare",
+                               .sections = SAMPLES MASKS};
+    struct masked_result r;
+    (void)state;
+    run(&plan, &r);
+    assert_int_equal(r.code, CSL_E_STATE);
+    assert_non_null(strstr(r.reason, "domain rare is known at 2 sites"));
+    assert_int_equal(r.uploads, 0);
     masked_release(&r);
 }
 
@@ -530,14 +578,17 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_world_secagg__weights__model_as_without_masks),
         cmocka_unit_test(test_world_secagg__train_loss__is_the_mean_over_patients),
-        cmocka_unit_test(test_world_secagg__site_without_a_domain__model_as_without_masks),
+        cmocka_unit_test(test_world_secagg__sites_without_a_domain__model_as_without_masks),
         cmocka_unit_test(test_world_secagg__block_of_two_slices__model_as_without_masks),
         cmocka_unit_test(test_world_secagg__links_cut_at_random__same_bits),
         cmocka_unit_test(test_world_secagg__messages_delayed__same_bits),
         cmocka_unit_test(test_world_secagg__site_lost_before_it_shares__sum_of_the_others),
         cmocka_unit_test(test_world_secagg__site_lost_before_its_upload__sum_of_the_others),
+        cmocka_unit_test(test_world_secagg__site_lost_after_its_upload__is_in_the_sum),
+        cmocka_unit_test(test_world_secagg__too_few_left_in_a_block__ends_and_says_so),
+        cmocka_unit_test(test_world_secagg__domain_at_too_few_sites__ends_before_it_trains),
         cmocka_unit_test(test_world_secagg__upload_not_of_its_manifest__sum_of_the_others),
-        cmocka_unit_test(test_world_secagg__site_restarted__sits_out_the_round),
+        cmocka_unit_test(test_world_secagg__site_restarted__the_others_go_on),
         cmocka_unit_test(test_world_secagg__everything_sent__tells_nothing_of_one_site),
         cmocka_unit_test(test_world_secagg__joint__charged_before_anything_leaves),
         cmocka_unit_test(test_world_secagg__joint_rehearsed__same_bits_under_other_keys),

@@ -247,7 +247,9 @@ static void begin(struct csl_service *s)
     g->wants_close = g->is_released = false;
     memset(g->manifests, 0, s->site_count * sizeof(*g->manifests));
     describe_round(s, &g->config);
-    enum csl_code code = csl_secagg_coordinator_new(&g->fsm, &setup, &err);
+    enum csl_code code = csl_service_secagg_check_floors__(s, false, &err);
+    if (code == CSL_OK)
+        code = csl_secagg_coordinator_new(&g->fsm, &setup, &err);
     if (code == CSL_OK)
         code = step(s,
                     &(struct csl_secagg_coordinator_event){.kind = CSL_SECAGG_CE_OPEN,
@@ -528,8 +530,10 @@ static void close_uploads(struct csl_service *s)
 {
     struct csl_err err = {.code = CSL_OK};
     s->secagg->wants_close = false;
-    if (step(s, &(struct csl_secagg_coordinator_event){.kind = CSL_SECAGG_CE_CLOSE}, &err) !=
-        CSL_OK)
+    enum csl_code code = csl_service_secagg_check_floors__(s, true, &err);
+    if (code == CSL_OK)
+        code = step(s, &(struct csl_secagg_coordinator_event){.kind = CSL_SECAGG_CE_CLOSE}, &err);
+    if (code != CSL_OK)
         csl_service_fail__(s, &err);
 }
 

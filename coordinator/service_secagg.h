@@ -34,4 +34,10 @@ void csl_service_secagg_mean__(const struct csl_service *s, uint32_t block, uint
 bool csl_service_secagg_has_block__(const struct csl_service *s, uint32_t block);
 double csl_service_secagg_loss__(const struct csl_service *s);
 
+/* Sites refuse a round whole if one of its blocks is summed over fewer sites than the study's
+ * minimum, and without their votes the round would never end. CSL_E_STATE, naming the domain: so
+ * few know it (before the round), or so few sent it (is_closing: of the updates held). */
+enum csl_code csl_service_secagg_check_floors__(const struct csl_service *s, bool is_closing,
+                                                struct csl_err *err) CSL_MUST_CHECK;
+
 #endif

@@ -316,6 +316,8 @@ static void test_secagg_pitfall_08__own_keys_missing_or_altered__refused(void **
     all[4 * CSL_SECAGG_ADVERTISE_BYTES + 100] ^= 1; /* and the coordinator cannot sign for it */
     m.u.round_keys.advertised = all;
     struct csl_msg altered = attack_forge(&m, &w.coordinator_key);
+    assert_int_equal(attack_tell(&w, 3, &keys), CSL_OK);
+    assert_int_equal(attack_tell(&w, 3, &missing), CSL_E_STATE); /* one list of keys per round */
     assert_int_equal(attack_tell(&w, 4, &missing), CSL_E_DENIED);
     assert_int_equal(attack_tell(&w, 4, &altered), CSL_E_CRYPTO);
     assert_int_equal(monitor_count(&w, CSL_SECAGG_SHARES, w.sites[4].id), 0);
@@ -326,7 +328,7 @@ static void test_secagg_pitfall_08__own_keys_missing_or_altered__refused(void **
 
 /* ---- dealers ---- */
 
-enum fault { FAULT_SEALED, FAULT_COMMITMENT, FAULT_OTHER_KEY, FAULT_SILENT };
+enum fault { FAULT_SEALED, FAULT_COMMITMENT, FAULT_COMMITMENT_OF_KEY, FAULT_OTHER_KEY };
 
 /* Site 3 deals what does not fit; what does it take until it is out, and who stays in? */
 static void deal_badly(enum fault fault)
@@ -349,11 +351,13 @@ static void deal_badly(enum fault fault)
             p->bytes.p[p->bytes.n - 1] ^= 1;
         if (fault == FAULT_COMMITMENT)
             commitments[1] = commitments[2];
+        if (fault == FAULT_COMMITMENT_OF_KEY)
+            commitments[t + 1] = commitments[t + 2];
         if (fault == FAULT_OTHER_KEY)
             commitments[t] = commitments[0];
         m.u.shares.b = commitments;
         m.u.shares.s = commitments + t;
-        if (fault == FAULT_COMMITMENT || fault == FAULT_OTHER_KEY) {
+        if (fault != FAULT_SEALED) {
             struct csl_msg forged = attack_forge(&m, &w.sites[3].key);
             csl_msg_release(&p->bytes);
             p->bytes = forged;
@@ -382,6 +386,14 @@ static void test_secagg_pitfall_10__commitments_that_fit_nobody__dealer_excluded
     /* However many complain, it opened no more than cannot hurt it. */
     assert_true(monitor_count(&w, CSL_SECAGG_OPENING, w.sites[3].id) <=
                 csl_secagg_openings_max(5, 2));
+}
+
+static void test_secagg_pitfall_10__commitments_of_the_key_fit_nobody__dealer_excluded(void **state)
+{
+    (void)state;
+    deal_badly(FAULT_COMMITMENT_OF_KEY);
+    assert_false(csl_secagg_coordinator_is_survivor(w.coordinator, w.sites[3].id));
+    assert_true(world_sum_is_exact(&w));
 }
 
 static void test_secagg_pitfall_10__shares_of_another_key__dealer_excluded(void **state)
@@ -465,6 +477,7 @@ int main(void)
         TEST(test_secagg_pitfall_08__own_keys_missing_or_altered__refused),
         TEST(test_secagg_pitfall_10__one_share_spoiled__opened_and_the_sum_is_exact),
         TEST(test_secagg_pitfall_10__commitments_that_fit_nobody__dealer_excluded),
+        TEST(test_secagg_pitfall_10__commitments_of_the_key_fit_nobody__dealer_excluded),
         TEST(test_secagg_pitfall_10__shares_of_another_key__dealer_excluded),
         TEST(test_secagg_pitfall_10__many_false_disputes__dealer_keeps_its_secret),
         TEST(test_secagg_pitfall_11__wrong_share_at_the_end__sender_named_and_sum_exact),

@@ -267,6 +267,36 @@ static void test_secagg_pitfall_50__new_round_on_an_old_model__refused(void **st
     assert_int_equal(attack_offer(&w, &w.sites[0], &c, w.weights), CSL_E_DENIED);
 }
 
+/* Whatever its model: the update of the first attempt may still come to be in a sum. */
+static void test_secagg_threat__second_attempt_without_a_certificate__refused(void **state)
+{
+    (void)state;
+    attack_begin(&w, 5, 1, CSL_SECAGG_STAGE_UPLOADING);
+    struct csl_secagg_config c = w.config;
+    c.attempt = 2;
+    c.model_hash[0] ^= 1;
+    assert_int_equal(csl_secagg_site_update(w.sites[0].machine), CSL_SECAGG_UPDATE_PENDING);
+    assert_int_equal(attack_offer(&w, &w.sites[0], &c, w.weights), CSL_E_DENIED);
+    c.round = 2; /* in the next round, on another model, the old update is given up */
+    c.attempt = 1;
+    assert_int_equal(attack_offer(&w, &w.sites[0], &c, w.weights), CSL_OK);
+    c.round = 3;
+    c.model_hash[0] ^= 1; /* and never made again */
+    assert_int_equal(attack_offer(&w, &w.sites[0], &c, w.weights), CSL_E_DENIED);
+}
+
+static void test_secagg_threat__round_after_an_unknown_ledger_head__refused(void **state)
+{
+    (void)state;
+    attack_begin(&w, 5, 1, CSL_SECAGG_STAGE_NEW);
+    struct csl_secagg_config c = w.config;
+    c.round = 2;
+    c.previous_head[31] ^= 1;
+    assert_int_equal(attack_offer(&w, &w.sites[0], &c, w.weights), CSL_E_DENIED);
+    c.previous_head[31] ^= 1;
+    assert_int_equal(attack_offer(&w, &w.sites[0], &c, w.weights), CSL_OK);
+}
+
 int main(void)
 {
     if (csl_crypto_init(NULL) != CSL_OK)
@@ -282,6 +312,8 @@ int main(void)
         TEST(test_secagg_pitfall_40__counts_of_four_billion__refused_without_memory),
         TEST(test_secagg_pitfall_42__message_after_a_long_time__same_answer),
         TEST(test_secagg_pitfall_43__message_on_another_sites_connection__refused),
+        TEST(test_secagg_threat__second_attempt_without_a_certificate__refused),
+        TEST(test_secagg_threat__round_after_an_unknown_ledger_head__refused),
         TEST(test_secagg_pitfall_50__new_round_on_an_old_model__refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

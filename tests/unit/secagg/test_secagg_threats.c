@@ -111,6 +111,45 @@ static void test_secagg_threat__sender_whose_share_is_missing__refused(void **st
     csl_msg_release(&forged);
 }
 
+/* Site 4 deals shares for site 0 that are right in themselves, of a secret key that it did not
+ * advertise. Threshold 4. */
+static void deal_another_key(struct csl_secagg_message *dealer, struct csl_point commitments[8],
+                             uint8_t sealed[CSL_SEAL_BYTES])
+{
+    static const uint8_t z[32] = {42};
+    struct csl_scalar b[4], s[4];
+    struct csl_seal_context context = {.from = w.sites[4].id, .to = w.sites[0].id};
+    struct csl_seal_shares shares;
+    struct csl_seal_key key;
+    struct csl_secagg_message receiver;
+    uint8_t e[32], public_key[32], prk[32];
+    const uint8_t *own_z =
+        w.sites[4].journal.items[1].bytes.p; /* the record of the configuration */
+    assert_int_equal(dealer->u.shares.threshold, 4);
+    assert_int_equal(w.sites[4].journal.items[1].record, CSL_SECAGG_SJ_CONFIG);
+    assert_int_equal(csl_vss_polynomial(z, "b", 4, b, NULL), CSL_OK);
+    assert_int_equal(csl_vss_polynomial(z, "s", 4, s, NULL), CSL_OK);
+    assert_int_equal(csl_vss_commit(b, 4, commitments, NULL), CSL_OK);
+    assert_int_equal(csl_vss_commit(s, 4, commitments + 4, NULL), CSL_OK);
+    assert_int_equal(csl_vss_share(b, 4, 0, &shares.b, NULL), CSL_OK);
+    assert_int_equal(csl_vss_share(s, 4, 0, &shares.s, NULL), CSL_OK);
+    for (uint32_t i = 0; i < w.journal.count; i++) /* M1 of the receiver */
+        if (w.journal.items[i].bytes.n == CSL_SECAGG_ADVERTISE_BYTES &&
+            csl_secagg_decode(&receiver, csl_msg_span(&w.journal.items[i].bytes), NULL) == CSL_OK &&
+            receiver.site == context.to)
+            break;
+    assert_int_equal(csl_agree_channel_keys(own_z, "e", 0, e, public_key, NULL), CSL_OK);
+    assert_int_equal(csl_agree_channel(context.from, e, public_key, context.to,
+                                       receiver.u.advertise.channel_key, dealer->id, prk, NULL),
+                     CSL_OK);
+    memcpy(context.sid, dealer->id, 32);
+    csl_secagg_dealing_hash(commitments, commitments + 4, 4, context.commitments);
+    assert_int_equal(csl_seal_key_derive(prk, context.from, context.to, &key, NULL), CSL_OK);
+    assert_int_equal(csl_seal_share(&key, &context, &shares, sealed, NULL), CSL_OK);
+    dealer->u.shares.b = commitments;
+    dealer->u.shares.s = commitments + 4;
+}
+
 static void test_secagg_threat__shares_of_another_key_than_advertised__complaint(void **state)
 {
     (void)state;
@@ -124,12 +163,13 @@ static void test_secagg_threat__shares_of_another_key_than_advertised__complaint
                   CSL_SIGN_SIGNATURE_BYTES + CSL_SEAL_BYTES;
     assert_true(4 * each <= sizeof(all));
     memcpy(all, m.u.delivery.dealers, 4 * each);
-    csl_secagg_delivery_at(&m, 3, &dealer); /* the corrupted last site: s and b exchanged */
-    const struct csl_point *b = dealer.u.shares.b;
-    dealer.u.shares.b = dealer.u.shares.s;
-    dealer.u.shares.s = b;
+    csl_secagg_delivery_at(&m, 3, &dealer); /* the corrupted last site */
+    struct csl_point commitments[8];
+    uint8_t sealed[CSL_SEAL_BYTES];
+    deal_another_key(&dealer, commitments, sealed);
     struct csl_msg forged = attack_forge(&dealer, &w.sites[4].key);
     memcpy(all + 3 * each, forged.p, each - CSL_SEAL_BYTES); /* M3's own count is not in M4 */
+    memcpy(all + 4 * each - CSL_SEAL_BYTES, sealed, CSL_SEAL_BYTES);
     m.u.delivery.dealers = all;
     struct csl_msg bad = attack_forge(&m, NULL);
     assert_int_equal(attack_tell(&w, 0, &bad), CSL_OK);

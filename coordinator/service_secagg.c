@@ -15,6 +15,8 @@
 #include <string.h>
 
 #define NO_SITE UINT32_MAX
+/* Half of what may wait for one site (CSL_OUTBOX_MESSAGES). One that missed more stays out. */
+#define RESULTS_KEPT 32
 
 struct csl_service_secagg {
     struct csl_secagg_coordinator *fsm; /* of `round`; NULL: none is open */
@@ -25,7 +27,10 @@ struct csl_service_secagg {
     uint32_t only_site; /* whom messages go to; NO_SITE: all */
     bool wants_close, is_released;
     uint8_t head[32];
-    struct csl_msg last_result; /* M13 of the round before: who missed it cannot join the next */
+    /* M13s in a ring, the newest at result_count - 1: who missed one cannot join the next round. */
+    struct csl_msg results[RESULTS_KEPT];
+    uint64_t result_count;
+    uint64_t *joined; /* [site_count] results there were when the site joined a round last */
     struct csl_secagg_manifest *manifests; /* [site_count] accepted in this round */
     float *mean;                           /* [P] */
     bool has_block[CSL_BLOCKS_MAX];
@@ -40,29 +45,15 @@ static enum csl_code allocate(struct csl_service_secagg *g, const struct csl_ser
 {
     size_t table = (size_t)s->site_count * s->study->schema.block_count;
     g->weights = csl_alloc_array(table, sizeof(*g->weights));
+    g->joined = csl_alloc_array(s->site_count, sizeof(*g->joined));
     g->manifests = csl_alloc_array(s->site_count, sizeof(*g->manifests));
     g->mean = csl_alloc_array((size_t)s->study->schema.parameters, sizeof(*g->mean));
     g->words = csl_alloc_array(CSL_PRG_CHUNK_WORDS, sizeof(*g->words));
     g->sum = csl_alloc_array(CSL_PRG_CHUNK_WORDS, sizeof(*g->sum));
-    if (g->weights == NULL || g->manifests == NULL || g->mean == NULL || g->words == NULL ||
-        g->sum == NULL)
+    if (g->joined == NULL || g->weights == NULL || g->manifests == NULL || g->mean == NULL ||
+        g->words == NULL || g->sum == NULL)
         return CSL_FAIL(err, CSL_E_NOMEM, "no memory for secure aggregation over %u sites",
                         s->site_count);
-    return CSL_OK;
-}
-
-/* The largest message is the delivery of all dealers' commitments and shares to one site. */
-static enum csl_code check_size(const struct csl_service *s, struct csl_err *err)
-{
-    uint64_t n = s->site_count;
-    uint64_t threshold = csl_secagg_quorum(s->site_count, s->study->secagg.colluding);
-    uint64_t dealer = CSL_SECAGG_HEADER_BYTES + 4 + 2 * 32 * threshold + CSL_SIGN_SIGNATURE_BYTES +
-                      CSL_SEAL_BYTES;
-    if (64 + n * dealer > CSL_SECAGG_BYTES_MAX)
-        return CSL_FAIL(err, CSL_E_LIMIT,
-                        "secure_aggregation: shares of %llu sites do not fit a message of %u "
-                        "bytes; fewer sites or fewer colluding ones would be right",
-                        (unsigned long long)n, CSL_SECAGG_BYTES_MAX);
     return CSL_OK;
 }
 
@@ -78,7 +69,7 @@ enum csl_code csl_service_open_secagg__(struct csl_service *s, struct csl_err *e
     if (roster->count != s->site_count)
         return CSL_FAIL(err, CSL_E_INVAL, "a signed roster of %u sites for a study of %u",
                         roster->count, s->site_count);
-    enum csl_code code = check_size(s, err);
+    enum csl_code code = csl_service_secagg_check_size__(s, err);
     if (code != CSL_OK)
         return code;
     s->secagg = csl_alloc(sizeof(*s->secagg));
@@ -94,7 +85,9 @@ void csl_service_free_secagg__(struct csl_service *s)
     if (g == NULL)
         return;
     csl_secagg_coordinator_free(g->fsm);
-    csl_msg_release(&g->last_result);
+    for (uint32_t i = 0; i < RESULTS_KEPT; i++)
+        csl_msg_release(&g->results[i]);
+    csl_free(g->joined);
     csl_free(g->weights);
     csl_free(g->manifests);
     csl_free(g->mean);
@@ -141,11 +134,13 @@ static void keep_result(struct csl_service_secagg *g, struct csl_span bytes)
     struct csl_secagg_message m;
     struct csl_msg copy = {NULL, 0};
     if (bytes.p[0] != CSL_SECAGG_RESULT || csl_secagg_decode(&m, bytes, NULL) != CSL_OK ||
+        memcmp(m.u.result.head, g->head, sizeof(g->head)) == 0 ||
         csl_msg_copy(&copy, bytes, NULL) != CSL_OK)
         return;
     memcpy(g->head, m.u.result.head, sizeof(g->head));
-    csl_msg_release(&g->last_result);
-    g->last_result = copy;
+    struct csl_msg *place = &g->results[g->result_count++ % RESULTS_KEPT];
+    csl_msg_release(place);
+    *place = copy;
 }
 
 static void on_action(void *ctx, const struct csl_secagg_coordinator_action *a)
@@ -278,8 +273,10 @@ void csl_service_secagg_message__(struct csl_service *s, uint32_t site, struct c
                               &(struct csl_secagg_coordinator_event){
                                   .kind = CSL_SECAGG_CE_MESSAGE, .site = site + 1, .bytes = bytes},
                               &err);
-    if (code == CSL_OK && csl_secagg_decode(&m, bytes, NULL) == CSL_OK &&
-        m.type == CSL_SECAGG_MANIFEST)
+    bool is_taken = code == CSL_OK && csl_secagg_decode(&m, bytes, NULL) == CSL_OK;
+    if (is_taken && m.type == CSL_SECAGG_ADVERTISE)
+        g->joined[site] = g->result_count;
+    if (is_taken && m.type == CSL_SECAGG_MANIFEST)
         g->manifests[site] = m.u.manifest;
     if (code != CSL_OK)
         csl_log(CSL_LOG_INFO, "secagg.refused", CSL_STR("site", csl_coord_site(s->core, site)->id),
@@ -292,8 +289,9 @@ void csl_service_secagg_greet__(struct csl_service *s, uint32_t site)
     const struct csl_secagg_coordinator_out out = {s, on_action};
     if (!csl_coord_site(s->core, site)->has_greeted)
         return;
-    if (g->last_result.p != NULL)
-        send_bytes(s, site, csl_msg_span(&g->last_result));
+    uint64_t oldest = g->result_count > RESULTS_KEPT ? g->result_count - RESULTS_KEPT : 0;
+    for (uint64_t i = g->joined[site]; i >= oldest && i < g->result_count; i++)
+        send_bytes(s, site, csl_msg_span(&g->results[i % RESULTS_KEPT]));
     if (g->fsm == NULL)
         return;
     g->only_site = site;

@@ -11,11 +11,11 @@
 #define MASKED_ROUNDS_MAX 8
 #define MASKED_NONE       UINT32_MAX
 
-enum masked_loss {                 /* when the lost site dies, in its round */
-                   LOST_TASKED,    /* before it sent anything of the round */
-                   LOST_ANNOUNCED, /* its update is made and, under masks, bound by its manifest; it
-                                      never comes */
-                   LOST_HELD /* its update is there; under masks it neither votes nor unmasks */
+/* When the lost site dies, in its round. */
+enum masked_loss {
+    LOST_TASKED,    /* before it sent anything of the round */
+    LOST_ANNOUNCED, /* its update is made and, under masks, bound by its manifest; it never comes */
+    LOST_HELD       /* its update is there; under masks it neither votes nor unmasks */
 };
 struct masked_plan {
     const char *sections; /* of the study: secure_aggregation, privacy, aggregation */

@@ -5,10 +5,11 @@
  * plain AES-256-CTR of the same OpenSSL plus one pass over memory; and the bytes of the messages as
  * they were sent, at 37 and at 100 sites.
  *
- *     bench_secagg                       all figures, for people
- *     bench_secagg csv ENTRIES REPEATS   one line for compare_flower.py: entries, CPU ms of a site
- *                                        and of its encoding, of the coordinator and of its
- *                                        decoding, control bytes up and down, bytes of the vector
+ *     bench_secagg                            all figures, for people
+ *     bench_secagg csv ENTRIES LANES REPEATS  one line for compare_flower.py: CPU ms of a site and
+ *                                             of its encoding, of the coordinator and of its
+ *                                             decoding, control bytes up and down, bytes of the
+ *                                             vector, levels to either side of zero
  *
  * Not counted: journals on disk, sockets, and whatever one process shares between its sites. CPU
  * time, the best of the surviving sites and of several rounds. The figures depend on the machine
@@ -311,13 +312,13 @@ static void keep_best(const struct round *r, struct figures *f)
 }
 
 static void run_round(struct figures *f, uint32_t n, uint32_t colluding, uint32_t lost,
-                      uint64_t entries)
+                      uint64_t entries, uint8_t lane_bits)
 {
     static struct round r;
     struct world_plan plan = {.n = n, .colluding = colluding, .blocks = 1, .entries_max = 1};
     memset(&r, 0, sizeof(r));
     world_make(&r.w, n, &plan);
-    r.w.config.blocks[0].lane_bits = 16;
+    r.w.config.blocks[0].lane_bits = lane_bits;
     r.w.config.blocks[0].entries = entries;
     r.lost = lost;
     r.words = csl_secagg_block_words(&r.w.config, 0);
@@ -368,7 +369,11 @@ static void measure_speeds(struct speeds *s, uint64_t words)
 }
 
 /* Floats to words at a site, and the sum's words to floats: rotated, rounded with coins. */
-static void measure_encoding(uint64_t entries, uint32_t n, uint64_t *encode_ns, uint64_t *decode_ns)
+struct encoding_cost {
+    uint64_t encode, decode; /* ns */
+    int64_t level;
+};
+static void measure_encoding(struct encoding_cost *f, uint64_t entries, uint32_t n, uint32_t bits)
 {
     const uint8_t coins[32] = {1};
     struct csl_encoding e = {.rotation = {.size_log2 = CSL_ROTATION_LOG2},
@@ -376,7 +381,7 @@ static void measure_encoding(uint64_t entries, uint32_t n, uint64_t *encode_ns, 
                              .count = entries,
                              .clip_entry = 5.0};
     struct csl_encoder s;
-    CSL_ASSERT(csl_lanes_plan(&e.lanes, 16, n, 0, NULL) == CSL_OK);
+    CSL_ASSERT(csl_lanes_plan(&e.lanes, bits, n, 0, NULL) == CSL_OK);
     CSL_ASSERT(csl_encoding_plan(&e, NULL) == CSL_OK);
     float *vector = csl_alloc_array(entries, sizeof(*vector));
     uint64_t *words = csl_alloc_array(csl_encoding_words(&e), sizeof(*words));
@@ -390,13 +395,14 @@ static void measure_encoding(uint64_t entries, uint32_t n, uint64_t *encode_ns, 
         CSL_ASSERT(csl_encoder_start(&s, &e, vector, coins, NULL) == CSL_OK);
         for (uint64_t i = 0; i < csl_encoding_slices(&e); i++)
             csl_encoder_slice(&s, i, NULL, words + i * words_per_slice);
-        least(encode_ns, csl_clock_cpu_ns() - begin);
+        least(&f->encode, csl_clock_cpu_ns() - begin);
         begin = csl_clock_cpu_ns();
         for (uint64_t i = 0; i < csl_encoding_slices(&e); i++)
             CSL_ASSERT(csl_encoding_decode(&e, i, words + i * words_per_slice, 1, 1.0,
                                            vector + i * per_slice, &outside, NULL) == CSL_OK);
-        least(decode_ns, csl_clock_cpu_ns() - begin);
+        least(&f->decode, csl_clock_cpu_ns() - begin);
     }
+    f->level = e.lanes.level;
     csl_encoder_wipe(&s);
     csl_free(vector);
     csl_free(words);
@@ -466,7 +472,7 @@ static void print_all(uint64_t entries)
 {
     struct figures f = {0}, wide = {0};
     struct speeds s = {0};
-    uint64_t encode_ns = 0, decode_ns = 0;
+    struct encoding_cost e = {0};
     struct csl_prg *prg;
     CSL_ASSERT(csl_prg_new(&prg, NULL) == CSL_OK);
     printf("FSA-1, n = 37, c = 12, %llu entries in 16-bit lanes, 4 sites lost after sharing; mask "
@@ -475,49 +481,50 @@ static void print_all(uint64_t entries)
     csl_prg_free(prg);
     for (int i = 0; i < 3; i++) {
         measure_speeds(&s, entries / 4);
-        run_round(&f, 37, 12, 4, entries);
+        run_round(&f, 37, 12, 4, entries, 16);
     }
     print_costs(&f, &s, 37);
-    measure_encoding(entries, 37, &encode_ns, &decode_ns);
+    measure_encoding(&e, entries, 37, 16);
     printf("beside the protocol: floats to words %.1f ms at a site, sum to floats %.1f ms\n",
-           ms(encode_ns), ms(decode_ns));
+           ms(e.encode), ms(e.decode));
     printf("vector: %.3f bytes per entry, %.1f MB\n", (double)f.words * 8.0 / (double)entries,
            (double)f.words * 8e-6);
     print_traffic(&f, 37, 12);
-    run_round(&wide, 100, 33, 11, 4);
+    run_round(&wide, 100, 33, 11, 4, 16);
     print_traffic(&wide, 100, 33);
     printf("  CPU of its messages, keys and shares: %.0f ms a site, %.0f ms the coordinator\n",
            ms(wide.site.control), ms(wide.coordinator.control + wide.coordinator.keys));
 }
 
-static void print_csv(uint64_t entries, uint64_t repeats)
+static void print_csv(uint64_t entries, uint64_t lane_bits, uint64_t repeats)
 {
     struct figures f = {0};
-    uint64_t encode_ns = 0, decode_ns = 0;
+    struct encoding_cost e = {0};
     for (uint64_t i = 0; i < repeats; i++)
-        run_round(&f, 37, 12, 4, entries);
-    measure_encoding(entries, 37, &encode_ns, &decode_ns);
+        run_round(&f, 37, 12, 4, entries, (uint8_t)lane_bits);
+    measure_encoding(&e, entries, 37, (uint32_t)lane_bits);
     const struct coordinator_cost *c = &f.coordinator;
-    printf("%llu,%.3f,%.3f,%.3f,%.3f,%llu,%llu,%llu\n", (unsigned long long)entries,
-           ms(f.site.control + f.site.masking + f.site.roots), ms(encode_ns),
-           ms(c->control + c->roots + c->adding + c->keys + c->unmasking), ms(decode_ns),
+    printf("%.3f,%.3f,%.3f,%.3f,%llu,%llu,%llu,%lld\n",
+           ms(f.site.control + f.site.masking + f.site.roots), ms(e.encode),
+           ms(c->control + c->roots + c->adding + c->keys + c->unmasking), ms(e.decode),
            (unsigned long long)total_of(f.traffic.up), (unsigned long long)total_of(f.traffic.down),
-           (unsigned long long)f.words * 8);
+           (unsigned long long)f.words * 8, (long long)e.level);
 }
 
 int main(int argc, char **argv)
 {
-    uint64_t entries = 10000000, repeats = 3;
-    bool is_csv = argc == 4 && strcmp(argv[1], "csv") == 0;
+    uint64_t entries = 10000000, lane_bits = 16, repeats = 3;
+    bool is_csv = argc == 5 && strcmp(argv[1], "csv") == 0;
     if (csl_crypto_init(NULL) != CSL_OK)
         return 1;
     if (argc > 1 && (!is_csv || !csl_parse_u64(argv[2], &entries) || entries < 4 ||
-                     !csl_parse_u64(argv[3], &repeats) || repeats == 0)) {
-        fprintf(stderr, "usage: bench_secagg [csv ENTRIES REPEATS]\n");
+                     !csl_parse_u64(argv[3], &lane_bits) || (lane_bits != 16 && lane_bits != 32) ||
+                     !csl_parse_u64(argv[4], &repeats) || repeats == 0)) {
+        fprintf(stderr, "usage: bench_secagg [csv ENTRIES 16|32 REPEATS]\n");
         return 2;
     }
     if (is_csv)
-        print_csv(entries, repeats);
+        print_csv(entries, lane_bits, repeats);
     else
         print_all(entries);
     return 0;

@@ -207,6 +207,12 @@ static enum csl_code adapt_prices(struct command *c, const struct csl_study *stu
 static enum csl_code check_audit(const struct command *c, const struct csl_study *study,
                                  struct csl_err *err)
 {
+    bool is_joint = study->privacy.mode == CSL_PRIVACY_JOINT;
+    if (c->flags.audit > 0 && is_joint)
+        return CSL_FAIL(err, CSL_E_UNSUPPORTED,
+                        "--audit: found it for study %s, whose noise is joint; mode local or site "
+                        "would be right",
+                        study->id);
     if (c->flags.audit == 0 || study->privacy.mode != CSL_PRIVACY_NONE)
         return CSL_OK;
     return CSL_FAIL(err, CSL_E_INVAL,

@@ -53,7 +53,7 @@ static enum csl_code plan_site(struct csl_plan *p, uint32_t site, struct csl_err
 
     if (code != CSL_OK)
         return CSL_FAIL(err, code, "site %s: %.300s", s->id, why.msg);
-    s->has_large_delta = p->study->privacy.mode == CSL_PRIVACY_LOCAL &&
+    s->has_large_delta = p->study->privacy.mode != CSL_PRIVACY_SITE &&
                          p->study->privacy.delta * (double)s->total >= 1;
     return find_last_round(p, site, err);
 }

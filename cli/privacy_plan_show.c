@@ -167,6 +167,24 @@ static void put_domain_noise(const struct csl_plan *p, uint32_t d, struct csl_bu
     csl_buf_str(out, ".\n");
 }
 
+/* Mode joint: one step down the noisy sum over everybody, so one noise. */
+static void put_joint_noise(const struct csl_plan *p, struct csl_buf *out)
+{
+    const struct csl_study *s = p->study;
+    const struct csl_noise *noise = &p->sites[0].plan.domains[0].noise;
+    double patients = 0;
+    for (uint32_t i = 0; i < p->count; i++)
+        patients += (double)p->sites[i].total;
+    double step = s->local.learning_rate / (s->privacy.sampling_rate * patients);
+    csl_buf_printf(
+        out,
+        "\nEvery site adds a share of one noise inside the masked sum; the price counts %u shares, "
+        "of the %u sites\nof the smallest sum less the %u that may collude. A step over all %u "
+        "sites carries std %.3g per parameter.\n",
+        s->secagg.minimum_sites - s->secagg.colluding, s->secagg.minimum_sites, s->secagg.colluding,
+        p->count, step * sqrt((double)p->count) * noise->std_units * noise->unit);
+}
+
 static void put_warnings(const struct csl_plan *p, struct csl_buf *out)
 {
     for (uint32_t i = 0; i < p->count; i++)
@@ -178,6 +196,20 @@ static void put_warnings(const struct csl_plan *p, struct csl_buf *out)
                            p->sites[i].id, p->study->privacy.delta);
 }
 
+static const char *unit_words(enum csl_privacy_mode mode)
+{
+    if (mode == CSL_PRIVACY_SITE)
+        return "\nEpsilon is for one whole site, rounded up.\n";
+    if (mode == CSL_PRIVACY_JOINT)
+        return "\nEpsilon is for one patient with all records at one hospital, rounded up; a "
+               "patient of two hospitals is\ntwo patients of one sum: epsilon doubles, and delta "
+               "grows by the factor 1 + e^epsilon.\n";
+    return "\nEpsilon is for one patient with all records at one hospital, rounded up; a patient "
+           "of "
+           "two hospitals\npays at both. std is per parameter, to first order in the learning "
+           "rate.\n";
+}
+
 enum csl_code csl_plan_text(const struct csl_plan *p, struct csl_buf *out, struct csl_err *err)
 {
     put_head(p, out);
@@ -185,13 +217,12 @@ enum csl_code csl_plan_text(const struct csl_plan *p, struct csl_buf *out, struc
     if (code != CSL_OK)
         return code;
     put_first_out(p, out);
-    for (uint32_t d = 0; d < p->study->domain_count; d++)
+    bool is_joint = p->study->privacy.mode == CSL_PRIVACY_JOINT;
+    if (is_joint)
+        put_joint_noise(p, out);
+    for (uint32_t d = 0; !is_joint && d < p->study->domain_count; d++)
         put_domain_noise(p, d, out);
-    csl_buf_str(out, p->study->privacy.mode == CSL_PRIVACY_LOCAL
-                         ? "\nEpsilon is for one patient with all records at one hospital, rounded "
-                           "up; a patient of two hospitals\npays at both. std is per parameter, to "
-                           "first order in the learning rate.\n"
-                         : "\nEpsilon is for one whole site, rounded up.\n");
+    csl_buf_str(out, unit_words(p->study->privacy.mode));
     put_warnings(p, out);
     return CSL_OK;
 }

@@ -159,7 +159,7 @@ static void put_privacy(struct csl_json *j, const struct csl_study_privacy *p)
     csl_json_object(j);
     csl_json_put_str(j, "mode", csl_privacy_mode_name(p->mode));
     if (p->mode != CSL_PRIVACY_NONE) {
-        csl_json_put_str(j, "unit", p->mode == CSL_PRIVACY_LOCAL ? "patient" : "site");
+        csl_json_put_str(j, "unit", p->mode == CSL_PRIVACY_SITE ? "site" : "patient");
         if (p->epsilon > 0)
             csl_json_put_f64(j, "epsilon", p->epsilon);
         else

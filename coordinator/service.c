@@ -1,4 +1,4 @@
-#include "coordinator/service_internal.h"
+#include "coordinator/service_secagg.h"
 
 #include "base/check.h"
 #include "base/clock.h"
@@ -156,9 +156,14 @@ static void emit(void *ctx, const struct csl_coord_action *a)
         break;
     case CSL_CA_OPEN_ROUND:
         csl_accumulator_reset(s->accumulator);
+        if (s->secagg != NULL)
+            csl_service_secagg_open_round__(s, a->round);
         break;
     case CSL_CA_AGGREGATE:
-        csl_service_aggregate__(s, a->round);
+        if (s->secagg != NULL)
+            csl_service_secagg_close__(s);
+        else
+            csl_service_aggregate__(s, a->round);
         break;
     case CSL_CA_SAVE_EVALUATION:
         csl_service_save_evaluation__(s, a->site_index, a->evaluation);
@@ -194,6 +199,15 @@ static void step(struct csl_service *s, const struct csl_coord_event *ev)
     csl_coord_step(s->core, ev, &out);
 }
 
+static void take_secagg(struct csl_service *s, uint32_t site, const struct csl_message *m)
+{
+    const struct csl_coord_site *c = csl_coord_site(s->core, site);
+    if (s->secagg != NULL && c->has_greeted && c->membership == CSL_MEMBER_ACCEPTED)
+        csl_service_secagg_message__(s, site, csl_msg_span(&m->u.secagg.body));
+    else
+        s->config.transport->ops->drop(s->config.transport, s->io[site].conn, CSL_E_PROTO);
+}
+
 /* Decodes, checks the sequence, and lets the core answer. */
 static void handle_message(struct csl_service *s, struct csl_service_event *e)
 {
@@ -219,8 +233,14 @@ static void handle_message(struct csl_service *s, struct csl_service_event *e)
     csl_log(CSL_LOG_DEBUG, "message.received", CSL_STR("site", id),
             CSL_STR("kind", csl_message_kind_name(m.kind)));
     e->ev.code = csl_service_take_head__(s, site, &m);
-    e->ev.message = &m;
-    step(s, &e->ev);
+    if (m.kind == CSL_MSG_SECAGG) {
+        take_secagg(s, site, &m);
+    } else {
+        e->ev.message = &m;
+        step(s, &e->ev);
+        if (m.kind == CSL_MSG_HELLO && s->secagg != NULL)
+            csl_service_secagg_greet__(s, site);
+    }
     csl_message_release(&m);
 }
 
@@ -308,6 +328,8 @@ bool csl_service_pump(struct csl_service *s, uint64_t now_ns)
         handle(s, e);
     tick(s);
     csl_service_fold_pending__(s);
+    if (s->secagg != NULL)
+        did = csl_service_secagg_pump__(s) || did;
     csl_service_admit__(s); /* a slot may have become free by time alone */
     csl_service_write_status__(s);
     return did || has_answers(s);
@@ -332,7 +354,11 @@ void csl_service_drain(struct csl_service *s)
 
 uint64_t csl_service_wakeup_ns(const struct csl_service *s)
 {
-    return s->is_finished ? UINT64_MAX : csl_coord_wakeup_ns(s->core);
+    if (s->is_finished)
+        return UINT64_MAX;
+    uint64_t core = csl_coord_wakeup_ns(s->core);
+    uint64_t secagg = s->secagg != NULL ? csl_service_secagg_wakeup_ns__(s) : UINT64_MAX;
+    return core < secagg ? core : secagg;
 }
 
 void csl_service_abort(struct csl_service *s, const char *reason)
@@ -420,6 +446,8 @@ enum csl_code csl_service_new(struct csl_service **out, const struct csl_service
         code = csl_service_load__(s, err);
     if (code == CSL_OK)
         code = csl_service_open_heads__(s, err);
+    if (code == CSL_OK)
+        code = csl_service_open_secagg__(s, err);
     if (code != CSL_OK) {
         csl_service_free(s);
         return code;
@@ -473,6 +501,7 @@ void csl_service_free(struct csl_service *s)
     csl_free(s->global);
     csl_accumulator_free(s->accumulator);
     csl_blobs_free(s->spool);
+    csl_service_free_secagg__(s);
     csl_heads_close(s->heads);
     csl_store_close(s->store);
     csl_coord_free(s->core);

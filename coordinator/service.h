@@ -8,6 +8,7 @@
 #ifndef CSL_COORD_SERVICE_H
 #define CSL_COORD_SERVICE_H
 #include "coordinator/core/coord.h"
+#include "privacy/secagg/roster.h"
 
 struct csl_service_observer { /* any may be NULL; called on the core thread */
     void *ctx;
@@ -20,9 +21,14 @@ struct csl_service_config {
     uint32_t roster_count;
     uint64_t seed; /* used when the study is new; a stored study keeps its own */
     uint64_t open_wait_ms;
-    bool is_rehearsal;               /* csl_coord_config */
-    uint32_t uploads_max;            /* under way at once, the others wait; 0: any number */
-    const char *state_dir;           /* NULL: in memory, nothing survives; copied */
+    bool is_rehearsal;     /* csl_coord_config */
+    uint32_t uploads_max;  /* under way at once, the others wait; 0: any number */
+    const char *state_dir; /* NULL: in memory, nothing survives; copied */
+    /* For studies with secure aggregation: this coordinator's key, and the signed roster in which
+     * site number i + 1 is the i-th of the sorted roster above. Borrowed. NULL: such a study is
+     * refused. */
+    const struct csl_sign_key *secagg_key;
+    const struct csl_secagg_roster *secagg_roster;
     struct csl_transport *transport; /* borrowed; the service sets its upcalls */
     struct csl_service_observer observer;
 };

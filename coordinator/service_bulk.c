@@ -32,6 +32,8 @@ static enum csl_code check_values(const struct upload *u, struct csl_err *err)
 {
     const float *values = (const float *)(const void *)u->buffer;
     uint32_t bad = 0;
+    if (u->s->secagg != NULL)
+        return CSL_OK; /* words under masks: every value is as good as any other */
     for (uint32_t i = 0; i < u->used / sizeof(float); i++)
         bad |= !(fabsf(values[i]) < (float)CSL_ACC_ABS_MAX); /* a NaN fails the comparison too */
     if (bad != 0)

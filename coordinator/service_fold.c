@@ -2,7 +2,7 @@
  * time are folded together, slice by slice, so that a slice of the sum (twice the size of the
  * values) passes through memory once and not once per site; and on several threads, each with its
  * own slices. The sum is of integers: neither the order nor the threads show in it. */
-#include "coordinator/service_internal.h"
+#include "coordinator/service_secagg.h"
 
 #include "base/check.h"
 #include "base/log.h"
@@ -165,6 +165,15 @@ static enum csl_code prepare(struct csl_service *s, uint32_t site, bool *is_lost
                 CSL_STR("why", err->msg));
         csl_blob_remove(s->spool, s->io[site].spool);
         answer(s, site, code);
+        return CSL_OK;
+    }
+    if (s->secagg != NULL && code == CSL_OK) { /* nothing to fold: what is under masks has no sum */
+        code = csl_service_secagg_received__(s, site, err);
+        if (code != CSL_OK)
+            csl_log(CSL_LOG_WARN, "update.refused",
+                    CSL_STR("site", csl_coord_site(s->core, site)->id), CSL_STR("why", err->msg));
+        answer(s, site, code);
+        *is_lost = true;
         return CSL_OK;
     }
     for (uint32_t i = 0; code == CSL_OK && i < u->block_count; i++) {

@@ -58,7 +58,8 @@ struct csl_service {
     struct csl_coord *core;
     struct csl_store *store; /* NULL: in memory */
     struct csl_blobs *spool;
-    struct csl_heads *heads; /* NULL: the study has no privacy */
+    struct csl_service_secagg *secagg; /* NULL: the study has no secure aggregation */
+    struct csl_heads *heads;           /* NULL: the study has no privacy */
     struct csl_mailbox *mailbox;
     atomic_uint queued[CSL_SERVICE_QUEUED_SLOTS]; /* messages in the mailbox, by connection */
     atomic_size_t queued_bytes;

@@ -1,5 +1,5 @@
 /* What happens to tensors in a round: grants, and the strategy's step. */
-#include "coordinator/service_internal.h"
+#include "coordinator/service_secagg.h"
 
 #include "base/check.h"
 #include "base/clock.h"
@@ -180,7 +180,10 @@ static void apply_block(struct csl_service *s, uint64_t round, const struct csl_
         CSL_ASSERT(s->strategy->update_vectors <= 2);
         for (uint32_t v = 0; v < s->strategy->update_vectors; v++) {
             float *slice = mean + (size_t)v * CSL_SERVICE_SLICE;
-            csl_accumulator_mean(s->accumulator, v, index, first, n, slice);
+            if (s->secagg != NULL)
+                csl_service_secagg_mean__(s, index, first, n, slice);
+            else
+                csl_accumulator_mean(s->accumulator, v, index, first, n, slice);
             means[v] = slice;
         }
         for (uint32_t v = 0; v < s->strategy->state_vectors; v++)
@@ -206,6 +209,8 @@ static double round_loss(const struct csl_service *s, uint32_t *contributions)
         ++*contributions;
     }
     double mean = patients > 0 ? loss / patients : 0;
+    if (s->secagg != NULL)
+        mean = csl_service_secagg_loss__(s);
     return isfinite(mean) ? mean : DBL_MAX; /* absurd losses of two sites; the store takes no NaN */
 }
 
@@ -242,7 +247,8 @@ void csl_service_aggregate__(struct csl_service *s, uint64_t round)
     }
     csl_mutex_lock(&s->model_lock);
     for (uint32_t b = 0; b < s->study->schema.block_count; b++)
-        if (csl_accumulator_sites(s->accumulator, b) > 0)
+        if (s->secagg != NULL ? csl_service_secagg_has_block__(s, b)
+                              : csl_accumulator_sites(s->accumulator, b) > 0)
             apply_block(s, round, &s->study->schema.blocks[b], b, mean);
     s->version = round;
     csl_service_digest_broadcast__(s);

@@ -114,7 +114,7 @@ static void put_rounds(struct csl_buf *out, const struct edit *e)
 static void put_privacy(struct csl_buf *out, const struct edit *e)
 {
     const struct csl_study_privacy *p = &e->study->privacy;
-    char epsilon[32], delta[32], clip[32];
+    char epsilon[32], delta[32], clip[32], rate[32];
     if (!isfinite(e->epsilon)) {
         csl_buf_printf(out, "privacy: {mode: %s}\n", csl_privacy_mode_name(CSL_PRIVACY_NONE));
         return;
@@ -122,9 +122,11 @@ static void put_privacy(struct csl_buf *out, const struct edit *e)
     csl_str_f64(epsilon, sizeof(epsilon), e->epsilon);
     csl_str_f64(delta, sizeof(delta), p->delta);
     csl_str_f64(clip, sizeof(clip), p->clip);
-    csl_buf_printf(out, "privacy: {mode: %s, unit: %s, epsilon: %s, delta: %s, clip: %s}\n",
+    csl_str_f64(rate, sizeof(rate), p->sampling_rate);
+    bool is_joint = p->mode == CSL_PRIVACY_JOINT;
+    csl_buf_printf(out, "privacy: {mode: %s, unit: %s, epsilon: %s, delta: %s, clip: %s%s%s}\n",
                    csl_privacy_mode_name(p->mode), p->mode == CSL_PRIVACY_SITE ? "site" : "patient",
-                   epsilon, delta, clip);
+                   epsilon, delta, clip, is_joint ? ", sampling_rate: " : "", is_joint ? rate : "");
 }
 
 static enum csl_code rewrite(const struct edit *e, const char *name, struct csl_buf *out,

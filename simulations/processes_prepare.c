@@ -208,6 +208,11 @@ static enum csl_code check_prepared(const struct csl_world_config *c, const char
 enum csl_code csl_processes_prepare(const struct csl_world_config *c, struct csl_err *err)
 {
     char path[CSL_PATH_MAX];
+    if (c->study->secagg.is_on)
+        return CSL_FAIL(err, CSL_E_UNSUPPORTED,
+                        "study '%s' has secure aggregation, which this version runs in one process "
+                        "only; --transport inproc would be right",
+                        c->study->id);
     if (c->seed == 0)
         return CSL_FAIL(err, CSL_E_INVAL,
                         "a coordinator takes seed 0 for 'draw one'; any other seed would be right "

@@ -46,14 +46,17 @@ static void put_promise(struct csl_report *p)
 {
     const struct csl_result *r = p->r;
     put_paragraph(p, "", csl_result_mode_words(r));
-    if (is_mode(r, CSL_PRIVACY_LOCAL)) {
+    if (!is_mode(r, CSL_PRIVACY_SITE)) {
         put_paragraph(p, "Unit and adjacency:",
                       "all records of one patient at one hospital; add or remove. Epsilon says how "
                       "well anyone who knows all that left the hospital could tell whether one "
                       "patient's records were there. How many patients a hospital trains on is "
                       "taken as public.");
         put_paragraph(p, "Patients known to two hospitals",
-                      "pay at both: at most the sum of what the two sites spent.");
+                      is_mode(r, CSL_PRIVACY_JOINT)
+                          ? "are two patients of one sum: their epsilon doubles, and their delta "
+                            "grows by the factor 1 + e^epsilon."
+                          : "pay at both: at most the sum of what the two sites spent.");
     } else {
         put_paragraph(p, "Unit and adjacency:",
                       "all records of one hospital; add or remove. How many hospitals take part is "

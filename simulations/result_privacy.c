@@ -62,6 +62,10 @@ const char *csl_result_mode_words(const struct csl_result *r)
         return "Mode site protects each hospital as a whole from everyone outside it, the "
                "coordinator and the other hospitals included: its update is clipped and noise is "
                "added inside the hospital, before the update leaves.";
+    if (strcmp(r->privacy, csl_privacy_mode_name(CSL_PRIVACY_JOINT)) == 0)
+        return "Mode joint protects each patient from the coordinator, from the colluding sites it "
+               "allows for and from everyone else who sees the sum: every hospital adds its share "
+               "of one noise before its sum is masked, and nobody sees anything but the noisy sum.";
     return "";
 }
 
@@ -190,7 +194,7 @@ enum csl_code csl_result__read_mode(const struct csl_result_reader *rd, json pri
 {
     const char *mode;
     if (csl_json_as_str(csl_json_get(privacy, "mode"), &mode))
-        for (enum csl_privacy_mode m = CSL_PRIVACY_NONE; m <= CSL_PRIVACY_SITE; m++)
+        for (enum csl_privacy_mode m = CSL_PRIVACY_NONE; m <= CSL_PRIVACY_JOINT; m++)
             if (strcmp(mode, csl_privacy_mode_name(m)) == 0 &&
                 csl_str_copy(rd->r->privacy, sizeof(rd->r->privacy), mode))
                 return CSL_OK;

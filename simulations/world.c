@@ -10,6 +10,7 @@
 #include "privacy/audit/canary.h"
 #include "privacy/crypto/sha256.h"
 #include "protocol/transport/inproc.h"
+#include "simulations/federation.h"
 #include "simulations/ledgers.h"
 #include "site-agent/agent.h"
 
@@ -29,6 +30,7 @@ struct world {
     struct csl_transport **clients; /* [site_count] */
     struct csl_agent **agents;      /* [site_count] */
     char (*roster)[CSL_ID_MAX];     /* [site_count] */
+    struct csl_sim_federation federation;
     uint32_t evaluation_capacity;
     struct csl_progress progress;
     struct csl_err failure; /* of an observer */
@@ -105,6 +107,8 @@ static enum csl_code open_coordinator(struct world *w, struct csl_err *err)
         .open_wait_ms = OPEN_WAIT_MS,
         .is_rehearsal = true,
         .state_dir = dir,
+        .secagg_key = w->federation.keys != NULL ? &w->federation.coordinator : NULL,
+        .secagg_roster = w->federation.keys != NULL ? &w->federation.roster : NULL,
         .transport = w->server,
         .observer = {.ctx = w, .round = on_round, .evaluation = on_evaluation}};
     code = csl_service_new(&w->service, &config, err);
@@ -151,6 +155,7 @@ static enum csl_code open_site(struct world *w, uint32_t i, struct csl_err *err)
                                       .policy = &policy,
                                       .transport = w->clients[i],
                                       .noise_seed = &w->config->seed,
+                                      .secagg = csl_sim_federation_site(&w->federation, i),
                                       .audit_canaries = w->config->audit_canaries};
     code = csl_agent_new(&w->agents[i], &config, err);
     if (code == CSL_OK)
@@ -310,6 +315,9 @@ static enum csl_code open_world(struct world *w, struct csl_err *err)
     struct csl_inproc_config net = {.seed = c->seed, .reconnect_ns = CSL_NS_PER_S};
     enum csl_code code = csl_inproc_new(&w->net, &net, err);
     if (code == CSL_OK)
+        code = csl_sim_federation_make(&w->federation, c->study,
+                                       (const char(*)[CSL_ID_MAX])w->roster, c->site_count, err);
+    if (code == CSL_OK)
         code = open_coordinator(w, err);
     for (uint32_t i = 0; code == CSL_OK && i < c->site_count; i++)
         code = open_site(w, i, err);
@@ -333,6 +341,7 @@ static void close_world(struct world *w)
         csl_agent_free(w->agents[i]);
     csl_service_free(w->service);
     csl_inproc_free(w->net);
+    csl_sim_federation_release(&w->federation);
     csl_free(w->clients);
     csl_free(w->agents);
     csl_free(w->roster);

@@ -1,4 +1,4 @@
-#include "site-agent/agent_internal.h"
+#include "site-agent/agent_secagg.h"
 
 #include "base/check.h"
 #include "base/clock.h"
@@ -100,7 +100,7 @@ enum csl_code csl_agent_save__(struct csl_agent *a, struct csl_err *err)
     return a->store == NULL ? CSL_OK : csl_site_store_save(a->store, &a->memory, err);
 }
 
-static void send(struct csl_agent *a, const struct csl_message *m)
+void csl_agent_send__(struct csl_agent *a, const struct csl_message *m)
 {
     struct csl_message numbered = *m;
     numbered.sequence = ++a->sequence_out;
@@ -157,7 +157,7 @@ static void emit(void *ctx, const struct csl_site_action *action)
     struct csl_agent *a = ctx;
     switch (action->kind) {
     case CSL_SA_SEND:
-        send(a, &action->message);
+        csl_agent_send__(a, &action->message);
         break;
     case CSL_SA_DROP:
         a->config.transport->ops->drop(a->config.transport, action->conn, action->code);
@@ -174,6 +174,7 @@ static void emit(void *ctx, const struct csl_site_action *action)
         break;
     case CSL_SA_CANCEL:
         atomic_store(&a->is_cancelled, true);
+        csl_agent_secagg_cancel__(a);
         break;
     case CSL_SA_UPLOAD:
         csl_agent_upload__(a, action);
@@ -188,7 +189,7 @@ static void emit(void *ctx, const struct csl_site_action *action)
 
 /* --- one event --- */
 
-static void step(struct csl_agent *a, const struct csl_site_event *ev)
+void csl_agent_step__(struct csl_agent *a, const struct csl_site_event *ev)
 {
     struct csl_site_out out = {a, emit};
     csl_site_step(&a->core, ev, &out);
@@ -221,7 +222,10 @@ static void handle_message(struct csl_agent *a, struct csl_agent_event *e)
         csl_log(CSL_LOG_INFO, "coordinator.draining", CSL_STR("site", a->site_id));
     csl_agent_take_head__(a, &m);
     e->ev.message = &m;
-    step(a, &e->ev);
+    if (m.kind == CSL_MSG_SECAGG_TO_SITE)
+        csl_agent_secagg_message__(a, csl_msg_span(&m.u.secagg.body));
+    else
+        csl_agent_step__(a, &e->ev);
     csl_message_release(&m);
 }
 
@@ -247,8 +251,7 @@ static bool name_transfer(struct csl_agent *a, struct csl_agent_event *e)
     return true;
 }
 
-/* The update's bytes are durable; from here on the row says so, and after it the charge. */
-static void remember_update(struct csl_agent *a, const struct csl_agent_event *e)
+void csl_agent_remember_update__(struct csl_agent *a, const struct csl_agent_event *e)
 {
     a->memory.outbox = e->outbox;
     if (a->strategy->broadcast_vectors > 1)
@@ -283,8 +286,11 @@ static void handle(struct csl_agent *a, struct csl_agent_event *e)
     case CSL_SE_TRAINED:
     case CSL_SE_EVALUATED:
         a->has_work = false;
-        if (e->ev.kind == CSL_SE_TRAINED && e->ev.code == CSL_OK)
-            remember_update(a, e);
+        if (e->ev.kind == CSL_SE_TRAINED && e->ev.code == CSL_OK && csl_agent_masks__(a)) {
+            csl_agent_secagg_trained__(a, e); /* the core hears of it when it is masked */
+            is_of_interest = false;
+        } else if (e->ev.kind == CSL_SE_TRAINED && e->ev.code == CSL_OK)
+            csl_agent_remember_update__(a, e);
         else if (e->ev.kind == CSL_SE_TRAINED && e->is_forfeit)
             csl_agent_forfeit__(a);
         else if (e->ev.kind == CSL_SE_TRAINED)
@@ -306,7 +312,7 @@ static void handle(struct csl_agent *a, struct csl_agent_event *e)
         break;
     }
     if (is_of_interest && a->failure.code == CSL_OK)
-        step(a, &e->ev);
+        csl_agent_step__(a, &e->ev);
     csl_agent_event_free__(e);
 }
 
@@ -317,7 +323,7 @@ bool csl_agent_pump(struct csl_agent *a, uint64_t now_ns)
     for (struct csl_agent_event *e; (e = csl_mailbox_pop(a->mailbox, 0)) != NULL; did = true)
         handle(a, e);
     if (!a->is_finished && now_ns >= csl_site_wakeup_ns(&a->core))
-        step(a, &(struct csl_site_event){.kind = CSL_SE_TICK, .now_ns = now_ns});
+        csl_agent_step__(a, &(struct csl_site_event){.kind = CSL_SE_TICK, .now_ns = now_ns});
     if (a->has_work && a->work_box == NULL) {
         csl_agent_work__(a, &a->work);
         did = true;
@@ -446,6 +452,7 @@ void csl_agent_free(struct csl_agent *a)
         csl_mailbox_free(a->mailbox);
     }
     csl_agent_close_study__(a);
+    csl_agent_free_secagg__(a);
     csl_agent_close_privacy__(a);
     csl_blobs_free(a->blobs);
     csl_site_store_close(a->store);

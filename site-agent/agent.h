@@ -10,6 +10,12 @@
 #include "site-agent/core/policy.h"
 #include "site-agent/core/site.h"
 
+/* For secure aggregation; borrowed. */
+struct csl_agent_keys {
+    uint32_t site; /* its number in the roster */
+    const struct csl_sign_key *key;
+    const struct csl_secagg_roster *roster; /* decoded: signed by the federation's root */
+};
 struct csl_agent_config {
     const char *site_id;                  /* for logs and labelled randomness; copied */
     const char *record_path;              /* HDF5 record file; copied */
@@ -22,6 +28,8 @@ struct csl_agent_config {
      * protects nobody and is marked as a rehearsal in the ledger. NULL: from the operating system.
      * Copied. */
     const uint64_t *noise_seed;
+    const struct csl_agent_keys *secagg; /* borrowed; NULL: studies with secure aggregation are
+                                            declined */
     /* Rehearsals: so many canaries train with every private study (privacy/audit/canary.h); they
      * change the model. 0: none. */
     uint32_t audit_canaries;

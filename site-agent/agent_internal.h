@@ -53,6 +53,7 @@ struct csl_agent {
     bool is_reservation_charged;
     uint64_t reservation;
     uint32_t reserved_attempt;
+    struct csl_agent_secagg *secagg; /* NULL until a study with secure aggregation was accepted */
     const char *head_trouble; /* why no update can continue what the coordinator remembers; NULL */
     uint64_t announced_size;  /* entries of the head that was announced last */
     uint64_t held_size; /* of the head the coordinator holds once it has read what this session
@@ -74,6 +75,10 @@ void csl_agent_post__(struct csl_agent *a, struct csl_agent_event *take_e);
 struct csl_agent_event *csl_agent_event_new__(enum csl_site_event_kind kind);
 void csl_agent_event_free__(struct csl_agent_event *e);
 void csl_agent_fail__(struct csl_agent *a, const struct csl_err *err);
+void csl_agent_send__(struct csl_agent *a, const struct csl_message *m);
+void csl_agent_step__(struct csl_agent *a, const struct csl_site_event *ev);
+/* The update's bytes are durable; from here on the row says so, and after it the charge. */
+void csl_agent_remember_update__(struct csl_agent *a, const struct csl_agent_event *e);
 enum csl_code csl_agent_save__(struct csl_agent *a, struct csl_err *err) CSL_MUST_CHECK;
 
 /* agent_study.c */

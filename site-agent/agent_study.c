@@ -1,5 +1,5 @@
 /* Examining a study: the manifest, this site's policy, this site's records. */
-#include "site-agent/agent_internal.h"
+#include "site-agent/agent_secagg.h"
 
 #include "base/log.h"
 #include "base/mem.h"
@@ -40,6 +40,8 @@ enum csl_code csl_agent_open_study__(struct csl_agent *a, struct csl_span manife
         code = csl_trainer_new(&a->trainer, a->study, a->config.backend, err);
     if (code == CSL_OK)
         code = csl_agent_open_privacy__(a, err);
+    if (code == CSL_OK)
+        code = csl_agent_open_secagg__(a, err);
     if (code != CSL_OK)
         csl_agent_close_study__(a);
     return code;
@@ -52,8 +54,9 @@ static void count_patients(const struct csl_agent *a, struct csl_msg_study_answe
         if (patients == 0)
             continue;
         answer->blocks[answer->block_count].block = d; /* one block per domain, in order */
-        /* mode site hides the site, and with it how many patients it has */
-        bool is_secret = a->study->privacy.mode == CSL_PRIVACY_SITE;
+        /* mode site hides the site, and with it how many patients it has; under masks counts are
+         * words of the sum */
+        bool is_secret = a->study->privacy.mode == CSL_PRIVACY_SITE || csl_agent_masks__(a);
         answer->blocks[answer->block_count++].patients = is_secret ? 1 : patients;
     }
 }

@@ -1,5 +1,5 @@
 /* One unit of work: training or evaluating the study's model on this site's records. */
-#include "site-agent/agent_internal.h"
+#include "site-agent/agent_secagg.h"
 
 #include "aggregation/evaluate/metrics.h"
 #include "base/check.h"
@@ -21,6 +21,7 @@ static bool is_cancelled(void *ctx)
 struct vectors {
     float *broadcast; /* [broadcast_vectors, P]: global model, server control */
     float *update, *site_control, *control_change;
+    int64_t *joint_sum; /* mode joint only */
 };
 
 static void vectors_release(struct vectors *v)
@@ -29,6 +30,7 @@ static void vectors_release(struct vectors *v)
     csl_free(v->update);
     csl_free(v->site_control);
     csl_free(v->control_change);
+    csl_free(v->joint_sum);
 }
 
 static bool has_control(const struct csl_agent *a)
@@ -46,6 +48,10 @@ static enum csl_code vectors_open(struct csl_agent *a, struct vectors *v, struct
         v->site_control = csl_alloc_array(parameters, sizeof(float));
         v->control_change = csl_alloc_array(parameters, sizeof(float));
         has_all = has_all && v->site_control != NULL && v->control_change != NULL;
+    }
+    if (a->study->privacy.mode == CSL_PRIVACY_JOINT) {
+        v->joint_sum = csl_alloc_array(parameters, sizeof(*v->joint_sum));
+        has_all = has_all && v->joint_sum != NULL;
     }
     if (!has_all)
         return CSL_FAIL(err, CSL_E_NOMEM, "no memory for a model of %zu parameters", parameters);
@@ -164,6 +170,7 @@ static enum csl_code train(struct csl_agent *a, const struct csl_msg_task *t,
                                       .global = v.broadcast,
                                       .site_control = v.site_control,
                                       .update = v.update,
+                                      .joint_sum = v.joint_sum,
                                       .control_change = v.control_change,
                                       .cancelled = is_cancelled,
                                       .cancelled_ctx = a};
@@ -175,7 +182,9 @@ static enum csl_code train(struct csl_agent *a, const struct csl_msg_task *t,
         e->is_forfeit = is_forfeit(&privacy, code);
     }
     csl_rng_wipe(&noise);
-    if (code == CSL_OK)
+    if (code == CSL_OK && csl_agent_masks__(a))
+        code = csl_agent_secagg_store__(a, t, v.update, v.joint_sum, &e->report, &e->outbox, err);
+    else if (code == CSL_OK)
         code = store_update(a, t, &v, &e->report, &e->outbox, err);
     vectors_release(&v);
     return code;
@@ -261,7 +270,7 @@ static enum csl_code evaluate(struct csl_agent *a, const struct csl_msg_task *t,
     if (code == CSL_OK)
         code = read_broadcast(a, t, parameters, 1, err);
     /* With privacy nothing about test patients leaves: no block is reported. */
-    bool is_reported = a->study->privacy.mode == CSL_PRIVACY_NONE;
+    bool is_reported = a->study->privacy.mode == CSL_PRIVACY_NONE && !csl_agent_masks__(a);
     for (uint32_t d = 0; code == CSL_OK && is_reported && d < a->study->domain_count; d++) {
         if (examples_to_judge(a, d)->records > 0)
             code = judge(a, t, d, parameters, &out->blocks[out->block_count++], err);

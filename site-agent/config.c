@@ -38,7 +38,7 @@ static const struct csl_option policy_options[] = {
     {"strategies", CSL_OPT_NODE, IN(policy_rows, strategies), 0, 0, NULL, NULL, NULL, NULL,
      "list of aggregation strategies this site allows; without it all are allowed"},
     {"privacy_modes", CSL_OPT_NODE, IN(policy_rows, privacy_modes), 0, 0, NULL, NULL, NULL, NULL,
-     "list of privacy modes this site allows: none, local, site; without it local and site"},
+     "list of privacy modes this site allows: none, local, site, joint; without it all but none"},
     {"cohort", CSL_OPT_ID, IN(policy_rows, cohort), 0, 0, "records", NULL, NULL, NULL,
      "name of the patients in the record file; each agent has a ledger of its own, so two agents "
      "on "
@@ -169,19 +169,20 @@ static enum csl_code read_modes(struct csl_site_policy *p, const struct csl_yaml
     p->refuses_privacy[CSL_PRIVACY_NONE] = true;
     if (list == NULL)
         return CSL_OK;
-    for (int m = 0; m <= CSL_PRIVACY_SITE; m++)
+    for (int m = 0; m <= CSL_PRIVACY_JOINT; m++)
         p->refuses_privacy[m] = true;
     enum csl_code code = check_list(y, list, err);
     for (const struct csl_yaml_node *n = list->first_child; code == CSL_OK && n != NULL;
          n = n->next) {
         bool is_known = false;
-        for (int m = 0; m <= CSL_PRIVACY_SITE; m++)
+        for (int m = 0; m <= CSL_PRIVACY_JOINT; m++)
             if (strcmp(n->text, csl_privacy_mode_name((enum csl_privacy_mode)m)) == 0) {
                 is_known = true;
                 p->refuses_privacy[m] = false;
             }
         if (!is_known)
-            code = csl_yaml_fail(err, y, n, "privacy_modes: none, local or site would be right");
+            code = csl_yaml_fail(err, y, n,
+                                 "privacy_modes: none, local, site or joint would be right");
     }
     return code;
 }
@@ -191,9 +192,10 @@ static enum csl_code digest_policy(struct csl_site_policy *p, struct csl_err *er
 {
     struct csl_buf b;
     csl_buf_init(&b, (size_t)64 * 1024);
-    csl_buf_printf(&b, "consilium site policy 1\n%s\n%d%d%d%d\n", p->cohort,
+    csl_buf_printf(&b, "consilium site policy 1\n%s\n%d%d%d%d%d\n", p->cohort,
                    p->refuses_privacy[CSL_PRIVACY_NONE], p->refuses_privacy[CSL_PRIVACY_LOCAL],
-                   p->refuses_privacy[CSL_PRIVACY_SITE], p->allows_large_delta);
+                   p->refuses_privacy[CSL_PRIVACY_SITE], p->refuses_privacy[CSL_PRIVACY_JOINT],
+                   p->allows_large_delta);
     for (uint32_t i = 0; i < p->ledger.budget_count; i++) {
         const struct csl_ledger_budget *g = &p->ledger.budgets[i];
         csl_buf_printf(&b, "%s\n%s\n%.17g %.17g %llu\n", g->cohort, g->group, g->epsilon, g->delta,

@@ -109,6 +109,14 @@ CHECKS = {
         within("mean", "accuracy", 0.78, 1.0, "epsilon 1: replica .810 +- .014"),
         within("mean@0.5", "accuracy", 0.77, 1.0, "epsilon .5: replica .790 +- .022"),
     ],
+    # One noise for all, through masks, rounding and discrete noise: within a standard deviation of an
+    # independent simulation with plain sums and continuous noise.
+    "heart-joint": [
+        within("pooled@0.1", "auc", 0.797 - 0.042, 0.797 + 0.042, "epsilon .1: replica .797 +- .042"),
+        within("pooled@0.25", "auc", 0.861 - 0.011, 0.861 + 0.011, "epsilon .25: replica .861 +- .011"),
+        within("pooled@0.5", "auc", 0.877 - 0.005, 0.877 + 0.005, "epsilon .5: replica .877 +- .005"),
+        within("pooled", "auc", 0.881 - 0.003, 0.881 + 0.003, "epsilon 1: replica .881 +- .003"),
+    ],
     "flamby-tcga-cox": [
         within("pooled", "c_index", 0.8498 - 0.002, 0.8498 + 0.002, "anchor 0.8498 +- 0.002"),
         exact("pooled_training", "c_index", 0.8425),

@@ -246,6 +246,16 @@ static void on_received(struct csl_coord *c, const struct csl_coord_event *ev)
                             .kind = CSL_CA_FOLD, .site_index = ev->site_index, .round = ev->round});
 }
 
+/* The bytes were complete and wrong, so sending them again cannot help: the site is out of this
+ * round, and is told why. */
+static void put_out(struct csl_coord *c, const struct csl_coord_event *ev)
+{
+    c->sites[ev->site_index].progress = CSL_SITE_FAILED;
+    csl_coord_refuse__(c, ev->site_index, ev->code,
+                       ev->reason != NULL ? ev->reason : csl_code_text(ev->code));
+    csl_coord_maybe_close__(c);
+}
+
 static void on_folded(struct csl_coord *c, const struct csl_coord_event *ev)
 {
     struct csl_coord_site *s = &c->sites[ev->site_index];
@@ -254,9 +264,13 @@ static void on_folded(struct csl_coord *c, const struct csl_coord_event *ev)
         s->progress = CSL_SITE_IDLE;
         return;
     }
-    if (ev->code != CSL_OK) { /* only a spool lost with the power can fail here: ask again */
+    if (ev->code == CSL_E_CORRUPT) { /* a spool lost with the power: ask again */
         s->progress = CSL_SITE_TASKED;
         csl_coord_task_site__(c, ev->site_index);
+        return;
+    }
+    if (ev->code != CSL_OK) { /* masked words that their manifest did not promise */
+        put_out(c, ev);
         return;
     }
     s->progress = CSL_SITE_HELD;
@@ -279,12 +293,7 @@ static void on_rejected(struct csl_coord *c, const struct csl_coord_event *ev)
         csl_coord_task_site__(c, ev->site_index);
         return;
     }
-    /* The bytes were complete and wrong, so sending them again cannot help: the site is out of this
-     * round, and is told why. */
-    c->sites[ev->site_index].progress = CSL_SITE_FAILED;
-    csl_coord_refuse__(c, ev->site_index, ev->code,
-                       ev->reason != NULL ? ev->reason : csl_code_text(ev->code));
-    csl_coord_maybe_close__(c);
+    put_out(c, ev);
 }
 
 static void on_aggregated(struct csl_coord *c, const struct csl_coord_event *ev)

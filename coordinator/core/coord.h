@@ -98,7 +98,7 @@ enum csl_coord_event_kind {
                           vouch for the update that is announced */
     CSL_CE_RECEIVED,   /* site_index, round: the spool holds a verified update */
     CSL_CE_REJECTED,   /* site_index, round, code: an upload was complete but wrong */
-    CSL_CE_FOLDED,     /* site_index, round, code: answers FOLD; wrong values are an answer too */
+    CSL_CE_FOLDED,     /* site_index, round, code: answers FOLD; CORRUPT: the spool lost it */
     CSL_CE_AGGREGATED, /* round, digest, bytes: answers AGGREGATE */
     CSL_CE_ABORT       /* reason: operator */
 };

@@ -126,6 +126,8 @@ bool csl_coord_update_fits__(const struct csl_coord *c, const struct csl_coord_s
     uint64_t elements = 0;
     for (uint32_t i = 0; i < block_count; i++)
         elements += c->study->schema.blocks[blocks[i].block].count;
+    if (c->study->secagg.is_on) /* words, and one more for each block and for the loss */
+        return bytes_total == (elements + c->study->schema.block_count + 1) * sizeof(uint64_t);
     return bytes_total == elements * c->strategy->update_vectors * sizeof(float);
 }
 

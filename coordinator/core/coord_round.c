@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/str.h"
 #include "privacy/crypto/rng.h"
+#include "privacy/secagg/policy.h"
 
 #include <string.h>
 
@@ -72,9 +73,17 @@ static uint32_t members(const struct csl_coord *c, enum csl_membership m)
     return count;
 }
 
-/* One round needs this many updates: one site alone when the strategy visits them in turn. */
+/* One round needs this many updates: one site alone when the strategy visits them in turn; under
+ * masks as many as have to vote before a sum is opened. */
 static uint32_t quorum(const struct csl_coord *c)
 {
+    uint32_t vote = 0;
+    for (uint32_t i = 0; c->study->secagg.is_on && i < c->site_count; i++)
+        vote += c->sites[i].in_cohort;
+    if (c->study->secagg.is_on)
+        vote = csl_secagg_quorum(vote, c->study->secagg.colluding);
+    if (vote > c->study->minimum_sites)
+        return vote;
     return c->strategy->one_site_per_round ? 1 : c->study->minimum_sites;
 }
 

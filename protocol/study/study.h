@@ -25,7 +25,9 @@ enum csl_privacy_mode {
     CSL_PRIVACY_NONE,  /* no noise, no promise */
     CSL_PRIVACY_LOCAL, /* DP-SGD inside every site: each update is private by itself; unit: patient
                         */
-    CSL_PRIVACY_SITE   /* every site clips and noises its whole update; unit: the site */
+    CSL_PRIVACY_SITE,  /* every site clips and noises its whole update; unit: the site */
+    CSL_PRIVACY_JOINT  /* every site adds a share of one noise inside the masked sum; unit: patient
+                        */
 };
 
 struct csl_feature {
@@ -79,6 +81,15 @@ struct csl_study_privacy {
         noise_multiplier; /* noise standard deviation / clip, the same at every site; 0: solved */
     double delta;         /* (0, 1) */
     double clip;          /* L2 norm of one unit's contribution to one step; > 0 */
+    double sampling_rate; /* joint: of patients, the same at every site; (0, 1] */
+};
+
+/* Sums under masks (protocol FSA-1): the coordinator learns the sum over the surviving sites and
+ * nothing of a single one. */
+struct csl_study_secagg {
+    bool is_on;             /* the rest is 0 without */
+    uint32_t colluding;     /* c: sites that may work with the coordinator */
+    uint32_t minimum_sites; /* survivors of a sum; >= colluding + 2 */
 };
 
 struct csl_aggregation {
@@ -118,6 +129,7 @@ struct csl_study {
     uint32_t rounds;
     struct csl_aggregation aggregation;
     struct csl_study_privacy privacy;
+    struct csl_study_secagg secagg;
     uint32_t minimum_sites; /* a round needs this many contributions */
     char (
         *participants)[CSL_ID_MAX]; /* [participant_count] sites to wait for; none: minimum_sites */
@@ -142,7 +154,7 @@ enum csl_code csl_study_read(struct csl_study **out, const char *path,
 void csl_study_free(struct csl_study *s);
 const struct csl_domain *csl_study_find_domain(const struct csl_study *s,
                                                const char *id); /* NULL */
-const char *csl_privacy_mode_name(enum csl_privacy_mode m);     /* "none", "local", "site" */
+const char *csl_privacy_mode_name(enum csl_privacy_mode m); /* "none", "local", "site", "joint" */
 /* What the study would reveal, to whom, at what privacy price, in plain words (study check). */
 struct csl_buf;
 void csl_study_explain(const struct csl_study *s, struct csl_buf *out);

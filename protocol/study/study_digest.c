@@ -96,6 +96,18 @@ static void put_privacy(struct csl_buf *b, const struct csl_study_privacy *p)
     put_f64(b, p->noise_multiplier);
     put_f64(b, p->delta);
     put_f64(b, p->clip);
+    if (p->mode == CSL_PRIVACY_JOINT)
+        put_f64(b, p->sampling_rate);
+}
+
+/* The last field; without it the bytes end here. */
+static void put_secagg(struct csl_buf *b, const struct csl_study_secagg *a)
+{
+    if (!a->is_on)
+        return;
+    put_text(b, "secure aggregation fsa-1");
+    csl_buf_le32(b, a->colluding);
+    csl_buf_le32(b, a->minimum_sites);
 }
 
 static void put_baseline(struct csl_buf *b, const struct csl_baseline *c)
@@ -131,6 +143,7 @@ enum csl_code csl_study__digest(struct csl_study *s, struct csl_err *err)
     csl_buf_le64(&b, s->round_deadline_ms);
     csl_buf_le32(&b, s->evaluate_every);
     put_baseline(&b, &s->baseline);
+    put_secagg(&b, &s->secagg);
     code = csl_buf_status(&b, err);
     if (code == CSL_OK)
         csl_digest(b.p, b.n, s->digest);

@@ -85,16 +85,29 @@ static void explain_training(const struct csl_study *s, struct csl_buf *out)
 /* What this version does and does not protect. Whoever changes the protocol changes this text. */
 static void explain_updates(const struct csl_study *s, struct csl_buf *out)
 {
-    csl_buf_str(out,
-                "What is revealed, and to whom\n"
-                "  Patient records stay at their site. No record is sent to anyone.\n"
-                "  The coordinator sees each site's model update in every round, by itself and not "
-                "only as a\n    sum.");
+    csl_buf_str(out, "What is revealed, and to whom\n"
+                     "  Patient records stay at their site. No record is sent to anyone.\n");
+    if (s->secagg.is_on) {
+        csl_buf_printf(out,
+                       "  The coordinator sees the sum of the updates of a round over at least %u "
+                       "sites, and no\n    single update",
+                       s->secagg.minimum_sites);
+        if (s->secagg.colluding > 0)
+            csl_buf_printf(out, ", also when it works together with %u of the sites",
+                           s->secagg.colluding);
+        csl_buf_str(out, ".");
+    } else {
+        csl_buf_str(out,
+                    "  The coordinator sees each site's model update in every round, by itself "
+                    "and not only as a\n    sum.");
+    }
     switch (s->privacy.mode) {
     case CSL_PRIVACY_NONE:
-        csl_buf_str(out, " From an update, what single patients of that site look like can "
-                         "sometimes be\n    inferred; a small site is more exposed than a large "
-                         "one.\n");
+        csl_buf_str(out, s->secagg.is_on
+                             ? " The sum carries no noise.\n"
+                             : " From an update, what single patients of that site look like can "
+                               "sometimes be\n    inferred; a small site is more exposed than a "
+                               "large one.\n");
         break;
     case CSL_PRIVACY_LOCAL:
         csl_buf_str(out, " Each update carries noise that was added inside the site, step by step, "
@@ -104,12 +117,20 @@ static void explain_updates(const struct csl_study *s, struct csl_buf *out)
         csl_buf_str(out, " Each update is clipped and carries noise that was added inside the "
                          "site, before it left.\n");
         break;
+    case CSL_PRIVACY_JOINT:
+        csl_buf_str(out, " The sum carries one noise, of which every site adds\n    a share "
+                         "before its masks.\n");
+        break;
     }
 }
 
 static void explain_counts(const struct csl_study *s, struct csl_buf *out)
 {
-    if (s->privacy.mode == CSL_PRIVACY_NONE) {
+    if (s->secagg.is_on) {
+        csl_buf_str(out, "  Of numbers of training patients and of losses the coordinator sees "
+                         "sums over the sites. It sees no\n"
+                         "    metric and no count of an evaluation: they stay at the site.\n");
+    } else if (s->privacy.mode == CSL_PRIVACY_NONE) {
         csl_buf_str(
             out,
             "  The coordinator sees for each site and domain: the number of training patients, "
@@ -160,9 +181,9 @@ static void explain_price(const struct csl_study *s, struct csl_buf *out)
     csl_str_f64(text[2], sizeof(text[2]), p->clip);
     csl_str_f64(text[3], sizeof(text[3]), p->noise_multiplier);
     csl_buf_printf(out, "  privacy mode %s: the unit that is protected is one %s.\n",
-                   p->mode == CSL_PRIVACY_LOCAL ? "local" : "site",
-                   p->mode == CSL_PRIVACY_LOCAL ? "patient with all records at one hospital"
-                                                : "whole site");
+                   csl_privacy_mode_name(p->mode),
+                   p->mode != CSL_PRIVACY_SITE ? "patient with all records at one hospital"
+                                               : "whole site");
     if (p->epsilon > 0)
         csl_buf_printf(out,
                        "  Over all rounds a site spends at most epsilon %s at delta %s; each "
@@ -180,9 +201,12 @@ static void explain_price(const struct csl_study *s, struct csl_buf *out)
                    "  One %s moves the sum of a step by at most %s (L2). The site writes the "
                    "charge to its own ledger before\n    an update leaves, and refuses a "
                    "round that would exceed its own budget.\n",
-                   p->mode == CSL_PRIVACY_LOCAL ? "patient" : "site", text[2]);
+                   p->mode != CSL_PRIVACY_SITE ? "patient" : "site", text[2]);
     if (p->mode == CSL_PRIVACY_LOCAL)
         csl_buf_str(out, "  A patient known to two hospitals pays at both: at most the sum.\n");
+    if (p->mode == CSL_PRIVACY_JOINT)
+        csl_buf_str(out, "  A patient known to two hospitals is two patients of one sum: epsilon "
+                         "doubles, and delta grows by\n    the factor 1 + e^epsilon.\n");
 }
 
 void csl_study_explain(const struct csl_study *s, struct csl_buf *out)
@@ -200,8 +224,11 @@ void csl_study_explain(const struct csl_study *s, struct csl_buf *out)
     explain_training(s, out);
     explain_disclosure(s, out);
     explain_price(s, out);
+    csl_buf_str(out, s->secagg.is_on
+                         ? "  Secure aggregation is used. This version has it in simulations only: "
+                           "the daemons refuse this study.\n"
+                         : "  Secure aggregation is not used.\n");
     csl_buf_str(out,
-                "  Secure aggregation is not used.\n"
                 "  Traffic is encrypted and both ends prove who they are (mutual TLS): outsiders "
                 "see sizes and times only.\n");
 }

@@ -46,6 +46,9 @@ enum csl_code csl_study__id(const struct csl_study_reader *r, const struct csl_y
 enum csl_code csl_study__read_privacy(const struct csl_study_reader *r,
                                       const struct csl_yaml_node *root,
                                       const struct csl_yaml_node *section);
+enum csl_code csl_study__read_secagg(const struct csl_study_reader *r,
+                                     const struct csl_yaml_node *root,
+                                     const struct csl_yaml_node *section);
 enum csl_code csl_study__check_privacy(const struct csl_study_reader *r,
                                        const struct csl_yaml_node *root);
 

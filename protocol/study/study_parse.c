@@ -49,7 +49,7 @@ static const struct csl_option study_rows[] = {
     NODE(evaluation, "evaluation", "When the model is evaluated."),
     NODE(baselines, "baselines", "Local and pooled training for comparison; simulations only."),
     NODE(simulation, "simulation", "Where simulated sites get their records."),
-    NODE(secure_aggregation, "secure_aggregation", "Not available in this version."),
+    NODE(secure_aggregation, "secure_aggregation", "Sums under masks, so that no update is seen."),
     NODE(fairness, "fairness", "Not available in this version."),
     NODE(release, "release", "Not available in this version."),
     CSL_OPTION_END,
@@ -177,7 +177,7 @@ enum csl_code csl_study__id(const struct csl_study_reader *r, const struct csl_y
 static enum csl_code refuse_unavailable(const struct csl_study_reader *r,
                                         const struct raw_study *raw)
 {
-    const struct csl_yaml_node *sections[] = {raw->secure_aggregation, raw->fairness, raw->release};
+    const struct csl_yaml_node *sections[] = {raw->fairness, raw->release};
 
     for (size_t i = 0; i < sizeof(sections) / sizeof(sections[0]); i++) {
         if (sections[i])
@@ -207,6 +207,8 @@ static enum csl_code read_root(const struct csl_study_reader *r, const struct cs
         code = csl_study__read_aggregation(r, root, raw.aggregation);
     if (code == CSL_OK)
         code = csl_study__read_privacy(r, root, raw.privacy);
+    if (code == CSL_OK)
+        code = csl_study__read_secagg(r, root, raw.secure_aggregation);
     if (code == CSL_OK)
         code = csl_study__read_sites(r, root, raw.sites);
     if (code == CSL_OK)

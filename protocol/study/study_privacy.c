@@ -5,19 +5,25 @@
 
 #include <string.h>
 
-static const char *const mode_names[] = {"none", "local", "site", NULL};
+static const char *const mode_names[] = {"none", "local", "site", "joint", NULL};
 static const char *const unit_names[] = {"patient", "site", NULL};
 
 const char *csl_privacy_mode_name(enum csl_privacy_mode m)
 {
-    CSL_ASSERT(m <= CSL_PRIVACY_SITE);
+    CSL_ASSERT(m <= CSL_PRIVACY_JOINT);
     return mode_names[m];
 }
 
 struct raw_privacy {
     int mode, unit;
-    double epsilon, noise_multiplier, delta, clip;
+    double epsilon, noise_multiplier, delta, clip, sampling_rate;
 };
+
+struct raw_secagg {
+    int protocol;
+    uint32_t colluding, minimum_sites;
+};
+static const char *const protocol_names[] = {"fsa-1", NULL};
 
 #define AT(field) .offset = offsetof(struct raw_privacy, field)
 
@@ -61,22 +67,15 @@ static const struct csl_option privacy_rows[] = {
      .max = 1e6,
      .fallback = "0",
      .help = "L2 norm to which one unit's contribution to a step is clipped."},
+    {.name = "sampling_rate",
+     .type = CSL_OPT_F64,
+     AT(sampling_rate),
+     .min = 0,
+     .max = 1,
+     .fallback = "0",
+     .help = "With mode joint: the rate at which every site draws its patients in a step."},
     CSL_OPTION_END,
 };
-
-/* joint is looked at first: whoever asks for it must hear that there is none, not that a key is
- * unknown. */
-static enum csl_code refuse_joint(const struct csl_study_reader *r,
-                                  const struct csl_yaml_node *section)
-{
-    const struct csl_yaml_node *mode = csl_yaml_get(section, "mode");
-
-    if (mode && mode->kind == CSL_YAML_SCALAR && strcmp(mode->text, "joint") == 0)
-        return csl_study__found(r, mode,
-                                "joint noise needs secure aggregation, which is not available in "
-                                "this version; mode: local");
-    return CSL_OK;
-}
 
 static enum csl_code need_positive(const struct csl_study_reader *r,
                                    const struct csl_yaml_node *section, const char *key,
@@ -97,7 +96,9 @@ static enum csl_code check_section(const struct csl_study_reader *r,
                                    const struct csl_yaml_node *section,
                                    const struct raw_privacy *raw)
 {
-    static const char *const all[] = {"unit", "epsilon", "noise_multiplier", "delta", "clip", NULL};
+    static const char *const all[] = {
+        "unit", "epsilon", "noise_multiplier", "delta", "clip", "sampling_rate", NULL};
+    static const char *const joint_keys[] = {"sampling_rate", NULL};
     bool has_epsilon = csl_yaml_get(section, "epsilon") != NULL;
     bool has_noise = csl_yaml_get(section, "noise_multiplier") != NULL;
     bool is_site = raw->mode == CSL_PRIVACY_SITE;
@@ -116,10 +117,15 @@ static enum csl_code check_section(const struct csl_study_reader *r,
         code = need_positive(r, section, "delta", raw->delta);
     if (code == CSL_OK)
         code = need_positive(r, section, "clip", raw->clip);
+    if (code == CSL_OK && raw->mode == CSL_PRIVACY_JOINT)
+        code = need_positive(r, section, "sampling_rate", raw->sampling_rate);
+    else if (code == CSL_OK)
+        code = csl_study__refuse_keys(r, section, joint_keys,
+                                      "with this mode the rate follows from batch_patients");
     if (code == CSL_OK && csl_yaml_get(section, "unit") && (raw->unit == 1) != is_site)
         code = csl_study__found(r, csl_study__at(section, "unit"),
                                 is_site ? "mode site protects sites: unit: site"
-                                        : "mode local protects patients: unit: patient");
+                                        : "this mode protects patients: unit: patient");
     return code;
 }
 
@@ -132,9 +138,7 @@ enum csl_code csl_study__read_privacy(const struct csl_study_reader *r,
 
     if (!section) /* nothing is asked, nothing is promised: `study check` says so in words */
         return CSL_OK;
-    code = section->kind == CSL_YAML_MAPPING ? refuse_joint(r, section) : CSL_OK;
-    if (code == CSL_OK)
-        code = csl_study__section(r, privacy_rows, &raw, root, section, "privacy");
+    code = csl_study__section(r, privacy_rows, &raw, root, section, "privacy");
     if (code == CSL_OK)
         code = check_section(r, section, &raw);
     if (code != CSL_OK)
@@ -143,7 +147,8 @@ enum csl_code csl_study__read_privacy(const struct csl_study_reader *r,
                                                .epsilon = raw.epsilon,
                                                .noise_multiplier = raw.noise_multiplier,
                                                .delta = raw.delta,
-                                               .clip = raw.clip};
+                                               .clip = raw.clip,
+                                               .sampling_rate = raw.sampling_rate};
     return CSL_OK;
 }
 
@@ -172,14 +177,114 @@ static enum csl_code check_domains(const struct csl_study_reader *r,
     return CSL_OK;
 }
 
+static const struct csl_option secagg_rows[] = {
+    {.name = "protocol",
+     .type = CSL_OPT_ENUM,
+     .offset = offsetof(struct raw_secagg, protocol),
+     .choices = protocol_names,
+     .help = "How sums are masked; fsa-1 is the one there is."},
+    {.name = "colluding",
+     .type = CSL_OPT_U32,
+     .offset = offsetof(struct raw_secagg, colluding),
+     .max = CSL_SITES_MAX,
+     .help = "Sites that may work together with the coordinator without seeing a single update."},
+    {.name = "minimum_sites",
+     .type = CSL_OPT_U32,
+     .offset = offsetof(struct raw_secagg, minimum_sites),
+     .min = 3,
+     .max = CSL_SITES_MAX,
+     .help = "A sum of fewer sites is never opened."},
+    CSL_OPTION_END,
+};
+
+enum csl_code csl_study__read_secagg(const struct csl_study_reader *r,
+                                     const struct csl_yaml_node *root,
+                                     const struct csl_yaml_node *section)
+{
+    struct raw_secagg raw = {0};
+    enum csl_code code;
+
+    if (!section)
+        return CSL_OK;
+    code = csl_study__section(r, secagg_rows, &raw, root, section, "secure_aggregation");
+    if (code == CSL_OK && raw.minimum_sites < raw.colluding + 2)
+        code = csl_yaml_fail(r->err, r->y, csl_study__at(section, "minimum_sites"),
+                             "found %u with %u colluding; at least %u would be right, so that two "
+                             "honest sites are in every sum",
+                             raw.minimum_sites, raw.colluding, raw.colluding + 2);
+    if (code != CSL_OK)
+        return code;
+    r->s->secagg = (struct csl_study_secagg){
+        .is_on = true, .colluding = raw.colluding, .minimum_sites = raw.minimum_sites};
+    return CSL_OK;
+}
+
+/* One noisy sum a round, and nothing that needs more than the sum. */
+static enum csl_code check_joint(const struct csl_study_reader *r, const struct csl_yaml_node *root)
+{
+    const struct csl_study *s = r->s;
+    const struct csl_yaml_node *privacy = csl_study__at(root, "privacy");
+    const struct csl_yaml_node *local = csl_study__at(csl_study__at(root, "training"), "local");
+
+    if (!s->secagg.is_on)
+        return csl_yaml_fail(r->err, r->y, csl_study__at(privacy, "mode"),
+                             "joint noise protects nobody unless the sum is masked; a section "
+                             "secure_aggregation, or mode: local, would be right");
+    if (s->aggregation.weights != CSL_WEIGHTS_SAMPLES)
+        return csl_yaml_fail(r->err, r->y, csl_study__at(root, "aggregation"),
+                             "mode joint takes one step over all patients alike; weights: {kind: "
+                             "samples} would be right");
+    if (s->domain_count > 1)
+        return csl_yaml_fail(r->err, r->y, csl_study__at(root, "domains"),
+                             "mode joint needs every site's share in every block; one domain would "
+                             "be right in this version");
+    if (s->local.steps != 1 || s->local.optimizer != CSL_OPT_KIND_SGD || s->local.l2 > 0 ||
+        s->local.proximal_mu > 0)
+        return csl_yaml_fail(r->err, r->y, local,
+                             "mode joint sums one plain gradient step a round; optimizer: sgd, "
+                             "steps: 1 and no l2 or proximal_mu would be right");
+    return check_domains(r, root);
+}
+
+static enum csl_code check_secagg(const struct csl_study_reader *r,
+                                  const struct csl_yaml_node *root)
+{
+    const struct csl_study *s = r->s;
+    const struct csl_yaml_node *aggregation = csl_study__at(root, "aggregation");
+    const struct csl_yaml_node *at = csl_study__at(root, "secure_aggregation");
+
+    if (!s->secagg.is_on)
+        return CSL_OK;
+    if (strcmp(s->aggregation.strategy, "cyclic") == 0 ||
+        strcmp(s->aggregation.strategy, "scaffold") == 0)
+        return csl_yaml_fail(r->err, r->y, csl_study__at(aggregation, "strategy"),
+                             "%s needs more than one masked sum a round; fedavg would be right",
+                             s->aggregation.strategy);
+    if (s->aggregation.weights == CSL_WEIGHTS_GIVEN)
+        return csl_yaml_fail(r->err, r->y, csl_study__at(aggregation, "weights"),
+                             "under masks a site weighs its own update; samples or equal would be "
+                             "right");
+    if (s->minimum_sites < s->secagg.minimum_sites)
+        return csl_yaml_fail(r->err, r->y, csl_study__at(at, "minimum_sites"),
+                             "found %u, but a round may close with sites.minimum %u; that or more "
+                             "in sites.minimum would be right",
+                             s->secagg.minimum_sites, s->minimum_sites);
+    return CSL_OK;
+}
+
 enum csl_code csl_study__check_privacy(const struct csl_study_reader *r,
                                        const struct csl_yaml_node *root)
 {
     const struct csl_study *s = r->s;
     const struct csl_yaml_node *aggregation = csl_study__at(root, "aggregation");
+    enum csl_code code = check_secagg(r, root);
 
+    if (code != CSL_OK)
+        return code;
     if (s->privacy.mode == CSL_PRIVACY_LOCAL)
         return check_domains(r, root);
+    if (s->privacy.mode == CSL_PRIVACY_JOINT)
+        return check_joint(r, root);
     if (s->privacy.mode != CSL_PRIVACY_SITE)
         return CSL_OK;
     if (strcmp(s->aggregation.strategy, "scaffold") == 0)

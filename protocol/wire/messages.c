@@ -18,6 +18,8 @@ const char *csl_message_kind_name(enum csl_message_kind kind)
         [CSL_MSG_EVALUATION] = "EVALUATION",
         [CSL_MSG_TASK_FAILED] = "TASK_FAILED",
         [CSL_MSG_PING] = "PING",
+        [CSL_MSG_SECAGG] = "SECAGG",
+        [CSL_MSG_SECAGG_TO_SITE] = "SECAGG",
         [CSL_MSG_STUDY_OFFER] = "STUDY_OFFER",
         [CSL_MSG_TASK] = "TASK",
         [CSL_MSG_MODEL_GRANT] = "MODEL_GRANT",
@@ -41,6 +43,8 @@ void csl_message_release(struct csl_message *m)
         return;
     if (m->kind == CSL_MSG_STUDY_OFFER) {
         csl_msg_release(&m->u.study_offer.manifest);
+    } else if (m->kind == CSL_MSG_SECAGG || m->kind == CSL_MSG_SECAGG_TO_SITE) {
+        csl_msg_release(&m->u.secagg.body);
     } else if (m->kind == CSL_MSG_EVALUATION) {
         csl_free(m->u.evaluation.blocks);
         m->u.evaluation.blocks = NULL;

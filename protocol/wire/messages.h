@@ -31,6 +31,7 @@ enum csl_message_kind {
     CSL_MSG_EVALUATION,
     CSL_MSG_TASK_FAILED,
     CSL_MSG_PING,
+    CSL_MSG_SECAGG, /* of secure aggregation, from the site */
     /* coordinator -> site */
     CSL_MSG_STUDY_OFFER,
     CSL_MSG_TASK,
@@ -41,6 +42,7 @@ enum csl_message_kind {
     CSL_MSG_STUDY_ENDED,
     CSL_MSG_REFUSED,
     CSL_MSG_DRAIN,
+    CSL_MSG_SECAGG_TO_SITE,
     CSL_MSG_PONG
 };
 
@@ -143,6 +145,9 @@ struct csl_msg_refused {
     enum csl_code code;
     char reason[192];
 };
+struct csl_msg_secagg {  /* both directions */
+    struct csl_msg body; /* canonical bytes of privacy/secagg, 1 to CSL_SECAGG_BYTES_MAX; owned */
+};
 struct csl_msg_ping {
     uint64_t nonce;
 };
@@ -165,6 +170,7 @@ struct csl_message {
         struct csl_msg_task_failed task_failed;
         struct csl_msg_study_ended study_ended;
         struct csl_msg_refused refused;
+        struct csl_msg_secagg secagg;
         struct csl_msg_ping ping, pong; /* DRAIN carries nothing */
     } u;
 };

@@ -285,6 +285,9 @@ static enum csl_code check_body(const struct check *c, const struct csl_message 
     case CSL_MSG_REFUSED:
         return check_failure(c, m->u.refused.code, m->u.refused.reason,
                              sizeof(m->u.refused.reason));
+    case CSL_MSG_SECAGG:
+    case CSL_MSG_SECAGG_TO_SITE:
+        return check_range(c, "body", m->u.secagg.body.n, 1, CSL_SECAGG_BYTES_MAX);
     case CSL_MSG_PING:
     case CSL_MSG_PONG:
     case CSL_MSG_DRAIN:

@@ -97,6 +97,11 @@ enum csl_code csl_message__coordinator_pack(const struct csl_message *m, struct 
         Consilium__V1__Drain d = CONSILIUM__V1__DRAIN__INIT;
         return seal(m, CONSILIUM__V1__COORDINATOR_MESSAGE__BODY_DRAIN, &d.base, out, err);
     }
+    if (m->kind == CSL_MSG_SECAGG_TO_SITE) {
+        Consilium__V1__SecAgg d = CONSILIUM__V1__SEC_AGG__INIT;
+        d.body = csl_codec__put_bytes(m->u.secagg.body.p, m->u.secagg.body.n);
+        return seal(m, CONSILIUM__V1__COORDINATOR_MESSAGE__BODY_SECAGG, &d.base, out, err);
+    }
     if (m->kind == CSL_MSG_PONG) {
         Consilium__V1__Pong d = CONSILIUM__V1__PONG__INIT;
         d.nonce = m->u.pong.nonce;
@@ -205,6 +210,10 @@ static enum csl_code unpack_body(struct csl_message *out,
     case CONSILIUM__V1__COORDINATOR_MESSAGE__BODY_DRAIN:
         out->kind = CSL_MSG_DRAIN;
         return CSL_OK;
+    case CONSILIUM__V1__COORDINATOR_MESSAGE__BODY_SECAGG:
+        out->kind = CSL_MSG_SECAGG_TO_SITE;
+        return csl_msg_copy(&out->u.secagg.body,
+                            CSL_SPAN(s->secagg->body.data, s->secagg->body.len), err);
     case CONSILIUM__V1__COORDINATOR_MESSAGE__BODY_PONG:
         out->kind = CSL_MSG_PONG;
         out->u.pong.nonce = s->pong->nonce;

@@ -120,6 +120,7 @@ enum csl_code csl_message__site_pack(const struct csl_message *m, struct csl_are
     Consilium__V1__ModelRequest request = CONSILIUM__V1__MODEL_REQUEST__INIT;
     Consilium__V1__TaskFailed failed = CONSILIUM__V1__TASK_FAILED__INIT;
     Consilium__V1__Ping ping = CONSILIUM__V1__PING__INIT;
+    Consilium__V1__SecAgg secagg = CONSILIUM__V1__SEC_AGG__INIT;
     if (m->kind == CSL_MSG_HELLO) {
         const struct csl_msg_hello *s = &m->u.hello;
         hello.protocol_version = s->protocol_version;
@@ -140,6 +141,10 @@ enum csl_code csl_message__site_pack(const struct csl_message *m, struct csl_are
     if (m->kind == CSL_MSG_PING) {
         ping.nonce = m->u.ping.nonce;
         return seal(m, CONSILIUM__V1__SITE_MESSAGE__BODY_PING, &ping.base, out, err);
+    }
+    if (m->kind == CSL_MSG_SECAGG) {
+        secagg.body = csl_codec__put_bytes(m->u.secagg.body.p, m->u.secagg.body.n);
+        return seal(m, CONSILIUM__V1__SITE_MESSAGE__BODY_SECAGG, &secagg.base, out, err);
     }
     return pack_large(m, a, out, err);
 }
@@ -310,6 +315,10 @@ enum csl_code csl_message__site_unpack(struct csl_message *out, struct csl_arena
         out->kind = CSL_MSG_PING;
         out->u.ping.nonce = s->ping->nonce;
         return CSL_OK;
+    case CONSILIUM__V1__SITE_MESSAGE__BODY_SECAGG:
+        out->kind = CSL_MSG_SECAGG;
+        return csl_msg_copy(&out->u.secagg.body,
+                            CSL_SPAN(s->secagg->body.data, s->secagg->body.len), err);
     case CONSILIUM__V1__SITE_MESSAGE__BODY__NOT_SET:
     default:
         return CSL_FAIL(err, CSL_E_PROTO, "SiteMessage without a body");

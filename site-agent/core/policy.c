@@ -39,8 +39,9 @@ enum csl_code csl_policy_check(const struct csl_site_policy *p, const struct csl
 enum csl_code csl_policy_check_delta(const struct csl_site_policy *p, const struct csl_study *study,
                                      uint64_t patients, struct csl_err *err)
 {
-    if (study->privacy.mode != CSL_PRIVACY_LOCAL || p->allows_large_delta ||
-        study->privacy.delta * (double)patients < 1.0)
+    bool is_of_patients =
+        study->privacy.mode == CSL_PRIVACY_LOCAL || study->privacy.mode == CSL_PRIVACY_JOINT;
+    if (!is_of_patients || p->allows_large_delta || study->privacy.delta * (double)patients < 1.0)
         return CSL_OK;
     return CSL_FAIL(err, CSL_E_DENIED,
                     "delta %g is not below one over this site's number of patients, so the promise "

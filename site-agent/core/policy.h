@@ -17,7 +17,7 @@ struct csl_site_policy {
     uint32_t minimum_sites;                           /* a study with fewer is refused */
     char strategies[CSL_POLICY_LIST_MAX][CSL_ID_MAX]; /* allowed; none listed: all */
     uint32_t strategy_count;
-    bool refuses_privacy[CSL_PRIVACY_SITE + 1]; /* by mode; none too, unless the file names it */
+    bool refuses_privacy[CSL_PRIVACY_JOINT + 1]; /* by mode; none too, unless the file names it */
     char cohort[CSL_ID_MAX]; /* whose patients the record file holds; budgets name it, or "*" */
     bool allows_large_delta; /* delta of a study not below 1 / patients: each may lose everything */
     struct csl_ledger_policy ledger; /* budgets, and the digest of this policy */

@@ -184,7 +184,8 @@ static enum csl_code score_canaries(struct dp_loop *d, struct csl_err *err)
     return csl_canaries_score(d->canaries, d->scored, err);
 }
 
-static enum csl_code private_step(struct dp_loop *d, struct csl_err *err)
+/* One release: d->sum becomes the noisy sum of the patients this step draws. */
+static enum csl_code noisy_sum(struct dp_loop *d, struct csl_err *err)
 {
     struct csl_trainer *t = d->t;
     const struct csl_net *n = &t->nets[d->loop->domain];
@@ -204,6 +205,16 @@ static enum csl_code private_step(struct dp_loop *d, struct csl_err *err)
     if (code != CSL_OK)
         return code;
     d->run->releases[d->plan - d->run->plan->domains]++;
+    return CSL_OK;
+}
+
+static enum csl_code private_step(struct dp_loop *d, struct csl_err *err)
+{
+    struct csl_trainer *t = d->t;
+    const struct csl_net *n = &t->nets[d->loop->domain];
+    enum csl_code code = noisy_sum(d, err);
+    if (code != CSL_OK)
+        return code;
     csl_noise_scale(&d->plan->noise, d->sum, (size_t)n->count, d->plan->expected_batch,
                     t->host + n->first);
     t->ops->put(t->dev, t->vectors[CSL_V_GRADIENT], n->first * sizeof(float), t->host + n->first,
@@ -227,6 +238,22 @@ enum csl_code csl_trainer__private_loop(struct csl_trainer *t, struct csl_loop *
         if (code == CSL_OK)
             csl_optimiser_step(&loop->optimiser, t->ops, t->dev);
     }
+    dp_close(&d);
+    return code;
+}
+
+enum csl_code csl_trainer__joint_sum(struct csl_trainer *t, struct csl_loop *loop,
+                                     const struct csl_private_domain *plan,
+                                     struct csl_private_run *run, int64_t *sum, struct csl_err *err)
+{
+    struct dp_loop d = {.t = t, .loop = loop, .plan = plan, .run = run};
+    const struct csl_net *n = &t->nets[loop->domain];
+    CSL_ASSERT(plan->patients == loop->batches->examples->patients);
+    enum csl_code code = dp_open(&d, err);
+    if (code == CSL_OK)
+        code = noisy_sum(&d, err);
+    if (code == CSL_OK)
+        memcpy(sum + n->first, d.sum, (size_t)n->count * sizeof(*sum));
     dp_close(&d);
     return code;
 }

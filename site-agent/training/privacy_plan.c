@@ -7,6 +7,14 @@
 #define NOISE_MAX       1e5
 #define NOISE_PRECISION 1e-5 /* relative; what is found is rounded up */
 
+/* The sum of so many independent shares: their discrete Gaussians of 2^18 grid units and more sum
+ * to one (Kairouz, Liu, Steinke 2021, Thm 11: tau is below 2^-1000 there). Rounded down. */
+static void scale_to_shares(struct csl_dp_event *e, uint32_t shares)
+{
+    e->std_units = nextafter(e->std_units * nextafter(sqrt((double)shares), 0), 0);
+    e->noise_multiplier = nextafter(e->std_units / e->l2_units, 0);
+}
+
 /* The event of one round of `domain`'s noise, sampled as planned. */
 static struct csl_dp_event round_event(const struct csl_privacy_plan *p, uint32_t i,
                                        const struct csl_study *study)
@@ -17,6 +25,8 @@ static struct csl_dp_event round_event(const struct csl_privacy_plan *p, uint32_
         return e;
     }
     csl_noise_event(&p->domains[i].noise, &e);
+    if (p->shares > 0)
+        scale_to_shares(&e, p->shares);
     e.steps = study->local.steps;
     e.sampling_rate = p->domains[i].sampling_rate;
     if (e.sampling_rate < 1)
@@ -41,9 +51,11 @@ static enum csl_code open_noises(struct csl_privacy_plan *p, const struct csl_st
     for (uint32_t i = 0; code == CSL_OK && i < p->domain_count; i++) {
         struct csl_private_domain *d = &p->domains[i];
         uint64_t count = study->schema.blocks[d->domain].count; /* one block per domain, in order */
+        double share =
+            p->shares > 0 ? noise_multiplier / sqrt((double)p->shares) : noise_multiplier;
         trained += count;
-        if (p->mode == CSL_PRIVACY_LOCAL)
-            code = csl_noise_plan(&d->noise, study->privacy.clip, noise_multiplier, count, err);
+        if (p->mode != CSL_PRIVACY_SITE)
+            code = csl_noise_plan(&d->noise, study->privacy.clip, share, count, err);
     }
     if (code == CSL_OK && p->mode == CSL_PRIVACY_SITE)
         code = csl_noise_plan(&p->site_noise, study->privacy.clip, noise_multiplier, trained, err);
@@ -125,6 +137,10 @@ static enum csl_code plan_domains(struct csl_privacy_plan *p, const struct csl_s
         to->patients = patients[d];
         to->expected_batch = (double)(is_full ? patients[d] : batch);
         to->sampling_rate = is_full ? 1 : csl_dp_rate((double)batch / (double)patients[d]);
+        if (p->mode == CSL_PRIVACY_JOINT) { /* the divisor is of all sites: the coordinator's */
+            to->sampling_rate = csl_dp_rate(study->privacy.sampling_rate);
+            to->expected_batch = 1;
+        }
     }
     if (p->domain_count == 0)
         return CSL_FAIL(err, CSL_E_INVAL, "no training patients to make a privacy plan for");
@@ -141,6 +157,8 @@ static enum csl_code make(struct csl_privacy_plan *p, const struct csl_study *st
         return CSL_FAIL(err, CSL_E_INVAL, "the study has no privacy to plan");
     p->mode = c->mode;
     p->delta = c->delta;
+    if (c->mode == CSL_PRIVACY_JOINT)
+        p->shares = study->secagg.minimum_sites - study->secagg.colluding;
     enum csl_code code = plan_domains(p, study, patients, err);
     double noise = c->epsilon > 0 ? 1 : c->noise_multiplier;
     if (code == CSL_OK)

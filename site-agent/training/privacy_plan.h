@@ -25,6 +25,8 @@ struct csl_privacy_plan {
     double epsilon, delta;   /* of all rounds together; epsilon rounded up */
     uint32_t domain_count;   /* domains this site trains */
     struct csl_private_domain domains[CSL_DOMAINS_MAX];
+    uint32_t shares; /* mode joint: sites whose noise the price counts on; else 0. The noise of a
+                        domain is then one site's share, the events are those of the sum */
     struct csl_noise site_noise;                 /* mode site: of the whole update */
     uint32_t event_count;                        /* one per domain, or one for mode site */
     struct csl_dp_event events[CSL_DOMAINS_MAX]; /* of ONE round */

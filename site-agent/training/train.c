@@ -110,6 +110,7 @@ static enum csl_code check_task(const struct csl_trainer *t, const struct csl_tr
 {
     CSL_ASSERT(task->data != NULL && task->global != NULL && task->update != NULL);
     CSL_ASSERT((task->control == NULL) == (task->site_control == NULL));
+    CSL_ASSERT((task->joint_sum != NULL) == (t->study->privacy.mode == CSL_PRIVACY_JOINT));
     CSL_ASSERT((task->control == NULL) == (task->control_change == NULL));
     if (task->round == 0)
         return CSL_FAIL(err, CSL_E_INVAL, "round 0; rounds count from 1");
@@ -197,7 +198,10 @@ static enum csl_code train_domain(struct csl_trainer *t, const struct csl_train_
     code = csl_trainer__optimiser(t, n, &config, &loop.optimiser, err);
     if (code == CSL_OK)
         code = put_block(t, n, task, &loop.optimiser, err);
-    if (code == CSL_OK && t->study->privacy.mode == CSL_PRIVACY_LOCAL)
+    if (code == CSL_OK && t->study->privacy.mode == CSL_PRIVACY_JOINT)
+        code = csl_trainer__joint_sum(t, &loop, private_domain(task->privacy->plan, domain),
+                                      task->privacy, task->joint_sum, err);
+    else if (code == CSL_OK && t->study->privacy.mode == CSL_PRIVACY_LOCAL)
         code = csl_trainer__private_loop(t, &loop, private_domain(task->privacy->plan, domain),
                                          task->privacy, err);
     else if (code == CSL_OK)
@@ -287,6 +291,8 @@ enum csl_code csl_trainer_run(struct csl_trainer *t, const struct csl_train_task
     bool is_trained[CSL_DOMAINS_MAX] = {false};
     double loss_sum = 0;
     enum csl_code code = check_task(t, task, err);
+    if (code == CSL_OK && task->joint_sum != NULL)
+        memset(task->joint_sum, 0, (size_t)t->study->schema.parameters * sizeof(int64_t));
     if (code == CSL_OK && task->privacy != NULL) {
         task->privacy->rejected = 0;
         memset(task->privacy->releases, 0, sizeof(task->privacy->releases));

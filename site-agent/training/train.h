@@ -41,8 +41,11 @@ struct csl_train_task {
     const float *global; /* [P] the incoming model */
     const float *control; /* [P] SCAFFOLD server control c, or NULL */
     float *site_control;  /* [P] SCAFFOLD own control c_i, updated in place; NULL without control */
-    float *update;        /* [P] out: local model minus global; zeros in blocks without data */
-    float *control_change;        /* [P] out: new c_i minus old c_i; NULL without control */
+    /* Mode joint: [P] out, instead of update: this site's clipped sum of one step with its share of
+     * the noise, in grid units of the plan; zeros in blocks without data. NULL in other modes. */
+    int64_t *joint_sum;
+    float *update;         /* [P] out: local model minus global; zeros in blocks without data */
+    float *control_change; /* [P] out: new c_i minus old c_i; NULL without control */
     bool (*cancelled)(void *ctx); /* polled every step; NULL: never */
     void *cancelled_ctx;
 };

@@ -74,4 +74,11 @@ enum csl_code csl_trainer__private_loop(struct csl_trainer *t, struct csl_loop *
                                         const struct csl_private_domain *plan,
                                         struct csl_private_run *run, struct csl_err *err);
 
+/* Mode joint: one step's noisy sum of the net's block into sum: [P] grid units; nothing is applied.
+ */
+enum csl_code csl_trainer__joint_sum(struct csl_trainer *t, struct csl_loop *loop,
+                                     const struct csl_private_domain *plan,
+                                     struct csl_private_run *run, int64_t *sum,
+                                     struct csl_err *err);
+
 #endif

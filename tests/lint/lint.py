@@ -70,7 +70,7 @@ TABLE = [
     ("coordinator/main.c", ["", "!site-agent/", "!simulations/", "!cli/"], []),
     ("coordinator/service_bulk.c", COMMON + ["coordinator/", "aggregation/"], ["sodium"]),
     ("coordinator/*", COMMON + ["coordinator/", "aggregation/", "privacy/ledger/checkpoint.h",
-                              "privacy/ledger/merkle.h"], []),
+                              "privacy/ledger/merkle.h", "privacy/secagg/"], []),
     ("site-agent/core/*", COMMON + ["privacy/"], ["no io"]),
     ("site-agent/store/*", ["base/", CRYPTO, "site-agent/core/"], ["sqlite"]),
     ("site-agent/data/*", ["base/", CRYPTO, "protocol/study/"], ["hdf5", "zlib"]),

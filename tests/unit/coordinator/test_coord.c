@@ -418,6 +418,36 @@ static void test_coord__spool_lost_with_the_power__asks_again(void **state)
     h_close(&h);
 }
 
+/* Masked words that their manifest did not promise are found out only here. */
+static void test_coord__update_wrong_when_folded__is_out_of_the_round(void **state)
+{
+    (void)state;
+    h_open(&h, &(struct h_study){.minimum = 2});
+    restore(CSL_STUDY_TRAINING, 0, false, 3);
+    struct csl_coord_update u = {.round = 1, .bytes_total = 12, .block_count = 1};
+    u.blocks[0].patients = 10;
+    assert_int_equal(csl_coord_restore_update(h.c, h_ids[0], &u, NULL), CSL_OK);
+    h.is_manual = true;
+    h_start(&h);
+    h.pending_count = 0;
+    for (uint32_t i = 0; i < 3; i++) {
+        h_connect(&h, i);
+        h_hello(&h, i, true);
+    }
+    h_step(&h, (struct csl_coord_event){
+                   .kind = CSL_CE_FOLDED, .site_index = 0, .round = 1, .code = CSL_E_INVAL});
+    assert_int_equal(h_progress(&h, 0), CSL_SITE_FAILED);
+    assert_int_equal(h_told(&h, 0, CSL_MSG_REFUSED)->u.refused.code, CSL_E_INVAL);
+    assert_null(h_told(&h, 0, CSL_MSG_TASK)); /* sending it again cannot help */
+    h.is_manual = false;
+    h.folds[0] = 0;
+    h_deliver(&h, 1, 1);
+    h_deliver(&h, 2, 1);
+    assert_int_equal(csl_coord_rounds_done(h.c), 1); /* without it */
+    assert_int_equal(csl_coord_site(h.c, 0)->rounds_contributed, 0);
+    h_close(&h);
+}
+
 static void test_coord__restarted_while_evaluating__asks_for_it_again(void **state)
 {
     (void)state;
@@ -518,6 +548,7 @@ int main(void)
         cmocka_unit_test(test_coord__restarted_while_open__members_are_remembered),
         cmocka_unit_test(test_coord__restarted_in_a_round__folds_what_it_holds),
         cmocka_unit_test(test_coord__spool_lost_with_the_power__asks_again),
+        cmocka_unit_test(test_coord__update_wrong_when_folded__is_out_of_the_round),
         cmocka_unit_test(test_coord__restarted_while_evaluating__asks_for_it_again),
         cmocka_unit_test(test_coord__restarted_after_the_end__tells_who_comes),
         cmocka_unit_test(test_coord__stored_state_does_not_fit__refused),

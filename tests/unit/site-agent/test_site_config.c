@@ -200,7 +200,7 @@ static void test_site_config__privacy_rows_wrong__refused_with_line_and_column(v
     static const struct {
         const char *text, *place, *why;
     } rows[] = {
-        {"policy: {privacy_modes: [local, joint]}\n", ":6:33", "none, local or site"},
+        {"policy: {privacy_modes: [local, jointly]}\n", ":6:33", "none, local, site or joint"},
         {"policy:\n  privacy_modes: local\n", ":7:18", "a list of at most"},
         {"policy: {privacy_modes: [[local]]}\n", ":6:26", "plain text"},
         {"policy:\n  cohort: two words\n", ":7:11", "cohort"},

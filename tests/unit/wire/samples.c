@@ -111,8 +111,21 @@ static void evaluation(uint64_t *random, struct csl_msg_evaluation *e)
     }
 }
 
+static void sample_secagg(struct csl_message *m, uint64_t *r)
+{
+    size_t n = (size_t)number(r, 1, CSL_SECAGG_BYTES_MAX);
+    m->u.secagg.body = (struct csl_msg){csl_alloc(n), n};
+    if (m->u.secagg.body.p == NULL)
+        abort();
+    bytes(r, m->u.secagg.body.p, n);
+}
+
 static void sample_site(struct csl_message *m, uint64_t *r)
 {
+    if (m->kind == CSL_MSG_SECAGG) {
+        sample_secagg(m, r);
+        return;
+    }
     if (m->kind == CSL_MSG_HELLO) {
         m->u.hello.protocol_version = (uint32_t)number(r, 1, UINT32_MAX);
         text(r, m->u.hello.software, sizeof(m->u.hello.software));
@@ -207,6 +220,8 @@ void sample_message(struct csl_message *m, enum csl_message_kind kind, uint64_t 
     m->sequence = number(random, 1, UINT64_MAX);
     if (sample_direction(kind) == CSL_TO_COORDINATOR)
         sample_site(m, random);
+    else if (kind == CSL_MSG_SECAGG_TO_SITE)
+        sample_secagg(m, random);
     else if (kind == CSL_MSG_STUDY_OFFER || kind == CSL_MSG_STUDY_ENDED)
         sample_study(m, random);
     else
@@ -226,7 +241,9 @@ void sample_largest(struct csl_message *m, enum csl_message_kind kind)
     sample_message(m, kind, &random);
     csl_message_release(m);
     m->sequence = UINT64_MAX;
-    if (kind == CSL_MSG_STUDY_OFFER) {
+    if (kind == CSL_MSG_SECAGG || kind == CSL_MSG_SECAGG_TO_SITE) {
+        m->u.secagg.body = (struct csl_msg){csl_alloc(CSL_SECAGG_BYTES_MAX), CSL_SECAGG_BYTES_MAX};
+    } else if (kind == CSL_MSG_STUDY_OFFER) {
         m->u.study_offer.manifest =
             (struct csl_msg){csl_alloc(CSL_MANIFEST_BYTES_MAX), CSL_MANIFEST_BYTES_MAX};
     } else if (kind == CSL_MSG_STUDY_ANSWER) {
@@ -270,6 +287,10 @@ const char *sample_difference(const struct csl_message *a, const struct csl_mess
         return memcmp(x->study_digest, y->study_digest, CSL_DIGEST_BYTES) == 0 ? NULL
                                                                                : "study_digest";
     }
+    if (a->kind == CSL_MSG_SECAGG || a->kind == CSL_MSG_SECAGG_TO_SITE)
+        return csl_span_equal(csl_msg_span(&a->u.secagg.body), csl_msg_span(&b->u.secagg.body))
+                   ? NULL
+                   : "body";
     if (a->kind == CSL_MSG_EVALUATION) {
         const struct csl_msg_evaluation *x = &a->u.evaluation, *y = &b->u.evaluation;
         if (x->round != y->round || x->block_count != y->block_count)

@@ -1,0 +1,46 @@
+/* coordinator/service_secagg.h - internal to the service: the coordinator's half of secure
+ * aggregation (privacy/secagg/coordinator.h) around one study's rounds. Updates arrive as words
+ * under masks through the same uploads; when the round closes, the sites vote, open the masks of
+ * the sum, and the sum becomes the strategy's mean. Core thread.
+ *
+ * The journal of the protocol is not written to disk yet: a coordinator that restarts could not go
+ * on with a round. Only simulations have the keys that it takes. */
+#ifndef CSL_COORD_SERVICE_SECAGG_H
+#define CSL_COORD_SERVICE_SECAGG_H
+#include "coordinator/service_internal.h"
+
+/* Nothing to do, and s->secagg stays NULL, without secure aggregation in the study.
+ * CSL_E_UNSUPPORTED: the study has it, and there are no keys. */
+enum csl_code csl_service_open_secagg__(struct csl_service *s, struct csl_err *err) CSL_MUST_CHECK;
+void csl_service_free_secagg__(struct csl_service *s);
+
+/* The calls below: only where s->secagg is not NULL. */
+void csl_service_secagg_open_round__(struct csl_service *s, uint64_t round);
+void csl_service_secagg_message__(struct csl_service *s, uint32_t site, struct csl_span bytes);
+/* A site is back: what was said to it in this round is said again. */
+void csl_service_secagg_greet__(struct csl_service *s, uint32_t site);
+/* Its whole upload is here and has its digest. CSL_E_INVAL: not what its manifest promised. */
+enum csl_code csl_service_secagg_received__(struct csl_service *s, uint32_t site,
+                                            struct csl_err *err) CSL_MUST_CHECK;
+/* The core closes the round: vote, open, and csl_service_aggregate__ follow by themselves. */
+void csl_service_secagg_close__(struct csl_service *s);
+bool csl_service_secagg_pump__(struct csl_service *s); /* false: nothing to do now */
+uint64_t csl_service_secagg_wakeup_ns__(const struct csl_service *s);
+
+/* Of the sum that was opened last: mean update of [first, first + n) of a block, and whether any
+ * site was in it; the mean training loss, 0 where losses are not told. */
+void csl_service_secagg_mean__(const struct csl_service *s, uint32_t block, uint64_t first,
+                               uint64_t n, float *out);
+bool csl_service_secagg_has_block__(const struct csl_service *s, uint32_t block);
+double csl_service_secagg_loss__(const struct csl_service *s);
+
+/* CSL_E_LIMIT: one message cannot hold the shares of so many sites. */
+enum csl_code csl_service_secagg_check_size__(const struct csl_service *s,
+                                              struct csl_err *err) CSL_MUST_CHECK;
+/* Sites refuse a round whole if one of its blocks is summed over fewer sites than the study's
+ * minimum, and without their votes the round would never end. CSL_E_STATE, naming the domain: so
+ * few know it (before the round), or so few sent it (is_closing: of the updates held). */
+enum csl_code csl_service_secagg_check_floors__(const struct csl_service *s, bool is_closing,
+                                                struct csl_err *err) CSL_MUST_CHECK;
+
+#endif

@@ -1,0 +1,274 @@
+#include "privacy/secagg/coordinator_internal.h"
+
+#include "base/check.h"
+#include "base/mem.h"
+
+/* M11 or the certificate: every vote for `choice`. */
+static enum csl_code collect_votes(const struct csl_secagg_coordinator *c, uint8_t choice,
+                                   struct csl_buf *out, uint32_t *count, struct csl_err *err)
+{
+    *count = 0;
+    for (uint32_t i = 0; i < c->n1; i++) {
+        struct csl_secagg_message vote;
+        if (!csl_secagg__said(c, i, CSL_SECAGG_VOTE, &vote) || vote.u.vote.choice != choice)
+            continue;
+        csl_buf_le32(out, vote.site);
+        csl_buf_append(out, vote.signature, CSL_SIGN_SIGNATURE_BYTES);
+        (*count)++;
+    }
+    return csl_buf_status(out, err);
+}
+
+static enum csl_code write_votes(struct csl_secagg_coordinator *c, uint8_t choice,
+                                 struct csl_msg *out, struct csl_err *err)
+{
+    struct csl_secagg_message m = {.type = choice == CSL_SECAGG_VOTE_FOR ? CSL_SECAGG_QUORUM
+                                                                         : CSL_SECAGG_ABANDONED};
+    struct csl_buf votes, bytes;
+    csl_buf_init(&votes, CSL_SECAGG_MESSAGE_BYTES_MAX);
+    csl_buf_init(&bytes, CSL_SECAGG_MESSAGE_BYTES_MAX);
+    memcpy(m.id, c->sid, 32);
+    if (choice == CSL_SECAGG_VOTE_FOR)
+        memcpy(m.u.votes.transcript, c->transcript, 32);
+    enum csl_code code = collect_votes(c, choice, &votes, &m.u.votes.count, err);
+    m.u.votes.votes = votes.p;
+    if (code == CSL_OK)
+        code = csl_secagg_encode(&m, NULL, &bytes, err);
+    if (code == CSL_OK)
+        *out = csl_buf_take(&bytes);
+    csl_buf_release(&bytes);
+    csl_buf_release(&votes);
+    return code;
+}
+
+enum csl_code csl_secagg__coordinator_count(struct csl_secagg_coordinator *c, struct csl_err *err)
+{
+    enum csl_code code = CSL_OK;
+    if (c->stage == CSL_SECAGG_STAGE_VOTING &&
+        csl_secagg__count_votes(c, CSL_SECAGG_VOTE_FOR) >= c->threshold) {
+        code = write_votes(c, CSL_SECAGG_VOTE_FOR, &c->quorum, err);
+        if (code != CSL_OK)
+            return code;
+        c->stage = CSL_SECAGG_STAGE_UNMASKING;
+        return csl_secagg__coordinator_tell_all(c, err);
+    }
+    if (c->stage >= CSL_SECAGG_STAGE_SHARING && c->stage <= CSL_SECAGG_STAGE_VOTING &&
+        csl_secagg__count_votes(c, CSL_SECAGG_VOTE_ABANDON) >= c->threshold) {
+        code = write_votes(c, CSL_SECAGG_VOTE_ABANDON, &c->certificate, err);
+        if (code != CSL_OK)
+            return code;
+        c->stage = CSL_SECAGG_STAGE_ABANDONED;
+        struct csl_secagg_coordinator_action a = {.kind = CSL_SECAGG_CA_CERTIFICATE,
+                                                  .bytes = csl_msg_span(&c->certificate)};
+        csl_secagg__coordinator_emit(c, &a);
+        code = csl_secagg__coordinator_tell_all(c, err);
+    }
+    return code;
+}
+
+/* ---- M12 ---- */
+
+/* Places of the first t_s sites that answered and were not caught. */
+static uint32_t responders(const struct csl_secagg_coordinator *c, uint32_t *places)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < c->n1 && n < c->threshold; i++) {
+        const struct csl_secagg_member *m = &c->members[c->rows[i]];
+        if (m->said[CSL_SECAGG_UNMASK].p != NULL && !m->has_lied)
+            places[n++] = i;
+    }
+    return n;
+}
+
+/* The shares of one secret, that of the index-th member of U2, in the order of `places`. */
+static void gather(const struct csl_secagg_coordinator *c, const uint32_t *places, uint32_t n,
+                   uint32_t index, struct csl_scalar *shares)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        struct csl_secagg_message m;
+        bool is_there = csl_secagg__said(c, places[i], CSL_SECAGG_UNMASK, &m);
+        CSL_ASSERT(is_there && index < m.u.unmask.count);
+        shares[i] = m.u.unmask.shares[index];
+    }
+}
+
+static uint32_t name_liars(struct csl_secagg_coordinator *c, const uint32_t *places, uint32_t n,
+                           const struct csl_scalar *shares, const struct csl_point *commitments)
+{
+    uint32_t found = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        if (csl_vss_verify(&shares[i], places[i], commitments, c->threshold, NULL) != CSL_E_CRYPTO)
+            continue;
+        c->members[c->rows[places[i]]].has_lied = true;
+        csl_secagg__coordinator_name(c, c->ids[places[i]],
+                                     "revealed a share that does not fit "
+                                     "the commitments");
+        found++;
+    }
+    return found;
+}
+
+/* CSL_E_AGAIN: liars were named, others have to stand in for them. */
+static enum csl_code reconstruct_one(struct csl_secagg_coordinator *c, const uint32_t *places,
+                                     const struct csl_scalar *weights, uint32_t member,
+                                     uint32_t index, struct csl_err *err)
+{
+    struct csl_scalar shares[CSL_SECAGG_SITES_MAX];
+    struct csl_secagg_message dealt;
+    bool is_dealt = csl_secagg__said(c, member, CSL_SECAGG_SHARES, &dealt);
+    CSL_ASSERT(is_dealt);
+    const struct csl_point *commitments =
+        csl_secagg_set_has(&c->u3, member) ? dealt.u.shares.b : dealt.u.shares.s;
+    gather(c, places, c->threshold, index, shares);
+    enum csl_code code = csl_vss_reconstruct(weights, shares, c->threshold, &commitments[0],
+                                             &c->secrets[member], err);
+    if (code == CSL_E_CRYPTO) {
+        uint32_t found = name_liars(c, places, c->threshold, shares, commitments);
+        code = found > 0 ? CSL_E_AGAIN : CSL_E_BUG;
+    }
+    csl_wipe(shares, sizeof(shares));
+    return code;
+}
+
+static enum csl_code reconstruct_all(struct csl_secagg_coordinator *c, const uint32_t *places,
+                                     struct csl_err *err)
+{
+    struct csl_scalar weights[CSL_SECAGG_SITES_MAX];
+    enum csl_code code = csl_vss_weights(places, c->threshold, weights, err);
+    uint32_t index = 0;
+    for (uint32_t i = 0; code == CSL_OK && i < c->n1; i++)
+        if (csl_secagg_set_has(&c->u2, i))
+            code = reconstruct_one(c, places, weights, i, index++, err);
+    return code;
+}
+
+enum csl_code csl_secagg__coordinator_reconstruct(struct csl_secagg_coordinator *c,
+                                                  struct csl_err *err)
+{
+    uint32_t places[CSL_SECAGG_SITES_MAX];
+    enum csl_code code = CSL_OK;
+    if (responders(c, places) < c->threshold)
+        return CSL_OK;
+    if (c->memory == NULL) {
+        code = csl_secret_new(&c->memory, 64 + sizeof(*c->secrets) * c->n1, c->setup.memory, err);
+        if (code != CSL_OK)
+            return code;
+        c->secrets = csl_secret_alloc(c->memory, sizeof(*c->secrets) * c->n1);
+        CSL_ASSERT(c->secrets != NULL);
+    }
+    do {
+        if (responders(c, places) < c->threshold)
+            return CSL_OK; /* more answers are needed */
+        code = reconstruct_all(c, places, err);
+    } while (code == CSL_E_AGAIN);
+    if (code != CSL_OK)
+        return code;
+    c->stage = CSL_SECAGG_STAGE_RELEASED;
+    struct csl_secagg_coordinator_action a = {.kind = CSL_SECAGG_CA_RELEASE};
+    csl_secagg__coordinator_emit(c, &a);
+    return CSL_OK;
+}
+
+/* ---- what is left in the sum ---- */
+
+static void blocks_of(const struct csl_secagg_coordinator *c, uint32_t place,
+                      struct csl_secagg_set *out)
+{
+    struct csl_secagg_message ready;
+    bool is_ready = csl_secagg__said(c, place, CSL_SECAGG_READY, &ready);
+    CSL_ASSERT(is_ready);
+    *out = ready.u.ready.blocks;
+}
+
+static void mask_key(const struct csl_secagg_coordinator *c, uint32_t place, struct csl_point *out)
+{
+    struct csl_secagg_message m;
+    bool is_known = csl_secagg__said(c, place, CSL_SECAGG_ADVERTISE, &m);
+    CSL_ASSERT(is_known);
+    *out = m.u.advertise.mask_key;
+}
+
+static enum csl_code add_lost(const struct csl_secagg_coordinator *c, struct csl_secagg_masks *m,
+                              uint32_t lost, struct csl_err *err)
+{
+    struct csl_point lost_key, key;
+    struct csl_secagg_set lost_blocks, blocks;
+    uint8_t prk[CSL_AGREE_KEY_BYTES];
+    enum csl_code code = CSL_OK;
+    mask_key(c, lost, &lost_key);
+    blocks_of(c, lost, &lost_blocks);
+    for (uint32_t i = 0; code == CSL_OK && i < c->n1; i++) {
+        if (!csl_secagg_set_has(&c->u3, i))
+            continue;
+        mask_key(c, i, &key);
+        blocks_of(c, i, &blocks);
+        blocks = csl_secagg_set_both(&blocks, &lost_blocks);
+        code = csl_agree_mask(c->ids[lost], &c->secrets[lost], &lost_key, c->ids[i], &key, c->sid,
+                              prk, err);
+        /* The survivor added it when its id is the lower one: taken off again. */
+        if (code == CSL_OK)
+            csl_secagg_masks_pair(m, prk, c->ids[lost], c->ids[i],
+                                  c->ids[i] < c->ids[lost] ? CSL_PRG_SUBTRACT : CSL_PRG_ADD,
+                                  &blocks);
+    }
+    csl_wipe(prk, sizeof(prk));
+    return code;
+}
+
+static enum csl_code add_self(const struct csl_secagg_coordinator *c, struct csl_secagg_masks *m,
+                              uint32_t place, struct csl_err *err)
+{
+    struct csl_secagg_set blocks;
+    uint8_t prk[CSL_AGREE_KEY_BYTES];
+    blocks_of(c, place, &blocks);
+    enum csl_code code = csl_agree_self(&c->secrets[place], c->sid, prk, err);
+    if (code == CSL_OK)
+        csl_secagg_masks_self(m, prk, c->ids[place], CSL_PRG_SUBTRACT, &blocks);
+    csl_wipe(prk, sizeof(prk));
+    return code;
+}
+
+enum csl_code csl_secagg_coordinator_masks(const struct csl_secagg_coordinator *c,
+                                           struct csl_secagg_masks **out, struct csl_err *err)
+{
+    struct csl_secagg_masks *m;
+    if (c->stage != CSL_SECAGG_STAGE_RELEASED && c->stage != CSL_SECAGG_STAGE_DONE)
+        return CSL_FAIL(err, CSL_E_STATE, "the sum is not released");
+    uint32_t kept = csl_secagg_set_count(&c->u3), lost = csl_secagg_set_count(&c->u2) - kept;
+    enum csl_code code = csl_secagg_masks_new(&m, kept + kept * lost, c->setup.memory, err);
+    if (code != CSL_OK)
+        return code;
+    for (uint32_t i = 0; code == CSL_OK && i < c->n1; i++) {
+        if (csl_secagg_set_has(&c->u3, i))
+            code = add_self(c, m, i, err);
+        else if (csl_secagg_set_has(&c->u2, i))
+            code = add_lost(c, m, i, err);
+    }
+    if (code != CSL_OK) {
+        csl_secagg_masks_free(m);
+        return code;
+    }
+    *out = m;
+    return CSL_OK;
+}
+
+enum csl_code csl_secagg__coordinator_result(struct csl_secagg_coordinator *c, struct csl_err *err)
+{
+    struct csl_secagg_message quorum, m = {.type = CSL_SECAGG_RESULT};
+    struct csl_secagg_result *r = &m.u.result;
+    struct csl_buf out;
+    enum csl_code code = csl_secagg_decode(&quorum, csl_msg_span(&c->quorum), err);
+    CSL_ASSERT(code == CSL_OK);
+    memcpy(m.id, c->sid, 32);
+    r->quorum = quorum.u.votes;
+    memcpy(r->previous_head, c->config.previous_head, 32);
+    memcpy(r->result_root, c->result_root, 32);
+    memcpy(r->model_hash, c->model_hash, 32);
+    csl_secagg_head(r->previous_head, c->transcript, r->result_root, r->model_hash, r->head);
+    csl_buf_init(&out, CSL_SECAGG_MESSAGE_BYTES_MAX);
+    code = csl_secagg_encode(&m, c->setup.key, &out, err);
+    if (code == CSL_OK)
+        c->result = csl_buf_take(&out);
+    csl_buf_release(&out);
+    return code;
+}

@@ -1,0 +1,204 @@
+#include "privacy/secagg/messages.h"
+
+#include "base/check.h"
+#include "base/le.h"
+#include "privacy/secagg/config.h"
+#include "privacy/secagg/wire.h"
+
+enum { VOTE_BYTES = 4 + CSL_SIGN_SIGNATURE_BYTES };
+
+static void write_header(struct csl_buf *out, uint8_t type, const uint8_t id[32], uint32_t site)
+{
+    csl_buf_u8(out, type);
+    csl_buf_u8(out, CSL_SECAGG_VERSION);
+    csl_buf_append(out, id, 32);
+    csl_buf_le32(out, site);
+}
+
+static void write_set(struct csl_buf *out, uint32_t n, const struct csl_secagg_set *s)
+{
+    csl_buf_append(out, s->bits, csl_secagg_set_bytes(n));
+}
+
+static void write_advertise(struct csl_buf *out, const struct csl_secagg_advertise *a)
+{
+    csl_buf_append(out, a->mask_key.bytes, 32);
+    csl_buf_append(out, a->channel_key, 32);
+    csl_buf_append(out, a->nonce, 32);
+    csl_buf_append(out, a->head, 32);
+}
+
+static void write_round_keys(struct csl_buf *out, const struct csl_secagg_round_keys *k)
+{
+    csl_buf_le32(out, k->quorum);
+    csl_buf_le32(out, k->threshold);
+    csl_buf_append(out, k->graph_seed, 32);
+    csl_buf_le32(out, k->count);
+    csl_buf_append(out, k->advertised, (size_t)k->count * CSL_SECAGG_ADVERTISE_BYTES);
+}
+
+static void write_commitments(struct csl_buf *out, const struct csl_secagg_shares *s)
+{
+    csl_buf_le32(out, s->threshold);
+    csl_buf_append(out, s->b, (size_t)32 * s->threshold);
+    csl_buf_append(out, s->s, (size_t)32 * s->threshold);
+}
+
+static void write_delivery(struct csl_buf *out, const struct csl_secagg_delivery *d)
+{
+    size_t bytes = CSL_SECAGG_HEADER_BYTES + 4 + (size_t)64 * d->threshold +
+                   CSL_SIGN_SIGNATURE_BYTES + CSL_SEAL_BYTES;
+    csl_buf_le32(out, d->threshold);
+    csl_buf_le32(out, d->count);
+    csl_buf_append(out, d->dealers, bytes * d->count);
+}
+
+static void write_senders(struct csl_buf *out, const struct csl_secagg_senders *s)
+{
+    csl_buf_le32(out, s->count);
+    write_set(out, s->count, &s->members);
+    csl_buf_le32(out, s->block_count);
+    csl_buf_append(out, s->block_bits, (size_t)s->block_count * csl_secagg_set_bytes(s->count));
+    csl_buf_append(out, s->commitments, 32);
+    csl_buf_le32(out, s->opening_count);
+    csl_buf_append(out, s->openings, (size_t)s->opening_count * csl_secagg_opening_bytes());
+}
+
+static void write_manifest(struct csl_buf *out, const struct csl_secagg_manifest *s)
+{
+    csl_buf_append(out, s->senders, 32);
+    csl_buf_append(out, s->plain, 32);
+    csl_buf_le32(out, s->block_count);
+    for (uint32_t i = 0; i < s->block_count; i++) {
+        csl_buf_le64(out, s->blocks[i].entries);
+        csl_buf_le32(out, s->blocks[i].chunks);
+        csl_buf_append(out, s->blocks[i].root, 32);
+    }
+}
+
+static void write_survivors(struct csl_buf *out, const struct csl_secagg_survivors *s)
+{
+    csl_buf_le32(out, s->count);
+    write_set(out, s->count, &s->members);
+    csl_buf_le32(out, s->block_count);
+    csl_buf_append(out, s->block_bits, (size_t)s->block_count * csl_secagg_set_bytes(s->count));
+    csl_buf_append(out, s->roots, (size_t)32 * csl_secagg_set_count(&s->members));
+}
+
+static void write_votes(struct csl_buf *out, const struct csl_secagg_votes *v)
+{
+    csl_buf_le32(out, v->count);
+    csl_buf_append(out, v->votes, (size_t)v->count * VOTE_BYTES);
+}
+
+static void write_result(struct csl_buf *out, const struct csl_secagg_result *s)
+{
+    csl_buf_append(out, s->quorum.transcript, 32);
+    csl_buf_append(out, s->previous_head, 32);
+    csl_buf_append(out, s->result_root, 32);
+    csl_buf_append(out, s->model_hash, 32);
+    csl_buf_append(out, s->head, 32);
+    write_votes(out, &s->quorum);
+}
+
+static void write_opening(struct csl_buf *out, const struct csl_secagg_opening *o)
+{
+    csl_buf_le32(out, o->receiver);
+    csl_buf_append(out, o->shares.b.bytes, 32);
+    csl_buf_append(out, o->shares.s.bytes, 32);
+}
+
+static void write_body(struct csl_buf *out, const struct csl_secagg_message *m)
+{
+    switch ((int)m->type) {
+    case CSL_SECAGG_ADVERTISE:
+        write_advertise(out, &m->u.advertise);
+        break;
+    case CSL_SECAGG_ROUND_KEYS:
+        write_round_keys(out, &m->u.round_keys);
+        break;
+    case CSL_SECAGG_SHARES:
+        write_commitments(out, &m->u.shares);
+        break;
+    case CSL_SECAGG_DELIVERY:
+        write_delivery(out, &m->u.delivery);
+        break;
+    case CSL_SECAGG_ACK:
+        csl_buf_le32(out, m->u.ack.count);
+        write_set(out, m->u.ack.count, &m->u.ack.accepted);
+        write_set(out, m->u.ack.count, &m->u.ack.complaints);
+        break;
+    case CSL_SECAGG_READY:
+        csl_buf_le32(out, m->u.ready.block_count);
+        write_set(out, m->u.ready.block_count, &m->u.ready.blocks);
+        break;
+    case CSL_SECAGG_SENDERS:
+        write_senders(out, &m->u.senders);
+        break;
+    case CSL_SECAGG_MANIFEST:
+        write_manifest(out, &m->u.manifest);
+        break;
+    case CSL_SECAGG_SURVIVORS:
+        write_survivors(out, &m->u.survivors);
+        break;
+    case CSL_SECAGG_VOTE:
+        csl_buf_u8(out, m->u.vote.choice);
+        csl_buf_append(out, m->u.vote.transcript, 32);
+        break;
+    case CSL_SECAGG_QUORUM:
+        csl_buf_append(out, m->u.votes.transcript, 32);
+        write_votes(out, &m->u.votes);
+        break;
+    case CSL_SECAGG_UNMASK:
+        csl_buf_append(out, m->u.unmask.transcript, 32);
+        csl_buf_le32(out, m->u.unmask.count);
+        csl_buf_append(out, m->u.unmask.shares, (size_t)32 * m->u.unmask.count);
+        break;
+    case CSL_SECAGG_RESULT:
+        write_result(out, &m->u.result);
+        break;
+    case CSL_SECAGG_DISPUTE:
+        csl_buf_le32(out, (uint32_t)m->u.dispute.ack.n);
+        csl_buf_append(out, m->u.dispute.ack.p, m->u.dispute.ack.n);
+        break;
+    case CSL_SECAGG_OPENING:
+        write_opening(out, &m->u.opening);
+        break;
+    case CSL_SECAGG_GIVE_UP:
+        break;
+    case CSL_SECAGG_ABANDONED:
+        write_votes(out, &m->u.votes);
+        break;
+    default:
+        CSL_ASSERT(false);
+    }
+}
+
+enum csl_code csl_secagg_encode(const struct csl_secagg_message *m, const struct csl_sign_key *key,
+                                struct csl_buf *out, struct csl_err *err)
+{
+    size_t start = out->n;
+    write_header(out, m->type, m->id, m->site);
+    write_body(out, m);
+    if (key != NULL)
+        csl_secagg__append_signature(out, start, m->type, key);
+    if (m->type == CSL_SECAGG_SHARES) {
+        csl_buf_le32(out, m->u.shares.sealed_count);
+        csl_buf_append(out, m->u.shares.sealed, (size_t)m->u.shares.sealed_count * CSL_SEAL_BYTES);
+    }
+    return csl_buf_status(out, err);
+}
+
+bool csl_secagg_vote_is_signed(const uint8_t id[32], uint32_t site, uint8_t choice,
+                               const uint8_t transcript[32], const uint8_t *signature,
+                               const uint8_t key[CSL_SIGN_PUBLIC_BYTES])
+{
+    uint8_t body[CSL_SECAGG_HEADER_BYTES + 33];
+    body[0] = CSL_SECAGG_VOTE;
+    body[1] = CSL_SECAGG_VERSION;
+    memcpy(body + 2, id, 32);
+    csl_store_le32(body + 34, site);
+    body[38] = choice;
+    memcpy(body + 39, transcript, 32);
+    return csl_secagg__verify(key, CSL_SECAGG_VOTE, CSL_SPAN(body, sizeof(body)), signature);
+}

@@ -1,0 +1,87 @@
+#include "simulations/federation.h"
+
+#include "base/mem.h"
+#include "privacy/crypto/secret.h"
+
+#include <string.h>
+
+static uint32_t number_of(const char (*ids)[CSL_ID_MAX], uint32_t count, uint32_t index)
+{
+    uint32_t before = 0;
+    for (uint32_t i = 0; i < count; i++)
+        before += strcmp(ids[i], ids[index]) < 0;
+    return before + 1;
+}
+
+/* Signed by a root and read back under it, as a site would. */
+static enum csl_code sign_roster(struct csl_sim_federation *f, const struct csl_study *study,
+                                 struct csl_err *err)
+{
+    struct csl_sign_key root;
+    struct csl_buf bytes;
+    struct csl_secagg_roster *r = &f->roster;
+    r->epoch = 1;
+    r->count = f->count;
+    memcpy(r->federation_id, study->digest, sizeof(r->federation_id));
+    memcpy(r->coordinator_key, f->coordinator.public_key, sizeof(r->coordinator_key));
+    for (uint32_t i = 0; i < f->count; i++) {
+        struct csl_secagg_roster_site *s = &r->sites[f->site[i].site - 1];
+        s->id = f->site[i].site;
+        s->is_active = true;
+        memcpy(s->key, f->keys[i].public_key, sizeof(s->key));
+    }
+    csl_sign_keygen(&root);
+    csl_buf_init(&bytes, 1 << 20);
+    enum csl_code code = csl_secagg_roster_encode(r, &root, &bytes, err);
+    if (code == CSL_OK)
+        code = csl_secagg_roster_decode(&f->roster, CSL_SPAN(bytes.p, bytes.n), root.public_key,
+                                        study->digest, 1, err);
+    csl_buf_release(&bytes);
+    csl_sign_wipe(&root);
+    return code;
+}
+
+enum csl_code csl_sim_federation_make(struct csl_sim_federation *out, const struct csl_study *study,
+                                      const char (*ids)[CSL_ID_MAX], uint32_t count,
+                                      struct csl_err *err)
+{
+    memset(out, 0, sizeof(*out));
+    if (!study->secagg.is_on)
+        return CSL_OK;
+    if (count > CSL_SECAGG_SITES_MAX)
+        return CSL_FAIL(err, CSL_E_LIMIT, "%u sites under masks; at most %d", count,
+                        CSL_SECAGG_SITES_MAX);
+    out->count = count;
+    out->keys = csl_alloc_array(count, sizeof(*out->keys));
+    out->site = csl_alloc_array(count, sizeof(*out->site));
+    enum csl_code code = CSL_OK;
+    if (out->keys == NULL || out->site == NULL)
+        code = CSL_FAIL(err, CSL_E_NOMEM, "no memory for the keys of %u sites", count);
+    csl_sign_keygen(&out->coordinator);
+    for (uint32_t i = 0; code == CSL_OK && i < count; i++) {
+        csl_sign_keygen(&out->keys[i]);
+        out->site[i] = (struct csl_agent_keys){
+            .site = number_of(ids, count, i), .key = &out->keys[i], .roster = &out->roster};
+    }
+    if (code == CSL_OK)
+        code = sign_roster(out, study, err);
+    if (code != CSL_OK)
+        csl_sim_federation_release(out);
+    return code;
+}
+
+void csl_sim_federation_release(struct csl_sim_federation *f)
+{
+    for (uint32_t i = 0; f->keys != NULL && i < f->count; i++)
+        csl_sign_wipe(&f->keys[i]);
+    csl_sign_wipe(&f->coordinator);
+    csl_free(f->keys);
+    csl_free(f->site);
+    memset(f, 0, sizeof(*f));
+}
+
+const struct csl_agent_keys *csl_sim_federation_site(const struct csl_sim_federation *f,
+                                                     uint32_t index)
+{
+    return f->site == NULL ? NULL : &f->site[index];
+}

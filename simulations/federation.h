@@ -1,0 +1,29 @@
+/* simulations/federation.h - the keys of a federation that exists for one run: what enrolment makes
+ * for hospitals that exist. They are made anew for every run and never leave it; sums under masks
+ * do not depend on them. One thread. */
+#ifndef CSL_SIM_FEDERATION_H
+#define CSL_SIM_FEDERATION_H
+#include "privacy/secagg/roster.h"
+#include "protocol/study/study.h"
+#include "site-agent/agent.h"
+
+struct csl_sim_federation {
+    struct csl_sign_key coordinator;
+    struct csl_secagg_roster roster;
+    struct csl_sign_key *keys;   /* [count] by the order given */
+    struct csl_agent_keys *site; /* [count] */
+    uint32_t count;
+};
+
+/* Without secure aggregation in the study nothing is made. Sites are numbered by their sorted ids.
+ * CSL_E_NOMEM; CSL_E_LIMIT: more sites than a complete graph has room for. *out then belongs to
+ * csl_sim_federation_release. */
+enum csl_code csl_sim_federation_make(struct csl_sim_federation *out, const struct csl_study *study,
+                                      const char (*ids)[CSL_ID_MAX], uint32_t count,
+                                      struct csl_err *err) CSL_MUST_CHECK;
+void csl_sim_federation_release(struct csl_sim_federation *f); /* wiped */
+/* NULL where nothing was made. */
+const struct csl_agent_keys *csl_sim_federation_site(const struct csl_sim_federation *f,
+                                                     uint32_t index);
+
+#endif

@@ -1,0 +1,225 @@
+/* Random schedules of whole attempts: order, duplicates, losses, deaths, crashes at journal writes,
+ * early closing, giving up, further attempts and rounds. After every event the machines' own
+ * invariants and the monitor's I1 to I5 are asserted; whenever a sum is released it equals the
+ * plain sum of the survivors bit for bit (I6). Seeds are fixed: schedule k is the same every time.
+ *
+ * test_secagg_schedules [first [count]]: that many schedules instead of those that fit the time. */
+#include "base/clock.h"
+#include "base/str.h"
+#include "privacy/crypto/init.h"
+#include "tests/property/secagg/oracle.h"
+#include "tests/unit/secagg/world.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+struct tally {
+    uint64_t schedules, attempts, released, abandoned, stuck, events, crashes, largest;
+};
+/* Chances in a thousand, before each delivery. */
+struct weather {
+    uint32_t duplicate, lose, kill, crash, close, give_up;
+    uint32_t deaths_max;
+    bool is_gentle; /* nothing is lost for good: the sum must come */
+};
+static uint64_t first_seed, schedule_count, budget_ns;
+
+static struct weather forecast(struct csl_rng *rng, uint32_t n)
+{
+    struct weather h = {.duplicate = 60, .crash = 15};
+    h.is_gentle = csl_rng_below(rng, 4) == 0;
+    if (h.is_gentle)
+        return h;
+    h.lose = csl_rng_below(rng, 2) == 0 ? 15 : 0;
+    h.close = csl_rng_below(rng, 3) == 0 ? 5 : 0;
+    h.give_up = csl_rng_below(rng, 6) == 0 ? 2 : 0;
+    h.kill = csl_rng_below(rng, 2) == 0 ? 8 : 0;
+    h.deaths_max = (uint32_t)csl_rng_below(rng, n / 2 + 1);
+    return h;
+}
+
+static void kill_one(struct world *w, struct weather *h)
+{
+    struct world_site *s = &w->sites[csl_rng_below(&w->rng, w->n)];
+    if (h->deaths_max == 0 || s->is_dead)
+        return;
+    s->is_dead = true;
+    h->deaths_max--;
+}
+
+static void give_up(struct world *w)
+{
+    struct csl_secagg_site_event site = {.kind = CSL_SECAGG_SE_GIVE_UP};
+    struct csl_secagg_coordinator_event all = {.kind = CSL_SECAGG_CE_GIVE_UP};
+    struct world_site *s = &w->sites[csl_rng_below(&w->rng, w->n)];
+    if (csl_rng_below(&w->rng, 4) == 0)
+        (void)world_step_coordinator(w, &all);
+    else if (!s->is_dead)
+        (void)world_step_site(w, s, &site);
+}
+
+static bool happens(struct world *w, uint32_t per_mille)
+{
+    return csl_rng_below(&w->rng, 1000) < per_mille;
+}
+
+static void step(struct world *w, struct weather *h)
+{
+    uint32_t index = (uint32_t)csl_rng_below(&w->rng, w->queued);
+    struct parcel *p = &w->queue[index];
+    if (happens(w, h->duplicate))
+        world_push(w, p->kind, p->from, p->to, csl_msg_span(&p->bytes));
+    if (happens(w, h->kill))
+        kill_one(w, h);
+    if (happens(w, h->crash))
+        w->sites[csl_rng_below(&w->rng, w->n)].fuse = (uint32_t)csl_rng_below(&w->rng, 3);
+    if (happens(w, h->crash))
+        w->fuse = (uint32_t)csl_rng_below(&w->rng, 6);
+    if (happens(w, h->close))
+        (void)world_close(w);
+    if (happens(w, h->give_up))
+        give_up(w);
+    if (w->queue[index].kind == PARCEL_MESSAGE && happens(w, h->lose))
+        world_drop(w, index);
+    else
+        world_deliver(w, index);
+}
+
+/* Nothing is on its way: first everybody repeats itself, then the stage is closed, then it is given
+ * up. False: nothing helps. */
+static bool move_on(struct world *w, uint32_t *tries)
+{
+    enum csl_secagg_stage stage = csl_secagg_coordinator_stage(w->coordinator);
+    if (stage == CSL_SECAGG_STAGE_RELEASED) {
+        assert_true(world_sum_is_exact(w)); /* (I6), and answers with the result */
+        return true;
+    }
+    if (stage == CSL_SECAGG_STAGE_DONE || stage == CSL_SECAGG_STAGE_ABANDONED)
+        return (*tries)++ == 0;
+    if ((*tries)++ == 0) {
+        world_nudge(w);
+        return true;
+    }
+    if (stage <= CSL_SECAGG_STAGE_UPLOADING && world_close(w) == CSL_OK) {
+        *tries = 0;
+        return true;
+    }
+    if (*tries < 8) { /* too few: a message was lost again, or a crash took it */
+        world_nudge(w);
+        return true;
+    }
+    struct csl_secagg_coordinator_event all = {.kind = CSL_SECAGG_CE_GIVE_UP};
+    return *tries <= 10 && world_step_coordinator(w, &all) == CSL_OK;
+}
+
+static enum csl_secagg_stage run_attempt(struct world *w, struct weather *h)
+{
+    uint32_t tries = 0;
+    for (uint32_t i = 0;; i++) {
+        assert_true(i < 200000);
+        if (w->queued > 0)
+            step(w, h);
+        else if (!move_on(w, &tries))
+            break;
+    }
+    return csl_secagg_coordinator_stage(w->coordinator);
+}
+
+static void show_certificate(struct world *w)
+{
+    for (uint32_t i = 0; w->certificate.p != NULL && i < w->n; i++)
+        if (!w->sites[i].is_dead && csl_rng_below(&w->rng, 8) > 0)
+            (void)world_tell_site(w, &w->sites[i], csl_msg_span(&w->certificate));
+    csl_msg_release(&w->certificate);
+}
+
+static struct world_plan draw_plan(struct csl_rng *rng, uint64_t seed)
+{
+    struct world_plan p = {.entries_max = 30, .has_sparse_ids = true};
+    uint64_t kind = csl_rng_below(rng, 1000);
+    p.n = 3 + (uint32_t)csl_rng_below(rng, 4);
+    if (kind < 80)
+        p.n = 8 + (uint32_t)csl_rng_below(rng, 6);
+    if (kind < 4)
+        p.n = 14 + (uint32_t)csl_rng_below(rng, 27);
+    if (seed % 25000 == 24999) /* only the long run comes here */
+        p.n = 100 + (uint32_t)csl_rng_below(rng, 201);
+    p.colluding = csl_rng_below(rng, 3) == 0 ? 0 : p.n / 3;
+    p.blocks = (uint32_t)csl_rng_below(rng, 4);
+    p.scalars = p.blocks == 0 ? 3 : (uint32_t)csl_rng_below(rng, 3);
+    p.has_sparse_blocks = csl_rng_below(rng, 3) == 0;
+    return p;
+}
+
+static void run_schedule(uint64_t seed, struct tally *t)
+{
+    struct csl_rng rng;
+    struct world w;
+    csl_rng_init_label(&rng, seed, "secagg schedule", 0, 0, 0);
+    struct world_plan plan = draw_plan(&rng, seed);
+    struct weather h = forecast(&rng, plan.n);
+    if (h.is_gentle)
+        plan.has_sparse_blocks = false;
+    oracle_reset();
+    oracle_use(seed % 64 != 0);
+    world_make(&w, seed, &plan);
+    uint64_t round = 1;
+    uint16_t attempt = 1;
+    for (uint32_t i = 0; i < 4; i++) {
+        world_open(&w, round, attempt);
+        enum csl_secagg_stage end = run_attempt(&w, &h);
+        t->attempts++;
+        t->released += end == CSL_SECAGG_STAGE_DONE ? 1 : 0;
+        t->abandoned += end == CSL_SECAGG_STAGE_ABANDONED ? 1 : 0;
+        t->stuck += end != CSL_SECAGG_STAGE_DONE && end != CSL_SECAGG_STAGE_ABANDONED ? 1 : 0;
+        if (h.is_gentle && end != CSL_SECAGG_STAGE_DONE)
+            fail_msg("schedule %llu of %u sites ended in stage %d, with nothing lost",
+                     (unsigned long long)seed, plan.n, (int)end);
+        if (csl_rng_below(&w.rng, 2) == 0)
+            break;
+        show_certificate(&w);
+        bool is_new_round = end == CSL_SECAGG_STAGE_DONE || csl_rng_below(&w.rng, 4) == 0;
+        if (is_new_round)
+            world_train(&w);
+        round += is_new_round ? 1 : 0;
+        attempt = is_new_round ? 1 : (uint16_t)(attempt + 1);
+    }
+    t->schedules++;
+    t->events += w.events;
+    t->crashes += w.crashes;
+    t->largest = plan.n > t->largest ? plan.n : t->largest;
+    world_remove(&w);
+}
+
+static void test_secagg_schedules__random__exact_sum_or_nothing(void **state)
+{
+    struct tally t = {0};
+    (void)state;
+    uint64_t end = csl_clock_cpu_ns() + budget_ns;
+    for (uint64_t k = 0; schedule_count != 0 ? k < schedule_count : csl_clock_cpu_ns() < end; k++)
+        run_schedule(first_seed + k, &t);
+    oracle_reset();
+    print_message("%llu schedules (seeds from %llu, up to %llu sites), %llu attempts: %llu "
+                  "released and exact, %llu abandoned, %llu neither; %llu events, %llu crashes\n",
+                  (unsigned long long)t.schedules, (unsigned long long)first_seed,
+                  (unsigned long long)t.largest, (unsigned long long)t.attempts,
+                  (unsigned long long)t.released, (unsigned long long)t.abandoned,
+                  (unsigned long long)t.stuck, (unsigned long long)t.events,
+                  (unsigned long long)t.crashes);
+    assert_true(t.schedules > 0 && t.released > 0);
+}
+
+int main(int argc, char **argv)
+{
+    budget_ns = UINT64_C(20) * 1000000000;
+    if ((argc > 1 && !csl_parse_u64(argv[1], &first_seed)) ||
+        (argc > 2 && !csl_parse_u64(argv[2], &schedule_count)) || csl_crypto_init(NULL) != CSL_OK)
+        return 1;
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_secagg_schedules__random__exact_sum_or_nothing),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,167 @@
+/* What a study with secure aggregation may be: each row changes one line of a valid one. */
+#include "base/buf.h"
+#include "protocol/study/study.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define JOINT "privacy: {mode: joint, epsilon: 1, delta: 1e-5, clip: 1, sampling_rate: 0.5}"
+
+static const char *const lines[] = {
+    /*  1 */ "study: heart-3\nquestion: Does it work?",
+    /*  2 */ "domains:\n  - id: heart\n    modality: tabular",
+    /*  3 */ "    task: {kind: binary, label: disease, positive: present}",
+    /*  4 */ "    features: [age, chol]",
+    /*  5 */ "    scaling: constants",
+    /*  6 */ "    model: {kind: linear}",
+    /*  7 */ "training: {local: {optimizer: sgd, learning_rate: 0.1, batch_patients: 4, steps: 1}}",
+    /*  8 */ "rounds: 15",
+    /*  9 */ "aggregation: {strategy: fedavg}",
+    /* 10 */ "secure_aggregation: {protocol: fsa-1, colluding: 1, minimum_sites: 3}",
+    /* 11 */ "privacy: {mode: none}",
+    /* 12 */ "sites: {minimum: 3, participants: [a, b, c, d], round_deadline: 10m}",
+};
+#define LINES (sizeof(lines) / sizeof(lines[0]))
+
+struct change {
+    unsigned line; /* 1-based; 0: none */
+    const char *text;
+};
+
+static enum csl_code parse(struct csl_study **s, struct change a, struct change b,
+                           struct csl_err *err)
+{
+    struct csl_buf out;
+    csl_buf_init(&out, 65536);
+    for (unsigned i = 1; i <= LINES; i++)
+        csl_buf_printf(&out, "%s\n", i == a.line ? a.text : i == b.line ? b.text : lines[i - 1]);
+    enum csl_code code = csl_study_parse(s, "s.yaml", CSL_SPAN(out.p, out.n), err);
+    csl_buf_release(&out);
+    return code;
+}
+
+static void must_parse(struct csl_study **s, struct change a, struct change b)
+{
+    struct csl_err err = {0};
+    if (parse(s, a, b, &err) != CSL_OK)
+        fail_msg("%s", err.msg);
+}
+
+static void test_study_secagg__valid__fills_every_field(void **state)
+{
+    struct csl_study *s = NULL;
+    (void)state;
+    must_parse(&s, (struct change){0}, (struct change){0});
+    assert_true(s->secagg.is_on);
+    assert_int_equal(s->secagg.colluding, 1);
+    assert_int_equal(s->secagg.minimum_sites, 3);
+    csl_study_free(s);
+    s = NULL;
+    must_parse(&s, (struct change){11, JOINT}, (struct change){0});
+    assert_int_equal(s->privacy.mode, CSL_PRIVACY_JOINT);
+    assert_true(s->privacy.sampling_rate == 0.5 && s->privacy.epsilon == 1);
+    csl_study_free(s);
+    s = NULL;
+    must_parse(&s, (struct change){10, ""}, (struct change){0});
+    assert_false(s->secagg.is_on);
+    csl_study_free(s);
+}
+
+/* What a site agrees to is the digest: every promise must be in it. */
+static void test_study_secagg__digest__changes_with_each_promise(void **state)
+{
+    static const struct change changes[] = {
+        {0, NULL},
+        {10, ""},
+        {10, "secure_aggregation: {protocol: fsa-1, colluding: 0, minimum_sites: 3}"},
+        {12, "sites: {minimum: 4, participants: [a, b, c, d], round_deadline: 10m}"},
+        {11, JOINT},
+        {11, "privacy: {mode: joint, epsilon: 1, delta: 1e-5, clip: 1, sampling_rate: 0.25}"},
+    };
+    enum { COUNT = sizeof(changes) / sizeof(changes[0]) };
+    uint8_t digests[COUNT + 1][CSL_DIGEST_BYTES];
+    (void)state;
+    for (size_t i = 0; i < COUNT + 1; i++) {
+        struct csl_study *s = NULL;
+        if (i < COUNT)
+            must_parse(&s, changes[i], (struct change){0});
+        else
+            must_parse(
+                &s, changes[3],
+                (struct change){
+                    10, "secure_aggregation: {protocol: fsa-1, colluding: 1, minimum_sites: 4}"});
+        memcpy(digests[i], s->digest, CSL_DIGEST_BYTES);
+        for (size_t j = 0; j < i; j++)
+            assert_memory_not_equal(digests[i], digests[j], CSL_DIGEST_BYTES);
+        csl_study_free(s);
+    }
+}
+
+static const struct {
+    struct change a, b;
+    const char *why;
+} refused[] = {
+    {{12, "sites: {minimum: 2, participants: [a, b, c, d], round_deadline: 10m}"},
+     {0, NULL},
+     "minimum_sites: found 3, but a round may close with sites.minimum 2"},
+    {{9, "aggregation: {strategy: cyclic}"},
+     {0, NULL},
+     "strategy: cyclic needs more than one masked sum a round"},
+    {{9, "aggregation: {strategy: scaffold}"},
+     {0, NULL},
+     "strategy: scaffold needs more than one masked sum a round"},
+    {{11, JOINT}, {10, ""}, "joint noise protects nobody unless the sum is masked"},
+    {{11, JOINT},
+     {6, "    model: {kind: linear}\n  - id: liver\n    modality: tabular\n"
+         "    task: {kind: binary, label: ill, positive: 1}\n    features: [age]\n"
+         "    model: {kind: linear}"},
+     "mode joint needs every site's share in every block"},
+    {{11, JOINT},
+     {7, "training: {local: {optimizer: sgd, learning_rate: 1, batch_patients: 4, steps: 2}}"},
+     "mode joint sums one plain gradient step a round"},
+    {{11, JOINT},
+     {7, "training: {local: {optimizer: adam, learning_rate: 1, batch_patients: 4, steps: 1}}"},
+     "mode joint sums one plain gradient step a round"},
+    {{11, JOINT},
+     {7, "training: {local: {optimizer: sgd, learning_rate: 1, batch_patients: 4, steps: 1, "
+         "l2: 0.1}}"},
+     "mode joint sums one plain gradient step a round"},
+    {{11, JOINT},
+     {5, "    scaling: site"},
+     "scaling by the site's own means and deviations uses patients' data outside the budget"},
+    {{11, JOINT},
+     {9, "aggregation: {strategy: scaffold}"},
+     "strategy: scaffold needs more than one masked sum a round"},
+};
+
+static void test_study_secagg__each_mistake__says_why(void **state)
+{
+    unsigned wrong = 0;
+    (void)state;
+    for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++) {
+        struct csl_study *s = NULL;
+        struct csl_err err = {0};
+        enum csl_code code = parse(&s, refused[i].a, refused[i].b, &err);
+        if (code == CSL_E_INVAL && strstr(err.msg, refused[i].why) != NULL)
+            continue;
+        print_error("row %zu: expected %s\n  found: %s\n", i, refused[i].why,
+                    code == CSL_OK ? "accepted" : err.msg);
+        csl_study_free(s);
+        wrong++;
+    }
+    assert_int_equal(wrong, 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_study_secagg__valid__fills_every_field),
+        cmocka_unit_test(test_study_secagg__digest__changes_with_each_promise),
+        cmocka_unit_test(test_study_secagg__each_mistake__says_why),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,74 @@
+/* tests/unit/world/masked.h - a federation of five sites with different numbers of patients in one
+ * process, with or without secure aggregation, with real state on disk and everything that the
+ * sites send seen before it leaves. */
+#ifndef CSL_TEST_WORLD_MASKED_H
+#define CSL_TEST_WORLD_MASKED_H
+#include "base/buf.h"
+#include "tests/unit/world/fixture.h"
+
+#define MASKED_SITES      5
+#define MASKED_PARAMETERS 3 /* of the usual model: two features and the bias */
+#define MASKED_ROUNDS_MAX 8
+#define MASKED_NONE       UINT32_MAX
+
+/* When the lost site dies, in its round. */
+enum masked_loss {
+    LOST_TASKED,    /* before it sent anything of the round */
+    LOST_ANNOUNCED, /* its update is made and, under masks, bound by its manifest; it never comes */
+    LOST_HELD       /* its update is there; under masks it neither votes nor unmasks */
+};
+struct masked_plan {
+    const char *sections; /* of the study: secure_aggregation, privacy, aggregation */
+    const char *local;    /* of training; NULL: three steps of sgd */
+    const char *model;    /* NULL: kind: linear */
+    const char *domain;   /* one more, by its label, "severe" or "rare"; NULL: none */
+    size_t chunk_bytes;   /* 0: 16 */
+    uint32_t rounds, minimum_sites;
+    uint64_t schedule;
+    double cut_probability;
+    uint64_t delay_ns, jitter_ns; /* delay 0: 5 ms */
+    uint64_t lost_round;          /* 0: nobody is lost */
+    uint32_t lost_site;
+    enum masked_loss lost_when;
+    uint64_t lying_round; /* 0: nobody lies; else one bit of the upload is not what was promised */
+    uint32_t lying_site;
+    uint64_t away_round; /* 0: nobody; else the site says that it cannot do that round's task */
+    uint32_t away_site;
+    uint64_t
+        restart_round; /* 0: nobody; else the site is killed once tasked, and is back at once */
+    uint32_t restart_site;
+    uint64_t dark_from,
+        dark_until; /* 0: never; rounds in which a site's link breaks all the time */
+    uint32_t dark_site;
+    uint32_t keyless_site; /* has no keys; with plan 0, none: set MASKED_NONE */
+    const uint64_t *noise_seed;
+};
+struct masked_result {
+    enum csl_code code; /* of the study */
+    char reason[256];
+    float *model; /* [parameters], owned */
+    uint32_t parameters;
+    uint64_t rounds;
+    uint32_t contributions[MASKED_ROUNDS_MAX];
+    double train_loss[MASKED_ROUNDS_MAX];
+    uint64_t site_rounds[MASKED_SITES];
+    enum csl_membership membership[MASKED_SITES];
+    double epsilon[MASKED_SITES]; /* as the ledgers say; 0: no ledger */
+    uint64_t charges[MASKED_SITES];
+    struct csl_buf sent;  /* every byte of every control message and upload, in order */
+    struct csl_buf plain; /* every update as it stood on disk before it was masked, or unmasked */
+    uint32_t counts_told; /* messages with a number of patients above 1 or of an evaluation */
+    uint32_t losses_told; /* messages with a loss that is not 0 */
+    uint32_t uploads, uncharged; /* uncharged: sent about a round that the ledger did not hold */
+    uint64_t cuts;
+};
+
+/* That train. Only the last three sites know who is severe, only the first two who is rare. */
+extern const uint64_t masked_patients[MASKED_SITES];
+void masked_open(struct fixture *f); /* instead of fixture_open */
+struct csl_study *masked_study(const struct masked_plan *plan);
+/* Fails the test where a core's invariant breaks or the study does not end. */
+void masked_run(struct fixture *f, const struct masked_plan *plan, struct masked_result *out);
+void masked_release(struct masked_result *r);
+
+#endif

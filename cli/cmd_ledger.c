@@ -238,7 +238,7 @@ static int recover(const char *database, struct flags *flags)
     if (strchr(flags->heads, '\n') != NULL)
         return csl_cli_misuse(&csl_doc_ledger, "found more than one --head; the one that is given "
                                                "up would be right");
-    c->lost_epsilon = INFINITY;
+    c->lost_epsilon = HUGE_VAL;
     if (strcmp(flags->lost_epsilon, "all") != 0 &&
         (!csl_parse_f64(flags->lost_epsilon, &c->lost_epsilon) || c->lost_epsilon < 0))
         return csl_cli_misuse(&csl_doc_ledger,

@@ -264,9 +264,11 @@ static void put_domains_json(const struct csl_plan *p, const struct csl_plan_sit
         csl_json_put_f64(j, "sampling_rate", e->sampling_rate);
         csl_json_put_u64(j, "steps", e->steps * p->study->rounds);
         csl_json_put_f64(j, "weight", n->weight);
-        if (!isnan(n->std))
+        bool is_joint = p->study->privacy.mode == CSL_PRIVACY_JOINT; /* one noise, equal shares */
+        if (!isnan(n->std) && !is_joint)
             csl_json_put_f64(j, "noise_std_in_mean", n->std);
-        csl_json_put_f64(j, "noise_share", n->share);
+        if (!is_joint)
+            csl_json_put_f64(j, "noise_share", n->share);
         csl_json_put_bool(j, "is_smallest", &p->sites[p->smallest[d->domain]] == s);
         csl_json_end(j);
     }

@@ -169,6 +169,8 @@ static enum csl_code prepare(struct csl_service *s, uint32_t site, bool *is_lost
     }
     if (s->secagg != NULL && code == CSL_OK) { /* nothing to fold: what is under masks has no sum */
         code = csl_service_secagg_received__(s, site, err);
+        if (code != CSL_OK && code != CSL_E_INVAL && code != CSL_E_STATE)
+            return code; /* not the site's fault */
         if (code != CSL_OK)
             csl_log(CSL_LOG_WARN, "update.refused",
                     CSL_STR("site", csl_coord_site(s->core, site)->id), CSL_STR("why", err->msg));

@@ -1,11 +1,11 @@
 #include "coordinator/service_secagg.h"
+#include "coordinator/service_secagg_internal.h"
 
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/le.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "privacy/crypto/rng.h"
 #include "privacy/secagg/coordinator.h"
 #include "privacy/secagg/derive.h"
 #include "privacy/secagg/joint.h"
@@ -15,28 +15,6 @@
 #include <string.h>
 
 #define NO_SITE UINT32_MAX
-/* Half of what may wait for one site (CSL_OUTBOX_MESSAGES). One that missed more stays out. */
-#define RESULTS_KEPT 32
-
-struct csl_service_secagg {
-    struct csl_secagg_coordinator *fsm; /* of `round`; NULL: none is open */
-    struct csl_secagg_config config;
-    uint32_t *weights; /* [site_count][block_count] */
-    uint64_t round, due_round, opened_ns;
-    uint32_t closed;    /* sites in the stage that was closed last */
-    uint32_t only_site; /* whom messages go to; NO_SITE: all */
-    bool wants_close, is_released;
-    uint8_t head[32];
-    /* M13s in a ring, the newest at result_count - 1: who missed one cannot join the next round. */
-    struct csl_msg results[RESULTS_KEPT];
-    uint64_t result_count;
-    uint64_t *joined; /* [site_count] results there were when the site joined a round last */
-    struct csl_secagg_manifest *manifests; /* [site_count] accepted in this round */
-    float *mean;                           /* [P] */
-    bool has_block[CSL_BLOCKS_MAX];
-    double loss;
-    uint64_t *words, *sum; /* [CSL_PRG_CHUNK_WORDS] each */
-};
 
 /* --- life --- */
 
@@ -50,8 +28,10 @@ static enum csl_code allocate(struct csl_service_secagg *g, const struct csl_ser
     g->mean = csl_alloc_array((size_t)s->study->schema.parameters, sizeof(*g->mean));
     g->words = csl_alloc_array(CSL_PRG_CHUNK_WORDS, sizeof(*g->words));
     g->sum = csl_alloc_array(CSL_PRG_CHUNK_WORDS, sizeof(*g->sum));
-    if (g->joined == NULL || g->weights == NULL || g->manifests == NULL || g->mean == NULL ||
-        g->words == NULL || g->sum == NULL)
+    g->takes_part = csl_alloc_array(s->site_count, sizeof(*g->takes_part));
+    g->is_ready = csl_alloc_array(s->site_count, sizeof(*g->is_ready));
+    if (g->takes_part == NULL || g->is_ready == NULL || g->joined == NULL || g->weights == NULL ||
+        g->manifests == NULL || g->mean == NULL || g->words == NULL || g->sum == NULL)
         return CSL_FAIL(err, CSL_E_NOMEM, "no memory for secure aggregation over %u sites",
                         s->site_count);
     return CSL_OK;
@@ -85,7 +65,7 @@ void csl_service_free_secagg__(struct csl_service *s)
     if (g == NULL)
         return;
     csl_secagg_coordinator_free(g->fsm);
-    for (uint32_t i = 0; i < RESULTS_KEPT; i++)
+    for (uint32_t i = 0; i < CSL_SECAGG_RESULTS_KEPT; i++)
         csl_msg_release(&g->results[i]);
     csl_free(g->joined);
     csl_free(g->weights);
@@ -93,6 +73,8 @@ void csl_service_free_secagg__(struct csl_service *s)
     csl_free(g->mean);
     csl_free(g->words);
     csl_free(g->sum);
+    csl_free(g->takes_part);
+    csl_free(g->is_ready);
     csl_free(g);
     s->secagg = NULL;
 }
@@ -138,7 +120,7 @@ static void keep_result(struct csl_service_secagg *g, struct csl_span bytes)
         csl_msg_copy(&copy, bytes, NULL) != CSL_OK)
         return;
     memcpy(g->head, m.u.result.head, sizeof(g->head));
-    struct csl_msg *place = &g->results[g->result_count++ % RESULTS_KEPT];
+    struct csl_msg *place = &g->results[g->result_count++ % CSL_SECAGG_RESULTS_KEPT];
     csl_msg_release(place);
     *place = copy;
 }
@@ -178,54 +160,6 @@ static enum csl_code step(struct csl_service *s, const struct csl_secagg_coordin
 
 /* --- a round begins --- */
 
-static void describe_blocks(struct csl_service *s, struct csl_secagg_config *c)
-{
-    const struct csl_schema *schema = &s->study->schema;
-    c->block_count = schema->block_count;
-    c->scalar_count = schema->block_count + 1; /* weights of the blocks, and the loss */
-    for (uint32_t b = 0; b < schema->block_count; b++) {
-        c->blocks[b] = (struct csl_secagg_block){.id = b,
-                                                 .entries = schema->blocks[b].count,
-                                                 .lane_bits = 64,
-                                                 .clip_q32 = INT64_C(1) << 32,
-                                                 .sites_min = s->study->secagg.minimum_sites};
-        for (uint32_t i = 0; i < s->site_count; i++) {
-            const struct csl_coord_site *site = csl_coord_site(s->core, i);
-            bool has_block = false;
-            for (uint32_t k = 0; site->in_cohort && k < site->block_count; k++)
-                has_block = has_block || site->blocks[k].block == b;
-            if (has_block)
-                csl_secagg_set_put(&c->blocks[b].eligible, i);
-            s->secagg->weights[(size_t)i * schema->block_count + b] = has_block ? 1 : 0;
-        }
-    }
-    for (uint32_t i = 0; i < c->scalar_count; i++)
-        c->scalars[i].scale_q32 = INT64_C(1) << 32;
-}
-
-static void describe_round(struct csl_service *s, struct csl_secagg_config *c)
-{
-    const struct csl_secagg_roster *roster = s->config.secagg_roster;
-    memset(c, 0, sizeof(*c));
-    c->round = s->secagg->round;
-    c->attempt = 1;
-    c->suite = CSL_SECAGG_SUITE;
-    memcpy(c->federation_id, roster->federation_id, sizeof(c->federation_id));
-    memcpy(c->roster_hash, roster->hash, sizeof(c->roster_hash));
-    memcpy(c->model_hash, s->broadcast_digest, sizeof(c->model_hash));
-    memcpy(c->plan_hash, s->study->digest, sizeof(c->plan_hash));
-    memcpy(c->previous_head, s->secagg->head, sizeof(c->previous_head));
-    c->sites_min = s->study->secagg.minimum_sites;
-    c->colluding = s->study->secagg.colluding;
-    c->roster_count = s->site_count;
-    describe_blocks(s, c);
-    csl_secagg_weights_hash(s->secagg->weights, c->roster_count, c->block_count, c->weights_hash);
-    struct csl_rng rng;
-    csl_rng_init_os(&rng);
-    csl_rng_bytes(&rng, c->nonce, sizeof(c->nonce));
-    csl_rng_wipe(&rng);
-}
-
 static void begin(struct csl_service *s)
 {
     struct csl_service_secagg *g = s->secagg;
@@ -238,10 +172,9 @@ static void begin(struct csl_service *s)
     g->round = g->due_round;
     g->due_round = 0;
     g->opened_ns = s->now_ns;
-    g->closed = 0;
     g->wants_close = g->is_released = false;
     memset(g->manifests, 0, s->site_count * sizeof(*g->manifests));
-    describe_round(s, &g->config);
+    csl_service_secagg_describe__(s, &g->config);
     enum csl_code code = csl_service_secagg_check_floors__(s, false, &err);
     if (code == CSL_OK)
         code = csl_secagg_coordinator_new(&g->fsm, &setup, &err);
@@ -289,9 +222,10 @@ void csl_service_secagg_greet__(struct csl_service *s, uint32_t site)
     const struct csl_secagg_coordinator_out out = {s, on_action};
     if (!csl_coord_site(s->core, site)->has_greeted)
         return;
-    uint64_t oldest = g->result_count > RESULTS_KEPT ? g->result_count - RESULTS_KEPT : 0;
+    uint64_t oldest =
+        g->result_count > CSL_SECAGG_RESULTS_KEPT ? g->result_count - CSL_SECAGG_RESULTS_KEPT : 0;
     for (uint64_t i = g->joined[site]; i >= oldest && i < g->result_count; i++)
-        send_bytes(s, site, csl_msg_span(&g->results[i % RESULTS_KEPT]));
+        send_bytes(s, site, csl_msg_span(&g->results[i % CSL_SECAGG_RESULTS_KEPT]));
     if (g->fsm == NULL)
         return;
     g->only_site = site;
@@ -495,28 +429,45 @@ static uint64_t stage_deadline_ns(const struct csl_service *s, enum csl_secagg_s
     return s->secagg->opened_ns + fifths * fifth;
 }
 
-static uint32_t sites_at_work(const struct csl_service *s)
+static uint64_t round_end_ns(const struct csl_service *s)
 {
-    uint32_t n = 0;
-    for (uint32_t i = 0; i < s->site_count; i++) {
-        const struct csl_coord_site *site = csl_coord_site(s->core, i);
-        n += site->in_cohort && site->progress != CSL_SITE_FAILED;
-    }
-    return n;
+    uint64_t wait = s->study->round_deadline_ms * CSL_NS_PER_MS;
+    return wait == 0 ? UINT64_MAX : s->secagg->opened_ns + wait;
 }
 
-static bool close_stage(struct csl_service *s, struct csl_err *err)
+/* Somebody who can still say the message of the stage has not said it. */
+static bool is_awaited(const struct csl_service *s)
+{
+    const struct csl_service_secagg *g = s->secagg;
+    bool is_open = csl_secagg_coordinator_stage(g->fsm) == CSL_SECAGG_STAGE_OPEN;
+    for (uint32_t i = 0; i < s->site_count; i++) {
+        const struct csl_coord_site *site = csl_coord_site(s->core, i);
+        bool takes_part = is_open ? site->in_cohort : g->takes_part[i];
+        if (takes_part && site->progress != CSL_SITE_FAILED &&
+            !csl_secagg_coordinator_is_ready(g->fsm, i + 1))
+            return true;
+    }
+    return false;
+}
+
+static bool close_stage(struct csl_service *s)
 {
     struct csl_service_secagg *g = s->secagg;
+    struct csl_err err = {.code = CSL_OK};
     enum csl_secagg_stage stage = csl_secagg_coordinator_stage(g->fsm);
-    uint32_t ready = csl_secagg_coordinator_ready_count(g->fsm), working = sites_at_work(s);
-    uint32_t expected = stage == CSL_SECAGG_STAGE_OPEN || working < g->closed ? working : g->closed;
-    if (ready < expected && s->now_ns < stage_deadline_ns(s, stage))
+    bool is_waiting = is_awaited(s);
+    if (is_waiting && s->now_ns < stage_deadline_ns(s, stage))
         return false;
-    if (step(s, &(struct csl_secagg_coordinator_event){.kind = CSL_SECAGG_CE_CLOSE}, err) != CSL_OK)
-        return false; /* too few: more may come */
-    g->closed = ready;
-    return true;
+    for (uint32_t i = 0; i < s->site_count; i++)
+        g->is_ready[i] = csl_secagg_coordinator_is_ready(g->fsm, i + 1);
+    if (step(s, &(struct csl_secagg_coordinator_event){.kind = CSL_SECAGG_CE_CLOSE}, &err) ==
+        CSL_OK) {
+        memcpy(g->takes_part, g->is_ready, s->site_count * sizeof(*g->takes_part));
+        return true;
+    }
+    if (!is_waiting || s->now_ns >= round_end_ns(s)) /* too few, and nobody else can come */
+        csl_service_fail__(s, &err);
+    return false;
 }
 
 void csl_service_secagg_close__(struct csl_service *s)
@@ -538,7 +489,6 @@ static void close_uploads(struct csl_service *s)
 bool csl_service_secagg_pump__(struct csl_service *s)
 {
     struct csl_service_secagg *g = s->secagg;
-    struct csl_err err;
     bool did = false;
     if (s->is_finished)
         return false;
@@ -547,7 +497,7 @@ bool csl_service_secagg_pump__(struct csl_service *s)
         did = true;
     }
     while (g->fsm != NULL && s->failure.code == CSL_OK &&
-           collects(csl_secagg_coordinator_stage(g->fsm)) && close_stage(s, &err))
+           collects(csl_secagg_coordinator_stage(g->fsm)) && close_stage(s))
         did = true;
     if (g->wants_close && s->failure.code == CSL_OK) {
         close_uploads(s);
@@ -566,7 +516,9 @@ uint64_t csl_service_secagg_wakeup_ns__(const struct csl_service *s)
     if (g->fsm == NULL || !collects(csl_secagg_coordinator_stage(g->fsm)))
         return UINT64_MAX;
     uint64_t at = stage_deadline_ns(s, csl_secagg_coordinator_stage(g->fsm));
-    return at > s->now_ns ? at : UINT64_MAX; /* it was tried then; the next message tries again */
+    if (at <= s->now_ns) /* it was tried then, and is tried again with every message */
+        at = round_end_ns(s);
+    return at > s->now_ns ? at : UINT64_MAX;
 }
 
 /* --- the mean --- */

@@ -49,7 +49,7 @@ static void put_promise(struct csl_report *p)
     if (!is_mode(r, CSL_PRIVACY_SITE)) {
         put_paragraph(p, "Unit and adjacency:",
                       "all records of one patient at one hospital; add or remove. Epsilon says how "
-                      "well anyone who knows all that left the hospital could tell whether one "
+                      "well those it is promised against could tell whether one "
                       "patient's records were there. How many patients a hospital trains on is "
                       "taken as public.");
         put_paragraph(p, "Patients known to two hospitals",

@@ -63,9 +63,10 @@ const char *csl_result_mode_words(const struct csl_result *r)
                "coordinator and the other hospitals included: its update is clipped and noise is "
                "added inside the hospital, before the update leaves.";
     if (strcmp(r->privacy, csl_privacy_mode_name(CSL_PRIVACY_JOINT)) == 0)
-        return "Mode joint protects each patient from the coordinator, from the colluding sites it "
-               "allows for and from everyone else who sees the sum: every hospital adds its share "
-               "of one noise before its sum is masked, and nobody sees anything but the noisy sum.";
+        return "Mode joint protects each patient from the coordinator together with as many "
+               "colluding sites as the study allows for, and from outsiders: every hospital adds "
+               "its share of one noise before its sum is masked. A hospital that takes part knows "
+               "its own share; it is covered like a colluding site.";
     return "";
 }
 

@@ -96,7 +96,7 @@ static double unit_of(const struct csl_agent *a, uint32_t block)
     for (uint32_t i = 0; i < a->plan.domain_count; i++)
         if (a->plan.domains[i].domain == block) /* one block per domain, in order */
             return a->plan.domains[i].noise.unit;
-    CSL_ASSERT(!"a block the plan was not made for");
+    CSL_ASSERT(false); /* a block the plan was not made for */
     return 0;
 }
 
@@ -266,6 +266,8 @@ static enum csl_code mask_update(struct csl_agent *a, struct csl_secagg_masked *
     *masked = m.masked;
     csl_prg_free(m.prg);
     csl_secagg_masks_free(m.masks);
+    if (m.out.buffer != NULL)
+        csl_wipe(m.out.buffer, CSL_PRG_CHUNK_WORDS * sizeof(*m.out.buffer));
     csl_free(m.out.buffer);
     return code;
 }
@@ -424,6 +426,9 @@ void csl_agent_secagg_cancel__(struct csl_agent *a)
     struct csl_agent_secagg *g = a->secagg;
     if (g == NULL || !g->has_update)
         return;
+    char plain[CSL_ID_MAX];
+    csl_agent_blob_name__(plain, "plain", g->update.outbox.round);
+    csl_blob_remove(a->blobs, plain);
     struct csl_agent_event *e = csl_agent_event_new__(CSL_SE_TRAINED);
     if (e != NULL) {
         e->ev.round = g->update.outbox.round;

@@ -23,6 +23,7 @@ void csl_agent_close_study__(struct csl_agent *a)
 enum csl_code csl_agent_open_study__(struct csl_agent *a, struct csl_span manifest,
                                      struct csl_err *err)
 {
+    csl_agent_secagg_cancel__(a);
     csl_agent_close_study__(a);
     csl_agent_settle__(a, false); /* of another study, or of this one: what was made is forgotten */
     enum csl_code code = csl_study_parse(&a->study, "study", manifest, err);

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "privacy/crypto/secret.h"
 #include "privacy/crypto/sha256.h"
 
 #include <math.h>
@@ -24,8 +25,10 @@ struct vectors {
     int64_t *joint_sum; /* mode joint only */
 };
 
-static void vectors_release(struct vectors *v)
+static void vectors_release(struct vectors *v, size_t parameters)
 {
+    if (v->joint_sum != NULL) /* one site's sum has a share of the noise only */
+        csl_wipe(v->joint_sum, parameters * sizeof(*v->joint_sum));
     csl_free(v->broadcast);
     csl_free(v->update);
     csl_free(v->site_control);
@@ -179,14 +182,14 @@ static enum csl_code train(struct csl_agent *a, const struct csl_msg_task *t,
         if (a->study->privacy.mode != CSL_PRIVACY_NONE)
             task.privacy = &privacy;
         code = csl_trainer_run(a->trainer, &task, &e->report, err);
-        e->is_forfeit = is_forfeit(&privacy, code);
     }
     csl_rng_wipe(&noise);
     if (code == CSL_OK && csl_agent_masks__(a))
         code = csl_agent_secagg_store__(a, t, v.update, v.joint_sum, &e->report, &e->outbox, err);
     else if (code == CSL_OK)
         code = store_update(a, t, &v, &e->report, &e->outbox, err);
-    vectors_release(&v);
+    e->is_forfeit = is_forfeit(&privacy, code);
+    vectors_release(&v, (size_t)a->study->schema.parameters);
     return code;
 }
 

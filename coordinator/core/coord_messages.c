@@ -145,6 +145,12 @@ static void on_update_ready(struct csl_coord *c, uint32_t site,
 {
     struct csl_coord_site *s = &c->sites[site];
     bool is_collecting = c->state == CSL_STUDY_TRAINING && c->phase == CSL_PHASE_COLLECT;
+    if (c->study->secagg.is_on && c->phase == CSL_PHASE_AGGREGATE &&
+        u->round == c->rounds_done + 1 && s->progress != CSL_SITE_HELD) {
+        /* the votes take a while, and a task would be answered by the same announcement */
+        csl_coord_refuse__(c, site, CSL_E_STATE, "the sum of this round is being opened");
+        return;
+    }
     if (!is_collecting || u->round != c->rounds_done + 1 || !s->in_cohort) {
         csl_coord_task_site__(
             c, site); /* a round that is over, or not its turn: says what is current */

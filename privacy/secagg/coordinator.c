@@ -366,39 +366,43 @@ const uint8_t *csl_secagg_coordinator_sid(const struct csl_secagg_coordinator *c
     return c->keys.p != NULL ? c->sid : NULL;
 }
 
+static bool has_said(const struct csl_secagg_coordinator *c, uint32_t row)
+{
+    const struct csl_secagg_member *m = &c->members[row];
+    switch (c->stage) {
+    case CSL_SECAGG_STAGE_OPEN:
+        return m->said[CSL_SECAGG_ADVERTISE].p != NULL;
+    case CSL_SECAGG_STAGE_SHARING:
+        return m->said[CSL_SECAGG_SHARES].p != NULL;
+    case CSL_SECAGG_STAGE_PREPARING:
+        return m->said[CSL_SECAGG_READY].p != NULL;
+    case CSL_SECAGG_STAGE_UPLOADING:
+        return m->is_received;
+    case CSL_SECAGG_STAGE_VOTING:
+        return m->said[CSL_SECAGG_VOTE].p != NULL;
+    case CSL_SECAGG_STAGE_UNMASKING:
+        return m->said[CSL_SECAGG_UNMASK].p != NULL;
+    case CSL_SECAGG_STAGE_NEW:
+    case CSL_SECAGG_STAGE_RELEASED:
+    case CSL_SECAGG_STAGE_DONE:
+    case CSL_SECAGG_STAGE_ABANDONED:
+    default:
+        return false;
+    }
+}
+
 uint32_t csl_secagg_coordinator_ready_count(const struct csl_secagg_coordinator *c)
 {
     uint32_t n = 0;
-    for (uint32_t i = 0; i < c->setup.roster->count; i++) {
-        const struct csl_secagg_member *m = &c->members[i];
-        switch (c->stage) {
-        case CSL_SECAGG_STAGE_OPEN:
-            n += m->said[CSL_SECAGG_ADVERTISE].p != NULL;
-            break;
-        case CSL_SECAGG_STAGE_SHARING:
-            n += m->said[CSL_SECAGG_SHARES].p != NULL;
-            break;
-        case CSL_SECAGG_STAGE_PREPARING:
-            n += m->said[CSL_SECAGG_READY].p != NULL;
-            break;
-        case CSL_SECAGG_STAGE_UPLOADING:
-            n += m->is_received;
-            break;
-        case CSL_SECAGG_STAGE_VOTING:
-            n += m->said[CSL_SECAGG_VOTE].p != NULL;
-            break;
-        case CSL_SECAGG_STAGE_UNMASKING:
-            n += m->said[CSL_SECAGG_UNMASK].p != NULL;
-            break;
-        case CSL_SECAGG_STAGE_NEW:
-        case CSL_SECAGG_STAGE_RELEASED:
-        case CSL_SECAGG_STAGE_DONE:
-        case CSL_SECAGG_STAGE_ABANDONED:
-        default:
-            break;
-        }
-    }
+    for (uint32_t i = 0; i < c->setup.roster->count; i++)
+        n += has_said(c, i);
     return n;
+}
+
+bool csl_secagg_coordinator_is_ready(const struct csl_secagg_coordinator *c, uint32_t site)
+{
+    uint32_t row = csl_secagg_roster_find(c->setup.roster, site);
+    return row != UINT32_MAX && has_said(c, row);
 }
 
 bool csl_secagg_coordinator_is_survivor(const struct csl_secagg_coordinator *c, uint32_t site)

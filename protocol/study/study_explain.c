@@ -56,7 +56,9 @@ static void explain_training(const struct csl_study *s, struct csl_buf *out)
                    "(learning rate %s) on ",
                    s->rounds, csl_str_plural(s->rounds), s->local.steps,
                    optimizers[s->local.optimizer], csl_str_plural(s->local.steps), text);
-    if (s->local.batch_patients == 0)
+    if (s->privacy.mode == CSL_PRIVACY_JOINT)
+        csl_buf_printf(out, "patients drawn with rate %g.\n", s->privacy.sampling_rate);
+    else if (s->local.batch_patients == 0)
         csl_buf_str(out, "all its training patients at once.\n");
     else
         csl_buf_printf(out, "%u training patient%s at a time.\n", s->local.batch_patients,
@@ -127,9 +129,10 @@ static void explain_updates(const struct csl_study *s, struct csl_buf *out)
 static void explain_counts(const struct csl_study *s, struct csl_buf *out)
 {
     if (s->secagg.is_on) {
-        csl_buf_str(out, "  Of numbers of training patients and of losses the coordinator sees "
-                         "sums over the sites. It sees no\n"
-                         "    metric and no count of an evaluation: they stay at the site.\n");
+        csl_buf_str(out, "  Of numbers of training patients and, without privacy, of losses the "
+                         "coordinator sees sums over the sites.\n"
+                         "    It sees no metric and no count of an evaluation: they stay at the "
+                         "site.\n");
     } else if (s->privacy.mode == CSL_PRIVACY_NONE) {
         csl_buf_str(
             out,
@@ -204,6 +207,15 @@ static void explain_price(const struct csl_study *s, struct csl_buf *out)
                    p->mode != CSL_PRIVACY_SITE ? "patient" : "site", text[2]);
     if (p->mode == CSL_PRIVACY_LOCAL)
         csl_buf_str(out, "  A patient known to two hospitals pays at both: at most the sum.\n");
+    if (p->mode == CSL_PRIVACY_JOINT)
+        csl_buf_printf(out,
+                       "  The price holds against the coordinator together with %u of the sites, "
+                       "and against outsiders. A site that\n    takes part knows its own share of "
+                       "the noise: %s.\n",
+                       s->secagg.colluding,
+                       s->secagg.colluding > 0
+                           ? "each of the others alone is covered too"
+                           : "with colluding 0 the price does NOT hold against the other sites");
     if (p->mode == CSL_PRIVACY_JOINT)
         csl_buf_str(out, "  A patient known to two hospitals is two patients of one sum: epsilon "
                          "doubles, and delta grows by\n    the factor 1 + e^epsilon.\n");

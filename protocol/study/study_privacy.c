@@ -234,6 +234,11 @@ static enum csl_code check_joint(const struct csl_study_reader *r, const struct 
         return csl_yaml_fail(r->err, r->y, csl_study__at(root, "aggregation"),
                              "mode joint takes one step over all patients alike; weights: {kind: "
                              "samples} would be right");
+    if (s->local.batch_patients != 0)
+        return csl_yaml_fail(
+            r->err, r->y, csl_study__at(local, "batch_patients"),
+            "mode joint draws patients with privacy.sampling_rate; batch_patients: "
+            "full would be right");
     if (s->domain_count > 1)
         return csl_yaml_fail(r->err, r->y, csl_study__at(root, "domains"),
                              "mode joint needs every site's share in every block; one domain would "

@@ -8,6 +8,7 @@
  * depends on who else was drawn; how many rows the device takes at once is no matter of privacy. */
 #include "base/check.h"
 #include "base/mem.h"
+#include "privacy/crypto/secret.h"
 #include "privacy/dp/poisson_sample.h"
 #include "site-agent/training/trainer.h"
 
@@ -15,8 +16,7 @@
 
 #define ROWS_AT_ONCE 512u /* a patient with more records goes alone */
 
-/* What one domain's steps need; everything of a patient in it is wiped with the trainer's memory.
- */
+/* What one domain's steps need. */
 struct dp_loop {
     struct csl_trainer *t;
     const struct csl_loop *loop;
@@ -68,6 +68,8 @@ static void dp_close(struct dp_loop *d)
 {
     csl_free(d->chosen);
     csl_free(d->rows);
+    if (d->sum != NULL) /* in mode joint it has a share of the noise only */
+        csl_wipe(d->sum, (size_t)d->t->nets[d->loop->domain].count * sizeof(*d->sum));
     csl_free(d->sum);
     csl_free(d->drawn);
     csl_free(d->real);

@@ -98,7 +98,7 @@ static enum csl_code price_at(const struct csl_privacy_plan *p, const struct csl
 static enum csl_code solve_noise(const struct csl_privacy_plan *p, const struct csl_study *study,
                                  double *out, struct csl_err *err)
 {
-    double target = study->privacy.epsilon, low = NOISE_MIN, high = 1, epsilon = INFINITY;
+    double target = study->privacy.epsilon, low = NOISE_MIN, high = 1, epsilon = HUGE_VAL;
     enum csl_code code = price_at(p, study, high, &epsilon, err);
     while (code == CSL_OK && epsilon > target && high < NOISE_MAX) {
         low = high;

@@ -159,7 +159,7 @@ static const struct csl_private_domain *private_domain(const struct csl_privacy_
     for (uint32_t i = 0; i < p->domain_count; i++)
         if (p->domains[i].domain == domain)
             return &p->domains[i];
-    CSL_ASSERT(!"a domain the plan was not made for");
+    CSL_ASSERT(false); /* a domain the plan was not made for */
     return NULL;
 }
 

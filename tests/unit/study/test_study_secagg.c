@@ -18,7 +18,8 @@ static const char *const lines[] = {
     /*  4 */ "    features: [age, chol]",
     /*  5 */ "    scaling: constants",
     /*  6 */ "    model: {kind: linear}",
-    /*  7 */ "training: {local: {optimizer: sgd, learning_rate: 0.1, batch_patients: 4, steps: 1}}",
+    /*  7 */
+    "training: {local: {optimizer: sgd, learning_rate: 0.1, batch_patients: full, steps: 1}}",
     /*  8 */ "rounds: 15",
     /*  9 */ "aggregation: {strategy: fedavg}",
     /* 10 */ "secure_aggregation: {protocol: fsa-1, colluding: 1, minimum_sites: 3}",
@@ -121,13 +122,13 @@ static const struct {
          "    model: {kind: linear}"},
      "mode joint needs every site's share in every block"},
     {{11, JOINT},
-     {7, "training: {local: {optimizer: sgd, learning_rate: 1, batch_patients: 4, steps: 2}}"},
+     {7, "training: {local: {optimizer: sgd, learning_rate: 1, batch_patients: full, steps: 2}}"},
      "mode joint sums one plain gradient step a round"},
     {{11, JOINT},
-     {7, "training: {local: {optimizer: adam, learning_rate: 1, batch_patients: 4, steps: 1}}"},
+     {7, "training: {local: {optimizer: adam, learning_rate: 1, batch_patients: full, steps: 1}}"},
      "mode joint sums one plain gradient step a round"},
     {{11, JOINT},
-     {7, "training: {local: {optimizer: sgd, learning_rate: 1, batch_patients: 4, steps: 1, "
+     {7, "training: {local: {optimizer: sgd, learning_rate: 1, batch_patients: full, steps: 1, "
          "l2: 0.1}}"},
      "mode joint sums one plain gradient step a round"},
     {{11, JOINT},

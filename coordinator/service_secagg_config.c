@@ -1,0 +1,53 @@
+/* What a round is about, as the sites sign it: M0 of the protocol. */
+#include "coordinator/service_secagg_internal.h"
+#include "privacy/crypto/rng.h"
+
+#include <string.h>
+
+static void describe_blocks(struct csl_service *s, struct csl_secagg_config *c)
+{
+    const struct csl_schema *schema = &s->study->schema;
+    c->block_count = schema->block_count;
+    c->scalar_count = schema->block_count + 1; /* weights of the blocks, and the loss */
+    for (uint32_t b = 0; b < schema->block_count; b++) {
+        c->blocks[b] = (struct csl_secagg_block){.id = b,
+                                                 .entries = schema->blocks[b].count,
+                                                 .lane_bits = 64,
+                                                 .clip_q32 = INT64_C(1) << 32,
+                                                 .sites_min = s->study->secagg.minimum_sites};
+        for (uint32_t i = 0; i < s->site_count; i++) {
+            const struct csl_coord_site *site = csl_coord_site(s->core, i);
+            bool has_block = false;
+            for (uint32_t k = 0; site->in_cohort && k < site->block_count; k++)
+                has_block = has_block || site->blocks[k].block == b;
+            if (has_block)
+                csl_secagg_set_put(&c->blocks[b].eligible, i);
+            s->secagg->weights[(size_t)i * schema->block_count + b] = has_block ? 1 : 0;
+        }
+    }
+    for (uint32_t i = 0; i < c->scalar_count; i++)
+        c->scalars[i].scale_q32 = INT64_C(1) << 32;
+}
+
+void csl_service_secagg_describe__(struct csl_service *s, struct csl_secagg_config *c)
+{
+    const struct csl_secagg_roster *roster = s->config.secagg_roster;
+    memset(c, 0, sizeof(*c));
+    c->round = s->secagg->round;
+    c->attempt = 1;
+    c->suite = CSL_SECAGG_SUITE;
+    memcpy(c->federation_id, roster->federation_id, sizeof(c->federation_id));
+    memcpy(c->roster_hash, roster->hash, sizeof(c->roster_hash));
+    memcpy(c->model_hash, s->broadcast_digest, sizeof(c->model_hash));
+    memcpy(c->plan_hash, s->study->digest, sizeof(c->plan_hash));
+    memcpy(c->previous_head, s->secagg->head, sizeof(c->previous_head));
+    c->sites_min = s->study->secagg.minimum_sites;
+    c->colluding = s->study->secagg.colluding;
+    c->roster_count = s->site_count;
+    describe_blocks(s, c);
+    csl_secagg_weights_hash(s->secagg->weights, c->roster_count, c->block_count, c->weights_hash);
+    struct csl_rng rng;
+    csl_rng_init_os(&rng);
+    csl_rng_bytes(&rng, c->nonce, sizeof(c->nonce));
+    csl_rng_wipe(&rng);
+}

@@ -328,6 +328,25 @@ static void test_world_secagg__domain_at_too_few_sites__ends_before_it_trains(vo
     masked_release(&r);
 }
 
+/* All five are needed and one is gone: the others wait for it as long as a round may take. */
+static void test_world_secagg__too_few_for_a_sum__ends_with_the_round(void **state)
+{
+    struct masked_plan plan = plan_of(3);
+    struct masked_result r;
+    (void)state;
+    plan.sections =
+        SAMPLES "secure_aggregation: {protocol: fsa-1, colluding: 1, minimum_sites: 5}\n";
+    plan.minimum_sites = 5;
+    plan.lost_round = 2;
+    plan.lost_site = 1;
+    plan.lost_when = LOST_TASKED;
+    run(&plan, &r);
+    assert_int_equal(r.code, CSL_E_DENIED);
+    assert_non_null(strstr(r.reason, "the minimum 5"));
+    assert_int_equal(r.rounds, 1);
+    masked_release(&r);
+}
+
 static void test_world_secagg__upload_not_of_its_manifest__sum_of_the_others(void **state)
 {
     struct masked_plan plan = plan_of(3);
@@ -587,6 +606,7 @@ int main(void)
         cmocka_unit_test(test_world_secagg__site_lost_after_its_upload__is_in_the_sum),
         cmocka_unit_test(test_world_secagg__too_few_left_in_a_block__ends_and_says_so),
         cmocka_unit_test(test_world_secagg__domain_at_too_few_sites__ends_before_it_trains),
+        cmocka_unit_test(test_world_secagg__too_few_for_a_sum__ends_with_the_round),
         cmocka_unit_test(test_world_secagg__upload_not_of_its_manifest__sum_of_the_others),
         cmocka_unit_test(test_world_secagg__restarted_or_long_away__the_others_go_on),
         cmocka_unit_test(test_world_secagg__everything_sent__tells_nothing_of_one_site),

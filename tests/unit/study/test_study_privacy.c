@@ -1,5 +1,5 @@
 /* The privacy section of a study: what it promises, what it forbids, what it says in words. Numbers
- * in names are those of the list of pitfalls in docs/privacy-accounting.md. */
+ * in names are those of the design's list of pitfalls. */
 #include "base/buf.h"
 #include "protocol/study/study.h"
 #include "tests/unit/study/study_text.h"

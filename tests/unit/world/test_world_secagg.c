@@ -295,58 +295,6 @@ static void test_world_secagg__site_lost_after_its_upload__is_in_the_sum(void **
     check_lost(SAMPLES MASKS, SAMPLES, LOST_HELD);
 }
 
-/* Two sites are too few for a sum of the second domain's block. Nothing of the round is opened and
- * the study ends with a reason, whenever the third is lost. */
-static void test_world_secagg__too_few_left_in_a_block__ends_and_says_so(void **state)
-{
-    struct masked_plan plan = plan_of(3);
-    struct masked_result r;
-    (void)state;
-    plan.domain = "severe";
-    plan.lost_round = 2;
-    plan.lost_site = 3;
-    for (int when = LOST_TASKED; when <= LOST_ANNOUNCED; when++) {
-        plan.lost_when = (enum masked_loss)when;
-        run(&plan, &r);
-        assert_int_equal(r.code, CSL_E_STATE);
-        assert_non_null(strstr(r.reason, "domain severe has updates of 2 sites"));
-        assert_int_equal(r.rounds, 1);
-        masked_release(&r);
-    }
-}
-
-static void test_world_secagg__domain_at_too_few_sites__ends_before_it_trains(void **state)
-{
-    struct masked_plan plan = plan_of(2);
-    struct masked_result r;
-    (void)state;
-    plan.domain = "rare";
-    run(&plan, &r);
-    assert_int_equal(r.code, CSL_E_STATE);
-    assert_non_null(strstr(r.reason, "domain rare is known at 2 sites"));
-    assert_int_equal(r.uploads, 0);
-    masked_release(&r);
-}
-
-/* All five are needed and one is gone: the others wait for it as long as a round may take. */
-static void test_world_secagg__too_few_for_a_sum__ends_with_the_round(void **state)
-{
-    struct masked_plan plan = plan_of(3);
-    struct masked_result r;
-    (void)state;
-    plan.sections =
-        SAMPLES "secure_aggregation: {protocol: fsa-1, colluding: 1, minimum_sites: 5}\n";
-    plan.minimum_sites = 5;
-    plan.lost_round = 2;
-    plan.lost_site = 1;
-    plan.lost_when = LOST_TASKED;
-    run(&plan, &r);
-    assert_int_equal(r.code, CSL_E_DENIED);
-    assert_non_null(strstr(r.reason, "the minimum 5"));
-    assert_int_equal(r.rounds, 1);
-    masked_release(&r);
-}
-
 static void test_world_secagg__upload_not_of_its_manifest__sum_of_the_others(void **state)
 {
     struct masked_plan plan = plan_of(3);
@@ -604,9 +552,6 @@ int main(void)
         cmocka_unit_test(test_world_secagg__site_lost_before_it_shares__sum_of_the_others),
         cmocka_unit_test(test_world_secagg__site_lost_before_its_upload__sum_of_the_others),
         cmocka_unit_test(test_world_secagg__site_lost_after_its_upload__is_in_the_sum),
-        cmocka_unit_test(test_world_secagg__too_few_left_in_a_block__ends_and_says_so),
-        cmocka_unit_test(test_world_secagg__domain_at_too_few_sites__ends_before_it_trains),
-        cmocka_unit_test(test_world_secagg__too_few_for_a_sum__ends_with_the_round),
         cmocka_unit_test(test_world_secagg__upload_not_of_its_manifest__sum_of_the_others),
         cmocka_unit_test(test_world_secagg__restarted_or_long_away__the_others_go_on),
         cmocka_unit_test(test_world_secagg__everything_sent__tells_nothing_of_one_site),

@@ -2,6 +2,7 @@
 
 #include "base/check.h"
 #include "base/checked.h"
+#include "base/clones.h"
 #include "base/mem.h"
 
 #include <inttypes.h>
@@ -18,15 +19,6 @@
  * to even) in the low bits of the sum. */
 #define MAGIC      0x1.8p52
 #define MAGIC_BITS UINT64_C(0x4338000000000000)
-
-/* One loop, two machines: the wide one is chosen when the program is loaded, which is too early for
- * a sanitizer's runtime. */
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) &&                             \
-    !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-#define CLONES __attribute__((target_clones("avx2", "default")))
-#else
-#define CLONES
-#endif
 
 struct block_state {
     uint32_t sites;
@@ -124,7 +116,7 @@ enum csl_code csl_accumulator_begin(struct csl_accumulator *a, uint32_t block, d
 
 /* Bit 31 of the result is set when any |x| >= 2^20, infinite or NaN: as unsigned numbers the bits
  * of non-negative floats are in the order of the floats, with infinity and NaN above all. */
-CLONES static uint32_t out_of_range(const float *x, size_t n)
+CSL_CLONES static uint32_t out_of_range(const float *x, size_t n)
 {
     uint32_t found = 0;
     for (size_t i = 0; i < n; i++) {
@@ -149,13 +141,13 @@ static inline uint64_t round_to_u64(double v)
 }
 
 /* scale = weight * 2^40. Both loops are modulo 2^64; that no sum wraps is the weights' business. */
-CLONES static void fold(uint64_t *sums, const float *x, size_t n, double scale)
+CSL_CLONES static void fold(uint64_t *sums, const float *x, size_t n, double scale)
 {
     for (size_t i = 0; i < n; i++)
         sums[i] += round_to_u64(scale * (double)x[i]);
 }
 
-CLONES static void unfold(uint64_t *sums, const float *x, size_t n, double scale)
+CSL_CLONES static void unfold(uint64_t *sums, const float *x, size_t n, double scale)
 {
     for (size_t i = 0; i < n; i++)
         sums[i] -= round_to_u64(scale * (double)x[i]);

@@ -2,6 +2,7 @@
 
 #include "base/check.h"
 #include "base/clock.h"
+#include "base/clones.h"
 #include "base/le.h"
 #include "base/mem.h"
 #include "privacy/crypto/hkdf.h"
@@ -15,15 +16,6 @@
 /* A slice of the words, two of key stream and the zeros that are enciphered: 16 KiB, so that the
  * first cache holds them together. */
 enum { SLICE_WORDS = 512, SLICE_BYTES = SLICE_WORDS * 8, GROUP = 32, FIRST_COUNTER = 2 };
-
-/* One loop, two machines: the wide one is chosen when the program is loaded, which is too early for
- * a sanitizer's runtime. */
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) &&                             \
-    !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-#define CLONES __attribute__((target_clones("avx2", "default")))
-#else
-#define CLONES
-#endif
 
 static const uint8_t zeros[SLICE_BYTES];
 
@@ -128,16 +120,17 @@ static inline uint64_t signed_by(uint64_t v, uint64_t m)
     return (v ^ m) - m;
 }
 
-CLONES static void add(uint64_t *restrict words, const uint64_t *restrict a, uint64_t sign,
-                       size_t n)
+CSL_CLONES static void add(uint64_t *restrict words, const uint64_t *restrict a, uint64_t sign,
+                           size_t n)
 {
     for (size_t i = 0; i < n; i++)
         words[i] += signed_by(a[i], sign);
 }
 
 /* Two streams at once: the words are loaded and stored half as often. */
-CLONES static void add_two(uint64_t *restrict words, const uint64_t *restrict a, uint64_t sign_a,
-                           const uint64_t *restrict b, uint64_t sign_b, size_t n)
+CSL_CLONES static void add_two(uint64_t *restrict words, const uint64_t *restrict a,
+                               uint64_t sign_a, const uint64_t *restrict b, uint64_t sign_b,
+                               size_t n)
 {
     for (size_t i = 0; i < n; i++)
         words[i] += signed_by(a[i], sign_a) + signed_by(b[i], sign_b);

@@ -1,7 +1,7 @@
 #include "privacy/secagg/lanes.h"
 
 #include "base/check.h"
-#include "privacy/secagg/clones.h"
+#include "base/clones.h"
 
 #include <math.h>
 #include <stdbool.h>

@@ -1,8 +1,8 @@
 #include "privacy/secagg/rotation.h"
 
 #include "base/check.h"
+#include "base/clones.h"
 #include "privacy/crypto/rng.h"
-#include "privacy/secagg/clones.h"
 
 #include <math.h>
 #include <stddef.h>

@@ -1,8 +1,8 @@
 #include "privacy/secagg/rounding.h"
 
 #include "base/check.h"
+#include "base/clones.h"
 #include "privacy/dp/discrete.h"
-#include "privacy/secagg/clones.h"
 
 #include <math.h>
 #include <string.h>

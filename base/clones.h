@@ -1,7 +1,7 @@
-/* privacy/secagg/clones.h - internal to privacy/secagg: one loop, two machines: the wide one is
+/* base/clones.h - one loop, two machines: the wide one is
  * chosen when the program is loaded, which is too early for a sanitizer's runtime. */
-#ifndef CSL_SECAGG_CLONES_H
-#define CSL_SECAGG_CLONES_H
+#ifndef CSL_CLONES_H
+#define CSL_CLONES_H
 
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) &&                             \
     !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)

@@ -40,6 +40,7 @@ COMMON = ["base/", CRYPTO, "protocol/study/", "protocol/wire/", TRANSPORT]
 TABLE = [
     ("base/yaml.c", [], ["yaml"]),
     ("base/json.c", [], ["jansson"]),
+    ("base/npz_zip.c", [], ["zlib"]),
     ("base/*", [], []),
     ("privacy/crypto/sha256.c", ["base/"], ["openssl"]),
     ("privacy/crypto/hkdf.c", ["base/"], ["openssl"]),
@@ -73,7 +74,7 @@ TABLE = [
                               "privacy/ledger/merkle.h", "privacy/secagg/"], []),
     ("site-agent/core/*", COMMON + ["privacy/"], ["no io"]),
     ("site-agent/store/*", ["base/", CRYPTO, "site-agent/core/"], ["sqlite"]),
-    ("site-agent/data/*", ["base/", CRYPTO, "protocol/study/"], ["hdf5", "zlib"]),
+    ("site-agent/data/*", ["base/", CRYPTO, "protocol/study/"], ["hdf5"]),
     ("site-agent/training/compute/cpu_dnnl*", ["base/"], ["dnnl"]),
     ("site-agent/training/compute/cuda*", ["base/"], ["cuda"]),
     ("site-agent/training/*", ["base/", CRYPTO, TENSOR, "protocol/study/", "site-agent/data/", "site-agent/training/",

@@ -36,13 +36,11 @@ enum csl_code csl_export__close(const char *path, const char *tmp, FILE *f, enum
 enum csl_code csl_export__check_names(const struct csl_schema *s, const char *path,
                                       struct csl_err *err)
 {
-    for (uint32_t i = 0; i < s->tensor_count; i++)
-        for (uint32_t j = 0; j < i; j++)
-            if (strcmp(s->tensors[i].name, s->tensors[j].name) == 0)
-                return CSL_FAIL(err, CSL_E_UNSUPPORTED,
-                                "%s: blocks %s and %s both have a tensor %s, and this format knows "
-                                "no blocks; --format csv would be right",
-                                path, s->blocks[s->tensors[j].block].name,
-                                s->blocks[s->tensors[i].block].name, s->tensors[i].name);
-    return CSL_OK;
+    const struct csl_tensor_spec *t = csl_schema_find_shared_name(s);
+    if (t == NULL)
+        return CSL_OK;
+    return CSL_FAIL(err, CSL_E_UNSUPPORTED,
+                    "%s: two blocks have a tensor %s, and this format knows no blocks; --format "
+                    "csv would be right",
+                    path, t->name);
 }

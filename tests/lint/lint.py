@@ -84,6 +84,7 @@ TABLE = [
     ("site-agent/*", COMMON + ["site-agent/", "aggregation/", "privacy/"], []),
     ("simulations/mpi.c", ["", "!" + GRPC], ["mpi"]),
     ("simulations/*", ["", "!" + GRPC], []),
+    ("cli/export/*", ["base/", CRYPTO, TENSOR, "protocol/study/", "coordinator/model/", "site-agent/training/"], []),
     ("cli/*", [""], ["zlib"]),
     ("tests/*", [""], list(LIBRARIES)),
     ("tools/*", [""], list(LIBRARIES)),

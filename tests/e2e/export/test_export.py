@@ -1,14 +1,16 @@
 #!/usr/bin/env python3
 """Models that `consilium model export` writes give what the C engine gives.
 
-    test_export.py files --consilium PROGRAM --peer PROGRAM
+    test_export.py files --consilium PROGRAM --peer PROGRAM [--grpc]
     test_export.py onnxruntime --consilium PROGRAM --peer PROGRAM --venv DIR
 
 files: safetensors and npz are read by the few lines below, which follow the formats' descriptions, and a
-forward pass in float64 must agree with the C engine. Python 3 and its standard library only.
+forward pass in float64 must agree with the C engine. Weights written by other lines below are what a study
+starts from: one whose sites learn nothing releases them again. Python 3 and its standard library only.
 onnxruntime: ONNX Runtime and the safetensors package, installed into DIR from the Python package registry, read
-what was written; predictions must agree with the same forward pass and with the C engine. Exit status 77,
-which ctest shows as skipped, when the registry cannot be reached.
+what was written; predictions must agree with the same forward pass and with the C engine. What NumPy and
+safetensors write is what a study starts from. The commands of docs/operations/models.md are run in both. Exit status 77, which ctest shows as skipped, when the registry
+cannot be reached.
 """
 import argparse
 import array
@@ -18,6 +20,7 @@ import json
 import math
 import os
 import random
+import re
 import struct
 import subprocess
 import sys
@@ -219,12 +222,95 @@ class Export:
         return tensors
 
 
+# --- weights to start from ---
+
+# Two hospitals of `consilium data synth` whose steps are too small to change a float32.
+IDLE_STUDY = """study: idle
+domains:
+  - id: heart
+    modality: tabular
+    task: {kind: binary, label: heart}
+    model: {kind: linear}
+    features: [{name: cholesterol, centre: 215, scale: 40}, {name: troponin, centre: 14, scale: 3}]
+training: {local: {optimizer: sgd, learning_rate: 1e-30, batch_patients: 16, steps: 1}}
+rounds: 1
+aggregation: {strategy: fedavg, weights: {kind: samples}}
+privacy: {mode: none}
+sites: {minimum: 2}
+simulation: {sites: [{id: lyon, synth: 0}, {id: turin, synth: 1}]}
+"""
+WEIGHT, BIAS = [0.1, -2.5], [0.375]  # 0.1: rounded by every type
+
+
+def safetensors_bytes(tensors):
+    """tensors: {name: (dtype, shape, bytes)}"""
+    header, data = {"__metadata__": {"made": "by hand"}}, b""
+    for name, (dtype, shape, raw) in tensors.items():
+        header[name] = {"dtype": dtype, "shape": shape, "data_offsets": [len(data), len(data) + len(raw)]}
+        data += raw
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    return struct.pack("<Q", len(text)) + text + data
+
+
+def release_idle(export, path, transport="inproc"):
+    """Digests of the weights that the study started from and of those it released."""
+    study = os.path.join(export.folder, "idle.yaml")
+    with open(study, "w", encoding="utf-8") as f:
+        f.write(IDLE_STUDY)
+    summary = json.loads(run(export.arguments.consilium, "simulate", study, "--initial-model", path, "--transport", transport,
+                             "--out", path + ".out", "--json"))
+    return summary["initial_model_digest"], summary["model_digest"]
+
+
+def check_started_from(export, path, weight, bias, transport="inproc"):
+    wanted = hashlib.sha256(array.array("f", [*weight, *bias]).tobytes()).hexdigest()
+    started, released = release_idle(export, path, transport)
+    check(started == released == wanted, f"{path}: started from {started}, released {released}; {wanted} would be right")
+    print(f"{os.path.basename(path)}, {transport}: a study that learns nothing released what it was given")
+
+
+def test_initial(export):
+    halves = [struct.unpack("<e", struct.pack("<e", w))[0] for w in WEIGHT]
+    for dtype, code, weight in (("F64", "d", WEIGHT), ("F32", "f", WEIGHT), ("F16", "e", halves)):
+        path = os.path.join(export.folder, f"{dtype}.safetensors")
+        with open(path, "wb") as f:
+            f.write(safetensors_bytes({"heart.bias": ("BF16", [1], struct.pack("<f", *BIAS)[2:]),
+                                       "heart.weight": (dtype, [1, 2], struct.pack(f"<2{code}", *WEIGHT))}))
+        check_started_from(export, path, weight, BIAS)
+    if export.arguments.grpc:
+        check_started_from(export, path, halves, BIAS, "grpc")
+
+
+# --- the document ---
+
+def run_document(export, languages):
+    """Runs its blocks, one after another, in a folder with a study and a model of it."""
+    folder = os.path.join(export.folder, "document")
+    os.makedirs(folder)
+    with open(os.path.join(folder, "study.yaml"), "w", encoding="utf-8") as f:
+        f.write(IDLE_STUDY)
+    run(export.arguments.peer, "model", os.path.join(folder, "study.yaml"), "7", os.path.join(folder, "model.h5"))
+    with open(export.arguments.document, encoding="utf-8") as f:
+        blocks = re.findall(r"(?ms)^```(\w+)\n(.*?)^```$", f.read())
+    check({"sh", "python"} == {language for language, _ in blocks}, f"{export.arguments.document}: {len(blocks)} blocks")
+    where = {"PATH": os.path.dirname(export.arguments.consilium) + ":" + os.environ["PATH"]}
+    for language, text in blocks:
+        if language not in languages:
+            continue
+        command = ["sh", "-ec", text] if language == "sh" else [sys.executable, "-c", text]
+        done = subprocess.run(command, cwd=folder, env={**os.environ, **where}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        check(done.returncode == 0, f"{export.arguments.document}: {text}: {done.stdout.decode()[-1500:]}")
+
+
 def test_files(export):
     tensors, generator = export.tensors(), random.Random(1)
     for name, d in DOMAINS.items():
         records, width = make_records(d, generator), math.prod(d["shape"])
         wanted = [v for r in range(RECORDS) for v in forward(d, name, tensors, records[r * width:(r + 1) * width])]
         print(f"{name}: forward pass and engine differ by {difference(name, export.engine(name, records), wanted):.2g}")
+    test_initial(export)
+    run_document(export, ["sh"])
 
 
 def check_onnx(model, d, name, export):
@@ -271,6 +357,14 @@ def test_onnxruntime(export):
         engine = difference(f"{name}: engine", found, export.engine(name, records))
         print(f"{name}: {session.get_inputs()[0].name} -> {session.get_outputs()[0].name}: ONNX Runtime differs from "
               f"the forward pass by {ours:.2g}, from the engine by {engine:.2g}")
+    weights = {"heart.weight": numpy.array([WEIGHT], "f8"), "heart.bias": numpy.array(BIAS, "f4")}
+    path = os.path.join(export.folder, "theirs")
+    safetensors.numpy.save_file(weights, path + ".safetensors")
+    numpy.savez(path + ".npz", **weights)
+    numpy.savez_compressed(path + "-packed.npz", **weights)
+    for name in (".safetensors", ".npz", "-packed.npz"):
+        check_started_from(export, path + name, WEIGHT, BIAS)
+    run_document(export, ["sh", "python"])
 
 
 def enter_venv(folder):
@@ -301,6 +395,8 @@ def main():
     parser.add_argument("part", choices=["files", "onnxruntime"])
     parser.add_argument("--consilium", required=True)
     parser.add_argument("--peer", required=True)
+    parser.add_argument("--document", required=True)
+    parser.add_argument("--grpc", action="store_true", help="the daemons are built")
     parser.add_argument("--venv")
     arguments = parser.parse_args()
     if arguments.part == "onnxruntime":

@@ -1,13 +1,14 @@
 /* cli/export/onnx.c - one domain's network as an ONNX graph. The layers are those the sites train
  * with (csl_net_init), so that what is exported is what was trained. */
 #include "base/check.h"
-#include "base/file.h"
 #include "base/json.h"
 #include "base/mem.h"
 #include "cli/export/export.h"
 #include "cli/export/onnx_graph.h"
+#include "cli/export/out_file.h"
 #include "site-agent/training/model.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -361,6 +362,19 @@ static enum csl_code build(struct onnx *o, struct csl_buf *out, struct csl_err *
     return code;
 }
 
+static enum csl_code write_file(const char *path, const struct csl_buf *message,
+                                struct csl_err *err)
+{
+    char tmp[CSL_PATH_MAX];
+    FILE *f = NULL;
+    enum csl_code code = csl_export__open(path, tmp, &f, err);
+    if (code != CSL_OK)
+        return code;
+    if (fwrite(message->p, 1, message->n, f) != message->n)
+        code = CSL_FAIL_SYS(err, CSL_E_IO, "%s: cannot be written", tmp);
+    return csl_export__close(path, tmp, f, code, err);
+}
+
 enum csl_code csl_export_onnx(const struct csl_model_file *m, const struct csl_study *study,
                               uint32_t domain, const char *path, struct csl_err *err)
 {
@@ -379,7 +393,7 @@ enum csl_code csl_export_onnx(const struct csl_model_file *m, const struct csl_s
     csl_onnx__init(&o.graph, MESSAGE_BYTES_MAX);
     code = build(&o, &out, err);
     if (code == CSL_OK)
-        code = csl_file_write_atomic(path, CSL_SPAN(out.p, out.n), 0644, err);
+        code = write_file(path, &out, err);
     csl_onnx__release(&o.graph);
     csl_buf_release(&out);
     csl_buf_release(&o.features);

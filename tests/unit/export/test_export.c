@@ -220,6 +220,24 @@ static void test_export__onnx__names_inputs_outputs_and_their_meaning(void **sta
     csl_study_free(s);
 }
 
+static void test_export__into_a_folder_that_is_not_there__says_what_would_be_right(void **state)
+{
+    struct csl_study *s = parse_study(1);
+    struct csl_model_file m = make_model(s);
+    const char *nowhere = "/no/such/folder/out";
+    struct csl_err err[4];
+
+    (void)state;
+    assert_int_equal(csl_export_npz(&m, nowhere, &err[0]), CSL_E_IO);
+    assert_int_equal(csl_export_csv(&m, nowhere, &err[1]), CSL_E_IO);
+    assert_int_equal(csl_export_safetensors(&m, nowhere, &err[2]), CSL_E_IO);
+    assert_int_equal(csl_export_onnx(&m, s, 0, nowhere, &err[3]), CSL_E_IO);
+    for (int i = 0; i < 4; i++)
+        assert_non_null(strstr(err[i].msg, "a file in a folder that exists and can be written"));
+    csl_model_file_release(&m);
+    csl_study_free(s);
+}
+
 static void test_export__onnx_with_another_study__is_refused(void **state)
 {
     struct csl_study *s = parse_study(1), *other = parse_study(2);
@@ -246,6 +264,7 @@ int main(void)
         cmocka_unit_test(
             test_export__two_tensors_of_one_name__are_refused_where_blocks_are_not_known),
         cmocka_unit_test(test_export__onnx__names_inputs_outputs_and_their_meaning),
+        cmocka_unit_test(test_export__into_a_folder_that_is_not_there__says_what_would_be_right),
         cmocka_unit_test(test_export__onnx_with_another_study__is_refused),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

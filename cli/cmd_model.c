@@ -1,7 +1,8 @@
 /* cli/cmd_model.c - `consilium model inspect|export`. */
+#include "base/file.h"
 #include "base/str.h"
 #include "cli/cli.h"
-#include "cli/model_export.h"
+#include "cli/export/export.h"
 #include "cli/study_json.h"
 #include "coordinator/model/model_file.h"
 
@@ -10,13 +11,13 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { FORMAT_NPZ, FORMAT_CSV };
+enum { FORMAT_NPZ, FORMAT_CSV, FORMAT_SAFETENSORS, FORMAT_ONNX };
 struct flags {
     bool json;
     int format;
-    char out[1000];
+    char out[1000], study[CSL_PATH_MAX], domain[CSL_ID_MAX];
 };
-static const char *const formats[] = {"npz", "csv", NULL};
+static const char *const formats[] = {"npz", "csv", "safetensors", "onnx", NULL};
 static const struct csl_option options[] = {
     {.name = "json",
      .type = CSL_OPT_BOOL,
@@ -28,21 +29,40 @@ static const struct csl_option options[] = {
      .offset = offsetof(struct flags, format),
      .choices = formats,
      .fallback = "npz",
-     .help = "What is written (export): a NumPy archive or a table."},
+     .help =
+         "What is written (export): a NumPy archive, a table, safetensors, or with onnx the whole "
+         "network with its scaling of inputs."},
     {.name = "out",
      .type = CSL_OPT_PATH,
      .offset = offsetof(struct flags, out),
      .size = sizeof(((struct flags *)0)->out),
      .fallback = "",
      .help = "Where it is written (export)."},
+    {.name = "study",
+     .type = CSL_OPT_PATH,
+     .offset = offsetof(struct flags, study),
+     .size = sizeof(((struct flags *)0)->study),
+     .fallback = "",
+     .help = "The study the model is of (onnx); study.yaml beside the model without it."},
+    {.name = "domain",
+     .type = CSL_OPT_STR,
+     .offset = offsetof(struct flags, domain),
+     .size = sizeof(((struct flags *)0)->domain),
+     .fallback = "",
+     .help = "Which domain's network is written (onnx), if the study has several."},
     CSL_OPTION_END,
 };
 static const char *const usage[] = {"inspect FILE [--json]",
-                                    "export FILE --format npz|csv --out PATH [--json]", NULL};
+                                    "export FILE --format npz|csv|safetensors --out PATH [--json]",
+                                    "export FILE --format onnx [--study STUDY.yaml] [--domain ID] "
+                                    "--out PATH [--json]",
+                                    NULL};
 static const char *const verbs[] = {"inspect", "export", NULL};
 static const char *const examples[] = {
     "consilium model inspect out/heart/model.h5",
-    "consilium model export out/heart/model.h5 --format npz --out model.npz", NULL};
+    "consilium model export out/heart/model.h5 --format npz --out model.npz",
+    "consilium model export out/heart/model.h5 --format onnx --study heart.yaml --out heart.onnx",
+    NULL};
 
 const struct csl_cli_doc csl_doc_model = {
     .name = "model",
@@ -51,6 +71,11 @@ const struct csl_cli_doc csl_doc_model = {
     .verbs = verbs,
     .options = options,
     .examples = examples,
+    .notes = "An ONNX file holds one domain's network. It takes raw values, as they are in the "
+             "record files, and gives probabilities (for survival the logarithm of the hazard "
+             "ratio); names, units and order of the inputs and what the output means are in its "
+             "doc strings. In a study with scaling: site the constants stay at the sites, and the "
+             "input must be standardised first: metadata key consilium.scaling says which it is.",
 };
 
 struct range {
@@ -153,22 +178,102 @@ static int inspect(const struct csl_model_file *m, bool is_json)
     return csl_cli_print(&out, CSL_EXIT_DONE);
 }
 
-static int export_to(const struct csl_model_file *m, const struct flags *flags)
+struct extent {
+    uint64_t parameters;
+    uint32_t tensors;
+};
+
+/* Of one block, or of the whole model (NULL). */
+static struct extent extent_of(const struct csl_schema *s, const struct csl_block_spec *block)
 {
-    const struct csl_schema *s = m->schema;
+    struct extent e = {block ? block->count : s->parameters, 0};
+
+    for (uint32_t i = 0; i < s->tensor_count; i++)
+        e.tensors += !block || &s->blocks[s->tensors[i].block] == block;
+    return e;
+}
+
+/* The one domain that is meant. */
+static enum csl_code choose_domain(const struct csl_study *study, const char *id, uint32_t *out,
+                                   struct csl_err *err)
+{
+    const struct csl_domain *d = id[0] ? csl_study_find_domain(study, id) : &study->domains[0];
+
+    if (d == NULL)
+        return CSL_FAIL(err, CSL_E_INVAL,
+                        "--domain: found '%s', which study %s has not; %s would be right", id,
+                        study->id, study->domains[0].id);
+    if (!id[0] && study->domain_count > 1)
+        return CSL_FAIL(err, CSL_E_INVAL,
+                        "study %s has %u domains, and an ONNX file holds one; --domain %s would be "
+                        "right",
+                        study->id, study->domain_count, d->id);
+    *out = (uint32_t)(d - study->domains);
+    return CSL_OK;
+}
+
+static enum csl_code export_onnx(const struct csl_model_file *m, const char *model_path,
+                                 const struct flags *flags, struct extent *written,
+                                 struct csl_err *err)
+{
+    char path[CSL_PATH_MAX] = "study.yaml";
+    struct csl_study *study = NULL;
+    uint32_t domain = 0;
+    enum csl_code code = CSL_OK;
+
+    if (!flags->study[0])
+        code = csl_path_beside(path, model_path, err);
+    if (code == CSL_OK)
+        code = csl_study_read(&study, flags->study[0] ? flags->study : path, err);
+    if (code == CSL_E_NOTFOUND && !flags->study[0])
+        return CSL_FAIL(err, CSL_E_NOTFOUND,
+                        "%s is not there; --study with the file of study %s would be right", path,
+                        m->info.study);
+    if (code == CSL_OK)
+        code = choose_domain(study, flags->domain, &domain, err);
+    if (code == CSL_OK)
+        code = csl_export_onnx(m, study, domain, flags->out, err);
+    if (code == CSL_OK)
+        *written =
+            extent_of(m->schema, csl_schema_find_block(m->schema, study->domains[domain].id));
+    csl_study_free(study);
+    return code;
+}
+
+static enum csl_code write_as(const struct csl_model_file *m, const char *model_path,
+                              const struct flags *flags, struct extent *written,
+                              struct csl_err *err)
+{
+    *written = extent_of(m->schema, NULL);
+    switch (flags->format) {
+    case FORMAT_NPZ:
+        return csl_export_npz(m, flags->out, err);
+    case FORMAT_CSV:
+        return csl_export_csv(m, flags->out, err);
+    case FORMAT_SAFETENSORS:
+        return csl_export_safetensors(m, flags->out, err);
+    default:
+        return export_onnx(m, model_path, flags, written, err);
+    }
+}
+
+static int export_to(const struct csl_model_file *m, const char *model_path,
+                     const struct flags *flags)
+{
+    struct extent written = {0};
     struct csl_err err = {0};
     struct csl_buf out;
     struct csl_json j;
-    enum csl_code code = flags->format == FORMAT_NPZ ? csl_cli_export_npz(m, flags->out, &err)
-                                                     : csl_cli_export_csv(m, flags->out, &err);
+    enum csl_code code = write_as(m, model_path, flags, &written, &err);
 
     if (code != CSL_OK)
         return csl_cli_fail_as(&csl_doc_model, &err, flags->json);
     csl_buf_init(&out, CSL_CLI_OUTPUT_MAX);
     if (!flags->json) {
         csl_buf_printf(&out, "%s: %s, %" PRIu64 " parameter%s in %u tensor%s\n", flags->out,
-                       formats[flags->format], s->parameters, csl_str_plural(s->parameters),
-                       s->tensor_count, csl_str_plural(s->tensor_count));
+                       formats[flags->format], written.parameters,
+                       csl_str_plural(written.parameters), written.tensors,
+                       csl_str_plural(written.tensors));
         return csl_cli_print(&out, CSL_EXIT_DONE);
     }
     csl_json_init(&j, &out, true);
@@ -176,8 +281,8 @@ static int export_to(const struct csl_model_file *m, const struct flags *flags)
     csl_json_put_str(&j, "format", "consilium.model-export/1");
     csl_json_put_str(&j, "path", flags->out);
     csl_json_put_str(&j, "written_as", formats[flags->format]);
-    csl_json_put_u64(&j, "parameters", s->parameters);
-    csl_json_put_u64(&j, "tensors", s->tensor_count);
+    csl_json_put_u64(&j, "parameters", written.parameters);
+    csl_json_put_u64(&j, "tensors", written.tensors);
     csl_json_end(&j);
     csl_buf_str(&out, "\n");
     return csl_cli_print(&out, CSL_EXIT_DONE);
@@ -203,9 +308,11 @@ int csl_cmd_model(int argc, char *const *argv)
                               line.positional[0]);
     if (is_export && !flags.out[0])
         return csl_cli_misuse(&csl_doc_model, "export needs --out, where the file is written");
+    if (flags.format != FORMAT_ONNX && (flags.study[0] || flags.domain[0]))
+        return csl_cli_misuse(&csl_doc_model, "--study and --domain are for --format onnx");
     if (csl_model_read(line.positional[1], NULL, &m, &err) != CSL_OK)
         return csl_cli_fail_as(&csl_doc_model, &err, flags.json);
-    status = is_export ? export_to(&m, &flags) : inspect(&m, flags.json);
+    status = is_export ? export_to(&m, line.positional[1], &flags) : inspect(&m, flags.json);
     csl_model_file_release(&m);
     return status;
 }

@@ -24,7 +24,8 @@ static const char *const backends[] = {"auto", "cpu-ref", "cpu-dnnl", NULL};
 #define CANARIES_MAX 1000000 /* per site */
 
 struct flags {
-    char data[CSL_PATH_MAX], out[CSL_PATH_MAX], seeds[48], epsilon[256];
+    char data[CSL_PATH_MAX], out[CSL_PATH_MAX], initial_model[CSL_PATH_MAX], seeds[48],
+        epsilon[256];
     uint32_t sites, rounds, audit;
     uint64_t seed;
     int transport, backend;
@@ -68,6 +69,12 @@ static const struct csl_option options[] = {
      TEXT(seeds),
      .fallback = "",
      .help = "Repeats with seeds A..B; adds mean and standard deviation of every number."},
+    {.name = "initial_model",
+     .type = CSL_OPT_PATH,
+     TEXT(initial_model),
+     .fallback = "",
+     .help = "Weights that all training starts from, safetensors or NumPy .npz; drawn from the "
+             "seed without it."},
     {.name = "epsilon",
      .type = CSL_OPT_STR,
      TEXT(epsilon),
@@ -112,6 +119,7 @@ static const char *const examples[] = {
     "consilium simulate simulations/scenarios/synthetic-federation.yaml --out out/demo",
     "consilium simulate simulations/scenarios/flamby-heart-fedavg.yaml --data ../shared/data "
     "--seeds 42..61 --json",
+    "consilium simulate study.yaml --initial-model pretrained.safetensors",
     "consilium simulate study.yaml --epsilon 0.5,1,2,8,inf --seeds 42..46", NULL};
 
 const struct csl_cli_doc csl_doc_simulate = {
@@ -275,23 +283,25 @@ static enum csl_code run(struct command *c, const struct csl_study *study, struc
                                                .data_dir = c->flags.data,
                                                .out_dir = c->flags.out,
                                                .progress = stderr};
-    const struct csl_run_config config = {.study = study,
-                                          .prepared = &prepared,
-                                          .federate = is_grpc ? federate_grpc : federate_inproc,
-                                          .federate_ctx = c,
-                                          .transport = transports[c->flags.transport],
-                                          .backend = backends[c->flags.backend],
-                                          .version = CSL_VERSION,
-                                          .out_dir = c->flags.out,
-                                          .needs_state_dir = is_grpc,
-                                          .has_baselines = c->flags.baselines,
-                                          .prices = c->prices,
-                                          .price_count = c->price_count,
-                                          .audit_canaries = c->flags.audit,
-                                          .first_seed = c->first_seed,
-                                          .last_seed = c->last_seed,
-                                          .progress = stderr,
-                                          .interrupted = is_interrupted};
+    const struct csl_run_config config = {
+        .study = study,
+        .prepared = &prepared,
+        .federate = is_grpc ? federate_grpc : federate_inproc,
+        .federate_ctx = c,
+        .transport = transports[c->flags.transport],
+        .backend = backends[c->flags.backend],
+        .version = CSL_VERSION,
+        .out_dir = c->flags.out,
+        .initial_model = c->flags.initial_model[0] != 0 ? c->flags.initial_model : NULL,
+        .needs_state_dir = is_grpc,
+        .has_baselines = c->flags.baselines,
+        .prices = c->prices,
+        .price_count = c->price_count,
+        .audit_canaries = c->flags.audit,
+        .first_seed = c->first_seed,
+        .last_seed = c->last_seed,
+        .progress = stderr,
+        .interrupted = is_interrupted};
     enum csl_code code = csl_prepare_sites(&prepared, &prepare, err);
     if (code == CSL_OK && is_grpc)
         code = find_programs(c, err);

@@ -42,6 +42,8 @@ const struct csl_option csl_coordinator_options[] = {
      "YAML file of the sites that may take part and the pins of their keys"},
     {"state", CSL_OPT_PATH, AT(state), 0, 0, NULL, NULL, NULL, NULL,
      "folder for the study's state, checkpoints and spooled updates"},
+    {"initial_model", CSL_OPT_PATH, AT(initial_model), 0, 0, "", NULL, NULL, NULL,
+     "weights a new study starts from, safetensors or NumPy .npz; drawn from the seed without it"},
     {"listen", CSL_OPT_STR, AT(listen), 0, 0, "127.0.0.1:7443", NULL, NULL, NULL,
      "address and port; port 0 lets the system choose, and state/address tells"},
     {"tls", CSL_OPT_SECTION, AT(tls), 0, 0, NULL, NULL, NULL, tls_options, "keys and certificates"},
@@ -77,6 +79,8 @@ enum csl_code csl_coordinator_config_read(struct csl_coordinator_config *out, co
     char *const paths[] = {c.study, c.roster, c.state, c.tls.key, c.tls.chain, c.tls.roots};
     for (size_t i = 0; code == CSL_OK && i < sizeof(paths) / sizeof(paths[0]); i++)
         code = csl_path_beside(paths[i], path, err);
+    if (code == CSL_OK && c.initial_model[0] != '\0')
+        code = csl_path_beside(c.initial_model, path, err);
     if (code == CSL_OK)
         *out = c;
     return code;

@@ -6,6 +6,7 @@
 
 struct csl_coordinator_config {
     char study[CSL_PATH_MAX], roster[CSL_PATH_MAX], state[CSL_PATH_MAX];
+    char initial_model[CSL_PATH_MAX]; /* "": none */
     char listen[128];
     struct {
         char key[CSL_PATH_MAX], chain[CSL_PATH_MAX], roots[CSL_PATH_MAX], trust_domain[64];

@@ -70,15 +70,17 @@ static enum csl_code open_service(struct coordinator *c, struct csl_err *err)
         seed = csl_rng_u64(&rng) >> 1; /* SQLite and YAML can both write it as a plain number */
         csl_rng_wipe(&rng);
     }
-    struct csl_service_config s = {.study = c->study,
-                                   .roster = (const char(*)[CSL_ID_MAX])c->ids,
-                                   .roster_count = count,
-                                   .seed = seed,
-                                   .open_wait_ms = c->config.open_wait_ms,
-                                   .is_rehearsal = c->config.is_rehearsal,
-                                   .uploads_max = (uint32_t)c->config.uploads_max,
-                                   .state_dir = c->config.state,
-                                   .transport = c->transport};
+    struct csl_service_config s = {
+        .study = c->study,
+        .roster = (const char(*)[CSL_ID_MAX])c->ids,
+        .roster_count = count,
+        .seed = seed,
+        .open_wait_ms = c->config.open_wait_ms,
+        .is_rehearsal = c->config.is_rehearsal,
+        .uploads_max = (uint32_t)c->config.uploads_max,
+        .state_dir = c->config.state,
+        .initial_model = c->config.initial_model[0] != '\0' ? c->config.initial_model : NULL,
+        .transport = c->transport};
     enum csl_code code = csl_service_new(&c->service, &s, err);
     if (code == CSL_OK)
         code = csl_service_start(c->service, csl_clock_monotonic_ns(), err);

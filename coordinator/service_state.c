@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "coordinator/model/model_file.h"
+#include "coordinator/model/weights.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -112,11 +113,34 @@ static enum csl_code load_checkpoint(struct csl_service *s, uint64_t round, stru
     return CSL_OK;
 }
 
+static enum csl_code load_initial(struct csl_service *s, struct csl_err *err)
+{
+    float *parameters = NULL;
+    enum csl_code code =
+        csl_weights_read(&parameters, s->config.initial_model, &s->study->schema, err);
+    if (code != CSL_OK)
+        return code;
+    csl_free(s->global);
+    s->global = parameters;
+    uint8_t digest[CSL_DIGEST_BYTES];
+    char hex[2 * CSL_DIGEST_BYTES + 1];
+    csl_sha256_digest(parameters, s->study->schema.parameters * sizeof(*parameters), digest);
+    csl_hex(digest, CSL_DIGEST_BYTES, hex);
+    csl_log(CSL_LOG_INFO, "model.initial", CSL_STR("path", s->config.initial_model),
+            CSL_STR("digest", hex));
+    return CSL_OK;
+}
+
 /* A study nobody has begun: its first model, and a row that names it. */
 static enum csl_code begin(struct csl_service *s, struct csl_err *err)
 {
-    csl_schema_init_parameters(&s->study->schema, s->seed, s->global);
-    enum csl_code code = csl_service_checkpoint__(s, 0, err);
+    enum csl_code code = CSL_OK;
+    if (s->config.initial_model != NULL)
+        code = load_initial(s, err);
+    else
+        csl_schema_init_parameters(&s->study->schema, s->seed, s->global);
+    if (code == CSL_OK)
+        code = csl_service_checkpoint__(s, 0, err);
     if (code == CSL_OK)
         csl_service_save_study__(s);
     return code == CSL_OK ? s->failure.code : code;
@@ -150,6 +174,7 @@ enum csl_code csl_service_load__(struct csl_service *s, struct csl_err *err)
         code = csl_store_load_study(s->store, &study, &found, err);
     if (code == CSL_OK)
         code = found ? resume(s, &study, err) : begin(s, err);
+    s->config.initial_model = NULL; /* was borrowed */
     if (code != CSL_OK)
         return code;
     csl_service_digest_broadcast__(s);

@@ -62,7 +62,10 @@ static enum csl_code fit(struct work *w, const struct csl_dataset *data, struct 
     const struct csl_study *study = w->c->data->study;
     if (is_interrupted(w->c))
         return CSL_FAIL(err, CSL_E_CANCELLED, "interrupted while the baselines were trained");
-    csl_schema_init_parameters(&study->schema, w->c->seed, w->parameters);
+    if (w->c->initial != NULL)
+        memcpy(w->parameters, w->c->initial, study->schema.parameters * sizeof(float));
+    else
+        csl_schema_init_parameters(&study->schema, w->c->seed, w->parameters);
     return csl_trainer_fit(w->c->trainer, data, &study->baseline, w->c->seed, w->parameters, err);
 }
 

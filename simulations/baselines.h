@@ -4,7 +4,7 @@
 #define CSL_SIM_BASELINES_H
 #include "simulations/evaluate.h"
 
-/* Trains and evaluates them with study->baseline from the initial parameters of `seed` and fills
+/* Trains and evaluates them with study->baseline from the initial parameters and fills
  * r->baselines; r has its sites and domains. A site whose training data has no record, one class or
  * no event is absent with a reason. The pooled model is evaluated on test records scaled as its
  * training records were, as FLamby does. CSL_E_CANCELLED when interrupted. */
@@ -13,6 +13,7 @@ struct csl_baselines_config {
     const struct csl_world_site *sites;
     struct csl_trainer *trainer;
     uint64_t seed;
+    const float *initial; /* [P] to start from; NULL: drawn from the seed; borrowed */
     FILE *progress;
     bool (*interrupted)(void *ctx);
     void *interrupted_ctx;

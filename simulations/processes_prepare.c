@@ -69,6 +69,15 @@ static void put_tls(struct csl_buf *b, const char *pki, const char *who)
         pki, who, pki, who, pki);
 }
 
+/* A path as this process sees it, for a file in another folder. */
+static enum csl_code from_here(const char *path, char out[CSL_PATH_MAX], struct csl_err *err)
+{
+    char here[CSL_PATH_MAX];
+    if (getcwd(here, sizeof(here)) == NULL)
+        return CSL_FAIL_SYS(err, CSL_E_IO, "the working folder");
+    return csl_path_join(out, CSL_PATH_MAX, here, path, err);
+}
+
 static enum csl_code prepare_coordinator(const struct csl_world_config *c, uint16_t port,
                                          struct csl_err *err)
 {
@@ -78,8 +87,16 @@ static enum csl_code prepare_coordinator(const struct csl_world_config *c, uint1
     csl_buf_printf(&b, "listen: \"127.0.0.1:%u\"\nseed: %llu\nlinger: 20s\nrehearsal: true\n",
                    (unsigned)port, (unsigned long long)c->seed);
     put_tls(&b, "../pki", "coordinator");
-    char dir[CSL_PATH_MAX];
-    enum csl_code code = csl_path_join(dir, sizeof(dir), c->state_dir, "coordinator", err);
+    char dir[CSL_PATH_MAX], initial[CSL_PATH_MAX];
+    enum csl_code code = CSL_OK;
+    if (c->initial_model != NULL) {
+        code = from_here(c->initial_model, initial, err);
+        csl_buf_str(&b, "initial_model: ");
+        put_quoted(&b, code == CSL_OK ? initial : "");
+        csl_buf_u8(&b, '\n');
+    }
+    if (code == CSL_OK)
+        code = csl_path_join(dir, sizeof(dir), c->state_dir, "coordinator", err);
     if (code == CSL_OK)
         code = csl_dir_make(dir, err);
     if (code == CSL_OK)
@@ -105,12 +122,10 @@ static enum csl_code prepare_site(const struct csl_world_config *c,
                                   struct csl_err *err)
 {
     char dir[CSL_PATH_MAX], name[CSL_ID_MAX + 8], party[CSL_ID_MAX + 8];
-    char records[CSL_PATH_MAX], here[CSL_PATH_MAX];
+    char records[CSL_PATH_MAX];
     snprintf(name, sizeof(name), "sites/%s", site->id);
     site_party(site->id, party);
-    if (getcwd(here, sizeof(here)) == NULL)
-        return CSL_FAIL_SYS(err, CSL_E_IO, "the working folder");
-    enum csl_code code = csl_path_join(records, sizeof(records), here, site->record_path, err);
+    enum csl_code code = from_here(site->record_path, records, err);
     if (code == CSL_OK)
         code = csl_path_join(dir, sizeof(dir), c->state_dir, name, err);
     if (code == CSL_OK)

@@ -315,6 +315,8 @@ static void put_facts(struct csl_report *p)
     put_fact(p, "Differential privacy", csl_result_has_privacy(r) ? text : "off");
     put_fact(p, "Secure aggregation", r->has_secure_aggregation ? "on" : "off");
     put_digest(p, "Study digest", r->study_digest);
+    if (r->initial_model_digest[0] != 0)
+        put_digest(p, "Initial model digest", r->initial_model_digest);
     put_digest(p, "Model digest", r->model_digest);
     csl_buf_str(p->out, "</dl>\n");
     csl_report__end_section(p);

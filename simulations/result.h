@@ -133,6 +133,7 @@ struct csl_result_price {
 struct csl_result {
     char version[24], study[CSL_ID_MAX], question[256], strategy[CSL_ID_MAX];
     char study_digest[2 * CSL_DIGEST_BYTES + 1], model_digest[2 * CSL_DIGEST_BYTES + 1];
+    char initial_model_digest[2 * CSL_DIGEST_BYTES + 1]; /* "": drawn from the seed */
     char transport[16], backend[24], privacy[16];
     bool has_secure_aggregation, was_interrupted;
     uint64_t seed, rounds, rounds_planned, parameters;

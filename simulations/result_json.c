@@ -372,6 +372,8 @@ static void put_head(struct csl_json *j, const struct csl_result *r)
     csl_json_put_str(j, "study_question", r->question);
     csl_json_put_str(j, "study_digest", r->study_digest);
     csl_json_put_str(j, "model_digest", r->model_digest);
+    if (r->initial_model_digest[0] != 0) /* left out when drawn from the seed */
+        csl_json_put_str(j, "initial_model_digest", r->initial_model_digest);
     csl_json_put_str(j, "strategy", r->strategy);
     csl_json_put_str(j, "transport", r->transport);
     csl_json_put_str(j, "backend", r->backend);

@@ -215,6 +215,9 @@ static enum csl_code read_texts(const struct csl_result_reader *rd, json root)
     enum csl_code code = CSL_OK;
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]) && code == CSL_OK; i++)
         code = get_str(rd, root, rows[i].key, rows[i].out, rows[i].bytes);
+    if (code == CSL_OK && csl_json_get(root, "initial_model_digest") != NULL)
+        code = get_str(rd, root, "initial_model_digest", r->initial_model_digest,
+                       sizeof(r->initial_model_digest));
     if (code == CSL_OK)
         code = csl_result__read_mode(rd, csl_json_get(root, "privacy"));
     return code;

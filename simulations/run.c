@@ -8,6 +8,8 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "coordinator/model/model_file.h"
+#include "coordinator/model/weights.h"
+#include "privacy/crypto/sha256.h"
 #include "simulations/baselines.h"
 
 #include <math.h>
@@ -21,7 +23,9 @@ struct run {
     const struct csl_run_config *c;
     struct csl_sim_data data;
     struct csl_trainer *trainer;
-    bool is_price; /* nothing of it is shown but its figures */
+    float *initial; /* [P], the weights training starts from; NULL: drawn from the seed */
+    char initial_digest[2 * CSL_DIGEST_BYTES + 1]; /* "": drawn */
+    bool is_price;                                 /* nothing of it is shown but its figures */
 };
 
 static bool is_interrupted(const struct csl_run_config *c)
@@ -29,13 +33,15 @@ static bool is_interrupted(const struct csl_run_config *c)
     return c->interrupted != NULL && c->interrupted(c->interrupted_ctx);
 }
 
-static enum csl_code state_dir(const struct csl_run_config *c, uint64_t seed,
-                               char out[CSL_PATH_MAX], struct csl_err *err)
+static enum csl_code state_dir(const struct run *run, uint64_t seed, char out[CSL_PATH_MAX],
+                               struct csl_err *err)
 {
+    const struct csl_run_config *c = run->c;
     char name[64], digest[2 * CSL_DIGEST_BYTES + 1];
     csl_hex(c->study->digest, CSL_DIGEST_BYTES, digest);
-    /* Of the study and the seed: the same command resumes, another one starts afresh. */
-    (void)snprintf(name, sizeof(name), "state/%.8s-%llu", digest, (unsigned long long)seed);
+    /* Of study, seed and initial weights: the same command resumes, another one starts afresh. */
+    (void)snprintf(name, sizeof(name), "state/%.8s-%llu%s%.8s", digest, (unsigned long long)seed,
+                   run->initial != NULL ? "-" : "", run->initial_digest);
     enum csl_code code = csl_path_join(out, CSL_PATH_MAX, c->out_dir, name, err);
     return code == CSL_OK ? csl_dir_make(out, err) : code;
 }
@@ -63,6 +69,7 @@ static enum csl_code federate(const struct run *run, uint64_t seed, struct csl_w
                                             .sites = c->prepared->sites,
                                             .site_count = c->prepared->count,
                                             .seed = seed,
+                                            .initial_model = c->initial_model,
                                             .backend = c->backend,
                                             .state_dir = c->needs_state_dir ? dir : NULL,
                                             .ledger_dir = has_ledgers ? ledgers : NULL,
@@ -70,7 +77,7 @@ static enum csl_code federate(const struct run *run, uint64_t seed, struct csl_w
                                             .progress = c->progress,
                                             .interrupted = c->interrupted,
                                             .interrupted_ctx = c->interrupted_ctx};
-    enum csl_code code = c->needs_state_dir ? state_dir(c, seed, dir, err) : CSL_OK;
+    enum csl_code code = c->needs_state_dir ? state_dir(run, seed, dir, err) : CSL_OK;
     if (code == CSL_OK && has_ledgers)
         code = ledger_dir(c, ledgers, err);
     return code == CSL_OK ? c->federate(c->federate_ctx, &config, out, err) : code;
@@ -115,6 +122,7 @@ static enum csl_code run_baselines(struct csl_result *r, struct run *run, struct
                                                 .sites = c->prepared->sites,
                                                 .trainer = run->trainer,
                                                 .seed = r->seed,
+                                                .initial = run->initial,
                                                 .progress = c->progress,
                                                 .interrupted = c->interrupted,
                                                 .interrupted_ctx = c->interrupted_ctx};
@@ -150,6 +158,7 @@ static enum csl_code run_seed(struct csl_result *r, struct run *run, uint64_t se
     uint64_t wall_ns = csl_clock_monotonic_ns(), cpu_ns = csl_clock_cpu_ns();
     enum csl_code code = csl_run_describe(r, c, err);
     r->seed = seed;
+    memcpy(r->initial_model_digest, run->initial_digest, sizeof(r->initial_model_digest));
     for (uint32_t s = 0; code == CSL_OK && s < r->site_count; s++)
         r->sites[s].patients = run->data.patients[s];
     if (code == CSL_OK)
@@ -283,6 +292,20 @@ static enum csl_code run_prices(struct csl_result *shown, const struct run *run,
     return code;
 }
 
+static enum csl_code read_initial(struct run *run, struct csl_err *err)
+{
+    const struct csl_run_config *c = run->c;
+    uint8_t digest[CSL_DIGEST_BYTES];
+    if (c->initial_model == NULL)
+        return CSL_OK;
+    enum csl_code code = csl_weights_read(&run->initial, c->initial_model, &c->study->schema, err);
+    if (code != CSL_OK)
+        return code;
+    csl_sha256_digest(run->initial, c->study->schema.parameters * sizeof(float), digest);
+    csl_hex(digest, sizeof(digest), run->initial_digest);
+    return CSL_OK;
+}
+
 enum csl_code csl_run_study(struct csl_result *out, const struct csl_run_config *c,
                             struct csl_err *err)
 {
@@ -290,7 +313,9 @@ enum csl_code csl_run_study(struct csl_result *out, const struct csl_run_config 
     struct csl_result *r = csl_alloc(sizeof(*r));
     if (r == NULL)
         return CSL_FAIL(err, CSL_E_NOMEM, "no memory for the result");
-    enum csl_code code = csl_trainer_new(&run.trainer, c->study, c->backend, err);
+    enum csl_code code = read_initial(&run, err);
+    if (code == CSL_OK)
+        code = csl_trainer_new(&run.trainer, c->study, c->backend, err);
     if (code == CSL_OK)
         code = csl_sim_data_load(&run.data, c->study, c->prepared->sites, c->prepared->count, err);
     if (code == CSL_OK)
@@ -306,5 +331,6 @@ enum csl_code csl_run_study(struct csl_result *out, const struct csl_run_config 
     csl_free(r);
     csl_sim_data_release(&run.data);
     csl_trainer_free(run.trainer);
+    csl_free(run.initial);
     return code;
 }

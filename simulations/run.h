@@ -18,7 +18,8 @@ struct csl_run_config {
                               struct csl_world_result *out, struct csl_err *err);
     void *federate_ctx;
     const char *transport, *backend, *version, *out_dir;
-    bool needs_state_dir; /* federate wants a folder of its own below OUT/state */
+    const char *initial_model; /* weights that training starts from; NULL: drawn from the seed */
+    bool needs_state_dir;      /* federate wants a folder of its own below OUT/state */
     bool has_baselines;
     /* Run after the study, with the same seeds and without baselines; ascending by epsilon. */
     const struct csl_run_price *prices; /* [price_count], borrowed */

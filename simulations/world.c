@@ -107,6 +107,7 @@ static enum csl_code open_coordinator(struct world *w, struct csl_err *err)
         .open_wait_ms = OPEN_WAIT_MS,
         .is_rehearsal = true,
         .state_dir = dir,
+        .initial_model = c->initial_model,
         .secagg_key = w->federation.keys != NULL ? &w->federation.coordinator : NULL,
         .secagg_roster = w->federation.keys != NULL ? &w->federation.roster : NULL,
         .transport = w->server,

@@ -21,7 +21,8 @@ struct csl_world_config {
     const struct csl_world_site *sites; /* [site_count], borrowed */
     uint32_t site_count;
     uint64_t seed;
-    const char *backend;   /* "auto", "cpu-ref", "cpu-dnnl" */
+    const char *initial_model; /* weights to start from; NULL: drawn from the seed */
+    const char *backend;       /* "auto", "cpu-ref", "cpu-dnnl" */
     const char *state_dir; /* spool, outboxes, checkpoints; NULL (in-process only): all in memory */
     const char *ledger_dir; /* where each site's ledger is exported, <site>.ledger; NULL: nowhere */
     uint32_t audit_canaries;        /* per site, in-process only; 0: no audit (privacy/audit) */

@@ -176,6 +176,15 @@ const struct csl_block_spec *csl_schema_find_block(const struct csl_schema *s, c
     return NULL;
 }
 
+const struct csl_tensor_spec *csl_schema_find_shared_name(const struct csl_schema *s)
+{
+    for (uint32_t i = 0; i < s->tensor_count; i++)
+        for (uint32_t j = 0; j < i; j++)
+            if (strcmp(s->tensors[i].name, s->tensors[j].name) == 0)
+                return &s->tensors[i];
+    return NULL;
+}
+
 void csl_schema_init_parameters(const struct csl_schema *s, uint64_t seed, float *parameters)
 {
     for (uint32_t i = 0; i < s->tensor_count; i++) {

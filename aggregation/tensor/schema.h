@@ -54,6 +54,9 @@ enum csl_code csl_schema_add_tensor(struct csl_schema *s, const char *name, uint
 enum csl_code csl_schema_seal(struct csl_schema *s, struct csl_err *err) CSL_MUST_CHECK;
 const struct csl_block_spec *csl_schema_find_block(const struct csl_schema *s,
                                                    const char *name); /* NULL */
+/* First tensor whose name one of another block before it has too, or NULL: formats that know no
+ * blocks cannot tell the two apart. */
+const struct csl_tensor_spec *csl_schema_find_shared_name(const struct csl_schema *s);
 /* parameters: [P], written whole. The same (schema, seed) gives the same bits everywhere. */
 void csl_schema_init_parameters(const struct csl_schema *s, uint64_t seed, float *parameters);
 /* First element that is NaN or infinite, or `count` when all are finite. */

@@ -1,10 +1,10 @@
 /* Arrays of an .npz file as records: each split has its arrays, told apart by a prefix of their
  * names; row i of every array of a split is one record of one patient. */
 #include "site-agent/data/npz_import.h"
-#include "site-agent/data/npz.h"
 
 #include "base/file.h"
 #include "base/mem.h"
+#include "base/npz.h"
 #include "base/str.h"
 
 #include <float.h>

@@ -2,7 +2,7 @@
  * checksums are right, so that the header's reader sees every byte; anything else is an archive. */
 #include "base/buf.h"
 #include "base/check.h"
-#include "site-agent/data/npz.h"
+#include "base/npz.h"
 #include "site-agent/data/npz_import.h"
 #include "tests/fuzz/fuzz.h"
 

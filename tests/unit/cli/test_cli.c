@@ -259,7 +259,41 @@ static void test_cli__model_export_csv__reads_back_the_same_floats(void **state)
     assert_int_equal(run("model export %/model.h5 --out %/no/such/folder.npz"), 3);
     assert_printed("a folder that exists and can be written would be right");
     assert_int_equal(run("model export %/model.h5 --format xml --out %/x"), 2);
-    assert_printed("npz or csv would be right");
+    assert_printed("npz, csv, safetensors or onnx would be right");
+}
+
+static void test_cli__model_export_onnx__needs_the_study_and_one_domain(void **state)
+{
+    (void)state;
+    write_model();
+    assert_int_equal(run("model export %/model.h5 --format onnx --out %/m.onnx"), 2);
+    assert_printed(
+        "study.yaml is not there; --study with the file of study heart-4 would be right");
+    assert_int_equal(run("model export %/model.h5 --format onnx --study " STUDY " --out %/m.onnx"),
+                     2);
+    assert_printed("the file of that study would be right");
+    assert_int_equal(
+        run("model export %/model.h5 --format onnx --domain lung --study " STUDY " --out %/m.onnx"),
+        2);
+    assert_printed("--domain: found 'lung'");
+    assert_int_equal(run("model export %/model.h5 --format csv --domain heart --out %/m.csv"), 2);
+    assert_printed("--study and --domain are for --format onnx");
+}
+
+static void test_cli__model_export_safetensors__starts_with_the_length_of_its_header(void **state)
+{
+    struct csl_msg bytes = {0};
+
+    (void)state;
+    write_model();
+    assert_int_equal(run("model export %/model.h5 --format safetensors --out %/m.safetensors"), 0);
+    assert_printed("m.safetensors: safetensors, 3 parameters in 2 tensors");
+    read_back("m.safetensors", &bytes);
+    uint64_t header = 0;
+    memcpy(&header, bytes.p, sizeof(header));
+    assert_int_equal(bytes.n, 8 + header + 3 * sizeof(float));
+    assert_memory_equal(bytes.p + 8, "{\"__metadata__\":", 16);
+    csl_msg_release(&bytes);
 }
 
 /* The layout that NumPy reads, byte by byte at its fixed places; numpy.load itself has read such a
@@ -396,6 +430,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_cli__study_show__lists_every_default),
         cmocka_unit_test(test_cli__model_inspect__shows_a_verified_model),
         cmocka_unit_test(test_cli__model_export_csv__reads_back_the_same_floats),
+        cmocka_unit_test(test_cli__model_export_onnx__needs_the_study_and_one_domain),
+        cmocka_unit_test(test_cli__model_export_safetensors__starts_with_the_length_of_its_header),
         cmocka_unit_test(test_cli__model_export_npz__is_a_stored_zip_of_npy),
         cmocka_unit_test(test_cli__status__shows_rounds_and_sites),
         cmocka_unit_test(test_cli__status__of_something_else_is_refused),

@@ -71,6 +71,7 @@ static void test_config__only_what_is_required__defaults(void **state)
     assert_int_equal(c.open_wait_ms, 600000);
     assert_int_equal(c.linger_ms, 60000);
     assert_int_equal(c.seed, 0);
+    assert_string_equal(c.initial_model, "");
     assert_false(c.has_reflection);
     assert_int_equal(c.log.level, 1);
     assert_string_equal(c.tls.trust_domain, "example.org");
@@ -80,7 +81,9 @@ static void test_config__paths__relative_to_the_file(void **state)
 {
     char expected[CSL_PATH_MAX];
     (void)state;
-    read_whole("");
+    read_whole("initial_model: pretrained/w.safetensors\n");
+    snprintf(expected, sizeof(expected), "%s/pretrained/w.safetensors", dir);
+    assert_string_equal(c.initial_model, expected);
     snprintf(expected, sizeof(expected), "%s/study.yaml", dir);
     assert_string_equal(c.study, expected);
     snprintf(expected, sizeof(expected), "%s/../roster.yaml", dir);

@@ -3,7 +3,7 @@
 #include "base/file.h"
 #include "base/le.h"
 #include "base/mem.h"
-#include "site-agent/data/npz.h"
+#include "base/npz.h"
 #include "site-agent/data/npz_import.h"
 #include "tests/unit/data/support.h"
 

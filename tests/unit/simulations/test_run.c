@@ -1,5 +1,6 @@
 /* A whole run with a federation that answers from a script, and the files it leaves. */
 #include "base/file.h"
+#include "base/le.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/str.h"
@@ -41,9 +42,10 @@ static struct csl_err err;
 struct script {
     uint32_t calls;
     uint64_t seeds[8];
-    double epsilons[8];   /* of the study; 0: no privacy */
-    bool has_ledgers[8];  /* wanted in OUT/ledger */
-    uint32_t canaries[8]; /* wanted */
+    double epsilons[8];        /* of the study; 0: no privacy */
+    bool has_ledgers[8];       /* wanted in OUT/ledger */
+    uint32_t canaries[8];      /* wanted */
+    const char *initial_model; /* of the last call */
     bool interrupts, stops;
 };
 
@@ -97,6 +99,7 @@ static enum csl_code federate(void *ctx, const struct csl_world_config *c,
     s->has_ledgers[s->calls] = c->ledger_dir != NULL;
     s->canaries[s->calls] = c->audit_canaries;
     s->seeds[s->calls++] = c->seed;
+    s->initial_model = c->initial_model;
     w.parameters = csl_alloc_array((size_t)c->study->schema.parameters, sizeof(float));
     w.parameters[0] = 1.0f;
     w.parameters[1] = (float)c->seed / -100.0f;
@@ -415,6 +418,75 @@ static void test_run__without_privacy__keeps_no_ledger(void **state)
     csl_study_free(study);
 }
 
+/* The study's model as safetensors: weight, bias 0. */
+static void put_weights(const char *path, float weight)
+{
+    static const char header[] =
+        "{\"d.weight\":{\"dtype\":\"F32\",\"shape\":[1,1],\"data_offsets\":[0,4]},"
+        "\"d.bias\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[4,8]}}";
+    uint8_t file[8 + sizeof(header) - 1 + 8] = {0};
+    csl_store_le64(file, sizeof(header) - 1);
+    memcpy(file + 8, header, sizeof(header) - 1);
+    memcpy(file + 8 + sizeof(header) - 1, &weight, sizeof(weight));
+    assert_int_equal(csl_file_write_atomic(path, CSL_SPAN(file, sizeof(file)), 0600, &err), CSL_OK);
+}
+
+/* The feature is larger for the ill, and the baselines hardly move: a weight of 1 ranks them above
+ * the healthy, a weight of -1 below. */
+static void test_run__initial_model__is_where_federation_and_baselines_start(void **state)
+{
+    struct csl_study *study =
+        fixture_study(HEAD "baselines: {optimizer: sgd, learning_rate: 1e-9, batch_patients: full, "
+                           "epochs: 1}\n");
+    struct script s = {0};
+    struct csl_run_config c = config_of(study, &s);
+    struct csl_result read;
+    double auc[2];
+    char path[CSL_PATH_MAX], digests[2][2 * CSL_DIGEST_BYTES + 1];
+    (void)state;
+    assert_int_equal(csl_path_join(path, sizeof(path), fixture_dir, "w.safetensors", &err), CSL_OK);
+    c.initial_model = path;
+    for (int i = 0; i < 2; i++) {
+        struct csl_result r;
+        put_weights(path, i == 0 ? 1.0F : -1.0F);
+        if (csl_run_study(&r, &c, &err) != CSL_OK)
+            fail_msg("%s", err.msg);
+        assert_string_equal(s.initial_model, path);
+        auc[i] = csl_metrics_find(&r.baselines.pooled_training.pooled[0], "auc")->value;
+        memcpy(digests[i], r.initial_model_digest, sizeof(digests[i]));
+        assert_int_equal(csl_run_write_files(&r, study, fixture_dir, &err), CSL_OK);
+        csl_result_release(&r);
+    }
+    assert_true(auc[0] > 0.8 && auc[1] < 0.2);
+    assert_string_not_equal(digests[0], digests[1]);
+    assert_int_equal(csl_run_read_files(&read, fixture_dir, &err), CSL_OK);
+    assert_string_equal(read.initial_model_digest, digests[1]);
+    csl_result_release(&read);
+    csl_study_free(study);
+}
+
+static void test_run__initial_model_of_another_study__stops_before_anything_runs(void **state)
+{
+    struct csl_study *study =
+        fixture_study("study: wide\ndomains:\n  - {id: d, modality: tabular, task: {kind: binary, "
+                      "label: ill}, features: [x, y]}\nmodel: {kind: linear}\ntraining:\n  local: "
+                      "{optimizer: sgd, learning_rate: 0.1, batch_patients: 2, steps: 2}\n"
+                      "rounds: 2\naggregation: {strategy: fedavg, weights: {kind: samples}}\n"
+                      "privacy: {mode: none}\n");
+    struct script s = {0};
+    struct csl_run_config c = config_of(study, &s);
+    struct csl_result r;
+    char path[CSL_PATH_MAX];
+    (void)state;
+    assert_int_equal(csl_path_join(path, sizeof(path), fixture_dir, "w.safetensors", &err), CSL_OK);
+    put_weights(path, 1);
+    c.initial_model = path;
+    assert_int_equal(csl_run_study(&r, &c, &err), CSL_E_INVAL);
+    assert_non_null(strstr(err.msg, "tensor d.weight has shape [1, 1]; [1, 2] would be right"));
+    assert_int_equal(s.calls, 0);
+    csl_study_free(study);
+}
+
 static void test_run__prices__repeat_every_seed_and_leave_the_main_result_alone(void **state)
 {
     static const double epsilons[] = {1, 1, 0.5, 0.5, 0, 0};
@@ -494,6 +566,8 @@ int main(void)
         cmocka_unit_test(test_prepare__synthetic_site__writes_its_record_file),
         cmocka_unit_test(test_run__with_privacy__takes_what_the_ledgers_say),
         cmocka_unit_test(test_run__without_privacy__keeps_no_ledger),
+        cmocka_unit_test(test_run__initial_model__is_where_federation_and_baselines_start),
+        cmocka_unit_test(test_run__initial_model_of_another_study__stops_before_anything_runs),
         cmocka_unit_test(test_run__prices__repeat_every_seed_and_leave_the_main_result_alone),
         cmocka_unit_test(test_run__interrupted_in_the_sweep__keeps_finished_prices_only),
     };

@@ -1,11 +1,11 @@
-/* site-agent/data/npz.h - reading NumPy's .npz (a zip of .npy files) from bytes nobody vouches for.
+/* base/npz.h - reading NumPy's .npz (a zip of .npy files) from bytes nobody vouches for.
  *
  * Zip: the central directory is what counts (APPNOTE 4.3.12 and 4.3.16); stored and deflated
  * members; every length and offset is checked against the file, sizes and CRC-32 against the
  * content. Refused: encryption, several disks, zip64, duplicate names. Npy: format versions 1 and 2
  * (numpy.lib.format), dtypes u1 i2 i4 i8 f4 f8, little-endian, C order. One thread. */
-#ifndef CSL_NPZ_H
-#define CSL_NPZ_H
+#ifndef CSL_BASE_NPZ_H
+#define CSL_BASE_NPZ_H
 #include "base/bytes.h"
 #include "base/err.h"
 

@@ -1,6 +1,6 @@
 /* The header of a .npy file is a Python literal: {'descr': '<f4', 'fortran_order': False,
  * 'shape': (10, 28, 28), } in any order, padded with blanks and ended by a line feed. */
-#include "site-agent/data/npz.h"
+#include "base/npz.h"
 
 #include "base/checked.h"
 #include "base/le.h"

@@ -1,4 +1,4 @@
-#include "site-agent/data/npz.h"
+#include "base/npz.h"
 
 #include "base/le.h"
 #include "base/mem.h"

@@ -1,14 +1,12 @@
-#include "cli/model_export.h"
-
-#include "base/file.h"
+/* cli/export/npz.c - NumPy archives; PKWARE APPNOTE.TXT and numpy/lib/format.py. */
 #include "base/le.h"
+#include "cli/export/export.h"
+#include "cli/export/out_file.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <stdbool.h>
-#include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #define NAME_MAX_BYTES   (CSL_ID_MAX + 8)
 #define LOCAL_BYTES      30 /* local file header; APPNOTE.TXT 4.3.7 */
@@ -134,42 +132,14 @@ static bool put_directory(struct zip *z)
     return put(z, end, sizeof(end));
 }
 
-/* Both exports write PATH.tmp and rename it, so that PATH is whole or absent. */
-static enum csl_code open_temporary(const char *path, char tmp[CSL_PATH_MAX], FILE **f,
-                                    struct csl_err *err)
-{
-    if ((size_t)snprintf(tmp, CSL_PATH_MAX, "%s.tmp", path) >= CSL_PATH_MAX)
-        return CSL_FAIL(err, CSL_E_LIMIT, "--out: longer than %d bytes", CSL_PATH_MAX - 5);
-    *f = fopen(tmp, "wb");
-    if (!*f)
-        return CSL_FAIL_SYS(err, CSL_E_IO,
-                            "--out: %s cannot be created; a file in a folder that exists and can "
-                            "be written would be right",
-                            tmp);
-    return CSL_OK;
-}
-
-static enum csl_code close_temporary(const char *path, const char *tmp, FILE *f, enum csl_code code,
-                                     struct csl_err *err)
-{
-    bool is_whole = ferror(f) == 0 && fflush(f) == 0;
-
-    if ((fclose(f) != 0 || !is_whole) && code == CSL_OK)
-        code = CSL_FAIL_SYS(err, CSL_E_IO, "%s: cannot be written", tmp);
-    if (code == CSL_OK)
-        code = csl_file_commit(tmp, path, err);
-    if (code != CSL_OK)
-        unlink(tmp);
-    return code;
-}
-
-enum csl_code csl_cli_export_npz(const struct csl_model_file *m, const char *path,
-                                 struct csl_err *err)
+enum csl_code csl_export_npz(const struct csl_model_file *m, const char *path, struct csl_err *err)
 {
     struct zip z = {0};
     char tmp[CSL_PATH_MAX];
-    enum csl_code code = open_temporary(path, tmp, &z.f, err);
+    enum csl_code code = csl_export__check_names(m->schema, path, err);
 
+    if (code == CSL_OK)
+        code = csl_export__open(path, tmp, &z.f, err);
     if (code != CSL_OK)
         return code;
     for (uint32_t i = 0; i < m->schema->tensor_count && code == CSL_OK; i++) {
@@ -178,24 +148,5 @@ enum csl_code csl_cli_export_npz(const struct csl_model_file *m, const char *pat
     }
     if (code == CSL_OK && !put_directory(&z))
         code = CSL_FAIL_SYS(err, CSL_E_IO, "%s: cannot be written", tmp);
-    return close_temporary(path, tmp, z.f, code, err);
-}
-
-enum csl_code csl_cli_export_csv(const struct csl_model_file *m, const char *path,
-                                 struct csl_err *err)
-{
-    char tmp[CSL_PATH_MAX];
-    FILE *f = NULL;
-    enum csl_code code = open_temporary(path, tmp, &f, err);
-
-    if (code != CSL_OK)
-        return code;
-    fprintf(f, "block,tensor,index,value\n");
-    for (uint32_t i = 0; i < m->schema->tensor_count; i++) {
-        const struct csl_tensor_spec *t = &m->schema->tensors[i];
-        for (uint64_t k = 0; k < t->count; k++)
-            fprintf(f, "%s,%s,%" PRIu64 ",%.9g\n", m->schema->blocks[t->block].name, t->name, k,
-                    (double)m->parameters[t->first + k]);
-    }
-    return close_temporary(path, tmp, f, CSL_OK, err);
+    return csl_export__close(path, tmp, z.f, code, err);
 }

@@ -1,0 +1,129 @@
+#include "cli/export/onnx_graph.h"
+
+#include "cli/export/protobuf_write.h"
+
+#define IR_VERSION    7
+#define OPSET_VERSION 13
+
+/* Field numbers of onnx/onnx.proto. */
+enum { NODE_INPUT = 1, NODE_OUTPUT = 2, NODE_NAME = 3, NODE_OP_TYPE = 4, NODE_ATTRIBUTE = 5 };
+enum { ATTRIBUTE_NAME = 1, ATTRIBUTE_I = 3, ATTRIBUTE_TYPE = 20, ATTRIBUTE_TYPE_INT = 2 };
+enum { TENSOR_DIMS = 1, TENSOR_DATA_TYPE = 2, TENSOR_NAME = 8, TENSOR_RAW_DATA = 9 };
+enum { VALUE_NAME = 1, VALUE_TYPE = 2, VALUE_DOC = 3 };
+enum { TYPE_TENSOR = 1, TYPE_TENSOR_ELEM = 1, TYPE_TENSOR_SHAPE = 2 };
+enum { SHAPE_DIM = 1, DIM_VALUE = 1, DIM_PARAM = 2 };
+enum {
+    GRAPH_NODE = 1,
+    GRAPH_NAME = 2,
+    GRAPH_INITIALIZER = 5,
+    GRAPH_DOC = 10,
+    GRAPH_INPUT = 11,
+    GRAPH_OUTPUT = 12
+};
+enum { OPSET_DOMAIN = 1, OPSET_VERSION_FIELD = 2 };
+enum { ENTRY_KEY = 1, ENTRY_VALUE = 2 };
+enum {
+    MODEL_IR_VERSION = 1,
+    MODEL_PRODUCER = 2,
+    MODEL_GRAPH = 7,
+    MODEL_OPSET = 8,
+    MODEL_METADATA = 14
+};
+
+void csl_onnx__init(struct csl_onnx_graph *g, size_t bytes_max)
+{
+    csl_buf_init(&g->nodes, bytes_max);
+    csl_buf_init(&g->constants, bytes_max);
+}
+
+void csl_onnx__release(struct csl_onnx_graph *g)
+{
+    csl_buf_release(&g->nodes);
+    csl_buf_release(&g->constants);
+}
+
+void csl_onnx__node(struct csl_onnx_graph *g, const struct csl_onnx_node *node)
+{
+    struct csl_buf *b = &g->nodes;
+    size_t start = csl_protobuf__begin(b, GRAPH_NODE);
+    for (uint32_t i = 0; i < CSL_ONNX_INPUTS_MAX && node->inputs[i] != NULL; i++)
+        csl_protobuf__str(b, NODE_INPUT, node->inputs[i]);
+    csl_protobuf__str(b, NODE_OUTPUT, node->output);
+    csl_protobuf__str(b, NODE_NAME, node->output);
+    csl_protobuf__str(b, NODE_OP_TYPE, node->op);
+    if (node->attribute != NULL) {
+        size_t attribute = csl_protobuf__begin(b, NODE_ATTRIBUTE);
+        csl_protobuf__str(b, ATTRIBUTE_NAME, node->attribute);
+        csl_protobuf__u64(b, ATTRIBUTE_I, (uint64_t)node->value);
+        csl_protobuf__u64(b, ATTRIBUTE_TYPE, ATTRIBUTE_TYPE_INT);
+        csl_protobuf__end(b, attribute);
+    }
+    csl_protobuf__end(b, start);
+}
+
+void csl_onnx__constant(struct csl_onnx_graph *g, const char *name, enum csl_onnx_type type,
+                        uint32_t rank, const uint64_t *shape, const void *values)
+{
+    struct csl_buf *b = &g->constants;
+    size_t start = csl_protobuf__begin(b, GRAPH_INITIALIZER), count = 1;
+    for (uint32_t i = 0; i < rank; i++) {
+        csl_protobuf__u64(b, TENSOR_DIMS, shape[i]);
+        count *= (size_t)shape[i];
+    }
+    csl_protobuf__u64(b, TENSOR_DATA_TYPE, type);
+    csl_protobuf__str(b, TENSOR_NAME, name);
+    csl_protobuf__bytes(b, TENSOR_RAW_DATA, values,
+                        count * (type == CSL_ONNX_FLOAT ? sizeof(float) : sizeof(double)));
+    csl_protobuf__end(b, start);
+}
+
+static void put_value(struct csl_buf *b, uint32_t field, const struct csl_onnx_value *v)
+{
+    size_t value = csl_protobuf__begin(b, field);
+    csl_protobuf__str(b, VALUE_NAME, v->name);
+    size_t type = csl_protobuf__begin(b, VALUE_TYPE);
+    size_t tensor = csl_protobuf__begin(b, TYPE_TENSOR);
+    csl_protobuf__u64(b, TYPE_TENSOR_ELEM, CSL_ONNX_FLOAT);
+    size_t shape = csl_protobuf__begin(b, TYPE_TENSOR_SHAPE);
+    for (uint32_t i = 0; i <= v->rank; i++) {
+        size_t dim = csl_protobuf__begin(b, SHAPE_DIM);
+        if (i == 0)
+            csl_protobuf__str(b, DIM_PARAM, "records");
+        else
+            csl_protobuf__u64(b, DIM_VALUE, v->shape[i - 1]);
+        csl_protobuf__end(b, dim);
+    }
+    csl_protobuf__end(b, shape);
+    csl_protobuf__end(b, tensor);
+    csl_protobuf__end(b, type);
+    csl_protobuf__str(b, VALUE_DOC, v->doc);
+    csl_protobuf__end(b, value);
+}
+
+void csl_onnx__metadata(struct csl_buf *out, const char *key, const char *value)
+{
+    size_t entry = csl_protobuf__begin(out, MODEL_METADATA);
+    csl_protobuf__str(out, ENTRY_KEY, key);
+    csl_protobuf__str(out, ENTRY_VALUE, value);
+    csl_protobuf__end(out, entry);
+}
+
+void csl_onnx__model(struct csl_buf *out, const struct csl_onnx_graph *g,
+                     const struct csl_onnx_model *m)
+{
+    csl_protobuf__u64(out, MODEL_IR_VERSION, IR_VERSION);
+    csl_protobuf__str(out, MODEL_PRODUCER, "consilium");
+    size_t graph = csl_protobuf__begin(out, MODEL_GRAPH);
+    csl_buf_append(out, g->nodes.p, g->nodes.n);
+    csl_protobuf__str(out, GRAPH_NAME, m->name);
+    csl_buf_append(out, g->constants.p, g->constants.n);
+    csl_protobuf__str(out, GRAPH_DOC, m->doc);
+    put_value(out, GRAPH_INPUT, &m->input);
+    put_value(out, GRAPH_OUTPUT, &m->output);
+    csl_protobuf__end(out, graph);
+    size_t opset = csl_protobuf__begin(out, MODEL_OPSET);
+    csl_protobuf__str(out, OPSET_DOMAIN, ""); /* the operators of ONNX itself */
+    csl_protobuf__u64(out, OPSET_VERSION_FIELD, OPSET_VERSION);
+    csl_protobuf__end(out, opset);
+    m->put_metadata(m->ctx, out);
+}

@@ -1,0 +1,48 @@
+/* cli/export/onnx_graph.h - nodes, constants and named values of an ONNX graph, as the fields of
+ * onnx/onnx.proto (messages NodeProto, TensorProto, ValueInfoProto, ModelProto). */
+#ifndef CSL_EXPORT_ONNX_GRAPH_H
+#define CSL_EXPORT_ONNX_GRAPH_H
+#include "base/buf.h"
+
+#include <stdbool.h>
+
+#define CSL_ONNX_INPUTS_MAX 3
+#define CSL_ONNX_RANK_MAX   4
+
+enum csl_onnx_type { CSL_ONNX_FLOAT = 1, CSL_ONNX_DOUBLE = 11 }; /* TensorProto.DataType */
+
+/* Nodes in the order of the computation; the last one is named like the graph's output. */
+struct csl_onnx_graph {
+    struct csl_buf nodes, constants; /* fields of GraphProto */
+};
+struct csl_onnx_node {
+    const char *op;
+    const char *inputs[CSL_ONNX_INPUTS_MAX]; /* NULL: no more */
+    const char *output;                      /* also the name of the node */
+    const char *attribute;                   /* NULL: none */
+    int64_t value;                           /* of the attribute */
+};
+struct csl_onnx_value {
+    const char *name, *doc;
+    uint32_t rank; /* of one record: the first axis, "records", is not counted */
+    uint64_t shape[CSL_ONNX_RANK_MAX];
+};
+struct csl_onnx_model {
+    const char *name, *doc; /* of the graph */
+    struct csl_onnx_value input, output;
+    void (*put_metadata)(void *ctx, struct csl_buf *out); /* with csl_onnx__metadata */
+    void *ctx;
+};
+
+void csl_onnx__init(struct csl_onnx_graph *g, size_t bytes_max);
+void csl_onnx__release(struct csl_onnx_graph *g);
+void csl_onnx__node(struct csl_onnx_graph *g, const struct csl_onnx_node *node);
+/* values: [product of shape] of `type`; rank 0: one value */
+void csl_onnx__constant(struct csl_onnx_graph *g, const char *name, enum csl_onnx_type type,
+                        uint32_t rank, const uint64_t *shape, const void *values);
+void csl_onnx__metadata(struct csl_buf *out, const char *key, const char *value);
+/* The whole ModelProto. */
+void csl_onnx__model(struct csl_buf *out, const struct csl_onnx_graph *g,
+                     const struct csl_onnx_model *m);
+
+#endif

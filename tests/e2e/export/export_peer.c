@@ -1,0 +1,103 @@
+/* The C engine, for test_export.py to compare exported files with:
+ *
+ *   export_peer model STUDY SEED OUT.h5            a model with the study's initial values
+ *   export_peer predict STUDY MODEL.h5 DOMAIN      raw float32 records on stdin, scaled as the data
+ *                                                  module does (site-scaled domains: standardised
+ *                                                  already); predictions as float32 on stdout */
+#include "base/mem.h"
+#include "base/str.h"
+#include "coordinator/model/model_file.h"
+#include "site-agent/data/dataset_internal.h"
+#include "site-agent/training/train.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define RECORDS_MAX 4096u
+
+static enum csl_code write_initial(const struct csl_study *study, const char *seed_text,
+                                   const char *path, struct csl_err *err)
+{
+    struct csl_model_info info = {.round = 0};
+    uint64_t seed;
+    float *p = csl_alloc_array(study->schema.parameters, sizeof(*p));
+    enum csl_code code = p != NULL && csl_parse_u64(seed_text, &seed)
+                             ? CSL_OK
+                             : CSL_FAIL(err, CSL_E_INVAL, "no seed %s", seed_text);
+    if (code == CSL_OK) {
+        memcpy(info.study, study->id, sizeof(info.study));
+        memcpy(info.study_digest, study->digest, CSL_DIGEST_BYTES);
+        csl_schema_init_parameters(&study->schema, seed, p);
+        code = csl_model_write(path, &study->schema, &info, p, NULL, 0, NULL, err);
+    }
+    csl_free(p);
+    return code;
+}
+
+static enum csl_code scale(struct csl_examples *e, const struct csl_domain *d, struct csl_err *err)
+{
+    struct csl_domain standard = *d;
+    struct csl_feature_constants c;
+    for (uint32_t k = 0; k < d->feature_count && d->scaling == CSL_SCALING_SITE; k++) {
+        standard.features[k].centre = 0; /* the study is this program's own */
+        standard.features[k].scale = 1;
+    }
+    if (d->scaling == CSL_SCALING_SITE)
+        standard.scaling = CSL_SCALING_CONSTANTS;
+    enum csl_code code = csl_constants_make__(&standard, e, &c, err);
+    if (code != CSL_OK)
+        return code;
+    code = csl_examples_scale__(e, &standard, &c, false, err);
+    csl_constants_release__(&c);
+    return code;
+}
+
+static enum csl_code predict(const struct csl_study *study, const char *model_path,
+                             const char *domain, struct csl_err *err)
+{
+    struct csl_model_file m = {.schema = NULL};
+    struct csl_trainer *t = NULL;
+    const struct csl_domain *d = csl_study_find_domain(study, domain);
+    if (d == NULL)
+        return CSL_FAIL(err, CSL_E_INVAL, "no domain %s", domain);
+    struct csl_examples e = {.width = d->width};
+    float *out = csl_alloc_array((size_t)RECORDS_MAX * d->outputs, sizeof(*out));
+    e.x = csl_alloc_array((size_t)RECORDS_MAX * d->width, sizeof(*e.x));
+    enum csl_code code =
+        out != NULL && e.x != NULL ? CSL_OK : CSL_FAIL(err, CSL_E_NOMEM, "no memory");
+    if (code == CSL_OK)
+        e.records = (uint32_t)fread(e.x, d->width * sizeof(*e.x), RECORDS_MAX, stdin);
+    if (code == CSL_OK)
+        code = csl_model_read(model_path, &study->schema, &m, err);
+    if (code == CSL_OK)
+        code = csl_trainer_new(&t, study, "cpu-ref", err);
+    if (code == CSL_OK)
+        code = scale(&e, d, err);
+    if (code == CSL_OK)
+        code = csl_trainer_predict(t, (uint32_t)(d - study->domains), &e, m.parameters, out, NULL,
+                                   err);
+    size_t count = (size_t)e.records * d->outputs;
+    if (code == CSL_OK && fwrite(out, sizeof(*out), count, stdout) != count)
+        code = CSL_FAIL(err, CSL_E_IO, "cannot write");
+    csl_trainer_free(t);
+    csl_model_file_release(&m);
+    csl_free(e.x);
+    csl_free(out);
+    return code;
+}
+
+int main(int argc, char **argv)
+{
+    struct csl_study *study = NULL;
+    struct csl_err err = {.code = CSL_OK};
+    if (argc != 5)
+        return 2;
+    enum csl_code code = csl_study_read(&study, argv[2], &err);
+    if (code == CSL_OK)
+        code = strcmp(argv[1], "model") == 0 ? write_initial(study, argv[3], argv[4], &err)
+                                             : predict(study, argv[3], argv[4], &err);
+    csl_study_free(study);
+    if (code != CSL_OK)
+        fprintf(stderr, "export_peer: %s\n", err.msg);
+    return code == CSL_OK ? 0 : 1;
+}

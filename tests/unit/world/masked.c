@@ -499,6 +499,7 @@ static void make_policy(void)
     w.policy.allows_large_delta = true;
     csl_str_copy(w.policy.cohort, sizeof(w.policy.cohort), "records");
     w.policy.ledger.composition = CSL_LEDGER_BASIC;
+    w.policy.masked.has_colluding = true; /* what the plan's study asks for, whatever it is */
     w.policy.ledger.budget_count = 1;
     w.policy.ledger.budgets[0] = (struct csl_ledger_budget){
         .cohort = "*",

@@ -3,6 +3,7 @@
  * run. Everything lies below the state folder:
  *
  *     study.yaml  roster.yaml  pki/          what was agreed on, who may come, the run's own keys
+ *     federation.roster                      in a study with secure aggregation; its keys in pki/
  *     coordinator/coordinator.yaml state/ log
  *     sites/ID/site.yaml state/ log */
 #ifndef CSL_PROCESSES_H

@@ -403,6 +403,7 @@ static void release(struct csl_service *s)
         csl_service_fail__(s, &err);
         return;
     }
+    csl_service_secagg_log_sum__(s);
     csl_service_aggregate__(s, g->round);
     if (s->failure.code != CSL_OK)
         return;

@@ -42,6 +42,9 @@ uint32_t csl_service_secagg_site__(const struct csl_service *s, uint32_t number)
 /* Entries of the table of weights. */
 size_t csl_service_secagg_table__(const struct csl_service *s);
 
+/* The sum that was opened: its sites, by their numbers, as far as they fit a line. */
+void csl_service_secagg_log_sum__(const struct csl_service *s);
+
 /* M0 of the round that is open, and its table of weights. */
 void csl_service_secagg_describe__(struct csl_service *s, struct csl_secagg_config *c);
 

@@ -1,5 +1,8 @@
 /* The study's sites and the numbers they have in the roster that the federation's root signed. */
+#include "base/log.h"
 #include "coordinator/service_secagg_internal.h"
+
+#include <stdio.h>
 
 enum csl_code csl_service_secagg_match__(struct csl_service *s, struct csl_err *err)
 {
@@ -36,4 +39,26 @@ uint32_t csl_service_secagg_site__(const struct csl_service *s, uint32_t number)
 size_t csl_service_secagg_table__(const struct csl_service *s)
 {
     return (size_t)s->config.secagg_roster->count * s->study->schema.block_count;
+}
+
+/* Who is in a sum is no secret: every site signed it. */
+void csl_service_secagg_log_sum__(const struct csl_service *s)
+{
+    const struct csl_service_secagg *g = s->secagg;
+    char numbers[1024] = "";
+    size_t used = 0;
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < s->config.secagg_roster->count; i++) {
+        uint32_t number = s->config.secagg_roster->sites[i].id;
+        if (!csl_secagg_coordinator_is_survivor(g->fsm, number))
+            continue;
+        int n =
+            snprintf(numbers + used, sizeof(numbers) - used, "%s%u", count == 0 ? "" : ",", number);
+        if (n > 0 && (size_t)n < sizeof(numbers) - used)
+            used += (size_t)n;
+        count++;
+    }
+    numbers[used] = '\0';
+    csl_log(CSL_LOG_INFO, "secagg.sum", CSL_U64("round", g->round), CSL_U64("sites", count),
+            CSL_STR("numbers", numbers));
 }

@@ -221,7 +221,8 @@ struct federation {
     struct csl_secagg_roster roster;
 };
 
-/* pki/WHO.signing.key, and its public half into *out. */
+/* pki/WHO.signing.key, and its public half into *out. One that is there is of a preparation that
+ * was interrupted. */
 static enum csl_code make_signing_key(const struct csl_world_config *c, const char *who,
                                       uint8_t out[CSL_SIGN_PUBLIC_BYTES], struct csl_err *err)
 {
@@ -231,7 +232,8 @@ static enum csl_code make_signing_key(const struct csl_world_config *c, const ch
     enum csl_code code = csl_path_join(path, sizeof(path), c->state_dir, name, err);
     csl_sign_keygen(&key);
     if (code == CSL_OK)
-        code = csl_sign_store(&key, path, err);
+        code = csl_file_exists(path) ? csl_sign_load(&key, path, err)
+                                     : csl_sign_store(&key, path, err);
     memcpy(out, key.public_key, CSL_SIGN_PUBLIC_BYTES);
     csl_sign_wipe(&key);
     return code;
@@ -269,6 +271,8 @@ static enum csl_code write_federation(const struct csl_world_config *c, struct f
     enum csl_code code = fill_roster(c, &f->roster, err);
     if (code == CSL_OK)
         code = csl_path_join(path, sizeof(path), c->state_dir, "pki/federation.pub", err);
+    if (code == CSL_OK)
+        (void)unlink(path); /* of a preparation that was interrupted, with a root that is gone */
     if (code == CSL_OK)
         code = csl_sign_store_public(&f->root, "federation", path, err);
     if (code == CSL_OK)

@@ -30,7 +30,7 @@ static const struct csl_option tls_options[] = {
 
 static const struct csl_option secagg_options[] = {
     {"key", CSL_OPT_PATH, IN(secagg, key), 0, 0, NULL, NULL, NULL, NULL,
-     "this site's signing key, made by `consilium enrol site`; never leaves it"},
+     "this site's signing key (secret), made by `consilium enrol site`"},
     {"roster", CSL_OPT_PATH, IN(secagg, roster), 0, 0, NULL, NULL, NULL, NULL,
      "the roster that the federation signed; one older than what was used before is refused"},
     {"root", CSL_OPT_PATH, IN(secagg, root), 0, 0, NULL, NULL, NULL, NULL,

@@ -33,9 +33,9 @@
 #define SITES         37u
 #define VICTIMS       8u
 #define ROUNDS        3u
-#define DEADLY_ROUNDS 2u    /* kills begin in one of the first so many rounds */
-#define DELAY_MS      9000u /* at most, after the round began, or when it is over */
-#define LIMIT_S       110u
+#define DEADLY_ROUNDS 2u     /* kills begin in one of the first so many rounds */
+#define DELAY_MS      10000u /* at most, after the round began, or when it is over */
+#define LIMIT_S       115u
 #define SEED          11u
 #define PARAMETERS    16u
 #define LOG_BYTES_MAX ((size_t)64 << 20)
@@ -79,7 +79,7 @@ static struct csl_study *make_study(void)
         "training: {local: {optimizer: sgd, learning_rate: 0.1, batch_patients: 4, steps: 3}}\n"
         "rounds: 3\naggregation: {strategy: fedavg, weights: {kind: samples}}\n"
         "secure_aggregation: {protocol: fsa-1, colluding: 12, minimum_sites: 25}\n"
-        "sites: {minimum: 25, round_deadline: 18s}\n";
+        "sites: {minimum: 25, round_deadline: 20s}\n";
     struct csl_study *study = NULL;
     struct csl_err err = {.code = CSL_OK};
     must(csl_study_parse(&study, "killed.yaml", CSL_SPAN(yaml, sizeof(yaml) - 1), &err), &err,

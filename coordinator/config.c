@@ -10,6 +10,10 @@
     offsetof(struct csl_coordinator_config, tls.member) -                                          \
         offsetof(struct csl_coordinator_config, tls),                                              \
         sizeof(((struct csl_coordinator_config *)0)->tls.member)
+#define SECAGG(member)                                                                             \
+    offsetof(struct csl_coordinator_config, secagg.member) -                                       \
+        offsetof(struct csl_coordinator_config, secagg),                                           \
+        sizeof(((struct csl_coordinator_config *)0)->secagg.member)
 #define LOG(member)                                                                                \
     offsetof(struct csl_coordinator_config, log.member) -                                          \
         offsetof(struct csl_coordinator_config, log),                                              \
@@ -27,6 +31,15 @@ static const struct csl_option tls_options[] = {
      "certificates of the authority that vouches for the sites, PEM"},
     {"trust_domain", CSL_OPT_STR, TLS(trust_domain), 0, 0, NULL, NULL, NULL, NULL,
      "SPIFFE trust domain of the federation, as in spiffe://TRUST-DOMAIN/site/ID"},
+    CSL_OPTION_END};
+
+static const struct csl_option secagg_options[] = {
+    {"key", CSL_OPT_PATH, SECAGG(key), 0, 0, NULL, NULL, NULL, NULL,
+     "the coordinator's signing key, made by `consilium enrol coordinator`"},
+    {"roster", CSL_OPT_PATH, SECAGG(roster), 0, 0, NULL, NULL, NULL, NULL,
+     "the roster that the federation signed; the sites hold the same"},
+    {"root", CSL_OPT_PATH, SECAGG(root), 0, 0, NULL, NULL, NULL, NULL,
+     "public key of the federation's root; the secret one must not be here"},
     CSL_OPTION_END};
 
 static const struct csl_option log_options[] = {
@@ -47,6 +60,8 @@ const struct csl_option csl_coordinator_options[] = {
     {"listen", CSL_OPT_STR, AT(listen), 0, 0, "127.0.0.1:7443", NULL, NULL, NULL,
      "address and port; port 0 lets the system choose, and state/address tells"},
     {"tls", CSL_OPT_SECTION, AT(tls), 0, 0, NULL, NULL, NULL, tls_options, "keys and certificates"},
+    {"secure_aggregation", CSL_OPT_SECTION, AT(secagg), 0, 0, NULL, NULL, NULL, secagg_options,
+     "what a study with secure aggregation takes"},
     {"open_wait", CSL_OPT_MS, AT(open_wait_ms), 0, 0, "10m", NULL, NULL, NULL,
      "how long enrolment waits for the rest of the roster once enough sites have accepted"},
     {"linger", CSL_OPT_MS, AT(linger_ms), 0, 0, "1m", NULL, NULL, NULL,
@@ -76,9 +91,10 @@ enum csl_code csl_coordinator_config_read(struct csl_coordinator_config *out, co
     if (code == CSL_OK && (c.tls.key[0] == '\0' || c.tls.trust_domain[0] == '\0'))
         code = CSL_FAIL(err, CSL_E_INVAL,
                         "%s: the section tls (key, chain, roots, trust_domain) is missing", path);
-    char *const paths[] = {c.study, c.roster, c.state, c.tls.key, c.tls.chain, c.tls.roots};
+    char *const paths[] = {c.study,     c.roster,     c.state,         c.tls.key,    c.tls.chain,
+                           c.tls.roots, c.secagg.key, c.secagg.roster, c.secagg.root};
     for (size_t i = 0; code == CSL_OK && i < sizeof(paths) / sizeof(paths[0]); i++)
-        code = csl_path_beside(paths[i], path, err);
+        code = paths[i][0] == '\0' ? CSL_OK : csl_path_beside(paths[i], path, err);
     if (code == CSL_OK && c.initial_model[0] != '\0')
         code = csl_path_beside(c.initial_model, path, err);
     if (code == CSL_OK)

@@ -11,6 +11,9 @@ struct csl_coordinator_config {
     struct {
         char key[CSL_PATH_MAX], chain[CSL_PATH_MAX], roots[CSL_PATH_MAX], trust_domain[64];
     } tls;
+    struct {
+        char key[CSL_PATH_MAX], roster[CSL_PATH_MAX], root[CSL_PATH_MAX]; /* all "": none */
+    } secagg;
     uint64_t open_wait_ms, linger_ms;
     uint64_t uploads_max;
     uint64_t seed; /* 0: drawn from the operating system when the study begins */

@@ -6,6 +6,7 @@
 #include "coordinator/service.h"
 #include "privacy/crypto/init.h"
 #include "privacy/crypto/rng.h"
+#include "privacy/secagg/party.h"
 #include "protocol/identity/roster.h"
 #include "protocol/transport/grpc.h"
 
@@ -41,7 +42,29 @@ struct coordinator {
     struct csl_transport *transport;
     struct csl_service *service;
     char (*ids)[CSL_ID_MAX];
+    bool *is_refused;
+    struct csl_secagg_party *party; /* NULL: no section secure_aggregation */
 };
+
+static enum csl_code open_party(struct coordinator *c, struct csl_err *err)
+{
+    const struct csl_secagg_party_files files = {.key = c->config.secagg.key,
+                                                 .roster = c->config.secagg.roster,
+                                                 .root = c->config.secagg.root,
+                                                 .state_dir = c->config.state};
+    if (c->config.secagg.key[0] == '\0')
+        return CSL_OK;
+    enum csl_code code = csl_secagg_party_open(&c->party, &files, err);
+    if (code == CSL_OK)
+        csl_log(CSL_LOG_INFO, "secagg.roster", CSL_U64("epoch", c->party->roster.epoch),
+                CSL_U64("active", csl_secagg_roster_active(&c->party->roster)));
+    if (code == CSL_OK && !csl_secagg_party_is_locked(c->party))
+        csl_log(CSL_LOG_WARN, "secagg.memory",
+                CSL_STR("what",
+                        "keys may be swapped to disk: memory cannot be locked; a higher "
+                        "limit (LimitMEMLOCK, ulimit -l) or encrypted swap would be right"));
+    return code;
+}
 
 static enum csl_code open_transport(struct coordinator *c, struct csl_err *err)
 {
@@ -59,10 +82,13 @@ static enum csl_code open_service(struct coordinator *c, struct csl_err *err)
 {
     uint32_t count = (uint32_t)csl_roster_count(c->roster);
     c->ids = csl_alloc_array(count, sizeof(*c->ids));
-    if (c->ids == NULL)
+    c->is_refused = csl_alloc_array(count, sizeof(*c->is_refused));
+    if (c->ids == NULL || c->is_refused == NULL)
         return CSL_FAIL(err, CSL_E_NOMEM, "no memory for %u sites", count);
-    for (uint32_t i = 0; i < count; i++)
+    for (uint32_t i = 0; i < count; i++) {
         memcpy(c->ids[i], csl_roster_at(c->roster, i)->id, sizeof(c->ids[i]));
+        c->is_refused[i] = !csl_roster_at(c->roster, i)->is_active;
+    }
     uint64_t seed = c->config.seed;
     if (seed == 0) {
         struct csl_rng rng;
@@ -74,12 +100,15 @@ static enum csl_code open_service(struct coordinator *c, struct csl_err *err)
         .study = c->study,
         .roster = (const char(*)[CSL_ID_MAX])c->ids,
         .roster_count = count,
+        .is_refused = c->is_refused,
         .seed = seed,
         .open_wait_ms = c->config.open_wait_ms,
         .is_rehearsal = c->config.is_rehearsal,
         .uploads_max = (uint32_t)c->config.uploads_max,
         .state_dir = c->config.state,
         .initial_model = c->config.initial_model[0] != '\0' ? c->config.initial_model : NULL,
+        .secagg_key = c->party != NULL ? c->party->key : NULL,
+        .secagg_roster = c->party != NULL ? &c->party->roster : NULL,
         .transport = c->transport};
     enum csl_code code = csl_service_new(&c->service, &s, err);
     if (code == CSL_OK)
@@ -107,6 +136,8 @@ static enum csl_code start(struct coordinator *c, struct csl_err *err)
     enum csl_code code = csl_study_read(&c->study, c->config.study, err);
     if (code == CSL_OK)
         code = csl_roster_load(&c->roster, c->config.roster, err);
+    if (code == CSL_OK)
+        code = open_party(c, err);
     if (code == CSL_OK)
         code = open_transport(c, err);
     if (code == CSL_OK)
@@ -159,6 +190,8 @@ static void stop(struct coordinator *c)
     csl_service_free(c->service);
     if (c->transport != NULL)
         c->transport->ops->free(c->transport);
+    csl_secagg_party_close(c->party);
+    csl_free(c->is_refused);
     csl_free(c->ids);
     csl_roster_free(c->roster);
     csl_study_free(c->study);
@@ -199,7 +232,9 @@ static int run(const char *path)
     }
     csl_log_setup(stderr, (enum csl_log_format)c.config.log.format,
                   (enum csl_log_level)c.config.log.level);
-    code = csl_crypto_init(&err);
+    code = csl_secret_harden_process(&err);
+    if (code == CSL_OK)
+        code = csl_crypto_init(&err);
     bool has_grpc = code == CSL_OK && (code = csl_grpc_init(&err)) == CSL_OK;
     if (code == CSL_OK)
         code = start(&c, &err);

@@ -19,7 +19,9 @@ struct csl_service_config {
     const struct csl_study *study;    /* borrowed */
     const char (*roster)[CSL_ID_MAX]; /* copied */
     uint32_t roster_count;
-    uint64_t seed; /* used when the study is new; a stored study keeps its own */
+    const bool *is_refused; /* [roster_count] by the roster sorted by id: may not come; used by
+                               csl_service_new only; NULL: none is */
+    uint64_t seed;          /* used when the study is new; a stored study keeps its own */
     uint64_t open_wait_ms;
     bool is_rehearsal;     /* csl_coord_config */
     uint32_t uploads_max;  /* under way at once, the others wait; 0: any number */
@@ -27,9 +29,9 @@ struct csl_service_config {
     /* Weights that a new study starts from (coordinator/model/weights.h); a stored study has its
      * own and does not look. Borrowed by csl_service_new. NULL: drawn from the seed. */
     const char *initial_model;
-    /* For studies with secure aggregation: this coordinator's key, and the signed roster in which
-     * site number i + 1 is the i-th of the sorted roster above. Borrowed. NULL: such a study is
-     * refused. */
+    /* For studies with secure aggregation: this coordinator's key, and the roster that the
+     * federation's root signed. Every site of the roster above that is not refused is in it, by its
+     * id. Borrowed. NULL: such a study is refused. */
     const struct csl_sign_key *secagg_key;
     const struct csl_secagg_roster *secagg_roster;
     struct csl_transport *transport; /* borrowed; the service sets its upcalls */

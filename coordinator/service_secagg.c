@@ -21,8 +21,9 @@
 static enum csl_code allocate(struct csl_service_secagg *g, const struct csl_service *s,
                               struct csl_err *err)
 {
-    size_t table = (size_t)s->site_count * s->study->schema.block_count;
-    g->weights = csl_alloc_array(table, sizeof(*g->weights));
+    g->places = csl_alloc_array(s->site_count, sizeof(*g->places));
+    g->sites = csl_alloc_array(s->config.secagg_roster->count, sizeof(*g->sites));
+    g->weights = csl_alloc_array(csl_service_secagg_table__(s), sizeof(*g->weights));
     g->joined = csl_alloc_array(s->site_count, sizeof(*g->joined));
     g->manifests = csl_alloc_array(s->site_count, sizeof(*g->manifests));
     g->mean = csl_alloc_array((size_t)s->study->schema.parameters, sizeof(*g->mean));
@@ -31,7 +32,8 @@ static enum csl_code allocate(struct csl_service_secagg *g, const struct csl_ser
     g->takes_part = csl_alloc_array(s->site_count, sizeof(*g->takes_part));
     g->is_ready = csl_alloc_array(s->site_count, sizeof(*g->is_ready));
     if (g->takes_part == NULL || g->is_ready == NULL || g->joined == NULL || g->weights == NULL ||
-        g->manifests == NULL || g->mean == NULL || g->words == NULL || g->sum == NULL)
+        g->manifests == NULL || g->mean == NULL || g->words == NULL || g->sum == NULL ||
+        g->places == NULL || g->sites == NULL)
         return CSL_FAIL(err, CSL_E_NOMEM, "no memory for secure aggregation over %u sites",
                         s->site_count);
     return CSL_OK;
@@ -44,11 +46,8 @@ enum csl_code csl_service_open_secagg__(struct csl_service *s, struct csl_err *e
     const struct csl_secagg_roster *roster = s->config.secagg_roster;
     if (s->config.secagg_key == NULL || roster == NULL)
         return CSL_FAIL(err, CSL_E_UNSUPPORTED,
-                        "secure_aggregation: this version has it in simulations in one process "
-                        "only, where the keys of the federation are made");
-    if (roster->count != s->site_count)
-        return CSL_FAIL(err, CSL_E_INVAL, "a signed roster of %u sites for a study of %u",
-                        roster->count, s->site_count);
+                        "the study has secure_aggregation, and this coordinator has no keys for "
+                        "it; a section secure_aggregation (key, roster, root) would be right");
     enum csl_code code = csl_service_secagg_check_size__(s, err);
     if (code != CSL_OK)
         return code;
@@ -56,7 +55,8 @@ enum csl_code csl_service_open_secagg__(struct csl_service *s, struct csl_err *e
     if (s->secagg == NULL)
         return CSL_FAIL(err, CSL_E_NOMEM, "no memory for secure aggregation");
     s->secagg->only_site = NO_SITE;
-    return allocate(s->secagg, s, err);
+    code = allocate(s->secagg, s, err);
+    return code == CSL_OK ? csl_service_secagg_match__(s, err) : code;
 }
 
 void csl_service_free_secagg__(struct csl_service *s)
@@ -67,6 +67,8 @@ void csl_service_free_secagg__(struct csl_service *s)
     csl_secagg_coordinator_free(g->fsm);
     for (uint32_t i = 0; i < CSL_SECAGG_RESULTS_KEPT; i++)
         csl_msg_release(&g->results[i]);
+    csl_free(g->places);
+    csl_free(g->sites);
     csl_free(g->joined);
     csl_free(g->weights);
     csl_free(g->manifests);
@@ -97,8 +99,7 @@ static void send_bytes(struct csl_service *s, uint32_t site, struct csl_span byt
     if (is_config)
         csl_buf_le32(&b, (uint32_t)bytes.n);
     csl_buf_append(&b, bytes.p, bytes.n);
-    size_t table = (size_t)s->site_count * s->study->schema.block_count;
-    for (size_t i = 0; is_config && i < table; i++)
+    for (size_t i = 0; is_config && i < csl_service_secagg_table__(s); i++)
         csl_buf_le32(&b, g->weights[i]);
     if (csl_buf_status(&b, &err) == CSL_OK) {
         m.u.secagg.body = csl_buf_take(&b);
@@ -128,19 +129,22 @@ static void keep_result(struct csl_service_secagg *g, struct csl_span bytes)
 static void on_action(void *ctx, const struct csl_secagg_coordinator_action *a)
 {
     struct csl_service *s = ctx;
+    uint32_t site = csl_service_secagg_site__(s, a->site);
     switch (a->kind) {
     case CSL_SECAGG_CA_SEND:
         keep_result(s->secagg, a->bytes);
-        send_bytes(s, a->site - 1, a->bytes);
+        if (site != CSL_SECAGG_NOWHERE) /* another study's sites are in the roster too */
+            send_bytes(s, site, a->bytes);
         break;
     case CSL_SECAGG_CA_RELEASE:
         s->secagg->is_released = true;
         break;
     case CSL_SECAGG_CA_NAME:
     case CSL_SECAGG_CA_ALARM:
-        csl_log(CSL_LOG_WARN, "secagg.fault",
-                CSL_STR("site", csl_coord_site(s->core, a->site - 1)->id),
-                CSL_STR("what", a->text));
+        csl_log(
+            CSL_LOG_WARN, "secagg.fault",
+            CSL_STR("site", site == CSL_SECAGG_NOWHERE ? "" : csl_coord_site(s->core, site)->id),
+            CSL_STR("what", a->text));
         break;
     case CSL_SECAGG_CA_CERTIFICATE:
         csl_log(CSL_LOG_WARN, "secagg.abandoned", CSL_U64("round", s->secagg->round));
@@ -202,10 +206,12 @@ void csl_service_secagg_message__(struct csl_service *s, uint32_t site, struct c
     struct csl_secagg_message m;
     if (g->fsm == NULL)
         return; /* of a round that nobody collects any more */
-    enum csl_code code = step(s,
-                              &(struct csl_secagg_coordinator_event){
-                                  .kind = CSL_SECAGG_CE_MESSAGE, .site = site + 1, .bytes = bytes},
-                              &err);
+    enum csl_code code =
+        step(s,
+             &(struct csl_secagg_coordinator_event){.kind = CSL_SECAGG_CE_MESSAGE,
+                                                    .site = csl_service_secagg_number__(s, site),
+                                                    .bytes = bytes},
+             &err);
     bool is_taken = code == CSL_OK && csl_secagg_decode(&m, bytes, NULL) == CSL_OK;
     if (is_taken && m.type == CSL_SECAGG_ADVERTISE)
         g->joined[site] = g->result_count;
@@ -299,9 +305,10 @@ enum csl_code csl_service_secagg_received__(struct csl_service *s, uint32_t site
         if (code != CSL_OK)
             return code;
     }
-    return step(
-        s, &(struct csl_secagg_coordinator_event){.kind = CSL_SECAGG_CE_RECEIVED, .site = site + 1},
-        err);
+    return step(s,
+                &(struct csl_secagg_coordinator_event){
+                    .kind = CSL_SECAGG_CE_RECEIVED, .site = csl_service_secagg_number__(s, site)},
+                err);
 }
 
 /* g->sum = the words of one chunk over the survivors, without masks. */
@@ -313,7 +320,7 @@ static enum csl_code open_chunk(struct csl_service *s, const struct csl_secagg_m
     size_t n = chunk_words(g, index, chunk);
     memset(g->sum, 0, n * sizeof(*g->sum));
     for (uint32_t i = 0; i < s->site_count; i++) {
-        if (!csl_secagg_coordinator_is_in_block(g->fsm, i + 1, index))
+        if (!csl_secagg_coordinator_is_in_block(g->fsm, csl_service_secagg_number__(s, i), index))
             continue;
         enum csl_code code = read_chunk(s, i, index, chunk, err);
         if (code != CSL_OK)
@@ -396,6 +403,7 @@ static void release(struct csl_service *s)
         csl_service_fail__(s, &err);
         return;
     }
+    csl_service_secagg_log_sum__(s);
     csl_service_aggregate__(s, g->round);
     if (s->failure.code != CSL_OK)
         return;
@@ -444,7 +452,7 @@ static bool is_awaited(const struct csl_service *s)
         const struct csl_coord_site *site = csl_coord_site(s->core, i);
         bool takes_part = is_open ? site->in_cohort : g->takes_part[i];
         if (takes_part && site->progress != CSL_SITE_FAILED &&
-            !csl_secagg_coordinator_is_ready(g->fsm, i + 1))
+            !csl_secagg_coordinator_is_ready(g->fsm, csl_service_secagg_number__(s, i)))
             return true;
     }
     return false;
@@ -459,7 +467,7 @@ static bool close_stage(struct csl_service *s)
     if (is_waiting && s->now_ns < stage_deadline_ns(s, stage))
         return false;
     for (uint32_t i = 0; i < s->site_count; i++)
-        g->is_ready[i] = csl_secagg_coordinator_is_ready(g->fsm, i + 1);
+        g->is_ready[i] = csl_secagg_coordinator_is_ready(g->fsm, csl_service_secagg_number__(s, i));
     if (step(s, &(struct csl_secagg_coordinator_event){.kind = CSL_SECAGG_CE_CLOSE}, &err) ==
         CSL_OK) {
         memcpy(g->takes_part, g->is_ready, s->site_count * sizeof(*g->takes_part));

@@ -4,13 +4,14 @@
  * the sum, and the sum becomes the strategy's mean. Core thread.
  *
  * The journal of the protocol is not written to disk yet: a coordinator that restarts could not go
- * on with a round. Only simulations have the keys that it takes. */
+ * on with a round. */
 #ifndef CSL_COORD_SERVICE_SECAGG_H
 #define CSL_COORD_SERVICE_SECAGG_H
 #include "coordinator/service_internal.h"
 
 /* Nothing to do, and s->secagg stays NULL, without secure aggregation in the study.
- * CSL_E_UNSUPPORTED: the study has it, and there are no keys. */
+ * CSL_E_UNSUPPORTED: the study has it, and there are no keys; CSL_E_INVAL: one of its sites is not
+ * in the signed roster, or is revoked there, and is not refused anyway. */
 enum csl_code csl_service_open_secagg__(struct csl_service *s, struct csl_err *err) CSL_MUST_CHECK;
 void csl_service_free_secagg__(struct csl_service *s);
 

@@ -4,6 +4,17 @@
 
 #include <string.h>
 
+static bool has_block(const struct csl_service *s, uint32_t index, uint32_t block)
+{
+    if (index == CSL_SECAGG_NOWHERE || !csl_coord_site(s->core, index)->in_cohort)
+        return false;
+    const struct csl_coord_site *site = csl_coord_site(s->core, index);
+    for (uint32_t k = 0; k < site->block_count; k++)
+        if (site->blocks[k].block == block)
+            return true;
+    return false;
+}
+
 static void describe_blocks(struct csl_service *s, struct csl_secagg_config *c)
 {
     const struct csl_schema *schema = &s->study->schema;
@@ -15,14 +26,11 @@ static void describe_blocks(struct csl_service *s, struct csl_secagg_config *c)
                                                  .lane_bits = 64,
                                                  .clip_q32 = INT64_C(1) << 32,
                                                  .sites_min = s->study->secagg.minimum_sites};
-        for (uint32_t i = 0; i < s->site_count; i++) {
-            const struct csl_coord_site *site = csl_coord_site(s->core, i);
-            bool has_block = false;
-            for (uint32_t k = 0; site->in_cohort && k < site->block_count; k++)
-                has_block = has_block || site->blocks[k].block == b;
-            if (has_block)
+        for (uint32_t i = 0; i < c->roster_count; i++) {
+            bool is_eligible = has_block(s, s->secagg->sites[i], b);
+            if (is_eligible)
                 csl_secagg_set_put(&c->blocks[b].eligible, i);
-            s->secagg->weights[(size_t)i * schema->block_count + b] = has_block ? 1 : 0;
+            s->secagg->weights[(size_t)i * schema->block_count + b] = is_eligible ? 1 : 0;
         }
     }
     for (uint32_t i = 0; i < c->scalar_count; i++)
@@ -43,7 +51,7 @@ void csl_service_secagg_describe__(struct csl_service *s, struct csl_secagg_conf
     memcpy(c->previous_head, s->secagg->head, sizeof(c->previous_head));
     c->sites_min = s->study->secagg.minimum_sites;
     c->colluding = s->study->secagg.colluding;
-    c->roster_count = s->site_count;
+    c->roster_count = roster->count;
     describe_blocks(s, c);
     csl_secagg_weights_hash(s->secagg->weights, c->roster_count, c->block_count, c->weights_hash);
     struct csl_rng rng;

@@ -14,7 +14,7 @@ static uint32_t number_of(const char (*ids)[CSL_ID_MAX], uint32_t count, uint32_
 }
 
 /* Signed by a root and read back under it, as a site would. */
-static enum csl_code sign_roster(struct csl_sim_federation *f, const struct csl_study *study,
+static enum csl_code sign_roster(struct csl_sim_federation *f, const char (*ids)[CSL_ID_MAX],
                                  struct csl_err *err)
 {
     struct csl_sign_key root;
@@ -22,20 +22,21 @@ static enum csl_code sign_roster(struct csl_sim_federation *f, const struct csl_
     struct csl_secagg_roster *r = &f->roster;
     r->epoch = 1;
     r->count = f->count;
-    memcpy(r->federation_id, study->digest, sizeof(r->federation_id));
     memcpy(r->coordinator_key, f->coordinator.public_key, sizeof(r->coordinator_key));
     for (uint32_t i = 0; i < f->count; i++) {
-        struct csl_secagg_roster_site *s = &r->sites[f->site[i].site - 1];
-        s->id = f->site[i].site;
+        uint32_t number = number_of(ids, f->count, i);
+        struct csl_secagg_roster_site *s = &r->sites[number - 1];
+        s->id = number;
         s->is_active = true;
+        memcpy(s->name, ids[i], sizeof(s->name));
         memcpy(s->key, f->keys[i].public_key, sizeof(s->key));
     }
     csl_sign_keygen(&root);
-    csl_buf_init(&bytes, 1 << 20);
+    csl_buf_init(&bytes, CSL_SECAGG_ROSTER_BYTES_MAX);
     enum csl_code code = csl_secagg_roster_encode(r, &root, &bytes, err);
     if (code == CSL_OK)
-        code = csl_secagg_roster_decode(&f->roster, CSL_SPAN(bytes.p, bytes.n), root.public_key,
-                                        study->digest, 1, err);
+        code = csl_secagg_roster_decode(&f->roster, CSL_SPAN(bytes.p, bytes.n), root.public_key, 1,
+                                        err);
     csl_buf_release(&bytes);
     csl_sign_wipe(&root);
     return code;
@@ -60,11 +61,10 @@ enum csl_code csl_sim_federation_make(struct csl_sim_federation *out, const stru
     csl_sign_keygen(&out->coordinator);
     for (uint32_t i = 0; code == CSL_OK && i < count; i++) {
         csl_sign_keygen(&out->keys[i]);
-        out->site[i] = (struct csl_agent_keys){
-            .site = number_of(ids, count, i), .key = &out->keys[i], .roster = &out->roster};
+        out->site[i] = (struct csl_agent_keys){.key = &out->keys[i], .roster = &out->roster};
     }
     if (code == CSL_OK)
-        code = sign_roster(out, study, err);
+        code = sign_roster(out, ids, err);
     if (code != CSL_OK)
         csl_sim_federation_release(out);
     return code;

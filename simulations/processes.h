@@ -3,8 +3,13 @@
  * run. Everything lies below the state folder:
  *
  *     study.yaml  roster.yaml  pki/          what was agreed on, who may come, the run's own keys
+ *     federation.roster                      in a study with secure aggregation; its keys in pki/
  *     coordinator/coordinator.yaml state/ log
- *     sites/ID/site.yaml state/ log */
+ *     sites/ID/site.yaml state/ log
+ *
+ * In a study with privacy the noise comes from c->seed only in builds with tests (CSL_TEST_SEEDS);
+ * released daemons draw it from the operating system, and the model then differs from run to run.
+ */
 #ifndef CSL_PROCESSES_H
 #define CSL_PROCESSES_H
 #include "simulations/world.h"

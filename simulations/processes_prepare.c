@@ -3,6 +3,8 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "privacy/crypto/init.h"
+#include "privacy/secagg/party.h"
 #include "protocol/identity/pki.h"
 #include "protocol/identity/roster.h"
 #include "simulations/processes.h"
@@ -78,6 +80,17 @@ static enum csl_code from_here(const char *path, char out[CSL_PATH_MAX], struct 
     return csl_path_join(out, CSL_PATH_MAX, here, path, err);
 }
 
+/* Where a party of a study under masks finds its keys; `who` is its name in pki/. */
+static void put_secagg(struct csl_buf *b, const struct csl_study *study, const char *above,
+                       const char *who)
+{
+    if (study->secagg.is_on)
+        csl_buf_printf(b,
+                       "secure_aggregation:\n  key: \"%s/pki/%s.signing.key\"\n"
+                       "  roster: \"%s/federation.roster\"\n  root: \"%s/pki/federation.pub\"\n",
+                       above, who, above, above);
+}
+
 static enum csl_code prepare_coordinator(const struct csl_world_config *c, uint16_t port,
                                          struct csl_err *err)
 {
@@ -87,6 +100,7 @@ static enum csl_code prepare_coordinator(const struct csl_world_config *c, uint1
     csl_buf_printf(&b, "listen: \"127.0.0.1:%u\"\nseed: %llu\nlinger: 20s\nrehearsal: true\n",
                    (unsigned)port, (unsigned long long)c->seed);
     put_tls(&b, "../pki", "coordinator");
+    put_secagg(&b, c->study, "..", "coordinator");
     char dir[CSL_PATH_MAX], initial[CSL_PATH_MAX];
     enum csl_code code = CSL_OK;
     if (c->initial_model != NULL) {
@@ -111,6 +125,11 @@ static void put_policy(struct csl_buf *b, const struct csl_study *study)
     const struct csl_study_privacy *p = &study->privacy;
     csl_buf_printf(b, "policy:\n  approval: automatic\n  minimum_sites: 1\n  privacy_modes: [%s]\n",
                    csl_privacy_mode_name(p->mode));
+    if (study->secagg.is_on)
+        csl_buf_printf(b,
+                       "  masked_only: true\n  masked_colluding: %u\n"
+                       "  masked_minimum_sites: %u\n",
+                       study->secagg.colluding, study->secagg.minimum_sites);
     if (p->mode != CSL_PRIVACY_NONE)
         csl_buf_printf(b,
                        "  allow_large_delta: true\n  budgets: [{epsilon: %.17g, delta: %.17g}]\n",
@@ -140,6 +159,10 @@ static enum csl_code prepare_site(const struct csl_world_config *c,
     csl_buf_printf(&b, "\nbackend: %s\nreconnect: {minimum: 50ms, maximum: 1s}\n", c->backend);
     put_policy(&b, c->study);
     put_tls(&b, "../../pki", party);
+    put_secagg(&b, c->study, "../..", party);
+#ifdef CSL_TEST_SEEDS
+    csl_buf_printf(&b, "test_only_noise_seed: %llu\n", (unsigned long long)c->seed);
+#endif
     code = write_text(dir, "site.yaml", &b, err);
     csl_buf_release(&b);
     return code;
@@ -206,6 +229,93 @@ static enum csl_code prepare_identity(const struct csl_world_config *c, struct c
     return code;
 }
 
+/* --- keys for sums under masks --- */
+
+struct federation {
+    struct csl_sign_key root;
+    struct csl_secagg_roster roster;
+};
+
+/* pki/WHO.signing.key, and its public half into *out. One that is there is of a preparation that
+ * was interrupted. */
+static enum csl_code make_signing_key(const struct csl_world_config *c, const char *who,
+                                      uint8_t out[CSL_SIGN_PUBLIC_BYTES], struct csl_err *err)
+{
+    char name[CSL_ID_MAX + 32], path[CSL_PATH_MAX];
+    struct csl_sign_key key;
+    snprintf(name, sizeof(name), "pki/%s.signing.key", who);
+    enum csl_code code = csl_path_join(path, sizeof(path), c->state_dir, name, err);
+    csl_sign_keygen(&key);
+    if (code == CSL_OK)
+        code = csl_file_exists(path) ? csl_sign_load(&key, path, err)
+                                     : csl_sign_store(&key, path, err);
+    memcpy(out, key.public_key, CSL_SIGN_PUBLIC_BYTES);
+    csl_sign_wipe(&key);
+    return code;
+}
+
+/* Numbers follow the ids, as in a run in one process: nothing that is summed depends on them. */
+static enum csl_code fill_roster(const struct csl_world_config *c, struct csl_secagg_roster *r,
+                                 struct csl_err *err)
+{
+    enum csl_code code = make_signing_key(c, "coordinator", r->coordinator_key, err);
+    r->epoch = 1;
+    r->count = c->site_count;
+    for (uint32_t i = 0; code == CSL_OK && i < c->site_count; i++) {
+        char party[CSL_ID_MAX + 8];
+        uint32_t before = 0;
+        for (uint32_t k = 0; k < c->site_count; k++)
+            before += strcmp(c->sites[k].id, c->sites[i].id) < 0;
+        struct csl_secagg_roster_site *s = &r->sites[before];
+        *s = (struct csl_secagg_roster_site){.id = before + 1, .is_active = true};
+        csl_str_copy(s->name, sizeof(s->name), c->sites[i].id);
+        site_party(c->sites[i].id, party);
+        code = make_signing_key(c, party, s->key, err);
+    }
+    return code;
+}
+
+/* The root's secret is not written: nobody else joins this run. */
+static enum csl_code write_federation(const struct csl_world_config *c, struct federation *f,
+                                      struct csl_err *err)
+{
+    char path[CSL_PATH_MAX];
+    struct csl_buf bytes;
+    csl_buf_init(&bytes, CSL_SECAGG_ROSTER_BYTES_MAX);
+    csl_sign_keygen(&f->root);
+    enum csl_code code = fill_roster(c, &f->roster, err);
+    if (code == CSL_OK)
+        code = csl_path_join(path, sizeof(path), c->state_dir, "pki/federation.pub", err);
+    if (code == CSL_OK)
+        (void)unlink(path); /* of a preparation that was interrupted, with a root that is gone */
+    if (code == CSL_OK)
+        code = csl_sign_store_public(&f->root, "federation", path, err);
+    if (code == CSL_OK)
+        code = csl_secagg_roster_encode(&f->roster, &f->root, &bytes, err);
+    if (code == CSL_OK)
+        code = write_text(c->state_dir, "federation.roster", &bytes, err);
+    csl_buf_release(&bytes);
+    csl_sign_wipe(&f->root);
+    return code;
+}
+
+static enum csl_code prepare_federation(const struct csl_world_config *c, struct csl_err *err)
+{
+    if (!c->study->secagg.is_on)
+        return CSL_OK;
+    if (c->site_count > CSL_SECAGG_SITES_MAX)
+        return CSL_FAIL(err, CSL_E_LIMIT, "%u sites under masks; at most %d", c->site_count,
+                        CSL_SECAGG_SITES_MAX);
+    struct federation *f = csl_alloc(sizeof(*f));
+    if (f == NULL)
+        return CSL_FAIL(err, CSL_E_NOMEM, "no memory for the keys of %u sites", c->site_count);
+    enum csl_code code = csl_crypto_init(err);
+    if (code == CSL_OK)
+        code = write_federation(c, f, err);
+    csl_free(f);
+    return code;
+}
+
 /* A folder is resumed only for the study it was prepared for. */
 static enum csl_code check_prepared(const struct csl_world_config *c, const char *path,
                                     struct csl_err *err)
@@ -223,11 +333,6 @@ static enum csl_code check_prepared(const struct csl_world_config *c, const char
 enum csl_code csl_processes_prepare(const struct csl_world_config *c, struct csl_err *err)
 {
     char path[CSL_PATH_MAX];
-    if (c->study->secagg.is_on)
-        return CSL_FAIL(err, CSL_E_UNSUPPORTED,
-                        "study '%s' has secure aggregation, which this version runs in one process "
-                        "only; --transport inproc would be right",
-                        c->study->id);
     if (c->seed == 0)
         return CSL_FAIL(err, CSL_E_INVAL,
                         "a coordinator takes seed 0 for 'draw one'; any other seed would be right "
@@ -243,6 +348,8 @@ enum csl_code csl_processes_prepare(const struct csl_world_config *c, struct csl
     code = free_port(&port, err);
     if (code == CSL_OK)
         code = prepare_identity(c, err);
+    if (code == CSL_OK)
+        code = prepare_federation(c, err);
     if (code == CSL_OK)
         code = prepare_coordinator(c, port, err);
     for (uint32_t i = 0; code == CSL_OK && i < c->site_count; i++)

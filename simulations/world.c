@@ -128,6 +128,9 @@ static struct csl_site_policy make_policy(const struct csl_study *study)
     struct csl_site_policy p = {.approval = CSL_APPROVAL_AUTOMATIC, .allows_large_delta = true};
     CSL_ASSERT(csl_str_copy(p.cohort, sizeof(p.cohort), "records"));
     p.ledger.composition = CSL_LEDGER_BASIC;
+    p.masked = (struct csl_masked_floors){.has_colluding = true,
+                                          .colluding = study->secagg.colluding,
+                                          .minimum_sites = study->secagg.minimum_sites};
     if (study->privacy.mode == CSL_PRIVACY_NONE)
         return p;
     struct csl_ledger_budget *b = &p.ledger.budgets[p.ledger.budget_count++];

@@ -5,3 +5,4 @@ csl_module(csl_world
 csl_module(csl_processes
   SOURCES processes.c processes_prepare.c
   LINK csl_world csl_coord_store csl_model csl_identity csl_study csl_base)
+target_compile_definitions(csl_processes PRIVATE $<$<BOOL:${CSL_TESTS}>:CSL_TEST_SEEDS>)

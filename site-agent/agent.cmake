@@ -5,5 +5,6 @@ csl_module(csl_site_agent
 if(CSL_GRPC)
   add_executable(consilium-site main.c config.c)
   target_link_libraries(consilium-site PRIVATE csl_site_agent csl_grpc)
-  target_compile_definitions(consilium-site PRIVATE CSL_VERSION="${PROJECT_VERSION}")
+  target_compile_definitions(consilium-site PRIVATE CSL_VERSION="${PROJECT_VERSION}"
+    $<$<BOOL:${CSL_TESTS}>:CSL_TEST_SEEDS>) # never in `make build`
 endif()

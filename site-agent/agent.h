@@ -10,9 +10,8 @@
 #include "site-agent/core/policy.h"
 #include "site-agent/core/site.h"
 
-/* For secure aggregation; borrowed. */
+/* For secure aggregation; borrowed. The site's number is that of its id in the roster. */
 struct csl_agent_keys {
-    uint32_t site; /* its number in the roster */
     const struct csl_sign_key *key;
     const struct csl_secagg_roster *roster; /* decoded: signed by the federation's root */
 };

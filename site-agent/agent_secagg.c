@@ -24,22 +24,20 @@ bool csl_agent_masks__(const struct csl_agent *a)
     return a->study != NULL && a->study->secagg.is_on;
 }
 
-/* The floors are the study's own, and at least two honest sites in every sum. */
 static enum csl_code new_site(struct csl_agent *a, struct csl_secagg_site **out,
                               struct csl_err *err)
 {
-    const struct csl_study_secagg *c = &a->study->secagg;
-    const struct csl_secagg_site_setup setup = {
-        .site = a->config.secagg->site,
-        .key = a->config.secagg->key,
-        .roster = a->config.secagg->roster,
-        .policy = {.colluding = c->colluding,
-                   .survivors_min = c->minimum_sites,
-                   .honest_min = 2,
-                   .effective_min = c->colluding + 2,
-                   .weight_share_max_permille = 1000},
-        .memory = CSL_SECRET_MAY_SWAP,
-    };
+    const struct csl_agent_keys *keys = a->config.secagg;
+    struct csl_secagg_site_setup setup = {
+        .key = keys->key, .roster = keys->roster, .memory = CSL_SECRET_MAY_SWAP};
+    uint32_t place;
+    enum csl_code code = csl_secagg_roster_member(keys->roster, a->site_id, &place, err);
+    if (code == CSL_OK)
+        code = csl_policy_check_masked(&a->policy, a->study, csl_secagg_roster_active(keys->roster),
+                                       &setup.policy, err);
+    if (code != CSL_OK)
+        return code;
+    setup.site = keys->roster->sites[place].id;
     return csl_secagg_site_new(out, &setup, err);
 }
 

@@ -28,6 +28,15 @@ static const struct csl_option tls_options[] = {
      "SPIFFE trust domain of the federation"},
     CSL_OPTION_END};
 
+static const struct csl_option secagg_options[] = {
+    {"key", CSL_OPT_PATH, IN(secagg, key), 0, 0, NULL, NULL, NULL, NULL,
+     "this site's signing key (secret), made by `consilium enrol site`"},
+    {"roster", CSL_OPT_PATH, IN(secagg, roster), 0, 0, NULL, NULL, NULL, NULL,
+     "the roster that the federation signed; one older than what was used before is refused"},
+    {"root", CSL_OPT_PATH, IN(secagg, root), 0, 0, NULL, NULL, NULL, NULL,
+     "public key of the federation's root, handed over by the federation, not the coordinator"},
+    CSL_OPTION_END};
+
 static const struct csl_option policy_options[] = {
     {"approval", CSL_OPT_ENUM, IN(policy_rows, approval), 0, 0, "required", NULL, approvals, NULL,
      "whether a study must be listed below before anything runs"},
@@ -48,6 +57,20 @@ static const struct csl_option policy_options[] = {
      "all studies together; without one no study with privacy runs"},
     {"allow_large_delta", CSL_OPT_BOOL, IN(policy_rows, allow_large_delta), 0, 0, "false", NULL,
      NULL, NULL, "accept a delta that is not below one over the number of patients"},
+    {"masked_only", CSL_OPT_BOOL, IN(policy_rows, masked_only), 0, 0, "false", NULL, NULL, NULL,
+     "refuse studies without secure aggregation"},
+    {"masked_colluding", CSL_OPT_STR, IN(policy_rows, masked_colluding), 0, 0, "third", NULL, NULL,
+     NULL,
+     "how many sites may work with the coordinator, at least: a study that assumes fewer is "
+     "refused; a number, or third: of the active sites in the signed roster, rounded down"},
+    {"masked_minimum_sites", CSL_OPT_U32, IN(policy_rows, masked_minimum_sites), 2,
+     CSL_SECAGG_SITES_MAX, "3", "sites", NULL, NULL,
+     "a study that opens sums of fewer sites is refused"},
+    {"masked_minimum_honest", CSL_OPT_U32, IN(policy_rows, masked_minimum_honest), 2,
+     CSL_SECAGG_SITES_MAX, "2", "sites", NULL, NULL,
+     "sites in every sum beyond those that may collude"},
+    {"masked_largest_share", CSL_OPT_U32, IN(policy_rows, masked_largest_share), 1, 1000, "500",
+     "permille", NULL, NULL, "most that one site may weigh in a sum"},
     CSL_OPTION_END};
 
 struct raw_budget {
@@ -98,6 +121,13 @@ const struct csl_option csl_site_options[] = {
     {"state", CSL_OPT_PATH, AT(state), 0, 0, NULL, NULL, NULL, NULL,
      "folder for this site's journal and outbox"},
     {"tls", CSL_OPT_SECTION, AT(tls), 0, 0, NULL, NULL, NULL, tls_options, "keys and certificates"},
+    {"secure_aggregation", CSL_OPT_SECTION, AT(secagg), 0, 0, NULL, NULL, NULL, secagg_options,
+     "what studies with secure aggregation take; without it they are declined"},
+#ifdef CSL_TEST_SEEDS
+    {"test_only_noise_seed", CSL_OPT_U64, AT(test_only_noise_seed), 0, 0, "0", NULL, NULL, NULL,
+     "test-only: noise that can be repeated and protects nobody; policy.approval must be "
+     "automatic"},
+#endif
     {"backend", CSL_OPT_ENUM, AT(backend), 0, 0, "auto", NULL, csl_site_backends, NULL,
      "where training runs"},
     {"policy", CSL_OPT_SECTION, AT(policy_rows), 0, 0, NULL, NULL, NULL, policy_options,
@@ -192,10 +222,13 @@ static enum csl_code digest_policy(struct csl_site_policy *p, struct csl_err *er
 {
     struct csl_buf b;
     csl_buf_init(&b, (size_t)64 * 1024);
-    csl_buf_printf(&b, "consilium site policy 1\n%s\n%d%d%d%d%d\n", p->cohort,
+    csl_buf_printf(&b, "consilium site policy 2\n%s\n%d%d%d%d%d\n", p->cohort,
                    p->refuses_privacy[CSL_PRIVACY_NONE], p->refuses_privacy[CSL_PRIVACY_LOCAL],
                    p->refuses_privacy[CSL_PRIVACY_SITE], p->refuses_privacy[CSL_PRIVACY_JOINT],
                    p->allows_large_delta);
+    csl_buf_printf(&b, "%d%d %u %u %u %u\n", p->masked_only, p->masked.has_colluding,
+                   p->masked.colluding, p->masked.minimum_sites, p->masked.minimum_honest,
+                   p->masked.largest_share_permille);
     for (uint32_t i = 0; i < p->ledger.budget_count; i++) {
         const struct csl_ledger_budget *g = &p->ledger.budgets[i];
         csl_buf_printf(&b, "%s\n%s\n%.17g %.17g %llu\n", g->cohort, g->group, g->epsilon, g->delta,
@@ -208,6 +241,26 @@ static enum csl_code digest_policy(struct csl_site_policy *p, struct csl_err *er
     return code;
 }
 
+static enum csl_code read_masked(struct csl_site_config *c, struct csl_err *err)
+{
+    struct csl_masked_floors *f = &c->policy.masked;
+    const char *text = c->policy_rows.masked_colluding;
+    uint64_t colluding = 0;
+    bool is_third = strcmp(text, "third") == 0;
+    if (!is_third && (!csl_parse_u64(text, &colluding) || colluding >= CSL_SECAGG_SITES_MAX))
+        return CSL_FAIL(err, CSL_E_INVAL,
+                        "policy.masked_colluding: found '%s'; third, or a whole number below %d, "
+                        "would be right",
+                        text, CSL_SECAGG_SITES_MAX);
+    c->policy.masked_only = c->policy_rows.masked_only;
+    *f = (struct csl_masked_floors){.has_colluding = !is_third,
+                                    .colluding = (uint32_t)colluding,
+                                    .minimum_sites = c->policy_rows.masked_minimum_sites,
+                                    .minimum_honest = c->policy_rows.masked_minimum_honest,
+                                    .largest_share_permille = c->policy_rows.masked_largest_share};
+    return CSL_OK;
+}
+
 static enum csl_code read_privacy(struct csl_site_config *c, const struct csl_yaml *y,
                                   struct csl_err *err)
 {
@@ -218,6 +271,8 @@ static enum csl_code read_privacy(struct csl_site_config *c, const struct csl_ya
     enum csl_code code = read_modes(p, y, c->policy_rows.privacy_modes, err);
     if (code == CSL_OK && c->policy_rows.budgets != NULL)
         code = read_budgets(&p->ledger, y, c->policy_rows.budgets, err);
+    if (code == CSL_OK)
+        code = read_masked(c, err);
     return code == CSL_OK ? digest_policy(p, err) : code;
 }
 
@@ -263,9 +318,16 @@ enum csl_code csl_site_config_read(struct csl_site_config *out, const char *path
     if (code == CSL_OK && (c.tls.key[0] == '\0' || c.tls.trust_domain[0] == '\0'))
         code = CSL_FAIL(err, CSL_E_INVAL,
                         "%s: the section tls (key, chain, roots, trust_domain) is missing", path);
-    char *const paths[] = {c.records, c.state, c.tls.key, c.tls.chain, c.tls.roots};
+#ifdef CSL_TEST_SEEDS
+    if (code == CSL_OK && c.test_only_noise_seed != 0 &&
+        c.policy.approval != CSL_APPROVAL_AUTOMATIC)
+        code =
+            CSL_FAIL(err, CSL_E_INVAL, "%s: test_only_noise_seed where studies are approved", path);
+#endif
+    char *const paths[] = {c.records,   c.state,      c.tls.key,       c.tls.chain,
+                           c.tls.roots, c.secagg.key, c.secagg.roster, c.secagg.root};
     for (size_t i = 0; code == CSL_OK && i < sizeof(paths) / sizeof(paths[0]); i++)
-        code = csl_path_beside(paths[i], path, err);
+        code = paths[i][0] == '\0' ? CSL_OK : csl_path_beside(paths[i], path, err);
     if (code == CSL_OK)
         *out = c;
     return code;

@@ -12,13 +12,21 @@ struct csl_site_config {
     struct {
         char key[CSL_PATH_MAX], chain[CSL_PATH_MAX], roots[CSL_PATH_MAX], trust_domain[64];
     } tls;
+    struct {
+        char key[CSL_PATH_MAX], roster[CSL_PATH_MAX], root[CSL_PATH_MAX]; /* all "": none */
+    } secagg;
+#ifdef CSL_TEST_SEEDS
+    uint64_t test_only_noise_seed; /* 0: none; tests build it in, released programs lack the key */
+#endif
     int backend;
     struct {
         int approval;
         const struct csl_yaml_node *approved_studies, *strategies, *privacy_modes, *budgets;
         uint32_t minimum_sites;
         char cohort[CSL_ID_MAX];
-        bool allow_large_delta;
+        bool allow_large_delta, masked_only;
+        char masked_colluding[16];
+        uint32_t masked_minimum_sites, masked_minimum_honest, masked_largest_share;
     } policy_rows;
     struct csl_site_policy policy; /* what policy_rows say, checked */
     struct {

@@ -2,6 +2,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "privacy/crypto/init.h"
+#include "privacy/secagg/party.h"
 #include "protocol/transport/grpc.h"
 #include "site-agent/agent.h"
 #include "site-agent/config.h"
@@ -50,32 +51,77 @@ static enum csl_code serve(struct csl_agent *agent, struct csl_err *err)
                     "stopped; start it again with the same configuration to resume");
 }
 
+/* NULL: the file has no section secure_aggregation. */
+static enum csl_code open_party(struct csl_secagg_party **out, const struct csl_site_config *c,
+                                struct csl_err *err)
+{
+    const struct csl_secagg_party_files files = {.key = c->secagg.key,
+                                                 .roster = c->secagg.roster,
+                                                 .root = c->secagg.root,
+                                                 .state_dir = c->state,
+                                                 .site = c->site};
+    if (c->secagg.key[0] == '\0')
+        return CSL_OK;
+    enum csl_code code = csl_secagg_party_open(out, &files, err);
+    if (code == CSL_OK)
+        csl_log(CSL_LOG_INFO, "secagg.roster", CSL_U64("epoch", (*out)->roster.epoch),
+                CSL_U64("active", csl_secagg_roster_active(&(*out)->roster)));
+    if (code == CSL_OK && !csl_secagg_party_is_locked(*out))
+        csl_log(CSL_LOG_WARN, "secagg.memory",
+                CSL_STR("what",
+                        "keys may be swapped to disk: memory cannot be locked; a higher "
+                        "limit (LimitMEMLOCK, ulimit -l) or encrypted swap would be right"));
+    return code;
+}
+
+static enum csl_code open_agent(struct csl_agent **out, const struct csl_site_config *c,
+                                struct csl_transport *transport, const struct csl_agent_keys *keys,
+                                struct csl_err *err)
+{
+    struct csl_agent_config a = {.site_id = c->site,
+                                 .record_path = c->records,
+                                 .state_dir = c->state,
+                                 .backend = csl_site_backends[c->backend],
+                                 .policy = &c->policy,
+                                 .transport = transport,
+                                 .secagg = keys->key != NULL ? keys : NULL,
+                                 .has_worker = true};
+#ifdef CSL_TEST_SEEDS
+    if (c->test_only_noise_seed != 0) {
+        csl_log(CSL_LOG_WARN, "noise.repeatable",
+                CSL_STR("what", "test-only: the noise has a seed and protects nobody"));
+        a.noise_seed = &c->test_only_noise_seed;
+    }
+#endif
+    return csl_agent_new(out, &a, err);
+}
+
 static int run(const char *path)
 {
     struct csl_err err = {.code = CSL_OK};
     static struct csl_site_config c;
     struct csl_transport *transport = NULL;
     struct csl_agent *agent = NULL;
+    struct csl_secagg_party *party = NULL;
+    struct csl_agent_keys keys = {NULL, NULL};
     enum csl_code code = csl_site_config_read(&c, path, &err);
     if (code != CSL_OK) {
         fprintf(stderr, "consilium-site: %s\n", err.msg);
         return 2;
     }
     csl_log_setup(stderr, (enum csl_log_format)c.log.format, (enum csl_log_level)c.log.level);
-    code = csl_crypto_init(&err);
+    code = csl_secret_harden_process(&err);
+    if (code == CSL_OK)
+        code = csl_crypto_init(&err);
+    if (code == CSL_OK)
+        code = open_party(&party, &c, &err);
+    if (party != NULL)
+        keys = (struct csl_agent_keys){.key = party->key, .roster = &party->roster};
     bool has_grpc = code == CSL_OK && (code = csl_grpc_init(&err)) == CSL_OK;
     if (code == CSL_OK)
         code = open_transport(&transport, &c, &err);
-    if (code == CSL_OK) {
-        struct csl_agent_config a = {.site_id = c.site,
-                                     .record_path = c.records,
-                                     .state_dir = c.state,
-                                     .backend = csl_site_backends[c.backend],
-                                     .policy = &c.policy,
-                                     .transport = transport,
-                                     .has_worker = true};
-        code = csl_agent_new(&agent, &a, &err);
-    }
+    if (code == CSL_OK)
+        code = open_agent(&agent, &c, transport, &keys, &err);
     if (code == CSL_OK)
         code = csl_agent_start(agent, csl_clock_monotonic_ns(), &err);
     int status = code == CSL_OK ? 0 : code == CSL_E_INVAL || code == CSL_E_LIMIT ? 2 : 3;
@@ -88,6 +134,7 @@ static int run(const char *path)
     csl_agent_free(agent);
     if (transport != NULL)
         transport->ops->free(transport);
+    csl_secagg_party_close(party);
     if (has_grpc)
         csl_grpc_shutdown();
     if (code != CSL_OK)

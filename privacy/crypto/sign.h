@@ -1,8 +1,13 @@
 /* privacy/crypto/sign.h - Ed25519 (RFC 8032; libsodium crypto_sign), pure, over the whole message.
  *
  * A secret key lives in a file of its own with mode 0600: the 32 bytes of the RFC 8032 seed and
- * nothing else. Signatures are deterministic: the same key and message give the same bytes. Any
- * thread; call csl_crypto_init first. */
+ * nothing else. A public key that is handed from one party to another is a text of two lines:
+ *
+ *     consilium public key 1 ed25519 ROLE      who signs with it: federation, coordinator, site ID
+ *     64 hexadecimal digits
+ *
+ * Signatures are deterministic: the same key and message give the same bytes. Any thread; call
+ * csl_crypto_init first. */
 #ifndef CSL_CRYPTO_SIGN_H
 #define CSL_CRYPTO_SIGN_H
 #include "base/bytes.h"
@@ -28,6 +33,16 @@ enum csl_code csl_sign_load(struct csl_sign_key *out, const char *path,
  * left alone; CSL_E_IO. */
 enum csl_code csl_sign_store(const struct csl_sign_key *k, const char *path,
                              struct csl_err *err) CSL_MUST_CHECK;
+
+#define CSL_SIGN_ROLE_MAX 96 /* bytes of a role, with NUL: "site " and an id */
+
+/* The public half as text, mode 0644. CSL_E_EXISTS: something is there already; CSL_E_IO. */
+enum csl_code csl_sign_store_public(const struct csl_sign_key *k, const char *role,
+                                    const char *path, struct csl_err *err) CSL_MUST_CHECK;
+/* CSL_E_NOTFOUND; CSL_E_CORRUPT: not such a text; CSL_E_INVAL: the key of another role; CSL_E_IO.
+ */
+enum csl_code csl_sign_load_public(uint8_t out[CSL_SIGN_PUBLIC_BYTES], const char *role,
+                                   const char *path, struct csl_err *err) CSL_MUST_CHECK;
 
 void csl_sign(const struct csl_sign_key *k, const void *p, size_t n,
               uint8_t out[CSL_SIGN_SIGNATURE_BYTES]);

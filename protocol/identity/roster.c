@@ -10,7 +10,7 @@
 
 #include <string.h>
 
-#define ROSTER_BYTES_MAX ((size_t)CSL_SITES_MAX * 192 + 4096)
+#define ROSTER_BYTES_MAX ((size_t)CSL_SITES_MAX * 320 + 4096)
 
 struct csl_roster {
     size_t count, capacity;
@@ -21,6 +21,8 @@ struct row { /* one entry as written in the file */
     char id[CSL_ID_MAX];
     char pin[2 * CSL_PIN_BYTES + 1];
     bool is_active;
+    uint32_t number;
+    char signing_key[2 * CSL_ROSTER_SIGNING_BYTES + 1];
 };
 static const struct csl_option row_options[] = {
     {.name = "id",
@@ -37,6 +39,18 @@ static const struct csl_option row_options[] = {
      .offset = offsetof(struct row, is_active),
      .fallback = "true",
      .help = "false: the site is refused."},
+    {.name = "number",
+     .type = CSL_OPT_U32,
+     .offset = offsetof(struct row, number),
+     .max = UINT32_MAX,
+     .fallback = "0",
+     .help = "The site's number under masks; 0: none."},
+    {.name = "signing_key",
+     .type = CSL_OPT_STR,
+     .offset = offsetof(struct row, signing_key),
+     .size = 2 * CSL_ROSTER_SIGNING_BYTES + 1,
+     .fallback = "",
+     .help = "The site's public signing key, 64 hexadecimal digits."},
     CSL_OPTION_END,
 };
 struct file {
@@ -119,6 +133,15 @@ enum csl_code csl_roster_put(struct csl_roster *r, const struct csl_roster_site 
     return CSL_OK;
 }
 
+uint32_t csl_roster_next_number(const struct csl_roster *r)
+{
+    uint32_t last = 0;
+    for (size_t i = 0; i < r->count; i++)
+        last = r->sites[i].number > last ? r->sites[i].number : last;
+    CSL_ASSERT(last < UINT32_MAX);
+    return last + 1;
+}
+
 size_t csl_roster_count(const struct csl_roster *r)
 {
     return r->count;
@@ -150,6 +173,18 @@ static enum csl_code read_row(struct csl_roster *r, const struct csl_yaml *y,
     if (!csl_unhex(row.pin, site.pin, CSL_PIN_BYTES))
         return csl_yaml_fail(err, y, node, "pin of '%s': %d hexadecimal digits would be right",
                              row.id, 2 * CSL_PIN_BYTES);
+    site.number = row.number;
+    if ((row.number != 0) != (row.signing_key[0] != '\0') ||
+        (row.number != 0 &&
+         !csl_unhex(row.signing_key, site.signing_key, CSL_ROSTER_SIGNING_BYTES)))
+        return csl_yaml_fail(err, y, node,
+                             "'%s': a number and a signing_key of %d hexadecimal digits, or "
+                             "neither, would be right",
+                             row.id, 2 * CSL_ROSTER_SIGNING_BYTES);
+    for (size_t i = 0; row.number != 0 && i < r->count; i++)
+        if (r->sites[i].number == row.number)
+            return csl_yaml_fail(err, y, node, "'%s' has the number of '%s'", row.id,
+                                 r->sites[i].id);
     if (csl_roster_find(r, site.id) != NULL)
         return csl_yaml_fail(err, y, node, "site '%s' is listed twice", row.id);
     return csl_roster_put(r, &site, err);
@@ -210,6 +245,10 @@ enum csl_code csl_roster_write(const struct csl_roster *r, const char *path, str
         /* The id is quoted: 'null' and '12' are valid ids, and text in YAML only when quoted. */
         csl_buf_printf(&text, "  - id: \"%s\"\n    pin: \"%s\"\n    active: %s\n", s->id, pin,
                        s->is_active ? "true" : "false");
+        char key[2 * CSL_ROSTER_SIGNING_BYTES + 1];
+        csl_hex(s->signing_key, CSL_ROSTER_SIGNING_BYTES, key);
+        if (s->number != 0)
+            csl_buf_printf(&text, "    number: %u\n    signing_key: \"%s\"\n", s->number, key);
     }
     enum csl_code code = csl_buf_status(&text, err);
     if (code == CSL_OK)

@@ -237,8 +237,8 @@ void csl_study_explain(const struct csl_study *s, struct csl_buf *out)
     explain_disclosure(s, out);
     explain_price(s, out);
     csl_buf_str(out, s->secagg.is_on
-                         ? "  Secure aggregation is used. This version has it in simulations only: "
-                           "the daemons refuse this study.\n"
+                         ? "  Secure aggregation is used. It hides nothing when the coordinator "
+                           "holds the key that signs the roster of sites.\n"
                          : "  Secure aggregation is not used.\n");
     csl_buf_str(out,
                 "  Traffic is encrypted and both ends prove who they are (mutual TLS): outsiders "

@@ -30,9 +30,49 @@ enum csl_code csl_policy_check(const struct csl_site_policy *p, const struct csl
     if (p->refuses_privacy[study->privacy.mode])
         return CSL_FAIL(err, CSL_E_DENIED, "this site does not allow privacy mode %s",
                         csl_privacy_mode_name(study->privacy.mode));
+    if (p->masked_only && !study->secagg.is_on)
+        return CSL_FAIL(err, CSL_E_DENIED,
+                        "this site takes part in studies with secure aggregation only");
     if (!allows_strategy(p, study->aggregation.strategy))
         return CSL_FAIL(err, CSL_E_DENIED, "this site does not allow the strategy %s",
                         study->aggregation.strategy);
+    return CSL_OK;
+}
+
+enum csl_code csl_policy_check_masked(const struct csl_site_policy *p,
+                                      const struct csl_study *study, uint32_t active_sites,
+                                      struct csl_secagg_policy *out, struct csl_err *err)
+{
+    const struct csl_masked_floors *f = &p->masked;
+    const struct csl_study_secagg *a = &study->secagg;
+    uint32_t colluding = f->has_colluding ? f->colluding : active_sites / 3;
+    uint32_t honest = f->minimum_honest < 2 ? 2 : f->minimum_honest;
+    uint32_t share = f->largest_share_permille == 0 ? 1000 : f->largest_share_permille;
+    if (a->colluding < colluding)
+        return CSL_FAIL(err, CSL_E_DENIED,
+                        "the study assumes at most %u colluding sites; this site asks for %u%s",
+                        a->colluding, colluding,
+                        f->has_colluding ? "" : ", a third of the sites of the federation");
+    if (a->minimum_sites < f->minimum_sites)
+        return CSL_FAIL(err, CSL_E_DENIED,
+                        "the study opens sums of %u sites; this site asks for %u", a->minimum_sites,
+                        f->minimum_sites);
+    if (a->minimum_sites < (uint64_t)a->colluding + honest)
+        return CSL_FAIL(err, CSL_E_DENIED,
+                        "the study opens sums of %u sites, %u of which may collude; this site asks "
+                        "for %u honest ones in every sum",
+                        a->minimum_sites, a->colluding, honest);
+    if ((uint64_t)a->minimum_sites * share < 1000)
+        return CSL_FAIL(
+            err, CSL_E_DENIED,
+            "in a sum of %u sites one has more than %u permille of the weight, the most "
+            "that this site allows",
+            a->minimum_sites, share);
+    *out = (struct csl_secagg_policy){.colluding = a->colluding,
+                                      .survivors_min = a->minimum_sites,
+                                      .honest_min = honest,
+                                      .effective_min = a->colluding + honest,
+                                      .weight_share_max_permille = share};
     return CSL_OK;
 }
 

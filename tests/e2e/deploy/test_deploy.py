@@ -112,6 +112,18 @@ class Page:
                 if time.monotonic() > until:
                     fail(f"no {name} in time:\n{self.log_of(p)}")
 
+    def wait_for_text(self, name, text, p, until):
+        self.wait_for_file(name, p, until)
+        while True:
+            with open(self.path(name), encoding="utf-8") as f:
+                if f.read() == text:
+                    return
+            try:
+                fail(f"a daemon ended with {p.wait(timeout=0.05)}:\n{self.log_of(p)}")
+            except subprocess.TimeoutExpired:
+                if time.monotonic() > until:
+                    fail(f"no '{text}' in {name} in time:\n{self.log_of(p)}")
+
     def kill_all(self):
         for p, _, _ in self.running:
             if p.poll() is None:
@@ -122,8 +134,11 @@ class Page:
 ENROL = "consilium enrol "
 SITE = ENROL + "site {0} --authority authority --trust-domain heart.example.org --out {0}"
 ROSTER = ENROL + "roster {0} --roster coordinator/roster.yaml"
-ADD = ROSTER.format("add") + " --site {0} --certificate {0}/site.pem"
+ADD = ROSTER.format("add") + " --site {0} --certificate {0}/site.pem --signing-key {0}/signing.pub"
 COORDINATOR = "consilium-coordinator --config coordinator/coordinator.yaml"
+SIGN = ENROL + ("roster sign --federation federation --roster coordinator/roster.yaml --coordinator coordinator/signing.pub "
+                "--out federation.roster")
+SHOW_SIGNED = ENROL + "roster show --roster federation.roster --root federation/federation.pub"
 STATUS = "consilium status coordinator/state"
 
 
@@ -148,8 +163,9 @@ def refuse_mistakes(page):
     """Nothing is replaced, nothing is readable by others, and no site gets the pin of another."""
     before = {}
     for folder, names in (("authority", ("authority.key", "authority.pem")),
-                          ("coordinator", ("coordinator.key", "coordinator.pem", "authority.pem", "roster.yaml")),
-                          ("lyon", ("site.key", "site.pem", "authority.pem"))):
+                          ("coordinator", ("coordinator.key", "coordinator.pem", "authority.pem", "roster.yaml",
+                                           "signing.key")),
+                          ("lyon", ("site.key", "site.pem", "authority.pem", "signing.key"))):
         for name in names:
             path = page.path(os.path.join(folder, name))
             if stat.S_IMODE(os.stat(path).st_mode) != 0o600:
@@ -166,6 +182,10 @@ def refuse_mistakes(page):
             ("coordinator " + common + "new", "--names"),
             ("roster add --roster coordinator/roster.yaml --site basel --certificate lyon/site.pem", "site/lyon"),
             ("roster add --roster coordinator/roster.yaml --site lyon --certificate lyon/site.key", "not a PEM"),
+            ("roster add --roster coordinator/roster.yaml --site turin --certificate turin/site.pem --signing-key "
+             "lyon/signing.pub", "that of 'site turin'"),
+            ("roster add --roster coordinator/roster.yaml --site turin --certificate turin/site.pem --signing-key "
+             "turin/signing.key", "not a public key"),
             ("roster deactivate --roster coordinator/roster.yaml --site basel", "no site 'basel'"),
             ("roster show --roster none.yaml", "none.yaml"),
             ("roster show", "--roster"), ("roster remove --roster coordinator/roster.yaml", "deactivate"), ("", "usage")):
@@ -248,6 +268,94 @@ def look_at_ledger(page):
         fail(f"the ledger's export is not sound, or does not continue the coordinator's head:\n{verdict}")
 
 
+def sign_roster(page):
+    """The root alone signs; epochs rise; a number stays with its site; nobody disappears."""
+    page.run(SITE.format("aachen"))
+    page.run(ADD.format("aachen"))
+    page.run(ENROL + "federation --out federation")
+    if stat.S_IMODE(os.stat(page.path("federation/federation.key")).st_mode) != 0o600:
+        fail("federation.key is readable by others")
+    page.run(SIGN)
+    first = page.run(SHOW_SIGNED)
+    for number, site in ((1, "lyon"), (2, "turin"), (3, "aachen")):
+        if not re.search(r"(?m)^%d +%s +yes +[0-9a-f]{64}$" % (number, site), first):
+            fail(f"number {number} for {site} would be right:\n{first}")
+    page.run(SIGN)
+    second = page.run(SHOW_SIGNED)
+    if "epoch 1," not in first or second != first.replace("epoch 1,", "epoch 2,"):
+        fail(f"the same roster with epoch 2 would be right:\n{second}")
+    with open(page.path("coordinator/roster.yaml"), encoding="utf-8") as f:
+        roster = f.read()
+    with open(page.path("without-turin.yaml"), "w", encoding="utf-8") as f:
+        f.write(re.sub(r'(?s)  - id: "turin".*?(?=  - id|\Z)', "", roster))
+    with open(page.path("swapped.yaml"), "w", encoding="utf-8") as f:
+        f.write(roster.replace("number: 1", "number: 9").replace("number: 2", "number: 1"))
+    sign = SIGN[len(ENROL):]
+    page.execute(shlex.split(ENROL + "federation --out foreign"))
+    for words, status, reason in (
+            (sign.replace("coordinator/roster.yaml", "without-turin.yaml"), 2, "'turin'"),
+            (sign.replace("coordinator/roster.yaml", "swapped.yaml"), 2, "'lyon'"),
+            (sign.replace("coordinator/signing.pub", "lyon/signing.pub"), 2, "'coordinator'"),
+            (sign.replace("--federation federation", "--federation foreign"), 3, "not signed by the federation's root"),
+            ("roster show --roster federation.roster --root foreign/federation.pub", 3, "not signed by the federation's root"),
+            ("roster show --roster federation.roster --root coordinator/signing.pub", 2, "'federation'"),
+            ("federation --out federation", 2, "not replaced")):
+        error = page.execute(shlex.split(ENROL + words), status)
+        if reason not in error:
+            fail(f"{ENROL}{words}: found '{error.strip()}'; a reason that says '{reason}' would be right")
+    if page.execute(shlex.split(SHOW_SIGNED)) != second:
+        fail("a command that was refused changed the signed roster")
+
+
+def run_masked_study(page, until):
+    sign_roster(page)
+    for party in ("coordinator", "lyon", "turin", "aachen"):
+        page.run(f"cp federation.roster federation/federation.pub {party}")
+    page.write("masked.yaml")
+    page.run("consilium study check masked.yaml")
+    digest = HEX64.findall(page.run("consilium study show masked.yaml"))[0]
+    page.replace.append(("MASKED-DIGEST", digest))
+    page.run("consilium data synth --out rehearsal-three --sites 3 --patients 200")
+    page.run("consilium data check rehearsal-three/aachen.h5 --study masked.yaml")
+    section = re.search(r"(?m)^secure_aggregation:\n(?:  .*\n)+", page.files["aachen/site.yaml"]).group(0)
+    page.write("aachen/site.yaml")
+    page.write("coordinator/masked.yaml")
+    for site in ("lyon", "turin"):
+        path = page.path(f"{site}/site.yaml")
+        with open(path, encoding="utf-8") as f:
+            text = f.read()
+        with open(path, "w", encoding="utf-8") as f:
+            f.write(HEX64.sub(lambda m: m.group(0) + "\n    - " + digest, text) + section)
+    coordinator = page.start("consilium-coordinator --config coordinator/masked.yaml", "masked.log")
+    page.wait_for_file("coordinator/masked-state/address", coordinator, until)
+    sites = [page.start(f"consilium-site --config {site}/site.yaml", site + "-masked.log")
+             for site in ("lyon", "turin", "aachen")]
+    for p in sites + [coordinator]:
+        page.wait_for_end(p, 0, until)
+    if not os.path.isfile(page.path("coordinator/masked-state/model.h5")):
+        fail("no model of the masked study")
+    if page.log_of(coordinator).count("numbers=1,2,3") != 5:
+        fail(f"five sums of all three would be right:\n{page.log_of(coordinator)}")
+
+
+def refuse_roster(page, until):
+    """An older roster than one that was used, and a roster without a key's owner, start nothing."""
+    with open(page.path("aachen/federation.roster"), "rb") as f:
+        newest = f.read()
+    page.execute(shlex.split(SIGN))
+    page.execute(shlex.split("cp federation.roster aachen"))
+    site = page.start("consilium-site --config aachen/site.yaml", "newest.log")
+    page.wait_for_text("aachen/state/roster.epoch", "3\n", site, until)
+    site.send_signal(signal.SIGTERM)
+    page.wait_for_end(site, 1, until)
+    with open(page.path("aachen/federation.roster"), "wb") as f:
+        f.write(newest)
+    site = page.start("consilium-site --config aachen/site.yaml", "older.log")
+    page.wait_for_end(site, 3, until)
+    if "epoch 2" not in page.log_of(site):
+        fail(f"an older roster is not named:\n{page.log_of(site)}")
+
+
 def change_records(page):
     """Nothing changed here: the digest is the one that is registered already."""
     entries = page.execute(shlex.split("consilium ledger show lyon/state/ledger.db --json"))
@@ -268,7 +376,7 @@ def keep_roster(page):
         fail(f"turin alone inactive, with its pin, would be right:\n{after}")
     page.run(SITE.format("lyon") + "-renewed")
     new = HEX64.findall(page.run(ROSTER.format("add") + " --site lyon --certificate lyon-renewed/site.pem"))
-    if len(new) != 2 or new[0] == old[0] or new[1] != old[1]:
+    if len(new) != 3 or new[1] == old[1] or new[::2] != old[::2]: # aachen, lyon, turin
         fail(f"a new pin for lyon alone would be right: {old} became {new}")
 
 
@@ -282,6 +390,8 @@ def main(argv):
             run_study(page, until)
             look_at_result(page)
             look_at_ledger(page)
+            run_masked_study(page, until)
+            refuse_roster(page, until)
             change_records(page)
             keep_roster(page)
         finally:

@@ -3,7 +3,8 @@
 
     test_transports.py CONSILIUM SCENARIO-FOLDER [DATA-FOLDER...]
 
-A synthetic study is run always; the heart studies when a data folder holds their files. Exit status
+A synthetic study is run always: as it is, with its updates under masks (FSA-1), and one with joint noise under
+masks, whose noise is drawn from the study's seed here (test-only; programs built without tests cannot). The heart studies when a data folder holds their files. Exit status
 0: every pair of digests is equal. Python 3 and its standard library only.
 """
 import json
@@ -15,16 +16,17 @@ import tempfile
 
 ROUNDS = 3
 SYNTHETIC = "synthetic-federation.yaml"
+JOINT = "synthetic-joint.yaml"
+MASKS = "secure_aggregation: {protocol: fsa-1, colluding: 1, minimum_sites: 3}"
 HEART = ("flamby-heart-fedavg.yaml", "flamby-heart-scaffold.yaml")
 HEART_FILES = "uci-heart-disease"
 
 
-def write_short(source, path):
-    """The scenario with ROUNDS rounds, evaluated before its end and at its end."""
+def write_short(source, path, changes):
+    """The scenario with ROUNDS rounds and further lines changed, each found once."""
     with open(source, encoding="utf-8") as f:
         text = f.read()
-    for pattern, line in ((r"(?m)^rounds: \d+$", f"rounds: {ROUNDS}"),
-                          (r"(?m)^evaluation: \{every: \d+\}$", "evaluation: {every: 2}")):
+    for pattern, line in ((r"(?m)^rounds: \d+$", f"rounds: {ROUNDS}"),) + changes:
         text, count = re.subn(pattern, line, text)
         if count != 1:
             raise SystemExit(f"FAILED: {source} has {count} lines {pattern}; 1 would be right")
@@ -58,9 +60,14 @@ def main(argv):
     folders = [os.environ[v] for v in ("CONSILIUM_DATA",) if os.environ.get(v)] + folders
     data = next((d for d in folders if os.path.isdir(os.path.join(d, HEART_FILES))), None)
     with tempfile.TemporaryDirectory(prefix="consilium-transports-") as folder:
-        short = os.path.join(folder, SYNTHETIC)
-        write_short(os.path.join(scenarios, SYNTHETIC), short)
-        good = [is_same(program, short, folder)]
+        good = []
+        evaluated = ((r"(?m)^evaluation: \{every: \d+\}$", "evaluation: {every: 2}"),)
+        masked = ((r"(?m)^evaluation: \{every: \d+\}$", MASKS),)
+        for source, name, changes in ((SYNTHETIC, SYNTHETIC, evaluated), (SYNTHETIC, "masked-" + SYNTHETIC, masked),
+                                      (JOINT, JOINT, ())):
+            short = os.path.join(folder, name)
+            write_short(os.path.join(scenarios, source), short, changes)
+            good.append(is_same(program, short, folder))
         if data is None:
             print(f"SKIPPED: {', '.join(HEART)}: no folder {HEART_FILES} in CONSILIUM_DATA or {', '.join(folders)}")
         else:

@@ -38,8 +38,8 @@ static void look_inside(const struct csl_secagg_message *m)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static struct csl_sign_key key;
-    static const uint8_t seed[CSL_SIGN_SEED_BYTES] = {1}, federation[16];
-    static struct csl_secagg_roster roster; /* 40 KB: not on the stack */
+    static const uint8_t seed[CSL_SIGN_SEED_BYTES] = {1};
+    static struct csl_secagg_roster roster; /* 100 KB: not on the stack */
     struct csl_secagg_message m;
     struct csl_secagg_config c;
     struct csl_span bytes = CSL_SPAN(data, size);
@@ -61,8 +61,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         for (uint32_t b = 0; b < csl_secagg_block_total(&c); b++)
             CSL_ASSERT(csl_secagg_block_words(&c, b) > 0 && csl_secagg_block_chunks(&c, b) > 0);
     }
-    if (csl_secagg_roster_decode(&roster, bytes, key.public_key, federation, 0, NULL) == CSL_OK)
+    if (csl_secagg_roster_decode(&roster, bytes, key.public_key, 0, NULL) == CSL_OK)
         for (uint32_t i = 0; i < roster.count; i++)
-            CSL_ASSERT(csl_secagg_roster_find(&roster, roster.sites[i].id) == i);
+            CSL_ASSERT(csl_secagg_roster_find(&roster, roster.sites[i].id) == i &&
+                       csl_secagg_roster_find_name(&roster, roster.sites[i].name) == i);
     return 0;
 }

@@ -99,7 +99,11 @@ static void test_config__everything_said__taken(void **state)
 {
     (void)state;
     read_whole("listen: \"0.0.0.0:0\"\nopen_wait: 5s\nlinger: 2h\nseed: 12\nreflection: true\n"
+               "secure_aggregation: {key: /k/s.key, roster: /k/f.roster, root: /k/f.pub}\n"
                "log: {format: json, level: error}\n");
+    assert_string_equal(c.secagg.key, "/k/s.key");
+    assert_string_equal(c.secagg.roster, "/k/f.roster");
+    assert_string_equal(c.secagg.root, "/k/f.pub");
     assert_string_equal(c.listen, "0.0.0.0:0");
     assert_int_equal(c.open_wait_ms, 5000);
     assert_int_equal(c.linger_ms, 7200000);

@@ -54,6 +54,11 @@ static void test_roster__bad_files__are_refused_with_a_place(void **state)
         "sites:\n  - {id: cleveland, pin: " PIN_A ", colour: red}\n",
         "sites:\n  - {id: cleveland, pin: " PIN_A ", active: maybe}\n",
         "sites:\n  - {id: a, pin: " PIN_A "}\n  - {id: a, pin: " PIN_B "}\n",
+        "sites:\n  - {id: a, pin: " PIN_A ", number: 1}\n",
+        "sites:\n  - {id: a, pin: " PIN_A ", signing_key: " PIN_A "}\n",
+        "sites:\n  - {id: a, pin: " PIN_A ", number: 1, signing_key: 00}\n",
+        "sites:\n  - {id: a, pin: " PIN_A ", number: 1, signing_key: " PIN_A "}\n"
+        "  - {id: b, pin: " PIN_B ", number: 1, signing_key: " PIN_B "}\n",
         "hospitals: []\n",
     };
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
@@ -84,6 +89,8 @@ static void test_roster__written_and_loaded__is_the_same(void **state)
         struct csl_roster_site s = {.is_active = i % 2 == 0};
         (void)snprintf(s.id, sizeof(s.id), "%s", ids[i]);
         memset(s.pin, i + 1, sizeof(s.pin));
+        s.number = i == 1 ? 0 : csl_roster_next_number(r);
+        memset(s.signing_key, s.number == 0 ? 0 : 0xa0 + i, sizeof(s.signing_key));
         assert_int_equal(csl_roster_put(r, &s, &err), CSL_OK);
     }
     assert_int_equal(csl_roster_write(r, path, &err), CSL_OK);
@@ -93,7 +100,11 @@ static void test_roster__written_and_loaded__is_the_same(void **state)
         assert_string_equal(csl_roster_at(again, i)->id, csl_roster_at(r, i)->id);
         assert_memory_equal(csl_roster_at(again, i)->pin, csl_roster_at(r, i)->pin, CSL_PIN_BYTES);
         assert_int_equal(csl_roster_at(again, i)->is_active, csl_roster_at(r, i)->is_active);
+        assert_int_equal(csl_roster_at(again, i)->number, csl_roster_at(r, i)->number);
+        assert_memory_equal(csl_roster_at(again, i)->signing_key, csl_roster_at(r, i)->signing_key,
+                            CSL_ROSTER_SIGNING_BYTES);
     }
+    assert_int_equal(csl_roster_next_number(again), 4);
     csl_roster_free(again);
     csl_roster_free(r);
     assert_int_equal(unlink(path), 0);

@@ -3,6 +3,7 @@
 #include "base/file.h"
 #include "base/str.h"
 #include "coordinator/config.h"
+#include "privacy/secagg/party.h"
 #include "protocol/identity/pki.h"
 #include "protocol/identity/roster.h"
 #include "simulations/processes.h"
@@ -32,7 +33,7 @@ static const struct csl_world_site sites[SITES] = {
     {"cork", "/records/c.h5"},
 };
 
-static struct csl_study *parse_study(const char *id)
+static struct csl_study *parse_study(const char *id, const char *more)
 {
     char yaml[1024];
     struct csl_study *s = NULL;
@@ -44,8 +45,8 @@ static struct csl_study *parse_study(const char *id)
         "    task: {kind: binary, label: ill, positive: 1}\n"
         "    features: [first, second]\n    scaling: constants\n    model: {kind: linear}\n"
         "training: {local: {optimizer: sgd, learning_rate: 0.1, batch_patients: 4, steps: 3}}\n"
-        "rounds: 2\naggregation: {strategy: fedavg}\n",
-        id);
+        "rounds: 2\naggregation: {strategy: fedavg}\n%s",
+        id, more);
     if (csl_study_parse(&s, "study.yaml", CSL_SPAN(yaml, strlen(yaml)), &err) != CSL_OK)
         fail_msg("%s", err.msg);
     return s;
@@ -68,7 +69,7 @@ static int make_dir(void **state)
     if (mkdtemp(dir) == NULL)
         return 1;
     snprintf(state_dir, sizeof(state_dir), "%s/run", dir);
-    study = parse_study("processes");
+    study = parse_study("processes", "");
     return 0;
 }
 
@@ -201,6 +202,51 @@ static void test_processes__prepared__every_site_can_start(void **state)
     csl_roster_free(roster);
 }
 
+static void check_party(const char *key, const char *roster, const char *root, const char *state,
+                        const char *site)
+{
+    const struct csl_secagg_party_files files = {
+        .key = key, .roster = roster, .root = root, .state_dir = state, .site = site};
+    struct csl_secagg_party *party = NULL;
+    struct csl_err err = {.code = CSL_OK};
+    if (csl_secagg_party_open(&party, &files, &err) != CSL_OK)
+        fail_msg("%s", err.msg);
+    assert_int_equal(party->roster.count, SITES);
+    assert_int_equal(csl_secagg_roster_find_name(&party->roster, "authority"), 0); /* by name */
+    csl_secagg_party_close(party);
+}
+
+static void test_processes__study_under_masks__every_party_has_its_keys(void **state)
+{
+    static struct csl_coordinator_config coordinator;
+    static struct csl_site_config c;
+    struct csl_err err = {.code = CSL_OK};
+    char path[CSL_PATH_MAX], name[128];
+    (void)state;
+    csl_study_free(study);
+    study = NULL;
+    study = parse_study("masked", "secure_aggregation: {protocol: fsa-1, colluding: 1, "
+                                  "minimum_sites: 3}\n"
+                                  "sites: {minimum: 3}\n");
+    prepare();
+    in_state(path, "study.yaml");
+    assert_int_equal(unlink(path), 0); /* interrupted before its last step, and begun again */
+    prepare();
+    in_state(path, "coordinator/coordinator.yaml");
+    assert_int_equal(csl_coordinator_config_read(&coordinator, path, &err), CSL_OK);
+    check_party(coordinator.secagg.key, coordinator.secagg.roster, coordinator.secagg.root,
+                coordinator.state, NULL);
+    for (uint32_t i = 0; i < SITES; i++) {
+        snprintf(name, sizeof(name), "sites/%.63s/site.yaml", sites[i].id);
+        in_state(path, name);
+        if (csl_site_config_read(&c, path, &err) != CSL_OK)
+            fail_msg("%s", err.msg);
+        check_party(c.secagg.key, c.secagg.roster, c.secagg.root, c.state, c.site);
+        assert_true(c.policy.masked_only && c.policy.masked.has_colluding);
+        assert_int_equal(c.policy.masked.minimum_sites, 3);
+    }
+}
+
 static void test_processes__prepared_twice__unchanged(void **state)
 {
     static char before[FILES][CSL_PATH_MAX], after[FILES][CSL_PATH_MAX];
@@ -249,7 +295,7 @@ static void test_processes__interrupted_halfway__prepared_again(void **state)
 static void test_processes__folder_of_another_study__refused(void **state)
 {
     struct csl_err err;
-    struct csl_study *other = parse_study("another");
+    struct csl_study *other = parse_study("another", "");
     struct csl_world_config c = config();
     (void)state;
     prepare();
@@ -297,6 +343,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(test_processes__prepared__coordinator_can_start),
         T(test_processes__prepared__every_site_can_start),
+        T(test_processes__study_under_masks__every_party_has_its_keys),
         T(test_processes__prepared_twice__unchanged),
         T(test_processes__interrupted_halfway__prepared_again),
         T(test_processes__folder_of_another_study__refused),

@@ -32,18 +32,18 @@ static void test_secagg_pitfall_34__roster_not_the_roots__refused(void **state)
     struct csl_buf out;
     (void)state;
     attack_begin(&w, 5, 1, CSL_SECAGG_STAGE_NEW);
-    const uint8_t *root = w.root.public_key, *federation = w.roster.federation_id;
+    const uint8_t *root = w.root.public_key;
     csl_buf_init(&out, 1 << 20);
     assert_int_equal(csl_secagg_roster_encode(&w.roster, &w.coordinator_key, &out, NULL), CSL_OK);
     struct csl_span bytes = CSL_SPAN(out.p, out.n); /* signed by the coordinator */
-    assert_int_equal(csl_secagg_roster_decode(&r, bytes, root, federation, 1, NULL), CSL_E_CRYPTO);
+    assert_int_equal(csl_secagg_roster_decode(&r, bytes, root, 1, NULL), CSL_E_CRYPTO);
     csl_buf_release(&out);
     w.roster.sites[2].is_active = false;
     csl_buf_init(&out, 1 << 20);
     assert_int_equal(csl_secagg_roster_encode(&w.roster, &w.root, &out, NULL), CSL_OK);
     bytes = CSL_SPAN(out.p, out.n);
-    assert_int_equal(csl_secagg_roster_decode(&r, bytes, root, federation, 2, NULL), CSL_E_DENIED);
-    assert_int_equal(csl_secagg_roster_decode(&r, bytes, root, federation, 1, NULL), CSL_OK);
+    assert_int_equal(csl_secagg_roster_decode(&r, bytes, root, 2, NULL), CSL_E_DENIED);
+    assert_int_equal(csl_secagg_roster_decode(&r, bytes, root, 1, NULL), CSL_OK);
     struct csl_secagg_site_setup setup = {
         .site = w.sites[2].id, .key = &w.sites[2].key, .roster = &r, .policy = w.sites[2].policy};
     struct csl_secagg_site *machine;

@@ -3,6 +3,8 @@
 #include "base/check.h"
 #include "base/mem.h"
 
+#include <stdio.h>
+
 static void keep(struct journal *j, int record, struct csl_span bytes)
 {
     if (j->count == j->capacity) {
@@ -459,14 +461,15 @@ static void make_roster(struct world *w, const struct world_plan *plan)
         make_key(w, &w->sites[i].key);
         w->sites[i].fuse = WORLD_NEVER;
         w->roster.sites[i].id = id;
+        (void)snprintf(w->roster.sites[i].name, CSL_ID_MAX, "site-%u", id);
         w->roster.sites[i].is_active = true;
         memcpy(w->roster.sites[i].key, w->sites[i].key.public_key, 32);
     }
     struct csl_buf out;
     csl_buf_init(&out, 1 << 20);
     CSL_ASSERT(csl_secagg_roster_encode(&w->roster, &w->root, &out, NULL) == CSL_OK);
-    CSL_ASSERT(csl_secagg_roster_decode(&w->roster, CSL_SPAN(out.p, out.n), w->root.public_key,
-                                        w->roster.federation_id, 1, NULL) == CSL_OK);
+    CSL_ASSERT(csl_secagg_roster_decode(&w->roster, CSL_SPAN(out.p, out.n), w->root.public_key, 1,
+                                        NULL) == CSL_OK);
     csl_buf_release(&out);
 }
 

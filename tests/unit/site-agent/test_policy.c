@@ -113,6 +113,93 @@ static void test_pitfall_24__delta_not_below_one_over_patients__denied(void **st
     study.privacy = (struct csl_study_privacy){.mode = CSL_PRIVACY_NONE};
 }
 
+/* --- sums under masks: 12 active sites, so a third is 4 --- */
+
+static struct csl_study masked = {.minimum_sites = 8,
+                                  .aggregation = {.strategy = "fedavg"},
+                                  .secagg = {.is_on = true, .colluding = 4, .minimum_sites = 8}};
+
+static void assert_masked_denied(const struct csl_site_policy *p, const char *text)
+{
+    struct csl_secagg_policy out = {.colluding = 99};
+    struct csl_err err;
+    assert_int_equal(csl_policy_check_masked(p, &masked, 12, &out, &err), CSL_E_DENIED);
+    if (strstr(err.msg, text) == NULL) /* it is shown to the coordinator */
+        fail_msg("%s", err.msg);
+    assert_int_equal(out.colluding, 99);
+}
+
+static void test_policy__masked_only__others_refused(void **state)
+{
+    struct csl_site_policy p = {.approval = CSL_APPROVAL_AUTOMATIC, .masked_only = true};
+    (void)state;
+    assert_denied(&p, "with secure aggregation only");
+    assert_int_equal(csl_policy_check(&p, &masked, NULL), CSL_OK);
+}
+
+static void test_policy__no_number_of_colluding__a_third_of_the_roster(void **state)
+{
+    const struct csl_site_policy p = {.approval = CSL_APPROVAL_AUTOMATIC};
+    struct csl_secagg_policy out;
+    (void)state;
+    assert_int_equal(csl_policy_check_masked(&p, &masked, 12, &out, NULL), CSL_OK);
+    assert_int_equal(csl_policy_check_masked(&p, &masked, 14, &out, NULL), CSL_OK);
+    assert_int_equal(csl_policy_check_masked(&p, &masked, 15, &out, NULL), CSL_E_DENIED);
+    masked.secagg.colluding = 3;
+    assert_masked_denied(&p, "at most 3 colluding sites; this site asks for 4, a third");
+    masked.secagg.colluding = 4;
+}
+
+static void test_policy__colluding_lowered_by_the_administrator__that_counts(void **state)
+{
+    struct csl_site_policy p = {.masked = {.has_colluding = true, .colluding = 0}};
+    struct csl_secagg_policy out;
+    (void)state;
+    masked.secagg.colluding = 0;
+    assert_int_equal(csl_policy_check_masked(&p, &masked, 12, &out, NULL), CSL_OK);
+    p.masked.colluding = 1;
+    assert_masked_denied(&p, "at most 0 colluding sites; this site asks for 1");
+    masked.secagg.colluding = 4;
+}
+
+static void test_policy__floors_of_sums__below_them_refused(void **state)
+{
+    struct csl_site_policy p = {.masked = {.minimum_sites = 8}};
+    struct csl_secagg_policy out;
+    (void)state;
+    assert_int_equal(csl_policy_check_masked(&p, &masked, 12, &out, NULL), CSL_OK);
+    p.masked.minimum_sites = 9;
+    assert_masked_denied(&p, "sums of 8 sites; this site asks for 9");
+    p.masked.minimum_sites = 0;
+    p.masked.minimum_honest = 4;
+    assert_int_equal(csl_policy_check_masked(&p, &masked, 12, &out, NULL), CSL_OK);
+    p.masked.minimum_honest = 5;
+    assert_masked_denied(&p, "asks for 5 honest ones");
+    p.masked.minimum_honest = 0;
+    p.masked.largest_share_permille = 125;
+    assert_int_equal(csl_policy_check_masked(&p, &masked, 12, &out, NULL), CSL_OK);
+    p.masked.largest_share_permille = 124;
+    assert_masked_denied(&p, "more than 124 permille");
+}
+
+/* A coordinator may not go below the study in a round either: its price was worked out for that. */
+static void test_policy__study_stricter_than_the_floors__the_study_holds(void **state)
+{
+    const struct csl_site_policy p = {.masked = {.has_colluding = true,
+                                                 .colluding = 1,
+                                                 .minimum_sites = 3,
+                                                 .minimum_honest = 3,
+                                                 .largest_share_permille = 500}};
+    struct csl_secagg_policy out;
+    (void)state;
+    assert_int_equal(csl_policy_check_masked(&p, &masked, 12, &out, NULL), CSL_OK);
+    assert_int_equal(out.colluding, 4);
+    assert_int_equal(out.survivors_min, 8);
+    assert_int_equal(out.honest_min, 3);
+    assert_int_equal(out.effective_min, 7);
+    assert_int_equal(out.weight_share_max_permille, 500);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -122,6 +209,11 @@ int main(void)
         cmocka_unit_test(test_policy__approved_study__does_not_override_the_rules),
         cmocka_unit_test(test_policy__privacy_mode_refused__named_in_the_reason),
         cmocka_unit_test(test_pitfall_24__delta_not_below_one_over_patients__denied),
+        cmocka_unit_test(test_policy__masked_only__others_refused),
+        cmocka_unit_test(test_policy__no_number_of_colluding__a_third_of_the_roster),
+        cmocka_unit_test(test_policy__colluding_lowered_by_the_administrator__that_counts),
+        cmocka_unit_test(test_policy__floors_of_sums__below_them_refused),
+        cmocka_unit_test(test_policy__study_stricter_than_the_floors__the_study_holds),
     };
     return cmocka_run_group_tests(tests, name_study, NULL);
 }

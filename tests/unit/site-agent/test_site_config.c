@@ -180,7 +180,13 @@ static void test_site_config__another_privacy_policy__another_digest(void **stat
         "policy: {budgets: [{epsilon: 1.0000000000000002, delta: 1e-5}]}\n",
         "policy: {budgets: [{epsilon: 1, delta: 1e-5, window_days: 1}]}\n",
         "policy: {budgets: [{cohort: ward, epsilon: 1, delta: 1e-5}]}\n",
-        "policy: {budgets: [{group: a=b, epsilon: 1, delta: 1e-5}]}\n"};
+        "policy: {budgets: [{group: a=b, epsilon: 1, delta: 1e-5}]}\n",
+        "policy: {masked_only: true}\n",
+        "policy: {masked_colluding: 0}\n",
+        "policy: {masked_colluding: 1}\n",
+        "policy: {masked_minimum_sites: 4}\n",
+        "policy: {masked_minimum_honest: 3}\n",
+        "policy: {masked_largest_share: 400}\n"};
     enum { N = sizeof(texts) / sizeof(texts[0]) };
     uint8_t digests[N][CSL_DIGEST_BYTES];
     (void)state;
@@ -243,6 +249,59 @@ static void test_site_config__budget_of_no_cohort_or_group__refused(void **state
                    "cohort");
     assert_refused("policy:\n  budgets:\n    - {group: female, epsilon: 1, delta: 0}\n", "group");
     assert_refused("policy:\n  budgets:\n    - {group: a = b, epsilon: 1, delta: 0}\n", "group");
+}
+
+/* --- secure aggregation --- */
+
+static void test_site_config__masks_not_mentioned__a_third_and_three_sites(void **state)
+{
+    (void)state;
+    read_whole("");
+    assert_string_equal(c.secagg.key, "");
+    assert_false(c.policy.masked_only);
+    assert_false(c.policy.masked.has_colluding);
+    assert_int_equal(c.policy.masked.minimum_sites, 3);
+    assert_int_equal(c.policy.masked.minimum_honest, 2);
+    assert_int_equal(c.policy.masked.largest_share_permille, 500);
+}
+
+static void test_site_config__masks__keys_and_floors_read(void **state)
+{
+    char expected[CSL_PATH_MAX];
+    (void)state;
+    read_whole("secure_aggregation: {key: s.key, roster: /etc/f.roster, root: f.pub}\n"
+               "policy: {masked_only: true, masked_colluding: 2, masked_minimum_sites: 6,\n"
+               "  masked_minimum_honest: 3, masked_largest_share: 250}\n");
+    snprintf(expected, sizeof(expected), "%s/s.key", dir);
+    assert_string_equal(c.secagg.key, expected);
+    assert_string_equal(c.secagg.roster, "/etc/f.roster");
+    snprintf(expected, sizeof(expected), "%s/f.pub", dir);
+    assert_string_equal(c.secagg.root, expected);
+    assert_true(c.policy.masked_only && c.policy.masked.has_colluding);
+    assert_int_equal(c.policy.masked.colluding, 2);
+    assert_int_equal(c.policy.masked.minimum_sites, 6);
+    assert_int_equal(c.policy.masked.minimum_honest, 3);
+    assert_int_equal(c.policy.masked.largest_share_permille, 250);
+}
+
+static void test_site_config__masks_wrong__refused(void **state)
+{
+    (void)state;
+    assert_refused("policy: {masked_colluding: few}\n", "third, or a whole number");
+    assert_refused("policy: {masked_colluding: -1}\n", "third, or a whole number");
+    assert_refused("policy: {masked_colluding: 1024}\n", "third, or a whole number");
+    assert_refused("policy: {masked_minimum_sites: 1}\n", "masked_minimum_sites");
+    assert_refused("policy: {masked_minimum_honest: 1}\n", "masked_minimum_honest");
+    assert_refused("policy: {masked_largest_share: 0}\n", "masked_largest_share");
+    assert_refused("secure_aggregation: {key: s.key, roster: f.roster}\n", "root");
+    assert_refused("secure_aggregation: {roster: f.roster, root: f.pub}\n", "key");
+}
+
+/* Built without CSL_TEST_SEEDS, as a released program is. */
+static void test_site_config__seed_of_the_noise__not_in_a_released_program(void **state)
+{
+    (void)state;
+    assert_refused("test_only_noise_seed: 1\n", "test_only_noise_seed");
 }
 
 static void test_site_config__unknown_key__refused_by_name(void **state)
@@ -316,6 +375,10 @@ int main(void)
         cmocka_unit_test(test_site_config__privacy_rows_wrong__refused_with_line_and_column),
         cmocka_unit_test(test_site_config__too_many_budgets__refused),
         cmocka_unit_test(test_site_config__budget_of_no_cohort_or_group__refused),
+        cmocka_unit_test(test_site_config__masks_not_mentioned__a_third_and_three_sites),
+        cmocka_unit_test(test_site_config__masks__keys_and_floors_read),
+        cmocka_unit_test(test_site_config__masks_wrong__refused),
+        cmocka_unit_test(test_site_config__seed_of_the_noise__not_in_a_released_program),
         cmocka_unit_test(test_site_config__unknown_key__refused_by_name),
         cmocka_unit_test(test_site_config__tls_missing__refused),
         cmocka_unit_test(test_site_config__printed_defaults__parse_back),

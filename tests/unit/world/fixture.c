@@ -24,11 +24,11 @@ static void must(enum csl_code code, const struct csl_err *err)
     abort();
 }
 
-static void write_records(const struct fixture *f, uint32_t site)
+void fixture_records(const char *path, const char *id, uint32_t index)
 {
     struct csl_records r = {.patient_count = PATIENTS, .record_count = PATIENTS};
     struct csl_err err = {.code = CSL_OK};
-    csl_str_copy(r.site, sizeof(r.site), f->ids[site]);
+    csl_str_copy(r.site, sizeof(r.site), id);
     csl_str_copy(r.licence, sizeof(r.licence), "synthetic");
     csl_str_copy(r.split_rule, sizeof(r.split_rule), "every fourth patient tests");
     r.patient_id = csl_alloc_array(PATIENTS, sizeof(*r.patient_id));
@@ -53,7 +53,7 @@ static void write_records(const struct fixture *f, uint32_t site)
     l->classes = 2;
     l->value = csl_alloc_array(PATIENTS, sizeof(*l->value));
     struct csl_rng rng;
-    csl_rng_init_label(&rng, 1, "fixture", site, 0, 0);
+    csl_rng_init_label(&rng, 1, "fixture", index, 0, 0);
     for (uint32_t i = 0; i < PATIENTS; i++) {
         snprintf(r.patient_id[i], sizeof(r.patient_id[i]), "p%u", i);
         r.split[i] = i % 4 == 3 ? 2 : 0;
@@ -63,7 +63,7 @@ static void write_records(const struct fixture *f, uint32_t site)
         for (uint32_t j = 0; j < 2; j++)
             m->values[2 * i + j] = (float)(csl_rng_normal(&rng) + (i % 2 == 1 ? 1.0 : -1.0));
     }
-    must(csl_records_write(&r, f->records[site], &err), &err);
+    must(csl_records_write(&r, path, &err), &err);
     csl_records_release(&r);
 }
 
@@ -88,7 +88,7 @@ void fixture_open(struct fixture *f, const char *strategy, uint32_t rounds)
         snprintf(name, sizeof(name), "%s.h5", ids[i]);
         csl_str_copy(f->ids[i], sizeof(f->ids[i]), ids[i]);
         fixture_path(f, name, f->records[i]);
-        write_records(f, i);
+        fixture_records(f->records[i], f->ids[i], i);
     }
     char yaml[1024];
     snprintf(
@@ -107,7 +107,7 @@ void fixture_open(struct fixture *f, const char *strategy, uint32_t rounds)
 /* Depth is two or three folders: a list of paths instead of recursion. */
 void fixture_remove(const char *path)
 {
-    char todo[64][CSL_PATH_MAX];
+    static char todo[256][CSL_PATH_MAX];
     uint32_t count = 0, done = 0;
     csl_str_copy(todo[count++], CSL_PATH_MAX, path);
     while (done < count) {
@@ -120,7 +120,7 @@ void fixture_remove(const char *path)
                 csl_path_join(child, sizeof(child), todo[done], e->d_name, NULL) != CSL_OK)
                 continue;
             if (lstat(child, &st) == 0 && S_ISDIR(st.st_mode)) {
-                CSL_ASSERT(count < 64);
+                CSL_ASSERT(count < 256);
                 csl_str_copy(todo[count++], CSL_PATH_MAX, child);
             } else {
                 unlink(child);

@@ -17,6 +17,8 @@ struct fixture {
 /* strategy: of the study's aggregation section, with further keys after a comma if it needs them.
  */
 void fixture_open(struct fixture *f, const char *strategy, uint32_t rounds);
+/* One hospital's record file, its values drawn under the label `index`. */
+void fixture_records(const char *path, const char *id, uint32_t index);
 void fixture_close(struct fixture *f);
 void fixture_path(const struct fixture *f, const char *name, char out[CSL_PATH_MAX]);
 void fixture_remove(const char *path); /* a folder and all in it */

@@ -325,6 +325,7 @@ static void open_service(void)
                                    .roster_count = MASKED_SITES,
                                    .seed = 7,
                                    .open_wait_ms = 60000,
+                                   .is_rehearsal = w.plan->is_rehearsal,
                                    .state_dir = dir,
                                    .secagg_key = has_keys ? &w.federation.coordinator : NULL,
                                    .secagg_roster = has_keys ? &w.federation.roster : NULL,
@@ -499,11 +500,35 @@ static void make_policy(void)
     w.policy.allows_large_delta = true;
     csl_str_copy(w.policy.cohort, sizeof(w.policy.cohort), "records");
     w.policy.ledger.composition = CSL_LEDGER_BASIC;
+    w.policy.masked.has_colluding = true;
+    w.policy.masked.colluding = w.plan->colluding_floor;
     w.policy.ledger.budget_count = 1;
     w.policy.ledger.budgets[0] = (struct csl_ledger_budget){
         .cohort = "*",
         .epsilon = w.study->privacy.epsilon > 0 ? w.study->privacy.epsilon : 1e9,
         .delta = 0.5};
+}
+
+/* Numbers 3 (a stranger), then 10, 21, 32, 43, 54 for the sites from the last to the first, then 60
+ * (a stranger that was revoked). */
+static void add_strangers(struct csl_secagg_roster *r)
+{
+    struct csl_secagg_roster old = *r;
+    struct csl_sign_key key;
+    assert_int_equal(old.count, MASKED_SITES);
+    r->count = MASKED_SITES + 2;
+    for (uint32_t i = 0; i < MASKED_SITES; i++) {
+        r->sites[1 + i] = old.sites[MASKED_SITES - 1 - i];
+        r->sites[1 + i].id = 10 + 11 * i;
+    }
+    r->sites[0] = (struct csl_secagg_roster_site){.id = 3, .name = "zagreb", .is_active = true};
+    r->sites[MASKED_SITES + 1] = (struct csl_secagg_roster_site){.id = 60, .name = "basel"};
+    csl_sign_keygen(&key);
+    memcpy(r->sites[0].key, key.public_key, sizeof(key.public_key));
+    csl_sign_keygen(&key);
+    memcpy(r->sites[MASKED_SITES + 1].key, key.public_key, sizeof(key.public_key));
+    csl_sign_wipe(&key);
+    r->hash[0] ^= 1; /* another roster: all parties hold this one */
 }
 
 void masked_run(struct fixture *f, const struct masked_plan *plan, struct masked_result *out)
@@ -523,6 +548,8 @@ void masked_run(struct fixture *f, const struct masked_plan *plan, struct masked
     w = (struct world){.plan = plan, .result = out, .f = f, .study = masked_study(plan)};
     make_policy();
     must(csl_sim_federation_make(&w.federation, w.study, ids, MASKED_SITES, &err), &err);
+    if (plan->has_strangers)
+        add_strangers(&w.federation.roster);
     must(csl_inproc_new(&w.net, &net, &err), &err);
     open_service();
     for (uint32_t i = 0; i < MASKED_SITES; i++)

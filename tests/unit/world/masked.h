@@ -41,6 +41,11 @@ struct masked_plan {
         dark_until; /* 0: never; rounds in which a site's link breaks all the time */
     uint32_t dark_site;
     uint32_t keyless_site; /* has no keys; with plan 0, none: set MASKED_NONE */
+    /* The signed roster has sites of other studies too, one of them revoked, and numbers that are
+     * neither one after the other nor in the order of the names. */
+    bool has_strangers;
+    uint32_t colluding_floor; /* of every site */
+    bool is_rehearsal;        /* csl_service_config */
     const uint64_t *noise_seed;
 };
 struct masked_result {

@@ -1,0 +1,288 @@
+/* Convolutions by unfolding tiles of positions that stay in the cache, and squared gradient norms.
+ * Whatever finds no memory takes the definition. */
+#include "site-agent/training/compute/cpu_dnnl.h"
+
+/* Positions are counted through all rows of the batch. */
+struct unfold {
+    const struct csl_window *w;
+    uint64_t in, out; /* positions of a row */
+    uint64_t taps;    /* floats of an unfolded position */
+    uint64_t tile;    /* positions unfolded at once */
+    bool is_plain;    /* the input is its own unfolding */
+};
+
+static struct unfold unfold_of(const struct csl_window *w)
+{
+    struct unfold u = {
+        .w = w, .in = csl_window_positions_in(w), .out = csl_window_positions_out(w)};
+    u.taps = csl_window_taps(w) * w->channels;
+    u.tile = u.taps < CSL_DNNL_TILE ? CSL_DNNL_TILE / u.taps : 1;
+    u.is_plain = csl_window_taps(w) == 1 && u.in == u.out;
+    return u;
+}
+
+static uint64_t tile_end(const struct unfold *u, uint64_t at, uint64_t end)
+{
+    return !u->is_plain && end - at > u->tile ? at + u->tile : end;
+}
+
+/* Where the taps (kd, kh, all kw) of a position meet the input: `count` floats at `source`, the
+ * first of them at float `skip` of the run; count 0: all padding. */
+struct run {
+    uint64_t source, skip, count;
+};
+
+static struct run run_at(const struct csl_window *w, const uint64_t o[3], uint64_t kd, uint64_t kh)
+{
+    int64_t z = (int64_t)(o[0] * w->stride[0] + kd) - (int64_t)w->pad[0];
+    int64_t y = (int64_t)(o[1] * w->stride[1] + kh) - (int64_t)w->pad[1];
+    int64_t from = (int64_t)(o[2] * w->stride[2]) - (int64_t)w->pad[2];
+    int64_t to = from + (int64_t)w->kernel[2];
+    struct run r = {0};
+    if (z < 0 || z >= (int64_t)w->in[0] || y < 0 || y >= (int64_t)w->in[1])
+        return r;
+    int64_t lo = from < 0 ? 0 : from, hi = to > (int64_t)w->in[2] ? (int64_t)w->in[2] : to;
+    r.source = (uint64_t)((z * (int64_t)w->in[1] + y) * (int64_t)w->in[2] + lo) * w->channels;
+    r.skip = (uint64_t)(lo - from) * w->channels;
+    r.count = (uint64_t)(hi - lo) * w->channels;
+    return r;
+}
+
+static void place_of(const struct unfold *u, uint64_t position, uint64_t o[3])
+{
+    uint64_t at = position % u->out;
+    o[0] = at / (u->w->out[1] * u->w->out[2]);
+    o[1] = at / u->w->out[2] % u->w->out[1];
+    o[2] = at % u->w->out[2];
+}
+
+/* cols: [end - at, taps] */
+static const float *unfold(const struct unfold *u, const float *x, uint64_t at, uint64_t end,
+                           float *cols)
+{
+    const struct csl_window *w = u->w;
+    uint64_t wide = w->kernel[2] * w->channels;
+    if (u->is_plain)
+        return x + at * w->channels;
+    float *to = cols;
+    for (uint64_t position = at; position < end; position++) {
+        const float *row = x + position / u->out * u->in * w->channels;
+        uint64_t o[3];
+        place_of(u, position, o);
+        for (uint64_t k = 0; k < w->kernel[0] * w->kernel[1]; k++, to += wide) {
+            struct run r = run_at(w, o, k / w->kernel[1], k % w->kernel[1]);
+            if (r.count < wide)
+                memset(to, 0, (size_t)wide * sizeof(float));
+            if (r.count > 0)
+                memcpy(to + r.skip, row + r.source, (size_t)r.count * sizeof(float));
+        }
+    }
+    return cols;
+}
+
+/* Adds what unfold took apart. */
+static void fold(const struct unfold *u, const float *cols, uint64_t at, uint64_t end, float *x)
+{
+    const struct csl_window *w = u->w;
+    uint64_t wide = w->kernel[2] * w->channels;
+    for (uint64_t position = at; position < end; position++) {
+        float *row = x + position / u->out * u->in * w->channels;
+        uint64_t o[3];
+        place_of(u, position, o);
+        for (uint64_t k = 0; k < w->kernel[0] * w->kernel[1]; k++, cols += wide) {
+            struct run r = run_at(w, o, k / w->kernel[1], k % w->kernel[1]);
+            csl_dnnl__add_rows(1, r.count, cols + r.skip, row + r.source);
+        }
+    }
+}
+
+void csl_dnnl__conv_forward(struct csl_dev *d, const struct csl_conv *c, struct csl_view x,
+                            struct csl_view w, struct csl_view y)
+{
+    struct unfold u = unfold_of(c->window);
+    uint64_t end = c->rows * u.out;
+    const float *px = csl_cpu__f32(x, c->rows * u.in * c->window->channels);
+    const float *pw = csl_cpu__f32(w, c->outputs * u.taps);
+    float *py = csl_cpu__f32(y, end * c->outputs);
+    float *cols = csl_cpu__scratch(d, u.tile * u.taps * sizeof(float));
+    bool is_done = cols != NULL;
+    for (uint64_t at = 0, to; is_done && at < end; at = to) {
+        to = tile_end(&u, at, end);
+        struct csl_gemm g = {
+            .m = to - at, .n = c->outputs, .k = u.taps, .is_b_transposed = true, .alpha = 1};
+        is_done = csl_dnnl__gemm(&g, unfold(&u, px, at, to, cols), u.taps, pw, u.taps,
+                                 py + at * c->outputs, c->outputs);
+    }
+    if (!is_done)
+        csl_cpu__conv_forward(d, c, x, w, y);
+}
+
+void csl_dnnl__conv_grad_input(struct csl_dev *d, const struct csl_conv *c, struct csl_view w,
+                               struct csl_view grad_out, struct csl_view grad_in)
+{
+    struct unfold u = unfold_of(c->window);
+    uint64_t end = c->rows * u.out, values = c->rows * u.in * c->window->channels;
+    const float *pw = csl_cpu__f32(w, c->outputs * u.taps);
+    const float *pg = csl_cpu__f32(grad_out, end * c->outputs);
+    float *to_x = csl_cpu__f32(grad_in, values);
+    float *cols = csl_cpu__scratch(d, u.tile * u.taps * sizeof(float));
+    bool is_done = cols != NULL;
+    if (!u.is_plain)
+        memset(to_x, 0, (size_t)values * sizeof(float));
+    for (uint64_t at = 0, to; is_done && at < end; at = to) {
+        to = tile_end(&u, at, end);
+        struct csl_gemm g = {.m = to - at, .n = u.taps, .k = c->outputs, .alpha = 1};
+        float *unfolded = u.is_plain ? to_x + at * u.taps : cols;
+        is_done =
+            csl_dnnl__gemm(&g, pg + at * c->outputs, c->outputs, pw, u.taps, unfolded, u.taps);
+        if (is_done && !u.is_plain)
+            fold(&u, cols, at, to, to_x);
+    }
+    if (!is_done)
+        csl_cpu__conv_grad_input(d, c, w, grad_out, grad_in);
+}
+
+/* grad_w = beta * grad_w + the sum over the positions [at, end) */
+static bool weight_gradient(const struct unfold *u, uint64_t outputs, const float *x,
+                            const float *g, uint64_t at, uint64_t end, float beta, float *cols,
+                            float *grad_w)
+{
+    struct csl_gemm gemm = {
+        .m = outputs, .n = u->taps, .is_a_transposed = true, .alpha = 1, .beta = beta};
+    bool is_done = true;
+    if (at == end)
+        return csl_dnnl__gemm(&gemm, g, outputs, x, u->taps, grad_w, u->taps);
+    for (uint64_t to; is_done && at < end; at = to) {
+        to = tile_end(u, at, end);
+        gemm.k = to - at;
+        is_done = csl_dnnl__gemm(&gemm, g + at * outputs, outputs, unfold(u, x, at, to, cols),
+                                 u->taps, grad_w, u->taps);
+        gemm.beta = 1;
+    }
+    return is_done;
+}
+
+void csl_dnnl__conv_grad_weight(struct csl_dev *d, const struct csl_conv *c, struct csl_view x,
+                                struct csl_view grad_out, float beta, struct csl_view grad_w)
+{
+    struct unfold u = unfold_of(c->window);
+    uint64_t end = c->rows * u.out;
+    const float *px = csl_cpu__f32(x, c->rows * u.in * c->window->channels);
+    const float *pg = csl_cpu__f32(grad_out, end * c->outputs);
+    float *to = csl_cpu__f32(grad_w, c->outputs * u.taps);
+    float *cols = csl_cpu__scratch(d, u.tile * u.taps * sizeof(float));
+    if (cols == NULL)
+        csl_cpu__conv_grad_weight(d, c, x, grad_out, beta, grad_w);
+    else if (!weight_gradient(&u, c->outputs, px, pg, 0, end, beta, cols, to))
+        d->is_out_of_memory = true; /* half a sum cannot be taken back */
+}
+
+/* T^2 (in + out) products against T in out (Bu et al. 2023); many positions make the squares of the
+ * first too large for the cache as well. */
+static bool is_ghost_cheaper(uint64_t positions, uint64_t in, uint64_t out)
+{
+    return positions <= 1 ||
+           (positions * (in + out) < in * out && 2 * positions * positions <= CSL_DNNL_TILE);
+}
+
+/* sum_ij (x_i . x_j + bias) (g_i . g_j) */
+static bool ghost_norm(const float *x, const float *g, uint64_t positions, uint64_t in,
+                       uint64_t out, double bias, float *room, double *norm)
+{
+    uint64_t squares = positions * positions;
+    if (positions == 1) {
+        *norm += (csl_dnnl__sumsq(x, in) + bias) * csl_dnnl__sumsq(g, out);
+        return true;
+    }
+    struct csl_gemm gemm = {
+        .m = positions, .n = positions, .k = in, .is_b_transposed = true, .alpha = 1};
+    if (!csl_dnnl__gemm(&gemm, x, in, x, in, room, positions))
+        return false;
+    gemm.k = out;
+    if (!csl_dnnl__gemm(&gemm, g, out, g, out, room + squares, positions))
+        return false;
+    double sum = 0;
+    for (uint64_t i = 0; i < squares; i++)
+        sum += ((double)room[i] + bias) * (double)room[squares + i];
+    *norm += sum;
+    return true;
+}
+
+static double bias_norm(const float *g, uint64_t positions, uint64_t out, float *room)
+{
+    memset(room, 0, (size_t)out * sizeof(float));
+    csl_dnnl__add_rows(positions, out, g, room);
+    return csl_dnnl__sumsq(room, out);
+}
+
+void csl_dnnl__linear_norms(struct csl_dev *d, const struct csl_linear *l,
+                            const struct csl_units *u, struct csl_view x, struct csl_view grad_out,
+                            struct csl_view norms)
+{
+    uint64_t all = u->first[u->count] * l->positions;
+    uint64_t most = CSL_DNNL_TILE > l->in * l->out ? CSL_DNNL_TILE : l->in * l->out;
+    const float *px = l->in > 0 ? csl_cpu__f32(x, all * l->in) : NULL;
+    const float *pg = csl_cpu__f32(grad_out, all * l->out);
+    double *to = csl_cpu__f64(norms, u->count), bias = l->has_bias ? 1 : 0;
+    float *room = csl_cpu__scratch(d, (most + l->out) * sizeof(float));
+    for (uint64_t n = 0; n < u->count; n++) {
+        uint64_t from = u->first[n] * l->positions;
+        uint64_t positions = u->first[n + 1] * l->positions - from;
+        const float *a = l->in > 0 ? px + from * l->in : pg, *g = pg + from * l->out;
+        double norm = 0;
+        bool is_done = room != NULL;
+        if (is_done && l->in == 0) {
+            norm = bias * bias_norm(g, positions, l->out, room);
+        } else if (is_done && is_ghost_cheaper(positions, l->in, l->out)) {
+            is_done = ghost_norm(a, g, positions, l->in, l->out, bias, room, &norm);
+        } else if (is_done) {
+            struct csl_gemm gemm = {
+                .m = l->out, .n = l->in, .k = positions, .is_a_transposed = true, .alpha = 1};
+            is_done = csl_dnnl__gemm(&gemm, g, l->out, a, l->in, room, l->in);
+            norm = csl_dnnl__sumsq(room, l->in * l->out) +
+                   bias * bias_norm(g, positions, l->out, room + most);
+        }
+        if (is_done) {
+            to[n] += norm;
+        } else {
+            const struct csl_units one = {.count = 1, .first = u->first + n};
+            csl_cpu__linear_norms(d, l, &one, x, grad_out,
+                                  (struct csl_view){norms.buf, norms.first + n, 1});
+        }
+    }
+}
+
+void csl_dnnl__conv_norms(struct csl_dev *d, const struct csl_conv *c, bool has_bias,
+                          const struct csl_units *u, struct csl_view x, struct csl_view grad_out,
+                          struct csl_view norms)
+{
+    struct unfold s = unfold_of(c->window);
+    uint64_t tile = s.tile * s.taps, weights = c->outputs * s.taps;
+    uint64_t most = CSL_DNNL_TILE > weights ? CSL_DNNL_TILE : weights;
+    const float *px = csl_cpu__f32(x, c->rows * s.in * c->window->channels);
+    const float *pg = csl_cpu__f32(grad_out, c->rows * s.out * c->outputs);
+    double *to = csl_cpu__f64(norms, u->count), bias = has_bias ? 1 : 0;
+    float *cols = csl_cpu__scratch(d, (tile + most + c->outputs) * sizeof(float));
+    float *room = cols != NULL ? cols + tile : NULL;
+    for (uint64_t n = 0; n < u->count; n++) {
+        uint64_t at = u->first[n] * s.out, end = u->first[n + 1] * s.out, positions = end - at;
+        const float *g = pg + at * c->outputs;
+        double norm = 0;
+        bool is_done = cols != NULL;
+        if (is_done && positions <= s.tile && is_ghost_cheaper(positions, s.taps, c->outputs)) {
+            is_done = ghost_norm(unfold(&s, px, at, end, cols), g, positions, s.taps, c->outputs,
+                                 bias, room, &norm);
+        } else if (is_done) {
+            is_done = weight_gradient(&s, c->outputs, px, pg, at, end, 0, cols, room);
+            norm = csl_dnnl__sumsq(room, weights) +
+                   bias * bias_norm(g, positions, c->outputs, room + most);
+        }
+        if (is_done) {
+            to[n] += norm;
+        } else {
+            const struct csl_units one = {.count = 1, .first = u->first + n};
+            csl_cpu__conv_norms(d, c, has_bias, &one, x, grad_out,
+                                (struct csl_view){norms.buf, norms.first + n, 1});
+        }
+    }
+}

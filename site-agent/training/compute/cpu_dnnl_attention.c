@@ -13,7 +13,7 @@ CSL_CLONES static void softmax(float *restrict scores, const uint8_t *present, u
     for (uint64_t j = 0; j < n; j++) {
         if (present != NULL && present[j] == 0)
             scores[j] = -HUGE_VALF;
-        most = scores[j] > most || scores[j] != scores[j] ? scores[j] : most;
+        most = scores[j] > most ? scores[j] : most;
     }
     for (uint64_t j = 0; j < n; j++)
         scores[j] = csl_dnnl__exp(scores[j] - most); /* absent: exp(-inf) is 0 */

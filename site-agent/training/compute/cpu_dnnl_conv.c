@@ -32,7 +32,8 @@ struct run {
     uint64_t source, skip, count;
 };
 
-static struct run run_at(const struct csl_window *w, const uint64_t o[3], uint64_t kd, uint64_t kh)
+static inline struct run run_at(const struct csl_window *w, const uint64_t o[3], uint64_t kd,
+                                uint64_t kh)
 {
     int64_t z = (int64_t)(o[0] * w->stride[0] + kd) - (int64_t)w->pad[0];
     int64_t y = (int64_t)(o[1] * w->stride[1] + kh) - (int64_t)w->pad[1];
@@ -48,12 +49,44 @@ static struct run run_at(const struct csl_window *w, const uint64_t o[3], uint64
     return r;
 }
 
-static void place_of(const struct unfold *u, uint64_t position, uint64_t o[3])
+/* A position by its row and its place in each axis: counting costs less than dividing. */
+struct place {
+    uint64_t row, o[3];
+};
+
+static struct place place_of(const struct unfold *u, uint64_t position)
 {
     uint64_t at = position % u->out;
-    o[0] = at / (u->w->out[1] * u->w->out[2]);
-    o[1] = at / u->w->out[2] % u->w->out[1];
-    o[2] = at % u->w->out[2];
+    return (struct place){
+        position / u->out,
+        {at / (u->w->out[1] * u->w->out[2]), at / u->w->out[2] % u->w->out[1], at % u->w->out[2]}};
+}
+
+static void advance(const struct unfold *u, struct place *p)
+{
+    if (++p->o[2] < u->w->out[2])
+        return;
+    p->o[2] = 0;
+    if (++p->o[1] < u->w->out[1])
+        return;
+    p->o[1] = 0;
+    if (++p->o[0] < u->w->out[0])
+        return;
+    p->o[0] = 0;
+    p->row++;
+}
+
+/* Short runs are not worth a call. */
+static inline void copy_run(float *to, const float *from, uint64_t n)
+{
+    if (n >= 32) {
+        memcpy(to, from, (size_t)n * sizeof(float));
+        return;
+    }
+    for (; n >= 4; n -= 4, to += 4, from += 4)
+        memcpy(to, from, 4 * sizeof(float));
+    for (; n > 0; n--)
+        *to++ = *from++;
 }
 
 /* cols: [end - at, taps] */
@@ -65,34 +98,38 @@ static const float *unfold(const struct unfold *u, const float *x, uint64_t at, 
     if (u->is_plain)
         return x + at * w->channels;
     float *to = cols;
-    for (uint64_t position = at; position < end; position++) {
-        const float *row = x + position / u->out * u->in * w->channels;
-        uint64_t o[3];
-        place_of(u, position, o);
-        for (uint64_t k = 0; k < w->kernel[0] * w->kernel[1]; k++, to += wide) {
-            struct run r = run_at(w, o, k / w->kernel[1], k % w->kernel[1]);
-            if (r.count < wide)
-                memset(to, 0, (size_t)wide * sizeof(float));
-            if (r.count > 0)
-                memcpy(to + r.skip, row + r.source, (size_t)r.count * sizeof(float));
-        }
+    struct place p = place_of(u, at);
+    for (uint64_t position = at; position < end; position++, advance(u, &p)) {
+        const float *row = x + p.row * u->in * w->channels;
+        for (uint64_t kd = 0; kd < w->kernel[0]; kd++)
+            for (uint64_t kh = 0; kh < w->kernel[1]; kh++, to += wide) {
+                struct run r = run_at(w, p.o, kd, kh);
+                if (r.count < wide)
+                    memset(to, 0, (size_t)wide * sizeof(float));
+                if (r.count > 0)
+                    copy_run(to + r.skip, row + r.source, r.count);
+            }
     }
     return cols;
 }
 
 /* Adds what unfold took apart. */
-static void fold(const struct unfold *u, const float *cols, uint64_t at, uint64_t end, float *x)
+CSL_CLONES static void fold(const struct unfold *u, const float *cols, uint64_t at, uint64_t end,
+                            float *x)
 {
     const struct csl_window *w = u->w;
     uint64_t wide = w->kernel[2] * w->channels;
-    for (uint64_t position = at; position < end; position++) {
-        float *row = x + position / u->out * u->in * w->channels;
-        uint64_t o[3];
-        place_of(u, position, o);
-        for (uint64_t k = 0; k < w->kernel[0] * w->kernel[1]; k++, cols += wide) {
-            struct run r = run_at(w, o, k / w->kernel[1], k % w->kernel[1]);
-            csl_dnnl__add_rows(1, r.count, cols + r.skip, row + r.source);
-        }
+    struct place p = place_of(u, at);
+    for (uint64_t position = at; position < end; position++, advance(u, &p)) {
+        float *row = x + p.row * u->in * w->channels;
+        for (uint64_t kd = 0; kd < w->kernel[0]; kd++)
+            for (uint64_t kh = 0; kh < w->kernel[1]; kh++, cols += wide) {
+                struct run r = run_at(w, p.o, kd, kh);
+                const float *restrict from = cols + r.skip;
+                float *restrict to = row + r.source;
+                for (uint64_t i = 0; i < r.count; i++)
+                    to[i] += from[i];
+            }
     }
 }
 

@@ -244,24 +244,34 @@ void csl_cpu__scale_rows(struct csl_dev *d, uint64_t rows, uint64_t cols, struct
             out[r * cols + c] = s[r] * v[r * cols + c];
 }
 
+CSL_CLONES static void relu(uint64_t n, const float *x, float *y)
+{
+    CSL_IVDEP
+    for (uint64_t i = 0; i < n; i++)
+        y[i] = x[i] < 0.0f ? 0.0f : x[i];
+}
+
+CSL_CLONES static void relu_backward(uint64_t n, const float *x, const float *g, float *out)
+{
+    CSL_IVDEP
+    for (uint64_t i = 0; i < n; i++) {
+        float passed = g[i];
+        out[i] = x[i] > 0.0f ? passed : 0.0f;
+    }
+}
+
 void csl_cpu__relu(struct csl_dev *d, struct csl_view x, struct csl_view y)
 {
     (void)d;
-    const float *v = csl_cpu__f32(x, x.count);
-    float *out = csl_cpu__f32(y, x.count);
-    for (uint64_t i = 0; i < x.count; i++)
-        out[i] = v[i] < 0.0f ? 0.0f : v[i];
+    relu(x.count, csl_cpu__f32(x, x.count), csl_cpu__f32(y, x.count));
 }
 
 void csl_cpu__relu_backward(struct csl_dev *d, struct csl_view x, struct csl_view grad_out,
                             struct csl_view grad_in)
 {
     (void)d;
-    const float *v = csl_cpu__f32(x, x.count);
-    const float *g = csl_cpu__f32(grad_out, x.count);
-    float *out = csl_cpu__f32(grad_in, x.count);
-    for (uint64_t i = 0; i < x.count; i++)
-        out[i] = v[i] > 0.0f ? g[i] : 0.0f;
+    relu_backward(x.count, csl_cpu__f32(x, x.count), csl_cpu__f32(grad_out, x.count),
+                  csl_cpu__f32(grad_in, x.count));
 }
 
 /* x Phi(x), Phi the distribution function of the standard normal. */

@@ -87,9 +87,9 @@ struct csl_compute_ops {
                          struct csl_view x, struct csl_view grad_out, struct csl_view norms);
 
     /* x: [rows, in..., channels], w: [outputs, kernel..., channels], y: [rows, out..., outputs].
-     * y = the correlation of x with w, no bias; y is not x. */
+     * y = the correlation of x with w, plus bias: [outputs] or none; y is not x. */
     void (*conv_forward)(struct csl_dev *d, const struct csl_conv *c, struct csl_view x,
-                         struct csl_view w, struct csl_view y);
+                         struct csl_view w, struct csl_view bias, struct csl_view y);
     void (*conv_grad_input)(struct csl_dev *d, const struct csl_conv *c, struct csl_view w,
                             struct csl_view grad_out, struct csl_view grad_in);
     /* grad_w = beta * grad_w + the sum over rows and positions */

@@ -10,7 +10,8 @@ struct csl_dev {
     uint32_t index;
     void *scratch; /* of the fast backend: one operation's */
     uint64_t scratch_bytes;
-    bool is_out_of_memory; /* an operation gave up; sync says so */
+    void *library; /* of the fast backend: what it keeps between calls */
+    void (*library_free)(void *library);
 };
 struct csl_cbuf {
     uint8_t *bytes;
@@ -123,7 +124,7 @@ void csl_cpu__drop_modalities(struct csl_dev *d, const struct csl_dropout *o, st
 void csl_cpu__linear_norms(struct csl_dev *d, const struct csl_linear *l, const struct csl_units *u,
                            struct csl_view x, struct csl_view grad_out, struct csl_view norms);
 void csl_cpu__conv_forward(struct csl_dev *d, const struct csl_conv *c, struct csl_view x,
-                           struct csl_view w, struct csl_view y);
+                           struct csl_view w, struct csl_view bias, struct csl_view y);
 void csl_cpu__conv_grad_input(struct csl_dev *d, const struct csl_conv *c, struct csl_view w,
                               struct csl_view grad_out, struct csl_view grad_in);
 void csl_cpu__conv_grad_weight(struct csl_dev *d, const struct csl_conv *c, struct csl_view x,

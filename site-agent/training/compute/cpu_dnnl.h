@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-#define CSL_DNNL_TILE 262144u /* floats of one unfolded tile: 1 MB, half of a core's cache */
+#define CSL_DNNL_TILE 262144u /* floats of unfolded positions or of their products: 1 MB */
 
 /* gemm_f32 on rows lda, ldb and ldc apart (of the matrices as stored). False: the library had no
  * memory; c is undefined. */
@@ -15,6 +15,24 @@ bool csl_dnnl__gemm(const struct csl_gemm *g, const float *a, uint64_t lda, cons
 double csl_dnnl__sumsq(const float *x, uint64_t n); /* in eight lanes of double */
 /* sum: [cols] += the rows of x: [rows, cols] */
 void csl_dnnl__add_rows(uint64_t rows, uint64_t cols, const float *x, float *sum);
+
+/* cpu_dnnl_primitive.c: a convolution of one row, made once and kept by the device. NULL: it cannot
+ * be made. */
+enum csl_dnnl__pass { CSL_DNNL_FORWARD, CSL_DNNL_BACK_TO_INPUT, CSL_DNNL_BACK_TO_WEIGHT };
+struct csl_dnnl__conv;
+struct csl_dnnl__conv *csl_dnnl__conv_of(struct csl_dev *d, const struct csl_conv *c,
+                                         enum csl_dnnl__pass pass, bool has_bias);
+/* Weights [outputs, kernel..., channels] into the library's own order, before rows are run; back to
+ * weight: out of it. False: the library failed. */
+bool csl_dnnl__conv_take_weights(struct csl_dev *d, struct csl_dnnl__conv *c,
+                                 const float *w) CSL_MUST_CHECK;
+bool csl_dnnl__conv_give_weights(struct csl_dev *d, struct csl_dnnl__conv *c,
+                                 float *w) CSL_MUST_CHECK;
+/* The weights in the library's own order; padding is 0. Rows of back to weight overwrite them. */
+float *csl_dnnl__conv_values(struct csl_dnnl__conv *c, uint64_t *floats);
+/* One row of input and output, of which the pass writes one or none. bias: forward with a bias. */
+bool csl_dnnl__conv_row(struct csl_dev *d, struct csl_dnnl__conv *c, const float *x,
+                        const float *bias, const float *y) CSL_MUST_CHECK;
 
 /* exp within 2 ulp, without a branch (Cephes, Moshier 1989); 0 below -87; NaN stays. */
 static inline float csl_dnnl__exp(float x)
@@ -45,7 +63,7 @@ void csl_dnnl__linear_norms(struct csl_dev *d, const struct csl_linear *l,
                             const struct csl_units *u, struct csl_view x, struct csl_view grad_out,
                             struct csl_view norms);
 void csl_dnnl__conv_forward(struct csl_dev *d, const struct csl_conv *c, struct csl_view x,
-                            struct csl_view w, struct csl_view y);
+                            struct csl_view w, struct csl_view bias, struct csl_view y);
 void csl_dnnl__conv_grad_input(struct csl_dev *d, const struct csl_conv *c, struct csl_view w,
                                struct csl_view grad_out, struct csl_view grad_in);
 void csl_dnnl__conv_grad_weight(struct csl_dev *d, const struct csl_conv *c, struct csl_view x,

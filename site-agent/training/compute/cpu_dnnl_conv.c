@@ -1,13 +1,11 @@
-/* Convolutions by unfolding tiles of positions that stay in the cache, and squared gradient norms.
+/* Convolutions by the library's primitives or, of one tap, as products; and squared gradient norms.
  * Whatever finds no memory takes the definition. */
 #include "site-agent/training/compute/cpu_dnnl.h"
 
-/* Positions are counted through all rows of the batch. */
 struct unfold {
     const struct csl_window *w;
     uint64_t in, out; /* positions of a row */
     uint64_t taps;    /* floats of an unfolded position */
-    uint64_t tile;    /* positions unfolded at once */
     bool is_plain;    /* the input is its own unfolding */
 };
 
@@ -16,14 +14,8 @@ static struct unfold unfold_of(const struct csl_window *w)
     struct unfold u = {
         .w = w, .in = csl_window_positions_in(w), .out = csl_window_positions_out(w)};
     u.taps = csl_window_taps(w) * w->channels;
-    u.tile = u.taps < CSL_DNNL_TILE ? CSL_DNNL_TILE / u.taps : 1;
     u.is_plain = csl_window_taps(w) == 1 && u.in == u.out;
     return u;
-}
-
-static uint64_t tile_end(const struct unfold *u, uint64_t at, uint64_t end)
-{
-    return !u->is_plain && end - at > u->tile ? at + u->tile : end;
 }
 
 /* Where the taps (kd, kh, all kw) of a position meet the input: `count` floats at `source`, the
@@ -113,89 +105,103 @@ static const float *unfold(const struct unfold *u, const float *x, uint64_t at, 
     return cols;
 }
 
-/* Adds what unfold took apart. */
-CSL_CLONES static void fold(const struct unfold *u, const float *cols, uint64_t at, uint64_t end,
-                            float *x)
-{
-    const struct csl_window *w = u->w;
-    uint64_t wide = w->kernel[2] * w->channels;
-    struct place p = place_of(u, at);
-    for (uint64_t position = at; position < end; position++, advance(u, &p)) {
-        float *row = x + p.row * u->in * w->channels;
-        for (uint64_t kd = 0; kd < w->kernel[0]; kd++)
-            for (uint64_t kh = 0; kh < w->kernel[1]; kh++, cols += wide) {
-                struct run r = run_at(w, p.o, kd, kh);
-                const float *restrict from = cols + r.skip;
-                float *restrict to = row + r.source;
-                for (uint64_t i = 0; i < r.count; i++)
-                    to[i] += from[i];
-            }
-    }
-}
-
 void csl_dnnl__conv_forward(struct csl_dev *d, const struct csl_conv *c, struct csl_view x,
-                            struct csl_view w, struct csl_view y)
+                            struct csl_view w, struct csl_view bias, struct csl_view y)
 {
     struct unfold u = unfold_of(c->window);
-    uint64_t end = c->rows * u.out;
-    const float *px = csl_cpu__f32(x, c->rows * u.in * c->window->channels);
+    uint64_t positions = c->rows * u.out, x_row = u.in * c->window->channels;
+    const float *px = csl_cpu__f32(x, c->rows * x_row);
     const float *pw = csl_cpu__f32(w, c->outputs * u.taps);
-    float *py = csl_cpu__f32(y, end * c->outputs);
-    float *cols = csl_cpu__scratch(d, u.tile * u.taps * sizeof(float));
-    bool is_done = cols != NULL;
-    for (uint64_t at = 0, to; is_done && at < end; at = to) {
-        to = tile_end(&u, at, end);
+    const float *pb = bias.buf != NULL ? csl_cpu__f32(bias, c->outputs) : NULL;
+    float *py = csl_cpu__f32(y, positions * c->outputs);
+    if (u.is_plain) {
         struct csl_gemm g = {
-            .m = to - at, .n = c->outputs, .k = u.taps, .is_b_transposed = true, .alpha = 1};
-        is_done = csl_dnnl__gemm(&g, unfold(&u, px, at, to, cols), u.taps, pw, u.taps,
-                                 py + at * c->outputs, c->outputs);
+            .m = positions, .n = c->outputs, .k = u.taps, .is_b_transposed = true, .alpha = 1};
+        if (!csl_dnnl__gemm(&g, px, u.taps, pw, u.taps, py, c->outputs))
+            csl_cpu__conv_forward(d, c, x, w, bias, y);
+        else if (pb != NULL)
+            csl_cpu__add_bias(d, positions, c->outputs, bias, y);
+        return;
     }
+    struct csl_dnnl__conv *one = csl_dnnl__conv_of(d, c, CSL_DNNL_FORWARD, pb != NULL);
+    bool is_done = one != NULL && csl_dnnl__conv_take_weights(d, one, pw);
+    for (uint64_t r = 0; is_done && r < c->rows; r++)
+        is_done = csl_dnnl__conv_row(d, one, px + r * x_row, pb, py + r * u.out * c->outputs);
     if (!is_done)
-        csl_cpu__conv_forward(d, c, x, w, y);
+        csl_cpu__conv_forward(d, c, x, w, bias, y);
 }
 
 void csl_dnnl__conv_grad_input(struct csl_dev *d, const struct csl_conv *c, struct csl_view w,
                                struct csl_view grad_out, struct csl_view grad_in)
 {
     struct unfold u = unfold_of(c->window);
-    uint64_t end = c->rows * u.out, values = c->rows * u.in * c->window->channels;
+    uint64_t positions = c->rows * u.out, x_row = u.in * c->window->channels;
     const float *pw = csl_cpu__f32(w, c->outputs * u.taps);
-    const float *pg = csl_cpu__f32(grad_out, end * c->outputs);
-    float *to_x = csl_cpu__f32(grad_in, values);
-    float *cols = csl_cpu__scratch(d, u.tile * u.taps * sizeof(float));
-    bool is_done = cols != NULL;
-    if (!u.is_plain)
-        memset(to_x, 0, (size_t)values * sizeof(float));
-    for (uint64_t at = 0, to; is_done && at < end; at = to) {
-        to = tile_end(&u, at, end);
-        struct csl_gemm g = {.m = to - at, .n = u.taps, .k = c->outputs, .alpha = 1};
-        float *unfolded = u.is_plain ? to_x + at * u.taps : cols;
-        is_done =
-            csl_dnnl__gemm(&g, pg + at * c->outputs, c->outputs, pw, u.taps, unfolded, u.taps);
-        if (is_done && !u.is_plain)
-            fold(&u, cols, at, to, to_x);
+    const float *pg = csl_cpu__f32(grad_out, positions * c->outputs);
+    float *to = csl_cpu__f32(grad_in, c->rows * x_row);
+    bool is_done;
+    if (u.is_plain) {
+        struct csl_gemm g = {.m = positions, .n = u.taps, .k = c->outputs, .alpha = 1};
+        is_done = csl_dnnl__gemm(&g, pg, c->outputs, pw, u.taps, to, u.taps);
+    } else {
+        struct csl_dnnl__conv *one = csl_dnnl__conv_of(d, c, CSL_DNNL_BACK_TO_INPUT, false);
+        is_done = one != NULL && csl_dnnl__conv_take_weights(d, one, pw);
+        for (uint64_t r = 0; is_done && r < c->rows; r++)
+            is_done = csl_dnnl__conv_row(d, one, to + r * x_row, NULL, pg + r * u.out * c->outputs);
     }
     if (!is_done)
         csl_cpu__conv_grad_input(d, c, w, grad_out, grad_in);
 }
 
-/* grad_w = beta * grad_w + the sum over the positions [at, end) */
-static bool weight_gradient(const struct unfold *u, uint64_t outputs, const float *x,
-                            const float *g, uint64_t at, uint64_t end, float beta, float *cols,
-                            float *grad_w)
+/* What weight_gradient works with. */
+struct weight_sum {
+    struct unfold u;
+    uint64_t outputs;
+    const float *x, *g;
+    struct csl_dnnl__conv *one; /* not of a plain one */
+    float *values;              /* the gradient of one row, in whichever order */
+    uint64_t count;
+};
+
+/* values: room for the gradient of a plain convolution */
+static bool weight_sum_of(struct csl_dev *d, const struct csl_conv *c, const float *x,
+                          const float *g, float *values, struct weight_sum *s)
 {
-    struct csl_gemm gemm = {
-        .m = outputs, .n = u->taps, .is_a_transposed = true, .alpha = 1, .beta = beta};
-    bool is_done = true;
-    if (at == end)
-        return csl_dnnl__gemm(&gemm, g, outputs, x, u->taps, grad_w, u->taps);
-    for (uint64_t to; is_done && at < end; at = to) {
-        to = tile_end(u, at, end);
-        gemm.k = to - at;
-        is_done = csl_dnnl__gemm(&gemm, g + at * outputs, outputs, unfold(u, x, at, to, cols),
-                                 u->taps, grad_w, u->taps);
-        gemm.beta = 1;
+    *s = (struct weight_sum){
+        .u = unfold_of(c->window), .outputs = c->outputs, .x = x, .g = g, .values = values};
+    s->count = c->outputs * s->u.taps;
+    if (s->u.is_plain)
+        return true;
+    s->one = csl_dnnl__conv_of(d, c, CSL_DNNL_BACK_TO_WEIGHT, false);
+    if (s->one != NULL)
+        s->values = csl_dnnl__conv_values(s->one, &s->count);
+    return s->one != NULL;
+}
+
+/* The gradient of the rows [from, to) into s->values; sum: room for s->count floats. */
+static bool weight_gradient(struct csl_dev *d, const struct weight_sum *s, uint64_t from,
+                            uint64_t to, float *sum)
+{
+    const struct unfold *u = &s->u;
+    uint64_t x_row = u->in * u->w->channels, y_row = u->out * s->outputs;
+    if (u->is_plain) {
+        struct csl_gemm g = {.m = s->outputs,
+                             .n = u->taps,
+                             .k = (to - from) * u->out,
+                             .is_a_transposed = true,
+                             .alpha = 1};
+        return csl_dnnl__gemm(&g, s->g + from * y_row, s->outputs, s->x + from * x_row, u->taps,
+                              s->values, u->taps);
     }
+    bool is_done = true;
+    memset(sum, 0, (size_t)s->count * sizeof(float));
+    for (uint64_t r = from; is_done && r < to; r++) {
+        is_done = csl_dnnl__conv_row(d, s->one, s->x + r * x_row, NULL, s->g + r * y_row);
+        if (to - from > 1)
+            csl_dnnl__add_rows(1, s->count, s->values, sum);
+    }
+    if (to - from != 1)
+        memcpy(s->values, sum, (size_t)s->count * sizeof(float));
     return is_done;
 }
 
@@ -203,15 +209,27 @@ void csl_dnnl__conv_grad_weight(struct csl_dev *d, const struct csl_conv *c, str
                                 struct csl_view grad_out, float beta, struct csl_view grad_w)
 {
     struct unfold u = unfold_of(c->window);
-    uint64_t end = c->rows * u.out;
+    uint64_t weights = c->outputs * u.taps;
     const float *px = csl_cpu__f32(x, c->rows * u.in * c->window->channels);
-    const float *pg = csl_cpu__f32(grad_out, end * c->outputs);
-    float *to = csl_cpu__f32(grad_w, c->outputs * u.taps);
-    float *cols = csl_cpu__scratch(d, u.tile * u.taps * sizeof(float));
-    if (cols == NULL)
+    const float *pg = csl_cpu__f32(grad_out, c->rows * u.out * c->outputs);
+    float *to = csl_cpu__f32(grad_w, weights);
+    struct weight_sum s;
+    /* The library's order has at most 15 more channels on either side. */
+    uint64_t most = (c->outputs + 15) * csl_window_taps(c->window) * (c->window->channels + 15);
+    float *sum = csl_cpu__scratch(d, 2 * most * sizeof(float));
+    bool is_done = sum != NULL && weight_sum_of(d, c, px, pg, sum + most, &s) && s.count <= most &&
+                   weight_gradient(d, &s, 0, c->rows, sum);
+    const float *from = is_done ? s.values : NULL;
+    if (is_done && s.one != NULL) {
+        is_done = csl_dnnl__conv_give_weights(d, s.one, sum);
+        from = sum;
+    }
+    if (!is_done) {
         csl_cpu__conv_grad_weight(d, c, x, grad_out, beta, grad_w);
-    else if (!weight_gradient(&u, c->outputs, px, pg, 0, end, beta, cols, to))
-        d->is_out_of_memory = true; /* half a sum cannot be taken back */
+        return;
+    }
+    for (uint64_t i = 0; i < weights; i++)
+        to[i] = from[i] + (beta == 0.0f ? 0.0f : beta * to[i]);
 }
 
 /* T^2 (in + out) products against T in out (Bu et al. 2023); many positions make the squares of the
@@ -293,26 +311,28 @@ void csl_dnnl__conv_norms(struct csl_dev *d, const struct csl_conv *c, bool has_
                           const struct csl_units *u, struct csl_view x, struct csl_view grad_out,
                           struct csl_view norms)
 {
-    struct unfold s = unfold_of(c->window);
-    uint64_t tile = s.tile * s.taps, weights = c->outputs * s.taps;
-    uint64_t most = CSL_DNNL_TILE > weights ? CSL_DNNL_TILE : weights;
-    const float *px = csl_cpu__f32(x, c->rows * s.in * c->window->channels);
-    const float *pg = csl_cpu__f32(grad_out, c->rows * s.out * c->outputs);
+    struct unfold f = unfold_of(c->window);
+    uint64_t most = (c->outputs + 15) * csl_window_taps(c->window) * (c->window->channels + 15);
+    const float *px = csl_cpu__f32(x, c->rows * f.in * c->window->channels);
+    const float *pg = csl_cpu__f32(grad_out, c->rows * f.out * c->outputs);
     double *to = csl_cpu__f64(norms, u->count), bias = has_bias ? 1 : 0;
-    float *cols = csl_cpu__scratch(d, (tile + most + c->outputs) * sizeof(float));
-    float *room = cols != NULL ? cols + tile : NULL;
+    float *sum = csl_cpu__scratch(d, (2 * most + c->outputs + 2 * CSL_DNNL_TILE) * sizeof(float));
+    float *room = sum != NULL ? sum + 2 * most + c->outputs : NULL, *cols = room;
+    struct weight_sum s = {0};
+    bool has_sum = sum != NULL && weight_sum_of(d, c, px, pg, sum + most, &s) && s.count <= most;
     for (uint64_t n = 0; n < u->count; n++) {
-        uint64_t at = u->first[n] * s.out, end = u->first[n + 1] * s.out, positions = end - at;
+        uint64_t at = u->first[n] * f.out, end = u->first[n + 1] * f.out, positions = end - at;
         const float *g = pg + at * c->outputs;
         double norm = 0;
-        bool is_done = cols != NULL;
-        if (is_done && positions <= s.tile && is_ghost_cheaper(positions, s.taps, c->outputs)) {
-            is_done = ghost_norm(unfold(&s, px, at, end, cols), g, positions, s.taps, c->outputs,
-                                 bias, room, &norm);
+        bool is_done = has_sum;
+        if (is_done && positions * f.taps <= CSL_DNNL_TILE &&
+            is_ghost_cheaper(positions, f.taps, c->outputs)) {
+            is_done = ghost_norm(unfold(&f, px, at, end, cols), g, positions, f.taps, c->outputs,
+                                 bias, room + CSL_DNNL_TILE, &norm);
         } else if (is_done) {
-            is_done = weight_gradient(&s, c->outputs, px, pg, at, end, 0, cols, room);
-            norm = csl_dnnl__sumsq(room, weights) +
-                   bias * bias_norm(g, positions, c->outputs, room + most);
+            is_done = weight_gradient(d, &s, u->first[n], u->first[n + 1], sum);
+            norm = csl_dnnl__sumsq(s.values, s.count) +
+                   bias * bias_norm(g, positions, c->outputs, sum + 2 * most);
         }
         if (is_done) {
             to[n] += norm;

@@ -133,10 +133,11 @@ static bool room_of(struct csl_dev *d, uint64_t channels, struct room *r)
 static void spread(const struct csl_norm *n, const float *stats, struct room *r)
 {
     uint64_t width = n->channels / n->groups;
-    for (uint64_t c = 0; c < n->channels; c++) {
-        r->mean[c] = stats[2 * (c / width)];
-        r->s[c] = stats[2 * (c / width) + 1];
-    }
+    for (uint64_t g = 0; g < n->groups; g++)
+        for (uint64_t c = g * width; c < (g + 1) * width; c++) {
+            r->mean[c] = stats[2 * g];
+            r->s[c] = stats[2 * g + 1];
+        }
 }
 
 static void token_stats(const struct csl_norm *n, const float *x, float *stats, struct room *r)

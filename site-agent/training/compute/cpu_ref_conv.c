@@ -72,7 +72,7 @@ static uint64_t box_item(const struct csl_window *w, const struct box *b, uint64
 }
 
 void csl_cpu__conv_forward(struct csl_dev *d, const struct csl_conv *c, struct csl_view x,
-                           struct csl_view w, struct csl_view y)
+                           struct csl_view w, struct csl_view bias, struct csl_view y)
 {
     (void)d;
     const struct csl_window *s = c->window;
@@ -80,12 +80,13 @@ void csl_cpu__conv_forward(struct csl_dev *d, const struct csl_conv *c, struct c
     uint64_t channels = s->channels, taps = csl_window_taps(s);
     const float *px = csl_cpu__f32(x, c->rows * in * channels);
     const float *pw = csl_cpu__f32(w, c->outputs * taps * channels);
+    const float *pb = bias.buf != NULL ? csl_cpu__f32(bias, c->outputs) : NULL;
     float *py = csl_cpu__f32(y, c->rows * out * c->outputs);
     for (uint64_t at = 0; at < c->rows * out; at++) {
         struct box b = box_at(s, at % out);
         const float *row = px + at / out * in * channels;
         for (uint64_t o = 0; o < c->outputs; o++) {
-            double sum = 0;
+            double sum = pb != NULL ? (double)pb[o] : 0;
             for (uint64_t i = 0; i < box_size(&b); i++) {
                 uint64_t tap, source = box_item(s, &b, i, &tap);
                 for (uint64_t k = 0; k < channels; k++)

@@ -14,10 +14,11 @@ static void forward(const struct csl_layer *l, const struct csl_pass *p, struct 
                     struct csl_view y)
 {
     struct csl_conv c = shape_of(l, p);
-    p->ops->conv_forward(p->dev, &c, x, csl_layer__params(p->weights, l->weight, weights_of(l)), y);
+    struct csl_view bias = {0};
     if (l->has_bias)
-        p->ops->add_bias(p->dev, p->rows * csl_window_positions_out(c.window), l->outputs,
-                         csl_layer__params(p->weights, l->bias, l->outputs), y);
+        bias = csl_layer__params(p->weights, l->bias, l->outputs);
+    p->ops->conv_forward(p->dev, &c, x, csl_layer__params(p->weights, l->weight, weights_of(l)),
+                         bias, y);
 }
 
 static void grad_input(const struct csl_layer *l, const struct csl_pass *p, struct csl_view x,

@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "base/mem.h"
 #include "tests/unit/training/compute_fixture.h"
 
 #include <math.h>
@@ -106,7 +107,8 @@ static void test_conv__larger_shapes__equal_cpu_ref(void **state)
             uint64_t taps = csl_window_taps(&s) * s.channels, w = c.outputs * taps;
             assert_true(2 * x + 2 * y + w <= FLOATS);
             COMPARE((double)taps * ULP, "conv forward",
-                    b->ops->conv_forward(b->dev, &c, at(b, 0, x), at(b, x, w), at(b, x + w, y)));
+                    b->ops->conv_forward(b->dev, &c, at(b, 0, x), at(b, x, w), (struct csl_view){0},
+                                         at(b, x + w, y)));
             COMPARE((double)(c.outputs * csl_window_taps(&s)) * ULP, "conv input gradient",
                     b->ops->conv_grad_input(b->dev, &c, at(b, x, w), at(b, x + w, y), at(b, 0, x)));
             for (int turn = 0; turn < 2; turn++)
@@ -120,8 +122,7 @@ static void test_conv__larger_shapes__equal_cpu_ref(void **state)
     }
 }
 
-/* An input of many tiles: the fast backend unfolds 262144 floats at once. */
-static void test_conv__more_than_one_tile__equals_cpu_ref(void **state)
+static void test_conv__a_large_image__equals_cpu_ref(void **state)
 {
     (void)state;
     for (const struct csl_compute_ops *const *ops = backends(); *ops != NULL; ops++) {
@@ -136,7 +137,8 @@ static void test_conv__more_than_one_tile__equals_cpu_ref(void **state)
         struct csl_conv c = {1, 2, &s};
         uint64_t x = 90 * 90 * 3, w = 2 * 49 * 3, y = 90 * 90 * 2;
         COMPARE(147 * ULP, "conv forward",
-                b->ops->conv_forward(b->dev, &c, at(b, 0, x), at(b, x, w), at(b, x + w, y)));
+                b->ops->conv_forward(b->dev, &c, at(b, 0, x), at(b, x, w), (struct csl_view){0},
+                                     at(b, x + w, y)));
         COMPARE(98 * ULP, "conv input gradient",
                 b->ops->conv_grad_input(b->dev, &c, at(b, x, w), at(b, x + w, y), at(b, 0, x)));
         COMPARE(8100 * ULP, "conv weight gradient",
@@ -291,6 +293,66 @@ static void test_bag_norms__many_words__equal_cpu_ref(void **state)
     }
 }
 
+/* Every operation of the fast backend that wants memory, without any: the definition's bits. */
+static void run_without_memory(struct bench *b)
+{
+    struct csl_window s = window(conv_cases[1].window);
+    const struct csl_conv c = {6, 16, &s};
+    const struct csl_linear l = {10, 60, 50, true};
+    const struct csl_norm n = {
+        .rows = 6, .tokens = 9, .positions = 1, .channels = 130, .groups = 1, .epsilon = 1e-5};
+    const struct csl_attention a = {.rows = 3, .positions = 5, .heads = 2, .width = 8};
+    uint64_t x = 6 * 90 * 8, y = 6 * 90 * 16, w = 16 * 72, v = 6 * 9 * 130;
+    const struct csl_view none = {0};
+    fill(b);
+    csl_mem_fail_after(1);
+    b->ops->conv_forward(b->dev, &c, at(b, 0, x), at(b, x, w), at(b, 69000, 16), at(b, x + w, y));
+    csl_mem_fail_after(1);
+    b->ops->conv_grad_input(b->dev, &c, at(b, x, w), at(b, x + w, y), at(b, 0, x));
+    csl_mem_fail_after(1);
+    b->ops->conv_grad_weight(b->dev, &c, at(b, 0, x), at(b, x + w, y), 0.5f, at(b, x, w));
+    csl_mem_fail_after(1);
+    b->ops->conv_norms(b->dev, &c, true, &units, at(b, 0, x), at(b, x + w, y), wide_at(b, 0, 4));
+    csl_mem_fail_after(1);
+    b->ops->linear_norms(b->dev, &l, &units, at(b, 20000, 3600), at(b, 24000, 3000),
+                         wide_at(b, 0, 4));
+    csl_mem_fail_after(1);
+    b->ops->norm_forward(b->dev, &n, at(b, 30000, v), at(b, 29000, 130), at(b, 29200, 130),
+                         at(b, 38000, v), at(b, 46000, 108));
+    csl_mem_fail_after(1);
+    b->ops->norm_grad_input(b->dev, &n, at(b, 30000, v), at(b, 29000, 130), at(b, 46000, 108),
+                            at(b, 38000, v), at(b, 50000, v));
+    csl_mem_fail_after(1);
+    b->ops->norm_grad_params(b->dev, &n, at(b, 30000, v), at(b, 46000, 108), at(b, 38000, v), 0,
+                             at(b, 29000, 130), at(b, 29200, 130));
+    csl_mem_fail_after(1);
+    b->ops->norm_norms(b->dev, &n, &units, at(b, 30000, v), at(b, 46000, 108), at(b, 38000, v),
+                       wide_at(b, 0, 4));
+    csl_mem_fail_after(0);
+    csl_compute_cpu_ref()->attention(b->dev, &a, at(b, 60000, 360), none, at(b, 61000, 150),
+                                     at(b, 62000, 120));
+    csl_mem_fail_after(1);
+    b->ops->attention_backward(b->dev, &a, at(b, 60000, 360), at(b, 61000, 150), at(b, 62000, 120),
+                               at(b, 63000, 360));
+    csl_mem_fail_after(0);
+}
+
+static void test_fast_operations__no_memory__fall_back_on_the_definition(void **state)
+{
+    (void)state;
+    for (const struct csl_compute_ops *const *ops = backends(); *ops != NULL; ops++) {
+        struct bench have, want;
+        bench_open(&have, *ops);
+        bench_open(&want, csl_compute_cpu_ref());
+        run_without_memory(&have);
+        run_without_memory(&want);
+        assert_near(&have, &want, 0, FLOATS, 0, "without memory");
+        assert_norms(&have, &want, 4, 0, "without memory");
+        bench_close(&have);
+        bench_close(&want);
+    }
+}
+
 static void test_pool_max__not_a_number__wins(void **state)
 {
     (void)state;
@@ -332,11 +394,12 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_gelu__values__equal_cpu_ref),
         cmocka_unit_test(test_conv__larger_shapes__equal_cpu_ref),
-        cmocka_unit_test(test_conv__more_than_one_tile__equals_cpu_ref),
+        cmocka_unit_test(test_conv__a_large_image__equals_cpu_ref),
         cmocka_unit_test(test_norms__of_units__equal_cpu_ref),
         cmocka_unit_test(test_normalisation__wide_rows__equals_cpu_ref),
         cmocka_unit_test(test_attention__larger_shapes__equal_cpu_ref),
         cmocka_unit_test(test_bag_norms__many_words__equal_cpu_ref),
+        cmocka_unit_test(test_fast_operations__no_memory__fall_back_on_the_definition),
         cmocka_unit_test(test_pool_max__not_a_number__wins),
         cmocka_unit_test(test_copy_cols__between_strides__moves_the_columns),
     };

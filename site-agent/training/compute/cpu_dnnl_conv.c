@@ -259,7 +259,7 @@ static bool ghost_norm(const float *x, const float *g, uint64_t positions, uint6
     double sum = 0;
     for (uint64_t i = 0; i < squares; i++)
         sum += ((double)room[i] + bias) * (double)room[squares + i];
-    *norm += sum;
+    *norm += sum < 0 ? 0 : sum; /* rounding of products that cancel; NaN stays */
     return true;
 }
 

@@ -83,6 +83,25 @@ struct csl_layer {
     } as;
 };
 
+/* The pass of rows [at, at + rows) alone, as when one patient's gradient is formed. The caller cuts
+ * x (but not the ids of a bag, which offsets point into) and grad_out himself. */
+static inline struct csl_pass csl_pass_part(const struct csl_pass *p, const struct csl_layer *l,
+                                            uint64_t at, uint64_t rows)
+{
+    struct csl_pass part = *p;
+    uint64_t positions = l->positions == 0 ? 1 : l->positions;
+    part.rows = rows;
+    part.saved.first += at * l->saved;
+    part.saved.count = rows * l->saved;
+    part.mask.first += at * positions;
+    part.mask.count = rows * positions;
+    part.offsets.first += at * positions;
+    part.offsets.count = rows * positions + 1;
+    part.row_ids.first += at;
+    part.row_ids.count = rows;
+    return part;
+}
+
 extern const struct csl_layer_ops csl_layer_linear; /* y = x W^T + b */
 extern const struct csl_layer_ops csl_layer_relu;
 

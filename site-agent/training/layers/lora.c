@@ -24,17 +24,26 @@ static struct csl_view back_of(const struct csl_pass *p, const struct sizes *s)
     return v;
 }
 
+static void go_down(const struct csl_layer *l, const struct csl_pass *p, const struct sizes *s,
+                    struct csl_view x)
+{
+    struct csl_gemm g = {.m = s->tokens,
+                         .n = s->rank,
+                         .k = s->in,
+                         .is_b_transposed = true,
+                         .alpha = (float)l->as.lora.scale};
+    p->ops->gemm_f32(p->dev, &g, x, csl_layer__params(p->weights, l->as.lora.down, s->rank * s->in),
+                     down_of(p, s));
+}
+
 static void forward(const struct csl_layer *l, const struct csl_pass *p, struct csl_view x,
                     struct csl_view y)
 {
     struct sizes s = sizes_of(l, p);
     const struct csl_lora *a = &l->as.lora;
     csl_layer_linear.forward(l, p, x, y);
+    go_down(l, p, &s, x);
     struct csl_gemm g = {
-        .m = s.tokens, .n = s.rank, .k = s.in, .is_b_transposed = true, .alpha = (float)a->scale};
-    p->ops->gemm_f32(p->dev, &g, x, csl_layer__params(p->weights, a->down, s.rank * s.in),
-                     down_of(p, &s));
-    g = (struct csl_gemm){
         .m = s.tokens, .n = s.out, .k = s.rank, .is_b_transposed = true, .alpha = 1, .beta = 1};
     p->ops->gemm_f32(p->dev, &g, down_of(p, &s),
                      csl_layer__params(p->weights, a->up, s.out * s.rank), y);
@@ -65,6 +74,7 @@ static void grad_params(const struct csl_layer *l, const struct csl_pass *p, str
 {
     struct sizes s = sizes_of(l, p);
     csl_layer__scale(l, p, scale, grad_out);
+    go_down(l, p, &s, x);
     go_back(l, p, &s, grad_out);
     struct csl_gemm g = {
         .m = s.out, .n = s.rank, .k = s.tokens, .is_a_transposed = true, .alpha = 1, .beta = beta};
@@ -83,6 +93,7 @@ static void norms(const struct csl_layer *l, const struct csl_pass *p, struct cs
     uint64_t n = csl_layer__positions(l);
     struct csl_linear up = {.positions = n, .in = s.rank, .out = s.out};
     struct csl_linear down = {.positions = n, .in = s.in, .out = s.rank};
+    go_down(l, p, &s, x);
     go_back(l, p, &s, grad_out);
     p->ops->linear_norms(p->dev, &up, u, down_of(p, &s), grad_out, norms);
     p->ops->linear_norms(p->dev, &down, u, x, back_of(p, &s), norms);

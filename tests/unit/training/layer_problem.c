@@ -158,8 +158,24 @@ static void device_close(struct device *d)
 struct outcome {
     float y[ROWS * PROBLEM_WIDTH], grad_in[ROWS * PROBLEM_WIDTH];
     float plain[PROBLEM_W], scaled[PROBLEM_W], twice[PROBLEM_W];
+    float of_unit[UNITS][PROBLEM_W]; /* formed from the unit's rows alone */
     double norms[UNITS];
 };
+
+static void run_units(struct device *d, const struct problem *p, struct outcome *o)
+{
+    const struct csl_layer *l = &p->layer;
+    const struct csl_view all_one = {0};
+    for (uint32_t u = 0; u < UNITS; u++) {
+        uint64_t at = unit_first[u], rows = unit_first[u + 1] - at;
+        struct csl_pass part = csl_pass_part(&d->pass, l, at, rows);
+        struct csl_view x = d->x, g = {d->up.buf, d->up.first + at * l->out, rows * l->out};
+        if (!p->has_offsets)
+            x = (struct csl_view){x.buf, x.first + at * l->in, rows * l->in};
+        l->ops->grad_params(l, &part, x, g, all_one, 0);
+        read_back(d, d->pass.gradient, 0, PROBLEM_W, o->of_unit[u]);
+    }
+}
 
 static void run_params(struct device *d, const struct problem *p, const double *scale,
                        struct outcome *o)
@@ -171,6 +187,7 @@ static void run_params(struct device *d, const struct problem *p, const double *
     d->pass.ops->put(d->pass.dev, d->norms, 0, one, sizeof(one));
     l->ops->norms(l, &d->pass, d->x, d->up, &units, (struct csl_view){d->norms, 0, UNITS});
     d->pass.ops->get(d->pass.dev, o->norms, d->norms, 0, sizeof(o->norms));
+    run_units(d, p, o);
     l->ops->grad_params(l, &d->pass, d->x, d->up, all_one, 0);
     read_back(d, d->pass.gradient, 0, PROBLEM_W, o->plain);
     l->ops->grad_params(l, &d->pass, d->x, d->up, all_one, 1);
@@ -258,6 +275,10 @@ static void check_params(const struct problem *p, const struct truth *t, const d
         /* differences know the norm to 1e-9, and 1 + norm to 1e-16 */
         if (!(fabs(have - want) <= 1e-5 * want + 1e-9))
             fail_msg("norm of unit %u by %s: %.9g, should be %.9g", u, backend, have, want);
+        double only[ROWS] = {0};
+        for (uint32_t r = unit_first[u]; r < unit_first[u + 1]; r++)
+            only[r] = 1;
+        assert_sum(o->of_unit[u], t, only, 1, backend);
     }
     assert_true(o->norms[2] == 1.0); /* nobody's */
     assert_sum(o->plain, t, NULL, 1, backend);

@@ -61,7 +61,8 @@ static void test_gelu__values__equal_cpu_ref(void **state)
         have.ops->put(have.dev, have.floats, 0, odd, sizeof(odd));
         have.ops->gelu(have.dev, at(&have, 0, 5), at(&have, 0, 5));
         const float *y = read_floats(&have, 0, 5);
-        assert_true(isnan(y[0]) && !isfinite(y[1]) && y[2] == 0 && y[3] == 1000 && y[4] == 0);
+        assert_true(isnan((double)y[0]) && !isfinite((double)y[1]));
+        assert_true(y[2] == 0 && y[3] == 1000 && y[4] == 0);
         bench_close(&have);
         bench_close(&want);
     }
@@ -183,6 +184,30 @@ static void test_norms__of_units__equal_cpu_ref(void **state)
         }
         bench_close(&have);
         bench_close(&want);
+    }
+}
+
+/* Rows whose gradients cancel: the norm is no more than the rounding of the products and never
+ * below 0. Two equal inputs of norm^2 100 with gradients g and -g of norm^2 40, 4 products of 4000.
+ */
+static void test_norms__gradients_that_cancel__are_not_negative(void **state)
+{
+    (void)state;
+    static const uint32_t both[] = {0, 2};
+    const struct csl_units one = {1, both};
+    const struct csl_linear l = {1, 300, 120, true};
+    for (const struct csl_compute_ops *const *ops = backends(); *ops != NULL; ops++) {
+        struct bench b;
+        double norm = -1;
+        bench_open(&b, *ops);
+        fill(&b);
+        b.ops->copy_cols(b.dev, 1, 300, at(&b, 0, 300), 300, at(&b, 300, 300), 300);
+        b.ops->zero(b.dev, at(&b, 1120, 120));
+        b.ops->axpy_f32(b.dev, -1, at(&b, 1000, 120), at(&b, 1120, 120));
+        b.ops->linear_norms(b.dev, &l, &one, at(&b, 0, 600), at(&b, 1000, 240), wide_at(&b, 0, 1));
+        b.ops->get(b.dev, &norm, b.wide, 0, sizeof(norm));
+        assert_true(norm >= 0 && norm <= 4 * 4000 * 300 * ULP);
+        bench_close(&b);
     }
 }
 
@@ -366,7 +391,7 @@ static void test_pool_max__not_a_number__wins(void **state)
     b.ops->put(b.dev, b.floats, 0, x, sizeof(x));
     b.ops->pool_max(b.dev, &c, at(&b, 0, 6), at(&b, 6, 2), at(&b, 8, 2));
     const float *y = read_floats(&b, 6, 2);
-    assert_true(isnan(y[0]) && y[1] == 3);
+    assert_true(isnan((double)y[0]) && y[1] == 3);
     b.ops->get(b.dev, where, b.floats, 8 * sizeof(float), sizeof(where));
     assert_int_equal(where[0], 1);
     assert_int_equal(where[1], 3); /* the first of equals */
@@ -396,6 +421,7 @@ int main(void)
         cmocka_unit_test(test_conv__larger_shapes__equal_cpu_ref),
         cmocka_unit_test(test_conv__a_large_image__equals_cpu_ref),
         cmocka_unit_test(test_norms__of_units__equal_cpu_ref),
+        cmocka_unit_test(test_norms__gradients_that_cancel__are_not_negative),
         cmocka_unit_test(test_normalisation__wide_rows__equals_cpu_ref),
         cmocka_unit_test(test_attention__larger_shapes__equal_cpu_ref),
         cmocka_unit_test(test_bag_norms__many_words__equal_cpu_ref),

@@ -283,7 +283,7 @@ static void test_unknown__logit_not_a_number__counts_for_nothing(void **state)
             p.has_known = true;
             memset(p.known, 1, sizeof(p.known));
             memset(p.events, 1, sizeof(p.events));
-            p.logits[0] = NAN;
+            p.logits[0] = (double)NAN;
             assert_false(is_finite(&p, grad));
             p.known[0] = 0;
             assert_true(is_finite(&p, grad));
@@ -310,7 +310,7 @@ static void test_extreme_logits__all_kinds__are_finite(void **state)
             }
             assert_true(is_finite(&p, grad));
             for (uint32_t n = 0; n < N; n++)
-                assert_true(isfinite(grad[n]));
+                assert_true(isfinite((double)grad[n]));
         }
 }
 

@@ -137,6 +137,27 @@ static void draw(const struct csl_dropout *o, uint32_t row, uint64_t block, uint
     csl_philox(counter, o->seed, out);
 }
 
+/* Blocks of four values of one row; y may be x. */
+CSL_CLONES static void drop_blocks(const struct csl_dropout *o, uint32_t row, uint64_t blocks,
+                                   const float *x, float *y)
+{
+    const uint32_t threshold = (uint32_t)threshold_of(o), stream = o->stream;
+    const uint64_t seed = o->seed;
+    const float up = (float)(1 / (1 - o->rate));
+    CSL_IVDEP
+    for (uint64_t b = 0; b < blocks; b++) {
+        const uint32_t counter[4] = {(uint32_t)b, row, stream, (uint32_t)(b >> 32)};
+        uint32_t word[4];
+        csl_philox(counter, seed, word);
+        const float kept[4] = {up * x[4 * b], up * x[4 * b + 1], up * x[4 * b + 2],
+                               up * x[4 * b + 3]}; /* read first: no branch */
+        y[4 * b] = word[0] < threshold ? 0.0f : kept[0];
+        y[4 * b + 1] = word[1] < threshold ? 0.0f : kept[1];
+        y[4 * b + 2] = word[2] < threshold ? 0.0f : kept[2];
+        y[4 * b + 3] = word[3] < threshold ? 0.0f : kept[3];
+    }
+}
+
 void csl_cpu__dropout(struct csl_dev *d, const struct csl_dropout *o, struct csl_view x,
                       struct csl_view y)
 {
@@ -144,18 +165,13 @@ void csl_cpu__dropout(struct csl_dev *d, const struct csl_dropout *o, struct csl
     const float *px = csl_cpu__f32(x, o->rows * o->cols);
     const uint32_t *row_ids = o->row_ids.buf != NULL ? csl_cpu__u32(o->row_ids, o->rows) : NULL;
     float *py = csl_cpu__f32(y, o->rows * o->cols);
-    uint64_t threshold = threshold_of(o);
     float up = (float)(1 / (1 - o->rate));
-    for (uint64_t r = 0; r < o->rows; r++) {
-        uint32_t row = row_ids != NULL ? row_ids[r] : (uint32_t)r;
-        for (uint64_t c = 0; c < o->cols; c += 4) {
-            uint32_t word[4];
-            draw(o, row, c / 4, word);
-            for (uint64_t i = 0; i < 4 && c + i < o->cols; i++) {
-                uint64_t at = r * o->cols + c + i;
-                py[at] = word[i] < threshold ? 0.0f : up * px[at];
-            }
-        }
+    for (uint64_t r = 0; r < o->rows; r++, px += o->cols, py += o->cols) {
+        uint32_t row = row_ids != NULL ? row_ids[r] : (uint32_t)r, word[4];
+        drop_blocks(o, row, o->cols / 4, px, py);
+        draw(o, row, o->cols / 4, word);
+        for (uint64_t c = o->cols / 4 * 4; c < o->cols; c++)
+            py[c] = word[c % 4] < threshold_of(o) ? 0.0f : up * px[c];
     }
 }
 

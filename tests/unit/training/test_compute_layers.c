@@ -131,18 +131,18 @@ static void test_conv__a_large_image__equals_cpu_ref(void **state)
         bench_open(&have, *ops);
         bench_open(&want, csl_compute_cpu_ref());
         struct csl_window s = window((struct csl_window){.channels = 3,
-                                                         .in = {1, 90, 90},
+                                                         .in = {1, 40, 40},
                                                          .kernel = {1, 7, 7},
                                                          .stride = {1, 1, 1},
                                                          .pad = {0, 3, 3}});
         struct csl_conv c = {1, 2, &s};
-        uint64_t x = 90 * 90 * 3, w = 2 * 49 * 3, y = 90 * 90 * 2;
+        uint64_t x = 40 * 40 * 3, w = 2 * 49 * 3, y = 40 * 40 * 2;
         COMPARE(147 * ULP, "conv forward",
                 b->ops->conv_forward(b->dev, &c, at(b, 0, x), at(b, x, w), (struct csl_view){0},
                                      at(b, x + w, y)));
         COMPARE(98 * ULP, "conv input gradient",
                 b->ops->conv_grad_input(b->dev, &c, at(b, x, w), at(b, x + w, y), at(b, 0, x)));
-        COMPARE(8100 * ULP, "conv weight gradient",
+        COMPARE(1600 * ULP, "conv weight gradient",
                 b->ops->conv_grad_weight(b->dev, &c, at(b, 0, x), at(b, x + w, y), 0, at(b, x, w)));
         bench_close(&have);
         bench_close(&want);

@@ -35,7 +35,8 @@ void csl_optimiser_init(struct csl_optimiser *o, const struct csl_optimiser_conf
                    .beta1 = c->beta1,
                    .beta2 = c->beta2,
                    .epsilon = c->epsilon,
-                   .l2 = c->l2},
+                   .l2 = c->l2,
+                   .decay = c->decay},
         .power1 = 1,
         .power2 = 1,
     };

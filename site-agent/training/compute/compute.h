@@ -10,66 +10,13 @@
  * answer. put has read the host's memory when it returns. One thread per device. */
 #ifndef CSL_COMPUTE_H
 #define CSL_COMPUTE_H
-#include "base/bytes.h"
-#include "base/err.h"
+#include "site-agent/training/compute/params.h"
 #ifdef __cplusplus
 extern "C" {
 #endif
-#define CSL_COMPUTE_ABI 1u
+#define CSL_COMPUTE_ABI 2u
 
-struct csl_dev;  /* one device and one ordered queue of work */
-struct csl_cbuf; /* memory of that device, 256-byte aligned, zero when allocated */
-
-/* `count` elements from element `first` of `buf`; each operation says of which type. buf NULL:
- * none. */
-struct csl_view {
-    struct csl_cbuf *buf;
-    uint64_t first, count;
-};
-
-/* c: [m, n] = alpha * op(a): [m, k] * op(b): [k, n] + beta * c. beta 0 does not read c. */
-struct csl_gemm {
-    uint64_t m, n, k;
-    bool is_a_transposed; /* a is stored [k, m] */
-    bool is_b_transposed; /* b is stored [n, k] */
-    float alpha, beta;
-};
-
-enum csl_loss_kind {
-    CSL_LOSS_LOGISTIC, /* -log p(label), p = sigmoid(logit); outputs 1 */
-    CSL_LOSS_SOFTMAX,  /* -log softmax(logits)[label] */
-    CSL_LOSS_COX /* negative partial log-likelihood, Breslow ties, risk sets inside these rows */
-};
-/* loss = scale * sum_r weight_r * loss_r, and its gradient by the logits. For Cox, loss_r = event_r
- * * (log sum_{j: t_j >= t_r} weight_j exp(logit_j) - logit_r). Not finite when a logit is not. */
-struct csl_loss {
-    enum csl_loss_kind kind;
-    uint64_t rows, outputs;
-    double scale;
-    struct csl_view logits;  /* f32 [rows, outputs] */
-    struct csl_view labels;  /* u8 [rows]; Cox: 1 event, 0 censored */
-    struct csl_view weights; /* f32 [rows], > 0; none: all 1 */
-    struct csl_view order;   /* Cox: u32 [rows], rows by falling time; else none */
-    struct csl_view
-        tie_end; /* Cox: u32 [rows], one past the last position of `order` with the same time */
-    struct csl_view scratch; /* Cox: f64 [rows] */
-    struct csl_view grad;    /* out: f32 [rows, outputs]; none: not wanted */
-    struct csl_view loss;    /* out: f64 [1] */
-};
-
-enum csl_update_kind { CSL_UPDATE_SGD, CSL_UPDATE_MOMENTUM, CSL_UPDATE_ADAM };
-/* One optimiser step on `weights` with g = gradient + l2 * w + proximal * (w - anchor) +
- * correction: sgd       w -= rate * g momentum  m = momentum * m + g; w -= rate * m adam      m =
- * beta1 m + (1 - beta1) g; v = beta2 v + (1 - beta2) g^2; w -= rate / (1 - beta1^t) * m / (sqrt(v /
- * (1 - beta2^t)) + epsilon) */
-struct csl_update {
-    enum csl_update_kind kind;
-    double rate, momentum, beta1, beta2, epsilon, l2, proximal;
-    double correction1, correction2;    /* adam: 1 - beta1^t and 1 - beta2^t, t counts from 1 */
-    struct csl_view weights, gradient;  /* f32 [n]; the gradient may be used as scratch */
-    struct csl_view anchor, correction; /* f32 [n] or none */
-    struct csl_view moment1, moment2;   /* f32 [n] or none, as the kind needs */
-};
+struct csl_dev; /* one device and one ordered queue of work */
 
 struct csl_compute_ops {
     uint32_t abi, size; /* CSL_COMPUTE_ABI, sizeof(struct csl_compute_ops) */
@@ -121,6 +68,106 @@ struct csl_compute_ops {
     /* grad_in = grad_out where x > 0, else 0 */
     void (*relu_backward)(struct csl_dev *d, struct csl_view x, struct csl_view grad_out,
                           struct csl_view grad_in);
+    /* y = x (1 + erf(x / sqrt 2)) / 2 (Hendrycks and Gimpel 2016); y may be x */
+    void (*gelu)(struct csl_dev *d, struct csl_view x, struct csl_view y);
+    void (*gelu_backward)(struct csl_dev *d, struct csl_view x, struct csl_view grad_out,
+                          struct csl_view grad_in); /* grad_in may be grad_out */
+    /* to[r * to_stride + c] = from[r * from_stride + c] for r < rows, c < cols: joins and cuts the
+     * rows of modalities. The views begin at the first element that is read or written. */
+    void (*copy_cols)(struct csl_dev *d, uint64_t rows, uint64_t cols, struct csl_view from,
+                      uint64_t from_stride, struct csl_view to, uint64_t to_stride);
+
+    /* Squared norms of units: norms: f64 [units]; norms[u] += |sum over the unit's rows and
+     * positions of grad_out_i x_i^T|^2, with a bias also + |sum of grad_out_i|^2. cpu-ref forms the
+     * gradient in double. Others take the cheaper of sum_ij (x_i . x_j)(g_i . g_j) over the T
+     * positions of the unit, T^2 (in + out) products, and the gradient itself, T in out (Bu et al.
+     * 2023, "Differentially private optimization on large model at small cost"); products in
+     * float32, the last sum in double. */
+    void (*linear_norms)(struct csl_dev *d, const struct csl_linear *l, const struct csl_units *u,
+                         struct csl_view x, struct csl_view grad_out, struct csl_view norms);
+
+    /* x: [rows, in..., channels], w: [outputs, kernel..., channels], y: [rows, out..., outputs].
+     * y = the correlation of x with w, plus bias: [outputs] or none; y is not x. */
+    void (*conv_forward)(struct csl_dev *d, const struct csl_conv *c, struct csl_view x,
+                         struct csl_view w, struct csl_view bias, struct csl_view y);
+    void (*conv_grad_input)(struct csl_dev *d, const struct csl_conv *c, struct csl_view w,
+                            struct csl_view grad_out, struct csl_view grad_in);
+    /* grad_w = beta * grad_w + the sum over rows and positions */
+    void (*conv_grad_weight)(struct csl_dev *d, const struct csl_conv *c, struct csl_view x,
+                             struct csl_view grad_out, float beta, struct csl_view grad_w);
+    /* as linear_norms on the unfolded input: in = kernel... * channels */
+    void (*conv_norms)(struct csl_dev *d, const struct csl_conv *c, bool has_bias,
+                       const struct csl_units *u, struct csl_view x, struct csl_view grad_out,
+                       struct csl_view norms);
+    /* y, argmax: [rows, out..., channels]; argmax: u32, the input position of the first largest;
+     * NaN wins. Backward adds in float32 in the order of the output positions. */
+    void (*pool_max)(struct csl_dev *d, const struct csl_conv *c, struct csl_view x,
+                     struct csl_view y, struct csl_view argmax);
+    void (*pool_max_backward)(struct csl_dev *d, const struct csl_conv *c, struct csl_view argmax,
+                              struct csl_view grad_out, struct csl_view grad_in);
+    /* the mean over the window's positions that are not padding */
+    void (*pool_average)(struct csl_dev *d, const struct csl_conv *c, struct csl_view x,
+                         struct csl_view y);
+    void (*pool_average_backward)(struct csl_dev *d, const struct csl_conv *c,
+                                  struct csl_view grad_out, struct csl_view grad_in);
+    /* mask: u8 [rows, positions] or none; y: [rows, channels], 0 when nothing is present */
+    void (*mean)(struct csl_dev *d, const struct csl_mean *m, struct csl_view x,
+                 struct csl_view mask, struct csl_view y);
+    void (*mean_backward)(struct csl_dev *d, const struct csl_mean *m, struct csl_view mask,
+                          struct csl_view grad_out, struct csl_view grad_in);
+
+    /* gain, shift: [channels]; stats: f32 [rows, tokens, groups, 2], mean and 1 / sqrt(variance +
+     * epsilon); y = (x - mean) * stat * gain + shift; y may be x only when nothing goes back */
+    void (*norm_forward)(struct csl_dev *d, const struct csl_norm *n, struct csl_view x,
+                         struct csl_view gain, struct csl_view shift, struct csl_view y,
+                         struct csl_view stats);
+    void (*norm_grad_input)(struct csl_dev *d, const struct csl_norm *n, struct csl_view x,
+                            struct csl_view gain, struct csl_view stats, struct csl_view grad_out,
+                            struct csl_view grad_in);
+    void (*norm_grad_params)(struct csl_dev *d, const struct csl_norm *n, struct csl_view x,
+                             struct csl_view stats, struct csl_view grad_out, float beta,
+                             struct csl_view grad_gain, struct csl_view grad_shift);
+    void (*norm_norms)(struct csl_dev *d, const struct csl_norm *n, const struct csl_units *u,
+                       struct csl_view x, struct csl_view stats, struct csl_view grad_out,
+                       struct csl_view norms);
+
+    void (*bag_forward)(struct csl_dev *d, const struct csl_bag *b, struct csl_view ids,
+                        struct csl_view offsets, struct csl_view table, struct csl_view y);
+    void (*bag_grad)(struct csl_dev *d, const struct csl_bag *b, struct csl_view ids,
+                     struct csl_view offsets, struct csl_view grad_out, float beta,
+                     struct csl_view grad_table);
+    /* norms[u] += |gradient of the table by the unit's rows|^2: ids of one bucket add up first */
+    void (*bag_norms)(struct csl_dev *d, const struct csl_bag *b, const struct csl_units *u,
+                      struct csl_view ids, struct csl_view offsets, struct csl_view grad_out,
+                      struct csl_view norms);
+
+    /* probs: f32 [rows, heads, positions, positions]; y: [rows, positions, width] */
+    void (*attention)(struct csl_dev *d, const struct csl_attention *a, struct csl_view qkv,
+                      struct csl_view mask, struct csl_view probs, struct csl_view y);
+    void (*attention_backward)(struct csl_dev *d, const struct csl_attention *a,
+                               struct csl_view qkv, struct csl_view probs, struct csl_view grad_out,
+                               struct csl_view grad_qkv);
+    /* params: gate, gate_bias and empty one after another */
+    void (*fusion)(struct csl_dev *d, const struct csl_fusion *f, struct csl_view x,
+                   struct csl_view available, struct csl_view params, struct csl_view y,
+                   struct csl_view shares);
+    void (*fusion_grad_input)(struct csl_dev *d, const struct csl_fusion *f, struct csl_view x,
+                              struct csl_view shares, struct csl_view params,
+                              struct csl_view grad_out, struct csl_view grad_in);
+    void (*fusion_grad_params)(struct csl_dev *d, const struct csl_fusion *f, struct csl_view x,
+                               struct csl_view shares, struct csl_view grad_out, float beta,
+                               struct csl_view grad_params);
+    void (*fusion_norms)(struct csl_dev *d, const struct csl_fusion *f, const struct csl_units *u,
+                         struct csl_view x, struct csl_view shares, struct csl_view grad_out,
+                         struct csl_view norms);
+
+    void (*dropout)(struct csl_dev *d, const struct csl_dropout *o, struct csl_view x,
+                    struct csl_view y); /* y may be x */
+    /* The same decisions on u8 x, y: [rows, cols], 1 present (Neverova et al. 2016, ModDrop): what
+     * is dropped is absent in y; a row that would lose all it has keeps all. y may be x. */
+    void (*drop_modalities)(struct csl_dev *d, const struct csl_dropout *o, struct csl_view x,
+                            struct csl_view y);
+
     void (*loss)(struct csl_dev *d, const struct csl_loss *l);
     void (*update)(struct csl_dev *d, const struct csl_update *u);
 

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #define SUMSQ_BLOCK 4096
+#define SQRT_HALF   0.70710678118654752440
 
 enum csl_code csl_cpu__probe(uint32_t *devices, struct csl_err *err)
 {
@@ -28,7 +29,38 @@ enum csl_code csl_cpu__open(uint32_t index, struct csl_dev **out, struct csl_err
 
 void csl_cpu__close(struct csl_dev *d)
 {
+    if (d == NULL)
+        return;
+    csl_cpu__drop_scratch(d);
+    if (d->library != NULL)
+        d->library_free(d->library);
     csl_free(d);
+}
+
+/* Patients' values have been there: they do not outlive the device. */
+static void wipe(void *bytes, uint64_t size)
+{
+    memset(bytes, 0, (size_t)size);
+    __asm__ volatile("" : : "r"(bytes) : "memory"); /* the zeroing is not a dead store */
+}
+
+void csl_cpu__drop_scratch(struct csl_dev *d)
+{
+    if (d->scratch != NULL)
+        wipe(d->scratch, d->scratch_bytes);
+    csl_free(d->scratch);
+    d->scratch = NULL;
+    d->scratch_bytes = 0;
+}
+
+void *csl_cpu__scratch(struct csl_dev *d, uint64_t bytes)
+{
+    if (bytes <= d->scratch_bytes)
+        return d->scratch;
+    csl_cpu__drop_scratch(d);
+    d->scratch = csl_alloc_aligned(256, (size_t)bytes);
+    d->scratch_bytes = d->scratch != NULL ? bytes : 0;
+    return d->scratch;
 }
 
 enum csl_code csl_cpu__alloc(struct csl_dev *d, uint64_t bytes, struct csl_cbuf **out,
@@ -53,8 +85,7 @@ void csl_cpu__free(struct csl_cbuf *b)
 {
     if (b == NULL)
         return;
-    memset(b->bytes, 0, (size_t)b->size);
-    __asm__ volatile("" : : "r"(b->bytes) : "memory"); /* the zeroing is not a dead store */
+    wipe(b->bytes, b->size);
     csl_free(b->bytes);
     csl_free(b);
 }
@@ -215,24 +246,57 @@ void csl_cpu__scale_rows(struct csl_dev *d, uint64_t rows, uint64_t cols, struct
             out[r * cols + c] = s[r] * v[r * cols + c];
 }
 
+CSL_CLONES static void relu(uint64_t n, const float *x, float *y)
+{
+    CSL_IVDEP
+    for (uint64_t i = 0; i < n; i++)
+        y[i] = x[i] < 0.0f ? 0.0f : x[i];
+}
+
+CSL_CLONES static void relu_backward(uint64_t n, const float *x, const float *g, float *out)
+{
+    CSL_IVDEP
+    for (uint64_t i = 0; i < n; i++) {
+        float passed = g[i];
+        out[i] = x[i] > 0.0f ? passed : 0.0f;
+    }
+}
+
 void csl_cpu__relu(struct csl_dev *d, struct csl_view x, struct csl_view y)
 {
     (void)d;
-    const float *v = csl_cpu__f32(x, x.count);
-    float *out = csl_cpu__f32(y, x.count);
-    for (uint64_t i = 0; i < x.count; i++)
-        out[i] = v[i] < 0.0f ? 0.0f : v[i];
+    relu(x.count, csl_cpu__f32(x, x.count), csl_cpu__f32(y, x.count));
 }
 
 void csl_cpu__relu_backward(struct csl_dev *d, struct csl_view x, struct csl_view grad_out,
                             struct csl_view grad_in)
 {
     (void)d;
+    relu_backward(x.count, csl_cpu__f32(x, x.count), csl_cpu__f32(grad_out, x.count),
+                  csl_cpu__f32(grad_in, x.count));
+}
+
+/* x Phi(x), Phi the distribution function of the standard normal. */
+static void gelu(struct csl_dev *d, struct csl_view x, struct csl_view y)
+{
+    (void)d;
+    const float *v = csl_cpu__f32(x, x.count);
+    float *out = csl_cpu__f32(y, x.count);
+    for (uint64_t i = 0; i < x.count; i++)
+        out[i] = (float)((double)v[i] * 0.5 * erfc((double)v[i] * -SQRT_HALF));
+}
+
+static void gelu_backward(struct csl_dev *d, struct csl_view x, struct csl_view grad_out,
+                          struct csl_view grad_in)
+{
+    (void)d;
     const float *v = csl_cpu__f32(x, x.count);
     const float *g = csl_cpu__f32(grad_out, x.count);
     float *out = csl_cpu__f32(grad_in, x.count);
-    for (uint64_t i = 0; i < x.count; i++)
-        out[i] = v[i] > 0.0f ? g[i] : 0.0f;
+    for (uint64_t i = 0; i < x.count; i++) {
+        double z = (double)v[i], density = exp(-0.5 * z * z) * 0.3989422804014327;
+        out[i] = (float)((double)g[i] * (0.5 * erfc(z * -SQRT_HALF) + z * density));
+    }
 }
 
 static void update(struct csl_dev *d, const struct csl_update *u)
@@ -251,6 +315,7 @@ static void update(struct csl_dev *d, const struct csl_update *u)
             g += u->proximal * (wi - (double)anchor[i]);
         if (shift != NULL)
             g += (double)shift[i];
+        wi -= u->rate * u->decay * wi;
         if (m == NULL) {
             w[i] = (float)(wi - u->rate * g);
         } else if (v == NULL) {
@@ -276,8 +341,26 @@ enum csl_code csl_cpu__sync(struct csl_dev *d, struct csl_err *err)
 const struct csl_compute_ops *csl_compute_cpu_ref(void)
 {
     static const struct csl_compute_ops ops = {
-        CSL_CPU_SHARED_OPS,   .name = "cpu-ref",    .axpy_f32 = axpy_f32,
-        .gemm_f32 = gemm_f32, .sum_rows = sum_rows, .update = update,
+        CSL_CPU_SHARED_OPS,
+        .name = "cpu-ref",
+        .axpy_f32 = axpy_f32,
+        .gemm_f32 = gemm_f32,
+        .sum_rows = sum_rows,
+        .update = update,
+        .gelu = gelu,
+        .gelu_backward = gelu_backward,
+        .linear_norms = csl_cpu__linear_norms,
+        .conv_forward = csl_cpu__conv_forward,
+        .conv_grad_input = csl_cpu__conv_grad_input,
+        .conv_grad_weight = csl_cpu__conv_grad_weight,
+        .conv_norms = csl_cpu__conv_norms,
+        .norm_forward = csl_cpu__norm_forward,
+        .norm_grad_input = csl_cpu__norm_grad_input,
+        .norm_grad_params = csl_cpu__norm_grad_params,
+        .norm_norms = csl_cpu__norm_norms,
+        .bag_norms = csl_cpu__bag_norms,
+        .attention = csl_cpu__attention,
+        .attention_backward = csl_cpu__attention_backward,
     };
     return &ops;
 }

@@ -7,105 +7,10 @@
 
 #include <cmocka.h>
 
-#include "base/mem.h"
-#include "privacy/crypto/rng.h"
-#include "site-agent/training/compute/compute.h"
+#include "tests/unit/training/compute_fixture.h"
 
 #include <math.h>
 #include <string.h>
-
-#define FLOATS 70000
-
-/* One device with one buffer: floats at 0, wider items from `wide` on. */
-struct bench {
-    const struct csl_compute_ops *ops;
-    struct csl_dev *dev;
-    struct csl_cbuf *floats, *wide;
-};
-
-static void bench_open(struct bench *b, const struct csl_compute_ops *ops)
-{
-    uint32_t devices = 0;
-    *b = (struct bench){.ops = ops};
-    assert_int_equal(ops->abi, CSL_COMPUTE_ABI);
-    assert_int_equal(ops->size, sizeof(struct csl_compute_ops));
-    assert_int_equal(ops->probe(&devices, NULL), CSL_OK);
-    assert_true(devices >= 1);
-    assert_int_equal(ops->open(0, &b->dev, NULL), CSL_OK);
-    assert_int_equal(ops->alloc(b->dev, FLOATS * sizeof(float), &b->floats, NULL), CSL_OK);
-    assert_int_equal(ops->alloc(b->dev, FLOATS * sizeof(double), &b->wide, NULL), CSL_OK);
-}
-
-static void bench_close(struct bench *b)
-{
-    assert_int_equal(b->ops->sync(b->dev, NULL), CSL_OK);
-    b->ops->free(b->floats);
-    b->ops->free(b->wide);
-    b->ops->free(NULL);
-    b->ops->close(b->dev);
-}
-
-static struct csl_view at(const struct bench *b, uint64_t first, uint64_t count)
-{
-    return (struct csl_view){b->floats, first, count};
-}
-
-static struct csl_view wide_at(const struct bench *b, uint64_t first, uint64_t count)
-{
-    return (struct csl_view){b->wide, first, count};
-}
-
-/* The same pseudo-random floats in [-1, 1) in every buffer. */
-static void fill(struct bench *b)
-{
-    static float values[FLOATS];
-    struct csl_rng rng;
-    csl_rng_init_label(&rng, 1, "test/compute", 0, 0, 0);
-    for (size_t i = 0; i < FLOATS; i++)
-        values[i] = (float)(2 * csl_rng_uniform(&rng) - 1);
-    b->ops->put(b->dev, b->floats, 0, values, sizeof(values));
-}
-
-static const float *read_floats(struct bench *b, uint64_t first, uint64_t count)
-{
-    static float values[2][FLOATS];
-    static int turn;
-    float *v = values[turn ^= 1];
-    b->ops->get(b->dev, v, b->floats, first * sizeof(float), count * sizeof(float));
-    assert_int_equal(b->ops->sync(b->dev, NULL), CSL_OK);
-    return v;
-}
-
-static void assert_near(struct bench *a, struct bench *b, uint64_t first, uint64_t count,
-                        double allowed, const char *what)
-{
-    const float *x = read_floats(a, first, count), *y = read_floats(b, first, count);
-    for (uint64_t i = 0; i < count; i++)
-        if (!(fabs((double)x[i] - (double)y[i]) <= allowed * (1 + fabs((double)y[i]))))
-            fail_msg("%s: element %llu is %.9g, cpu-ref has %.9g", what, (unsigned long long)i,
-                     (double)x[i], (double)y[i]);
-}
-
-/* Runs `operation` on both backends from equal contents and compares the whole buffer. */
-#define COMPARE(allowed, what, operation)                                                          \
-    do {                                                                                           \
-        for (int which = 0; which < 2; which++) {                                                  \
-            struct bench *b = which == 0 ? &have : &want;                                          \
-            fill(b);                                                                               \
-            operation;                                                                             \
-        }                                                                                          \
-        assert_near(&have, &want, 0, FLOATS, allowed, what);                                       \
-    } while (0)
-
-static const struct csl_compute_ops *const *backends(void)
-{
-    static const struct csl_compute_ops *all[3];
-    size_t n = 0;
-    all[n++] = csl_compute_cpu_ref();
-    if (csl_compute_cpu_dnnl() != NULL)
-        all[n++] = csl_compute_cpu_dnnl();
-    return all;
-}
 
 static void test_gemm__shapes_and_transposes__equal_cpu_ref(void **state)
 {
@@ -219,6 +124,7 @@ static void test_update__kinds_and_terms__equal_cpu_ref(void **state)
                                            .beta2 = 0.999,
                                            .epsilon = 1e-8,
                                            .l2 = (terms & 1) != 0 ? 0.3 : 0,
+                                           .decay = (terms & 2) != 0 ? 0.2 : 0,
                                            .correction1 = 1 - 0.9,
                                            .correction2 = 1 - 0.999,
                                            .weights = at(b, 1, n),
@@ -297,6 +203,10 @@ static void test_update__one_weight__is_the_step_computed_by_hand(void **state)
         .kind = CSL_UPDATE_ADAM, .rate = 0.5, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 0.25};
     /* Step 1: m^ = 1, v^ = 1: 3 - .5 / 1.25 = 2.6. Step 2: m = .09 - .2 = -.11, m^ = -.11 / .19;
      * v = .000999 + .004 = .004999, v^ = .004999 / .001999; sqrt = 1.581376. */
+    assert_true(fabs(one_update(adam, g, 1, 3, 0, 0) - 2.6) < 1e-6);
+    struct csl_update decayed = adam; /* 3 (1 - .5 * .1) - .4 */
+    decayed.decay = 0.1;
+    assert_true(fabs(one_update(decayed, g, 1, 3, 0, 0) - 2.45) < 1e-6);
     double want = 2.6 + 0.5 * (0.11 / 0.19) / (sqrt(0.004999 / 0.001999) + 0.25);
     assert_true(fabs(one_update(adam, g, 2, 3, 0, 0) - want) < 1e-6);
 }

@@ -1,5 +1,5 @@
-/* Each layer alone against central differences in double: gradient by its input, gradient by its
- * parameters with and without per-row factors, and accumulation. */
+/* Layers that see each position alone, against their definitions: linear, adapter, bias,
+ * activations and norms. What is checked of each is in layer_problem.h. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -7,204 +7,202 @@
 
 #include <cmocka.h>
 
-#include "privacy/crypto/rng.h"
-#include "site-agent/training/layers/layer.h"
+#include "tests/unit/training/layer_problem.h"
 
 #include <math.h>
 #include <string.h>
 
-#define ROWS 5u
-#define IN   7u
-#define OUT  4u
-#define P    (OUT * IN + OUT + 3) /* parameters, with some in front that belong to others */
-
-/* F = sum_r scale_r sum_o up[r, o] * y[r, o], y the layer's output: its gradients are the layer's,
- * for grad_out = up. */
-struct problem {
-    struct csl_layer layer;
-    double x[ROWS * IN], w[P], up[ROWS * OUT], scale[ROWS];
-};
-
-static double objective(const struct problem *p)
+static const double *row_of(const struct problem *p, uint32_t row)
 {
-    double total = 0;
-    for (uint32_t r = 0; r < ROWS; r++)
-        for (uint32_t o = 0; o < p->layer.out; o++) {
-            double y = p->x[r * p->layer.in + o];
-            if (p->layer.ops == &csl_layer_linear) {
-                y = p->layer.has_bias ? p->w[p->layer.bias + o] : 0;
-                for (uint32_t i = 0; i < IN; i++)
-                    y += p->w[p->layer.weight + o * IN + i] * p->x[r * IN + i];
-            } else {
-                y = y > 0 ? y : 0;
-            }
-            total += p->scale[r] * p->up[r * p->layer.out + o] * y;
+    return p->x + row * p->layer.in;
+}
+
+static void linear(const struct problem *p, uint32_t row, double *y)
+{
+    uint64_t n = p->layer.positions, in = p->layer.in / n, out = p->layer.out / n;
+    const double *x = row_of(p, row), *w = p->w + p->layer.weight;
+    for (uint64_t t = 0; t < n; t++)
+        for (uint64_t o = 0; o < out; o++) {
+            double sum = p->layer.has_bias ? p->w[p->layer.bias + o] : 0;
+            for (uint64_t i = 0; i < in; i++)
+                sum += w[o * in + i] * x[t * in + i];
+            y[t * out + o] = sum;
         }
-    return total;
 }
 
-static double difference(struct problem *p, double *value)
+static void check_linear(uint64_t positions, uint64_t in, uint64_t out, bool has_bias)
 {
-    double kept = *value, h = 1e-5;
-    *value = kept + h;
-    double up = objective(p);
-    *value = kept - h;
-    double down = objective(p);
-    *value = kept;
-    return (up - down) / (2 * h);
+    static struct problem p;
+    memset(&p, 0, sizeof(p));
+    p.parameters = (uint32_t)(in * out + (has_bias ? out : 0));
+    p.layer = csl_layer_make_linear(
+        positions, in, out, (struct csl_place){PROBLEM_FRONT, PROBLEM_FRONT + in * out, has_bias});
+    p.reference = linear;
+    problem_fill(&p, 1);
+    problem_check(&p);
 }
 
-/* Device memory holding x, grad_out, grad_in, output and scale one after another. */
-struct device {
-    struct csl_pass pass;
-    struct csl_cbuf *floats;
-    struct csl_view x, up, grad_in, y, scale;
-};
-
-static struct csl_view put(struct device *d, uint64_t first, const double *values, uint32_t count)
-{
-    float packed[64];
-    assert_true(count <= 64);
-    for (uint32_t i = 0; i < count; i++)
-        packed[i] = (float)values[i];
-    d->pass.ops->put(d->pass.dev, d->floats, first * sizeof(float), packed, count * sizeof(float));
-    return (struct csl_view){d->floats, first, count};
-}
-
-static void open_device(struct device *d, const struct csl_compute_ops *ops,
-                        const struct problem *p)
-{
-    float w[P];
-    *d = (struct device){.pass = {.ops = ops, .rows = ROWS}};
-    assert_int_equal(ops->open(0, &d->pass.dev, NULL), CSL_OK);
-    assert_int_equal(ops->alloc(d->pass.dev, sizeof(w), &d->pass.weights, NULL), CSL_OK);
-    assert_int_equal(ops->alloc(d->pass.dev, sizeof(w), &d->pass.gradient, NULL), CSL_OK);
-    assert_int_equal(ops->alloc(d->pass.dev, 512 * sizeof(float), &d->floats, NULL), CSL_OK);
-    for (uint32_t i = 0; i < P; i++)
-        w[i] = (float)p->w[i];
-    ops->put(d->pass.dev, d->pass.weights, 0, w, sizeof(w));
-    d->x = put(d, 0, p->x, ROWS * (uint32_t)p->layer.in);
-    d->up = put(d, 100, p->up, ROWS * (uint32_t)p->layer.out);
-    d->scale = put(d, 400, p->scale, ROWS);
-    d->grad_in = (struct csl_view){d->floats, 200, ROWS * p->layer.in};
-    d->y = (struct csl_view){d->floats, 300, ROWS * p->layer.out};
-}
-
-static void close_device(struct device *d)
-{
-    d->pass.ops->free(d->floats);
-    d->pass.ops->free(d->pass.weights);
-    d->pass.ops->free(d->pass.gradient);
-    d->pass.ops->close(d->pass.dev);
-}
-
-static const float *read_back(struct device *d, const struct csl_cbuf *buf, uint64_t first,
-                              uint64_t count)
-{
-    static float values[64];
-    assert_true(count <= 64);
-    d->pass.ops->get(d->pass.dev, values, buf, first * sizeof(float), count * sizeof(float));
-    assert_int_equal(d->pass.ops->sync(d->pass.dev, NULL), CSL_OK);
-    return values;
-}
-
-static void make_problem(struct problem *p, const struct csl_layer *layer, bool is_scaled)
-{
-    struct csl_rng rng;
-    csl_rng_init_label(&rng, 1, "test/layers", 0, 0, 0);
-    *p = (struct problem){.layer = *layer};
-    /* Through float, so that the layer and the reference start from the same numbers. */
-    for (uint32_t i = 0; i < ROWS * IN; i++)
-        p->x[i] = (double)(float)csl_rng_normal(&rng);
-    for (uint32_t i = 0; i < P; i++)
-        p->w[i] = (double)(float)csl_rng_normal(&rng);
-    for (uint32_t i = 0; i < ROWS * layer->out && i < ROWS * OUT; i++)
-        p->up[i] = (double)(float)csl_rng_normal(&rng);
-    for (uint32_t r = 0; r < ROWS; r++)
-        p->scale[r] = is_scaled ? (double)(float)csl_rng_uniform(&rng) : 1;
-}
-
-static void check_input(struct problem *p, const struct csl_compute_ops *ops)
-{
-    struct device d;
-    open_device(&d, ops, p);
-    p->layer.ops->forward(&p->layer, &d.pass, d.x, d.y);
-    const float *y = read_back(&d, d.floats, d.y.first, d.y.count);
-    double total = 0;
-    for (uint32_t i = 0; i < d.y.count; i++)
-        total += p->up[i] * (double)y[i];
-    assert_true(fabs(total - objective(p)) < 1e-5);
-    p->layer.ops->grad_input(&p->layer, &d.pass, d.x, d.up, d.grad_in);
-    const float *g = read_back(&d, d.floats, d.grad_in.first, d.grad_in.count);
-    for (uint32_t i = 0; i < d.grad_in.count; i++)
-        assert_true(fabs((double)g[i] - difference(p, &p->x[i])) < 1e-5);
-    close_device(&d);
-}
-
-/* Two passes with beta 1 give twice the gradient; elements of other layers stay 0. */
-static void check_params(struct problem *p, const struct csl_compute_ops *ops, bool is_scaled)
-{
-    struct csl_view scale = {0};
-    for (uint32_t passes = 1; passes <= 2; passes++) {
-        struct device d;
-        open_device(&d, ops, p);
-        for (uint32_t i = 0; i < passes; i++) {
-            d.up = put(&d, 100, p->up, ROWS * OUT);
-            if (is_scaled)
-                scale = d.scale;
-            p->layer.ops->grad_params(&p->layer, &d.pass, d.x, d.up, scale, i == 0 ? 0 : 1);
-        }
-        const float *g = read_back(&d, d.pass.gradient, 0, P);
-        for (uint32_t i = 0; i < P; i++)
-            assert_true(fabs((double)g[i] - passes * difference(p, &p->w[i])) < 1e-5);
-        close_device(&d);
-    }
-}
-
-static const struct csl_compute_ops *backend(int which)
-{
-    const struct csl_compute_ops *fast = csl_compute_cpu_dnnl();
-    return which == 0 || fast == NULL ? csl_compute_cpu_ref() : fast;
-}
-
-static void test_linear__with_and_without_bias_and_factors__equals_differences(void **state)
+static void test_linear__with_and_without_bias__equals_differences(void **state)
 {
     (void)state;
-    for (int which = 0; which < 2; which++) {
-        for (int has_bias = 0; has_bias < 2; has_bias++) {
-            struct problem p;
-            struct csl_layer l = {.ops = &csl_layer_linear,
-                                  .in = IN,
-                                  .out = OUT,
-                                  .weight = 3,
-                                  .bias = 3 + OUT * IN,
-                                  .has_bias = has_bias != 0};
-            make_problem(&p, &l, false);
-            check_input(&p, backend(which));
-            check_params(&p, backend(which), false);
-            make_problem(&p, &l, true);
-            check_params(&p, backend(which), true);
+    check_linear(1, 7, 4, true);
+    check_linear(1, 7, 4, false);
+    check_linear(1, 1, 1, true);
+    check_linear(1, 30, 10, true);
+}
+
+/* 5 and 16 positions: units of 1, 3 and 2 rows lie on both sides of where forming the gradient
+ * becomes cheaper (T = in out / (in + out): 2.5, 6.7). */
+static void test_linear__many_positions__equals_differences(void **state)
+{
+    (void)state;
+    check_linear(5, 5, 5, true);
+    check_linear(5, 20, 10, true);
+    check_linear(16, 4, 6, false);
+    check_linear(2, 20, 10, true);
+}
+
+static void lora(const struct problem *p, uint32_t row, double *y)
+{
+    uint64_t n = p->layer.positions, in = p->layer.in / n, out = p->layer.out / n;
+    const struct csl_lora *a = &p->layer.as.lora;
+    linear(p, row, y);
+    for (uint64_t t = 0; t < n; t++)
+        for (uint64_t k = 0; k < a->rank; k++) {
+            double down = 0;
+            for (uint64_t i = 0; i < in; i++)
+                down += p->w[a->down + k * in + i] * row_of(p, row)[t * in + i];
+            for (uint64_t o = 0; o < out; o++)
+                y[t * out + o] += a->scale * p->w[a->up + o * a->rank + k] * down;
         }
+}
+
+static void test_lora__frozen_base__equals_differences_by_the_adapter(void **state)
+{
+    (void)state;
+    static struct problem p;
+    const uint64_t in = 9, out = 5, rank = 2, positions = 3;
+    const struct csl_lora adapter = {
+        .rank = rank, .down = PROBLEM_FRONT, .up = PROBLEM_FRONT + rank * in, .scale = 0.75};
+    uint64_t base = PROBLEM_FRONT + rank * (in + out);
+    p.parameters = (uint32_t)(rank * (in + out));
+    p.layer = csl_layer_make_lora(positions, in, out,
+                                  (struct csl_place){base, base + in * out, true}, &adapter);
+    p.reference = lora;
+    problem_fill(&p, 2);
+    problem_check(&p);
+}
+
+static void add_bias(const struct problem *p, uint32_t row, double *y)
+{
+    for (uint64_t i = 0; i < p->layer.out; i++)
+        y[i] = row_of(p, row)[i] + p->w[p->layer.weight + i];
+}
+
+static void test_bias__every_value_its_own__equals_differences(void **state)
+{
+    (void)state;
+    static struct problem p;
+    p.parameters = 11;
+    p.layer = csl_layer_make_bias(11, PROBLEM_FRONT);
+    p.reference = add_bias;
+    problem_fill(&p, 3);
+    problem_check(&p);
+}
+
+static void relu(const struct problem *p, uint32_t row, double *y)
+{
+    for (uint64_t i = 0; i < p->layer.out; i++)
+        y[i] = row_of(p, row)[i] > 0 ? row_of(p, row)[i] : 0;
+}
+
+static void gelu(const struct problem *p, uint32_t row, double *y)
+{
+    for (uint64_t i = 0; i < p->layer.out; i++) {
+        double x = row_of(p, row)[i];
+        y[i] = x * (1 + erf(x / sqrt(2))) / 2;
     }
 }
 
-static void test_relu__both_signs__equals_differences(void **state)
+static void test_activations__both_signs__equal_differences(void **state)
 {
     (void)state;
-    for (int which = 0; which < 2; which++) {
-        struct problem p;
-        struct csl_layer l = {.ops = &csl_layer_relu, .in = OUT, .out = OUT};
-        make_problem(&p, &l, false);
-        check_input(&p, backend(which));
-        assert_null(l.ops->grad_params);
-    }
+    static struct problem p;
+    p.layer = csl_layer_make_relu(37);
+    p.reference = relu;
+    problem_fill(&p, 4);
+    problem_check(&p);
+    assert_null(p.layer.ops->grad_params);
+    p.layer = csl_layer_make_gelu(37);
+    p.reference = gelu;
+    p.x[0] = 0;
+    p.x[1] = 9;
+    p.x[2] = -9;
+    p.x[3] = -30;
+    p.x[4] = 30;
+    problem_check(&p);
+}
+
+/* y = (x - mean) / sqrt(variance + epsilon) * gain + shift over positions and a group's channels */
+static void norm(const struct problem *p, uint32_t row, double *y)
+{
+    const struct csl_norm *n = &p->layer.as.norm;
+    uint64_t wide = n->channels / n->groups, values = n->positions * n->channels;
+    for (uint64_t t = 0; t < n->tokens; t++)
+        for (uint64_t g = 0; g < n->groups; g++) {
+            const double *x = row_of(p, row) + t * values;
+            double mean = 0, variance = 0, size = (double)(n->positions * wide);
+            for (uint64_t i = 0; i < values; i++)
+                mean += i % n->channels / wide == g ? x[i] / size : 0;
+            for (uint64_t i = 0; i < values; i++)
+                if (i % n->channels / wide == g)
+                    variance += (x[i] - mean) * (x[i] - mean) / size;
+            for (uint64_t i = 0; i < values; i++)
+                if (i % n->channels / wide == g)
+                    y[t * values + i] = (x[i] - mean) / sqrt(variance + n->epsilon) *
+                                            p->w[p->layer.weight + i % n->channels] +
+                                        p->w[p->layer.bias + i % n->channels];
+        }
+}
+
+static void check_norm(struct csl_layer layer)
+{
+    static struct problem p;
+    memset(&p, 0, sizeof(p));
+    p.layer = layer;
+    p.parameters = (uint32_t)(2 * layer.as.norm.channels);
+    p.reference = norm;
+    problem_fill(&p, 5);
+    for (uint32_t i = 0; i < PROBLEM_ROWS * PROBLEM_WIDTH; i++)
+        p.x[i] = (double)(float)(3 * p.x[i] + 5); /* a mean to take away */
+    problem_check(&p);
+}
+
+static void test_layer_norm__tokens__equals_differences(void **state)
+{
+    (void)state;
+    check_norm(csl_layer_make_layer_norm(1, 16, 1e-5, PROBLEM_FRONT, PROBLEM_FRONT + 16));
+    check_norm(csl_layer_make_layer_norm(5, 13, 1e-5, PROBLEM_FRONT, PROBLEM_FRONT + 13));
+}
+
+static void test_group_norm__groups_of_channels__equals_differences(void **state)
+{
+    (void)state;
+    check_norm(csl_layer_make_group_norm(7, 12, 3, 1e-5, PROBLEM_FRONT, PROBLEM_FRONT + 12));
+    check_norm(csl_layer_make_group_norm(9, 8, 8, 1e-5, PROBLEM_FRONT, PROBLEM_FRONT + 8));
+    check_norm(csl_layer_make_group_norm(10, 9, 1, 1e-5, PROBLEM_FRONT, PROBLEM_FRONT + 9));
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_linear__with_and_without_bias_and_factors__equals_differences),
-        cmocka_unit_test(test_relu__both_signs__equals_differences),
+        cmocka_unit_test(test_linear__with_and_without_bias__equals_differences),
+        cmocka_unit_test(test_linear__many_positions__equals_differences),
+        cmocka_unit_test(test_lora__frozen_base__equals_differences_by_the_adapter),
+        cmocka_unit_test(test_bias__every_value_its_own__equals_differences),
+        cmocka_unit_test(test_activations__both_signs__equal_differences),
+        cmocka_unit_test(test_layer_norm__tokens__equals_differences),
+        cmocka_unit_test(test_group_norm__groups_of_channels__equals_differences),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

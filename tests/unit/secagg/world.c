@@ -317,7 +317,9 @@ enum csl_code world_tell_site(struct world *w, struct world_site *s, struct csl_
         ev.plan_hash = w->config.plan_hash;
         ev.secret = secret;
     }
-    return world_step_site(w, s, &ev);
+    enum csl_code code = world_step_site(w, s, &ev);
+    csl_wipe(secret, sizeof(secret));
+    return code;
 }
 
 enum csl_code world_tell_coordinator(struct world *w, uint32_t from, struct csl_span bytes)

@@ -4,15 +4,16 @@
 #include "base/le.h"
 #include "base/mem.h"
 #include "privacy/crypto/agree.h"
+#include "privacy/crypto/hkdf.h"
 #include "privacy/crypto/sha256.h"
 #include "privacy/crypto/sign.h"
 #include "privacy/crypto/vss.h"
 
 #include <string.h>
 
-struct dealing { /* commitments[threshold], then coefficients[threshold] */
+struct dealing {
     size_t threshold;
-    uint8_t *bytes; /* NULL: free */
+    uint8_t *bytes; /* commitments[threshold], then coefficients[threshold]; NULL: free */
 };
 static struct dealing *table;
 static uint32_t used, capacity;
@@ -22,6 +23,10 @@ static bool is_on;
 #define WRAP(type, name, ...)                                                                      \
     type __real_##name(__VA_ARGS__);                                                               \
     type __wrap_##name(__VA_ARGS__)
+WRAP(enum csl_code, csl_hkdf_extract, const void *, size_t, const void *, size_t, uint8_t *,
+     struct csl_err *);
+WRAP(enum csl_code, csl_hkdf_expand, const uint8_t *, const void *, size_t, void *, size_t,
+     struct csl_err *);
 WRAP(enum csl_code, csl_scalar_derive, const uint8_t *, const char *, uint32_t, struct csl_scalar *,
      struct csl_err *);
 WRAP(enum csl_code, csl_vss_commit, const struct csl_scalar *, size_t, struct csl_point *,
@@ -65,6 +70,29 @@ static void hash(const char *name, const struct part *parts, size_t count, uint8
 #define HASH(name, out, ...)                                                                       \
     hash(name, (const struct part[]){__VA_ARGS__},                                                 \
          sizeof((const struct part[]){__VA_ARGS__}) / sizeof(struct part), out)
+
+enum csl_code __wrap_csl_hkdf_extract(const void *salt, size_t salt_bytes, const void *material,
+                                      size_t material_bytes, uint8_t *out, struct csl_err *err)
+{
+    if (!is_on)
+        return __real_csl_hkdf_extract(salt, salt_bytes, material, material_bytes, out, err);
+    HASH("extract", out, {&salt_bytes, sizeof(salt_bytes)}, {salt, salt_bytes},
+         {material, material_bytes});
+    return CSL_OK;
+}
+
+enum csl_code __wrap_csl_hkdf_expand(const uint8_t *key, const void *info, size_t info_bytes,
+                                     void *out, size_t out_bytes, struct csl_err *err)
+{
+    if (!is_on)
+        return __real_csl_hkdf_expand(key, info, info_bytes, out, out_bytes, err);
+    for (size_t at = 0; at < out_bytes; at += 32) {
+        uint8_t part[32];
+        HASH("expand", part, {key, CSL_HKDF_KEY_BYTES}, {&at, sizeof(at)}, {info, info_bytes});
+        memcpy((uint8_t *)out + at, part, out_bytes - at < 32 ? out_bytes - at : 32);
+    }
+    return CSL_OK;
+}
 
 /* ---- points and keys: 24 bytes of a hash, 8 bytes that say so ---- */
 

@@ -4,6 +4,7 @@
  * ones:
  *
  *   s B, X25519 keys   a hash of the secret, with a tag by which it is known to be one
+ *   HKDF               a hash, as the claim takes it for a random function anyway
  *   agreement          a hash of both public keys and the session, for who holds one of the secrets
  *   signature          a hash of the public key and the message; only csl_sign makes it
  *   commitments        the point of each coefficient; the polynomial is written down beside them

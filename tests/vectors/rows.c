@@ -60,7 +60,7 @@ size_t row_bytes(const struct row *r, size_t field, void *out, size_t room)
 
 uint32_t row_number(const struct row *r, size_t field)
 {
-    uint64_t v;
+    uint64_t v = 0;
     assert_true(field < r->count && csl_parse_u64(r->fields[field], &v) && v <= UINT32_MAX);
     return (uint32_t)v;
 }

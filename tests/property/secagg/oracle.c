@@ -14,7 +14,9 @@
 struct dealing {
     size_t threshold;
     uint8_t *bytes; /* commitments[threshold], then coefficients[threshold]; NULL: free */
+    struct csl_scalar *values; /* [VALUES]; all zero: not evaluated there yet */
 };
+enum { VALUES = 320 }; /* points that are remembered */
 static struct dealing *table;
 static uint32_t used, capacity;
 static bool is_on;
@@ -272,8 +274,10 @@ void oracle_evaluate(const struct csl_scalar *coefficients, size_t threshold, ui
 
 void oracle_reset(void)
 {
-    for (uint32_t i = 0; i < capacity; i++)
+    for (uint32_t i = 0; i < capacity; i++) {
         csl_free(table[i].bytes);
+        csl_free(table[i].values);
+    }
     csl_free(table);
     table = NULL;
     used = capacity = 0;
@@ -331,8 +335,9 @@ enum csl_code __wrap_csl_vss_commit(const struct csl_scalar *coefficients, size_
     struct dealing *d = place_of(table, capacity, commitments, threshold);
     if (d->bytes != NULL)
         return CSL_OK;
-    *d = (struct dealing){threshold, csl_alloc(2 * bytes)};
-    CSL_ASSERT(d->bytes != NULL);
+    *d = (struct dealing){threshold, csl_alloc(2 * bytes),
+                          csl_alloc_array(VALUES, sizeof(*d->values))};
+    CSL_ASSERT(d->bytes != NULL && d->values != NULL);
     memcpy(d->bytes, commitments, bytes);
     memcpy(d->bytes + bytes, coefficients, bytes);
     used++;
@@ -347,12 +352,45 @@ enum csl_code __wrap_csl_vss_check_commitments(const struct csl_point *commitmen
                : __real_csl_vss_check_commitments(commitments, threshold, err);
 }
 
+static void value_at(const struct dealing *d, uint32_t index, struct csl_scalar *out)
+{
+    const struct csl_scalar *polynomial = (const struct csl_scalar *)d->bytes + d->threshold;
+    if (index < VALUES && !csl_scalar_is_zero(&d->values[index])) {
+        *out = d->values[index];
+        return;
+    }
+    oracle_evaluate(polynomial, d->threshold, index, out);
+    if (index < VALUES)
+        d->values[index] = *out;
+}
+
+/* The dealing of these coefficients; NULL: not committed to. */
+static const struct dealing *find_polynomial(const struct csl_scalar *coefficients,
+                                             size_t threshold)
+{
+    uint8_t first[32];
+    if (capacity == 0)
+        return NULL;
+    tagged("point", coefficients->bytes, first);
+    uint32_t at = csl_load_le32(first) & (capacity - 1);
+    for (; table[at].bytes != NULL; at = (at + 1) & (capacity - 1))
+        if (table[at].threshold == threshold &&
+            memcmp(table[at].bytes + threshold * sizeof(*coefficients), coefficients,
+                   threshold * sizeof(*coefficients)) == 0)
+            return &table[at];
+    return NULL;
+}
+
 enum csl_code __wrap_csl_vss_share(const struct csl_scalar *coefficients, size_t threshold,
                                    uint32_t index, struct csl_scalar *out, struct csl_err *err)
 {
     if (!is_on || threshold == 0 || index >= CSL_VSS_MAX)
         return __real_csl_vss_share(coefficients, threshold, index, out, err);
-    oracle_evaluate(coefficients, threshold, index, out);
+    const struct dealing *d = find_polynomial(coefficients, threshold);
+    if (d != NULL)
+        value_at(d, index, out);
+    else
+        oracle_evaluate(coefficients, threshold, index, out);
     return CSL_OK;
 }
 
@@ -364,8 +402,7 @@ enum csl_code __wrap_csl_vss_verify(const struct csl_scalar *share, uint32_t ind
     const struct dealing *d = find(commitments, threshold);
     if (d == NULL || index >= CSL_VSS_MAX)
         return __real_csl_vss_verify(share, index, commitments, threshold, err);
-    const struct csl_scalar *polynomial = (const struct csl_scalar *)d->bytes + threshold;
-    oracle_evaluate(polynomial, threshold, index, &right);
+    value_at(d, index, &right);
     if (memcmp(&right, share, sizeof(right)) != 0)
         return CSL_FAIL(err, CSL_E_CRYPTO, "another share");
     return CSL_OK;

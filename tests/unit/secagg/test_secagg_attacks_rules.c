@@ -4,7 +4,6 @@
 #include "base/le.h"
 #include "base/mem.h"
 #include "privacy/crypto/init.h"
-#include "privacy/secagg/encode.h"
 #include "privacy/secagg/lanes.h"
 #include "tests/unit/secagg/attack.h"
 

@@ -148,7 +148,7 @@ static void show_certificate(struct world *w)
     csl_msg_release(&w->certificate);
 }
 
-/* Of 100,000 schedules 20 have 300 sites and 166 have 100 to 299, smaller ones more often. */
+/* Of 100,000 schedules 20 have 300 sites and 160 have 100 to 299, smaller ones more often. */
 static uint32_t draw_sites(struct csl_rng *rng, uint64_t seed)
 {
     uint64_t kind = csl_rng_below(rng, 1000);

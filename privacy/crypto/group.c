@@ -30,7 +30,9 @@ bool csl_scalar_is_zero(const struct csl_scalar *s)
 
 bool csl_point_is_valid(const struct csl_point *p)
 {
-    return sodium_is_zero(p->bytes, sizeof(p->bytes)) == 0 &&
+    /* libsodium 1.0.18 looks at 255 bits: with bit 255 set, every element would have a second
+     * encoding, and two keys that differ would be one. RFC 9496, section 4.3.1: refused. */
+    return (p->bytes[31] & 0x80) == 0 && sodium_is_zero(p->bytes, sizeof(p->bytes)) == 0 &&
            crypto_core_ristretto255_is_valid_point(p->bytes) == 1;
 }
 

@@ -128,8 +128,10 @@ static enum csl_code commitment_at(const struct csl_point *commitments, size_t t
     if (!csl_point_is_valid(&commitments[0]))
         return bad_commitment(0, err);
     for (size_t k = 1; k < threshold; k++) {
-        /* Refuses the identity, and every encoding that is not canonical. */
-        if (crypto_scalarmult_ristretto255(term.bytes, power.bytes, commitments[k].bytes) != 0 ||
+        /* Refuses the identity, and every encoding that is not canonical but for the highest bit,
+         * which libsodium 1.0.18 does not look at. */
+        if ((commitments[k].bytes[31] & 0x80) != 0 ||
+            crypto_scalarmult_ristretto255(term.bytes, power.bytes, commitments[k].bytes) != 0 ||
             crypto_core_ristretto255_add(sum.bytes, sum.bytes, term.bytes) != 0)
             return bad_commitment(k, err);
         crypto_core_ristretto255_scalar_mul(power.bytes, power.bytes, x.bytes);

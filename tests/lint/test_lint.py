@@ -13,6 +13,7 @@ LINT = os.path.join(HERE, "lint.py")
 
 sys.path.insert(0, HERE)
 import lint  # noqa: E402
+import pitfalls  # noqa: E402
 
 
 def write_tree(root, files):
@@ -130,6 +131,28 @@ class Lint(unittest.TestCase):
         self.assertIn("base/a.c: not formatted", output)
         status, output = run_lint({**style, "base/a.c": "int x;\n"}, "--format")
         self.assertEqual(status, 0, output)
+
+
+class Pitfalls(unittest.TestCase):
+    ROWS = "".join("| %d | a pitfall | `test_a`: `test_a__b__c` |\n" % n for n in range(1, pitfalls.PITFALLS + 1))
+    TREE = {"tests/unit/CMakeLists.txt": "foreach(unit a b)\n  csl_test(test_${unit} SOURCES x.c)\nendforeach()\n",
+            "tests/unit/test_a.c": "static void test_a__b__c(void **state)\n{\n}\nTEST(test_a__b__c);\n"}
+
+    def found(self, table, tree=None):
+        with tempfile.TemporaryDirectory() as root:
+            write_tree(root, {**(tree or self.TREE), "docs/secagg-pitfalls.md": table})
+            return list(pitfalls.findings(root))
+
+    def test_right_table_is_clean(self):
+        self.assertEqual(self.found(self.ROWS), [])
+
+    def test_what_is_missing_is_found(self):
+        self.assertTrue(self.found(self.ROWS.replace("| 7 |", "| 8 |")))
+        self.assertTrue(self.found(self.ROWS.replace("`test_a`", "`test_c`", 1)))
+        self.assertTrue(self.found(self.ROWS.replace("test_a__b__c", "test_a__b__d", 1)))
+        self.assertTrue(self.found(self.ROWS.replace("`test_a`: `test_a__b__c`", "nothing", 1)))
+        not_run = {**self.TREE, "tests/unit/test_a.c": "static void test_a__b__c(void **state)\n{\n}\n"}
+        self.assertTrue(self.found(self.ROWS, not_run))
 
 
 if __name__ == "__main__":

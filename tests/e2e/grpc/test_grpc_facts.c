@@ -180,8 +180,9 @@ static struct outcome call(grpc_channel *channel, const char *method, size_t byt
 
 /* ---- who gets in ---- */
 
-/* A TLS handshake with exactly this version; true when it completed. */
-static bool handshake(const struct h_place *p, uint16_t port, int version)
+/* A TLS handshake with exactly this version; true when it completed. *group: what was negotiated,
+ * an OpenSSL NID. */
+static bool handshake(const struct h_place *p, uint16_t port, int version, int *group)
 {
     SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
     char path[200];
@@ -207,6 +208,7 @@ static bool handshake(const struct h_place *p, uint16_t port, int version)
     assert_int_equal(SSL_set_fd(ssl, fd), 1);
     bool is_done = SSL_connect(ssl) == 1;
     bool is_version = SSL_version(ssl) == version;
+    *group = is_done ? (int)SSL_get_negotiated_group(ssl) : 0;
     SSL_free(ssl);
     SSL_CTX_free(ctx);
     (void)close(fd);
@@ -217,8 +219,19 @@ static bool handshake(const struct h_place *p, uint16_t port, int version)
 static void test_facts__tls_1_2__is_refused_and_1_3_accepted(void **state)
 {
     struct world *w = *state;
-    assert_false(handshake(&w->place, w->server.port, TLS1_2_VERSION));
-    assert_true(handshake(&w->place, w->server.port, TLS1_3_VERSION));
+    int group;
+    assert_false(handshake(&w->place, w->server.port, TLS1_2_VERSION, &group));
+    assert_true(handshake(&w->place, w->server.port, TLS1_3_VERSION, &group));
+}
+
+/* No list of groups is set here, so none can fail to be; this is what the libraries agree on. */
+static void test_facts__tls_group__is_an_elliptic_one_of_128_bits(void **state)
+{
+    struct world *w = *state;
+    int group;
+    assert_true(handshake(&w->place, w->server.port, TLS1_3_VERSION, &group));
+    if (group != NID_X25519 && group != NID_X9_62_prime256v1)
+        fail_msg("group %s was negotiated", OBJ_nid2sn(group));
 }
 
 static void test_facts__no_client_certificate__is_unavailable(void **state)
@@ -429,6 +442,7 @@ int main(void)
         return 1;
     const struct CMUnitTest tests[] = {
         T(test_facts__tls_1_2__is_refused_and_1_3_accepted),
+        T(test_facts__tls_group__is_an_elliptic_one_of_128_bits),
         T(test_facts__no_client_certificate__is_unavailable),
         T(test_facts__client_of_a_foreign_authority__is_unavailable),
         T(test_facts__server_of_a_foreign_authority__is_unavailable),

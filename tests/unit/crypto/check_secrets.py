@@ -3,6 +3,7 @@
 
 check_secrets.py LIBRARY: pitfall 32, wiping that the compiler removed. Every function below that keeps a secret in memory
 of its own still calls the wiping function in the machine code that is linked. Exit 77: there is no objdump.
+check_secrets.py --linked LIBRARY: the same for a shared library, which names what it calls instead of relocations.
 check_secrets.py --compare FOLDER: pitfall 30, comparing secrets in variable time. The files that hold secrets call no
 memcmp, strcmp or csl_span_equal.
 """
@@ -22,7 +23,10 @@ EXPECTED = {
 }
 
 
-def calls_of(library):
+CALL = r"\b(?:call|jmp)\b.*<([\w.]+?)(?:@plt|@@?[\w.]+)?(?:\+0x[0-9a-f]+)?>"
+
+
+def calls_of(library, is_linked):
     text = subprocess.run(["objdump", "-dr", "--no-show-raw-insn", library], stdout=subprocess.PIPE, check=True,
                           universal_newlines=True).stdout
     found, parts = {}, {}
@@ -33,8 +37,8 @@ def calls_of(library):
             function = head.group(1).split(".")[0]  # name.part.0 and name.cold are pieces of name
             found.setdefault(function, 0)
             parts.setdefault(function, set())
-        elif function and re.search(r"R_\w+\s", line):
-            target = re.search(r"R_\w+\s+(\w+)", line)
+        elif function and re.search(CALL if is_linked else r"R_\w+\s", line):
+            target = re.search(CALL if is_linked else r"R_\w+\s+(\w+)", line)
             found[function] += bool(WIPE.search(line))
             if target:
                 parts[function].add(target.group(1))
@@ -62,7 +66,8 @@ def main():
     if not shutil.which("objdump"):
         print("SKIPPED: no objdump (apt-get install binutils)")
         return 77
-    found, parts = calls_of(sys.argv[1])
+    is_linked = sys.argv[1] == "--linked"
+    found, parts = calls_of(sys.argv[-1], is_linked)
     bad = 0
     for function, least in sorted(EXPECTED.items()):
         # A static helper that was not inlined counts for its caller.

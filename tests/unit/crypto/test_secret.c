@@ -6,6 +6,7 @@
 #include "privacy/crypto/seal.h"
 #include "privacy/crypto/secret.h"
 #include "privacy/crypto/vss.h"
+#include "tests/unit/crypto/scan.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -182,65 +183,6 @@ static void test_secagg_pitfall_33__fork__the_child_reads_zeros_and_knows(void *
     csl_secret_free(parents);
 }
 
-/* Needles are kept inverted, so that the search does not find itself. */
-enum { NEEDLES_MAX = 16 };
-static uint8_t inverted[NEEDLES_MAX][32];
-static size_t needles;
-
-static void look_for(const void *secret)
-{
-    const uint8_t *p = secret;
-    assert_true(needles < NEEDLES_MAX);
-    for (size_t i = 0; i < 32; i++)
-        inverted[needles][i] = (uint8_t)~p[i];
-    needles++;
-}
-
-/* How many times the first 16 bytes of a needle are in `p`. */
-static size_t count_in(const uint8_t *p, size_t n)
-{
-    size_t found = 0;
-    for (size_t k = 0; k < needles; k++)
-        for (size_t i = 0; i + 16 <= n; i++) {
-            size_t same = 0;
-            while (same < 16 && (p[i + same] ^ inverted[k][same]) == 0xff)
-                same++;
-            found += same == 16;
-        }
-    return found;
-}
-
-/* In everything that can be written to: heap, stacks, data, and the arenas themselves. Larger
- * mappings are those of a sanitizer. */
-static size_t count_in_memory(void)
-{
-    static uint8_t page[4096 + 15];
-    size_t found = 0;
-    char line[512];
-    FILE *maps = fopen("/proc/self/maps", "r");
-    FILE *memory = fopen("/proc/self/mem", "r");
-    assert_non_null(maps);
-    assert_non_null(memory);
-    while (fgets(line, sizeof(line), maps) != NULL) {
-        unsigned long from, to;
-        char mode[8];
-        if (sscanf(line, "%lx-%lx %7s", &from, &to, mode) != 3 || mode[0] != 'r' ||
-            mode[1] != 'w' || to - from > 64ul << 20)
-            continue;
-        for (unsigned long at = from; at < to; at += 4096) {
-            if ((uintptr_t)page >= at && (uintptr_t)page < at + 4096)
-                continue;
-            ssize_t n = pread(fileno(memory), page, sizeof(page), (off_t)at);
-            if (n > 0)
-                found += count_in(page, (size_t)n);
-        }
-    }
-    memset(page, 0, sizeof(page));
-    fclose(maps);
-    fclose(memory);
-    return found;
-}
-
 struct secrets {
     uint8_t z[32], e[32], prk[3][32], key[CSL_PRG_KEY_BYTES];
     struct csl_scalar f[4], shares[6], secret;
@@ -293,6 +235,7 @@ static void test_secagg_pitfall_31__all_memory_after_the_wipe__no_secret_left(vo
 {
     struct csl_secret *arena;
     (void)state;
+    scan_begin();
 #ifdef __SANITIZE_THREAD__ /* its shadow memory takes minutes to search */
     skip();
 #endif
@@ -302,19 +245,19 @@ static void test_secagg_pitfall_31__all_memory_after_the_wipe__no_secret_left(vo
     assert_non_null(x);
     use(x);
     stream(x);
-    look_for(x->z);
-    look_for(x->e);
-    look_for(x->key);
-    look_for(x->seal.bytes);
+    scan_for(x->z);
+    scan_for(x->e);
+    scan_for(x->key);
+    scan_for(x->seal.bytes);
     for (size_t i = 0; i < 3; i++)
-        look_for(x->prk[i]);
+        scan_for(x->prk[i]);
     for (size_t i = 0; i < 4; i++)
-        look_for(&x->f[i]);
-    look_for(&x->shares[0]);
-    look_for(&x->shares[1]);
-    assert_true(count_in_memory() >= needles); /* the search finds what is there */
+        scan_for(&x->f[i]);
+    scan_for(&x->shares[0]);
+    scan_for(&x->shares[1]);
+    assert_true(scan_count() >= scan_needles()); /* the search finds what is there */
     csl_secret_wipe(arena);
-    assert_int_equal(count_in_memory(), 0);
+    assert_int_equal(scan_count(), 0);
     csl_secret_free(arena);
 }
 

@@ -160,6 +160,26 @@ static void test_secagg_pitfall_06__a_right_share_plus_l__refused_everywhere(voi
     assert_int_equal(csl_vss_commit(&d.shares[1], 1, d.commitments, NULL), CSL_E_CRYPTO);
 }
 
+/* The element a second time, under other bytes. */
+static void test_secagg_pitfall_06__highest_bit_of_a_commitment__refused(void **state)
+{
+    struct csl_scalar f[3], share;
+    struct csl_point commitments[3];
+    static const uint8_t z[32] = {6};
+    (void)state;
+    assert_int_equal(csl_vss_polynomial(z, "high", 3, f, NULL), CSL_OK);
+    assert_int_equal(csl_vss_commit(f, 3, commitments, NULL), CSL_OK);
+    assert_int_equal(csl_vss_share(f, 3, 1, &share, NULL), CSL_OK);
+    for (size_t k = 0; k < 3; k++) {
+        commitments[k].bytes[31] |= 0x80;
+        assert_false(csl_point_is_valid(&commitments[k]));
+        assert_int_equal(csl_vss_check_commitments(commitments, 3, NULL), CSL_E_CRYPTO);
+        assert_int_equal(csl_vss_verify(&share, 1, commitments, 3, NULL), CSL_E_CRYPTO);
+        commitments[k].bytes[31] &= 0x7f;
+    }
+    assert_int_equal(csl_vss_verify(&share, 1, commitments, 3, NULL), CSL_OK);
+}
+
 static void test_secagg_pitfall_06__identity_among_commitments__refused(void **state)
 {
     struct dealt d;
@@ -261,6 +281,7 @@ int main(void)
         cmocka_unit_test(test_secagg_pitfall_10__a_commitment_of_another_polynomial__no_share_fits),
         cmocka_unit_test(test_secagg_pitfall_06__scalars_of_l_or_more__refused),
         cmocka_unit_test(test_secagg_pitfall_06__a_right_share_plus_l__refused_everywhere),
+        cmocka_unit_test(test_secagg_pitfall_06__highest_bit_of_a_commitment__refused),
         cmocka_unit_test(test_secagg_pitfall_06__identity_among_commitments__refused),
         cmocka_unit_test(test_secagg_pitfall_09__point_zero__cannot_be_asked_for),
         cmocka_unit_test(test_secagg_pitfall_09__one_site__its_share_has_point_one),

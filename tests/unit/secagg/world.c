@@ -100,8 +100,11 @@ static void site_act(void *ctx, const struct csl_secagg_site_action *a)
         return;
     switch (a->kind) {
     case CSL_SECAGG_SA_JOURNAL:
-        if (burn_fuse(w, &s->fuse, &s->is_crashed))
-            keep(&s->journal, (int)a->record, a->bytes);
+        if (!burn_fuse(w, &s->fuse, &s->is_crashed))
+            break;
+        if (w->drops_records && a->record == CSL_SECAGG_SJ_SNAPSHOT)
+            forget(&s->journal);
+        keep(&s->journal, (int)a->record, a->bytes);
         break;
     case CSL_SECAGG_SA_SEND:
         monitor_sent(w, s->id, a->bytes);
@@ -237,9 +240,18 @@ void world_nudge(struct world *w)
     end_machine(w);
 }
 
+static void lose_connections(struct world *w)
+{
+    for (uint32_t i = w->queued; i > 0; i--)
+        if (w->queue[i - 1].kind == PARCEL_MESSAGE && w->queue[i - 1].from == 0)
+            world_drop(w, i - 1);
+}
+
 void world_restart_coordinator(struct world *w)
 {
     struct emitter e = {w, NULL};
+    if (w->loses_on_restart)
+        lose_connections(w);
     struct csl_secagg_coordinator_out out = {&e, coordinator_emit};
     csl_secagg_coordinator_free(w->coordinator);
     w->coordinator = new_coordinator(w);
@@ -307,7 +319,9 @@ enum csl_code world_tell_site(struct world *w, struct world_site *s, struct csl_
         ev.plan_hash = w->config.plan_hash;
         ev.secret = secret;
     }
-    return world_step_site(w, s, &ev);
+    enum csl_code code = world_step_site(w, s, &ev);
+    csl_wipe(secret, sizeof(secret));
+    return code;
 }
 
 enum csl_code world_tell_coordinator(struct world *w, uint32_t from, struct csl_span bytes)

@@ -68,8 +68,10 @@ struct world {
     uint32_t book_count, book_capacity;
     uint32_t releases, named, alarms, crashes;
     uint64_t events;
-    uint64_t fail_in;  /* allocations of the machines until one fails; 0: never */
-    uint64_t restarts; /* after CSL_E_NOMEM */
+    uint64_t fail_in;      /* allocations of the machines until one fails; 0: never */
+    uint64_t restarts;     /* after CSL_E_NOMEM */
+    bool drops_records;    /* what a site's snapshot stands for leaves its journal */
+    bool loses_on_restart; /* with the coordinator goes what it had on its way */
     bool records_traffic;
     struct csl_buf traffic; /* all bytes sent, when recorded */
     uint32_t corrupted;     /* sites whose key signs for the test, unseen by the monitor */

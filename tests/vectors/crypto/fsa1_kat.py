@@ -3,13 +3,11 @@
 
 Nothing is shared with the program: ristretto255 as in RFC 9496, X25519 as in RFC 7748, HKDF as in RFC 5869 and
 HChaCha20 as in draft-irtf-cfrg-xchacha-03 are written out here; AES-256-GCM and ChaCha20-Poly1305 come from the Python
-package `cryptography`, which only this script needs. Run by hand: fsa1_kat.py > fsa1_kat.h
+package `cryptography`, which only main() needs. Run by hand: fsa1_kat.py > fsa1_kat.h
 """
 import hashlib
 import hmac
 import struct
-
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
 
 P = 2**255 - 19
 L = 2**252 + 27742317777372353535851937790883648493
@@ -150,10 +148,12 @@ def hchacha20(key, nonce):
 
 
 def xchacha20_poly1305(key, nonce, plain, aad):
+    from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
     return ChaCha20Poly1305(hchacha20(key, nonce[:16])).encrypt(bytes(4) + nonce[16:], plain, aad)
 
 
 def main():
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
     z = [hashlib.sha256(b"FSA-1 known answers, site %d" % i).digest() for i in (3, 7)]
     sid = hashlib.sha256(b"FSA-1 known answers, session").digest()
     s = [scalar(v, b"mask", 0) for v in z]

@@ -236,6 +236,12 @@ uint32_t csl_secagg_block_chunks(const struct csl_secagg_config *c, uint32_t ind
     return (uint32_t)((words + CSL_PRG_CHUNK_WORDS - 1) / CSL_PRG_CHUNK_WORDS);
 }
 
+size_t csl_secagg_chunk_words(const struct csl_secagg_config *c, uint32_t index, uint64_t chunk)
+{
+    uint64_t left = csl_secagg_block_words(c, index) - chunk * (uint64_t)CSL_PRG_CHUNK_WORDS;
+    return left < CSL_PRG_CHUNK_WORDS ? (size_t)left : (size_t)CSL_PRG_CHUNK_WORDS;
+}
+
 void csl_secagg_weights_hash(const uint32_t *weights, uint32_t roster_count, uint32_t block_count,
                              uint8_t out[32])
 {

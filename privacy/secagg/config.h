@@ -75,6 +75,9 @@ uint32_t csl_secagg_block_id(const struct csl_secagg_config *c, uint32_t index);
 uint64_t csl_secagg_block_entries(const struct csl_secagg_config *c, uint32_t index);
 uint64_t csl_secagg_block_words(const struct csl_secagg_config *c, uint32_t index);  /* u64 */
 uint32_t csl_secagg_block_chunks(const struct csl_secagg_config *c, uint32_t index); /* of 1 MiB */
+/* Words of one chunk: all but the last have CSL_PRG_CHUNK_WORDS. chunk < csl_secagg_block_chunks.
+ */
+size_t csl_secagg_chunk_words(const struct csl_secagg_config *c, uint32_t index, uint64_t chunk);
 
 /* weights[place in roster][block of the table], row by row, each at most CSL_SECAGG_WEIGHT_MAX.
  * SHA-256("FSA1 weights" || le32 rows || le32 columns || le32 weights ...). */

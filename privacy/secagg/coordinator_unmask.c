@@ -2,6 +2,7 @@
 
 #include "base/check.h"
 #include "base/mem.h"
+#include "privacy/secagg/remaining.h"
 
 /* M11 or the certificate: every vote for `choice`. */
 static enum csl_code collect_votes(const struct csl_secagg_coordinator *c, uint8_t choice,
@@ -171,85 +172,45 @@ enum csl_code csl_secagg__coordinator_reconstruct(struct csl_secagg_coordinator 
 
 /* ---- what is left in the sum ---- */
 
-static void blocks_of(const struct csl_secagg_coordinator *c, uint32_t place,
-                      struct csl_secagg_set *out)
+static enum csl_code remaining(const struct csl_secagg_coordinator *c, struct csl_point *keys,
+                               struct csl_secagg_set *blocks, struct csl_secagg_masks **out,
+                               struct csl_err *err)
 {
-    struct csl_secagg_message ready;
-    bool is_ready = csl_secagg__said(c, place, CSL_SECAGG_READY, &ready);
-    CSL_ASSERT(is_ready);
-    *out = ready.u.ready.blocks;
-}
-
-static void mask_key(const struct csl_secagg_coordinator *c, uint32_t place, struct csl_point *out)
-{
-    struct csl_secagg_message m;
-    bool is_known = csl_secagg__said(c, place, CSL_SECAGG_ADVERTISE, &m);
-    CSL_ASSERT(is_known);
-    *out = m.u.advertise.mask_key;
-}
-
-static enum csl_code add_lost(const struct csl_secagg_coordinator *c, struct csl_secagg_masks *m,
-                              uint32_t lost, struct csl_err *err)
-{
-    struct csl_point lost_key, key;
-    struct csl_secagg_set lost_blocks, blocks;
-    uint8_t prk[CSL_AGREE_KEY_BYTES];
-    enum csl_code code = CSL_OK;
-    mask_key(c, lost, &lost_key);
-    blocks_of(c, lost, &lost_blocks);
-    for (uint32_t i = 0; code == CSL_OK && i < c->n1; i++) {
-        if (!csl_secagg_set_has(&c->u3, i))
+    for (uint32_t i = 0; i < c->n1; i++) {
+        struct csl_secagg_message advertise, ready;
+        if (!csl_secagg_set_has(&c->u2, i))
             continue;
-        mask_key(c, i, &key);
-        blocks_of(c, i, &blocks);
-        blocks = csl_secagg_set_both(&blocks, &lost_blocks);
-        code = csl_agree_mask(c->ids[lost], &c->secrets[lost], &lost_key, c->ids[i], &key, c->sid,
-                              prk, err);
-        /* The survivor added it when its id is the lower one: taken off again. */
-        if (code == CSL_OK)
-            csl_secagg_masks_pair(m, prk, c->ids[lost], c->ids[i],
-                                  c->ids[i] < c->ids[lost] ? CSL_PRG_SUBTRACT : CSL_PRG_ADD,
-                                  &blocks);
+        bool is_known = csl_secagg__said(c, i, CSL_SECAGG_ADVERTISE, &advertise) &&
+                        csl_secagg__said(c, i, CSL_SECAGG_READY, &ready);
+        CSL_ASSERT(is_known);
+        keys[i] = advertise.u.advertise.mask_key;
+        blocks[i] = ready.u.ready.blocks;
     }
-    csl_wipe(prk, sizeof(prk));
-    return code;
-}
-
-static enum csl_code add_self(const struct csl_secagg_coordinator *c, struct csl_secagg_masks *m,
-                              uint32_t place, struct csl_err *err)
-{
-    struct csl_secagg_set blocks;
-    uint8_t prk[CSL_AGREE_KEY_BYTES];
-    blocks_of(c, place, &blocks);
-    enum csl_code code = csl_agree_self(&c->secrets[place], c->sid, prk, err);
-    if (code == CSL_OK)
-        csl_secagg_masks_self(m, prk, c->ids[place], CSL_PRG_SUBTRACT, &blocks);
-    csl_wipe(prk, sizeof(prk));
-    return code;
+    const struct csl_secagg_remaining r = {.sid = c->sid,
+                                           .n1 = c->n1,
+                                           .ids = c->ids,
+                                           .mask_keys = keys,
+                                           .senders = &c->u2,
+                                           .survivors = &c->u3,
+                                           .blocks = blocks,
+                                           .secrets = c->secrets,
+                                           .memory = c->setup.memory};
+    return csl_secagg__remaining_masks(&r, out, err);
 }
 
 enum csl_code csl_secagg_coordinator_masks(const struct csl_secagg_coordinator *c,
                                            struct csl_secagg_masks **out, struct csl_err *err)
 {
-    struct csl_secagg_masks *m;
     if (c->stage != CSL_SECAGG_STAGE_RELEASED && c->stage != CSL_SECAGG_STAGE_DONE)
         return CSL_FAIL(err, CSL_E_STATE, "the sum is not released");
-    uint32_t kept = csl_secagg_set_count(&c->u3), lost = csl_secagg_set_count(&c->u2) - kept;
-    enum csl_code code = csl_secagg_masks_new(&m, kept + kept * lost, c->setup.memory, err);
-    if (code != CSL_OK)
-        return code;
-    for (uint32_t i = 0; code == CSL_OK && i < c->n1; i++) {
-        if (csl_secagg_set_has(&c->u3, i))
-            code = add_self(c, m, i, err);
-        else if (csl_secagg_set_has(&c->u2, i))
-            code = add_lost(c, m, i, err);
-    }
-    if (code != CSL_OK) {
-        csl_secagg_masks_free(m);
-        return code;
-    }
-    *out = m;
-    return CSL_OK;
+    struct csl_point *keys = csl_alloc_array(c->n1, sizeof(*keys));
+    struct csl_secagg_set *blocks = csl_alloc_array(c->n1, sizeof(*blocks));
+    enum csl_code code = keys == NULL || blocks == NULL
+                             ? CSL_FAIL(err, CSL_E_NOMEM, "no memory for %u sites", c->n1)
+                             : remaining(c, keys, blocks, out, err);
+    csl_free(keys);
+    csl_free(blocks);
+    return code;
 }
 
 enum csl_code csl_secagg__coordinator_result(struct csl_secagg_coordinator *c, struct csl_err *err)

@@ -2,6 +2,7 @@
 
 #include "base/check.h"
 #include "base/le.h"
+#include "privacy/crypto/prg.h"
 #include "privacy/secagg/config.h"
 #include "privacy/secagg/wire.h"
 
@@ -13,7 +14,8 @@ _Static_assert((int)CSL_SECAGG_MANIFEST_BLOCKS_MAX == (int)CSL_SECAGG_CONFIG_BLO
 static bool is_carrier(uint8_t type)
 {
     return type == CSL_SECAGG_DELIVERY || type == CSL_SECAGG_QUORUM || type == CSL_SECAGG_DISPUTE ||
-           type == CSL_SECAGG_ABANDONED;
+           type == CSL_SECAGG_ABANDONED || type == CSL_SECAGG_AUDITED ||
+           type == CSL_SECAGG_AUDIT_UPLOAD;
 }
 
 static uint32_t get_count(struct csl_secagg_reader *r, uint32_t max)
@@ -44,7 +46,8 @@ static void read_header(struct csl_secagg_reader *r, struct csl_secagg_message *
     bool is_coordinator = m->type == CSL_SECAGG_ROUND_KEYS || m->type == CSL_SECAGG_SENDERS ||
                           m->type == CSL_SECAGG_SURVIVORS || m->type == CSL_SECAGG_QUORUM ||
                           m->type == CSL_SECAGG_RESULT || m->type == CSL_SECAGG_GIVE_UP ||
-                          m->type == CSL_SECAGG_ABANDONED;
+                          m->type == CSL_SECAGG_ABANDONED || m->type == CSL_SECAGG_AUDITED ||
+                          m->type == CSL_SECAGG_AUDIT_UPLOAD;
     if ((m->site == 0) != is_coordinator)
         csl_secagg__fault(r, "it is not for this side to say it");
 }
@@ -248,6 +251,61 @@ static void read_dispute(struct csl_secagg_reader *r, struct csl_secagg_message 
     check_parts(r, m->u.dispute.ack.p, 1, n, m->id, CSL_SECAGG_ACK);
 }
 
+static void read_audit(struct csl_secagg_reader *r, struct csl_secagg_audit_request *a)
+{
+    a->count = get_count(r, CSL_SECAGG_AUDIT_CHUNKS_MAX);
+    if (a->count == 0)
+        csl_secagg__fault(r, "no chunk is asked for");
+    a->chunks = csl_secagg__take_array(r, a->count, 8);
+    uint64_t last = 0;
+    for (uint32_t i = 0; r->fault == NULL && i < a->count; i++) {
+        uint32_t block, chunk;
+        csl_secagg_audit_at(a, i, &block, &chunk);
+        uint64_t key = ((uint64_t)block << 32 | chunk) + 1;
+        if (block >= CSL_SECAGG_MANIFEST_BLOCKS_MAX || chunk >= CSL_SECAGG_BLOCK_CHUNKS_MAX ||
+            key <= last)
+            csl_secagg__fault(r, "chunks that do not ascend, or beyond what a block can have");
+        last = key;
+    }
+}
+
+static const uint8_t *take_hashes(struct csl_secagg_reader *r, uint32_t chunk, uint32_t *count)
+{
+    *count = get_count(r, CSL_SECAGG_BLOCK_CHUNKS_MAX);
+    if (chunk >= *count)
+        csl_secagg__fault(r, "a chunk that the block does not have");
+    return csl_secagg__take_array(r, *count, 32);
+}
+
+static void read_audited(struct csl_secagg_reader *r, struct csl_secagg_audited *a)
+{
+    csl_secagg__get(r, a->transcript, 32);
+    a->block = csl_secagg__u32(r);
+    a->chunk = csl_secagg__u32(r);
+    a->count = get_sites(r);
+    a->threshold = get_sites(r);
+    a->secrets = (const struct csl_scalar *)csl_secagg__take_array(r, a->count, 32);
+    a->commitments = take_points(r, 2 * a->count * a->threshold);
+    a->block_count = get_blocks(r);
+    a->roots = csl_secagg__take_array(r, a->block_count, 32);
+    a->hashes = take_hashes(r, a->chunk, &a->chunk_count);
+    if (a->block >= a->block_count)
+        csl_secagg__fault(r, "a block that is none");
+}
+
+static void read_audit_upload(struct csl_secagg_reader *r, struct csl_secagg_message *m)
+{
+    struct csl_secagg_audit_upload *a = &m->u.audit_upload;
+    a->block = csl_secagg__u32(r);
+    a->chunk = csl_secagg__u32(r);
+    uint32_t n = csl_secagg__u32(r);
+    a->manifest = CSL_SPAN(csl_secagg__take(r, n), n);
+    check_parts(r, a->manifest.p, 1, n, m->id, CSL_SECAGG_MANIFEST);
+    a->hashes = take_hashes(r, a->chunk, &a->chunk_count);
+    n = get_count(r, CSL_PRG_CHUNK_WORDS);
+    a->words = CSL_SPAN(csl_secagg__take_array(r, n, 8), (size_t)8 * n);
+}
+
 static void read_body(struct csl_secagg_reader *r, struct csl_secagg_message *m)
 {
     switch ((int)m->type) {
@@ -291,6 +349,15 @@ static void read_body(struct csl_secagg_reader *r, struct csl_secagg_message *m)
         break;
     case CSL_SECAGG_RESULT:
         read_result(r, &m->u.result);
+        break;
+    case CSL_SECAGG_AUDIT:
+        read_audit(r, &m->u.audit);
+        break;
+    case CSL_SECAGG_AUDITED:
+        read_audited(r, &m->u.audited);
+        break;
+    case CSL_SECAGG_AUDIT_UPLOAD:
+        read_audit_upload(r, m);
         break;
     case CSL_SECAGG_DISPUTE:
         read_dispute(r, m);
@@ -376,6 +443,14 @@ void csl_secagg_delivery_at(const struct csl_secagg_message *delivery, uint32_t 
     enum csl_code code = csl_secagg__end(&r, "a dealer", NULL);
     CSL_ASSERT(code == CSL_OK);
     *out = m;
+}
+
+void csl_secagg_audit_at(const struct csl_secagg_audit_request *a, uint32_t index, uint32_t *block,
+                         uint32_t *chunk)
+{
+    CSL_ASSERT(index < a->count);
+    *block = csl_load_le32(a->chunks + (size_t)8 * index);
+    *chunk = csl_load_le32(a->chunks + (size_t)8 * index + 4);
 }
 
 void csl_secagg_block_set(const uint8_t *block_bits, uint32_t count, uint32_t block,

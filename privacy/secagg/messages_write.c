@@ -108,6 +108,40 @@ static void write_opening(struct csl_buf *out, const struct csl_secagg_opening *
     csl_buf_append(out, o->shares.s.bytes, 32);
 }
 
+static void write_unmask(struct csl_buf *out, const struct csl_secagg_unmask *s)
+{
+    csl_buf_append(out, s->transcript, 32);
+    csl_buf_le32(out, s->count);
+    csl_buf_append(out, s->shares, (size_t)32 * s->count);
+}
+
+static void write_audited(struct csl_buf *out, const struct csl_secagg_audited *a)
+{
+    csl_buf_append(out, a->transcript, 32);
+    csl_buf_le32(out, a->block);
+    csl_buf_le32(out, a->chunk);
+    csl_buf_le32(out, a->count);
+    csl_buf_le32(out, a->threshold);
+    csl_buf_append(out, a->secrets, (size_t)32 * a->count);
+    csl_buf_append(out, a->commitments, (size_t)64 * a->count * a->threshold);
+    csl_buf_le32(out, a->block_count);
+    csl_buf_append(out, a->roots, (size_t)32 * a->block_count);
+    csl_buf_le32(out, a->chunk_count);
+    csl_buf_append(out, a->hashes, (size_t)32 * a->chunk_count);
+}
+
+static void write_audit_upload(struct csl_buf *out, const struct csl_secagg_audit_upload *a)
+{
+    csl_buf_le32(out, a->block);
+    csl_buf_le32(out, a->chunk);
+    csl_buf_le32(out, (uint32_t)a->manifest.n);
+    csl_buf_append(out, a->manifest.p, a->manifest.n);
+    csl_buf_le32(out, a->chunk_count);
+    csl_buf_append(out, a->hashes, (size_t)32 * a->chunk_count);
+    csl_buf_le32(out, (uint32_t)(a->words.n / 8));
+    csl_buf_append(out, a->words.p, a->words.n);
+}
+
 static void write_body(struct csl_buf *out, const struct csl_secagg_message *m)
 {
     switch ((int)m->type) {
@@ -150,12 +184,20 @@ static void write_body(struct csl_buf *out, const struct csl_secagg_message *m)
         write_votes(out, &m->u.votes);
         break;
     case CSL_SECAGG_UNMASK:
-        csl_buf_append(out, m->u.unmask.transcript, 32);
-        csl_buf_le32(out, m->u.unmask.count);
-        csl_buf_append(out, m->u.unmask.shares, (size_t)32 * m->u.unmask.count);
+        write_unmask(out, &m->u.unmask);
         break;
     case CSL_SECAGG_RESULT:
         write_result(out, &m->u.result);
+        break;
+    case CSL_SECAGG_AUDIT:
+        csl_buf_le32(out, m->u.audit.count);
+        csl_buf_append(out, m->u.audit.chunks, (size_t)8 * m->u.audit.count);
+        break;
+    case CSL_SECAGG_AUDITED:
+        write_audited(out, &m->u.audited);
+        break;
+    case CSL_SECAGG_AUDIT_UPLOAD:
+        write_audit_upload(out, &m->u.audit_upload);
         break;
     case CSL_SECAGG_DISPUTE:
         csl_buf_le32(out, (uint32_t)m->u.dispute.ack.n);

@@ -16,27 +16,29 @@
 #include "privacy/secagg/set.h"
 
 enum csl_secagg_type {
-    CSL_SECAGG_CONFIG = 0,       /* M0: csl_secagg_config_decode */
-    CSL_SECAGG_ADVERTISE = 1,    /* M1: site, signed; ctx */
-    CSL_SECAGG_ROUND_KEYS = 2,   /* M2: coordinator, signed; ctx: U1 is closed */
-    CSL_SECAGG_SHARES = 3,       /* M3: site, signed but for the sealed shares; sid from here on */
-    CSL_SECAGG_DELIVERY = 4,     /* M4: carrier of M3s, to the site in the header */
-    CSL_SECAGG_ACK = 5,          /* M5: site, signed */
-    CSL_SECAGG_READY = 6,        /* M6: site, signed */
-    CSL_SECAGG_SENDERS = 7,      /* M7: coordinator, signed: U2 is closed */
-    CSL_SECAGG_MANIFEST = 8,     /* M8: site, signed */
-    CSL_SECAGG_SURVIVORS = 9,    /* M9: coordinator, signed: U3 is closed */
-    CSL_SECAGG_VOTE = 10,        /* M10: site, signed */
-    CSL_SECAGG_QUORUM = 11,      /* M11: carrier of votes for T */
-    CSL_SECAGG_UNMASK = 12,      /* M12: site, signed */
-    CSL_SECAGG_RESULT = 13,      /* M13: coordinator, signed, with the quorum's votes */
-    CSL_SECAGG_AUDIT = 14,       /* M14: site, signed: asks for chunks (audit.h) */
-    CSL_SECAGG_DISPUTE = 20,     /* carrier of one M5 that complains, to the dealer in the header */
-    CSL_SECAGG_OPENING = 21,     /* site, signed: the dealer's answer (M5d) */
-    CSL_SECAGG_GIVE_UP = 22,     /* coordinator, signed: asks for votes to abandon */
-    CSL_SECAGG_ABANDONED = 23,   /* carrier of votes to abandon: the certificate */
-    CSL_SECAGG_AUDITED = 24,     /* carrier of what was opened: the answer to one chunk of M14, */
-    CSL_SECAGG_AUDIT_UPLOAD = 25 /* followed by that chunk of every upload in the sum */
+    CSL_SECAGG_CONFIG = 0,     /* M0: csl_secagg_config_decode */
+    CSL_SECAGG_ADVERTISE = 1,  /* M1: site, signed; ctx */
+    CSL_SECAGG_ROUND_KEYS = 2, /* M2: coordinator, signed; ctx: U1 is closed */
+    CSL_SECAGG_SHARES = 3,     /* M3: site, signed but for the sealed shares; sid from here on */
+    CSL_SECAGG_DELIVERY = 4,   /* M4: carrier of M3s, to the site in the header */
+    CSL_SECAGG_ACK = 5,        /* M5: site, signed */
+    CSL_SECAGG_READY = 6,      /* M6: site, signed */
+    CSL_SECAGG_SENDERS = 7,    /* M7: coordinator, signed: U2 is closed */
+    CSL_SECAGG_MANIFEST = 8,   /* M8: site, signed */
+    CSL_SECAGG_SURVIVORS = 9,  /* M9: coordinator, signed: U3 is closed */
+    CSL_SECAGG_VOTE = 10,      /* M10: site, signed */
+    CSL_SECAGG_QUORUM = 11,    /* M11: carrier of votes for T */
+    CSL_SECAGG_UNMASK = 12,    /* M12: site, signed */
+    CSL_SECAGG_RESULT = 13,    /* M13: coordinator, signed, with the quorum's votes */
+    CSL_SECAGG_AUDIT = 14,     /* M14: site, signed: asks for chunks (audit.h) */
+    CSL_SECAGG_DISPUTE = 20,   /* carrier of one M5 that complains, to the dealer in the header */
+    CSL_SECAGG_OPENING = 21,   /* site, signed: the dealer's answer (M5d) */
+    CSL_SECAGG_GIVE_UP = 22,   /* coordinator, signed: asks for votes to abandon */
+    CSL_SECAGG_ABANDONED = 23, /* carrier of votes to abandon: the certificate */
+    CSL_SECAGG_AUDITED = 24,   /* carrier of what was opened: the answer to one chunk of M14, */
+    CSL_SECAGG_AUDIT_UPLOAD = 25, /* followed by that chunk of every upload in the sum */
+    CSL_SECAGG_EPOCH_COMMIT = 30, /* site, signed; hash of the roster for an id: epoch.h */
+    CSL_SECAGG_EPOCH_REVEAL = 31
 };
 
 enum {
@@ -143,6 +145,9 @@ struct csl_secagg_audit_upload {
     const uint8_t *hashes; /* [chunk_count][32] of the chunks of that upload's block */
     struct csl_span words; /* the chunk, as it was uploaded */
 };
+struct csl_secagg_epoch_value {
+    uint8_t value[32]; /* the commitment, or r */
+};
 struct csl_secagg_dispute {
     struct csl_span ack; /* an M5, whole */
 };
@@ -174,6 +179,7 @@ struct csl_secagg_message {
         struct csl_secagg_audit_request audit;
         struct csl_secagg_audited audited;
         struct csl_secagg_audit_upload audit_upload;
+        struct csl_secagg_epoch_value epoch;
         struct csl_secagg_dispute dispute;
         struct csl_secagg_opening opening;
     } u;

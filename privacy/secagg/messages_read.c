@@ -359,6 +359,10 @@ static void read_body(struct csl_secagg_reader *r, struct csl_secagg_message *m)
     case CSL_SECAGG_AUDIT_UPLOAD:
         read_audit_upload(r, m);
         break;
+    case CSL_SECAGG_EPOCH_COMMIT:
+    case CSL_SECAGG_EPOCH_REVEAL:
+        csl_secagg__get(r, m->u.epoch.value, 32);
+        break;
     case CSL_SECAGG_DISPUTE:
         read_dispute(r, m);
         break;

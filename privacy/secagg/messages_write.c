@@ -20,6 +20,13 @@ static void write_set(struct csl_buf *out, uint32_t n, const struct csl_secagg_s
     csl_buf_append(out, s->bits, csl_secagg_set_bytes(n));
 }
 
+/* A message within another. */
+static void write_span(struct csl_buf *out, struct csl_span bytes)
+{
+    csl_buf_le32(out, (uint32_t)bytes.n);
+    csl_buf_append(out, bytes.p, bytes.n);
+}
+
 static void write_advertise(struct csl_buf *out, const struct csl_secagg_advertise *a)
 {
     csl_buf_append(out, a->mask_key.bytes, 32);
@@ -51,6 +58,13 @@ static void write_delivery(struct csl_buf *out, const struct csl_secagg_delivery
     csl_buf_le32(out, d->threshold);
     csl_buf_le32(out, d->count);
     csl_buf_append(out, d->dealers, bytes * d->count);
+}
+
+static void write_ack(struct csl_buf *out, const struct csl_secagg_ack *a)
+{
+    csl_buf_le32(out, a->count);
+    write_set(out, a->count, &a->accepted);
+    write_set(out, a->count, &a->complaints);
 }
 
 static void write_senders(struct csl_buf *out, const struct csl_secagg_senders *s)
@@ -115,6 +129,12 @@ static void write_unmask(struct csl_buf *out, const struct csl_secagg_unmask *s)
     csl_buf_append(out, s->shares, (size_t)32 * s->count);
 }
 
+static void write_audit(struct csl_buf *out, const struct csl_secagg_audit_request *a)
+{
+    csl_buf_le32(out, a->count);
+    csl_buf_append(out, a->chunks, (size_t)8 * a->count);
+}
+
 static void write_audited(struct csl_buf *out, const struct csl_secagg_audited *a)
 {
     csl_buf_append(out, a->transcript, 32);
@@ -134,8 +154,7 @@ static void write_audit_upload(struct csl_buf *out, const struct csl_secagg_audi
 {
     csl_buf_le32(out, a->block);
     csl_buf_le32(out, a->chunk);
-    csl_buf_le32(out, (uint32_t)a->manifest.n);
-    csl_buf_append(out, a->manifest.p, a->manifest.n);
+    write_span(out, a->manifest);
     csl_buf_le32(out, a->chunk_count);
     csl_buf_append(out, a->hashes, (size_t)32 * a->chunk_count);
     csl_buf_le32(out, (uint32_t)(a->words.n / 8));
@@ -158,9 +177,7 @@ static void write_body(struct csl_buf *out, const struct csl_secagg_message *m)
         write_delivery(out, &m->u.delivery);
         break;
     case CSL_SECAGG_ACK:
-        csl_buf_le32(out, m->u.ack.count);
-        write_set(out, m->u.ack.count, &m->u.ack.accepted);
-        write_set(out, m->u.ack.count, &m->u.ack.complaints);
+        write_ack(out, &m->u.ack);
         break;
     case CSL_SECAGG_READY:
         csl_buf_le32(out, m->u.ready.block_count);
@@ -190,8 +207,7 @@ static void write_body(struct csl_buf *out, const struct csl_secagg_message *m)
         write_result(out, &m->u.result);
         break;
     case CSL_SECAGG_AUDIT:
-        csl_buf_le32(out, m->u.audit.count);
-        csl_buf_append(out, m->u.audit.chunks, (size_t)8 * m->u.audit.count);
+        write_audit(out, &m->u.audit);
         break;
     case CSL_SECAGG_AUDITED:
         write_audited(out, &m->u.audited);
@@ -199,9 +215,12 @@ static void write_body(struct csl_buf *out, const struct csl_secagg_message *m)
     case CSL_SECAGG_AUDIT_UPLOAD:
         write_audit_upload(out, &m->u.audit_upload);
         break;
+    case CSL_SECAGG_EPOCH_COMMIT:
+    case CSL_SECAGG_EPOCH_REVEAL:
+        csl_buf_append(out, m->u.epoch.value, 32);
+        break;
     case CSL_SECAGG_DISPUTE:
-        csl_buf_le32(out, (uint32_t)m->u.dispute.ack.n);
-        csl_buf_append(out, m->u.dispute.ack.p, m->u.dispute.ack.n);
+        write_span(out, m->u.dispute.ack);
         break;
     case CSL_SECAGG_OPENING:
         write_opening(out, &m->u.opening);

@@ -11,6 +11,7 @@ struct csl_secagg_audit {
     struct csl_secagg_config config;
     uint32_t block, chunk;
     uint8_t sid[32], com[32], transcript[32], result_root[32];
+    uint8_t senders_hash[32]; /* of the body of M7: T binds it only through the manifests */
     uint32_t n1;
     uint32_t *ids;                 /* [n1] */
     struct csl_point *mask_keys;   /* [n1] */
@@ -87,6 +88,7 @@ static enum csl_code take_survivors(struct csl_secagg_audit *a,
     a->senders = u2->members;
     a->survivors = u3->members;
     memcpy(a->com, u2->commitments, 32);
+    csl_secagg_body_hash(&senders, a->senders_hash);
     csl_secagg_transcript(&survivors, a->com, &a->senders, a->ids, a->transcript);
     csl_secagg_block_set(u3->block_bits, a->n1, a->block, &a->summed);
     struct csl_secagg_set sent;
@@ -289,6 +291,8 @@ static enum csl_code take_upload(struct csl_secagg_audit *a,
         memcmp(hash, m->hashes + (size_t)32 * a->chunk, 32) != 0 ||
         memcmp(root, manifest.u.manifest.blocks[a->block].root, 32) != 0)
         return CSL_FAIL(err, CSL_E_CRYPTO, "not what site %u uploaded", manifest.site);
+    if (memcmp(manifest.u.manifest.senders, a->senders_hash, 32) != 0)
+        return CSL_FAIL(err, CSL_E_CRYPTO, "site %u masked against other senders", manifest.site);
     memcpy(a->words, m->words.p, m->words.n);
     for (size_t i = 0; i < n; i++)
         a->sum[i] += a->words[i]; /* modulo 2^64 */

@@ -7,10 +7,10 @@
  * not know which: the auditor draws them at random, after M13. No answer proves nothing, and is an
  * answer too.
  *
- * What an auditor sees is what the coordinator saw: y of U3, b of U3, s of the lost. A site that
- * colludes with an honest coordinator's auditor learns no more than one that colludes with the
- * coordinator, which the claim allows; a site alone learns what it could not see before. Masks
- * between honest survivors are in no answer. Source: design of FSA-1, section 4.5.5.
+ * An answer shows what the coordinator saw: y of U3, b of U3, s of the lost; masks between honest
+ * survivors are in none. Beside its own keys an auditor then has the view of a coordinator with one
+ * colluding site: so a round that assumes none (c = 0) has no audit. What is audited is the sum,
+ * not the model that was made of it. Source: design of FSA-1, section 4.5.5.
  *
  * Verifier: pure, one object per chunk, one thread. */
 #ifndef CSL_SECAGG_AUDIT_H
@@ -21,8 +21,8 @@
 
 /* An M14 that came on the connection of `from`; `out` borrows `bytes`. CSL_E_STATE: before M13, or
  * of another session; CSL_E_UNAUTH: of another site than the connection's; CSL_E_DENIED: no active
- * site of the roster; CSL_E_CRYPTO: not signed by it; CSL_E_PROTO: not an M14; CSL_E_INVAL: a block
- * or chunk that is not there, or a block nobody of U3 sent. */
+ * site of the roster, or c = 0; CSL_E_CRYPTO: not signed by it; CSL_E_PROTO: not an M14;
+ * CSL_E_INVAL: a block or chunk that is not there, or a block nobody of U3 sent. */
 enum csl_code csl_secagg_coordinator_audit_check(const struct csl_secagg_coordinator *c,
                                                  uint32_t from, struct csl_span bytes,
                                                  struct csl_secagg_message *out,
@@ -38,8 +38,8 @@ enum csl_code csl_secagg_coordinator_audit_answer(const struct csl_secagg_coordi
                                                   struct csl_buf *out,
                                                   struct csl_err *err) CSL_MUST_CHECK;
 /* Appends the CSL_SECAGG_AUDIT_UPLOAD of one site. hashes: of the chunks of its block; words: the
- * chunk, as uploaded. CSL_E_STATE before M13; CSL_E_DENIED: the site is not in the sum of that
- * block; CSL_E_INVAL: no such chunk, or not the upload of the manifest; CSL_E_NOMEM. */
+ * chunk, as uploaded. CSL_E_STATE before M13; CSL_E_DENIED: c = 0, or the site is not in the sum of
+ * that block; CSL_E_INVAL: no such chunk, or not the upload of the manifest; CSL_E_NOMEM. */
 enum csl_code csl_secagg_coordinator_audit_upload(const struct csl_secagg_coordinator *c,
                                                   uint32_t site, uint32_t block, uint32_t chunk,
                                                   const uint8_t *hashes, const uint64_t *words,

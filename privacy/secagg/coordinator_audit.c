@@ -16,6 +16,9 @@ static enum csl_code check_chunk(const struct csl_secagg_coordinator *c, uint32_
 {
     if (c->stage != CSL_SECAGG_STAGE_DONE)
         return CSL_FAIL(err, CSL_E_STATE, "an audit before there is a result");
+    if (c->config.colluding == 0)
+        return CSL_FAIL(err, CSL_E_DENIED,
+                        "the round assumes that no site sees what the coordinator sees");
     if (block >= csl_secagg_block_total(&c->config) ||
         chunk >= csl_secagg_block_chunks(&c->config, block) || !is_summed(c, block))
         return CSL_FAIL(err, CSL_E_INVAL, "chunk %u of block %u is in no sum", chunk, block);

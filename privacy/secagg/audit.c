@@ -47,6 +47,8 @@ static enum csl_code take_keys(struct csl_secagg_audit *a, const struct csl_seca
     if (code != CSL_OK)
         return code;
     csl_secagg_config_ctx(k->config, ctx);
+    if (a->config.graph != 0)
+        return CSL_FAIL(err, CSL_E_UNSUPPORTED, "an audit of a round with sparse graphs");
     if (memcmp(a->config.roster_hash, k->roster->hash, 32) != 0 || memcmp(keys.id, ctx, 32) != 0)
         return CSL_FAIL(err, CSL_E_PROTO, "keys of another round, or a round of another roster");
     if (!csl_secagg_config_is_signed(k->config, k->roster->coordinator_key))

@@ -16,6 +16,8 @@ static enum csl_code check_chunk(const struct csl_secagg_coordinator *c, uint32_
 {
     if (c->stage != CSL_SECAGG_STAGE_DONE)
         return CSL_FAIL(err, CSL_E_STATE, "an audit before there is a result");
+    if (c->config.graph != 0)
+        return CSL_FAIL(err, CSL_E_UNSUPPORTED, "an audit of a round with sparse graphs");
     if (c->config.colluding == 0)
         return CSL_FAIL(err, CSL_E_DENIED,
                         "the round assumes that no site sees what the coordinator sees");

@@ -2,7 +2,10 @@
 
 #include "base/check.h"
 #include "base/le.h"
+#include "base/mem.h"
 #include "privacy/crypto/sha256.h"
+#include "privacy/secagg/messages.h"
+#include "privacy/secagg/policy.h"
 
 #include <stdlib.h>
 
@@ -80,6 +83,64 @@ void csl_secagg_ring_peers(const struct csl_secagg_ring *r, uint32_t place,
     for (uint32_t i = 0; i < r->count; i++)
         if (csl_secagg_ring_is_linked(r, place, r->order[i]))
             csl_secagg_set_put(out, r->order[i]);
+}
+
+void csl_secagg_share_peers(const struct csl_secagg_ring *r, uint32_t n1, const uint32_t *rows,
+                            uint32_t place, struct csl_secagg_set *out)
+{
+    memset(out, 0, sizeof(*out));
+    for (uint32_t i = 0; i < n1; i++)
+        if (i != place && (r == NULL || csl_secagg_ring_is_linked(r, rows[place], rows[i])))
+            csl_secagg_set_put(out, i);
+}
+
+struct csl_secagg_ring *csl_secagg_mask_rings(const uint8_t mask_seed[32], uint32_t n1,
+                                              const uint32_t *ids, const uint8_t *block_bits,
+                                              uint32_t block_count, uint32_t degree)
+{
+    struct csl_secagg_ring *rings = csl_alloc_array(block_count, sizeof(*rings));
+    for (uint32_t b = 0; rings != NULL && b < block_count; b++) {
+        struct csl_secagg_set senders;
+        csl_secagg_block_set(block_bits, n1, b, &senders);
+        csl_secagg_mask_graph(&rings[b], mask_seed, n1, ids, &senders, degree);
+    }
+    return rings;
+}
+
+struct csl_secagg_set csl_secagg_linked_blocks(const struct csl_secagg_ring *rings,
+                                               const struct csl_secagg_set *blocks, uint32_t a,
+                                               uint32_t b)
+{
+    struct csl_secagg_set linked = {{0}};
+    if (rings == NULL)
+        return *blocks;
+    for (uint32_t i = 0; i < CSL_SECAGG_MANIFEST_BLOCKS_MAX; i++)
+        if (csl_secagg_set_has(blocks, i) && csl_secagg_ring_is_linked(&rings[i], a, b))
+            csl_secagg_set_put(&linked, i);
+    return linked;
+}
+
+uint32_t csl_secagg_graph_threshold(const struct csl_secagg_config *c, uint32_t quorum)
+{
+    return c->graph == 0 ? quorum : c->share_threshold;
+}
+
+uint32_t csl_secagg_graph_openings(const struct csl_secagg_config *c, uint32_t active,
+                                   uint32_t threshold)
+{
+    if (c->graph == 0)
+        return csl_secagg_openings_max(threshold, c->colluding);
+    uint32_t least = csl_secagg_share_threshold(active, c->colluding, c->share_degree);
+    uint32_t room = threshold > least ? threshold - least : 0;
+    return room < c->colluding ? room : c->colluding;
+}
+
+uint32_t csl_secagg_roster_active(const struct csl_secagg_roster *r)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < r->count; i++)
+        n += r->sites[i].is_active ? 1 : 0;
+    return n;
 }
 
 void csl_secagg_mask_seed(const uint8_t sid[32], uint32_t n1, const struct csl_secagg_set *members,

@@ -31,6 +31,12 @@ enum csl_secagg_type {
     CSL_SECAGG_UNMASK = 12,    /* M12: site, signed */
     CSL_SECAGG_RESULT = 13,    /* M13: coordinator, signed, with the quorum's votes */
     CSL_SECAGG_AUDIT = 14,     /* M14: site, signed: asks for chunks (audit.h) */
+    /* M3, M4 and M7 of graph 1 (graph.h), and M7r */
+    CSL_SECAGG_SPARSE_SHARES = 15,
+    CSL_SECAGG_SPARSE_DELIVERY = 16,
+    CSL_SECAGG_SPARSE_SENDERS = 17,
+    CSL_SECAGG_REVEAL = 18,    /* M7r: site, signed: its r, and its shares of others' */
+    CSL_SECAGG_SEEDS = 19,     /* M7r: coordinator, signed: every r of U2 */
     CSL_SECAGG_DISPUTE = 20,   /* carrier of one M5 that complains, to the dealer in the header */
     CSL_SECAGG_OPENING = 21,   /* site, signed: the dealer's answer (M5d) */
     CSL_SECAGG_GIVE_UP = 22,   /* coordinator, signed: asks for votes to abandon */
@@ -62,11 +68,11 @@ struct csl_secagg_round_keys {  /* M2 */
     uint32_t count;             /* n1 */
     const uint8_t *advertised;  /* [count] M1, whole, ascending by site */
 };
-struct csl_secagg_shares { /* M3; the commitments follow each other: Cb, then Cs */
+struct csl_secagg_shares { /* M3; the commitments follow each other: Cb, Cs, and Cr of graph 1 */
     uint32_t threshold;
-    const struct csl_point *b, *s; /* [threshold] */
-    uint32_t sealed_count;         /* M3: n1 - 1, of the other members ascending; 1 inside M4 */
-    const uint8_t *sealed;         /* [sealed_count][CSL_SEAL_BYTES] */
+    const struct csl_point *b, *s, *r; /* [threshold]; r: NULL but in graph 1 */
+    uint32_t sealed_count;             /* M3: of the share peers in U1 ascending; 1 inside M4 */
+    const uint8_t *sealed; /* [sealed_count][CSL_SEAL_BYTES, or CSL_SEAL3_BYTES with r] */
 };
 struct csl_secagg_delivery { /* M4 */
     uint32_t threshold, count;
@@ -85,8 +91,18 @@ struct csl_secagg_senders { /* M7 */
     struct csl_secagg_set members;
     const uint8_t *block_bits; /* [block_count][set_bytes(count)]; csl_secagg_block_set */
     uint8_t commitments[32];   /* com */
+    const uint8_t *dealings;   /* graph 1: [members][64] dealing hash, r B; else NULL */
     uint32_t opening_count;
     const uint8_t *openings; /* [opening_count] OPENING, whole, ascending by (dealer, receiver) */
+};
+struct csl_secagg_reveal { /* M7r */
+    const struct csl_scalar *r;
+    uint32_t count;
+    const struct csl_scalar *shares; /* [count] of r of the share peers in U2 ascending; 0: none */
+};
+struct csl_secagg_seeds { /* M7r */
+    uint32_t count;
+    const struct csl_scalar *r; /* [count] of U2 ascending */
 };
 struct csl_secagg_manifest_block {
     uint64_t entries; /* 0, and all else zero: not sent */
@@ -176,6 +192,8 @@ struct csl_secagg_message {
         struct csl_secagg_votes votes;
         struct csl_secagg_unmask unmask;
         struct csl_secagg_result result;
+        struct csl_secagg_reveal reveal;
+        struct csl_secagg_seeds seeds;
         struct csl_secagg_audit_request audit;
         struct csl_secagg_audited audited;
         struct csl_secagg_audit_upload audit_upload;

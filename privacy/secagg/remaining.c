@@ -11,6 +11,9 @@ static enum csl_code add_lost(const struct csl_secagg_remaining *r, struct csl_s
         if (!csl_secagg_set_has(r->survivors, i))
             continue;
         struct csl_secagg_set blocks = csl_secagg_set_both(&r->blocks[i], &r->blocks[lost]);
+        blocks = csl_secagg_linked_blocks(r->rings, &blocks, i, lost);
+        if (r->rings != NULL && csl_secagg_set_count(&blocks) == 0)
+            continue;
         code = csl_agree_mask(r->ids[lost], &r->secrets[lost], &r->mask_keys[lost], r->ids[i],
                               &r->mask_keys[i], r->sid, prk, err);
         /* The survivor added it when its id is the lower one: taken off again. */

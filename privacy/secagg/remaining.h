@@ -3,6 +3,7 @@
 #ifndef CSL_SECAGG_REMAINING_H
 #define CSL_SECAGG_REMAINING_H
 #include "privacy/crypto/group.h"
+#include "privacy/secagg/graph.h"
 #include "privacy/secagg/mask.h"
 
 struct csl_secagg_remaining { /* all borrowed; arrays are [n1], by place in U1 */
@@ -13,6 +14,7 @@ struct csl_secagg_remaining { /* all borrowed; arrays are [n1], by place in U1 *
     const struct csl_secagg_set *senders; /* U2 */
     const struct csl_secagg_set *survivors;
     const struct csl_secagg_set *blocks; /* of U2: what each sends */
+    const struct csl_secagg_ring *rings; /* by place of the block; NULL: the complete graph */
     const struct csl_scalar *secrets;    /* of U2: b of survivors, s of the lost */
     enum csl_secret_policy memory;
 };

@@ -258,6 +258,56 @@ static void test_secagg_pitfall_36__other_r_than_committed__no_site_masks(void *
     world_remove(&w);
 }
 
+/* Only its share peers know what a site committed to. Who is told of another r of it goes along,
+ * and then signs another T than the others: a quorum has one graph. */
+static void test_secagg_pitfall_36__another_graph_for_one_site__another_transcript(void **state)
+{
+    struct csl_secagg_ring ring;
+    struct csl_scalar other, r[N];
+    uint8_t dealings[N][64], z[32] = {1};
+    (void)state;
+    begin_with(N, false, 11, CSL_SECAGG_STAGE_PREPARING);
+    world_run(&w);
+    csl_secagg_share_graph(&ring, w.epoch_seed, &w.roster, w.config.share_degree);
+    uint32_t far = 1;
+    while (csl_secagg_ring_is_linked(&ring, 0, far))
+        far++;
+    assert_int_equal(world_close(&w), CSL_OK);
+    struct csl_msg senders = decided();
+    struct csl_secagg_message m = attack_view(&senders);
+    assert_int_equal(csl_secagg_set_count(&m.u.senders.members), N);
+    memcpy(dealings, m.u.senders.dealings, sizeof(dealings));
+    assert_int_equal(csl_scalar_derive(z, "r", 0, &other, NULL), CSL_OK);
+    struct csl_point is;
+    assert_int_equal(csl_point_base(&other, &is, NULL), CSL_OK);
+    memcpy(dealings[far] + 32, is.bytes, 32);
+    m.u.senders.dealings = dealings[0];
+    assert_int_equal(tell_forged(0, &m), CSL_OK);
+    world_run(&w);
+    assert_int_equal(world_close(&w), CSL_OK);
+    struct csl_msg seeds = decided();
+    struct csl_secagg_message s = attack_view(&seeds);
+    memcpy(r, s.u.seeds.r, sizeof(r));
+    r[far] = other;
+    s.u.seeds.r = r;
+    assert_int_equal(tell_forged(0, &s), CSL_OK);
+    world_run(&w); /* the honest coordinator takes no manifest with another M7 */
+    struct csl_msg forged = attack_forge(&m, &w.coordinator_key);
+    const struct csl_secagg_message true_m7 = attack_view(&senders),
+                                    false_m7 = attack_view(&forged);
+    uint8_t one[32], two[32];
+    csl_secagg_bound_com(&true_m7, one);
+    csl_secagg_bound_com(&false_m7, two);
+    assert_memory_not_equal(one, two, 32);
+    assert_int_equal(world_close(&w), CSL_OK);
+    assert_false(csl_secagg_coordinator_is_survivor(w.coordinator, w.sites[0].id));
+    finish();
+    csl_msg_release(&forged);
+    csl_msg_release(&senders);
+    csl_msg_release(&seeds);
+    world_remove(&w);
+}
+
 /* ---- losses (37) ---- */
 
 /* To UPLOADING, with a lower D_post than the degree carries. */
@@ -340,6 +390,7 @@ int main(void)
         cmocka_unit_test(test_secagg_pitfall_36__configuration__bounds_and_attempts_of_the_site),
         cmocka_unit_test(test_secagg_pitfall_36__r__stays_until_the_senders_are_closed),
         cmocka_unit_test(test_secagg_pitfall_36__other_r_than_committed__no_site_masks),
+        cmocka_unit_test(test_secagg_pitfall_36__another_graph_for_one_site__another_transcript),
         cmocka_unit_test(test_secagg_pitfall_37__losses_above_the_bound__no_vote_and_abandoned),
         cmocka_unit_test(test_secagg_pitfall_37__degree_too_small_for_the_senders__refused),
     };

@@ -48,7 +48,7 @@ static enum csl_code check_unspent(const struct csl_seal_key *key, struct csl_er
     return CSL_OK;
 }
 
-/* scalars: [n / 32], one after the other. */
+/* scalars: [n / 32], one after the other. The key is spent; its bytes are the caller's to wipe. */
 static enum csl_code seal(struct csl_seal_key *key, const struct csl_seal_context *context,
                           const uint8_t *scalars, size_t n, uint8_t *out, struct csl_err *err)
 {
@@ -60,7 +60,6 @@ static enum csl_code seal(struct csl_seal_key *key, const struct csl_seal_contex
     /* Always 0 for a message of this length. */
     (void)crypto_aead_xchacha20poly1305_ietf_encrypt(out, NULL, scalars, n, aad, sizeof(aad), NULL,
                                                      nonce, key->bytes);
-    sodium_memzero(key->bytes, sizeof(key->bytes));
     key->is_spent = true;
     return CSL_OK;
 }
@@ -75,8 +74,9 @@ static enum csl_code open_sealed(const struct csl_seal_key *key,
     if (code != CSL_OK)
         return code;
     associated_data(context, aad);
-    if (crypto_aead_xchacha20poly1305_ietf_decrypt(scalars->bytes, NULL, NULL, sealed, sealed_bytes,
-                                                   aad, sizeof(aad), nonce, key->bytes) != 0)
+    if (crypto_aead_xchacha20poly1305_ietf_decrypt((uint8_t *)scalars, NULL, NULL, sealed,
+                                                   sealed_bytes, aad, sizeof(aad), nonce,
+                                                   key->bytes) != 0)
         return CSL_FAIL(err, CSL_E_CRYPTO, "not what site %u sealed for site %u in this session",
                         (unsigned)context->from, (unsigned)context->to);
     for (size_t i = 0; code == CSL_OK && 32 * i + TAG_BYTES < sealed_bytes; i++)
@@ -91,8 +91,9 @@ enum csl_code csl_seal_share(struct csl_seal_key *key, const struct csl_seal_con
                              struct csl_err *err)
 {
     struct csl_scalar plain[2] = {shares->b, shares->s};
-    enum csl_code code = seal(key, context, plain[0].bytes, sizeof(plain), out, err);
+    enum csl_code code = seal(key, context, (const uint8_t *)plain, sizeof(plain), out, err);
     sodium_memzero(plain, sizeof(plain));
+    sodium_memzero(key->bytes, sizeof(key->bytes)); /* spent, or it was before */
     return code;
 }
 
@@ -113,8 +114,9 @@ enum csl_code csl_seal_share3(struct csl_seal_key *key, const struct csl_seal_co
                               uint8_t out[CSL_SEAL3_BYTES], struct csl_err *err)
 {
     struct csl_scalar plain[3] = {shares->b, shares->s, *third};
-    enum csl_code code = seal(key, context, plain[0].bytes, sizeof(plain), out, err);
+    enum csl_code code = seal(key, context, (const uint8_t *)plain, sizeof(plain), out, err);
     sodium_memzero(plain, sizeof(plain));
+    sodium_memzero(key->bytes, sizeof(key->bytes)); /* spent, or it was before */
     return code;
 }
 

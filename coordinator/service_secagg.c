@@ -252,13 +252,6 @@ static bool find_words(const struct csl_service_secagg *g, uint32_t site, uint32
     return index < m->block_count && m->blocks[index].entries > 0;
 }
 
-static size_t chunk_words(const struct csl_service_secagg *g, uint32_t index, uint64_t chunk)
-{
-    uint64_t left =
-        csl_secagg_block_words(&g->config, index) - chunk * (uint64_t)CSL_PRG_CHUNK_WORDS;
-    return left < CSL_PRG_CHUNK_WORDS ? (size_t)left : CSL_PRG_CHUNK_WORDS;
-}
-
 static enum csl_code read_chunk(struct csl_service *s, uint32_t site, uint32_t index,
                                 uint64_t chunk, struct csl_err *err)
 {
@@ -267,7 +260,7 @@ static enum csl_code read_chunk(struct csl_service *s, uint32_t site, uint32_t i
     CSL_ASSERT(find_words(g, site, index, &at));
     return csl_blob_read(s->spool, s->io[site].spool,
                          (at + chunk * CSL_PRG_CHUNK_WORDS) * sizeof(uint64_t), (uint8_t *)g->words,
-                         chunk_words(g, index, chunk) * sizeof(uint64_t), err);
+                         csl_secagg_chunk_words(&g->config, index, chunk) * sizeof(uint64_t), err);
 }
 
 static enum csl_code check_root(struct csl_service *s, uint32_t site, uint32_t index,
@@ -280,7 +273,7 @@ static enum csl_code check_root(struct csl_service *s, uint32_t site, uint32_t i
     csl_secagg_root_init(&root);
     for (uint32_t c = 0; code == CSL_OK && c < csl_secagg_block_chunks(&g->config, index); c++) {
         code = read_chunk(s, site, index, c, err);
-        csl_secagg_root_add(&root, g->words, chunk_words(g, index, c));
+        csl_secagg_root_add(&root, g->words, csl_secagg_chunk_words(&g->config, index, c));
     }
     csl_secagg_root_final(&root, actual);
     if (code == CSL_OK && memcmp(actual, g->manifests[site].blocks[index].root, 32) != 0)
@@ -317,7 +310,7 @@ static enum csl_code open_chunk(struct csl_service *s, const struct csl_secagg_m
                                 struct csl_err *err)
 {
     struct csl_service_secagg *g = s->secagg;
-    size_t n = chunk_words(g, index, chunk);
+    size_t n = csl_secagg_chunk_words(&g->config, index, chunk);
     memset(g->sum, 0, n * sizeof(*g->sum));
     for (uint32_t i = 0; i < s->site_count; i++) {
         if (!csl_secagg_coordinator_is_in_block(g->fsm, csl_service_secagg_number__(s, i), index))
@@ -354,39 +347,49 @@ static void decode(struct csl_service *s, uint32_t block, uint64_t first, size_t
         out[i] = (float)(csl_scalar_decode(g->sum[i]) * factor);
 }
 
+static enum csl_code open_block(struct csl_service *s, const struct csl_secagg_masks *masks,
+                                struct csl_prg *prg, uint32_t block, double weight,
+                                uint8_t root[32], struct csl_err *err)
+{
+    struct csl_service_secagg *g = s->secagg;
+    struct csl_secagg_root hash;
+    enum csl_code code = CSL_OK;
+    csl_secagg_root_init(&hash);
+    for (uint32_t c = 0; code == CSL_OK && c < csl_secagg_block_chunks(&g->config, block); c++) {
+        size_t n = csl_secagg_chunk_words(&g->config, block, c);
+        code = open_chunk(s, masks, prg, block, c, err);
+        csl_secagg_root_add(&hash, g->sum, n);
+        if (code == CSL_OK && block < g->config.block_count)
+            decode(s, block, (uint64_t)c * CSL_PRG_CHUNK_WORDS, n, weight);
+    }
+    csl_secagg_root_final(&hash, root);
+    return code;
+}
+
 static enum csl_code open_sum(struct csl_service *s, uint8_t root[32], struct csl_err *err)
 {
     struct csl_service_secagg *g = s->secagg;
     uint32_t blocks = g->config.block_count;
     struct csl_secagg_masks *masks = NULL;
     struct csl_prg *prg = NULL;
-    struct csl_sha256 hash;
+    uint8_t roots[CSL_BLOCKS_MAX + 1][32] = {{0}};
     double weights[CSL_BLOCKS_MAX + 1], total = 0;
     enum csl_code code = csl_secagg_coordinator_masks(g->fsm, &masks, err);
     if (code == CSL_OK)
         code = csl_prg_new(&prg, err);
-    if (code == CSL_OK)
-        code = open_chunk(s, masks, prg, blocks, 0, err); /* the scalars fit one chunk */
-    csl_sha256_init(&hash);
-    if (code == CSL_OK)
-        csl_sha256_update(&hash, g->sum, g->config.scalar_count * sizeof(*g->sum));
+    if (code == CSL_OK) /* the scalars first, which fit one chunk: they hold the weights */
+        code = open_block(s, masks, prg, blocks, 0, roots[blocks], err);
     for (uint32_t b = 0; code == CSL_OK && b <= blocks; b++)
         weights[b] = csl_scalar_decode(g->sum[b]);
     for (uint32_t b = 0; code == CSL_OK && b < blocks; b++) {
         total += weights[b];
         g->has_block[b] = weights[b] > 0;
-        for (uint32_t c = 0;
-             code == CSL_OK && g->has_block[b] && c < csl_secagg_block_chunks(&g->config, b); c++) {
-            size_t n = chunk_words(g, b, c);
-            code = open_chunk(s, masks, prg, b, c, err);
-            csl_sha256_update(&hash, g->sum, n * sizeof(*g->sum));
-            if (code == CSL_OK)
-                decode(s, b, (uint64_t)c * CSL_PRG_CHUNK_WORDS, n, weights[b]);
-        }
+        if (g->has_block[b])
+            code = open_block(s, masks, prg, b, weights[b], roots[b], err);
     }
     if (code == CSL_OK)
         g->loss = total > 0 ? weights[blocks] / total : 0;
-    csl_sha256_final(&hash, root);
+    csl_secagg_result_root(roots[0], blocks + 1, root);
     csl_prg_free(prg);
     csl_secagg_masks_free(masks);
     return code;

@@ -5,7 +5,7 @@
 
 #include <sodium.h>
 
-enum { AAD_BYTES = 32 + 4 + 4 + 32 };
+enum { AAD_BYTES = 32 + 4 + 4 + 32, TAG_BYTES = crypto_aead_xchacha20poly1305_ietf_ABYTES };
 /* Never another one: a key seals once. */
 static const uint8_t nonce[crypto_aead_xchacha20poly1305_ietf_NPUBBYTES];
 
@@ -48,50 +48,88 @@ static enum csl_code check_unspent(const struct csl_seal_key *key, struct csl_er
     return CSL_OK;
 }
 
-enum csl_code csl_seal_share(struct csl_seal_key *key, const struct csl_seal_context *context,
-                             const struct csl_seal_shares *shares, uint8_t out[CSL_SEAL_BYTES],
-                             struct csl_err *err)
+/* scalars: [n / 32], one after the other. The key is spent; its bytes are the caller's to wipe. */
+static enum csl_code seal(struct csl_seal_key *key, const struct csl_seal_context *context,
+                          const uint8_t *scalars, size_t n, uint8_t *out, struct csl_err *err)
 {
     uint8_t aad[AAD_BYTES];
-    uint8_t plain[sizeof(*shares)];
     enum csl_code code = check_unspent(key, err);
     if (code != CSL_OK)
         return code;
     associated_data(context, aad);
-    memcpy(plain, shares->b.bytes, 32);
-    memcpy(plain + 32, shares->s.bytes, 32);
     /* Always 0 for a message of this length. */
-    (void)crypto_aead_xchacha20poly1305_ietf_encrypt(out, NULL, plain, sizeof(plain), aad,
-                                                     sizeof(aad), NULL, nonce, key->bytes);
-    sodium_memzero(plain, sizeof(plain));
-    sodium_memzero(key->bytes, sizeof(key->bytes));
+    (void)crypto_aead_xchacha20poly1305_ietf_encrypt(out, NULL, scalars, n, aad, sizeof(aad), NULL,
+                                                     nonce, key->bytes);
     key->is_spent = true;
     return CSL_OK;
+}
+
+static enum csl_code open_sealed(const struct csl_seal_key *key,
+                                 const struct csl_seal_context *context, const uint8_t *sealed,
+                                 size_t sealed_bytes, struct csl_scalar *scalars,
+                                 struct csl_err *err)
+{
+    uint8_t aad[AAD_BYTES];
+    enum csl_code code = check_unspent(key, err);
+    if (code != CSL_OK)
+        return code;
+    associated_data(context, aad);
+    if (crypto_aead_xchacha20poly1305_ietf_decrypt((uint8_t *)scalars, NULL, NULL, sealed,
+                                                   sealed_bytes, aad, sizeof(aad), nonce,
+                                                   key->bytes) != 0)
+        return CSL_FAIL(err, CSL_E_CRYPTO, "not what site %u sealed for site %u in this session",
+                        (unsigned)context->from, (unsigned)context->to);
+    for (size_t i = 0; code == CSL_OK && 32 * i + TAG_BYTES < sealed_bytes; i++)
+        if (!csl_scalar_is_canonical(&scalars[i]))
+            code = CSL_FAIL(err, CSL_E_CRYPTO, "site %u sealed a share that is not canonical",
+                            (unsigned)context->from);
+    return code;
+}
+
+enum csl_code csl_seal_share(struct csl_seal_key *key, const struct csl_seal_context *context,
+                             const struct csl_seal_shares *shares, uint8_t out[CSL_SEAL_BYTES],
+                             struct csl_err *err)
+{
+    struct csl_scalar plain[2] = {shares->b, shares->s};
+    enum csl_code code = seal(key, context, (const uint8_t *)plain, sizeof(plain), out, err);
+    sodium_memzero(plain, sizeof(plain));
+    sodium_memzero(key->bytes, sizeof(key->bytes)); /* spent, or it was before */
+    return code;
 }
 
 enum csl_code csl_seal_open(const struct csl_seal_key *key, const struct csl_seal_context *context,
                             const uint8_t sealed[CSL_SEAL_BYTES], struct csl_seal_shares *out,
                             struct csl_err *err)
 {
-    uint8_t aad[AAD_BYTES];
-    uint8_t plain[sizeof(*out)];
-    struct csl_seal_shares shares;
-    enum csl_code code = check_unspent(key, err);
-    if (code != CSL_OK)
-        return code;
-    associated_data(context, aad);
-    if (crypto_aead_xchacha20poly1305_ietf_decrypt(plain, NULL, NULL, sealed, CSL_SEAL_BYTES, aad,
-                                                   sizeof(aad), nonce, key->bytes) != 0)
-        return CSL_FAIL(err, CSL_E_CRYPTO, "not what site %u sealed for site %u in this session",
-                        (unsigned)context->from, (unsigned)context->to);
-    memcpy(shares.b.bytes, plain, 32);
-    memcpy(shares.s.bytes, plain + 32, 32);
-    if (csl_scalar_is_canonical(&shares.b) && csl_scalar_is_canonical(&shares.s))
-        *out = shares;
-    else
-        code = CSL_FAIL(err, CSL_E_CRYPTO, "site %u sealed a share that is not canonical",
-                        (unsigned)context->from);
+    struct csl_scalar plain[2];
+    enum csl_code code = open_sealed(key, context, sealed, CSL_SEAL_BYTES, plain, err);
+    if (code == CSL_OK)
+        *out = (struct csl_seal_shares){.b = plain[0], .s = plain[1]};
     sodium_memzero(plain, sizeof(plain));
-    sodium_memzero(&shares, sizeof(shares));
+    return code;
+}
+
+enum csl_code csl_seal_share3(struct csl_seal_key *key, const struct csl_seal_context *context,
+                              const struct csl_seal_shares *shares, const struct csl_scalar *third,
+                              uint8_t out[CSL_SEAL3_BYTES], struct csl_err *err)
+{
+    struct csl_scalar plain[3] = {shares->b, shares->s, *third};
+    enum csl_code code = seal(key, context, (const uint8_t *)plain, sizeof(plain), out, err);
+    sodium_memzero(plain, sizeof(plain));
+    sodium_memzero(key->bytes, sizeof(key->bytes)); /* spent, or it was before */
+    return code;
+}
+
+enum csl_code csl_seal_open3(const struct csl_seal_key *key, const struct csl_seal_context *context,
+                             const uint8_t sealed[CSL_SEAL3_BYTES], struct csl_seal_shares *out,
+                             struct csl_scalar *third, struct csl_err *err)
+{
+    struct csl_scalar plain[3];
+    enum csl_code code = open_sealed(key, context, sealed, CSL_SEAL3_BYTES, plain, err);
+    if (code == CSL_OK) {
+        *out = (struct csl_seal_shares){.b = plain[0], .s = plain[1]};
+        *third = plain[2];
+    }
+    sodium_memzero(plain, sizeof(plain));
     return code;
 }

@@ -11,7 +11,7 @@
 #define CSL_CRYPTO_SEAL_H
 #include "privacy/crypto/agree.h"
 
-enum { CSL_SEAL_BYTES = 80 }; /* 64 of shares, 16 of tag */
+enum { CSL_SEAL_BYTES = 80, CSL_SEAL3_BYTES = 112 }; /* 64 or 96 of shares, 16 of tag */
 
 struct csl_seal_context {
     uint8_t sid[CSL_AGREE_SID_BYTES];
@@ -39,5 +39,13 @@ enum csl_code csl_seal_share(struct csl_seal_key *key, const struct csl_seal_con
 enum csl_code csl_seal_open(const struct csl_seal_key *key, const struct csl_seal_context *context,
                             const uint8_t sealed[CSL_SEAL_BYTES], struct csl_seal_shares *out,
                             struct csl_err *err) CSL_MUST_CHECK;
+/* The same with a third share, of the value that draws the mask graph (FSA-1/k). Which of the two
+ * is sealed follows from what sid binds. */
+enum csl_code csl_seal_share3(struct csl_seal_key *key, const struct csl_seal_context *context,
+                              const struct csl_seal_shares *shares, const struct csl_scalar *third,
+                              uint8_t out[CSL_SEAL3_BYTES], struct csl_err *err) CSL_MUST_CHECK;
+enum csl_code csl_seal_open3(const struct csl_seal_key *key, const struct csl_seal_context *context,
+                             const uint8_t sealed[CSL_SEAL3_BYTES], struct csl_seal_shares *out,
+                             struct csl_scalar *third, struct csl_err *err) CSL_MUST_CHECK;
 
 #endif

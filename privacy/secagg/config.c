@@ -39,7 +39,10 @@ static void write_body(struct csl_buf *out, const struct csl_secagg_config *c)
     csl_buf_le32(out, c->sites_min);
     csl_buf_le32(out, c->colluding);
     csl_buf_u8(out, c->graph);
-    csl_buf_append(out, zero, 16); /* k_s, t_k, k_mask, D_post: of the two-graph variant */
+    csl_buf_le32(out, c->share_degree);
+    csl_buf_le32(out, c->share_threshold);
+    csl_buf_le32(out, c->mask_degree);
+    csl_buf_le32(out, c->losses_max);
     csl_buf_le32(out, c->roster_count);
     csl_buf_le32(out, c->block_count);
     for (uint32_t i = 0; i < c->block_count; i++)
@@ -79,8 +82,6 @@ static void read_header(struct csl_secagg_reader *r)
 
 static void read_body(struct csl_secagg_reader *r, struct csl_secagg_config *c)
 {
-    static const uint8_t zero[16];
-    uint8_t sparse[16];
     read_header(r);
     csl_secagg__get(r, c->federation_id, sizeof(c->federation_id));
     c->round = csl_secagg__u64(r);
@@ -94,9 +95,10 @@ static void read_body(struct csl_secagg_reader *r, struct csl_secagg_config *c)
     c->sites_min = csl_secagg__u32(r);
     c->colluding = csl_secagg__u32(r);
     c->graph = csl_secagg__u8(r);
-    csl_secagg__get(r, sparse, sizeof(sparse));
-    if (c->graph == 0 && memcmp(sparse, zero, sizeof(zero)) != 0)
-        csl_secagg__fault(r, "parameters of a sparse graph beside a complete one");
+    c->share_degree = csl_secagg__u32(r);
+    c->share_threshold = csl_secagg__u32(r);
+    c->mask_degree = csl_secagg__u32(r);
+    c->losses_max = csl_secagg__u32(r);
     c->roster_count = csl_secagg__u32(r);
     if (c->roster_count == 0 || c->roster_count > CSL_SECAGG_SITES_MAX)
         csl_secagg__fault(r, "the number of sites");
@@ -134,15 +136,24 @@ static const char *block_fault(const struct csl_secagg_config *c, uint32_t i)
     return NULL;
 }
 
+static bool is_graph_possible(const struct csl_secagg_config *c)
+{
+    if (c->graph == 0)
+        return (c->share_degree | c->share_threshold | c->mask_degree | c->losses_max) == 0;
+    return c->roster_count > CSL_SECAGG_COMPLETE_MAX && c->share_degree < c->roster_count &&
+           c->share_degree % 2 == 0 && c->share_threshold > 0 &&
+           c->share_threshold <= c->share_degree && c->mask_degree > 0 && c->mask_degree % 2 == 0 &&
+           c->mask_degree <= CSL_SECAGG_SITES_MAX;
+}
+
 static enum csl_code check(const struct csl_secagg_config *c, enum csl_code code,
                            struct csl_err *err)
 {
     if (c->suite != CSL_SECAGG_SUITE)
         return CSL_FAIL(err, CSL_E_UNSUPPORTED, "cipher suite %u; %d is known", c->suite,
                         CSL_SECAGG_SUITE);
-    if (c->graph != 0)
-        return CSL_FAIL(err, CSL_E_UNSUPPORTED,
-                        "mask graph %u; only 0, the complete one, is implemented", c->graph);
+    if (c->graph > 1)
+        return CSL_FAIL(err, CSL_E_UNSUPPORTED, "graph %u; 0 and 1 are known", c->graph);
     if (c->roster_count == 0 || c->roster_count > CSL_SECAGG_SITES_MAX ||
         c->block_count > CSL_SECAGG_CONFIG_BLOCKS_MAX || c->scalar_count > CSL_SECAGG_SCALARS_MAX)
         return CSL_FAIL(err, CSL_E_LIMIT, "%u sites, %u blocks, %u scalars", c->roster_count,
@@ -150,6 +161,10 @@ static enum csl_code check(const struct csl_secagg_config *c, enum csl_code code
     if (c->round == 0 || c->attempt == 0 || c->sites_min == 0 ||
         c->block_count + c->scalar_count == 0)
         return CSL_FAIL(err, code, "round, attempt, minimum and contents are counted from 1");
+    if (!is_graph_possible(c))
+        return CSL_FAIL(err, code, "graph %u of %u sites with shares %u of %u, masks %u, losses %u",
+                        c->graph, c->roster_count, c->share_threshold, c->share_degree,
+                        c->mask_degree, c->losses_max);
     if (c->colluding >= c->roster_count)
         return CSL_FAIL(err, code, "%u colluding sites of %u", c->colluding, c->roster_count);
     for (uint32_t i = 0; i < c->block_count; i++) {
@@ -234,6 +249,12 @@ uint32_t csl_secagg_block_chunks(const struct csl_secagg_config *c, uint32_t ind
 {
     uint64_t words = csl_secagg_block_words(c, index);
     return (uint32_t)((words + CSL_PRG_CHUNK_WORDS - 1) / CSL_PRG_CHUNK_WORDS);
+}
+
+size_t csl_secagg_chunk_words(const struct csl_secagg_config *c, uint32_t index, uint64_t chunk)
+{
+    uint64_t left = csl_secagg_block_words(c, index) - chunk * (uint64_t)CSL_PRG_CHUNK_WORDS;
+    return left < CSL_PRG_CHUNK_WORDS ? (size_t)left : (size_t)CSL_PRG_CHUNK_WORDS;
 }
 
 void csl_secagg_weights_hash(const uint32_t *weights, uint32_t roster_count, uint32_t block_count,

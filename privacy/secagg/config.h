@@ -1,10 +1,10 @@
 /* privacy/secagg/config.h - M0 RoundConfig of the protocol FSA-1: what one attempt of one round is
  * about. Canonical bytes and their signature by the coordinator; README.md gives the layout.
  *
- * Refused here: an unknown version or suite, the two-graph variant (graph 1), wrong length,
- * trailing bytes, block ids that do not ascend, lanes that are not offered, levels that can
- * overflow a lane, thresholds of zero. Whether the numbers suit a site is its policy's question
- * (policy.h). Any thread. */
+ * Refused here: an unknown version, suite or graph, parameters of sparse graphs that cannot be, or
+ * beside a complete one, wrong length, trailing bytes, block ids that do not ascend, lanes that are
+ * not offered, levels that can overflow a lane, thresholds of zero. Whether the numbers suit a site
+ * is its policy's question (policy.h). Any thread. */
 #ifndef CSL_SECAGG_CONFIG_H
 #define CSL_SECAGG_CONFIG_H
 #include "base/buf.h"
@@ -47,7 +47,8 @@ struct csl_secagg_config {
     uint8_t roster_hash[32], model_hash[32], plan_hash[32], previous_head[32], weights_hash[32];
     uint32_t sites_min; /* n_min, of U1 and of the sum */
     uint32_t colluding; /* c, absolute */
-    uint8_t graph;      /* 0 complete; 1 is refused, and so are its parameters */
+    uint8_t graph;      /* 0 complete; 1 the two sparse ones (graph.h), from 129 sites on */
+    uint32_t share_degree, share_threshold, mask_degree, losses_max; /* k_s, t_k, k, D_post; or 0 */
     uint32_t roster_count;
     uint32_t block_count;
     struct csl_secagg_block blocks[CSL_SECAGG_CONFIG_BLOCKS_MAX];
@@ -75,6 +76,9 @@ uint32_t csl_secagg_block_id(const struct csl_secagg_config *c, uint32_t index);
 uint64_t csl_secagg_block_entries(const struct csl_secagg_config *c, uint32_t index);
 uint64_t csl_secagg_block_words(const struct csl_secagg_config *c, uint32_t index);  /* u64 */
 uint32_t csl_secagg_block_chunks(const struct csl_secagg_config *c, uint32_t index); /* of 1 MiB */
+/* Words of one chunk: all but the last have CSL_PRG_CHUNK_WORDS. chunk < csl_secagg_block_chunks.
+ */
+size_t csl_secagg_chunk_words(const struct csl_secagg_config *c, uint32_t index, uint64_t chunk);
 
 /* weights[place in roster][block of the table], row by row, each at most CSL_SECAGG_WEIGHT_MAX.
  * SHA-256("FSA1 weights" || le32 rows || le32 columns || le32 weights ...). */

@@ -54,6 +54,13 @@ uint32_t csl_secagg__coordinator_place(const struct csl_secagg_coordinator *c, u
     return UINT32_MAX;
 }
 
+struct csl_secagg_set csl_secagg__revealed(const struct csl_secagg_coordinator *c, uint32_t place)
+{
+    struct csl_secagg_set s = c->peers[place];
+    csl_secagg_set_put(&s, place);
+    return csl_secagg_set_both(&s, &c->u2);
+}
+
 uint32_t csl_secagg__count_votes(const struct csl_secagg_coordinator *c, uint8_t choice)
 {
     uint32_t n = 0;
@@ -93,12 +100,14 @@ void csl_secagg_coordinator_free(struct csl_secagg_coordinator *c)
             csl_msg_release(&c->members[i].said[t]);
     for (uint32_t i = 0; i < c->opening_count; i++)
         csl_msg_release(&c->openings[i].opening);
+    csl_msg_release(&c->seeds);
     struct csl_msg *own[] = {&c->open,   &c->keys,   &c->senders,    &c->survivors,
                              &c->quorum, &c->result, &c->certificate};
     for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++)
         csl_msg_release(own[i]);
     csl_secret_free(c->memory);
     csl_free(c->openings);
+    csl_free(c->peers);
     csl_free(c->members);
     csl_free(c);
 }
@@ -118,9 +127,15 @@ static enum csl_code tell_member(struct csl_secagg_coordinator *c, uint32_t plac
             break;
         code = csl_secagg__coordinator_send_delivery(c, place, err);
         return code == CSL_OK ? csl_secagg__coordinator_send_disputes(c, place, err) : code;
-    case CSL_SECAGG_STAGE_UPLOADING:
+    case CSL_SECAGG_STAGE_SEEDING:
         if (is_sender)
             csl_secagg__coordinator_send(c, site, &c->senders);
+        break;
+    case CSL_SECAGG_STAGE_UPLOADING:
+        if (is_sender && (c->is_resuming || c->seeds.p == NULL))
+            csl_secagg__coordinator_send(c, site, &c->senders);
+        if (is_sender && c->seeds.p != NULL)
+            csl_secagg__coordinator_send(c, site, &c->seeds);
         break;
     case CSL_SECAGG_STAGE_VOTING:
     case CSL_SECAGG_STAGE_UNMASKING:
@@ -177,6 +192,12 @@ static enum csl_code adopt_open(struct csl_secagg_coordinator *c, struct csl_spa
         code = CSL_FAIL(err, CSL_E_INVAL, "a configuration of another roster");
     if (code == CSL_OK && c->config.roster_count != c->setup.roster->count)
         code = CSL_FAIL(err, CSL_E_INVAL, "a configuration of %u sites", c->config.roster_count);
+    if (code == CSL_OK && c->config.graph != 0 && c->setup.epoch_seed == NULL)
+        code = CSL_FAIL(err, CSL_E_INVAL, "sparse graphs without a seed of the roster's epoch");
+    if (code == CSL_OK && c->config.graph != 0) /* what every site would refuse */
+        code = csl_secagg_graph_check_shares(csl_secagg_roster_active(c->setup.roster),
+                                             c->config.colluding, c->config.share_degree,
+                                             c->config.share_threshold, c->config.attempt, err);
     if (code == CSL_OK)
         code = csl_msg_copy(&c->open, bytes, err);
     if (code != CSL_OK)
@@ -376,6 +397,8 @@ static bool has_said(const struct csl_secagg_coordinator *c, uint32_t row)
         return m->said[CSL_SECAGG_SHARES].p != NULL;
     case CSL_SECAGG_STAGE_PREPARING:
         return m->said[CSL_SECAGG_READY].p != NULL;
+    case CSL_SECAGG_STAGE_SEEDING:
+        return m->said[CSL_SECAGG_REVEAL].p != NULL;
     case CSL_SECAGG_STAGE_UPLOADING:
         return m->is_received;
     case CSL_SECAGG_STAGE_VOTING:

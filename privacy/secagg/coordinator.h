@@ -8,6 +8,8 @@
  *   OPEN        M0 is out, M1s come in                   closing fixes U1 (M2)
  *   SHARING     M3s come in                              closing delivers them (M4)
  *   PREPARING   M5, disputes, M6 come in                 closing fixes U2 (M7)
+ *   SEEDING     graph 1, between these two: M7r come in  closing tells every r of U2; those that
+ *               did not come are put together from the shares of others
  *   UPLOADING   manifests and masked vectors come in     closing fixes U3 (M9)
  *   VOTING      one vote per site comes in
  *   UNMASKING   shares come in (M12), are checked against the commitments, and senders of wrong
@@ -35,6 +37,7 @@ enum csl_secagg_stage {
     CSL_SECAGG_STAGE_OPEN,
     CSL_SECAGG_STAGE_SHARING,
     CSL_SECAGG_STAGE_PREPARING,
+    CSL_SECAGG_STAGE_SEEDING, /* graph 1 only */
     CSL_SECAGG_STAGE_UPLOADING,
     CSL_SECAGG_STAGE_VOTING,
     CSL_SECAGG_STAGE_UNMASKING,
@@ -46,6 +49,7 @@ enum csl_secagg_stage {
 struct csl_secagg_coordinator_setup {
     const struct csl_sign_key *key;         /* borrowed; the one of the roster */
     const struct csl_secagg_roster *roster; /* borrowed */
+    const uint8_t *epoch_seed; /* [32], borrowed: of the roster (epoch.h); NULL: graph 0 only */
     enum csl_secret_policy memory;
 };
 

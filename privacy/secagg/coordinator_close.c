@@ -32,24 +32,31 @@ static enum csl_code close_keys(struct csl_secagg_coordinator *c, struct csl_err
     }
     uint32_t quorum = csl_secagg_quorum(n, c->config.colluding);
     enum csl_code code = CSL_OK;
-    if (n < c->config.sites_min || quorum > n) {
+    uint32_t threshold = csl_secagg_graph_threshold(&c->config, quorum);
+    if (n < c->config.sites_min || quorum > n || threshold > n) {
         code = CSL_FAIL(err, CSL_E_DENIED, "%u sites; at least %u and a quorum of %u are needed", n,
                         c->config.sites_min, quorum);
     } else {
         struct csl_secagg_message m = {
             .type = CSL_SECAGG_ROUND_KEYS,
             .u.round_keys = {
-                .quorum = quorum, .threshold = quorum, .count = n, .advertised = advertised}};
+                .quorum = quorum, .threshold = threshold, .count = n, .advertised = advertised}};
         memcpy(m.id, c->ctx, 32);
+        if (c->config.graph != 0)
+            memcpy(m.u.round_keys.graph_seed, c->setup.epoch_seed, 32);
         code = decide(c, &m, err);
     }
     csl_free(advertised);
     return code;
 }
 
-static void adopt_keys(struct csl_secagg_coordinator *c, const struct csl_secagg_message *m)
+static enum csl_code adopt_keys(struct csl_secagg_coordinator *c,
+                                const struct csl_secagg_message *m, struct csl_err *err)
 {
+    struct csl_secagg_ring ring;
+    bool is_sparse = c->config.graph != 0;
     c->n1 = m->u.round_keys.count;
+    c->votes_min = m->u.round_keys.quorum;
     c->threshold = m->u.round_keys.threshold;
     for (uint32_t i = 0; i < c->n1; i++) {
         struct csl_secagg_message one;
@@ -58,8 +65,16 @@ static void adopt_keys(struct csl_secagg_coordinator *c, const struct csl_secagg
         c->rows[i] = csl_secagg_roster_find(c->setup.roster, one.site);
         CSL_ASSERT(c->rows[i] != UINT32_MAX);
     }
+    c->peers = csl_alloc_array(c->n1, sizeof(*c->peers));
+    if (c->peers == NULL)
+        return CSL_FAIL(err, CSL_E_NOMEM, "no memory for the share graph");
+    if (is_sparse)
+        csl_secagg_share_graph(&ring, c->setup.epoch_seed, c->setup.roster, c->config.share_degree);
+    for (uint32_t i = 0; i < c->n1; i++)
+        csl_secagg_share_peers(is_sparse ? &ring : NULL, c->n1, c->rows, i, &c->peers[i]);
     csl_secagg_sid(m, c->sid);
     c->stage = CSL_SECAGG_STAGE_SHARING;
+    return CSL_OK;
 }
 
 /* ---- M4 ---- */
@@ -75,9 +90,9 @@ void csl_secagg__coordinator_begin_delivery(struct csl_secagg_coordinator *c)
 static enum csl_code close_shares(struct csl_secagg_coordinator *c, struct csl_err *err)
 {
     uint32_t n = csl_secagg_coordinator_ready_count(c);
-    if (n < c->threshold || n < c->config.sites_min)
+    if (n < c->votes_min || n < c->config.sites_min)
         return CSL_FAIL(err, CSL_E_DENIED, "%u dealers; the quorum is %u, the minimum %u", n,
-                        c->threshold, c->config.sites_min);
+                        c->votes_min, c->config.sites_min);
     csl_secagg__coordinator_journal(c, CSL_SECAGG_CJ_DELIVER, CSL_SPAN(NULL, 0));
     csl_secagg__coordinator_begin_delivery(c);
     return csl_secagg__coordinator_tell_all(c, err);
@@ -89,21 +104,23 @@ enum csl_code csl_secagg__coordinator_send_delivery(struct csl_secagg_coordinato
     struct csl_buf dealers, out;
     csl_buf_init(&dealers, CSL_SECAGG_MESSAGE_BYTES_MAX);
     csl_buf_init(&out, CSL_SECAGG_MESSAGE_BYTES_MAX);
+    bool is_sparse = c->config.graph != 0;
+    size_t bytes_sealed = is_sparse ? (size_t)CSL_SEAL3_BYTES : (size_t)CSL_SEAL_BYTES;
     uint32_t n = 0;
     for (uint32_t i = 0; i < c->n1; i++) {
         struct csl_secagg_message dealt;
-        if (i == place || !csl_secagg_set_has(&c->dealers, i) ||
+        if (!csl_secagg_set_has(&c->peers[place], i) || !csl_secagg_set_has(&c->dealers, i) ||
             !csl_secagg__said(c, i, CSL_SECAGG_SHARES, &dealt))
             continue;
-        /* Of the others ascending, the one at `place`: a dealer seals nothing for itself. */
-        size_t sealed = place < i ? place : place - 1;
+        /* Of the dealer's peers ascending, the one at `place`. */
+        size_t sealed = csl_secagg_set_rank(&c->peers[i], place);
         csl_buf_append(&dealers, dealt.body.p, dealt.body.n);
         csl_buf_append(&dealers, dealt.signature, CSL_SIGN_SIGNATURE_BYTES);
-        csl_buf_append(&dealers, dealt.u.shares.sealed + sealed * CSL_SEAL_BYTES, CSL_SEAL_BYTES);
+        csl_buf_append(&dealers, dealt.u.shares.sealed + sealed * bytes_sealed, bytes_sealed);
         n++;
     }
     struct csl_secagg_message m = {
-        .type = CSL_SECAGG_DELIVERY,
+        .type = is_sparse ? CSL_SECAGG_SPARSE_DELIVERY : CSL_SECAGG_DELIVERY,
         .site = c->ids[place],
         .u.delivery = {.threshold = c->threshold, .count = n, .dealers = dealers.p}};
     memcpy(m.id, c->sid, 32);
@@ -155,7 +172,8 @@ static bool is_opened(const struct csl_secagg_coordinator *c, uint32_t dealer, u
  * right, would make too many shares public. */
 static void choose_senders(const struct csl_secagg_coordinator *c, struct csl_secagg_set *u2)
 {
-    uint32_t max = csl_secagg_openings_max(c->threshold, c->config.colluding);
+    uint32_t max = csl_secagg_graph_openings(&c->config, csl_secagg_roster_active(c->setup.roster),
+                                             c->threshold);
     memset(u2, 0, sizeof(*u2));
     for (uint32_t i = 0; i < c->n1; i++) {
         const struct csl_msg *said = c->members[c->rows[i]].said;
@@ -196,27 +214,34 @@ static void write_blocks(const struct csl_secagg_coordinator *c, const struct cs
 }
 
 static void commit(const struct csl_secagg_coordinator *c, const struct csl_secagg_set *u2,
-                   uint8_t com[32])
+                   uint8_t com[32], struct csl_buf *dealings)
 {
     uint8_t hashes[CSL_SECAGG_SITES_MAX][32];
     for (uint32_t i = 0; i < c->n1; i++) {
         struct csl_secagg_message dealt;
-        if (csl_secagg_set_has(u2, i) && csl_secagg__said(c, i, CSL_SECAGG_SHARES, &dealt))
-            csl_secagg_dealing_hash(dealt.u.shares.b, dealt.u.shares.s, c->threshold, hashes[i]);
+        if (!csl_secagg_set_has(u2, i) || !csl_secagg__said(c, i, CSL_SECAGG_SHARES, &dealt))
+            continue;
+        csl_secagg_shares_hash(&dealt.u.shares, hashes[i]);
+        if (dealt.u.shares.r != NULL) {
+            csl_buf_append(dealings, hashes[i], 32);
+            csl_buf_append(dealings, dealt.u.shares.r[0].bytes, 32);
+        }
     }
     csl_secagg_com(c->sid, c->n1, c->ids, (const uint8_t(*)[32])hashes, u2, com);
 }
 
 static enum csl_code close_senders(struct csl_secagg_coordinator *c, struct csl_err *err)
 {
-    struct csl_secagg_message m = {.type = CSL_SECAGG_SENDERS};
+    struct csl_secagg_message m = {.type = c->config.graph != 0 ? CSL_SECAGG_SPARSE_SENDERS
+                                                                : CSL_SECAGG_SENDERS};
     struct csl_secagg_senders *s = &m.u.senders;
     choose_senders(c, &s->members);
     uint32_t n = csl_secagg_set_count(&s->members);
-    if (n < c->threshold || n < c->config.sites_min)
+    if (n < c->votes_min || n < c->config.sites_min)
         return CSL_FAIL(err, CSL_E_DENIED, "%u senders; the quorum is %u, the minimum %u", n,
-                        c->threshold, c->config.sites_min);
-    struct csl_buf blocks, openings;
+                        c->votes_min, c->config.sites_min);
+    struct csl_buf blocks, openings, dealings;
+    csl_buf_init(&dealings, CSL_SECAGG_MESSAGE_BYTES_MAX);
     csl_buf_init(&blocks, CSL_SECAGG_MESSAGE_BYTES_MAX);
     csl_buf_init(&openings, CSL_SECAGG_MESSAGE_BYTES_MAX);
     write_blocks(c, &s->members, &blocks);
@@ -228,20 +253,36 @@ static enum csl_code close_senders(struct csl_secagg_coordinator *c, struct csl_
         csl_buf_append(&openings, o->opening.p, o->opening.n);
         s->opening_count++;
     }
-    commit(c, &s->members, s->commitments);
+    commit(c, &s->members, s->commitments, &dealings);
     memcpy(m.id, c->sid, 32);
     s->count = c->n1;
     s->block_count = csl_secagg_block_total(&c->config);
     s->block_bits = blocks.p;
     s->openings = openings.p;
+    s->dealings = dealings.p;
     enum csl_code code = csl_buf_status(&blocks, err);
     if (code == CSL_OK)
         code = csl_buf_status(&openings, err);
     if (code == CSL_OK)
+        code = csl_buf_status(&dealings, err);
+    if (code == CSL_OK)
+        code = csl_secagg__coordinator_check_losses(c, s, &s->members, err);
+    if (code == CSL_OK)
         code = decide(c, &m, err);
     csl_buf_release(&blocks);
     csl_buf_release(&openings);
+    csl_buf_release(&dealings);
     return code;
+}
+
+/* ---- M7r ---- */
+
+static enum csl_code close_seeds(struct csl_secagg_coordinator *c, struct csl_err *err)
+{
+    struct csl_scalar r[CSL_SECAGG_SITES_MAX];
+    struct csl_secagg_message m;
+    enum csl_code code = csl_secagg__coordinator_close_seeds(c, &m, r, err);
+    return code == CSL_OK ? decide(c, &m, err) : code;
 }
 
 /* ---- M9 ---- */
@@ -271,9 +312,14 @@ static enum csl_code close_uploads(struct csl_secagg_coordinator *c, struct csl_
     s->roots = roots.p;
     uint32_t n = csl_secagg_set_count(&s->members);
     enum csl_code code = CSL_OK;
-    if (n < c->threshold || n < c->config.sites_min)
+    if (n < c->votes_min || n < c->config.sites_min)
         code = CSL_FAIL(err, CSL_E_DENIED, "%u vectors; the quorum is %u, the minimum %u", n,
-                        c->threshold, c->config.sites_min);
+                        c->votes_min, c->config.sites_min);
+    struct csl_secagg_message senders;
+    if (code == CSL_OK)
+        code = csl_secagg_decode(&senders, csl_msg_span(&c->senders), err);
+    if (code == CSL_OK)
+        code = csl_secagg__coordinator_check_losses(c, &senders.u.senders, &s->members, err);
     if (code == CSL_OK)
         code = csl_buf_status(&blocks, err);
     if (code == CSL_OK)
@@ -285,6 +331,21 @@ static enum csl_code close_uploads(struct csl_secagg_coordinator *c, struct csl_
     return code;
 }
 
+/* Where the decision is kept; NULL: not one of this stage. */
+static struct csl_msg *decision(struct csl_secagg_coordinator *c, uint8_t type)
+{
+    uint8_t senders = c->config.graph != 0 ? CSL_SECAGG_SPARSE_SENDERS : CSL_SECAGG_SENDERS;
+    if (type == CSL_SECAGG_ROUND_KEYS && c->stage == CSL_SECAGG_STAGE_OPEN)
+        return &c->keys;
+    if (type == senders && c->stage == CSL_SECAGG_STAGE_PREPARING)
+        return &c->senders;
+    if (type == CSL_SECAGG_SEEDS && c->stage == CSL_SECAGG_STAGE_SEEDING)
+        return &c->seeds;
+    if (type == CSL_SECAGG_SURVIVORS && c->stage == CSL_SECAGG_STAGE_UPLOADING)
+        return &c->survivors;
+    return NULL;
+}
+
 enum csl_code csl_secagg__coordinator_adopt(struct csl_secagg_coordinator *c, struct csl_span bytes,
                                             struct csl_err *err)
 {
@@ -292,29 +353,32 @@ enum csl_code csl_secagg__coordinator_adopt(struct csl_secagg_coordinator *c, st
     enum csl_code code = csl_secagg_decode(&m, bytes, err);
     if (code != CSL_OK)
         return code;
-    bool is_keys = m.type == CSL_SECAGG_ROUND_KEYS && c->stage == CSL_SECAGG_STAGE_OPEN;
-    bool is_senders = m.type == CSL_SECAGG_SENDERS && c->stage == CSL_SECAGG_STAGE_PREPARING;
-    bool is_survivors = m.type == CSL_SECAGG_SURVIVORS && c->stage == CSL_SECAGG_STAGE_UPLOADING;
-    if (!is_keys && !is_senders && !is_survivors)
+    struct csl_msg *kept = decision(c, m.type);
+    if (kept == NULL)
         return CSL_FAIL(err, CSL_E_STATE, "a decision of type %u in stage %d", m.type,
                         (int)c->stage);
-    code = csl_msg_copy(is_keys ? &c->keys : is_senders ? &c->senders : &c->survivors, bytes, err);
+    code = csl_msg_copy(kept, bytes, err);
     if (code != CSL_OK)
         return code;
     csl_secagg__coordinator_journal(c, CSL_SECAGG_CJ_DECISION, bytes);
-    if (is_keys)
-        adopt_keys(c, &m);
-    if (is_senders) {
-        c->u2 = m.u.senders.members;
-        memcpy(c->com, m.u.senders.commitments, 32);
+    switch ((int)m.type) {
+    case CSL_SECAGG_ROUND_KEYS:
+        return adopt_keys(c, &m, err);
+    case CSL_SECAGG_SEEDS:
+        csl_secagg_mask_seed(c->sid, c->n1, &c->u2, m.u.seeds.r->bytes, c->mask_seed);
         c->stage = CSL_SECAGG_STAGE_UPLOADING;
-    }
-    if (is_survivors) {
+        return CSL_OK;
+    case CSL_SECAGG_SURVIVORS:
         c->u3 = m.u.survivors.members;
         csl_secagg_transcript(&m, c->com, &c->u2, c->ids, c->transcript);
         c->stage = CSL_SECAGG_STAGE_VOTING;
+        return CSL_OK;
+    default: /* M7 */
+        c->u2 = m.u.senders.members;
+        csl_secagg_bound_com(&m, c->com);
+        c->stage = c->config.graph != 0 ? CSL_SECAGG_STAGE_SEEDING : CSL_SECAGG_STAGE_UPLOADING;
+        return CSL_OK;
     }
-    return CSL_OK;
 }
 
 enum csl_code csl_secagg__coordinator_close(struct csl_secagg_coordinator *c, struct csl_err *err)
@@ -326,6 +390,8 @@ enum csl_code csl_secagg__coordinator_close(struct csl_secagg_coordinator *c, st
         return close_shares(c, err);
     case CSL_SECAGG_STAGE_PREPARING:
         return close_senders(c, err);
+    case CSL_SECAGG_STAGE_SEEDING:
+        return close_seeds(c, err);
     case CSL_SECAGG_STAGE_UPLOADING:
         return close_uploads(c, err);
     case CSL_SECAGG_STAGE_NEW:

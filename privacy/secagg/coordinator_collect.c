@@ -35,7 +35,8 @@ static enum csl_code check_shares(const struct csl_secagg_coordinator *c, const 
     struct csl_secagg_message own;
     if (c->stage != CSL_SECAGG_STAGE_SHARING)
         return CSL_FAIL(err, CSL_E_STATE, "shares are not collected now");
-    if (s->threshold != c->threshold || s->sealed_count != c->n1 - 1)
+    if (s->threshold != c->threshold || (s->r != NULL) != (c->config.graph != 0) ||
+        s->sealed_count != csl_secagg_set_count(&c->peers[x->place]))
         return CSL_FAIL(err, CSL_E_PROTO, "shares of threshold %u for %u sites", s->threshold,
                         s->sealed_count);
     bool is_known = csl_secagg__said(c, x->place, CSL_SECAGG_ADVERTISE, &own);
@@ -43,20 +44,25 @@ static enum csl_code check_shares(const struct csl_secagg_coordinator *c, const 
         return CSL_FAIL(err, CSL_E_CRYPTO, "site %u shares another key than it advertised",
                         x->m->site);
     enum csl_code code = csl_vss_check_commitments(s->b, s->threshold, err);
-    return code == CSL_OK ? csl_vss_check_commitments(s->s, s->threshold, err) : code;
+    if (code == CSL_OK)
+        code = csl_vss_check_commitments(s->s, s->threshold, err);
+    return code == CSL_OK && s->r != NULL ? csl_vss_check_commitments(s->r, s->threshold, err)
+                                          : code;
 }
 
 static enum csl_code check_ack(const struct csl_secagg_coordinator *c, const struct said *x,
                                struct csl_err *err)
 {
     const struct csl_secagg_ack *a = &x->m->u.ack;
-    struct csl_secagg_set all = a->accepted;
+    struct csl_secagg_set all = a->accepted, told = c->peers[x->place];
+    csl_secagg_set_put(&told, x->place);
+    told = csl_secagg_set_both(&told, &c->dealers);
     for (uint32_t i = 0; i < CSL_SECAGG_SET_BYTES; i++)
         all.bits[i] |= a->complaints.bits[i];
     if (c->stage != CSL_SECAGG_STAGE_PREPARING)
         return CSL_FAIL(err, CSL_E_STATE, "acknowledgements are not collected now");
     if (a->count != c->n1 || !csl_secagg_set_has(&c->dealers, x->place) ||
-        csl_secagg_set_has(&a->complaints, x->place) || !csl_secagg_set_equal(&all, &c->dealers))
+        csl_secagg_set_has(&a->complaints, x->place) || !csl_secagg_set_equal(&all, &told))
         return CSL_FAIL(err, CSL_E_PROTO, "site %u speaks of other dealers than it was told of",
                         x->m->site);
     return CSL_OK;
@@ -80,6 +86,24 @@ static enum csl_code check_ready(const struct csl_secagg_coordinator *c, const s
                             "scalars",
                             x->m->site);
     }
+    return CSL_OK;
+}
+
+static enum csl_code check_reveal(const struct csl_secagg_coordinator *c, const struct said *x,
+                                  struct csl_err *err)
+{
+    const struct csl_secagg_reveal *s = &x->m->u.reveal;
+    struct csl_secagg_message dealt;
+    struct csl_point is;
+    if (c->stage != CSL_SECAGG_STAGE_SEEDING || !csl_secagg_set_has(&c->u2, x->place))
+        return CSL_FAIL(err, CSL_E_STATE, "site %u draws no graph now", x->m->site);
+    bool is_dealt = csl_secagg__said(c, x->place, CSL_SECAGG_SHARES, &dealt);
+    CSL_ASSERT(is_dealt);
+    struct csl_secagg_set held = csl_secagg_set_both(&c->peers[x->place], &c->u2);
+    if (s->count != csl_secagg_set_count(&held))
+        return CSL_FAIL(err, CSL_E_PROTO, "site %u reveals %u shares", x->m->site, s->count);
+    if (csl_point_base(s->r, &is, NULL) != CSL_OK || !csl_point_equal(&is, &dealt.u.shares.r[0]))
+        return CSL_FAIL(err, CSL_E_CRYPTO, "site %u did not commit to that r", x->m->site);
     return CSL_OK;
 }
 
@@ -126,11 +150,13 @@ static enum csl_code check_unmask(const struct csl_secagg_coordinator *c, const 
 {
     const struct csl_secagg_unmask *s = &x->m->u.unmask;
     struct csl_secagg_message vote;
+    struct csl_secagg_set revealed = csl_secagg__revealed(c, x->place);
     if (c->stage != CSL_SECAGG_STAGE_UNMASKING)
         return CSL_FAIL(err, CSL_E_STATE, "shares are not wanted now");
     if (!csl_secagg__said(c, x->place, CSL_SECAGG_VOTE, &vote) ||
         vote.u.vote.choice != CSL_SECAGG_VOTE_FOR ||
-        memcmp(s->transcript, c->transcript, 32) != 0 || s->count != csl_secagg_set_count(&c->u2))
+        memcmp(s->transcript, c->transcript, 32) != 0 ||
+        s->count != csl_secagg_set_count(&revealed))
         return CSL_FAIL(err, CSL_E_PROTO, "site %u reveals for another transcript", x->m->site);
     return CSL_OK;
 }
@@ -142,11 +168,14 @@ static enum csl_code check(const struct csl_secagg_coordinator *c, const struct 
     case CSL_SECAGG_ADVERTISE:
         return check_advertise(c, x, err);
     case CSL_SECAGG_SHARES:
+    case CSL_SECAGG_SPARSE_SHARES:
         return check_shares(c, x, err);
     case CSL_SECAGG_ACK:
         return check_ack(c, x, err);
     case CSL_SECAGG_READY:
         return check_ready(c, x, err);
+    case CSL_SECAGG_REVEAL:
+        return check_reveal(c, x, err);
     case CSL_SECAGG_MANIFEST:
         return check_manifest(c, x, err);
     case CSL_SECAGG_VOTE:
@@ -228,10 +257,14 @@ static enum csl_code answer(struct csl_secagg_coordinator *c, const struct said 
         next = x->place != UINT32_MAX ? &c->keys : NULL;
         break;
     case CSL_SECAGG_SHARES:
+    case CSL_SECAGG_SPARSE_SHARES:
         return c->stage == CSL_SECAGG_STAGE_PREPARING ? csl_secagg__coordinator_tell(c, x->row, err)
                                                       : CSL_OK;
     case CSL_SECAGG_READY:
         next = is_sender ? &c->senders : NULL;
+        break;
+    case CSL_SECAGG_REVEAL:
+        next = &c->seeds;
         break;
     case CSL_SECAGG_MANIFEST:
         next = &c->survivors;
@@ -293,7 +326,8 @@ static enum csl_code accept(struct csl_secagg_coordinator *c, const struct said 
                             struct csl_err *err)
 {
     CSL_ASSERT(x->m->type < CSL_SECAGG_SAID_MAX);
-    struct csl_msg *kept = &c->members[x->row].said[x->m->type];
+    uint8_t slot = x->m->type == CSL_SECAGG_SPARSE_SHARES ? CSL_SECAGG_SHARES : x->m->type;
+    struct csl_msg *kept = &c->members[x->row].said[slot];
     if (kept->p != NULL)
         return repeated(c, x, kept, err);
     enum csl_code code = check(c, x, err);

@@ -2,6 +2,7 @@
 
 #include "base/check.h"
 #include "base/mem.h"
+#include "privacy/secagg/remaining.h"
 
 /* M11 or the certificate: every vote for `choice`. */
 static enum csl_code collect_votes(const struct csl_secagg_coordinator *c, uint8_t choice,
@@ -45,7 +46,7 @@ enum csl_code csl_secagg__coordinator_count(struct csl_secagg_coordinator *c, st
 {
     enum csl_code code = CSL_OK;
     if (c->stage == CSL_SECAGG_STAGE_VOTING &&
-        csl_secagg__count_votes(c, CSL_SECAGG_VOTE_FOR) >= c->threshold) {
+        csl_secagg__count_votes(c, CSL_SECAGG_VOTE_FOR) >= c->votes_min) {
         code = write_votes(c, CSL_SECAGG_VOTE_FOR, &c->quorum, err);
         if (code != CSL_OK)
             return code;
@@ -53,7 +54,7 @@ enum csl_code csl_secagg__coordinator_count(struct csl_secagg_coordinator *c, st
         return csl_secagg__coordinator_tell_all(c, err);
     }
     if (c->stage >= CSL_SECAGG_STAGE_SHARING && c->stage <= CSL_SECAGG_STAGE_VOTING &&
-        csl_secagg__count_votes(c, CSL_SECAGG_VOTE_ABANDON) >= c->threshold) {
+        csl_secagg__count_votes(c, CSL_SECAGG_VOTE_ABANDON) >= c->votes_min) {
         code = write_votes(c, CSL_SECAGG_VOTE_ABANDON, &c->certificate, err);
         if (code != CSL_OK)
             return code;
@@ -68,24 +69,37 @@ enum csl_code csl_secagg__coordinator_count(struct csl_secagg_coordinator *c, st
 
 /* ---- M12 ---- */
 
-/* Places of the first t_s sites that answered and were not caught. */
-static uint32_t responders(const struct csl_secagg_coordinator *c, uint32_t *places)
+/* Places of the first t_s sites that hold shares of a member, answered and were not caught. */
+static uint32_t responders(const struct csl_secagg_coordinator *c, uint32_t member,
+                           uint32_t *places)
 {
     uint32_t n = 0;
     for (uint32_t i = 0; i < c->n1 && n < c->threshold; i++) {
         const struct csl_secagg_member *m = &c->members[c->rows[i]];
-        if (m->said[CSL_SECAGG_UNMASK].p != NULL && !m->has_lied)
+        if (m->said[CSL_SECAGG_UNMASK].p != NULL && !m->has_lied &&
+            (i == member || csl_secagg_set_has(&c->peers[i], member)))
             places[n++] = i;
     }
     return n;
 }
 
-/* The shares of one secret, that of the index-th member of U2, in the order of `places`. */
+static bool is_enough(const struct csl_secagg_coordinator *c)
+{
+    uint32_t places[CSL_SECAGG_SITES_MAX];
+    for (uint32_t i = 0; i < c->n1; i++)
+        if (csl_secagg_set_has(&c->u2, i) && responders(c, i, places) < c->threshold)
+            return false;
+    return true;
+}
+
+/* The shares of one member's secret, in the order of `places`. */
 static void gather(const struct csl_secagg_coordinator *c, const uint32_t *places, uint32_t n,
-                   uint32_t index, struct csl_scalar *shares)
+                   uint32_t member, struct csl_scalar *shares)
 {
     for (uint32_t i = 0; i < n; i++) {
         struct csl_secagg_message m;
+        struct csl_secagg_set revealed = csl_secagg__revealed(c, places[i]);
+        uint32_t index = csl_secagg_set_rank(&revealed, member);
         bool is_there = csl_secagg__said(c, places[i], CSL_SECAGG_UNMASK, &m);
         CSL_ASSERT(is_there && index < m.u.unmask.count);
         shares[i] = m.u.unmask.shares[index];
@@ -111,7 +125,7 @@ static uint32_t name_liars(struct csl_secagg_coordinator *c, const uint32_t *pla
 /* CSL_E_AGAIN: liars were named, others have to stand in for them. */
 static enum csl_code reconstruct_one(struct csl_secagg_coordinator *c, const uint32_t *places,
                                      const struct csl_scalar *weights, uint32_t member,
-                                     uint32_t index, struct csl_err *err)
+                                     struct csl_err *err)
 {
     struct csl_scalar shares[CSL_SECAGG_SITES_MAX];
     struct csl_secagg_message dealt;
@@ -119,7 +133,7 @@ static enum csl_code reconstruct_one(struct csl_secagg_coordinator *c, const uin
     CSL_ASSERT(is_dealt);
     const struct csl_point *commitments =
         csl_secagg_set_has(&c->u3, member) ? dealt.u.shares.b : dealt.u.shares.s;
-    gather(c, places, c->threshold, index, shares);
+    gather(c, places, c->threshold, member, shares);
     enum csl_code code = csl_vss_reconstruct(weights, shares, c->threshold, &commitments[0],
                                              &c->secrets[member], err);
     if (code == CSL_E_CRYPTO) {
@@ -130,24 +144,33 @@ static enum csl_code reconstruct_one(struct csl_secagg_coordinator *c, const uin
     return code;
 }
 
-static enum csl_code reconstruct_all(struct csl_secagg_coordinator *c, const uint32_t *places,
-                                     struct csl_err *err)
+static enum csl_code reconstruct_all(struct csl_secagg_coordinator *c, struct csl_err *err)
 {
     struct csl_scalar weights[CSL_SECAGG_SITES_MAX];
-    enum csl_code code = csl_vss_weights(places, c->threshold, weights, err);
-    uint32_t index = 0;
-    for (uint32_t i = 0; code == CSL_OK && i < c->n1; i++)
-        if (csl_secagg_set_has(&c->u2, i))
-            code = reconstruct_one(c, places, weights, i, index++, err);
+    uint32_t places[CSL_SECAGG_SITES_MAX], last[CSL_SECAGG_SITES_MAX];
+    enum csl_code code = CSL_OK;
+    bool is_first = true;
+    for (uint32_t i = 0; code == CSL_OK && i < c->n1; i++) {
+        if (!csl_secagg_set_has(&c->u2, i))
+            continue;
+        uint32_t n = responders(c, i, places);
+        CSL_ASSERT(n == c->threshold);
+        /* On the complete graph the same sites answer for all. */
+        if (is_first || memcmp(places, last, n * sizeof(*places)) != 0)
+            code = csl_vss_weights(places, n, weights, err);
+        memcpy(last, places, n * sizeof(*places));
+        is_first = false;
+        if (code == CSL_OK)
+            code = reconstruct_one(c, places, weights, i, err);
+    }
     return code;
 }
 
 enum csl_code csl_secagg__coordinator_reconstruct(struct csl_secagg_coordinator *c,
                                                   struct csl_err *err)
 {
-    uint32_t places[CSL_SECAGG_SITES_MAX];
     enum csl_code code = CSL_OK;
-    if (responders(c, places) < c->threshold)
+    if (!is_enough(c))
         return CSL_OK;
     if (c->memory == NULL) {
         code = csl_secret_new(&c->memory, 64 + sizeof(*c->secrets) * c->n1, c->setup.memory, err);
@@ -157,9 +180,9 @@ enum csl_code csl_secagg__coordinator_reconstruct(struct csl_secagg_coordinator 
         CSL_ASSERT(c->secrets != NULL);
     }
     do {
-        if (responders(c, places) < c->threshold)
+        if (!is_enough(c))
             return CSL_OK; /* more answers are needed */
-        code = reconstruct_all(c, places, err);
+        code = reconstruct_all(c, err);
     } while (code == CSL_E_AGAIN);
     if (code != CSL_OK)
         return code;
@@ -171,85 +194,58 @@ enum csl_code csl_secagg__coordinator_reconstruct(struct csl_secagg_coordinator 
 
 /* ---- what is left in the sum ---- */
 
-static void blocks_of(const struct csl_secagg_coordinator *c, uint32_t place,
-                      struct csl_secagg_set *out)
+static enum csl_code remaining(const struct csl_secagg_coordinator *c, struct csl_point *keys,
+                               struct csl_secagg_set *blocks, struct csl_secagg_masks **out,
+                               struct csl_err *err)
 {
-    struct csl_secagg_message ready;
-    bool is_ready = csl_secagg__said(c, place, CSL_SECAGG_READY, &ready);
-    CSL_ASSERT(is_ready);
-    *out = ready.u.ready.blocks;
-}
-
-static void mask_key(const struct csl_secagg_coordinator *c, uint32_t place, struct csl_point *out)
-{
-    struct csl_secagg_message m;
-    bool is_known = csl_secagg__said(c, place, CSL_SECAGG_ADVERTISE, &m);
-    CSL_ASSERT(is_known);
-    *out = m.u.advertise.mask_key;
-}
-
-static enum csl_code add_lost(const struct csl_secagg_coordinator *c, struct csl_secagg_masks *m,
-                              uint32_t lost, struct csl_err *err)
-{
-    struct csl_point lost_key, key;
-    struct csl_secagg_set lost_blocks, blocks;
-    uint8_t prk[CSL_AGREE_KEY_BYTES];
-    enum csl_code code = CSL_OK;
-    mask_key(c, lost, &lost_key);
-    blocks_of(c, lost, &lost_blocks);
-    for (uint32_t i = 0; code == CSL_OK && i < c->n1; i++) {
-        if (!csl_secagg_set_has(&c->u3, i))
+    for (uint32_t i = 0; i < c->n1; i++) {
+        struct csl_secagg_message advertise, ready;
+        if (!csl_secagg_set_has(&c->u2, i))
             continue;
-        mask_key(c, i, &key);
-        blocks_of(c, i, &blocks);
-        blocks = csl_secagg_set_both(&blocks, &lost_blocks);
-        code = csl_agree_mask(c->ids[lost], &c->secrets[lost], &lost_key, c->ids[i], &key, c->sid,
-                              prk, err);
-        /* The survivor added it when its id is the lower one: taken off again. */
-        if (code == CSL_OK)
-            csl_secagg_masks_pair(m, prk, c->ids[lost], c->ids[i],
-                                  c->ids[i] < c->ids[lost] ? CSL_PRG_SUBTRACT : CSL_PRG_ADD,
-                                  &blocks);
+        bool is_known = csl_secagg__said(c, i, CSL_SECAGG_ADVERTISE, &advertise) &&
+                        csl_secagg__said(c, i, CSL_SECAGG_READY, &ready);
+        CSL_ASSERT(is_known);
+        keys[i] = advertise.u.advertise.mask_key;
+        blocks[i] = ready.u.ready.blocks;
     }
-    csl_wipe(prk, sizeof(prk));
-    return code;
-}
-
-static enum csl_code add_self(const struct csl_secagg_coordinator *c, struct csl_secagg_masks *m,
-                              uint32_t place, struct csl_err *err)
-{
-    struct csl_secagg_set blocks;
-    uint8_t prk[CSL_AGREE_KEY_BYTES];
-    blocks_of(c, place, &blocks);
-    enum csl_code code = csl_agree_self(&c->secrets[place], c->sid, prk, err);
-    if (code == CSL_OK)
-        csl_secagg_masks_self(m, prk, c->ids[place], CSL_PRG_SUBTRACT, &blocks);
-    csl_wipe(prk, sizeof(prk));
+    struct csl_secagg_ring *rings = NULL;
+    if (c->config.graph != 0) {
+        struct csl_secagg_message m;
+        enum csl_code decoded = csl_secagg_decode(&m, csl_msg_span(&c->senders), NULL);
+        CSL_ASSERT(decoded == CSL_OK);
+        rings = csl_secagg_mask_rings(c->mask_seed, c->n1, c->ids, m.u.senders.block_bits,
+                                      m.u.senders.block_count, c->config.mask_degree);
+        if (rings == NULL)
+            return CSL_FAIL(err, CSL_E_NOMEM, "no memory for the mask graphs");
+    }
+    const struct csl_secagg_remaining r = {.sid = c->sid,
+                                           .n1 = c->n1,
+                                           .ids = c->ids,
+                                           .mask_keys = keys,
+                                           .senders = &c->u2,
+                                           .survivors = &c->u3,
+                                           .blocks = blocks,
+                                           .rings = rings,
+                                           .secrets = c->secrets,
+                                           .memory = c->setup.memory};
+    enum csl_code code = csl_secagg__remaining_masks(&r, out, err);
+    csl_free(rings);
     return code;
 }
 
 enum csl_code csl_secagg_coordinator_masks(const struct csl_secagg_coordinator *c,
                                            struct csl_secagg_masks **out, struct csl_err *err)
 {
-    struct csl_secagg_masks *m;
     if (c->stage != CSL_SECAGG_STAGE_RELEASED && c->stage != CSL_SECAGG_STAGE_DONE)
         return CSL_FAIL(err, CSL_E_STATE, "the sum is not released");
-    uint32_t kept = csl_secagg_set_count(&c->u3), lost = csl_secagg_set_count(&c->u2) - kept;
-    enum csl_code code = csl_secagg_masks_new(&m, kept + kept * lost, c->setup.memory, err);
-    if (code != CSL_OK)
-        return code;
-    for (uint32_t i = 0; code == CSL_OK && i < c->n1; i++) {
-        if (csl_secagg_set_has(&c->u3, i))
-            code = add_self(c, m, i, err);
-        else if (csl_secagg_set_has(&c->u2, i))
-            code = add_lost(c, m, i, err);
-    }
-    if (code != CSL_OK) {
-        csl_secagg_masks_free(m);
-        return code;
-    }
-    *out = m;
-    return CSL_OK;
+    struct csl_point *keys = csl_alloc_array(c->n1, sizeof(*keys));
+    struct csl_secagg_set *blocks = csl_alloc_array(c->n1, sizeof(*blocks));
+    enum csl_code code = keys == NULL || blocks == NULL
+                             ? CSL_FAIL(err, CSL_E_NOMEM, "no memory for %u sites", c->n1)
+                             : remaining(c, keys, blocks, out, err);
+    csl_free(keys);
+    csl_free(blocks);
+    return code;
 }
 
 enum csl_code csl_secagg__coordinator_result(struct csl_secagg_coordinator *c, struct csl_err *err)

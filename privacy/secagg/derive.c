@@ -41,6 +41,17 @@ void csl_secagg_dealing_hash(const struct csl_point *b, const struct csl_point *
     csl_sha256_final(&h, out);
 }
 
+void csl_secagg_shares_hash(const struct csl_secagg_shares *s, uint8_t out[32])
+{
+    struct csl_sha256 h;
+    csl_sha256_init(&h);
+    csl_sha256_update(&h, s->b, (size_t)32 * s->threshold);
+    csl_sha256_update(&h, s->s, (size_t)32 * s->threshold);
+    if (s->r != NULL)
+        csl_sha256_update(&h, s->r, (size_t)32 * s->threshold);
+    csl_sha256_final(&h, out);
+}
+
 void csl_secagg_com(const uint8_t sid[32], uint32_t count, const uint32_t *ids,
                     const uint8_t (*hashes)[32], const struct csl_secagg_set *members,
                     uint8_t com[32])
@@ -56,6 +67,14 @@ void csl_secagg_com(const uint8_t sid[32], uint32_t count, const uint32_t *ids,
         csl_sha256_update(&h, hashes[i], 32);
     }
     csl_sha256_final(&h, com);
+}
+
+void csl_secagg_bound_com(const struct csl_secagg_message *senders, uint8_t com[32])
+{
+    if (senders->type == CSL_SECAGG_SPARSE_SENDERS)
+        csl_secagg_body_hash(senders, com);
+    else
+        memcpy(com, senders->u.senders.commitments, 32);
 }
 
 void csl_secagg_transcript(const struct csl_secagg_message *survivors, const uint8_t com[32],

@@ -13,11 +13,16 @@ void csl_secagg_sid(const struct csl_secagg_message *round_keys, uint8_t sid[32]
 /* SHA-256(Cb || Cs): one dealer's commitments, in the associated data of its shares and in com. */
 void csl_secagg_dealing_hash(const struct csl_point *b, const struct csl_point *s,
                              uint32_t threshold, uint8_t out[32]);
+/* Of the commitments of an M3: with Cr after them in graph 1. */
+void csl_secagg_shares_hash(const struct csl_secagg_shares *s, uint8_t out[32]);
 /* com = SHA-256("FSA1 com" || sid || for i in U2: le32 i || dealing_hash_i). ids and hashes are of
  * all of U1, by place. */
 void csl_secagg_com(const uint8_t sid[32], uint32_t count, const uint32_t *ids,
                     const uint8_t (*hashes)[32], const struct csl_secagg_set *members,
                     uint8_t com[32]);
+/* What T has for com: com, and in graph 1 the SHA-256 of the body of M7, so that all who sign a T
+ * have the same blocks and the same r committed to, and with them the same mask graphs. */
+void csl_secagg_bound_com(const struct csl_secagg_message *senders, uint8_t com[32]);
 /* T = SHA-256("FSA1 T" || sid || com || bitmap U2 || bitmap U3 || for i in U3: le32 i || root_i ||
  * for each block: bitmap). The message is M9; ids are of U1, by place. */
 void csl_secagg_transcript(const struct csl_secagg_message *survivors, const uint8_t com[32],
@@ -35,6 +40,7 @@ void csl_secagg_head(const uint8_t previous[32], const uint8_t transcript[32],
 #define CSL_SECAGG_LABEL_SELF    "b"
 #define CSL_SECAGG_LABEL_CHANNEL "e"
 #define CSL_SECAGG_LABEL_NONCE   "n"
+#define CSL_SECAGG_LABEL_GRAPH   "r" /* what this site adds to the seed of the mask graph */
 
 /* M1 of z, unsigned, and the secret of its channel key, which is the caller's to wipe.
  * CSL_E_CRYPTO: z gives a zero scalar (2^-252); CSL_E_NOMEM. */

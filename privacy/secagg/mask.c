@@ -1,6 +1,7 @@
 #include "privacy/secagg/mask.h"
 
 #include "base/check.h"
+#include "base/le.h"
 #include "base/mem.h"
 
 enum { BATCH = 32 };
@@ -121,4 +122,21 @@ void csl_secagg_root_add(struct csl_secagg_root *r, const uint64_t *chunk, size_
 void csl_secagg_root_final(struct csl_secagg_root *r, uint8_t out[32])
 {
     csl_sha256_final(&r->hash, out);
+}
+
+void csl_secagg_root_of(const uint8_t *hashes, uint32_t count, uint8_t out[32])
+{
+    csl_sha256_digest(hashes, (size_t)32 * count, out);
+}
+
+void csl_secagg_result_root(const uint8_t *roots, uint32_t block_count, uint8_t out[32])
+{
+    struct csl_sha256 h;
+    uint8_t count[4];
+    csl_store_le32(count, block_count);
+    csl_sha256_init(&h);
+    csl_sha256_update(&h, "FSA1 sum", 8);
+    csl_sha256_update(&h, count, sizeof(count));
+    csl_sha256_update(&h, roots, (size_t)32 * block_count);
+    csl_sha256_final(&h, out);
 }

@@ -46,5 +46,10 @@ struct csl_secagg_root {
 void csl_secagg_root_init(struct csl_secagg_root *r);
 void csl_secagg_root_add(struct csl_secagg_root *r, const uint64_t *chunk, size_t count);
 void csl_secagg_root_final(struct csl_secagg_root *r, uint8_t out[32]);
+/* The same from the SHA-256 of each chunk: hashes[count][32]. */
+void csl_secagg_root_of(const uint8_t *hashes, uint32_t count, uint8_t out[32]);
+/* result_root of M13 = SHA-256("FSA1 sum" || le32 blocks || the root of each block of the sum, in
+ * the order of the list, zeros for a block that is not in the result). */
+void csl_secagg_result_root(const uint8_t *roots, uint32_t block_count, uint8_t out[32]);
 
 #endif

@@ -2,6 +2,7 @@
 
 #include "base/check.h"
 #include "base/le.h"
+#include "privacy/crypto/prg.h"
 #include "privacy/secagg/config.h"
 #include "privacy/secagg/wire.h"
 
@@ -12,8 +13,10 @@ _Static_assert((int)CSL_SECAGG_MANIFEST_BLOCKS_MAX == (int)CSL_SECAGG_CONFIG_BLO
 
 static bool is_carrier(uint8_t type)
 {
-    return type == CSL_SECAGG_DELIVERY || type == CSL_SECAGG_QUORUM || type == CSL_SECAGG_DISPUTE ||
-           type == CSL_SECAGG_ABANDONED;
+    return type == CSL_SECAGG_DELIVERY || type == CSL_SECAGG_SPARSE_DELIVERY ||
+           type == CSL_SECAGG_QUORUM || type == CSL_SECAGG_DISPUTE ||
+           type == CSL_SECAGG_ABANDONED || type == CSL_SECAGG_AUDITED ||
+           type == CSL_SECAGG_AUDIT_UPLOAD;
 }
 
 static uint32_t get_count(struct csl_secagg_reader *r, uint32_t max)
@@ -41,10 +44,12 @@ static void read_header(struct csl_secagg_reader *r, struct csl_secagg_message *
         csl_secagg__fault(r, "an unknown version");
     csl_secagg__get(r, m->id, sizeof(m->id));
     m->site = csl_secagg__u32(r);
-    bool is_coordinator = m->type == CSL_SECAGG_ROUND_KEYS || m->type == CSL_SECAGG_SENDERS ||
-                          m->type == CSL_SECAGG_SURVIVORS || m->type == CSL_SECAGG_QUORUM ||
-                          m->type == CSL_SECAGG_RESULT || m->type == CSL_SECAGG_GIVE_UP ||
-                          m->type == CSL_SECAGG_ABANDONED;
+    bool is_coordinator = m->type == CSL_SECAGG_ROUND_KEYS ||
+                          m->type == CSL_SECAGG_SPARSE_SENDERS || m->type == CSL_SECAGG_SEEDS ||
+                          m->type == CSL_SECAGG_SENDERS || m->type == CSL_SECAGG_SURVIVORS ||
+                          m->type == CSL_SECAGG_QUORUM || m->type == CSL_SECAGG_RESULT ||
+                          m->type == CSL_SECAGG_GIVE_UP || m->type == CSL_SECAGG_ABANDONED ||
+                          m->type == CSL_SECAGG_AUDITED || m->type == CSL_SECAGG_AUDIT_UPLOAD;
     if ((m->site == 0) != is_coordinator)
         csl_secagg__fault(r, "it is not for this side to say it");
 }
@@ -96,17 +101,24 @@ static const struct csl_point *take_points(struct csl_secagg_reader *r, uint32_t
     return (const struct csl_point *)csl_secagg__take_array(r, count, sizeof(struct csl_point));
 }
 
-static void read_commitments(struct csl_secagg_reader *r, struct csl_secagg_shares *s)
+static void read_commitments(struct csl_secagg_reader *r, bool is_sparse,
+                             struct csl_secagg_shares *s)
 {
     s->threshold = get_sites(r);
     s->b = take_points(r, s->threshold);
     s->s = take_points(r, s->threshold);
+    s->r = is_sparse ? take_points(r, s->threshold) : NULL;
 }
 
-static size_t dealer_bytes(uint32_t threshold)
+static size_t sealed_bytes(bool is_sparse)
 {
-    return CSL_SECAGG_HEADER_BYTES + 4 + (size_t)64 * threshold + CSL_SIGN_SIGNATURE_BYTES +
-           CSL_SEAL_BYTES;
+    return is_sparse ? (size_t)CSL_SEAL3_BYTES : (size_t)CSL_SEAL_BYTES;
+}
+
+static size_t dealer_bytes(uint32_t threshold, bool is_sparse)
+{
+    return CSL_SECAGG_HEADER_BYTES + 4 + (size_t)(is_sparse ? 96 : 64) * threshold +
+           CSL_SIGN_SIGNATURE_BYTES + sealed_bytes(is_sparse);
 }
 
 static void read_delivery(struct csl_secagg_reader *r, struct csl_secagg_message *m)
@@ -114,9 +126,11 @@ static void read_delivery(struct csl_secagg_reader *r, struct csl_secagg_message
     struct csl_secagg_delivery *d = &m->u.delivery;
     d->threshold = get_sites(r);
     d->count = get_count(r, CSL_SECAGG_SITES_MAX);
-    size_t bytes = dealer_bytes(d->threshold);
+    bool is_sparse = m->type == CSL_SECAGG_SPARSE_DELIVERY;
+    size_t bytes = dealer_bytes(d->threshold, is_sparse);
     d->dealers = csl_secagg__take_array(r, d->count, bytes);
-    check_parts(r, d->dealers, d->count, bytes, m->id, CSL_SECAGG_SHARES);
+    check_parts(r, d->dealers, d->count, bytes, m->id,
+                is_sparse ? CSL_SECAGG_SPARSE_SHARES : CSL_SECAGG_SHARES);
     for (uint32_t i = 0; r->fault == NULL && i < d->count; i++)
         if (csl_load_le32(d->dealers + i * bytes + CSL_SECAGG_HEADER_BYTES) != d->threshold)
             csl_secagg__fault(r, "a dealer with another threshold");
@@ -161,6 +175,8 @@ static void read_senders(struct csl_secagg_reader *r, struct csl_secagg_message 
     s->block_count = get_blocks(r);
     s->block_bits = take_block_bits(r, s->count, s->block_count, &s->members);
     csl_secagg__get(r, s->commitments, 32);
+    if (m->type == CSL_SECAGG_SPARSE_SENDERS)
+        s->dealings = csl_secagg__take_array(r, csl_secagg_set_count(&s->members), 64);
     s->opening_count = get_count(r, CSL_SECAGG_SITES_MAX * CSL_SECAGG_SITES_MAX);
     s->openings = csl_secagg__take_array(r, s->opening_count, csl_secagg_opening_bytes());
     check_parts(r, s->openings, s->opening_count, csl_secagg_opening_bytes(), m->id,
@@ -224,6 +240,19 @@ static void read_unmask(struct csl_secagg_reader *r, struct csl_secagg_unmask *s
     s->shares = (const struct csl_scalar *)csl_secagg__take_array(r, s->count, 32);
 }
 
+static void read_reveal(struct csl_secagg_reader *r, struct csl_secagg_reveal *s)
+{
+    s->r = (const struct csl_scalar *)csl_secagg__take(r, 32);
+    s->count = get_count(r, CSL_SECAGG_SITES_MAX);
+    s->shares = (const struct csl_scalar *)csl_secagg__take_array(r, s->count, 32);
+}
+
+static void read_seeds(struct csl_secagg_reader *r, struct csl_secagg_seeds *s)
+{
+    s->count = get_sites(r);
+    s->r = (const struct csl_scalar *)csl_secagg__take_array(r, s->count, 32);
+}
+
 static void read_result(struct csl_secagg_reader *r, struct csl_secagg_result *s)
 {
     csl_secagg__get(r, s->quorum.transcript, 32);
@@ -248,6 +277,89 @@ static void read_dispute(struct csl_secagg_reader *r, struct csl_secagg_message 
     check_parts(r, m->u.dispute.ack.p, 1, n, m->id, CSL_SECAGG_ACK);
 }
 
+static void read_audit(struct csl_secagg_reader *r, struct csl_secagg_audit_request *a)
+{
+    a->count = get_count(r, CSL_SECAGG_AUDIT_CHUNKS_MAX);
+    if (a->count == 0)
+        csl_secagg__fault(r, "no chunk is asked for");
+    a->chunks = csl_secagg__take_array(r, a->count, 8);
+    uint64_t last = 0;
+    for (uint32_t i = 0; r->fault == NULL && i < a->count; i++) {
+        uint32_t block, chunk;
+        csl_secagg_audit_at(a, i, &block, &chunk);
+        uint64_t key = ((uint64_t)block << 32 | chunk) + 1;
+        if (block >= CSL_SECAGG_MANIFEST_BLOCKS_MAX || chunk >= CSL_SECAGG_BLOCK_CHUNKS_MAX ||
+            key <= last)
+            csl_secagg__fault(r, "chunks that do not ascend, or beyond what a block can have");
+        last = key;
+    }
+}
+
+static const uint8_t *take_hashes(struct csl_secagg_reader *r, uint32_t chunk, uint32_t *count)
+{
+    *count = get_count(r, CSL_SECAGG_BLOCK_CHUNKS_MAX);
+    if (chunk >= *count)
+        csl_secagg__fault(r, "a chunk that the block does not have");
+    return csl_secagg__take_array(r, *count, 32);
+}
+
+static void read_audited(struct csl_secagg_reader *r, struct csl_secagg_audited *a)
+{
+    csl_secagg__get(r, a->transcript, 32);
+    a->block = csl_secagg__u32(r);
+    a->chunk = csl_secagg__u32(r);
+    a->count = get_sites(r);
+    a->threshold = get_sites(r);
+    a->secrets = (const struct csl_scalar *)csl_secagg__take_array(r, a->count, 32);
+    a->commitments = take_points(r, 2 * a->count * a->threshold);
+    a->block_count = get_blocks(r);
+    a->roots = csl_secagg__take_array(r, a->block_count, 32);
+    a->hashes = take_hashes(r, a->chunk, &a->chunk_count);
+    if (a->block >= a->block_count)
+        csl_secagg__fault(r, "a block that is none");
+}
+
+static void read_audit_upload(struct csl_secagg_reader *r, struct csl_secagg_message *m)
+{
+    struct csl_secagg_audit_upload *a = &m->u.audit_upload;
+    a->block = csl_secagg__u32(r);
+    a->chunk = csl_secagg__u32(r);
+    uint32_t n = csl_secagg__u32(r);
+    a->manifest = CSL_SPAN(csl_secagg__take(r, n), n);
+    check_parts(r, a->manifest.p, 1, n, m->id, CSL_SECAGG_MANIFEST);
+    a->hashes = take_hashes(r, a->chunk, &a->chunk_count);
+    n = get_count(r, CSL_PRG_CHUNK_WORDS);
+    a->words = CSL_SPAN(csl_secagg__take_array(r, n, 8), (size_t)8 * n);
+}
+
+/* What only some sessions have; false: another type. */
+static bool read_rare(struct csl_secagg_reader *r, struct csl_secagg_message *m)
+{
+    switch ((int)m->type) {
+    case CSL_SECAGG_REVEAL:
+        read_reveal(r, &m->u.reveal);
+        return true;
+    case CSL_SECAGG_SEEDS:
+        read_seeds(r, &m->u.seeds);
+        return true;
+    case CSL_SECAGG_EPOCH_COMMIT:
+    case CSL_SECAGG_EPOCH_REVEAL:
+        csl_secagg__get(r, m->u.epoch.value, 32);
+        return true;
+    case CSL_SECAGG_AUDIT:
+        read_audit(r, &m->u.audit);
+        return true;
+    case CSL_SECAGG_AUDITED:
+        read_audited(r, &m->u.audited);
+        return true;
+    case CSL_SECAGG_AUDIT_UPLOAD:
+        read_audit_upload(r, m);
+        return true;
+    default:
+        return false;
+    }
+}
+
 static void read_body(struct csl_secagg_reader *r, struct csl_secagg_message *m)
 {
     switch ((int)m->type) {
@@ -258,9 +370,11 @@ static void read_body(struct csl_secagg_reader *r, struct csl_secagg_message *m)
         read_round_keys(r, m);
         break;
     case CSL_SECAGG_SHARES:
-        read_commitments(r, &m->u.shares);
+    case CSL_SECAGG_SPARSE_SHARES:
+        read_commitments(r, m->type == CSL_SECAGG_SPARSE_SHARES, &m->u.shares);
         break;
     case CSL_SECAGG_DELIVERY:
+    case CSL_SECAGG_SPARSE_DELIVERY:
         read_delivery(r, m);
         break;
     case CSL_SECAGG_ACK:
@@ -271,6 +385,7 @@ static void read_body(struct csl_secagg_reader *r, struct csl_secagg_message *m)
         csl_secagg__get_set(r, m->u.ready.block_count, &m->u.ready.blocks);
         break;
     case CSL_SECAGG_SENDERS:
+    case CSL_SECAGG_SPARSE_SENDERS:
         read_senders(r, m);
         break;
     case CSL_SECAGG_MANIFEST:
@@ -304,7 +419,8 @@ static void read_body(struct csl_secagg_reader *r, struct csl_secagg_message *m)
         read_votes(r, &m->u.votes);
         break;
     default:
-        csl_secagg__fault(r, "an unknown type");
+        if (!read_rare(r, m))
+            csl_secagg__fault(r, "an unknown type");
         break;
     }
 }
@@ -322,9 +438,11 @@ enum csl_code csl_secagg_decode(struct csl_secagg_message *out, struct csl_span 
     m.body = CSL_SPAN(bytes.p, r.at);
     if (!is_carrier(m.type))
         m.signature = csl_secagg__take(&r, CSL_SIGN_SIGNATURE_BYTES);
-    if (m.type == CSL_SECAGG_SHARES) {
+    bool is_sparse = m.type == CSL_SECAGG_SPARSE_SHARES;
+    if (m.type == CSL_SECAGG_SHARES || is_sparse) {
         m.u.shares.sealed_count = get_count(&r, CSL_SECAGG_SITES_MAX);
-        m.u.shares.sealed = csl_secagg__take_array(&r, m.u.shares.sealed_count, CSL_SEAL_BYTES);
+        m.u.shares.sealed =
+            csl_secagg__take_array(&r, m.u.shares.sealed_count, sealed_bytes(is_sparse));
     }
     enum csl_code code = csl_secagg__end(&r, "a message", err);
     if (code == CSL_OK)
@@ -364,18 +482,27 @@ void csl_secagg_delivery_at(const struct csl_secagg_message *delivery, uint32_t 
 {
     const struct csl_secagg_delivery *d = &delivery->u.delivery;
     CSL_ASSERT(index < d->count);
-    size_t bytes = dealer_bytes(d->threshold);
+    bool is_sparse = delivery->type == CSL_SECAGG_SPARSE_DELIVERY;
+    size_t bytes = dealer_bytes(d->threshold, is_sparse);
     struct csl_secagg_reader r = {.bytes = CSL_SPAN(d->dealers + index * bytes, bytes)};
     struct csl_secagg_message m = {.whole = r.bytes};
     read_header(&r, &m);
-    read_commitments(&r, &m.u.shares);
+    read_commitments(&r, is_sparse, &m.u.shares);
     m.body = CSL_SPAN(r.bytes.p, r.at);
     m.signature = csl_secagg__take(&r, CSL_SIGN_SIGNATURE_BYTES);
     m.u.shares.sealed_count = 1;
-    m.u.shares.sealed = csl_secagg__take(&r, CSL_SEAL_BYTES);
+    m.u.shares.sealed = csl_secagg__take(&r, sealed_bytes(is_sparse));
     enum csl_code code = csl_secagg__end(&r, "a dealer", NULL);
     CSL_ASSERT(code == CSL_OK);
     *out = m;
+}
+
+void csl_secagg_audit_at(const struct csl_secagg_audit_request *a, uint32_t index, uint32_t *block,
+                         uint32_t *chunk)
+{
+    CSL_ASSERT(index < a->count);
+    *block = csl_load_le32(a->chunks + (size_t)8 * index);
+    *chunk = csl_load_le32(a->chunks + (size_t)8 * index + 4);
 }
 
 void csl_secagg_block_set(const uint8_t *block_bits, uint32_t count, uint32_t block,

@@ -20,6 +20,13 @@ static void write_set(struct csl_buf *out, uint32_t n, const struct csl_secagg_s
     csl_buf_append(out, s->bits, csl_secagg_set_bytes(n));
 }
 
+/* A message within another. */
+static void write_span(struct csl_buf *out, struct csl_span bytes)
+{
+    csl_buf_le32(out, (uint32_t)bytes.n);
+    csl_buf_append(out, bytes.p, bytes.n);
+}
+
 static void write_advertise(struct csl_buf *out, const struct csl_secagg_advertise *a)
 {
     csl_buf_append(out, a->mask_key.bytes, 32);
@@ -42,15 +49,27 @@ static void write_commitments(struct csl_buf *out, const struct csl_secagg_share
     csl_buf_le32(out, s->threshold);
     csl_buf_append(out, s->b, (size_t)32 * s->threshold);
     csl_buf_append(out, s->s, (size_t)32 * s->threshold);
+    if (s->r != NULL)
+        csl_buf_append(out, s->r, (size_t)32 * s->threshold);
 }
 
-static void write_delivery(struct csl_buf *out, const struct csl_secagg_delivery *d)
+static void write_delivery(struct csl_buf *out, const struct csl_secagg_message *m)
 {
-    size_t bytes = CSL_SECAGG_HEADER_BYTES + 4 + (size_t)64 * d->threshold +
-                   CSL_SIGN_SIGNATURE_BYTES + CSL_SEAL_BYTES;
+    const struct csl_secagg_delivery *d = &m->u.delivery;
+    bool is_sparse = m->type == CSL_SECAGG_SPARSE_DELIVERY;
+    size_t bytes = CSL_SECAGG_HEADER_BYTES + 4 + (size_t)(is_sparse ? 96 : 64) * d->threshold +
+                   CSL_SIGN_SIGNATURE_BYTES +
+                   (is_sparse ? (size_t)CSL_SEAL3_BYTES : (size_t)CSL_SEAL_BYTES);
     csl_buf_le32(out, d->threshold);
     csl_buf_le32(out, d->count);
     csl_buf_append(out, d->dealers, bytes * d->count);
+}
+
+static void write_ack(struct csl_buf *out, const struct csl_secagg_ack *a)
+{
+    csl_buf_le32(out, a->count);
+    write_set(out, a->count, &a->accepted);
+    write_set(out, a->count, &a->complaints);
 }
 
 static void write_senders(struct csl_buf *out, const struct csl_secagg_senders *s)
@@ -60,6 +79,8 @@ static void write_senders(struct csl_buf *out, const struct csl_secagg_senders *
     csl_buf_le32(out, s->block_count);
     csl_buf_append(out, s->block_bits, (size_t)s->block_count * csl_secagg_set_bytes(s->count));
     csl_buf_append(out, s->commitments, 32);
+    if (s->dealings != NULL)
+        csl_buf_append(out, s->dealings, (size_t)64 * csl_secagg_set_count(&s->members));
     csl_buf_le32(out, s->opening_count);
     csl_buf_append(out, s->openings, (size_t)s->opening_count * csl_secagg_opening_bytes());
 }
@@ -108,6 +129,76 @@ static void write_opening(struct csl_buf *out, const struct csl_secagg_opening *
     csl_buf_append(out, o->shares.s.bytes, 32);
 }
 
+static void write_unmask(struct csl_buf *out, const struct csl_secagg_unmask *s)
+{
+    csl_buf_append(out, s->transcript, 32);
+    csl_buf_le32(out, s->count);
+    csl_buf_append(out, s->shares, (size_t)32 * s->count);
+}
+
+static void write_audit(struct csl_buf *out, const struct csl_secagg_audit_request *a)
+{
+    csl_buf_le32(out, a->count);
+    csl_buf_append(out, a->chunks, (size_t)8 * a->count);
+}
+
+static void write_audited(struct csl_buf *out, const struct csl_secagg_audited *a)
+{
+    csl_buf_append(out, a->transcript, 32);
+    csl_buf_le32(out, a->block);
+    csl_buf_le32(out, a->chunk);
+    csl_buf_le32(out, a->count);
+    csl_buf_le32(out, a->threshold);
+    csl_buf_append(out, a->secrets, (size_t)32 * a->count);
+    csl_buf_append(out, a->commitments, (size_t)64 * a->count * a->threshold);
+    csl_buf_le32(out, a->block_count);
+    csl_buf_append(out, a->roots, (size_t)32 * a->block_count);
+    csl_buf_le32(out, a->chunk_count);
+    csl_buf_append(out, a->hashes, (size_t)32 * a->chunk_count);
+}
+
+static void write_audit_upload(struct csl_buf *out, const struct csl_secagg_audit_upload *a)
+{
+    csl_buf_le32(out, a->block);
+    csl_buf_le32(out, a->chunk);
+    write_span(out, a->manifest);
+    csl_buf_le32(out, a->chunk_count);
+    csl_buf_append(out, a->hashes, (size_t)32 * a->chunk_count);
+    csl_buf_le32(out, (uint32_t)(a->words.n / 8));
+    csl_buf_append(out, a->words.p, a->words.n);
+}
+
+/* What only some sessions have; false: another type. */
+static bool write_rare(struct csl_buf *out, const struct csl_secagg_message *m)
+{
+    switch ((int)m->type) {
+    case CSL_SECAGG_REVEAL:
+        csl_buf_append(out, m->u.reveal.r->bytes, 32);
+        csl_buf_le32(out, m->u.reveal.count);
+        csl_buf_append(out, m->u.reveal.shares, (size_t)32 * m->u.reveal.count);
+        return true;
+    case CSL_SECAGG_SEEDS:
+        csl_buf_le32(out, m->u.seeds.count);
+        csl_buf_append(out, m->u.seeds.r, (size_t)32 * m->u.seeds.count);
+        return true;
+    case CSL_SECAGG_AUDIT:
+        write_audit(out, &m->u.audit);
+        return true;
+    case CSL_SECAGG_AUDITED:
+        write_audited(out, &m->u.audited);
+        return true;
+    case CSL_SECAGG_AUDIT_UPLOAD:
+        write_audit_upload(out, &m->u.audit_upload);
+        return true;
+    case CSL_SECAGG_EPOCH_COMMIT:
+    case CSL_SECAGG_EPOCH_REVEAL:
+        csl_buf_append(out, m->u.epoch.value, 32);
+        return true;
+    default:
+        return false;
+    }
+}
+
 static void write_body(struct csl_buf *out, const struct csl_secagg_message *m)
 {
     switch ((int)m->type) {
@@ -118,21 +209,22 @@ static void write_body(struct csl_buf *out, const struct csl_secagg_message *m)
         write_round_keys(out, &m->u.round_keys);
         break;
     case CSL_SECAGG_SHARES:
+    case CSL_SECAGG_SPARSE_SHARES:
         write_commitments(out, &m->u.shares);
         break;
     case CSL_SECAGG_DELIVERY:
-        write_delivery(out, &m->u.delivery);
+    case CSL_SECAGG_SPARSE_DELIVERY:
+        write_delivery(out, m);
         break;
     case CSL_SECAGG_ACK:
-        csl_buf_le32(out, m->u.ack.count);
-        write_set(out, m->u.ack.count, &m->u.ack.accepted);
-        write_set(out, m->u.ack.count, &m->u.ack.complaints);
+        write_ack(out, &m->u.ack);
         break;
     case CSL_SECAGG_READY:
         csl_buf_le32(out, m->u.ready.block_count);
         write_set(out, m->u.ready.block_count, &m->u.ready.blocks);
         break;
     case CSL_SECAGG_SENDERS:
+    case CSL_SECAGG_SPARSE_SENDERS:
         write_senders(out, &m->u.senders);
         break;
     case CSL_SECAGG_MANIFEST:
@@ -150,16 +242,13 @@ static void write_body(struct csl_buf *out, const struct csl_secagg_message *m)
         write_votes(out, &m->u.votes);
         break;
     case CSL_SECAGG_UNMASK:
-        csl_buf_append(out, m->u.unmask.transcript, 32);
-        csl_buf_le32(out, m->u.unmask.count);
-        csl_buf_append(out, m->u.unmask.shares, (size_t)32 * m->u.unmask.count);
+        write_unmask(out, &m->u.unmask);
         break;
     case CSL_SECAGG_RESULT:
         write_result(out, &m->u.result);
         break;
     case CSL_SECAGG_DISPUTE:
-        csl_buf_le32(out, (uint32_t)m->u.dispute.ack.n);
-        csl_buf_append(out, m->u.dispute.ack.p, m->u.dispute.ack.n);
+        write_span(out, m->u.dispute.ack);
         break;
     case CSL_SECAGG_OPENING:
         write_opening(out, &m->u.opening);
@@ -170,7 +259,7 @@ static void write_body(struct csl_buf *out, const struct csl_secagg_message *m)
         write_votes(out, &m->u.votes);
         break;
     default:
-        CSL_ASSERT(false);
+        CSL_ASSERT(write_rare(out, m));
     }
 }
 
@@ -182,9 +271,12 @@ enum csl_code csl_secagg_encode(const struct csl_secagg_message *m, const struct
     write_body(out, m);
     if (key != NULL)
         csl_secagg__append_signature(out, start, m->type, key);
-    if (m->type == CSL_SECAGG_SHARES) {
+    bool is_sparse = m->type == CSL_SECAGG_SPARSE_SHARES;
+    if (m->type == CSL_SECAGG_SHARES || is_sparse) {
         csl_buf_le32(out, m->u.shares.sealed_count);
-        csl_buf_append(out, m->u.shares.sealed, (size_t)m->u.shares.sealed_count * CSL_SEAL_BYTES);
+        csl_buf_append(out, m->u.shares.sealed,
+                       (size_t)m->u.shares.sealed_count *
+                           (is_sparse ? (size_t)CSL_SEAL3_BYTES : (size_t)CSL_SEAL_BYTES));
     }
     return csl_buf_status(out, err);
 }

@@ -7,8 +7,9 @@
 #include <string.h>
 
 enum {
-    CSL_SECAGG_SITES_MAX = 1024, /* the complete graph is affordable to here */
-    CSL_SECAGG_SET_BYTES = CSL_SECAGG_SITES_MAX / 8
+    CSL_SECAGG_SITES_MAX = 1024,
+    CSL_SECAGG_SET_BYTES = CSL_SECAGG_SITES_MAX / 8,
+    CSL_SECAGG_COMPLETE_MAX = 128 /* sites: every graph is complete to here */
 };
 
 struct csl_secagg_set {
@@ -50,6 +51,14 @@ static inline struct csl_secagg_set csl_secagg_set_both(const struct csl_secagg_
     for (uint32_t i = 0; i < CSL_SECAGG_SET_BYTES; i++)
         r.bits[i] = a->bits[i] & b->bits[i];
     return r;
+}
+/* How many members come before a place. */
+static inline uint32_t csl_secagg_set_rank(const struct csl_secagg_set *s, uint32_t place)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < place / 8; i++)
+        n += (uint32_t)__builtin_popcount(s->bits[i]);
+    return n + (uint32_t)__builtin_popcount(s->bits[place / 8] & ((1U << place % 8) - 1));
 }
 /* Bytes of the bitmap of a list of n. */
 static inline uint32_t csl_secagg_set_bytes(uint32_t n)

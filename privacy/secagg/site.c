@@ -148,8 +148,8 @@ void csl_secagg__attempt_release(struct csl_secagg_attempt *a)
     csl_secret_free(a->memory);
     csl_msg_release(&a->config_bytes);
     csl_free(a->weights);
-    struct csl_secagg_kept *kept[] = {&a->keys, &a->delivery, &a->senders, &a->survivors,
-                                      &a->quorum};
+    struct csl_secagg_kept *kept[] = {&a->keys,      &a->delivery, &a->senders,
+                                      &a->survivors, &a->quorum,   &a->seeds};
     for (size_t i = 0; i < sizeof(kept) / sizeof(kept[0]); i++)
         csl_msg_release(&kept[i]->bytes);
     csl_free(a->ids);
@@ -207,11 +207,15 @@ static enum csl_code message(struct csl_secagg_site *s, struct csl_span bytes, s
         return CSL_FAIL(err, CSL_E_STATE, "a message of another session");
     switch ((int)m.type) {
     case CSL_SECAGG_DELIVERY:
+    case CSL_SECAGG_SPARSE_DELIVERY:
         return csl_secagg__site_delivery(s, &m, err);
     case CSL_SECAGG_DISPUTE:
         return csl_secagg__site_dispute(s, &m, err);
     case CSL_SECAGG_SENDERS:
+    case CSL_SECAGG_SPARSE_SENDERS:
         return csl_secagg__site_senders(s, &m, err);
+    case CSL_SECAGG_SEEDS:
+        return csl_secagg__site_seeds(s, &m, err);
     case CSL_SECAGG_SURVIVORS:
         return csl_secagg__site_survivors(s, &m, err);
     case CSL_SECAGG_QUORUM:
@@ -403,6 +407,9 @@ void csl_secagg_site_resume(struct csl_secagg_site *s, const struct csl_secagg_s
     case CSL_SECAGG_WAITING:
         code = csl_secagg__site_send_ack(s, NULL);
         break;
+    case CSL_SECAGG_SEEDING:
+        code = csl_secagg__site_send_reveal(s, NULL);
+        break;
     case CSL_SECAGG_MASKING:
         csl_secagg__site_emit(s, CSL_SECAGG_SA_MASK, CSL_SECAGG_SJ_MASKED, CSL_SPAN(NULL, 0), NULL);
         break;
@@ -437,7 +444,8 @@ enum csl_secagg_phase csl_secagg_site_phase(const struct csl_secagg_site *s)
     if (a->is_masked)
         return CSL_SECAGG_UPLOADED;
     if (a->senders.bytes.p != NULL)
-        return CSL_SECAGG_MASKING;
+        return a->config.graph == 0 || a->seeds.bytes.p != NULL ? CSL_SECAGG_MASKING
+                                                                : CSL_SECAGG_SEEDING;
     if (a->delivery.bytes.p != NULL)
         return a->is_trained ? CSL_SECAGG_WAITING : CSL_SECAGG_DEALT;
     return a->keys.bytes.p != NULL ? CSL_SECAGG_KEYED : CSL_SECAGG_ADVERTISED;

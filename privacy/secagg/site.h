@@ -1,6 +1,7 @@
 /* privacy/secagg/site.h - a hospital's side of the protocol FSA-1 as a pure state machine.
  *
  *   IDLE --config--> ADVERTISED --M2--> KEYED --M4--> DEALT --M6 sent--> READY --M7--> MASKING
+ *     graph 1: READY --M7--> SEEDING --all r of U2--> MASKING
  *   MASKING --masked--> UPLOADED --M9, floors hold--> VOTED --M11--> REVEALED
  *     from KEYED on, while no vote was cast: --give up--> ABANDONING (the one vote is for ABANDON)
  *     any --config of a later attempt or round, when the fate of the update allows--> ADVERTISED
@@ -39,6 +40,7 @@ enum csl_secagg_phase {
     CSL_SECAGG_KEYED,
     CSL_SECAGG_DEALT,
     CSL_SECAGG_WAITING, /* M6 was sent */
+    CSL_SECAGG_SEEDING, /* graph 1: M7r was sent, the others' are awaited */
     CSL_SECAGG_MASKING,
     CSL_SECAGG_UPLOADED,
     CSL_SECAGG_VOTED,
@@ -60,6 +62,7 @@ struct csl_secagg_site_setup {
     const struct csl_secagg_roster *roster; /* borrowed: decoded, so signed by the root */
     struct csl_secagg_policy policy;
     enum csl_secret_policy memory;
+    const uint8_t *epoch_seed; /* [32], borrowed: of the roster (epoch.h); NULL: graph 0 only */
     uint8_t head[32]; /* of the ledger when the site was enrolled; zero: from its beginning */
 };
 

@@ -15,16 +15,22 @@ void csl_secagg_site_check(const struct csl_secagg_site *s)
     if (a->delivery.bytes.p != NULL || a->is_trained || a->vote != 0)
         CSL_ASSERT(a->keys.bytes.p != NULL);
     if (a->keys.bytes.p != NULL) {
-        CSL_ASSERT(a->threshold == csl_secagg_quorum(a->n1, a->config.colluding));
-        CSL_ASSERT(a->threshold > a->config.colluding && a->threshold <= a->n1);
+        CSL_ASSERT(a->votes_min == csl_secagg_quorum(a->n1, a->config.colluding));
+        CSL_ASSERT(a->votes_min > a->config.colluding && a->votes_min <= a->n1);
+        CSL_ASSERT(a->threshold == csl_secagg_graph_threshold(&a->config, a->votes_min));
         CSL_ASSERT(a->ids[a->place] == s->setup.site);
         /* Public and colluding shares together never reach the threshold. */
-        CSL_ASSERT(csl_secagg_set_count(&a->opened) + a->config.colluding < a->threshold);
+        CSL_ASSERT(csl_secagg_set_count(&a->opened) <=
+                   csl_secagg_graph_openings(&a->config, csl_secagg_roster_active(s->setup.roster),
+                                             a->threshold));
+        CSL_ASSERT(a->config.graph != 0 ||
+                   csl_secagg_set_count(&a->opened) + a->config.colluding < a->threshold);
     }
     if (a->senders.bytes.p != NULL)
         CSL_ASSERT(a->delivery.bytes.p != NULL && a->is_trained);
     if (a->is_masked) /* (I1) */
-        CSL_ASSERT(a->senders.bytes.p != NULL && a->update != CSL_SECAGG_UPDATE_FREE);
+        CSL_ASSERT(a->senders.bytes.p != NULL && a->update != CSL_SECAGG_UPDATE_FREE &&
+                   (a->config.graph == 0 || a->seeds.bytes.p != NULL));
     else
         CSL_ASSERT(a->update == CSL_SECAGG_UPDATE_FREE);
     if (a->vote != 0) { /* (I2): the vote is in the list that is never forgotten */
@@ -37,7 +43,7 @@ void csl_secagg_site_check(const struct csl_secagg_site *s)
         CSL_ASSERT(csl_secagg_set_has(&a->survivors.view.u.survivors.members, a->place));
     }
     if (a->quorum.bytes.p != NULL) { /* (I4) */
-        CSL_ASSERT(a->quorum.view.u.votes.count >= a->threshold && !a->is_certified);
+        CSL_ASSERT(a->quorum.view.u.votes.count >= a->votes_min && !a->is_certified);
         CSL_ASSERT(memcmp(a->quorum.view.u.votes.transcript, a->transcript, 32) == 0);
     }
     csl_secagg__pair_digest(&a->config, digest); /* (I5) */

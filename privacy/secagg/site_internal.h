@@ -2,6 +2,7 @@
 #ifndef CSL_SECAGG_SITE_INTERNAL_H
 #define CSL_SECAGG_SITE_INTERNAL_H
 #include "privacy/secagg/derive.h"
+#include "privacy/secagg/graph.h"
 #include "privacy/secagg/site.h"
 
 /* Digests that are never forgotten: votes cast, and (model, plan) pairs contributed to. */
@@ -24,16 +25,21 @@ struct csl_secagg_attempt {
     uint8_t ctx[32];
     struct csl_secret *memory;
     uint8_t *z, *e;                   /* in `memory`, like the next three; e: share channel */
-    struct csl_scalar *b, *s;         /* [threshold] coefficients */
+    struct csl_scalar *b, *s, *r;     /* [threshold] coefficients; r: graph 1, else NULL */
     struct csl_seal_shares *received; /* [n1] by place: shares that the dealers gave to this site */
+    struct csl_scalar *received_r;    /* [n1] graph 1; zero: none */
     struct csl_secagg_advertise own;
 
     struct csl_secagg_kept keys, delivery, senders, survivors, quorum; /* M2, M4, M7, M9, M11 */
+    struct csl_secagg_kept seeds;                                      /* M7r, graph 1 */
+    uint8_t mask_seed[32];
     uint8_t sid[32];
-    uint32_t n1, threshold, place;     /* threshold = quorum = t_g; place of this site in U1 */
+    uint32_t n1, place;                /* place of this site in U1 */
+    uint32_t votes_min, threshold;     /* t_g; t_s, the same on the complete graph */
+    struct csl_secagg_set peers;       /* who holds shares of this site, and it theirs */
     uint32_t *ids, *rows;              /* [n1]: site ids, places in the roster */
     uint8_t (*dealings)[32];           /* [n1] dealing hashes; of `dealers` */
-    struct csl_point *own_commitments; /* [2 threshold]: Cb, Cs */
+    struct csl_point *own_commitments; /* [3 threshold]: Cb, Cs, and Cr in graph 1 */
     struct csl_secagg_set dealers;     /* with a valid M3: the delivery's, and this site */
     struct csl_secagg_set accepted;    /* of these, whose shares this site holds */
     struct csl_secagg_set complaints;
@@ -86,7 +92,7 @@ void csl_secagg__pair_digest(const struct csl_secagg_config *c, uint8_t out[32])
 uint32_t csl_secagg__place(uint32_t n1, const uint32_t *ids, uint32_t site);
 const uint8_t *csl_secagg__site_key(const struct csl_secagg_site *s, uint32_t place);
 
-/* site_keys.c: M0 to M6 */
+/* site_config.c: M0, M1; site_keys.c: M2 to M6 */
 enum csl_code csl_secagg__site_config(struct csl_secagg_site *s,
                                       const struct csl_secagg_site_event *ev, struct csl_err *err);
 enum csl_code csl_secagg__site_round_keys(struct csl_secagg_site *s,
@@ -101,9 +107,21 @@ enum csl_code csl_secagg__site_send_advertise(struct csl_secagg_site *s, struct 
 enum csl_code csl_secagg__site_send_shares(struct csl_secagg_site *s, struct csl_err *err);
 enum csl_code csl_secagg__site_send_ack(struct csl_secagg_site *s, struct csl_err *err);
 
-/* site_round.c: M7 to M13 */
+/* The M3 of this site but for what is sealed, and its dealing hash. */
+void csl_secagg__site_dealing(const struct csl_secagg_attempt *a, struct csl_secagg_shares *out);
+
+/* site_senders.c: M7, M7r */
 enum csl_code csl_secagg__site_senders(struct csl_secagg_site *s,
                                        const struct csl_secagg_message *m, struct csl_err *err);
+enum csl_code csl_secagg__site_seeds(struct csl_secagg_site *s, const struct csl_secagg_message *m,
+                                     struct csl_err *err);
+enum csl_code csl_secagg__site_send_reveal(struct csl_secagg_site *s, struct csl_err *err);
+/* Graph 1: the mask graphs of M7 with these survivors left. CSL_E_DENIED. */
+enum csl_code csl_secagg__site_check_losses(const struct csl_secagg_attempt *a,
+                                            const struct csl_secagg_set *survivors,
+                                            struct csl_err *err);
+
+/* site_round.c: M8 to M13 */
 enum csl_code csl_secagg__site_masked(struct csl_secagg_site *s,
                                       const struct csl_secagg_masked *masked, struct csl_err *err);
 enum csl_code csl_secagg__site_survivors(struct csl_secagg_site *s,

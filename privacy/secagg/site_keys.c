@@ -1,160 +1,7 @@
 #include "privacy/secagg/site_internal.h"
 
 #include "base/check.h"
-#include "base/le.h"
 #include "base/mem.h"
-
-/* What a site asks of a new configuration. Not asked again on a restart. */
-static enum csl_code check_fate(const struct csl_secagg_site *s, const struct csl_secagg_config *c,
-                                struct csl_err *err)
-{
-    uint8_t pair[32];
-    if (c->round < s->last_round || (c->round == s->last_round && c->attempt <= s->last_attempt))
-        return CSL_FAIL(err, CSL_E_DENIED, "round %llu, attempt %u came before",
-                        (unsigned long long)c->round, c->attempt);
-    if (c->round == s->last_round && s->at.update == CSL_SECAGG_UPDATE_PENDING)
-        return CSL_FAIL(err, CSL_E_DENIED,
-                        "the update of this round was sent in an earlier attempt, and neither a "
-                        "certificate that it was abandoned nor a quorum without it was shown");
-    if (c->round == s->last_round && s->at.update == CSL_SECAGG_UPDATE_INCLUDED)
-        return CSL_FAIL(err, CSL_E_DENIED, "the update of this round is in a sum already");
-    csl_secagg__pair_digest(c, pair);
-    if (csl_secagg__digests_have(&s->contributed, pair))
-        return CSL_FAIL(err, CSL_E_DENIED,
-                        "this site contributed to this model and plan before; training again "
-                        "would give the same update for another sum");
-    if (memcmp(c->previous_head, s->head, 32) != 0)
-        return CSL_FAIL(err, CSL_E_DENIED,
-                        "the round follows a ledger head that this site does not know");
-    return CSL_OK;
-}
-
-static enum csl_code check_config(const struct csl_secagg_site *s,
-                                  const struct csl_secagg_config *c,
-                                  const struct csl_secagg_site_event *ev, struct csl_err *err)
-{
-    uint8_t hash[32];
-    if (!csl_secagg_config_is_signed(ev->bytes, s->setup.roster->coordinator_key))
-        return CSL_FAIL(err, CSL_E_CRYPTO, "the configuration is not signed by the coordinator");
-    enum csl_code code = check_fate(s, c, err);
-    if (code != CSL_OK)
-        return code;
-    if (memcmp(c->model_hash, ev->model_hash, 32) != 0 ||
-        memcmp(c->plan_hash, ev->plan_hash, 32) != 0)
-        return CSL_FAIL(err, CSL_E_DENIED,
-                        "the round is of another model or plan than this site received");
-    csl_secagg_weights_hash(ev->weights, c->roster_count, c->block_count, hash);
-    if (memcmp(c->weights_hash, hash, 32) != 0)
-        return CSL_FAIL(err, CSL_E_DENIED, "the table of weights is not the one that is signed");
-    return csl_secagg_policy_check_config(&s->setup.policy, c, ev->weights, err);
-}
-
-static enum csl_code open_attempt(struct csl_secagg_attempt *a, struct csl_secagg_site *s,
-                                  const struct csl_secagg_site_event *ev, struct csl_err *err)
-{
-    uint32_t n = a->config.roster_count;
-    size_t words = (size_t)n * a->config.block_count;
-    a->weights = csl_alloc_array(words + 1, sizeof(*a->weights));
-    if (a->weights == NULL)
-        return CSL_FAIL(err, CSL_E_NOMEM, "no memory for the weights");
-    if (words > 0)
-        memcpy(a->weights, ev->weights, words * sizeof(*a->weights));
-    enum csl_code code = csl_msg_copy(&a->config_bytes, ev->bytes, err);
-    if (code == CSL_OK)
-        code = csl_secret_new(&a->memory, 512 + (size_t)128 * n, s->setup.memory, err);
-    if (code != CSL_OK)
-        return code;
-    a->z = csl_secret_alloc(a->memory, 32);
-    a->e = csl_secret_alloc(a->memory, CSL_AGREE_X25519_BYTES);
-    a->b = csl_secret_alloc(a->memory, sizeof(*a->b) * n);
-    a->s = csl_secret_alloc(a->memory, sizeof(*a->s) * n);
-    a->received = csl_secret_alloc(a->memory, sizeof(*a->received) * n);
-    CSL_ASSERT(a->z != NULL && a->e != NULL && a->b != NULL && a->s != NULL && a->received != NULL);
-    memcpy(a->z, ev->secret, 32);
-    csl_secagg_config_ctx(ev->bytes, a->ctx);
-    a->exists = true;
-    return csl_secagg_derive_advertise(a->z, s->head, a->e, &a->own, err);
-}
-
-static enum csl_code journal_snapshot(struct csl_secagg_site *s, struct csl_err *err)
-{
-    struct csl_buf out;
-    csl_buf_init(&out, SIZE_MAX / 2);
-    csl_buf_le64(&out, s->last_round);
-    csl_buf_le16(&out, s->last_attempt);
-    csl_buf_append(&out, s->head, 32);
-    csl_buf_u8(&out, s->is_suspended ? 1 : 0);
-    csl_buf_le32(&out, s->votes.count);
-    csl_buf_append(&out, s->votes.items, (size_t)32 * s->votes.count);
-    csl_buf_le32(&out, s->contributed.count);
-    csl_buf_append(&out, s->contributed.items, (size_t)32 * s->contributed.count);
-    enum csl_code code = csl_buf_status(&out, err);
-    if (code == CSL_OK)
-        csl_secagg__site_journal(s, CSL_SECAGG_SJ_SNAPSHOT, CSL_SPAN(out.p, out.n));
-    csl_buf_release(&out);
-    return code;
-}
-
-/* z || le32 length || M0 || weights, in one piece of memory that is wiped. */
-static enum csl_code journal_config(struct csl_secagg_site *s, const struct csl_secagg_attempt *a,
-                                    struct csl_err *err)
-{
-    size_t words = (size_t)a->config.roster_count * a->config.block_count;
-    size_t n = 36 + a->config_bytes.n + 4 * words;
-    uint8_t *p = csl_alloc(n);
-    if (p == NULL)
-        return CSL_FAIL(err, CSL_E_NOMEM, "no memory for a record");
-    memcpy(p, a->z, 32);
-    csl_store_le32(p + 32, (uint32_t)a->config_bytes.n);
-    memcpy(p + 36, a->config_bytes.p, a->config_bytes.n);
-    for (size_t i = 0; i < words; i++)
-        csl_store_le32(p + 36 + a->config_bytes.n + 4 * i, a->weights[i]);
-    enum csl_code code = journal_snapshot(s, err);
-    if (code == CSL_OK)
-        csl_secagg__site_journal(s, CSL_SECAGG_SJ_CONFIG, CSL_SPAN(p, n));
-    csl_wipe(p, n);
-    csl_free(p);
-    return code;
-}
-
-enum csl_code csl_secagg__site_send_advertise(struct csl_secagg_site *s, struct csl_err *err)
-{
-    struct csl_secagg_message m = {.type = CSL_SECAGG_ADVERTISE, .u.advertise = s->at.own};
-    memcpy(m.id, s->at.ctx, 32);
-    return csl_secagg__site_send(s, &m, err);
-}
-
-enum csl_code csl_secagg__site_config(struct csl_secagg_site *s,
-                                      const struct csl_secagg_site_event *ev, struct csl_err *err)
-{
-    struct csl_secagg_attempt a = {0};
-    if (s->at.exists && csl_span_equal(csl_msg_span(&s->at.config_bytes), ev->bytes))
-        return csl_secagg__site_send_advertise(s, err);
-    enum csl_code code = csl_secagg_config_decode(&a.config, ev->bytes, err);
-    if (code != CSL_OK)
-        return code;
-    const struct csl_secagg_roster *roster = s->setup.roster;
-    if (memcmp(a.config.roster_hash, roster->hash, 32) != 0 ||
-        a.config.roster_count != roster->count ||
-        memcmp(a.config.federation_id, roster->federation_id, 16) != 0)
-        return CSL_FAIL(err, CSL_E_DENIED,
-                        "the round is of another roster than the one the root signed for us");
-    if (!s->is_restoring)
-        code = check_config(s, &a.config, ev, err);
-    if (code == CSL_OK)
-        code = open_attempt(&a, s, ev, err);
-    if (code == CSL_OK && !s->is_restoring)
-        code = journal_config(s, &a, err);
-    if (code != CSL_OK) {
-        csl_secagg__attempt_release(&a);
-        return code;
-    }
-    csl_secagg__attempt_release(&s->at);
-    s->at = a;
-    s->last_round = a.config.round;
-    s->last_attempt = a.config.attempt;
-    return csl_secagg__site_send_advertise(s, err);
-}
 
 /* ---- M2 ---- */
 
@@ -213,13 +60,15 @@ static enum csl_code check_round_keys(struct csl_secagg_site *s, const struct cs
         return CSL_FAIL(err, CSL_E_DENIED,
                         "%u sites; at least %u, and more than the %u that may collude, are needed",
                         k->count, c->sites_min, c->colluding);
-    if (k->quorum != quorum || k->threshold != quorum)
+    if (k->quorum != quorum || k->threshold != csl_secagg_graph_threshold(c, quorum))
         return CSL_FAIL(err, CSL_E_DENIED,
-                        "quorum %u and threshold %u; %u for both follows from %u sites of which "
-                        "%u may collude",
-                        k->quorum, k->threshold, quorum, k->count, c->colluding);
-    if (memcmp(k->graph_seed, zero, 32) != 0)
-        return CSL_FAIL(err, CSL_E_UNSUPPORTED, "a seed for a sparse graph");
+                        "quorum %u and threshold %u; %u and %u follow from %u sites of which %u "
+                        "may collude",
+                        k->quorum, k->threshold, quorum, csl_secagg_graph_threshold(c, quorum),
+                        k->count, c->colluding);
+    if (memcmp(k->graph_seed, c->graph == 0 ? zero : s->setup.epoch_seed, 32) != 0)
+        return CSL_FAIL(err, c->graph == 0 ? CSL_E_UNSUPPORTED : CSL_E_DENIED,
+                        "another seed of the share graph than the roster's sites drew");
     bool is_in = false;
     for (uint32_t i = 0; i < k->count; i++) {
         struct csl_secagg_message one;
@@ -247,19 +96,39 @@ static enum csl_code deal(struct csl_secagg_attempt *a, uint32_t threshold,
     if (code == CSL_OK)
         code = csl_vss_commit(a->s, threshold, commitments + threshold, err);
     CSL_ASSERT(code != CSL_OK || csl_point_equal(commitments + threshold, &a->own.mask_key));
+    if (code == CSL_OK && a->r != NULL)
+        code = csl_vss_polynomial(a->z, CSL_SECAGG_LABEL_GRAPH, threshold, a->r, err);
+    if (code == CSL_OK && a->r != NULL)
+        code = csl_vss_commit(a->r, threshold, commitments + (size_t)2 * threshold, err);
     return code;
+}
+
+void csl_secagg__site_dealing(const struct csl_secagg_attempt *a, struct csl_secagg_shares *out)
+{
+    size_t t = a->threshold;
+    *out = (struct csl_secagg_shares){.threshold = a->threshold,
+                                      .b = a->own_commitments,
+                                      .s = a->own_commitments + t,
+                                      .r = a->r != NULL ? a->own_commitments + 2 * t : NULL};
 }
 
 static void begin_session(struct csl_secagg_site *s)
 {
     struct csl_secagg_attempt *a = &s->at;
+    struct csl_secagg_shares own;
+    struct csl_secagg_ring ring;
+    bool is_sparse = a->config.graph != 0;
     a->n1 = a->keys.view.u.round_keys.count;
+    a->votes_min = a->keys.view.u.round_keys.quorum;
     a->threshold = a->keys.view.u.round_keys.threshold;
     csl_secagg_sid(&a->keys.view, a->sid);
     a->place = csl_secagg__place(a->n1, a->ids, s->setup.site);
     CSL_ASSERT(a->place < a->n1);
-    csl_secagg_dealing_hash(a->own_commitments, a->own_commitments + a->threshold, a->threshold,
-                            a->dealings[a->place]);
+    csl_secagg__site_dealing(a, &own);
+    csl_secagg_shares_hash(&own, a->dealings[a->place]);
+    if (is_sparse)
+        csl_secagg_share_graph(&ring, s->setup.epoch_seed, s->setup.roster, a->config.share_degree);
+    csl_secagg_share_peers(is_sparse ? &ring : NULL, a->n1, a->rows, a->place, &a->peers);
     csl_secagg_set_put(&a->dealers, a->place);
     csl_secagg_set_put(&a->accepted, a->place);
 }
@@ -279,7 +148,7 @@ enum csl_code csl_secagg__site_round_keys(struct csl_secagg_site *s,
     uint32_t n = m->u.round_keys.count;
     uint32_t *ids = csl_alloc_array(n, sizeof(*ids)), *rows = csl_alloc_array(n, sizeof(*rows));
     uint8_t(*dealings)[32] = csl_alloc_array(n, sizeof(*dealings));
-    struct csl_point *commitments = csl_alloc_array((size_t)2 * n, sizeof(*commitments));
+    struct csl_point *commitments = csl_alloc_array((size_t)3 * n, sizeof(*commitments));
     enum csl_code code = CSL_OK;
     if (ids == NULL || rows == NULL || dealings == NULL || commitments == NULL)
         code = CSL_FAIL(err, CSL_E_NOMEM, "no memory for %u sites", n);
@@ -322,12 +191,14 @@ static enum csl_code own_shares(const struct csl_secagg_attempt *a, uint32_t pla
     return code == CSL_OK ? csl_vss_share(a->s, a->threshold, place, &out->s, err) : code;
 }
 
-static enum csl_code seal_for(const struct csl_secagg_site *s, uint32_t place,
-                              uint8_t out[CSL_SEAL_BYTES], struct csl_err *err)
+/* out: CSL_SEAL3_BYTES in graph 1, else CSL_SEAL_BYTES. */
+static enum csl_code seal_for(const struct csl_secagg_site *s, uint32_t place, uint8_t *out,
+                              struct csl_err *err)
 {
     const struct csl_secagg_attempt *a = &s->at;
     struct csl_seal_context context = {.from = s->setup.site, .to = a->ids[place]};
     struct csl_seal_shares shares;
+    struct csl_scalar third;
     struct csl_seal_key key;
     uint8_t prk[CSL_AGREE_KEY_BYTES];
     memcpy(context.sid, a->sid, 32);
@@ -337,11 +208,15 @@ static enum csl_code seal_for(const struct csl_secagg_site *s, uint32_t place,
         code = csl_seal_key_derive(prk, context.from, context.to, &key, err);
     if (code == CSL_OK)
         code = own_shares(a, place, &shares, err);
+    if (code == CSL_OK && a->r != NULL)
+        code = csl_vss_share(a->r, a->threshold, place, &third, err);
     if (code == CSL_OK)
-        code = csl_seal_share(&key, &context, &shares, out, err);
+        code = a->r != NULL ? csl_seal_share3(&key, &context, &shares, &third, out, err)
+                            : csl_seal_share(&key, &context, &shares, out, err);
     csl_wipe(prk, sizeof(prk));
     csl_wipe(&key, sizeof(key));
     csl_wipe(&shares, sizeof(shares));
+    csl_wipe(&third, sizeof(third));
     return code;
 }
 
@@ -350,21 +225,22 @@ enum csl_code csl_secagg__site_send_shares(struct csl_secagg_site *s, struct csl
     const struct csl_secagg_attempt *a = &s->at;
     if (s->is_restoring)
         return CSL_OK;
-    uint8_t *sealed = csl_alloc_array(a->n1, CSL_SEAL_BYTES);
+    bool is_sparse = a->r != NULL;
+    size_t bytes = is_sparse ? (size_t)CSL_SEAL3_BYTES : (size_t)CSL_SEAL_BYTES;
+    uint8_t *sealed = csl_alloc_array(a->n1, bytes);
     if (sealed == NULL)
         return CSL_FAIL(err, CSL_E_NOMEM, "no memory for %u shares", a->n1);
     enum csl_code code = CSL_OK;
     uint32_t n = 0;
     for (uint32_t i = 0; code == CSL_OK && i < a->n1; i++)
-        if (i != a->place)
-            code = seal_for(s, i, sealed + (size_t)CSL_SEAL_BYTES * n++, err);
+        if (csl_secagg_set_has(&a->peers, i))
+            code = seal_for(s, i, sealed + bytes * n++, err);
     if (code == CSL_OK) {
-        struct csl_secagg_message m = {.type = CSL_SECAGG_SHARES,
-                                       .u.shares = {.threshold = a->threshold,
-                                                    .b = a->own_commitments,
-                                                    .s = a->own_commitments + a->threshold,
-                                                    .sealed_count = n,
-                                                    .sealed = sealed}};
+        struct csl_secagg_message m = {.type = is_sparse ? CSL_SECAGG_SPARSE_SHARES
+                                                         : CSL_SECAGG_SHARES};
+        csl_secagg__site_dealing(a, &m.u.shares);
+        m.u.shares.sealed_count = n;
+        m.u.shares.sealed = sealed;
         memcpy(m.id, a->sid, 32);
         code = csl_secagg__site_send(s, &m, err);
     }
@@ -378,7 +254,7 @@ enum csl_code csl_secagg__site_send_shares(struct csl_secagg_site *s, struct csl
 static enum csl_code open_dealt(const struct csl_secagg_site *s,
                                 const struct csl_secagg_message *dealer, uint32_t place,
                                 const uint8_t dealing[32], struct csl_seal_shares *out,
-                                struct csl_err *err)
+                                struct csl_scalar *third, struct csl_err *err)
 {
     const struct csl_secagg_attempt *a = &s->at;
     struct csl_seal_context context = {.from = dealer->site, .to = s->setup.site};
@@ -394,12 +270,16 @@ static enum csl_code open_dealt(const struct csl_secagg_site *s,
     enum csl_code code = channel_key(a, s->setup.site, place, prk, err);
     if (code == CSL_OK)
         code = csl_seal_key_derive(prk, context.from, context.to, &key, err);
+    const uint8_t *sealed = dealer->u.shares.sealed;
     if (code == CSL_OK)
-        code = csl_seal_open(&key, &context, dealer->u.shares.sealed, out, err);
+        code = a->r != NULL ? csl_seal_open3(&key, &context, sealed, out, third, err)
+                            : csl_seal_open(&key, &context, sealed, out, err);
     if (code == CSL_OK)
         code = csl_vss_verify(&out->b, a->place, dealer->u.shares.b, a->threshold, err);
     if (code == CSL_OK)
         code = csl_vss_verify(&out->s, a->place, dealer->u.shares.s, a->threshold, err);
+    if (code == CSL_OK && a->r != NULL)
+        code = csl_vss_verify(third, a->place, dealer->u.shares.r, a->threshold, err);
     csl_wipe(prk, sizeof(prk));
     csl_wipe(&key, sizeof(key));
     return code;
@@ -412,7 +292,7 @@ static enum csl_code check_delivery(const struct csl_secagg_site *s,
         struct csl_secagg_message dealer;
         csl_secagg_delivery_at(m, i, &dealer);
         uint32_t place = csl_secagg__place(s->at.n1, s->at.ids, dealer.site);
-        if (place == UINT32_MAX || dealer.site == s->setup.site)
+        if (!csl_secagg_set_has(&s->at.peers, place))
             return CSL_FAIL(err, CSL_E_PROTO, "shares of site %u, which deals none to us",
                             dealer.site);
         if (!csl_secagg_is_signed(&dealer, csl_secagg__site_key(s, place)))
@@ -430,27 +310,31 @@ enum csl_code csl_secagg__site_delivery(struct csl_secagg_site *s,
         return csl_secagg__site_send_ack(s, err);
     if (a->delivery.bytes.p != NULL)
         return CSL_FAIL(err, CSL_E_STATE, "other shares than those delivered before");
-    if (m->site != s->setup.site || m->u.delivery.threshold != a->threshold)
+    if (m->site != s->setup.site || m->u.delivery.threshold != a->threshold ||
+        (m->type == CSL_SECAGG_SPARSE_DELIVERY) != (a->config.graph != 0))
         return CSL_FAIL(err, CSL_E_PROTO, "shares for another site, or of another threshold");
     enum csl_code code = check_delivery(s, m, err);
     struct csl_secagg_set dealers = a->dealers, accepted = a->accepted, complaints = {{0}};
     for (uint32_t i = 0; code == CSL_OK && i < m->u.delivery.count; i++) {
         struct csl_secagg_message dealer;
         struct csl_seal_shares shares;
+        struct csl_scalar third;
         csl_secagg_delivery_at(m, i, &dealer);
         uint32_t place = csl_secagg__place(a->n1, a->ids, dealer.site);
-        csl_secagg_dealing_hash(dealer.u.shares.b, dealer.u.shares.s, a->threshold,
-                                a->dealings[place]);
+        csl_secagg_shares_hash(&dealer.u.shares, a->dealings[place]);
         csl_secagg_set_put(&dealers, place);
-        code = open_dealt(s, &dealer, place, a->dealings[place], &shares, err);
+        code = open_dealt(s, &dealer, place, a->dealings[place], &shares, &third, err);
         if (code == CSL_OK) {
             a->received[place] = shares;
+            if (a->r != NULL)
+                a->received_r[place] = third;
             csl_secagg_set_put(&accepted, place);
         } else if (code != CSL_E_NOMEM) {
             csl_secagg_set_put(&complaints, place);
             code = CSL_OK;
         }
         csl_wipe(&shares, sizeof(shares));
+        csl_wipe(&third, sizeof(third));
     }
     if (code == CSL_OK)
         code = csl_secagg__keep(&a->delivery, m, err);
@@ -493,13 +377,14 @@ static enum csl_code check_dispute(struct csl_secagg_site *s, const struct csl_s
     if (code != CSL_OK)
         return code;
     uint32_t place = csl_secagg__place(a->n1, a->ids, ack.site);
-    if (m->site != s->setup.site || ack.type != CSL_SECAGG_ACK || place == UINT32_MAX ||
-        place == a->place || memcmp(ack.id, a->sid, 32) != 0 || ack.u.ack.count != a->n1 ||
-        !csl_secagg_set_has(&ack.u.ack.complaints, a->place))
+    if (m->site != s->setup.site || ack.type != CSL_SECAGG_ACK ||
+        !csl_secagg_set_has(&a->peers, place) || memcmp(ack.id, a->sid, 32) != 0 ||
+        ack.u.ack.count != a->n1 || !csl_secagg_set_has(&ack.u.ack.complaints, a->place))
         return CSL_FAIL(err, CSL_E_PROTO, "a dispute that is none with this site");
     if (!csl_secagg_is_signed(&ack, csl_secagg__site_key(s, place)))
         return CSL_FAIL(err, CSL_E_CRYPTO, "the complaint is not signed by site %u", ack.site);
-    uint32_t max = csl_secagg_openings_max(a->threshold, a->config.colluding);
+    uint32_t max = csl_secagg_graph_openings(&a->config, csl_secagg_roster_active(s->setup.roster),
+                                             a->threshold);
     if (!csl_secagg_set_has(&a->opened, place)) {
         if (a->senders.bytes.p != NULL || a->vote != 0)
             return CSL_FAIL(err, CSL_E_STATE, "a dispute after the senders were fixed");

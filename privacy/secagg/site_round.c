@@ -2,6 +2,7 @@
 
 #include "base/check.h"
 #include "base/le.h"
+#include "base/mem.h"
 
 static void settle(struct csl_secagg_site *s, enum csl_secagg_update update)
 {
@@ -13,156 +14,10 @@ static void settle(struct csl_secagg_site *s, enum csl_secagg_update update)
     csl_secagg__site_emit(s, CSL_SECAGG_SA_SETTLED, CSL_SECAGG_SJ_MESSAGE, CSL_SPAN(NULL, 0), NULL);
 }
 
-/* ---- M7 ---- */
-
-static void commitments_of(const struct csl_secagg_attempt *a, uint32_t place,
-                           const struct csl_point **b, const struct csl_point **s)
-{
-    *b = a->own_commitments;
-    *s = a->own_commitments + a->threshold;
-    for (uint32_t i = 0; place != a->place && i < a->delivery.view.u.delivery.count; i++) {
-        struct csl_secagg_message dealer;
-        csl_secagg_delivery_at(&a->delivery.view, i, &dealer);
-        if (dealer.site == a->ids[place]) {
-            *b = dealer.u.shares.b;
-            *s = dealer.u.shares.s;
-        }
-    }
-}
-
-static enum csl_code check_opening(struct csl_secagg_site *s,
-                                   const struct csl_secagg_message *opening,
-                                   const struct csl_secagg_set *members,
-                                   struct csl_secagg_set *opened_to_us, struct csl_err *err)
-{
-    struct csl_secagg_attempt *a = &s->at;
-    const struct csl_point *b, *mask;
-    uint32_t dealer = csl_secagg__place(a->n1, a->ids, opening->site);
-    uint32_t receiver = csl_secagg__place(a->n1, a->ids, opening->u.opening.receiver);
-    if (dealer == UINT32_MAX || receiver == UINT32_MAX || dealer == receiver ||
-        !csl_secagg_set_has(members, dealer) || !csl_secagg_set_has(&a->dealers, dealer))
-        return CSL_FAIL(err, CSL_E_PROTO, "an opening of site %u for %u", opening->site,
-                        opening->u.opening.receiver);
-    if (!csl_secagg_is_signed(opening, csl_secagg__site_key(s, dealer)))
-        return CSL_FAIL(err, CSL_E_CRYPTO, "an opening not signed by site %u", opening->site);
-    commitments_of(a, dealer, &b, &mask);
-    const struct csl_seal_shares *shares = &opening->u.opening.shares;
-    enum csl_code code = csl_vss_verify(&shares->b, receiver, b, a->threshold, err);
-    if (code == CSL_OK)
-        code = csl_vss_verify(&shares->s, receiver, mask, a->threshold, err);
-    if (code == CSL_OK && receiver == a->place) {
-        a->received[dealer] = *shares; /* the only one that fits the commitments */
-        csl_secagg_set_put(opened_to_us, dealer);
-    }
-    return code;
-}
-
-static enum csl_code check_openings(struct csl_secagg_site *s, const struct csl_secagg_senders *k,
-                                    struct csl_secagg_set *opened_to_us, struct csl_err *err)
-{
-    uint32_t max = csl_secagg_openings_max(s->at.threshold, s->at.config.colluding);
-    uint32_t dealer = 0, count = 0;
-    for (uint32_t i = 0; i < k->opening_count; i++) {
-        struct csl_secagg_message opening;
-        csl_secagg_opening_at(k, i, &opening);
-        count = opening.site == dealer ? count + 1 : 1;
-        dealer = opening.site;
-        if (count > max)
-            return CSL_FAIL(err, CSL_E_DENIED, "more than %u shares of site %u are public", max,
-                            dealer);
-        enum csl_code code = check_opening(s, &opening, &k->members, opened_to_us, err);
-        if (code != CSL_OK)
-            return code;
-    }
-    return CSL_OK;
-}
-
-static enum csl_code check_sender_blocks(const struct csl_secagg_site *s,
-                                         const struct csl_secagg_senders *k, struct csl_err *err)
-{
-    const struct csl_secagg_attempt *a = &s->at;
-    for (uint32_t b = 0; b < k->block_count; b++) {
-        struct csl_secagg_set senders;
-        csl_secagg_block_set(k->block_bits, k->count, b, &senders);
-        if (csl_secagg_set_has(&senders, a->place) != csl_secagg_set_has(&a->blocks, b))
-            return CSL_FAIL(err, CSL_E_DENIED, "other blocks of this site than it announced");
-        if (b == a->config.block_count) {
-            if (!csl_secagg_set_equal(&senders, &k->members))
-                return CSL_FAIL(err, CSL_E_DENIED, "a sender without the scalars");
-            continue;
-        }
-        for (uint32_t i = 0; i < a->n1; i++)
-            if (csl_secagg_set_has(&senders, i) &&
-                !csl_secagg_set_has(&a->config.blocks[b].eligible, a->rows[i]))
-                return CSL_FAIL(err, CSL_E_DENIED, "site %u sends a block that is not for it",
-                                a->ids[i]);
-    }
-    return CSL_OK;
-}
-
-static enum csl_code check_senders(struct csl_secagg_site *s, const struct csl_secagg_message *m,
-                                   struct csl_secagg_set *opened_to_us, struct csl_err *err)
-{
-    struct csl_secagg_attempt *a = &s->at;
-    const struct csl_secagg_senders *k = &m->u.senders;
-    uint8_t com[32];
-    if (k->count != a->n1 || k->block_count != csl_secagg_block_total(&a->config))
-        return CSL_FAIL(err, CSL_E_PROTO, "senders of %u sites and %u blocks", k->count,
-                        k->block_count);
-    if (!csl_secagg_set_has(&k->members, a->place))
-        return CSL_FAIL(err, CSL_E_DENIED, "the senders were fixed without this site");
-    enum csl_code code = csl_secagg_policy_check_count(&s->setup.policy, &a->config, a->threshold,
-                                                       csl_secagg_set_count(&k->members), err);
-    if (code == CSL_OK || s->is_restoring)
-        code = check_sender_blocks(s, k, err);
-    if (code == CSL_OK)
-        code = check_openings(s, k, opened_to_us, err);
-    if (code != CSL_OK)
-        return code;
-    for (uint32_t i = 0; i < a->n1; i++)
-        if (csl_secagg_set_has(&k->members, i) && !csl_secagg_set_has(&a->accepted, i) &&
-            !csl_secagg_set_has(opened_to_us, i))
-            return CSL_FAIL(err, CSL_E_DENIED, "this site has no valid share of site %u",
-                            a->ids[i]);
-    csl_secagg_com(a->sid, a->n1, a->ids, (const uint8_t(*)[32])a->dealings, &k->members, com);
-    if (memcmp(com, k->commitments, 32) != 0)
-        return CSL_FAIL(err, CSL_E_DENIED, "others were dealt other commitments");
-    return CSL_OK;
-}
-
-enum csl_code csl_secagg__site_senders(struct csl_secagg_site *s,
-                                       const struct csl_secagg_message *m, struct csl_err *err)
-{
-    struct csl_secagg_attempt *a = &s->at;
-    struct csl_secagg_set opened_to_us = {{0}};
-    if (csl_secagg__is_kept(&a->senders, m)) {
-        if (a->is_masked)
-            return csl_secagg__site_send_manifest(s, err);
-        if (csl_secagg_site_phase(s) == CSL_SECAGG_MASKING)
-            csl_secagg__site_emit(s, CSL_SECAGG_SA_MASK, CSL_SECAGG_SJ_MASKED, CSL_SPAN(NULL, 0),
-                                  NULL);
-        return CSL_OK;
-    }
-    if (csl_secagg_site_phase(s) != CSL_SECAGG_WAITING)
-        return CSL_FAIL(err, CSL_E_STATE, "other senders than accepted before, or not now");
-    if (!csl_secagg_is_signed(m, s->setup.roster->coordinator_key))
-        return CSL_FAIL(err, CSL_E_CRYPTO, "not signed by the coordinator");
-    enum csl_code code = check_senders(s, m, &opened_to_us, err);
-    if (code == CSL_OK)
-        code = csl_secagg__keep(&a->senders, m, err);
-    if (code != CSL_OK)
-        return code;
-    for (uint32_t i = 0; i < CSL_SECAGG_SET_BYTES; i++)
-        a->accepted.bits[i] |= opened_to_us.bits[i];
-    csl_secagg__site_journal(s, CSL_SECAGG_SJ_MESSAGE, m->whole);
-    csl_secagg__site_emit(s, CSL_SECAGG_SA_MASK, CSL_SECAGG_SJ_MASKED, CSL_SPAN(NULL, 0), NULL);
-    return CSL_OK;
-}
-
 /* ---- masks and manifest ---- */
 
-static enum csl_code add_pair(const struct csl_secagg_site *s, struct csl_secagg_masks *masks,
-                              uint32_t place, struct csl_err *err)
+static enum csl_code add_pair(const struct csl_secagg_site *s, const struct csl_secagg_ring *rings,
+                              struct csl_secagg_masks *masks, uint32_t place, struct csl_err *err)
 {
     const struct csl_secagg_attempt *a = &s->at;
     const struct csl_secagg_senders *k = &a->senders.view.u.senders;
@@ -173,6 +28,9 @@ static enum csl_code add_pair(const struct csl_secagg_site *s, struct csl_secagg
         if (csl_secagg_set_has(&senders, place) && csl_secagg_set_has(&senders, a->place))
             csl_secagg_set_put(&blocks, b);
     }
+    blocks = csl_secagg_linked_blocks(rings, &blocks, a->place, place);
+    if (rings != NULL && csl_secagg_set_count(&blocks) == 0)
+        return CSL_OK;
     struct csl_secagg_message peer;
     uint8_t prk[CSL_AGREE_KEY_BYTES];
     csl_secagg_advertised_at(&a->keys.view.u.round_keys, place, &peer);
@@ -192,19 +50,30 @@ enum csl_code csl_secagg_site_masks(const struct csl_secagg_site *s, struct csl_
     if (csl_secagg_site_phase(s) != CSL_SECAGG_MASKING)
         return CSL_FAIL(err, CSL_E_STATE, "masks are given out before the manifest, and only then");
     const struct csl_secagg_set *members = &a->senders.view.u.senders.members;
-    struct csl_secagg_masks *masks;
+    const struct csl_secagg_senders *k = &a->senders.view.u.senders;
+    struct csl_secagg_masks *masks = NULL;
+    struct csl_secagg_ring *rings = NULL;
     uint8_t prk[CSL_AGREE_KEY_BYTES];
+    if (a->config.graph != 0) {
+        rings = csl_secagg_mask_rings(a->mask_seed, a->n1, a->ids, k->block_bits, k->block_count,
+                                      a->config.mask_degree);
+        if (rings == NULL)
+            return CSL_FAIL(err, CSL_E_NOMEM, "no memory for %u blocks", k->block_count);
+    }
     enum csl_code code =
         csl_secagg_masks_new(&masks, csl_secagg_set_count(members), s->setup.memory, err);
-    if (code != CSL_OK)
+    if (code != CSL_OK) {
+        csl_free(rings);
         return code;
+    }
     code = csl_agree_self(&a->b[0], a->sid, prk, err);
     if (code == CSL_OK)
         csl_secagg_masks_self(masks, prk, s->setup.site, CSL_PRG_ADD, &a->blocks);
     csl_wipe(prk, sizeof(prk));
     for (uint32_t i = 0; code == CSL_OK && i < a->n1; i++)
         if (i != a->place && csl_secagg_set_has(members, i))
-            code = add_pair(s, masks, i, err);
+            code = add_pair(s, rings, masks, i, err);
+    csl_free(rings);
     if (code != CSL_OK) {
         csl_secagg_masks_free(masks);
         return code;
@@ -340,8 +209,10 @@ static enum csl_code check_floors(const struct csl_secagg_site *s, struct csl_er
 {
     const struct csl_secagg_attempt *a = &s->at;
     const struct csl_secagg_survivors *k = &a->survivors.view.u.survivors;
-    enum csl_code code = csl_secagg_policy_check_count(&s->setup.policy, &a->config, a->threshold,
+    enum csl_code code = csl_secagg_policy_check_count(&s->setup.policy, &a->config, a->votes_min,
                                                        csl_secagg_set_count(&k->members), err);
+    if (code == CSL_OK)
+        code = csl_secagg__site_check_losses(a, &k->members, err);
     for (uint32_t b = 0; code == CSL_OK && b < k->block_count; b++) {
         struct csl_secagg_set places, rows = {{0}};
         csl_secagg_block_set(k->block_bits, k->count, b, &places);
@@ -419,8 +290,9 @@ enum csl_code csl_secagg__site_survivors(struct csl_secagg_site *s,
         code = csl_secagg__keep(&a->survivors, m, err);
     if (code != CSL_OK)
         return code;
-    const struct csl_secagg_senders *senders = &a->senders.view.u.senders;
-    csl_secagg_transcript(&a->survivors.view, senders->commitments, &senders->members, a->ids,
+    uint8_t com[32];
+    csl_secagg_bound_com(&a->senders.view, com);
+    csl_secagg_transcript(&a->survivors.view, com, &a->senders.view.u.senders.members, a->ids,
                           a->transcript);
     return consider(s, err);
 }
@@ -457,8 +329,8 @@ static enum csl_code check_votes(struct csl_secagg_site *s, const struct csl_sec
                                  struct csl_err *err)
 {
     const struct csl_secagg_attempt *a = &s->at;
-    if (v->count < a->threshold)
-        return CSL_FAIL(err, CSL_E_DENIED, "%u votes; the quorum is %u", v->count, a->threshold);
+    if (v->count < a->votes_min)
+        return CSL_FAIL(err, CSL_E_DENIED, "%u votes; the quorum is %u", v->count, a->votes_min);
     for (uint32_t i = 0; i < v->count; i++) {
         const uint8_t *p = v->votes + (size_t)i * (4 + CSL_SIGN_SIGNATURE_BYTES);
         uint32_t site = csl_load_le32(p);
@@ -486,7 +358,7 @@ enum csl_code csl_secagg__site_send_unmask(struct csl_secagg_site *s, struct csl
     uint32_t n = 0;
     enum csl_code code = CSL_OK;
     for (uint32_t i = 0; code == CSL_OK && i < a->n1; i++) {
-        if (!csl_secagg_set_has(senders, i))
+        if (!csl_secagg_set_has(senders, i) || (i != a->place && !csl_secagg_set_has(&a->peers, i)))
             continue;
         bool is_self_mask = csl_secagg_set_has(survivors, i);
         if (i == a->place)

@@ -29,9 +29,11 @@ static void look_inside(const struct csl_secagg_message *m)
     uint8_t sid[32];
     if (m->type == CSL_SECAGG_ROUND_KEYS)
         csl_secagg_sid(m, sid);
-    for (uint32_t i = 0; m->type == CSL_SECAGG_DELIVERY && i < m->u.delivery.count; i++)
+    bool is_delivery = m->type == CSL_SECAGG_DELIVERY || m->type == CSL_SECAGG_SPARSE_DELIVERY;
+    bool is_senders = m->type == CSL_SECAGG_SENDERS || m->type == CSL_SECAGG_SPARSE_SENDERS;
+    for (uint32_t i = 0; is_delivery && i < m->u.delivery.count; i++)
         csl_secagg_delivery_at(m, i, &part);
-    for (uint32_t i = 0; m->type == CSL_SECAGG_SENDERS && i < m->u.senders.opening_count; i++)
+    for (uint32_t i = 0; is_senders && i < m->u.senders.opening_count; i++)
         csl_secagg_opening_at(&m->u.senders, i, &part);
 }
 

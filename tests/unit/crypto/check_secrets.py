@@ -18,7 +18,8 @@ EXPECTED = {
     "csl_wipe": 1, "csl_secret_free": 1, "csl_secret_wipe": 1, "csl_hkdf_extract": 1, "csl_hkdf_expand": 1,
     "csl_scalar_is_canonical": 2, "csl_label__derive": 1, "csl_scalar_derive": 1, "csl_vss_reconstruct": 2,
     "csl_vss_polynomial": 1, "csl_agree_channel_keys": 1, "csl_agree_mask": 1, "csl_agree_channel": 1,
-    "csl_seal_share": 2, "csl_seal_open": 2, "csl_prg_free": 2, "csl_prg_add": 1, "csl_prg_add_streams": 1,
+    "csl_seal_share": 2, "csl_seal_open": 1, "csl_seal_share3": 2, "csl_seal_open3": 1,
+    "csl_prg_free": 2, "csl_prg_add": 1, "csl_prg_add_streams": 1,
     "csl_sign_wipe": 1, "csl_rng_wipe": 1,
 }
 

@@ -78,6 +78,13 @@ static void channel_of(uint8_t z[32], const struct csl_scalar shares[SITES])
     EXPECT(csl_seal_share(&key, &context, &sent, sealed, NULL));
     PUBLIC(sealed);
     EXPECT(csl_seal_open(&again, &context, sealed, &opened, NULL));
+    uint8_t sealed3[CSL_SEAL3_BYTES];
+    struct csl_scalar third;
+    EXPECT(csl_seal_key_derive(prk, 1, 2, &key, NULL));
+    again = key;
+    EXPECT(csl_seal_share3(&key, &context, &sent, &shares[3], sealed3, NULL));
+    PUBLIC(sealed3);
+    EXPECT(csl_seal_open3(&again, &context, sealed3, &opened, &third, NULL));
 }
 
 int main(void)

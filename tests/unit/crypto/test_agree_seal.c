@@ -121,6 +121,40 @@ static void test_seal__opened_with_the_same_context__the_shares(void **state)
     assert_memory_equal(&out.s, &two.s, 32);
 }
 
+/* Three shares, of the same key and context: another plaintext, so another length and another tag.
+ */
+static void test_seal3__opened_with_the_same_context__the_three_shares(void **state)
+{
+    uint8_t sealed[CSL_SEAL3_BYTES];
+    const struct csl_seal_context c = context_of();
+    const struct csl_seal_shares shares = {one.s, two.s};
+    struct csl_seal_key key = key_of(10, 20);
+    struct csl_seal_shares out;
+    struct csl_scalar third, untouched;
+    (void)state;
+    assert_int_equal(csl_seal_share3(&key, &c, &shares, &two.s, sealed, NULL), CSL_OK);
+    assert_int_equal(csl_seal_share3(&key, &c, &shares, &two.s, sealed, NULL), CSL_E_STATE);
+    key = key_of(10, 20);
+    assert_int_equal(csl_seal_open3(&key, &c, sealed, &out, &third, NULL), CSL_OK);
+    assert_memory_equal(&out.b, &one.s, 32);
+    assert_memory_equal(&out.s, &two.s, 32);
+    assert_memory_equal(&third, &two.s, 32);
+    assert_int_equal(csl_seal_open(&key, &c, sealed, &out, NULL), CSL_E_CRYPTO);
+    memset(&untouched, 7, sizeof(untouched));
+    third = untouched;
+    for (size_t bit = 0; bit < 8 * sizeof(sealed); bit++) {
+        sealed[bit / 8] ^= (uint8_t)(1U << bit % 8);
+        assert_int_equal(csl_seal_open3(&key, &c, sealed, &out, &third, NULL), CSL_E_CRYPTO);
+        sealed[bit / 8] ^= (uint8_t)(1U << bit % 8);
+    }
+    assert_memory_equal(&third, &untouched, 32);
+    const struct csl_scalar large = {{0xff, [31] = 0xff}}; /* above the order */
+    key = key_of(10, 20);
+    assert_int_equal(csl_seal_share3(&key, &c, &shares, &large, sealed, NULL), CSL_OK);
+    key = key_of(10, 20);
+    assert_int_equal(csl_seal_open3(&key, &c, sealed, &out, &third, NULL), CSL_E_CRYPTO);
+}
+
 static void expect_refused(const struct csl_seal_key *key, const struct csl_seal_context *c,
                            const uint8_t sealed[CSL_SEAL_BYTES])
 {
@@ -225,6 +259,7 @@ int main(void)
         cmocka_unit_test(test_secagg_pitfall_06__identity_or_bad_scalar_in_agreement__refused),
         cmocka_unit_test(test_secagg_pitfall_07__own_key_reflected_or_own_id__refused),
         cmocka_unit_test(test_seal__opened_with_the_same_context__the_shares),
+        cmocka_unit_test(test_seal3__opened_with_the_same_context__the_three_shares),
         cmocka_unit_test(test_seal__any_other_context_key_or_bit__refused),
         cmocka_unit_test(test_secagg_pitfall_06__a_sealed_share_that_is_not_canonical__refused),
         cmocka_unit_test(test_secagg_pitfall_12__a_key_seals_once_and_is_wiped),

@@ -112,21 +112,28 @@ static void test_secagg_pitfall_35__other_keys_of_its_own__site_notices_and_stop
     csl_msg_release(&m0);
 }
 
-static void test_secagg_pitfall_36__sparse_graph__refused(void **state)
+static void test_secagg_pitfall_36__sparse_graph_of_few_sites__refused(void **state)
 {
     (void)state;
     attack_begin(&w, 5, 1, CSL_SECAGG_STAGE_OPEN);
     struct csl_secagg_config c = w.config;
     struct csl_buf out;
-    c.graph = 1;
     csl_buf_init(&out, CSL_SECAGG_CONFIG_BYTES_MAX);
+    c.graph = 2;
     assert_int_equal(csl_secagg_config_encode(&c, &w.coordinator_key, &out, NULL),
                      CSL_E_UNSUPPORTED);
+    c.graph = 1;
+    assert_int_equal(csl_secagg_config_encode(&c, &w.coordinator_key, &out, NULL), CSL_E_INVAL);
     c.graph = 0;
+    c.mask_degree = 96; /* beside a complete graph */
+    assert_int_equal(csl_secagg_config_encode(&c, &w.coordinator_key, &out, NULL), CSL_E_INVAL);
+    c.mask_degree = 0;
     assert_int_equal(csl_secagg_config_encode(&c, &w.coordinator_key, &out, NULL), CSL_OK);
     /* After header, federation, round, attempt, suite, five digests, n_min and c. */
     size_t graph = 38 + 16 + 8 + 2 + 2 + 160 + 4 + 4;
     out.p[graph] = 1;
+    assert_int_equal(csl_secagg_config_decode(&c, CSL_SPAN(out.p, out.n), NULL), CSL_E_PROTO);
+    out.p[graph] = 2;
     assert_int_equal(csl_secagg_config_decode(&c, CSL_SPAN(out.p, out.n), NULL), CSL_E_UNSUPPORTED);
     csl_buf_release(&out);
     struct csl_msg keys = attack_hold(&w, CSL_SECAGG_ROUND_KEYS, w.sites[0].id);
@@ -306,7 +313,7 @@ int main(void)
         TEST(test_secagg_pitfall_34__roster_not_the_roots__refused),
         TEST(test_secagg_pitfall_35__journal_rolled_back__site_notices_and_stops),
         TEST(test_secagg_pitfall_35__other_keys_of_its_own__site_notices_and_stops),
-        TEST(test_secagg_pitfall_36__sparse_graph__refused),
+        TEST(test_secagg_pitfall_36__sparse_graph_of_few_sites__refused),
         TEST(test_secagg_pitfall_38__thresholds_too_low__refused),
         TEST(test_secagg_pitfall_39__lengths_that_overflow__refused),
         TEST(test_secagg_pitfall_40__counts_of_four_billion__refused_without_memory),

@@ -2,6 +2,7 @@
 
 #include "base/check.h"
 #include "base/mem.h"
+#include "privacy/secagg/graph.h"
 
 #include <stdio.h>
 
@@ -109,7 +110,8 @@ static void site_act(void *ctx, const struct csl_secagg_site_action *a)
     case CSL_SECAGG_SA_SEND:
         monitor_sent(w, s->id, a->bytes);
         world_push(w, PARCEL_MESSAGE, s->id, 0, a->bytes);
-        if (a->bytes.p[0] == CSL_SECAGG_SHARES || a->bytes.p[0] == CSL_SECAGG_ACK)
+        if (a->bytes.p[0] == CSL_SECAGG_SHARES || a->bytes.p[0] == CSL_SECAGG_SPARSE_SHARES ||
+            a->bytes.p[0] == CSL_SECAGG_ACK)
             world_push(w, PARCEL_TRAINED, s->id, s->id, CSL_SPAN(NULL, 0));
         break;
     case CSL_SECAGG_SA_MASK:
@@ -186,8 +188,12 @@ static void coordinator_emit(void *ctx, const struct csl_secagg_coordinator_acti
 
 static struct csl_secagg_site *new_site(struct world *w, struct world_site *s)
 {
-    struct csl_secagg_site_setup setup = {
-        .site = s->id, .key = &s->key, .roster = &w->roster, .policy = s->policy};
+    struct csl_secagg_site_setup setup = {.site = s->id,
+                                          .key = &s->key,
+                                          .roster = &w->roster,
+                                          .policy = s->policy,
+                                          .epoch_seed =
+                                              w->config.graph != 0 ? w->epoch_seed : NULL};
     struct csl_secagg_site *machine;
     CSL_ASSERT(csl_secagg_site_new(&machine, &setup, NULL) == CSL_OK);
     return machine;
@@ -195,7 +201,10 @@ static struct csl_secagg_site *new_site(struct world *w, struct world_site *s)
 
 static struct csl_secagg_coordinator *new_coordinator(struct world *w)
 {
-    struct csl_secagg_coordinator_setup setup = {.key = &w->coordinator_key, .roster = &w->roster};
+    struct csl_secagg_coordinator_setup setup = {.key = &w->coordinator_key,
+                                                 .roster = &w->roster,
+                                                 .epoch_seed =
+                                                     w->config.graph != 0 ? w->epoch_seed : NULL};
     struct csl_secagg_coordinator *machine;
     CSL_ASSERT(csl_secagg_coordinator_new(&machine, &setup, NULL) == CSL_OK);
     return machine;
@@ -454,6 +463,19 @@ static void make_config(struct world *w, const struct world_plan *plan)
     memset(c->plan_hash, 7, 32);
 }
 
+/* A tenth may be lost of the shares; masks with 96 others. */
+static void make_graphs(struct world *w, const struct world_plan *plan)
+{
+    struct csl_secagg_config *c = &w->config;
+    csl_rng_bytes(&w->rng, w->epoch_seed, sizeof(w->epoch_seed));
+    c->graph = 1;
+    CSL_ASSERT(csl_secagg_share_parameters(plan->n, plan->colluding, plan->n / 10, &c->share_degree,
+                                           &c->share_threshold));
+    c->mask_degree = 96;
+    CSL_ASSERT(csl_secagg_losses_max(plan->n, plan->colluding, c->mask_degree, plan->blocks + 1,
+                                     &c->losses_max));
+}
+
 static void make_key(struct world *w, struct csl_sign_key *key)
 {
     uint8_t seed[CSL_SIGN_SEED_BYTES];
@@ -500,6 +522,8 @@ void world_make(struct world *w, uint64_t seed, const struct world_plan *plan)
     csl_buf_init(&w->traffic, (size_t)1 << 30);
     make_roster(w, plan);
     make_config(w, plan);
+    if (plan->has_sparse_graphs)
+        make_graphs(w, plan);
     for (uint32_t i = 0; i < plan->n; i++) {
         struct world_site *s = &w->sites[i];
         s->policy = (struct csl_secagg_policy){.colluding = plan->colluding,

@@ -53,6 +53,7 @@ struct world {
     struct csl_sign_key root, coordinator_key;
     struct csl_secagg_roster roster;
     struct csl_secagg_config config;
+    uint8_t epoch_seed[32];
     uint32_t *weights;
     struct world_site *sites; /* [n], ascending by id */
     struct csl_secagg_coordinator *coordinator;
@@ -83,6 +84,7 @@ struct world_plan {
     uint64_t entries_max;
     bool has_sparse_blocks; /* sites leave out blocks at random */
     bool has_sparse_ids;
+    bool has_sparse_graphs; /* graph 1: from 129 sites on */
 };
 void world_make(struct world *w, uint64_t seed, const struct world_plan *plan);
 void world_remove(struct world *w);

@@ -95,6 +95,14 @@ static enum csl_code journal_snapshot(struct csl_secagg_site *s, struct csl_err 
     return code;
 }
 
+enum csl_code csl_secagg__site_forget(struct csl_secagg_site *s, struct csl_err *err)
+{
+    enum csl_code code = journal_snapshot(s, err);
+    if (code == CSL_OK)
+        csl_secagg__attempt_release(&s->at);
+    return code;
+}
+
 /* z || le32 length || M0 || weights, in one piece of memory that is wiped. */
 static enum csl_code journal_config(struct csl_secagg_site *s, const struct csl_secagg_attempt *a,
                                     struct csl_err *err)
@@ -167,8 +175,9 @@ static enum csl_code check_own(struct csl_secagg_site *s, const struct csl_secag
         memcmp(a->nonce, own->nonce, 32) == 0 && memcmp(a->head, own->head, 32) == 0)
         return CSL_OK;
     /* Its signature was found good: it was made here, in a time that the journal lost. */
-    csl_secagg__site_suspend(s, "this site signed other keys for this round: its state was "
-                                "rolled back, or its identity key is in other hands");
+    csl_secagg__site_suspend(s, NULL,
+                             "this site signed other keys for this round: its state was "
+                             "rolled back, or its identity key is in other hands");
     return CSL_FAIL(err, CSL_E_DENIED, "other keys of this site");
 }
 

@@ -429,6 +429,11 @@ bool csl_secagg_coordinator_takes_part(const struct csl_secagg_coordinator *c, u
     }
 }
 
+bool csl_secagg_coordinator_is_member(const struct csl_secagg_coordinator *c, uint32_t site)
+{
+    return csl_secagg__coordinator_place(c, site) != UINT32_MAX;
+}
+
 bool csl_secagg_coordinator_is_survivor(const struct csl_secagg_coordinator *c, uint32_t site)
 {
     return csl_secagg_set_has(&c->u3, csl_secagg__coordinator_place(c, site));

@@ -124,6 +124,8 @@ bool csl_secagg_coordinator_is_ready(const struct csl_secagg_coordinator *c, uin
 /* Whether the site's message of the stage that collects can still come: everybody's M1, of U1 its
  * M3, of the dealers M6, of U2 the vector, of U3 the vote and M12. */
 bool csl_secagg_coordinator_takes_part(const struct csl_secagg_coordinator *c, uint32_t site);
+/* From SHARING on: whether the site is in U1. */
+bool csl_secagg_coordinator_is_member(const struct csl_secagg_coordinator *c, uint32_t site);
 /* From VOTING on: whether the site is in U3, and in U3 of a block (by place in the list). */
 bool csl_secagg_coordinator_is_survivor(const struct csl_secagg_coordinator *c, uint32_t site);
 bool csl_secagg_coordinator_is_in_block(const struct csl_secagg_coordinator *c, uint32_t site,

@@ -88,7 +88,8 @@ static void send_bytes(struct csl_service *s, uint32_t site, struct csl_span byt
     struct csl_buf b;
     struct csl_err err;
     bool is_elsewhere = g->only_site != NO_SITE && g->only_site != site;
-    if (s->io[site].conn == 0 || !csl_coord_site(s->core, site)->has_greeted || is_elsewhere)
+    if (s->io[site].conn == 0 || !csl_coord_site(s->core, site)->has_greeted || is_elsewhere ||
+        s->failure.code != CSL_OK)
         return;
     csl_buf_init(&b, CSL_SECAGG_BYTES_MAX);
     bool is_config = bytes.p[0] == CSL_SECAGG_CONFIG;

@@ -28,6 +28,11 @@ struct party {
     uint64_t plain_round; /* the last whose plain update was seen */
     uint64_t lied_round;
 };
+/* What a site signed: one message of a type in a session, whatever happens to the site. */
+struct signature {
+    uint32_t site;
+    uint8_t type, id[32], digest[CSL_SHA256_BYTES];
+};
 struct world {
     const struct masked_plan *plan;
     struct masked_result *result;
@@ -37,9 +42,13 @@ struct world {
     struct csl_site_policy policy;
     struct csl_inproc *net;
     struct csl_transport *server;
+    struct csl_transport_ops server_ops;
+    const struct csl_transport_ops *server_inner;
     struct csl_service *service;
     struct party sites[MASKED_SITES];
     bool has_restarted;
+    struct signature *signatures;
+    uint32_t signature_count, signature_capacity;
 };
 static struct world w;
 
@@ -182,11 +191,33 @@ static void lie(uint32_t site, struct csl_msg_update_ready *u)
     w.sites[site].lied_round = u->round;
 }
 
+static void check_signed_once(uint32_t site, const struct csl_secagg_message *m)
+{
+    struct signature fresh = {.site = site, .type = (uint8_t)m->type};
+    memcpy(fresh.id, m->id, sizeof(fresh.id));
+    csl_sha256_digest(m->whole.p, m->whole.n, fresh.digest);
+    for (uint32_t i = 0; i < w.signature_count; i++) {
+        const struct signature *s = &w.signatures[i];
+        if (s->site == site && s->type == fresh.type && memcmp(s->id, fresh.id, 32) == 0 &&
+            memcmp(s->digest, fresh.digest, sizeof(fresh.digest)) != 0)
+            fail_msg("schedule %llu: site %u signed two messages of type %u in one session",
+                     (unsigned long long)w.plan->schedule, site, fresh.type);
+    }
+    if (w.signature_count == w.signature_capacity) {
+        w.signature_capacity = 2 * w.signature_capacity + 64;
+        w.signatures = csl_realloc_array(w.signatures, w.signature_capacity, sizeof(*w.signatures));
+        assert_non_null(w.signatures);
+    }
+    w.signatures[w.signature_count++] = fresh;
+}
+
 static void look_at_secagg(uint32_t site, struct csl_span body)
 {
     struct csl_secagg_message s;
     struct csl_err err = {.code = CSL_OK};
     must(csl_secagg_decode(&s, body, &err), &err);
+    if (s.type != CSL_SECAGG_OPENING) /* one for every complaint */
+        check_signed_once(site, &s);
     if (s.type == CSL_SECAGG_MANIFEST)
         check_charged(site, csl_agent_core(w.sites[site].agent)->task.round);
 }
@@ -228,6 +259,12 @@ static enum csl_code seen_send(struct csl_transport *t, csl_conn c, struct csl_m
     struct csl_message m;
     struct csl_err mistake = {.code = CSL_OK};
     must(csl_message_decode(&m, CSL_TO_COORDINATOR, csl_msg_span(take_m), &mistake), &mistake);
+    if (dying_is_dead(site)) { /* after a write that failed nothing follows from it */
+        assert_true(m.kind != CSL_MSG_SECAGG && m.kind != CSL_MSG_UPDATE_READY);
+        csl_message_release(&m);
+        csl_msg_release(take_m);
+        return CSL_OK;
+    }
     look_at(site, &m);
     uint64_t ready = m.kind == CSL_MSG_UPDATE_READY ? m.u.update_ready.round : 0;
     bool is_away = ready != 0 && ready == w.plan->away_round && site == w.plan->away_site;
@@ -313,6 +350,17 @@ static void on_round(void *ctx, uint64_t round, uint32_t contributions, double t
     r->rounds = round;
 }
 
+static enum csl_code heard_send(struct csl_transport *t, csl_conn c, struct csl_msg *take_m,
+                                struct csl_err *err)
+{
+    struct csl_message m;
+    if (dying_is_dead(MASKED_SERVICE)) {
+        assert_int_equal(csl_message_decode(&m, CSL_TO_SITE, csl_msg_span(take_m), err), CSL_OK);
+        fail_msg("a dead coordinator says %s", csl_message_kind_name(m.kind));
+    }
+    return w.server_inner->send(t, c, take_m, err);
+}
+
 static void open_service(void)
 {
     struct csl_err err = {.code = CSL_OK};
@@ -320,6 +368,10 @@ static void open_service(void)
     bool has_keys = w.federation.keys != NULL;
     fixture_path(w.f, "run/coordinator", dir);
     must(csl_inproc_server(w.net, &w.server, &err), &err);
+    w.server_ops = *w.server->ops;
+    w.server_inner = w.server->ops;
+    w.server_ops.send = heard_send;
+    w.server->ops = &w.server_ops;
     struct csl_service_config c = {.study = w.study,
                                    .roster = ids,
                                    .roster_count = MASKED_SITES,
@@ -330,8 +382,15 @@ static void open_service(void)
                                    .secagg_roster = has_keys ? &w.federation.roster : NULL,
                                    .transport = w.server,
                                    .observer = {.ctx = w.result, .round = on_round}};
-    must(csl_service_new(&w.service, &c, &err), &err);
-    must(csl_service_start(w.service, 0, &err), &err);
+    dying_enter(MASKED_SERVICE);
+    enum csl_code code = csl_service_new(&w.service, &c, &err);
+    if (code == CSL_E_IO && dying_is_dead(MASKED_SERVICE)) {
+        dying_revive(MASKED_SERVICE);
+        code = csl_service_new(&w.service, &c, &err);
+    }
+    must(code, &err);
+    must(csl_service_start(w.service, csl_inproc_now_ns(w.net), &err), &err);
+    dying_enter(DYING_NOBODY);
 }
 
 static void open_site(uint32_t i)
@@ -357,8 +416,15 @@ static void open_site(uint32_t i)
         .transport = p->transport,
         .noise_seed = w.plan->noise_seed,
         .secagg = i == w.plan->keyless_site ? NULL : csl_sim_federation_site(&w.federation, i)};
-    must(csl_agent_new(&p->agent, &c, &err), &err);
+    dying_enter(i);
+    enum csl_code code = csl_agent_new(&p->agent, &c, &err);
+    if (code == CSL_E_IO && dying_is_dead(i)) {
+        dying_revive(i);
+        code = csl_agent_new(&p->agent, &c, &err);
+    }
+    must(code, &err);
     must(csl_agent_start(p->agent, csl_inproc_now_ns(w.net), &err), &err);
+    dying_enter(DYING_NOBODY);
 }
 
 /* A killed process makes no upcalls, not even while its transport is taken down. */
@@ -423,14 +489,37 @@ static void maybe_restart(void)
     open_site(i);
 }
 
+static void revive_service(void)
+{
+    while (dying_is_dead(MASKED_SERVICE)) {
+        kill_transport(w.server);
+        csl_service_free(w.service);
+        dying_revive(MASKED_SERVICE);
+        open_service();
+    }
+}
+
+static void revive_site(uint32_t i)
+{
+    while (dying_is_dead(i)) {
+        close_site(i);
+        dying_revive(i);
+        open_site(i);
+    }
+}
+
 static bool run_instant(void)
 {
     uint64_t now = csl_inproc_now_ns(w.net);
     bool did = false;
     while (csl_inproc_step(w.net, now))
         did = true;
+    dying_enter(MASKED_SERVICE);
     did = csl_service_pump(w.service, now) || did;
-    csl_coord_check(csl_service_core(w.service));
+    dying_enter(DYING_NOBODY);
+    if (!dying_is_dead(MASKED_SERVICE))
+        csl_coord_check(csl_service_core(w.service));
+    revive_service();
     maybe_lose();
     maybe_restart();
     uint64_t round = csl_coord_rounds_done(csl_service_core(w.service)) + 1;
@@ -439,9 +528,14 @@ static bool run_instant(void)
     for (uint32_t i = 0; i < MASKED_SITES; i++) {
         if (w.sites[i].transport == NULL)
             continue;
+        dying_enter(i);
         did = csl_agent_pump(w.sites[i].agent, now) || did;
-        csl_site_check(csl_agent_core(w.sites[i].agent));
-        note_plain(i);
+        dying_enter(DYING_NOBODY);
+        if (!dying_is_dead(i)) {
+            csl_site_check(csl_agent_core(w.sites[i].agent));
+            note_plain(i);
+        }
+        revive_site(i);
     }
     return did;
 }
@@ -484,6 +578,9 @@ static void collect(void)
     assert_non_null(r->model);
     memcpy(r->model, csl_service_parameters(w.service), r->parameters * sizeof(float));
     r->cuts = csl_inproc_stats(w.net).cuts;
+    r->deaths = dying_deaths();
+    for (uint32_t i = 0; i <= MASKED_SITES; i++)
+        r->writes[i] = dying_count(i);
     for (uint32_t i = 0; i < MASKED_SITES; i++) {
         const struct csl_coord_site *s = csl_coord_site(csl_service_core(w.service), i);
         r->site_rounds[i] = s->rounds_contributed;
@@ -521,12 +618,16 @@ void masked_run(struct fixture *f, const struct masked_plan *plan, struct masked
     csl_buf_init(&out->sent, 64 << 20);
     csl_buf_init(&out->plain, 64 << 20);
     w = (struct world){.plan = plan, .result = out, .f = f, .study = masked_study(plan)};
+    dying_begin(&plan->dying);
     make_policy();
     must(csl_sim_federation_make(&w.federation, w.study, ids, MASKED_SITES, &err), &err);
     must(csl_inproc_new(&w.net, &net, &err), &err);
     open_service();
-    for (uint32_t i = 0; i < MASKED_SITES; i++)
+    revive_service();
+    for (uint32_t i = 0; i < MASKED_SITES; i++) {
         open_site(i);
+        revive_site(i);
+    }
     run_to_the_end();
     collect();
     for (uint32_t i = 0; i < MASKED_SITES; i++)
@@ -535,6 +636,7 @@ void masked_run(struct fixture *f, const struct masked_plan *plan, struct masked
     csl_service_free(w.service);
     csl_inproc_free(w.net);
     csl_sim_federation_release(&w.federation);
+    csl_free(w.signatures);
     csl_study_free(w.study);
     fixture_path(f, "run", dir);
     fixture_remove(dir);

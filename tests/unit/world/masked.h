@@ -4,12 +4,14 @@
 #ifndef CSL_TEST_WORLD_MASKED_H
 #define CSL_TEST_WORLD_MASKED_H
 #include "base/buf.h"
+#include "tests/unit/world/dying.h"
 #include "tests/unit/world/fixture.h"
 
 #define MASKED_SITES      5
 #define MASKED_PARAMETERS 3 /* of the usual model: two features and the bias */
 #define MASKED_ROUNDS_MAX 8
 #define MASKED_NONE       UINT32_MAX
+#define MASKED_SERVICE    MASKED_SITES /* as a party that dies */
 
 /* When the lost site dies, in its round. */
 enum masked_loss {
@@ -40,7 +42,8 @@ struct masked_plan {
     uint64_t dark_from,
         dark_until; /* 0: never; rounds in which a site's link breaks all the time */
     uint32_t dark_site;
-    uint32_t keyless_site; /* has no keys; with plan 0, none: set MASKED_NONE */
+    struct dying_plan dying; /* dead parties are back at once */
+    uint32_t keyless_site;   /* has no keys; with plan 0, none: set MASKED_NONE */
     const uint64_t *noise_seed;
 };
 struct masked_result {
@@ -61,6 +64,8 @@ struct masked_result {
     uint32_t losses_told; /* messages with a loss that is not 0 */
     uint32_t uploads, uncharged; /* uncharged: sent about a round that the ledger did not hold */
     uint64_t cuts;
+    uint64_t writes[MASKED_SITES + 1]; /* durable, of each site and of the service */
+    uint32_t deaths;
 };
 
 /* That train. Only the last three sites know who is severe, only the first two who is rare. */

@@ -17,7 +17,8 @@
 enum masked_loss {
     LOST_TASKED,    /* before it sent anything of the round */
     LOST_ANNOUNCED, /* its update is made and, under masks, bound by its manifest; it never comes */
-    LOST_HELD       /* its update is there; under masks it neither votes nor unmasks */
+    LOST_HELD,      /* its update is there; under masks it neither votes nor unmasks */
+    LOST_VOTED      /* it voted, and opens nothing */
 };
 struct masked_plan {
     const char *sections; /* of the study: secure_aggregation, privacy, aggregation */
@@ -28,12 +29,14 @@ struct masked_plan {
     uint32_t rounds, minimum_sites;
     uint64_t schedule;
     double cut_probability;
-    uint64_t delay_ns, jitter_ns; /* delay 0: 5 ms */
-    uint64_t lost_round;          /* 0: nobody is lost */
-    uint32_t lost_site;
+    uint64_t delay_ns, jitter_ns;  /* delay 0: 5 ms */
+    uint64_t lost_round;           /* 0: nobody is lost */
+    uint32_t lost_site, lost_more; /* lost_more: so many after it too */
     enum masked_loss lost_when;
+    uint64_t back_ns;     /* 0: never; else so long after the loss they are there again */
     uint64_t lying_round; /* 0: nobody lies; else one bit of the upload is not what was promised */
-    uint32_t lying_site;
+    uint32_t lying_site, lying_more;
+    bool lies_once;      /* in the first attempt of the round only */
     uint64_t away_round; /* 0: nobody; else the site says that it cannot do that round's task */
     uint32_t away_site;
     uint64_t

@@ -196,7 +196,7 @@ void csl_service_secagg_open_round__(struct csl_service *s, uint64_t round)
     struct csl_service_secagg *g = s->secagg;
     if (g->fsm == NULL || g->round != round || g->is_reopening)
         g->due_round = round;
-    else if (!g->is_abandoned) /* else it is reopened first */
+    else if (!g->is_over) /* else it is reopened first */
         csl_service_secagg_go_on__(s);
 }
 
@@ -491,8 +491,13 @@ static bool close_stage(struct csl_service *s)
         csl_service_secagg_leave_out__(s);
         return true;
     }
-    if (!is_waiting || s->now_ns >= round_end_ns(s)) /* too few, and nobody else can come */
+    if (is_waiting && s->now_ns < round_end_ns(s))
+        return false;
+    /* Too few, and nobody else can come: those that are left may be a quorum by themselves. */
+    if (stage == CSL_SECAGG_STAGE_OPEN || err.code != CSL_E_DENIED)
         csl_service_fail__(s, &err);
+    else
+        csl_service_secagg_start_over__(s);
     return false;
 }
 
@@ -525,7 +530,7 @@ bool csl_service_secagg_pump__(struct csl_service *s)
         begin(s);
         did = true;
     }
-    while (g->fsm != NULL && s->failure.code == CSL_OK &&
+    while (g->fsm != NULL && s->failure.code == CSL_OK && !g->is_over &&
            collects(csl_secagg_coordinator_stage(g->fsm)) && close_stage(s))
         did = true;
     if (g->wants_close && s->failure.code == CSL_OK) {

@@ -15,6 +15,7 @@ struct csl_service_secagg {
     struct csl_secagg_config config;
     uint32_t *weights; /* [site_count][block_count] */
     uint64_t round, due_round, opened_ns;
+    uint16_t attempt;   /* of the round, from 1 */
     uint32_t only_site; /* whom messages go to; NO_SITE: all */
     bool wants_close, is_released;
     bool is_closed; /* the core waits for the sum */
@@ -30,7 +31,7 @@ struct csl_service_secagg {
     enum csl_secagg_stage stage_seen;
     uint64_t stage_ns, gave_up_ns;
     bool is_short, has_given_up;
-    bool is_abandoned, is_reopening;                      /* the core was told to */
+    bool is_over, is_reopening; /* the attempt is; the core was told to open another */
     struct csl_msg certificates[CSL_SECAGG_ATTEMPTS_MAX]; /* of this round's earlier attempts */
     uint32_t certificate_count;
     float *mean; /* [P] */
@@ -70,6 +71,8 @@ void csl_service_secagg_forget_certificates__(struct csl_service_secagg *g);
 /* Round and number of the attempt that is due; the last one is let go. Fails the service after
  * CSL_SECAGG_ATTEMPTS_MAX. */
 void csl_service_secagg_next_attempt__(struct csl_service *s);
+/* Before anybody can have signed a manifest: no certificate is needed. */
+void csl_service_secagg_start_over__(struct csl_service *s);
 /* After a restart: the core has opened the round that the journal is of. */
 void csl_service_secagg_go_on__(struct csl_service *s);
 /* Tells the core of the sites that cannot be in the sum any more. */

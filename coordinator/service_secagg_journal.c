@@ -264,6 +264,7 @@ static enum csl_code fit(struct csl_service *s, struct csl_err *err)
     csl_secagg_coordinator_check(g->fsm);
     g->config = *csl_secagg_coordinator_config(g->fsm);
     g->round = g->config.round;
+    g->attempt = g->config.attempt;
     if (g->round == s->version)
         return finish_round(s, err);
     if (g->round != s->version + 1 || memcmp(g->config.previous_head, g->head, 32) != 0)

@@ -1,5 +1,6 @@
 /* Attempts that do not get on: who is left out, when an attempt is given up, and the next one.
  *
+ *     keys        too few shares, or too few ready        -> next attempt: nobody sent anything
  *     uploads     too few (the core says so)               -> the sites are asked to abandon
  *     votes       not enough after a fifth of the round    -> the sites are asked to abandon
  *     abandoned   t_g votes say so                         -> next attempt, with the certificate
@@ -31,16 +32,16 @@ void csl_service_secagg_keep_certificate__(struct csl_service *s, struct csl_spa
 {
     struct csl_service_secagg *g = s->secagg;
     struct csl_err err = {.code = CSL_OK};
-    if (g->is_abandoned || g->certificate_count >= CSL_SECAGG_ATTEMPTS_MAX)
+    if (g->is_over || g->certificate_count >= CSL_SECAGG_ATTEMPTS_MAX)
         return; /* it is told once more at every resumption */
     if (csl_msg_copy(&g->certificates[g->certificate_count], bytes, &err) != CSL_OK) {
         csl_service_fail__(s, &err);
         return;
     }
     g->certificate_count++;
-    g->is_abandoned = true;
+    g->is_over = true;
     csl_log(CSL_LOG_WARN, "secagg.abandoned", CSL_U64("round", g->round),
-            CSL_U64("attempt", g->config.attempt));
+            CSL_U64("attempt", g->attempt));
 }
 
 void csl_service_secagg_forget_certificates__(struct csl_service_secagg *g)
@@ -54,7 +55,8 @@ void csl_service_secagg_next_attempt__(struct csl_service *s)
 {
     struct csl_service_secagg *g = s->secagg;
     struct csl_err err = {.code = CSL_OK};
-    if (g->due_round != g->round)
+    bool is_same = g->due_round == g->round && g->attempt > 0;
+    if (!is_same)
         csl_service_secagg_forget_certificates__(g);
     csl_secagg_coordinator_free(g->fsm);
     g->fsm = NULL;
@@ -63,15 +65,24 @@ void csl_service_secagg_next_attempt__(struct csl_service *s)
     g->opened_ns = g->stage_ns = s->now_ns;
     g->stage_seen = CSL_SECAGG_STAGE_NEW;
     g->wants_close = g->is_released = g->is_closed = g->has_root = false;
-    g->is_short = g->has_given_up = g->is_abandoned = g->is_reopening = false;
+    g->is_short = g->has_given_up = g->is_over = g->is_reopening = false;
     memset(g->manifests, 0, s->site_count * sizeof(*g->manifests));
-    if (g->certificate_count < CSL_SECAGG_ATTEMPTS_MAX)
+    g->attempt = is_same ? (uint16_t)(g->attempt + 1) : 1;
+    if (g->attempt <= CSL_SECAGG_ATTEMPTS_MAX)
         return;
     (void)CSL_FAIL(&err, CSL_E_STATE,
-                   "secure_aggregation: the sites gave up %d attempts of round %llu; their logs "
-                   "say why",
+                   "secure_aggregation: %d attempts of round %llu were given up; the logs of the "
+                   "sites say why",
                    CSL_SECAGG_ATTEMPTS_MAX, (unsigned long long)g->round);
     csl_service_fail__(s, &err);
+}
+
+void csl_service_secagg_start_over__(struct csl_service *s)
+{
+    struct csl_service_secagg *g = s->secagg;
+    g->is_over = true;
+    csl_log(CSL_LOG_WARN, "secagg.started_over", CSL_U64("round", g->round),
+            CSL_U64("attempt", g->attempt));
 }
 
 /* --- who is left out --- */
@@ -126,7 +137,7 @@ void csl_service_secagg_go_on__(struct csl_service *s)
     g->opened_ns = g->stage_ns = s->now_ns;
     g->is_closed = g->wants_close = false;
     csl_log(CSL_LOG_INFO, "secagg.restored", CSL_U64("round", g->round),
-            CSL_U64("attempt", g->config.attempt),
+            CSL_U64("attempt", g->attempt),
             CSL_U64("stage", (uint64_t)csl_secagg_coordinator_stage(g->fsm)));
     csl_service_secagg_leave_out__(s);
 }
@@ -153,7 +164,7 @@ static void give_up(struct csl_service *s)
     g->has_given_up = true;
     g->gave_up_ns = s->now_ns;
     csl_log(CSL_LOG_WARN, "secagg.given_up", CSL_U64("round", g->round),
-            CSL_U64("attempt", g->config.attempt),
+            CSL_U64("attempt", g->attempt),
             CSL_U64("stage", (uint64_t)csl_secagg_coordinator_stage(g->fsm)));
     ask_to_abandon(s);
 }
@@ -177,7 +188,7 @@ static void fail(struct csl_service *s, const char *what)
     (void)CSL_FAIL(&err, CSL_E_STATE,
                    "secure_aggregation: round %llu, attempt %u: %s; more sites have to come back. "
                    "Started again, the coordinator goes on from here",
-                   (unsigned long long)g->round, g->config.attempt, what);
+                   (unsigned long long)g->round, g->attempt, what);
     csl_service_fail__(s, &err);
 }
 
@@ -212,7 +223,7 @@ bool csl_service_secagg_unstick__(struct csl_service *s)
     if (g->fsm == NULL || s->failure.code != CSL_OK)
         return false;
     enum csl_secagg_stage stage = csl_secagg_coordinator_stage(g->fsm);
-    if (g->is_abandoned && !g->is_reopening) {
+    if (g->is_over && !g->is_reopening) {
         g->is_reopening = true;
         csl_service_answer__(s,
                              &(struct csl_coord_event){.kind = CSL_CE_REOPEN, .round = g->round});

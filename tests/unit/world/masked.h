@@ -68,7 +68,7 @@ struct masked_result {
     uint32_t uploads, uncharged; /* uncharged: sent about a round that the ledger did not hold */
     uint64_t cuts;
     uint64_t writes[MASKED_SITES + 1]; /* durable, of each site and of the service */
-    uint32_t deaths;
+    uint32_t deaths, abandoned;        /* abandoned: attempts whose certificate reached a site */
 };
 
 /* That train. Only the last three sites know who is severe, only the first two who is rare. */

@@ -36,6 +36,7 @@ struct masked_world {
     struct csl_transport_ops server_ops;
     const struct csl_transport_ops *server_inner;
     struct csl_service *service;
+    uint8_t certified[8][32]; /* sessions whose certificates were seen */
     struct masked_party sites[MASKED_SITES];
     bool has_restarted;
     struct masked_signature *signatures;

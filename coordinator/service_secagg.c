@@ -215,7 +215,9 @@ void csl_service_secagg_message__(struct csl_service *s, uint32_t site, struct c
             .kind = CSL_SECAGG_CE_MESSAGE, .site = site + 1, .bytes = bytes},
         &err);
     bool is_taken = code == CSL_OK && csl_secagg_decode(&m, bytes, NULL) == CSL_OK;
-    if (is_taken && m.type == CSL_SECAGG_ADVERTISE)
+    /* It knows the head of this round. Said again later it may come from an old journal. */
+    if (is_taken && m.type == CSL_SECAGG_ADVERTISE &&
+        csl_secagg_coordinator_stage(g->fsm) == CSL_SECAGG_STAGE_OPEN)
         g->joined[site] = g->result_count;
     if (is_taken && m.type == CSL_SECAGG_MANIFEST)
         g->manifests[site] = m.u.manifest;

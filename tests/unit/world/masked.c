@@ -250,6 +250,63 @@ static void maybe_lose(void)
     }
 }
 
+static void copy_file(const char *from, const char *to)
+{
+    struct csl_msg bytes = {NULL, 0};
+    struct csl_err err = {.code = CSL_OK};
+    masked_must(csl_file_read(&bytes, from, 16 << 20, &err), &err);
+    masked_must(csl_file_write_atomic(to, csl_msg_span(&bytes), 0600, &err), &err);
+    csl_msg_release(&bytes);
+}
+
+/* The journal alone: what an administrator restores who keeps no copy of the rest. */
+static void copy_journal(uint32_t site, bool is_back)
+{
+    char hex[17], name[128], path[CSL_PATH_MAX], copy[CSL_PATH_MAX];
+    static const char *const endings[] = {"", ".key"};
+    csl_hex(masked_w.study->digest, 8, hex);
+    for (size_t i = 0; i < 2; i++) {
+        snprintf(name, sizeof(name), "run/%s/secagg-%s.journal%s", masked_ids[site], hex,
+                 endings[i]);
+        fixture_path(masked_w.f, name, path);
+        snprintf(name, sizeof(name), "run/copy%s", endings[i]);
+        fixture_path(masked_w.f, name, copy);
+        copy_file(is_back ? copy : path, is_back ? path : copy);
+    }
+}
+
+static void confirm(uint32_t site)
+{
+    struct csl_err err = {.code = CSL_OK};
+    char name[128], path[CSL_PATH_MAX];
+    snprintf(name, sizeof(name), "run/%s/secagg-confirmed", masked_ids[site]);
+    fixture_path(masked_w.f, name, path);
+    masked_must(csl_file_write_atomic(path, CSL_SPAN("", 0), 0600, &err), &err);
+}
+
+/* The folder of an earlier time, and later the word of an administrator. */
+static void maybe_roll_back(void)
+{
+    const struct masked_plan *plan = masked_w.plan;
+    uint64_t round = csl_coord_rounds_done(csl_service_core(masked_w.service)) + 1;
+    uint32_t i = plan->restart_site;
+    if (plan->rolled_back_round == 0)
+        return;
+    bool is_back = round == plan->rolled_back_round && !masked_w.was_rolled_back;
+    bool is_confirmed =
+        plan->confirmed_round != 0 && round == plan->confirmed_round && !masked_w.was_confirmed;
+    if (!is_back && !is_confirmed)
+        return;
+    close_site(i);
+    if (is_back)
+        copy_journal(i, true);
+    else
+        confirm(i);
+    masked_w.was_rolled_back = true;
+    masked_w.was_confirmed = is_confirmed;
+    open_site(i);
+}
+
 /* What was in memory is gone, and the state on disk is not. */
 static void maybe_restart(void)
 {
@@ -262,6 +319,8 @@ static void maybe_restart(void)
         return;
     masked_w.has_restarted = true;
     close_site(i);
+    if (masked_w.plan->rolled_back_round != 0)
+        copy_journal(i, false);
     open_site(i);
 }
 
@@ -298,6 +357,7 @@ static bool run_instant(void)
     revive_service();
     maybe_lose();
     maybe_restart();
+    maybe_roll_back();
     uint64_t round = csl_coord_rounds_done(csl_service_core(masked_w.service)) + 1;
     if (round >= masked_w.plan->dark_from && round <= masked_w.plan->dark_until)
         csl_inproc_cut(masked_w.net, masked_ids[masked_w.plan->dark_site]);

@@ -42,6 +42,9 @@ struct masked_plan {
     uint64_t
         restart_round; /* 0: nobody; else the site is killed once tasked, and is back at once */
     uint32_t restart_site;
+    uint64_t rolled_back_round; /* 0: never; else restart_site is then set back to the state folder
+                                   that it had in restart_round, and goes on with that */
+    uint64_t confirmed_round;   /* 0: never; else its administrator says that this is known */
     uint64_t dark_from,
         dark_until; /* 0: never; rounds in which a site's link breaks all the time */
     uint32_t dark_site;

@@ -38,7 +38,7 @@ struct masked_world {
     struct csl_service *service;
     uint8_t certified[8][32]; /* sessions whose certificates were seen */
     struct masked_party sites[MASKED_SITES];
-    bool has_restarted;
+    bool has_restarted, was_rolled_back, was_confirmed;
     struct masked_signature *signatures;
     uint32_t signature_count, signature_capacity;
 };

@@ -99,6 +99,33 @@ static void test_world_secagg_crash__deaths_at_random__same_bits(void **state)
     masked_release(&calm);
 }
 
+/* The uploads of two sites are refused, so the round is abandoned and opened again meanwhile. */
+static void test_world_secagg_crash__deaths_in_two_attempts__same_bits(void **state)
+{
+    struct masked_plan plan = plan_of(2);
+    struct masked_result calm, r;
+    uint32_t deaths = 0, abandoned = 0;
+    (void)state;
+    masked_run(&fixture, &plan, &calm);
+    plan.lying_round = 1;
+    plan.lying_site = 3;
+    plan.lying_more = 1;
+    plan.lies_once = true;
+    plan.dying.probability = 0.01;
+    for (plan.schedule = 1; plan.schedule <= 20; plan.schedule++) {
+        plan.dying.seed = plan.schedule;
+        masked_run(&fixture, &plan, &r);
+        if (r.code != CSL_OK)
+            fail_msg("schedule %llu: %s", (unsigned long long)plan.schedule, r.reason);
+        assert_same(&plan, &calm, &r);
+        deaths += r.deaths;
+        abandoned += r.abandoned;
+        masked_release(&r);
+    }
+    assert_true(deaths > 20 && abandoned >= 20); /* else the test does not test */
+    masked_release(&calm);
+}
+
 /* With privacy: each round is charged before anything about it leaves, and once. */
 static void test_world_secagg_crash__joint_site_dies_at_every_write__charged_once(void **state)
 {
@@ -147,6 +174,7 @@ int main(void)
         cmocka_unit_test(test_secagg_pitfall_01_23__site_dies_at_every_write__same_bits),
         cmocka_unit_test(test_secagg_pitfall_22_23_24__coordinator_dies_at_every_write__same_bits),
         cmocka_unit_test(test_world_secagg_crash__deaths_at_random__same_bits),
+        cmocka_unit_test(test_world_secagg_crash__deaths_in_two_attempts__same_bits),
         cmocka_unit_test(test_world_secagg_crash__joint_site_dies_at_every_write__charged_once),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

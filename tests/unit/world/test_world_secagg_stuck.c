@@ -197,6 +197,31 @@ static void test_secagg_pitfall_21__two_lost_for_a_while__same_bits(void **state
     check_returns(LOST_ANNOUNCED, HOUR_NS + HOUR_NS / 2); /* and uploads after an hour */
 }
 
+/* --- a journal of an earlier time --- */
+
+/* It had signed more than it remembers: it stays out, the others go on. Once its administrator has
+ * looked, and the results it missed were shown, it takes part again. */
+static void test_secagg_pitfall_35__old_journal__out_until_confirmed(void **state)
+{
+    struct masked_plan plan = plan_of(6);
+    struct masked_result r;
+    (void)state;
+    plan.restart_round = 2;
+    plan.restart_site = 2;
+    plan.rolled_back_round = 3;
+    masked_run(&fixture, &plan, &r);
+    assert_released(&plan, &r);
+    for (uint32_t i = 0; i < MASKED_SITES; i++)
+        assert_int_equal(r.site_rounds[i], i == 2 ? 2 : 6);
+    masked_release(&r);
+    plan.confirmed_round = 5;
+    masked_run(&fixture, &plan, &r);
+    assert_released(&plan, &r);
+    assert_true(r.site_rounds[2] >= 3 && r.site_rounds[2] <= 4);
+    assert_int_equal(r.site_rounds[0], 6);
+    masked_release(&r);
+}
+
 static int set_up(void **state)
 {
     (void)state;
@@ -222,6 +247,7 @@ int main(void)
         cmocka_unit_test(test_secagg_pitfall_21__two_lost_for_ever__ends_with_a_reason),
         cmocka_unit_test(test_secagg_pitfall_21__two_lost_before_the_keys__sum_of_the_others),
         cmocka_unit_test(test_secagg_pitfall_21__two_lost_for_a_while__same_bits),
+        cmocka_unit_test(test_secagg_pitfall_35__old_journal__out_until_confirmed),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -1,5 +1,6 @@
 /* Masked federations whose processes die at random durable writes, several times in a study, and
- * are back at once: the model of an undisturbed run to the last bit, nothing signed twice. */
+ * are back at once: the model of an undisturbed run to the last bit, nothing signed twice. With
+ * privacy, a site that dies at each of its writes: nothing charged twice. */
 #include "tests/unit/world/masked.h"
 
 #include "base/log.h"
@@ -14,6 +15,9 @@
 
 #define SAMPLES "aggregation: {strategy: fedavg, weights: {kind: samples}}\n"
 #define MASKS   "secure_aggregation: {protocol: fsa-1, colluding: 1, minimum_sites: 3}\n"
+
+#define JOINT    "privacy: {mode: joint, epsilon: 2, delta: 1e-3, clip: 1, sampling_rate: 0.5}\n"
+#define ONE_STEP "{optimizer: sgd, learning_rate: 0.5, batch_patients: full, steps: 1}"
 
 static struct fixture fixture;
 
@@ -90,6 +94,33 @@ static void test_world_secagg_deaths__deaths_in_two_attempts__same_bits(void **s
     masked_release(&calm);
 }
 
+/* With privacy: each round is charged before anything about it leaves, and once. */
+static void test_world_secagg_deaths__joint_site_dies_at_every_write__charged_once(void **state)
+{
+    struct masked_plan plan = plan_of(2);
+    struct masked_result r;
+    (void)state;
+    plan.local = ONE_STEP;
+    plan.sections = SAMPLES MASKS JOINT;
+    masked_run(&fixture, &plan, &r);
+    uint64_t writes = r.writes[2] / 2 + 4;
+    masked_release(&r);
+    plan.dying.party = 2;
+    for (plan.dying.at = 1; plan.dying.at <= writes; plan.dying.at++) {
+        for (int after = 0; after < 2; after++) {
+            plan.dying.is_after = after == 1;
+            masked_run(&fixture, &plan, &r);
+            if (r.code != CSL_OK || r.charges[2] != 2 || r.uncharged != 0 || r.site_rounds[2] != 2)
+                fail_msg("write %llu, %s: %s; %llu charges, %u uncharged, %llu rounds",
+                         (unsigned long long)plan.dying.at, after == 1 ? "after" : "before",
+                         r.reason, (unsigned long long)r.charges[2], r.uncharged,
+                         (unsigned long long)r.site_rounds[2]);
+            assert_true(r.epsilon[2] <= 2);
+            masked_release(&r);
+        }
+    }
+}
+
 static int set_up(void **state)
 {
     (void)state;
@@ -110,6 +141,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_world_secagg_deaths__deaths_at_random__same_bits),
         cmocka_unit_test(test_world_secagg_deaths__deaths_in_two_attempts__same_bits),
+        cmocka_unit_test(test_world_secagg_deaths__joint_site_dies_at_every_write__charged_once),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -85,7 +85,7 @@ static void on_closed(void *ctx, csl_conn c, enum csl_code why)
 
 void csl_service_answer__(struct csl_service *s, const struct csl_coord_event *ev)
 {
-    uint32_t capacity = s->site_count + 1;
+    uint32_t capacity = CSL_SERVICE_ANSWERS(s->site_count);
     CSL_ASSERT(s->answer_count < capacity);
     s->answers[(s->answer_first + s->answer_count++) % capacity] = *ev;
 }
@@ -131,6 +131,8 @@ static void emit(void *ctx, const struct csl_coord_action *a)
     s->is_status_stale = true;
     switch (a->kind) {
     case CSL_CA_SEND:
+        if (s->secagg != NULL && a->message.kind == CSL_MSG_TASK)
+            csl_service_secagg_brief__(s, a->site_index);
         csl_service_send__(s, a->site_index, &a->message);
         break;
     case CSL_CA_DROP:
@@ -144,6 +146,8 @@ static void emit(void *ctx, const struct csl_coord_action *a)
         break;
     case CSL_CA_SAVE_UPDATE:
         csl_service_save_update__(s, a->site_index);
+        if (s->secagg != NULL)
+            csl_service_secagg_held__(s, a->site_index);
         break;
     case CSL_CA_GRANT_MODEL:
         csl_service_grant_model__(s, a->site_index, a->round);
@@ -165,11 +169,14 @@ static void emit(void *ctx, const struct csl_coord_action *a)
         else
             csl_service_aggregate__(s, a->round);
         break;
+    case CSL_CA_SHORT:
+        csl_service_secagg_short__(s);
+        break;
     case CSL_CA_SAVE_EVALUATION:
         csl_service_save_evaluation__(s, a->site_index, a->evaluation);
         break;
     case CSL_CA_FORGET_UPDATES:
-        csl_service_forget_updates__(s);
+        csl_service_forget_updates__(s, a->round);
         break;
     case CSL_CA_FINISHED:
         csl_service_release_model__(s);
@@ -309,7 +316,7 @@ static void settle(struct csl_service *s)
 {
     for (uint32_t left = s->answer_count; left > 0 && !s->is_finished; left--) {
         struct csl_coord_event ev = s->answers[s->answer_first];
-        s->answer_first = (s->answer_first + 1) % (s->site_count + 1);
+        s->answer_first = (s->answer_first + 1) % CSL_SERVICE_ANSWERS(s->site_count);
         s->answer_count--;
         ev.now_ns = s->now_ns;
         step(s, &ev);
@@ -379,7 +386,7 @@ static enum csl_code allocate(struct csl_service *s, struct csl_err *err)
         has_all = (s->state[i] = csl_alloc_array(parameters, sizeof(float))) != NULL && has_all;
     s->io = csl_alloc_array(s->site_count, sizeof(*s->io));
     s->conns = csl_alloc_array(s->site_count, sizeof(*s->conns));
-    s->answers = csl_alloc_array((size_t)s->site_count + 1, sizeof(*s->answers));
+    s->answers = csl_alloc_array(CSL_SERVICE_ANSWERS(s->site_count), sizeof(*s->answers));
     s->folds = csl_alloc_array(s->site_count, sizeof(*s->folds));
     s->io_buffer = csl_alloc_aligned(64, CSL_SERVICE_IO_BYTES);
     if (!has_all || s->io == NULL || s->conns == NULL || s->answers == NULL || s->folds == NULL ||

@@ -21,6 +21,8 @@
 #define CSL_SERVICE_QUEUED_MAX   32u
 #define CSL_SERVICE_QUEUED_BYTES ((size_t)256 * 1024 * 1024)
 #define CSL_SERVICE_QUEUED_SLOTS 8192u
+/* Of each site FOLDED, ABSENT and SILENT, the latter two also at a start; AGGREGATED and REOPEN. */
+#define CSL_SERVICE_ANSWERS(sites) (5 * (sites) + 2)
 
 struct csl_ticket {
     bool is_valid;
@@ -64,7 +66,7 @@ struct csl_service {
     atomic_uint queued[CSL_SERVICE_QUEUED_SLOTS]; /* messages in the mailbox, by connection */
     atomic_size_t queued_bytes;
     /* What the service answers to the core: never lost, however full the mailbox is. A ring of
-     * site_count FOLDED and one AGGREGATED; core thread. */
+     * CSL_SERVICE_ANSWERS; core thread. */
     struct csl_coord_event *answers;
     uint32_t answer_first, answer_count;
     uint32_t *folds; /* [site_count] sites whose updates are to be folded; core thread */
@@ -114,7 +116,8 @@ void csl_service_grant_update__(struct csl_service *s, uint32_t site, uint64_t r
 void csl_service_admit__(struct csl_service *s);
 void csl_service_grant_model__(struct csl_service *s, uint32_t site, uint64_t round);
 void csl_service_aggregate__(struct csl_service *s, uint64_t round);
-void csl_service_forget_updates__(struct csl_service *s);
+/* A round that is not committed: its rows go first. */
+void csl_service_forget_updates__(struct csl_service *s, uint64_t round);
 uint64_t csl_service_broadcast_bytes__(const struct csl_service *s);
 void csl_service_digest_broadcast__(struct csl_service *s);
 

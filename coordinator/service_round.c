@@ -265,9 +265,15 @@ void csl_service_aggregate__(struct csl_service *s, uint64_t round)
                                                       .bytes = csl_service_broadcast_bytes__(s)});
 }
 
-void csl_service_forget_updates__(struct csl_service *s)
+void csl_service_forget_updates__(struct csl_service *s, uint64_t round)
 {
+    struct csl_err err = {.code = CSL_OK};
     csl_service_fold_pending__(s); /* while their spools are there */
+    if (s->store != NULL && round > s->version &&
+        csl_store_forget_updates(s->store, &err) != CSL_OK) {
+        csl_service_fail__(s, &err);
+        return;
+    }
     for (uint32_t i = 0; i < s->site_count; i++) {
         struct csl_site_io *io = &s->io[i];
         stop_waiting(s, i);

@@ -29,11 +29,8 @@ static enum csl_code allocate(struct csl_service_secagg *g, const struct csl_ser
     g->mean = csl_alloc_array((size_t)s->study->schema.parameters, sizeof(*g->mean));
     g->words = csl_alloc_array(CSL_PRG_CHUNK_WORDS, sizeof(*g->words));
     g->sum = csl_alloc_array(CSL_PRG_CHUNK_WORDS, sizeof(*g->sum));
-    g->takes_part = csl_alloc_array(s->site_count, sizeof(*g->takes_part));
-    g->is_ready = csl_alloc_array(s->site_count, sizeof(*g->is_ready));
-    if (g->takes_part == NULL || g->is_ready == NULL || g->joined == NULL || g->weights == NULL ||
-        g->manifests == NULL || g->mean == NULL || g->words == NULL || g->sum == NULL ||
-        g->places == NULL || g->sites == NULL)
+    if (g->joined == NULL || g->weights == NULL || g->manifests == NULL || g->mean == NULL ||
+        g->words == NULL || g->sum == NULL || g->places == NULL || g->sites == NULL)
         return CSL_FAIL(err, CSL_E_NOMEM, "no memory for secure aggregation over %u sites",
                         s->site_count);
     return CSL_OK;
@@ -56,7 +53,9 @@ enum csl_code csl_service_open_secagg__(struct csl_service *s, struct csl_err *e
         return CSL_FAIL(err, CSL_E_NOMEM, "no memory for secure aggregation");
     s->secagg->only_site = NO_SITE;
     code = allocate(s->secagg, s, err);
-    return code == CSL_OK ? csl_service_secagg_match__(s, err) : code;
+    if (code == CSL_OK)
+        code = csl_service_secagg_match__(s, err);
+    return code == CSL_OK ? csl_service_secagg_restore__(s, err) : code;
 }
 
 void csl_service_free_secagg__(struct csl_service *s)
@@ -65,18 +64,18 @@ void csl_service_free_secagg__(struct csl_service *s)
     if (g == NULL)
         return;
     csl_secagg_coordinator_free(g->fsm);
+    csl_secagg_journal_close(g->journal);
     for (uint32_t i = 0; i < CSL_SECAGG_RESULTS_KEPT; i++)
         csl_msg_release(&g->results[i]);
     csl_free(g->places);
     csl_free(g->sites);
+    csl_service_secagg_forget_certificates__(g);
     csl_free(g->joined);
     csl_free(g->weights);
     csl_free(g->manifests);
     csl_free(g->mean);
     csl_free(g->words);
     csl_free(g->sum);
-    csl_free(g->takes_part);
-    csl_free(g->is_ready);
     csl_free(g);
     s->secagg = NULL;
 }
@@ -91,7 +90,8 @@ static void send_bytes(struct csl_service *s, uint32_t site, struct csl_span byt
     struct csl_buf b;
     struct csl_err err;
     bool is_elsewhere = g->only_site != NO_SITE && g->only_site != site;
-    if (s->io[site].conn == 0 || !csl_coord_site(s->core, site)->has_greeted || is_elsewhere)
+    if (s->io[site].conn == 0 || !csl_coord_site(s->core, site)->has_greeted || is_elsewhere ||
+        s->failure.code != CSL_OK)
         return;
     csl_buf_init(&b, CSL_SECAGG_BYTES_MAX);
     bool is_config = bytes.p[0] == CSL_SECAGG_CONFIG;
@@ -111,28 +111,19 @@ static void send_bytes(struct csl_service *s, uint32_t site, struct csl_span byt
     csl_buf_release(&b);
 }
 
-/* The chain's new head, from the first copy of M13. */
-static void keep_result(struct csl_service_secagg *g, struct csl_span bytes)
-{
-    struct csl_secagg_message m;
-    struct csl_msg copy = {NULL, 0};
-    if (bytes.p[0] != CSL_SECAGG_RESULT || csl_secagg_decode(&m, bytes, NULL) != CSL_OK ||
-        memcmp(m.u.result.head, g->head, sizeof(g->head)) == 0 ||
-        csl_msg_copy(&copy, bytes, NULL) != CSL_OK)
-        return;
-    memcpy(g->head, m.u.result.head, sizeof(g->head));
-    struct csl_msg *place = &g->results[g->result_count++ % CSL_SECAGG_RESULTS_KEPT];
-    csl_msg_release(place);
-    *place = copy;
-}
-
 static void on_action(void *ctx, const struct csl_secagg_coordinator_action *a)
 {
     struct csl_service *s = ctx;
     uint32_t site = csl_service_secagg_site__(s, a->site);
+    if (s->failure.code != CSL_OK)
+        return; /* after a record that was not written nothing more may happen */
     switch (a->kind) {
+    case CSL_SECAGG_CA_JOURNAL:
+        csl_service_secagg_record__(s, a);
+        break;
     case CSL_SECAGG_CA_SEND:
-        keep_result(s->secagg, a->bytes);
+        if (a->bytes.p[0] == CSL_SECAGG_RESULT)
+            csl_service_secagg_keep_result__(s, a->bytes);
         if (site != CSL_SECAGG_NOWHERE) /* another study's sites are in the roster too */
             send_bytes(s, site, a->bytes);
         break;
@@ -147,46 +138,58 @@ static void on_action(void *ctx, const struct csl_secagg_coordinator_action *a)
             CSL_STR("what", a->text));
         break;
     case CSL_SECAGG_CA_CERTIFICATE:
-        csl_log(CSL_LOG_WARN, "secagg.abandoned", CSL_U64("round", s->secagg->round));
+        csl_service_secagg_keep_certificate__(s, a->bytes);
         break;
-    case CSL_SECAGG_CA_JOURNAL: /* see the header */
     case CSL_SECAGG_CA_RECEIVE: /* the upload is announced and granted as every other */
         break;
     }
 }
 
-static enum csl_code step(struct csl_service *s, const struct csl_secagg_coordinator_event *ev,
-                          struct csl_err *err)
+enum csl_code csl_service_secagg_step__(struct csl_service *s,
+                                        const struct csl_secagg_coordinator_event *ev,
+                                        struct csl_err *err)
 {
     const struct csl_secagg_coordinator_out out = {s, on_action};
+    if (s->failure.code != CSL_OK) {
+        *err = s->failure;
+        return s->failure.code;
+    }
     return csl_secagg_coordinator_step(s->secagg->fsm, ev, &out, err);
+}
+
+void csl_service_secagg_resume__(struct csl_service *s)
+{
+    const struct csl_secagg_coordinator_out out = {s, on_action};
+    csl_secagg_coordinator_resume(s->secagg->fsm, &out);
 }
 
 /* --- a round begins --- */
 
-static void begin(struct csl_service *s)
+enum csl_code csl_service_secagg_machine__(const struct csl_service *s,
+                                           struct csl_secagg_coordinator **out, struct csl_err *err)
 {
-    struct csl_service_secagg *g = s->secagg;
     const struct csl_secagg_coordinator_setup setup = {.key = s->config.secagg_key,
                                                        .roster = s->config.secagg_roster,
                                                        .memory = CSL_SECRET_MAY_SWAP};
+    return csl_secagg_coordinator_new(out, &setup, err);
+}
+
+static void begin(struct csl_service *s)
+{
+    struct csl_service_secagg *g = s->secagg;
     struct csl_err err = {.code = CSL_OK};
-    csl_secagg_coordinator_free(g->fsm);
-    g->fsm = NULL;
-    g->round = g->due_round;
-    g->due_round = 0;
-    g->opened_ns = s->now_ns;
-    g->wants_close = g->is_released = false;
-    memset(g->manifests, 0, s->site_count * sizeof(*g->manifests));
+    csl_service_secagg_next_attempt__(s);
+    if (s->failure.code != CSL_OK)
+        return;
     csl_service_secagg_describe__(s, &g->config);
     enum csl_code code = csl_service_secagg_check_floors__(s, false, &err);
     if (code == CSL_OK)
-        code = csl_secagg_coordinator_new(&g->fsm, &setup, &err);
+        code = csl_service_secagg_machine__(s, &g->fsm, &err);
     if (code == CSL_OK)
-        code = step(s,
-                    &(struct csl_secagg_coordinator_event){.kind = CSL_SECAGG_CE_OPEN,
-                                                           .config = &g->config},
-                    &err);
+        code = csl_service_secagg_step__(s,
+                                         &(struct csl_secagg_coordinator_event){
+                                             .kind = CSL_SECAGG_CE_OPEN, .config = &g->config},
+                                         &err);
     if (code != CSL_OK)
         csl_service_fail__(s, &err);
 }
@@ -194,7 +197,11 @@ static void begin(struct csl_service *s)
 /* The tasks of the round leave first: a site joins for the model that its task names. */
 void csl_service_secagg_open_round__(struct csl_service *s, uint64_t round)
 {
-    s->secagg->due_round = round;
+    struct csl_service_secagg *g = s->secagg;
+    if (g->fsm == NULL || g->round != round || g->is_reopening)
+        g->due_round = round;
+    else if (!g->is_over) /* else it is reopened first */
+        csl_service_secagg_go_on__(s);
 }
 
 /* --- messages --- */
@@ -206,18 +213,22 @@ void csl_service_secagg_message__(struct csl_service *s, uint32_t site, struct c
     struct csl_secagg_message m;
     if (g->fsm == NULL)
         return; /* of a round that nobody collects any more */
-    enum csl_code code =
-        step(s,
-             &(struct csl_secagg_coordinator_event){.kind = CSL_SECAGG_CE_MESSAGE,
-                                                    .site = csl_service_secagg_number__(s, site),
-                                                    .bytes = bytes},
-             &err);
+    enum csl_code code = csl_service_secagg_step__(
+        s,
+        &(struct csl_secagg_coordinator_event){.kind = CSL_SECAGG_CE_MESSAGE,
+                                               .site = csl_service_secagg_number__(s, site),
+                                               .bytes = bytes},
+        &err);
     bool is_taken = code == CSL_OK && csl_secagg_decode(&m, bytes, NULL) == CSL_OK;
-    if (is_taken && m.type == CSL_SECAGG_ADVERTISE)
+    /* It knows the head of this round. Said again later it may come from an old journal. */
+    if (is_taken && m.type == CSL_SECAGG_ADVERTISE &&
+        csl_secagg_coordinator_stage(g->fsm) == CSL_SECAGG_STAGE_OPEN)
         g->joined[site] = g->result_count;
     if (is_taken && m.type == CSL_SECAGG_MANIFEST)
         g->manifests[site] = m.u.manifest;
-    if (code != CSL_OK)
+    if (code == CSL_E_NOMEM) /* the machine may be half way; a restart reads its journal */
+        csl_service_fail__(s, &err);
+    else if (code != CSL_OK)
         csl_log(CSL_LOG_INFO, "secagg.refused", CSL_STR("site", csl_coord_site(s->core, site)->id),
                 CSL_STR("why", err.msg));
 }
@@ -225,7 +236,6 @@ void csl_service_secagg_message__(struct csl_service *s, uint32_t site, struct c
 void csl_service_secagg_greet__(struct csl_service *s, uint32_t site)
 {
     struct csl_service_secagg *g = s->secagg;
-    const struct csl_secagg_coordinator_out out = {s, on_action};
     if (!csl_coord_site(s->core, site)->has_greeted)
         return;
     uint64_t oldest =
@@ -235,8 +245,17 @@ void csl_service_secagg_greet__(struct csl_service *s, uint32_t site)
     if (g->fsm == NULL)
         return;
     g->only_site = site;
-    csl_secagg_coordinator_resume(g->fsm, &out);
+    csl_service_secagg_resume__(s);
+    csl_service_secagg_remind__(s);
     g->only_site = NO_SITE;
+}
+
+/* What frees the site's update for another attempt comes before the task to send it again. */
+void csl_service_secagg_brief__(struct csl_service *s, uint32_t site)
+{
+    const struct csl_service_secagg *g = s->secagg;
+    for (uint32_t i = 0; i < g->certificate_count; i++)
+        send_bytes(s, site, csl_msg_span(&g->certificates[i]));
 }
 
 /* --- vectors --- */
@@ -289,6 +308,9 @@ enum csl_code csl_service_secagg_received__(struct csl_service *s, uint32_t site
     uint64_t words = 0, at;
     if (g->fsm == NULL || m->block_count == 0)
         return CSL_FAIL(err, CSL_E_INVAL, "a masked update without a manifest");
+    if (csl_secagg_coordinator_stage(g->fsm) != CSL_SECAGG_STAGE_UPLOADING &&
+        !csl_secagg_coordinator_is_survivor(g->fsm, csl_service_secagg_number__(s, site)))
+        return CSL_FAIL(err, CSL_E_STATE, "a masked update that is late");
     for (uint32_t b = 0; b < m->block_count; b++)
         words += m->blocks[b].entries > 0 ? csl_secagg_block_words(&g->config, b) : 0;
     if (words * sizeof(uint64_t) != csl_coord_site(s->core, site)->update.bytes_total)
@@ -298,10 +320,19 @@ enum csl_code csl_service_secagg_received__(struct csl_service *s, uint32_t site
         if (code != CSL_OK)
             return code;
     }
-    return step(s,
-                &(struct csl_secagg_coordinator_event){
-                    .kind = CSL_SECAGG_CE_RECEIVED, .site = csl_service_secagg_number__(s, site)},
-                err);
+    return CSL_OK;
+}
+
+void csl_service_secagg_held__(struct csl_service *s, uint32_t site)
+{
+    struct csl_err err = {.code = CSL_OK};
+    if (s->failure.code == CSL_OK &&
+        csl_service_secagg_step__(
+            s,
+            &(struct csl_secagg_coordinator_event){.kind = CSL_SECAGG_CE_RECEIVED,
+                                                   .site = csl_service_secagg_number__(s, site)},
+            &err) != CSL_OK)
+        csl_service_fail__(s, &err);
 }
 
 /* g->sum = the words of one chunk over the survivors, without masks. */
@@ -402,6 +433,8 @@ static void release(struct csl_service *s)
     uint8_t root[32];
     g->is_released = false;
     enum csl_code code = open_sum(s, root, &err);
+    if (code == CSL_OK)
+        code = csl_service_secagg_record_root__(s, root, &err);
     if (code != CSL_OK) {
         csl_service_fail__(s, &err);
         return;
@@ -410,13 +443,7 @@ static void release(struct csl_service *s)
     csl_service_aggregate__(s, g->round);
     if (s->failure.code != CSL_OK)
         return;
-    code = step(s,
-                &(struct csl_secagg_coordinator_event){.kind = CSL_SECAGG_CE_RESULT,
-                                                       .result_root = root,
-                                                       .model_hash = s->broadcast_digest},
-                &err);
-    if (code != CSL_OK)
-        csl_service_fail__(s, &err);
+    csl_service_secagg_result__(s);
 }
 
 /* --- when a stage closes --- */
@@ -453,7 +480,9 @@ static bool is_awaited(const struct csl_service *s)
     bool is_open = csl_secagg_coordinator_stage(g->fsm) == CSL_SECAGG_STAGE_OPEN;
     for (uint32_t i = 0; i < s->site_count; i++) {
         const struct csl_coord_site *site = csl_coord_site(s->core, i);
-        bool takes_part = is_open ? site->in_cohort : g->takes_part[i];
+        bool takes_part =
+            is_open ? site->in_cohort
+                    : csl_secagg_coordinator_takes_part(g->fsm, csl_service_secagg_number__(s, i));
         if (takes_part && site->progress != CSL_SITE_FAILED &&
             !csl_secagg_coordinator_is_ready(g->fsm, csl_service_secagg_number__(s, i)))
             return true;
@@ -469,30 +498,37 @@ static bool close_stage(struct csl_service *s)
     bool is_waiting = is_awaited(s);
     if (is_waiting && s->now_ns < stage_deadline_ns(s, stage))
         return false;
-    for (uint32_t i = 0; i < s->site_count; i++)
-        g->is_ready[i] = csl_secagg_coordinator_is_ready(g->fsm, csl_service_secagg_number__(s, i));
-    if (step(s, &(struct csl_secagg_coordinator_event){.kind = CSL_SECAGG_CE_CLOSE}, &err) ==
+    if (csl_service_secagg_step__(
+            s, &(struct csl_secagg_coordinator_event){.kind = CSL_SECAGG_CE_CLOSE}, &err) ==
         CSL_OK) {
-        memcpy(g->takes_part, g->is_ready, s->site_count * sizeof(*g->takes_part));
+        csl_service_secagg_leave_out__(s);
         return true;
     }
-    if (!is_waiting || s->now_ns >= round_end_ns(s)) /* too few, and nobody else can come */
+    if (is_waiting && s->now_ns < round_end_ns(s))
+        return false;
+    /* Too few, and nobody else can come: those that are left may be a quorum by themselves. */
+    if (stage == CSL_SECAGG_STAGE_OPEN || err.code != CSL_E_DENIED)
         csl_service_fail__(s, &err);
+    else
+        csl_service_secagg_start_over__(s);
     return false;
 }
 
 void csl_service_secagg_close__(struct csl_service *s)
 {
-    s->secagg->wants_close = true;
+    s->secagg->wants_close = s->secagg->is_closed = true;
 }
 
 static void close_uploads(struct csl_service *s)
 {
     struct csl_err err = {.code = CSL_OK};
     s->secagg->wants_close = false;
+    if (csl_secagg_coordinator_stage(s->secagg->fsm) != CSL_SECAGG_STAGE_UPLOADING)
+        return; /* before a restart */
     enum csl_code code = csl_service_secagg_check_floors__(s, true, &err);
     if (code == CSL_OK)
-        code = step(s, &(struct csl_secagg_coordinator_event){.kind = CSL_SECAGG_CE_CLOSE}, &err);
+        code = csl_service_secagg_step__(
+            s, &(struct csl_secagg_coordinator_event){.kind = CSL_SECAGG_CE_CLOSE}, &err);
     if (code != CSL_OK)
         csl_service_fail__(s, &err);
 }
@@ -507,25 +543,27 @@ bool csl_service_secagg_pump__(struct csl_service *s)
         begin(s);
         did = true;
     }
-    while (g->fsm != NULL && s->failure.code == CSL_OK &&
+    while (g->fsm != NULL && s->failure.code == CSL_OK && !g->is_over &&
            collects(csl_secagg_coordinator_stage(g->fsm)) && close_stage(s))
         did = true;
     if (g->wants_close && s->failure.code == CSL_OK) {
         close_uploads(s);
         did = true;
     }
-    if (g->is_released && s->failure.code == CSL_OK) {
+    if (g->is_released && g->is_closed && s->failure.code == CSL_OK) {
         release(s);
         did = true;
     }
-    return did;
+    return csl_service_secagg_unstick__(s) || did;
 }
 
 uint64_t csl_service_secagg_wakeup_ns__(const struct csl_service *s)
 {
     const struct csl_service_secagg *g = s->secagg;
-    if (g->fsm == NULL || !collects(csl_secagg_coordinator_stage(g->fsm)))
+    if (g->fsm == NULL)
         return UINT64_MAX;
+    if (!collects(csl_secagg_coordinator_stage(g->fsm)))
+        return csl_service_secagg_patience_ns__(s);
     uint64_t at = stage_deadline_ns(s, csl_secagg_coordinator_stage(g->fsm));
     if (at <= s->now_ns) /* it was tried then, and is tried again with every message */
         at = round_end_ns(s);

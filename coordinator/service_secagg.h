@@ -3,8 +3,16 @@
  * under masks through the same uploads; when the round closes, the sites vote, open the masks of
  * the sum, and the sum becomes the strategy's mean. Core thread.
  *
- * The journal of the protocol is not written to disk yet: a coordinator that restarts could not go
- * on with a round. */
+ * What was decided is in a journal in the state folder (service_secagg_journal.c), one for the
+ * attempt that is open, and the chain of results in a file of its own. A service that restarts goes
+ * on with the round where it was: the same lists, the same votes; uploads that are held are checked
+ * again; a sum that was opened is opened again; a result whose model was committed is told.
+ *
+ * An attempt that does not get on is given up (service_secagg_stuck.c): the sites vote for
+ * abandoning it, and with the certificate the round is opened once more, at most five times. When
+ * neither the sum nor its end has the votes, or the votes are there and too few sites open the sum,
+ * the service fails after a while and says so; started again it waits again. Without a state folder
+ * all of it is in memory. */
 #ifndef CSL_COORD_SERVICE_SECAGG_H
 #define CSL_COORD_SERVICE_SECAGG_H
 #include "coordinator/service_internal.h"
@@ -20,9 +28,16 @@ void csl_service_secagg_open_round__(struct csl_service *s, uint64_t round);
 void csl_service_secagg_message__(struct csl_service *s, uint32_t site, struct csl_span bytes);
 /* A site is back: what was said to it in this round is said again. */
 void csl_service_secagg_greet__(struct csl_service *s, uint32_t site);
-/* Its whole upload is here and has its digest. CSL_E_INVAL: not what its manifest promised. */
+/* Before the site is tasked. */
+void csl_service_secagg_brief__(struct csl_service *s, uint32_t site);
+/* Its whole upload is here and has its digest. CSL_E_INVAL: not what its manifest promised;
+ * CSL_E_STATE: late. */
 enum csl_code csl_service_secagg_received__(struct csl_service *s, uint32_t site,
                                             struct csl_err *err) CSL_MUST_CHECK;
+/* The upload is held, and its row durable: it may be in the sum. */
+void csl_service_secagg_held__(struct csl_service *s, uint32_t site);
+/* Too few updates, and nobody else sends one or the time is up. */
+void csl_service_secagg_short__(struct csl_service *s);
 /* The core closes the round: vote, open, and csl_service_aggregate__ follow by themselves. */
 void csl_service_secagg_close__(struct csl_service *s);
 bool csl_service_secagg_pump__(struct csl_service *s); /* false: nothing to do now */

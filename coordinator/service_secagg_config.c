@@ -42,7 +42,7 @@ void csl_service_secagg_describe__(struct csl_service *s, struct csl_secagg_conf
     const struct csl_secagg_roster *roster = s->config.secagg_roster;
     memset(c, 0, sizeof(*c));
     c->round = s->secagg->round;
-    c->attempt = 1;
+    c->attempt = s->secagg->attempt;
     c->suite = CSL_SECAGG_SUITE;
     memcpy(c->federation_id, roster->federation_id, sizeof(c->federation_id));
     memcpy(c->roster_hash, roster->hash, sizeof(c->roster_hash));

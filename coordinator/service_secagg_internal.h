@@ -3,28 +3,41 @@
 #define CSL_COORD_SERVICE_SECAGG_INTERNAL_H
 #include "coordinator/service_internal.h"
 #include "privacy/secagg/coordinator.h"
+#include "privacy/secagg/journal.h"
 
 /* Half of what may wait for one site (CSL_OUTBOX_MESSAGES). One that missed more stays out. */
 #define CSL_SECAGG_RESULTS_KEPT 32
+#define CSL_SECAGG_ATTEMPTS_MAX 5 /* of one round */
 
 struct csl_service_secagg {
     struct csl_secagg_coordinator *fsm; /* of `round`; NULL: none is open */
+    struct csl_secagg_journal *journal; /* of the same attempt; NULL: in memory */
     struct csl_secagg_config config;
     /* Who is who: the study's sites by name in the signed roster. */
     uint32_t *places;  /* [site_count] in the roster; CSL_SECAGG_NOWHERE: not there, may not come */
     uint32_t *sites;   /* [roster's count] the study's; CSL_SECAGG_NOWHERE: another study's */
     uint32_t *weights; /* [roster's count][block_count] */
     uint64_t round, due_round, opened_ns;
-    bool *takes_part, *is_ready; /* [site_count] in the stages closed so far; scratch */
-    uint32_t only_site;          /* whom messages go to; NO_SITE: all */
+    uint16_t attempt;   /* of the round, from 1 */
+    uint32_t only_site; /* whom messages go to; NO_SITE: all */
     bool wants_close, is_released;
+    bool is_closed; /* the core waits for the sum */
+    bool has_root;  /* of the sum that was opened; durable before the model is */
+    uint8_t root[32];
     uint8_t head[32];
     /* M13s in a ring, the newest at result_count - 1: who missed one cannot join the next round. */
     struct csl_msg results[CSL_SECAGG_RESULTS_KEPT];
     uint64_t result_count;
     uint64_t *joined; /* [site_count] results there were when the site joined a round last */
     struct csl_secagg_manifest *manifests; /* [site_count] accepted in this round */
-    float *mean;                           /* [P] */
+    /* Of an attempt that does not get on (service_secagg_stuck.c). */
+    enum csl_secagg_stage stage_seen;
+    uint64_t stage_ns, gave_up_ns;
+    bool is_short, has_given_up;
+    bool is_over, is_reopening; /* the attempt is; the core was told to open another */
+    struct csl_msg certificates[CSL_SECAGG_ATTEMPTS_MAX]; /* of this round's earlier attempts */
+    uint32_t certificate_count;
+    float *mean; /* [P] */
     bool has_block[CSL_BLOCKS_MAX];
     double loss;
     uint64_t *words, *sum; /* [CSL_PRG_CHUNK_WORDS] each */
@@ -45,7 +58,46 @@ size_t csl_service_secagg_table__(const struct csl_service *s);
 /* The sum that was opened: its sites, by their numbers, as far as they fit a line. */
 void csl_service_secagg_log_sum__(const struct csl_service *s);
 
-/* M0 of the round that is open, and its table of weights. */
+/* service_secagg.c. step: CSL_E_* of the machine, or the service's own failure. */
+enum csl_code csl_service_secagg_step__(struct csl_service *s,
+                                        const struct csl_secagg_coordinator_event *ev,
+                                        struct csl_err *err) CSL_MUST_CHECK;
+void csl_service_secagg_resume__(struct csl_service *s);
+enum csl_code csl_service_secagg_machine__(const struct csl_service *s,
+                                           struct csl_secagg_coordinator **out,
+                                           struct csl_err *err) CSL_MUST_CHECK;
+
+/* service_secagg_config.c: M0 of the round that is open, and its table of weights. */
 void csl_service_secagg_describe__(struct csl_service *s, struct csl_secagg_config *c);
+
+/* service_secagg_journal.c. Without a state folder nothing is written and nothing restored. What
+ * cannot be made durable fails the service. */
+enum csl_code csl_service_secagg_restore__(struct csl_service *s,
+                                           struct csl_err *err) CSL_MUST_CHECK;
+void csl_service_secagg_record__(struct csl_service *s,
+                                 const struct csl_secagg_coordinator_action *a);
+enum csl_code csl_service_secagg_record_root__(struct csl_service *s, const uint8_t root[32],
+                                               struct csl_err *err) CSL_MUST_CHECK;
+/* The chain's new head, from the first copy of M13. */
+void csl_service_secagg_keep_result__(struct csl_service *s, struct csl_span bytes);
+/* Of the root that was recorded and the model that was committed. */
+void csl_service_secagg_result__(struct csl_service *s);
+
+/* service_secagg_stuck.c */
+void csl_service_secagg_keep_certificate__(struct csl_service *s, struct csl_span bytes);
+void csl_service_secagg_forget_certificates__(struct csl_service_secagg *g);
+/* Round and number of the attempt that is due; the last one is let go. Fails the service after
+ * CSL_SECAGG_ATTEMPTS_MAX. */
+void csl_service_secagg_next_attempt__(struct csl_service *s);
+/* Before anybody can have signed a manifest: no certificate is needed. */
+void csl_service_secagg_start_over__(struct csl_service *s);
+/* After a restart: the core has opened the round that the journal is of. */
+void csl_service_secagg_go_on__(struct csl_service *s);
+/* Tells the core of the sites that cannot be in the sum any more. */
+void csl_service_secagg_leave_out__(struct csl_service *s);
+/* Those it goes to are asked again to give up, if all were. */
+void csl_service_secagg_remind__(struct csl_service *s);
+bool csl_service_secagg_unstick__(struct csl_service *s); /* false: nothing to do now */
+uint64_t csl_service_secagg_patience_ns__(const struct csl_service *s);
 
 #endif

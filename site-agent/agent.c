@@ -119,30 +119,43 @@ void csl_agent_send__(struct csl_agent *a, const struct csl_message *m)
         a->config.transport->ops->drop(a->config.transport, a->conn, CSL_E_LIMIT);
 }
 
-/* The site's own no to a round, before training: the reason depends on policy and public numbers.
- */
-static void refuse_work(struct csl_agent *a, const struct csl_msg_task *task,
-                        const struct csl_err *why)
+/* The site's own no to a round, before training: the reason is public. */
+static void refuse_work(struct csl_agent *a, const struct csl_msg_task *task, enum csl_code code,
+                        const char *reason)
 {
     struct csl_agent_event *e = csl_agent_event_new__(CSL_SE_TRAINED);
-    csl_log_err(CSL_LOG_WARN, "privacy.refused", why);
     if (e != NULL) {
         e->ev.round = task->round;
-        e->ev.code = why->code;
-        bool is_public = why->code == CSL_E_BUDGET || why->code == CSL_E_DENIED;
-        csl_str_copy(e->reason, sizeof(e->reason),
-                     is_public ? "this site's privacy budget or plan does not allow the round"
-                               : csl_code_text(why->code));
+        e->ev.code = code;
+        csl_str_copy(e->reason, sizeof(e->reason), reason);
     }
     csl_agent_post__(a, e);
+}
+
+/* Depends on policy and public numbers only. */
+static const char *why_not_reserved(enum csl_code code)
+{
+    return code == CSL_E_BUDGET || code == CSL_E_DENIED
+               ? "this site's privacy budget or plan does not allow the round"
+               : csl_code_text(code);
 }
 
 static void start_work(struct csl_agent *a, const struct csl_msg_task *task)
 {
     CSL_ASSERT(!a->has_work);
     struct csl_err err = {.code = CSL_OK};
-    if (task->type == CSL_TASK_TRAIN && csl_agent_reserve__(a, task, &err) != CSL_OK) {
-        refuse_work(a, task, &err);
+    bool trains = task->type == CSL_TASK_TRAIN;
+    if (trains && csl_agent_secagg_is_suspended__(a)) {
+        refuse_work(a, task, CSL_E_STATE,
+                    "this site found a signature of its own that it does not remember; its "
+                    "administrator has to confirm before it takes part again");
+        return;
+    }
+    if (trains && csl_agent_secagg_holds__(a, task))
+        return; /* the core hears of them when they are masked */
+    if (trains && csl_agent_reserve__(a, task, &err) != CSL_OK) {
+        csl_log_err(CSL_LOG_WARN, "privacy.refused", &err);
+        refuse_work(a, task, err.code, why_not_reserved(err.code));
         return;
     }
     a->has_work = true;
@@ -313,6 +326,7 @@ static void handle(struct csl_agent *a, struct csl_agent_event *e)
     }
     if (is_of_interest && a->failure.code == CSL_OK)
         csl_agent_step__(a, &e->ev);
+    csl_agent_secagg_follow__(a);
     csl_agent_event_free__(e);
 }
 
@@ -416,7 +430,9 @@ enum csl_code csl_agent_new(struct csl_agent **out, const struct csl_agent_confi
         csl_agent_free(a);
         return code;
     }
-    csl_site_init(&a->core, a->memory.has_study ? a->memory.study_digest : NULL, &a->memory.outbox);
+    /* Under masks the protocol says whether the outbox may leave. */
+    csl_site_init(&a->core, a->memory.has_study ? a->memory.study_digest : NULL,
+                  csl_agent_masks__(a) ? NULL : &a->memory.outbox);
     a->config.transport->up = (struct csl_transport_events){.ctx = a,
                                                             .opened = on_opened,
                                                             .message = on_message,
@@ -429,6 +445,7 @@ enum csl_code csl_agent_new(struct csl_agent **out, const struct csl_agent_confi
 enum csl_code csl_agent_start(struct csl_agent *a, uint64_t now_ns, struct csl_err *err)
 {
     a->now_ns = now_ns;
+    csl_agent_secagg_start__(a);
     if (a->work_box != NULL) {
         enum csl_code code = csl_thread_start(&a->worker, "csl-worker", work_for_ever, a, err);
         if (code != CSL_OK)

@@ -1,6 +1,6 @@
 /* Moving bytes: the broadcast into a blob, the outbox out of one. Sinks and sources run on the
  * transport's threads and touch nothing but blobs and themselves. */
-#include "site-agent/agent_internal.h"
+#include "site-agent/agent_secagg.h"
 
 #include "base/log.h"
 #include "base/mem.h"
@@ -110,14 +110,16 @@ static enum csl_code hash_prefix(struct fetch *f, struct csl_err *err)
     return code;
 }
 
-/* Only what is still of use stays: the model to come, the outbox, the control variate. */
-static void tidy(struct csl_agent *a, const char *model)
+/* Only what is still of use stays: the model to come, the outbox, the control variate, and words
+ * that may have to be masked. */
+static void tidy(struct csl_agent *a, const struct csl_msg_task *task, const char *model)
 {
-    char update[CSL_ID_MAX], control[CSL_ID_MAX];
+    char update[CSL_ID_MAX], control[CSL_ID_MAX], plain[CSL_ID_MAX];
     csl_agent_blob_name__(update, "update", a->memory.outbox.round);
     csl_agent_blob_name__(control, "control", a->memory.control_round);
-    const char *keep[] = {model, update, control};
-    csl_blobs_keep_only(a->blobs, keep, 3);
+    csl_agent_blob_name__(plain, "plain", task->round);
+    const char *keep[] = {model, update, control, plain};
+    csl_blobs_keep_only(a->blobs, keep, csl_agent_secagg_holds__(a, task) ? 4 : 3);
 }
 
 void csl_agent_fetch__(struct csl_agent *a, const struct csl_site_action *action)
@@ -144,7 +146,7 @@ void csl_agent_fetch__(struct csl_agent *a, const struct csl_site_action *action
     memcpy(f->digest, action->task.model_digest, CSL_DIGEST_BYTES);
     csl_agent_model_name__(f->name, f->digest);
     csl_sha256_init(&f->hash);
-    tidy(a, f->name);
+    tidy(a, &action->task, f->name);
     code = hash_prefix(f, &err);
     struct csl_bulk_head head = {.bytes_total = f->total, .bytes_offset = f->position};
     memcpy(head.ticket, action->ticket, CSL_TICKET_BYTES);

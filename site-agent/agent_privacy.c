@@ -7,7 +7,7 @@
  * Each step is durable before the next begins. A crash after the charge wastes budget; no crash
  * releases anything uncharged: what is found uncharged at a start is charged before it is
  * announced, or given up. All on the core thread. */
-#include "site-agent/agent_internal.h"
+#include "site-agent/agent_secagg.h"
 
 #include "base/check.h"
 #include "base/clock.h"
@@ -252,6 +252,8 @@ enum csl_code csl_agent_charge__(struct csl_agent *a, const struct csl_outbox *o
 {
     if (!has_privacy(a))
         return CSL_OK;
+    if (csl_agent_masks__(a) && csl_agent_is_charged__(a, outbox))
+        return CSL_OK; /* in an earlier attempt, or before a restart */
     if (!a->has_reservation || report->event_count != a->plan.event_count)
         return CSL_FAIL(err, CSL_E_BUG, "an update of round %llu without a reservation",
                         (unsigned long long)outbox->round);
@@ -282,6 +284,15 @@ void csl_agent_forfeit__(struct csl_agent *a)
         settle(a, true);
 }
 
+/* Trained words that wait for their masks: what they were reserved stays reserved. */
+static void keep_reservation(struct csl_agent *a, const struct csl_ledger_open_reservation *r)
+{
+    a->has_reservation = true;
+    a->is_reservation_charged = false;
+    a->reservation = r->reservation;
+    a->reserved_attempt = r->attempt;
+}
+
 /* The row of an update is durable, but a crash came before its charge: the whole of what was
  * reserved for it is charged now. Reservations of anything else never became an update. */
 enum csl_code csl_agent_recover_privacy__(struct csl_agent *a, struct csl_err *err)
@@ -295,9 +306,13 @@ enum csl_code csl_agent_recover_privacy__(struct csl_agent *a, struct csl_err *e
     size_t count = csl_ledger_open_reservations(a->ledger, open, 64);
     csl_privacy_plan_events(&a->plan, 1, events);
     for (size_t i = 0; code == CSL_OK && i < count && i < 64; i++) {
-        bool is_outbox = outbox->round == open[i].round &&
-                         memcmp(open[i].study_digest, a->study->digest, CSL_DIGEST_BYTES) == 0 &&
-                         !csl_agent_is_charged__(a, outbox);
+        bool is_ours = memcmp(open[i].study_digest, a->study->digest, CSL_DIGEST_BYTES) == 0;
+        bool is_outbox =
+            is_ours && outbox->round == open[i].round && !csl_agent_is_charged__(a, outbox);
+        if (is_ours && !is_outbox && csl_agent_secagg_waits__(a, open[i].round, open[i].attempt)) {
+            keep_reservation(a, &open[i]);
+            continue;
+        }
         code = is_outbox ? charge(a, outbox, open[i].attempt, open[i].reservation, events,
                                   a->config.noise_seed != NULL, err)
                          : csl_ledger_settle(a->ledger, open[i].reservation, false, err);
@@ -308,9 +323,11 @@ enum csl_code csl_agent_recover_privacy__(struct csl_agent *a, struct csl_err *e
 bool csl_agent_is_charged__(struct csl_agent *a, const struct csl_outbox *outbox)
 {
     struct csl_ledger_charge c;
-    return !has_privacy(a) ||
-           (csl_ledger_find_charge(a->ledger, a->study->digest, outbox->round, &c) &&
-            memcmp(c.update_digest, outbox->digest, CSL_DIGEST_BYTES) == 0);
+    if (!has_privacy(a))
+        return true;
+    return csl_ledger_find_charge(a->ledger, a->study->digest, outbox->round, &c) &&
+           (memcmp(c.update_digest, outbox->digest, CSL_DIGEST_BYTES) == 0 ||
+            csl_agent_secagg_covers__(a, outbox->round, c.attempt));
 }
 
 /* Without a proof the coordinator refuses the head, which is right when there can be none. */

@@ -1,23 +1,11 @@
-#include "site-agent/agent_secagg.h"
+#include "site-agent/agent_secagg_internal.h"
 
 #include "base/check.h"
 #include "base/le.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "privacy/secagg/joint.h"
-#include "privacy/secagg/scalar.h"
-#include "privacy/secagg/site.h"
 
 #include <string.h>
-
-struct csl_agent_secagg {
-    struct csl_secagg_site *fsm;
-    uint8_t study_digest[CSL_DIGEST_BYTES];
-    bool has_update; /* trained, and the core has not heard of it */
-    bool is_told;    /* the protocol knows that it was trained */
-    bool must_mask, may_leave;
-    struct csl_agent_event update;
-};
 
 bool csl_agent_masks__(const struct csl_agent *a)
 {
@@ -56,10 +44,11 @@ enum csl_code csl_agent_open_secagg__(struct csl_agent *a, struct csl_err *err)
         return CSL_FAIL(err, CSL_E_NOMEM, "no memory for secure aggregation");
     memcpy(g->study_digest, a->study->digest, CSL_DIGEST_BYTES);
     enum csl_code code = new_site(a, &g->fsm, err);
+    a->secagg = g;
     if (code == CSL_OK)
-        a->secagg = g;
-    else
-        csl_free(g);
+        code = csl_agent_secagg_restore__(a, err);
+    if (code != CSL_OK)
+        csl_agent_free_secagg__(a);
     return code;
 }
 
@@ -68,206 +57,9 @@ void csl_agent_free_secagg__(struct csl_agent *a)
     if (a->secagg == NULL)
         return;
     csl_secagg_site_free(a->secagg->fsm);
+    csl_secagg_journal_close(a->secagg->journal);
     csl_free(a->secagg);
     a->secagg = NULL;
-}
-
-/* --- words --- */
-
-struct words { /* an update on its way into its file */
-    struct csl_agent *a;
-    char name[CSL_ID_MAX];
-    uint64_t at;      /* bytes */
-    uint64_t *buffer; /* [CSL_PRG_CHUNK_WORDS] */
-};
-
-static enum csl_code put_words(struct words *w, size_t count, struct csl_err *err)
-{
-    struct csl_span s = CSL_SPAN((const uint8_t *)w->buffer, count * sizeof(*w->buffer));
-    enum csl_code code = csl_blob_write(w->a->blobs, w->name, w->at, s, err);
-    w->at += s.n;
-    return code;
-}
-
-static double unit_of(const struct csl_agent *a, uint32_t block)
-{
-    for (uint32_t i = 0; i < a->plan.domain_count; i++)
-        if (a->plan.domains[i].domain == block) /* one block per domain, in order */
-            return a->plan.domains[i].noise.unit;
-    CSL_ASSERT(false); /* a block the plan was not made for */
-    return 0;
-}
-
-static enum csl_code encode(struct words *w, uint32_t block, const float *update,
-                            const int64_t *sum, double weight, size_t n, struct csl_err *err)
-{
-    const struct csl_agent *a = w->a;
-    uint32_t sites = a->config.secagg->roster->count;
-    if (sum != NULL)
-        return csl_joint_encode(a->study->privacy.clip, unit_of(a, block), sites, sum, n, w->buffer,
-                                err);
-    enum csl_code code = CSL_OK;
-    for (size_t i = 0; code == CSL_OK && i < n; i++)
-        code = csl_scalar_encode((double)update[i] * weight, sites, &w->buffer[i], err);
-    return code;
-}
-
-static double weight_of(const struct csl_agent *a, uint32_t block)
-{
-    bool counts = a->study->aggregation.weights == CSL_WEIGHTS_SAMPLES ||
-                  a->study->privacy.mode == CSL_PRIVACY_JOINT; /* patients: the divisor */
-    return counts ? (double)csl_dataset_patients(a->data, block, CSL_SPLIT_TRAIN) : 1;
-}
-
-static enum csl_code put_block(struct words *w, uint32_t block, const float *update,
-                               const int64_t *sum, struct csl_err *err)
-{
-    const struct csl_block_spec *b = &w->a->study->schema.blocks[block];
-    enum csl_code code = CSL_OK;
-    for (uint64_t at = 0; code == CSL_OK && at < b->count; at += CSL_PRG_CHUNK_WORDS) {
-        uint64_t left = b->count - at;
-        size_t n = left < CSL_PRG_CHUNK_WORDS ? (size_t)left : CSL_PRG_CHUNK_WORDS;
-        code = encode(w, block, sum != NULL ? NULL : update + b->first + at,
-                      sum != NULL ? sum + b->first + at : NULL, weight_of(w->a, block), n, err);
-        if (code == CSL_OK)
-            code = put_words(w, n, err);
-    }
-    return code;
-}
-
-/* A word for the weight of every block of the study, and one for the loss. */
-static enum csl_code put_scalars(struct words *w, const struct csl_train_report *report,
-                                 struct csl_err *err)
-{
-    const struct csl_agent *a = w->a;
-    uint32_t blocks = a->study->schema.block_count, sites = a->config.secagg->roster->count;
-    double total = 0;
-    enum csl_code code = CSL_OK;
-    memset(w->buffer, 0, (blocks + 1) * sizeof(*w->buffer));
-    for (uint32_t i = 0; code == CSL_OK && i < report->block_count; i++) {
-        double weight = weight_of(a, report->blocks[i].block);
-        total += weight;
-        code = csl_scalar_encode(weight, sites, &w->buffer[report->blocks[i].block], err);
-    }
-    if (code == CSL_OK)
-        code = csl_scalar_encode(report->mean_loss * total, sites, &w->buffer[blocks], err);
-    return code == CSL_OK ? put_words(w, blocks + 1, err) : code;
-}
-
-enum csl_code csl_agent_secagg_store__(struct csl_agent *a, const struct csl_msg_task *task,
-                                       const float *update, const int64_t *sum,
-                                       const struct csl_train_report *report,
-                                       struct csl_outbox *out, struct csl_err *err)
-{
-    struct words w = {.a = a};
-    csl_agent_blob_name__(w.name, "plain", task->round);
-    csl_blob_remove(a->blobs, w.name);
-    w.buffer = csl_alloc_array(CSL_PRG_CHUNK_WORDS, sizeof(*w.buffer));
-    if (w.buffer == NULL)
-        return CSL_FAIL(err, CSL_E_NOMEM, "no memory to encode an update");
-    enum csl_code code = CSL_OK;
-    for (uint32_t i = 0; code == CSL_OK && i < report->block_count; i++)
-        code = put_block(&w, report->blocks[i].block, update, sum, err);
-    if (code == CSL_OK)
-        code = put_scalars(&w, report, err);
-    if (code == CSL_OK)
-        code = csl_blob_sync(a->blobs, w.name, err);
-    csl_wipe(w.buffer, CSL_PRG_CHUNK_WORDS * sizeof(*w.buffer));
-    csl_free(w.buffer);
-    *out = (struct csl_outbox){
-        .round = task->round, .bytes_total = w.at, .block_count = report->block_count};
-    memcpy(out->model_digest, task->model_digest, CSL_DIGEST_BYTES);
-    for (uint32_t i = 0; i < report->block_count; i++)
-        out->blocks[i] = (struct csl_block_count){.block = report->blocks[i].block, .patients = 1};
-    return code;
-}
-
-/* --- masks --- */
-
-struct masking {
-    struct csl_agent *a;
-    const struct csl_secagg_config *config;
-    struct csl_secagg_masks *masks;
-    struct csl_prg *prg;
-    char plain[CSL_ID_MAX];
-    struct words out;
-    struct csl_sha256 hash; /* of the whole file */
-    struct csl_secagg_masked masked;
-};
-
-static enum csl_code mask_block(struct masking *m, uint32_t index, struct csl_err *err)
-{
-    struct csl_secagg_manifest_block *b = &m->masked.blocks[index];
-    uint64_t words = csl_secagg_block_words(m->config, index);
-    struct csl_secagg_root root;
-    enum csl_code code = CSL_OK;
-    csl_secagg_root_init(&root);
-    for (uint32_t c = 0; code == CSL_OK && c < csl_secagg_block_chunks(m->config, index); c++) {
-        uint64_t left = words - (uint64_t)c * CSL_PRG_CHUNK_WORDS;
-        size_t n = left < CSL_PRG_CHUNK_WORDS ? (size_t)left : CSL_PRG_CHUNK_WORDS;
-        size_t bytes = n * sizeof(uint64_t);
-        code =
-            csl_blob_read(m->a->blobs, m->plain, m->out.at, (uint8_t *)m->out.buffer, bytes, err);
-        if (code == CSL_OK)
-            code = csl_secagg_masks_apply(m->masks, m->prg, index,
-                                          csl_secagg_block_id(m->config, index), c, m->out.buffer,
-                                          n, err);
-        if (code != CSL_OK)
-            return code;
-        csl_secagg_root_add(&root, m->out.buffer, n);
-        csl_sha256_update(&m->hash, m->out.buffer, bytes);
-        code = put_words(&m->out, n, err);
-    }
-    b->entries = csl_secagg_block_entries(m->config, index);
-    b->chunks = csl_secagg_block_chunks(m->config, index);
-    csl_secagg_root_final(&root, b->root);
-    return code;
-}
-
-static enum csl_code mask_all(struct masking *m, struct csl_outbox *outbox, struct csl_err *err)
-{
-    enum csl_code code = CSL_OK;
-    csl_sha256_init(&m->hash);
-    m->masked.block_count = csl_secagg_block_total(m->config);
-    for (uint32_t i = 0; code == CSL_OK && i < outbox->block_count; i++)
-        code = mask_block(m, outbox->blocks[i].block, err);
-    if (code == CSL_OK)
-        code = mask_block(m, m->config->block_count, err); /* the scalars */
-    if (code == CSL_OK && m->out.at != outbox->bytes_total)
-        code = CSL_FAIL(err, CSL_E_BUG, "masked %llu bytes of %llu", (unsigned long long)m->out.at,
-                        (unsigned long long)outbox->bytes_total);
-    if (code == CSL_OK)
-        code = csl_blob_sync(m->a->blobs, m->out.name, err);
-    csl_sha256_final(&m->hash, outbox->digest);
-    return code;
-}
-
-/* The plain words become the one file that may leave. */
-static enum csl_code mask_update(struct csl_agent *a, struct csl_secagg_masked *masked,
-                                 struct csl_err *err)
-{
-    struct csl_outbox *outbox = &a->secagg->update.outbox;
-    struct masking m = {.a = a, .config = csl_secagg_site_config(a->secagg->fsm), .out = {.a = a}};
-    csl_agent_blob_name__(m.plain, "plain", outbox->round);
-    csl_agent_blob_name__(m.out.name, "update", outbox->round);
-    csl_blob_remove(a->blobs, m.out.name);
-    m.out.buffer = csl_alloc_array(CSL_PRG_CHUNK_WORDS, sizeof(*m.out.buffer));
-    enum csl_code code = csl_secagg_site_masks(a->secagg->fsm, &m.masks, err);
-    if (code == CSL_OK && m.out.buffer == NULL)
-        code = CSL_FAIL(err, CSL_E_NOMEM, "no memory to mask an update");
-    if (code == CSL_OK)
-        code = csl_prg_new(&m.prg, err);
-    if (code == CSL_OK)
-        code = mask_all(&m, outbox, err);
-    if (code == CSL_OK)
-        csl_blob_remove(a->blobs, m.plain);
-    *masked = m.masked;
-    csl_prg_free(m.prg);
-    csl_secagg_masks_free(m.masks);
-    if (m.out.buffer != NULL)
-        csl_wipe(m.out.buffer, CSL_PRG_CHUNK_WORDS * sizeof(*m.out.buffer));
-    csl_free(m.out.buffer);
-    return code;
 }
 
 /* --- the protocol --- */
@@ -276,7 +68,12 @@ static void on_action(void *ctx, const struct csl_secagg_site_action *action)
 {
     struct csl_agent *a = ctx;
     struct csl_message m = {.kind = CSL_MSG_SECAGG};
+    if (a->failure.code != CSL_OK)
+        return; /* after a record that was not written nothing more may happen */
     switch (action->kind) {
+    case CSL_SECAGG_SA_JOURNAL:
+        csl_agent_secagg_record__(a, action);
+        break;
     case CSL_SECAGG_SA_SEND:
         if (a->conn == 0 || csl_msg_copy(&m.u.secagg.body, action->bytes, NULL) != CSL_OK)
             break; /* it is asked for again */
@@ -289,25 +86,56 @@ static void on_action(void *ctx, const struct csl_secagg_site_action *action)
     case CSL_SECAGG_SA_UPLOAD:
         a->secagg->may_leave = true;
         break;
+    case CSL_SECAGG_SA_SETTLED:
+        a->secagg->is_settled = true;
+        break;
     case CSL_SECAGG_SA_ALARM:
         csl_log(CSL_LOG_ERROR, "secagg.alarm", CSL_STR("site", a->site_id),
                 CSL_STR("what", action->text));
         break;
-    case CSL_SECAGG_SA_JOURNAL: /* see the header */
-    case CSL_SECAGG_SA_SETTLED:
-        break;
     }
 }
 
-static enum csl_code step(struct csl_agent *a, const struct csl_secagg_site_event *ev)
+enum csl_code csl_agent_secagg_step__(struct csl_agent *a, const struct csl_secagg_site_event *ev)
 {
     const struct csl_secagg_site_out out = {a, on_action};
     struct csl_err err = {.code = CSL_OK};
+    if (a->failure.code != CSL_OK)
+        return a->failure.code;
     enum csl_code code = csl_secagg_site_step(a->secagg->fsm, ev, &out, &err);
-    if (code != CSL_OK)
+    if (code == CSL_E_NOMEM) /* the machine may be half way; a restart reads its journal */
+        csl_agent_fail__(a, &err);
+    else if (code != CSL_OK)
         csl_log_err(CSL_LOG_INFO, "secagg.refused", &err);
     return code;
 }
+
+static void give_up(struct csl_agent *a)
+{
+    csl_log(CSL_LOG_WARN, "secagg.gave_up", CSL_STR("site", a->site_id));
+    (void)csl_agent_secagg_step__(a,
+                                  &(struct csl_secagg_site_event){.kind = CSL_SECAGG_SE_GIVE_UP});
+}
+
+static void drop_words(struct csl_agent *a)
+{
+    char plain[CSL_ID_MAX];
+    if (a->secagg->update.outbox.round == 0)
+        return;
+    csl_agent_blob_name__(plain, "plain", a->secagg->update.outbox.round);
+    csl_blob_remove(a->blobs, plain);
+    a->secagg->has_words = false;
+}
+
+/* It said that it is ready, and may have masked: only those words will do, and no others. */
+static bool needs_words(const struct csl_agent_secagg *g)
+{
+    enum csl_secagg_phase phase = csl_secagg_site_phase(g->fsm);
+    return g->is_told && (phase == CSL_SECAGG_KEYED || phase == CSL_SECAGG_DEALT ||
+                          phase == CSL_SECAGG_WAITING || phase == CSL_SECAGG_MASKING);
+}
+
+/* --- one update --- */
 
 /* The session exists once its keys are closed; before that the update waits. */
 static void tell_trained(struct csl_agent *a)
@@ -315,47 +143,150 @@ static void tell_trained(struct csl_agent *a)
     struct csl_agent_secagg *g = a->secagg;
     const struct csl_secagg_config *c = csl_secagg_site_config(g->fsm);
     struct csl_secagg_site_event ev = {.kind = CSL_SECAGG_SE_TRAINED};
-    if (!g->has_update || g->is_told || c == NULL || c->round != g->update.outbox.round ||
-        csl_secagg_site_sid(g->fsm) == NULL)
+    enum csl_secagg_phase phase = csl_secagg_site_phase(g->fsm);
+    if (!g->has_words || g->is_told || c == NULL || c->round != g->update.outbox.round ||
+        (phase != CSL_SECAGG_KEYED && phase != CSL_SECAGG_DEALT))
         return;
     for (uint32_t i = 0; i < g->update.outbox.block_count; i++)
         csl_secagg_set_put(&ev.blocks, g->update.outbox.blocks[i].block);
-    g->is_told = step(a, &ev) == CSL_OK;
+    g->is_told = csl_agent_secagg_step__(a, &ev) == CSL_OK;
 }
 
-/* Charged before anything of it leaves: the manifest too is about the masked words only. */
+/* The same words and the same masks make the same file, so a crash before MASKED is written down
+ * costs nothing but work. Row and charge come before anything of it leaves: the manifest too is
+ * about the masked words only. */
 static void mask(struct csl_agent *a)
 {
     struct csl_agent_secagg *g = a->secagg;
     struct csl_secagg_masked masked;
+    struct csl_agent_event e = g->update;
     struct csl_err err;
     g->must_mask = false;
-    if (!g->has_update)
-        return; /* it was cancelled, or left before */
-    enum csl_code code = mask_update(a, &masked, &err);
+    if (csl_secagg_site_phase(g->fsm) != CSL_SECAGG_MASKING)
+        return;
+    enum csl_code code = csl_agent_secagg_mask__(a, &e.outbox, &masked, &err);
+    if (code == CSL_E_CORRUPT) {
+        csl_log_err(CSL_LOG_ERROR, "secagg.words_lost", &err);
+        drop_words(a);
+        give_up(a);
+        return;
+    }
     if (code != CSL_OK) {
         csl_agent_fail__(a, &err);
         return;
     }
-    csl_agent_remember_update__(a, &g->update);
+    csl_agent_remember_update__(a, &e);
     if (a->failure.code == CSL_OK)
-        (void)step(
+        (void)csl_agent_secagg_step__(
             a, &(struct csl_secagg_site_event){.kind = CSL_SECAGG_SE_MASKED, .masked = &masked});
 }
 
-static void follow(struct csl_agent *a)
+/* Of an attempt that was abandoned: the file must not leave any more, the words may again. */
+static void withdraw(struct csl_agent *a)
+{
+    struct csl_err err = {.code = CSL_OK};
+    uint64_t round = a->memory.outbox.round;
+    if (round == 0 || round != csl_secagg_site_config(a->secagg->fsm)->round)
+        return;
+    a->memory.outbox = (struct csl_outbox){.round = 0};
+    if (csl_agent_save__(a, &err) != CSL_OK)
+        csl_agent_fail__(a, &err);
+    else
+        csl_agent_step__(a, &(struct csl_site_event){
+                                .kind = CSL_SE_WITHDRAWN, .round = round, .now_ns = a->now_ns});
+}
+
+static void settle(struct csl_agent *a)
 {
     struct csl_agent_secagg *g = a->secagg;
-    tell_trained(a);
-    if (g->must_mask)
-        mask(a);
-    if (!g->may_leave || !g->has_update || a->failure.code != CSL_OK)
+    enum csl_secagg_update update = csl_secagg_site_update(g->fsm);
+    g->is_settled = false;
+    if (update == CSL_SECAGG_UPDATE_ABANDONED)
+        withdraw(a);
+    if (update == CSL_SECAGG_UPDATE_INCLUDED || update == CSL_SECAGG_UPDATE_EXCLUDED)
+        drop_words(a);
+}
+
+/* The core hears that it was trained when the manifest is signed, and not before. */
+static void let_leave(struct csl_agent *a)
+{
+    const struct csl_outbox *row = &a->memory.outbox;
+    const struct csl_secagg_config *c = csl_secagg_site_config(a->secagg->fsm);
+    a->secagg->may_leave = false;
+    bool is_known = a->core.outbox.round == row->round &&
+                    memcmp(a->core.outbox.digest, row->digest, CSL_DIGEST_BYTES) == 0;
+    if (c != NULL && row->round == c->round && !is_known)
+        csl_agent_step__(a, &(struct csl_site_event){.kind = CSL_SE_TRAINED,
+                                                     .round = row->round,
+                                                     .outbox = row,
+                                                     .now_ns = a->now_ns});
+}
+
+void csl_agent_secagg_follow__(struct csl_agent *a)
+{
+    struct csl_agent_secagg *g = a->secagg;
+    if (g == NULL || !csl_agent_masks__(a) || a->failure.code != CSL_OK)
         return;
-    g->may_leave = g->has_update = g->is_told = false;
-    struct csl_site_event ev = g->update.ev;
-    ev.outbox = &g->update.outbox;
-    ev.now_ns = a->now_ns;
-    csl_agent_step__(a, &ev);
+    if (g->is_settled)
+        settle(a);
+    tell_trained(a);
+    if (g->must_mask && g->has_words && !a->core.is_uploading) /* the file may be under way */
+        mask(a);
+    if (g->may_leave && a->failure.code == CSL_OK)
+        let_leave(a);
+}
+
+void csl_agent_secagg_start__(struct csl_agent *a)
+{
+    struct csl_agent_secagg *g = a->secagg;
+    const struct csl_secagg_site_out out = {a, on_action};
+    if (g == NULL || !csl_agent_masks__(a))
+        return;
+    g->must_resume = a->conn == 0; /* once more when somebody hears it */
+    if (needs_words(g) && !g->has_words)
+        give_up(a);
+    g->is_settled = true;
+    csl_secagg_site_resume(g->fsm, &out);
+    csl_agent_secagg_follow__(a);
+}
+
+/* --- messages --- */
+
+static bool is_other_attempt(const struct csl_agent_secagg *g, const struct csl_secagg_config *than)
+{
+    const struct csl_secagg_config *c = csl_secagg_site_config(g->fsm);
+    return c == NULL || c->round != than->round || c->attempt != than->attempt;
+}
+
+/* Nothing of an earlier attempt is waited for, and words of an earlier round are of no use. */
+static void begin_attempt(struct csl_agent *a, const struct csl_secagg_config *c)
+{
+    struct csl_agent_secagg *g = a->secagg;
+    g->is_told = g->must_mask = g->may_leave = g->is_settled = false;
+    if (g->update.outbox.round != c->round)
+        drop_words(a);
+}
+
+static void offer_config(struct csl_agent *a, const struct csl_secagg_config *c,
+                         struct csl_span bytes, const uint32_t *weights)
+{
+    uint8_t secret[32];
+    struct csl_rng rng;
+    bool is_new = is_other_attempt(a->secagg, c);
+    csl_rng_init_os(&rng);
+    csl_rng_bytes(&rng, secret, sizeof(secret));
+    csl_rng_wipe(&rng);
+    a->secagg->opening_round = c->round;
+    enum csl_code code = csl_agent_secagg_step__(
+        a, &(struct csl_secagg_site_event){.kind = CSL_SECAGG_SE_CONFIG,
+                                           .bytes = bytes,
+                                           .weights = weights,
+                                           .model_hash = a->core.task.model_digest,
+                                           .plan_hash = a->study->digest,
+                                           .secret = secret});
+    csl_wipe(secret, sizeof(secret));
+    if (code == CSL_OK && is_new)
+        begin_attempt(a, c);
 }
 
 /* 0, length of M0, M0, the table of weights. */
@@ -363,7 +294,6 @@ static void take_config(struct csl_agent *a, struct csl_span body)
 {
     struct csl_secagg_config c;
     struct csl_err err;
-    uint8_t secret[32];
     if (body.n < 4 || csl_load_le32(body.p) > body.n - 4)
         return;
     struct csl_span bytes = CSL_SPAN(body.p + 4, csl_load_le32(body.p));
@@ -381,31 +311,69 @@ static void take_config(struct csl_agent *a, struct csl_span body)
         return;
     for (size_t i = 0; i < table; i++)
         weights[i] = csl_load_le32(bytes.p + bytes.n + 4 * i);
-    struct csl_rng rng;
-    csl_rng_init_os(&rng);
-    csl_rng_bytes(&rng, secret, sizeof(secret));
-    csl_rng_wipe(&rng);
-    (void)step(a, &(struct csl_secagg_site_event){.kind = CSL_SECAGG_SE_CONFIG,
-                                                  .bytes = bytes,
-                                                  .weights = weights,
-                                                  .model_hash = task->model_digest,
-                                                  .plan_hash = a->study->digest,
-                                                  .secret = secret});
-    csl_wipe(secret, sizeof(secret));
+    offer_config(a, &c, bytes, weights);
     csl_free(weights);
+}
+
+/* The result of its own session ends it: the secrets have no use any more. */
+static void take_message(struct csl_agent *a, struct csl_span bytes)
+{
+    struct csl_agent_secagg *g = a->secagg;
+    struct csl_secagg_message m;
+    if (csl_agent_secagg_step__(a, &(struct csl_secagg_site_event){.kind = CSL_SECAGG_SE_MESSAGE,
+                                                                   .bytes = bytes}) != CSL_OK ||
+        bytes.p[0] != CSL_SECAGG_RESULT || csl_secagg_decode(&m, bytes, NULL) != CSL_OK)
+        return;
+    const uint8_t *sid = csl_secagg_site_sid(g->fsm);
+    if (sid == NULL || memcmp(sid, m.id, 32) != 0)
+        return;
+    settle(a);
+    drop_words(a);
+    g->opening_round = 0;
+    g->is_told = g->must_mask = g->may_leave = false;
+    (void)csl_agent_secagg_step__(a, &(struct csl_secagg_site_event){.kind = CSL_SECAGG_SE_FORGET});
 }
 
 void csl_agent_secagg_message__(struct csl_agent *a, struct csl_span body)
 {
-    if (a->secagg == NULL || !csl_agent_masks__(a) || body.n < 2 || body.p[0] > 1)
+    struct csl_agent_secagg *g = a->secagg;
+    if (g == NULL || !csl_agent_masks__(a) || body.n < 2 || body.p[0] > 1)
         return;
+    if (g->must_resume)
+        csl_agent_secagg_start__(a);
     struct csl_span rest = CSL_SPAN(body.p + 1, body.n - 1);
     if (body.p[0] == 0)
         take_config(a, rest);
     else
-        (void)step(a,
-                   &(struct csl_secagg_site_event){.kind = CSL_SECAGG_SE_MESSAGE, .bytes = rest});
-    follow(a);
+        take_message(a, rest);
+}
+
+/* --- around training --- */
+
+bool csl_agent_secagg_holds__(const struct csl_agent *a, const struct csl_msg_task *task)
+{
+    const struct csl_agent_secagg *g = a->secagg;
+    return g != NULL && csl_agent_masks__(a) && g->has_words &&
+           g->update.outbox.round == task->round &&
+           memcmp(g->update.outbox.model_digest, task->model_digest, CSL_DIGEST_BYTES) == 0;
+}
+
+bool csl_agent_secagg_covers__(const struct csl_agent *a, uint64_t round, uint32_t attempt)
+{
+    const struct csl_agent_secagg *g = a->secagg;
+    return g != NULL && csl_agent_masks__(a) && g->update.outbox.round == round &&
+           g->ledger_attempt == attempt;
+}
+
+bool csl_agent_secagg_waits__(const struct csl_agent *a, uint64_t round, uint32_t attempt)
+{
+    return csl_agent_secagg_covers__(a, round, attempt) && a->secagg->has_words;
+}
+
+bool csl_agent_secagg_is_suspended__(const struct csl_agent *a)
+{
+    return a->secagg != NULL && csl_agent_masks__(a) &&
+           csl_secagg_site_is_suspended(a->secagg->fsm);
 }
 
 void csl_agent_secagg_trained__(struct csl_agent *a, const struct csl_agent_event *e)
@@ -414,24 +382,26 @@ void csl_agent_secagg_trained__(struct csl_agent *a, const struct csl_agent_even
     g->update = *e;
     g->update.bytes = (struct csl_msg){NULL, 0};
     g->update.evaluation.blocks = NULL;
-    g->has_update = true;
-    g->is_told = g->may_leave = false;
-    follow(a);
+    memcpy(g->words_digest, e->outbox.digest, CSL_DIGEST_BYTES);
+    g->ledger_attempt = a->reserved_attempt;
+    g->has_words = true;
+    csl_agent_secagg_record_words__(a);
 }
 
 void csl_agent_secagg_cancel__(struct csl_agent *a)
 {
     struct csl_agent_secagg *g = a->secagg;
-    if (g == NULL || !g->has_update)
+    /* Words that the core does not wait for belong to an attempt whose fate is open. */
+    if (g == NULL || !a->core.is_working || a->has_work ||
+        !csl_agent_secagg_holds__(a, &a->core.task))
         return;
-    char plain[CSL_ID_MAX];
-    csl_agent_blob_name__(plain, "plain", g->update.outbox.round);
-    csl_blob_remove(a->blobs, plain);
+    drop_words(a);
+    if (needs_words(g))
+        give_up(a);
     struct csl_agent_event *e = csl_agent_event_new__(CSL_SE_TRAINED);
     if (e != NULL) {
         e->ev.round = g->update.outbox.round;
         e->ev.code = CSL_E_CANCELLED;
     }
-    g->has_update = g->is_told = g->may_leave = false;
     csl_agent_post__(a, e);
 }

@@ -3,8 +3,24 @@
  * the round are known; then it is masked into the file that may leave, written down and charged,
  * and only then the core hears that it was trained. Core thread, but for the two on the worker.
  *
- * The journal of the protocol is in memory: an agent that restarts has forgotten the
- * chain of results and sits out the rest of the study. Only simulations have the keys it takes. */
+ * What was decided is in a journal in the state folder (agent_secagg_journal.c), and an agent that
+ * restarts goes on where it was:
+ *
+ *     found at the start                     what is done
+ *     words, not told to the protocol        told, and not trained again
+ *     told, words there                      as if nothing had been
+ *     told, words lost or changed            the site votes for abandoning; other words are never
+ *                                            put under masks that may have been used
+ *     M7 accepted, manifest not signed       masked again: the same words and masks, the same file;
+ *                                            charged again only if the first charge is not there
+ *     manifest signed                        that file may leave, and no other
+ *     abandoned                              the file may not leave any more, the words wait for
+ *                                            the next attempt; they are charged once
+ *     voted, revealed                        the same bytes again when asked
+ *
+ * Without a state folder all of it is in memory. A site that finds a signature of its own that its
+ * journal does not know was set back to an earlier state: it takes no part until an administrator
+ * makes the file `secagg-confirmed` in the state folder and starts it again. */
 #ifndef CSL_AGENT_SECAGG_H
 #define CSL_AGENT_SECAGG_H
 #include "site-agent/agent_internal.h"
@@ -14,13 +30,26 @@ enum csl_code csl_agent_open_secagg__(struct csl_agent *a, struct csl_err *err) 
 void csl_agent_free_secagg__(struct csl_agent *a);
 bool csl_agent_masks__(const struct csl_agent *a); /* the accepted study does */
 
+/* At a start, once the core is there. */
+void csl_agent_secagg_start__(struct csl_agent *a);
+/* After every event: what became possible. */
+void csl_agent_secagg_follow__(struct csl_agent *a);
 void csl_agent_secagg_message__(struct csl_agent *a, struct csl_span body);
 /* The update's words are durable. */
 void csl_agent_secagg_trained__(struct csl_agent *a, const struct csl_agent_event *e);
-/* What was trained and did not leave is for nothing. */
+/* What was trained and the core has not heard of is for nothing. */
 void csl_agent_secagg_cancel__(struct csl_agent *a);
+/* The words of this task's update are here: it is not trained again. */
+bool csl_agent_secagg_holds__(const struct csl_agent *a, const struct csl_msg_task *task);
+/* A charge of that round and attempt is about the words that are here, or were, whatever masks they
+ * are under. */
+bool csl_agent_secagg_covers__(const struct csl_agent *a, uint64_t round, uint32_t attempt);
+/* The same, and they are here. */
+bool csl_agent_secagg_waits__(const struct csl_agent *a, uint64_t round, uint32_t attempt);
+bool csl_agent_secagg_is_suspended__(const struct csl_agent *a);
 
-/* On the worker: writes the words of one update, and fills in what its outbox tells. `sum` in mode
+/* On the worker: writes the words of one update, and fills in what its outbox tells, the digest of
+ * these words among it. `sum` in mode
  * joint, else `update`. CSL_E_INVAL: a value too large for the words. */
 enum csl_code csl_agent_secagg_store__(struct csl_agent *a, const struct csl_msg_task *task,
                                        const float *update, const int64_t *sum,

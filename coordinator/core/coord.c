@@ -264,6 +264,11 @@ static void on_folded(struct csl_coord *c, const struct csl_coord_event *ev)
         s->progress = CSL_SITE_IDLE;
         return;
     }
+    if (c->must_reopen) { /* of the attempt that is over */
+        s->progress = CSL_SITE_IDLE;
+        csl_coord_maybe_reopen__(c);
+        return;
+    }
     if (ev->code == CSL_E_CORRUPT) { /* a spool lost with the power: ask again */
         s->progress = CSL_SITE_TASKED;
         csl_coord_task_site__(c, ev->site_index);
@@ -294,6 +299,28 @@ static void on_rejected(struct csl_coord *c, const struct csl_coord_event *ev)
         return;
     }
     put_out(c, ev);
+}
+
+/* Nothing of the site is in the sum: what is folded or held is never given up here. */
+static void on_left_out(struct csl_coord *c, const struct csl_coord_event *ev)
+{
+    if (!is_current(c, ev))
+        return;
+    struct csl_coord_site *s = &c->sites[ev->site_index];
+    if (s->progress == CSL_SITE_FOLDING || s->progress == CSL_SITE_HELD)
+        return;
+    s->progress = ev->kind == CSL_CE_ABSENT ? CSL_SITE_IDLE : CSL_SITE_FAILED;
+    s->in_cohort = ev->kind != CSL_CE_ABSENT;
+    csl_coord_maybe_close__(c);
+}
+
+static void on_reopen(struct csl_coord *c, const struct csl_coord_event *ev)
+{
+    if (c->state != CSL_STUDY_TRAINING || c->phase == CSL_PHASE_EVALUATE ||
+        ev->round != c->rounds_done + 1)
+        return; /* aborted meanwhile */
+    c->must_reopen = true;
+    csl_coord_maybe_reopen__(c);
 }
 
 static void on_aggregated(struct csl_coord *c, const struct csl_coord_event *ev)
@@ -352,6 +379,13 @@ void csl_coord_step(struct csl_coord *c, const struct csl_coord_event *ev,
         break;
     case CSL_CE_AGGREGATED:
         on_aggregated(c, ev);
+        break;
+    case CSL_CE_ABSENT:
+    case CSL_CE_SILENT:
+        on_left_out(c, ev);
+        break;
+    case CSL_CE_REOPEN:
+        on_reopen(c, ev);
         break;
     case CSL_CE_ABORT:
         csl_coord_abort__(c, ev->reason);

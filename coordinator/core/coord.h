@@ -100,7 +100,10 @@ enum csl_coord_event_kind {
     CSL_CE_REJECTED,   /* site_index, round, code: an upload was complete but wrong */
     CSL_CE_FOLDED,     /* site_index, round, code: answers FOLD; CORRUPT: the spool lost it */
     CSL_CE_AGGREGATED, /* round, digest, bytes: answers AGGREGATE */
-    CSL_CE_ABORT       /* reason: operator */
+    CSL_CE_ABSENT, /* site_index, round: has no part in the sum of this round, nor in its quorum */
+    CSL_CE_SILENT, /* site_index, round: counts in the quorum, and sends no update any more */
+    CSL_CE_REOPEN, /* round: answers AGGREGATE or SHORT: no update counts, all are asked again */
+    CSL_CE_ABORT   /* reason: operator */
 };
 struct csl_coord_event {
     enum csl_coord_event_kind kind;
@@ -116,19 +119,21 @@ struct csl_coord_event {
 };
 
 enum csl_coord_action_kind {
-    CSL_CA_SEND,            /* message to site_index */
-    CSL_CA_DROP,            /* conn, code */
-    CSL_CA_SAVE_STUDY,      /* state, rounds_done, is_evaluating: durable before the next action */
-    CSL_CA_SAVE_MEMBER,     /* site_index: membership and blocks */
-    CSL_CA_SAVE_UPDATE,     /* site_index: its update of this round is HELD */
-    CSL_CA_GRANT_MODEL,     /* site_index, round = model version: ticket, then MODEL_GRANT */
-    CSL_CA_GRANT_UPDATE,    /* site_index: ticket and resume offset, then UPDATE_GRANT */
-    CSL_CA_FOLD,            /* site_index: add its spooled update; answer with FOLDED */
-    CSL_CA_OPEN_ROUND,      /* round: fresh accumulator; weights are fixed from here on */
-    CSL_CA_AGGREGATE,       /* round: strategy, checkpoint, commit with csl_coord_after; answer with
-                               AGGREGATED */
+    CSL_CA_SEND,         /* message to site_index */
+    CSL_CA_DROP,         /* conn, code */
+    CSL_CA_SAVE_STUDY,   /* state, rounds_done, is_evaluating: durable before the next action */
+    CSL_CA_SAVE_MEMBER,  /* site_index: membership and blocks */
+    CSL_CA_SAVE_UPDATE,  /* site_index: its update of this round is HELD */
+    CSL_CA_GRANT_MODEL,  /* site_index, round = model version: ticket, then MODEL_GRANT */
+    CSL_CA_GRANT_UPDATE, /* site_index: ticket and resume offset, then UPDATE_GRANT */
+    CSL_CA_FOLD,         /* site_index: add its spooled update; answer with FOLDED */
+    CSL_CA_OPEN_ROUND,   /* round: fresh accumulator; weights are fixed from here on */
+    CSL_CA_AGGREGATE,    /* round: strategy, checkpoint, commit with csl_coord_after; answer with
+                            AGGREGATED */
+    CSL_CA_SHORT,        /* round: under masks, too few updates, and the time is up or nobody else
+                            sends one; REOPEN may answer, or updates that come after all */
     CSL_CA_SAVE_EVALUATION, /* site_index, evaluation (borrowed until the step returns) */
-    CSL_CA_FORGET_UPDATES,  /* round: spools may go */
+    CSL_CA_FORGET_UPDATES,  /* round: spools may go, and rows of it */
     CSL_CA_FINISHED         /* RELEASED or ABORTED reached */
 };
 struct csl_coord_action {

@@ -19,6 +19,7 @@ struct csl_coord {
     uint64_t now_ns, opened_ns, deadline_ns; /* deadline of the phase; UINT64_MAX: none */
     uint8_t model_digest[CSL_DIGEST_BYTES];
     uint64_t model_bytes;
+    bool must_reopen;         /* once no update is being folded */
     const char *abort_reason; /* asked for while a round was being committed; NULL: not */
     bool has_warned_deadline; /* the phase's deadline passed with too few sites */
     uint32_t skipped;         /* cyclic: sites that failed in this round before the chosen one */
@@ -38,7 +39,8 @@ void csl_coord_open_round__(struct csl_coord *c);      /* cohort of round rounds
 void csl_coord_open_evaluation__(struct csl_coord *c); /* tasks for the model of rounds_done */
 void csl_coord_task_site__(struct csl_coord *c, uint32_t site); /* (re)send the current task */
 void csl_coord_maybe_close__(struct csl_coord *c);              /* phase over? */
-void csl_coord_after_model__(struct csl_coord *c); /* evaluation, next round or the end */
+void csl_coord_maybe_reopen__(struct csl_coord *c); /* when must_reopen, and it may be */
+void csl_coord_after_model__(struct csl_coord *c);  /* evaluation, next round or the end */
 void csl_coord_abort__(struct csl_coord *c, const char *reason);
 uint32_t csl_coord_held__(const struct csl_coord *c);
 

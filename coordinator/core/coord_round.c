@@ -262,12 +262,51 @@ void csl_coord_after_model__(struct csl_coord *c)
         csl_coord_open_round__(c);
 }
 
+static bool is_folding(const struct csl_coord *c)
+{
+    for (uint32_t i = 0; i < c->site_count; i++)
+        if (c->sites[i].progress == CSL_SITE_FOLDING)
+            return true;
+    return false;
+}
+
+void csl_coord_maybe_reopen__(struct csl_coord *c)
+{
+    if (!c->must_reopen || is_folding(c))
+        return;
+    c->must_reopen = false;
+    for (uint32_t i = 0; i < c->site_count; i++) {
+        c->sites[i].progress = CSL_SITE_IDLE;
+        c->sites[i].update = (struct csl_coord_update){.round = 0};
+    }
+    c->phase = CSL_PHASE_COLLECT;
+    csl_coord_emit__(
+        c, &(struct csl_coord_action){.kind = CSL_CA_FORGET_UPDATES, .round = c->rounds_done + 1});
+    if (c->abort_reason != NULL)
+        csl_coord_abort__(c, c->abort_reason);
+    else
+        csl_coord_open_round__(c);
+}
+
+/* Under masks the sites have to agree before an attempt may be given up: not for us to say. */
+static void fall_short(struct csl_coord *c)
+{
+    set_deadline(c);
+    c->has_warned_deadline = true;
+    csl_coord_emit__(c,
+                     &(struct csl_coord_action){.kind = CSL_CA_SHORT, .round = c->rounds_done + 1});
+}
+
 static void close_collect(struct csl_coord *c, uint32_t held)
 {
     if (held == 0 && c->strategy->one_site_per_round &&
         c->skipped + 1 < members(c, CSL_MEMBER_ACCEPTED)) {
         c->skipped++; /* one site that cannot must not end the study: its successor's turn */
         csl_coord_open_round__(c);
+        return;
+    }
+    if (held < quorum(c) && c->study->secagg.is_on) {
+        fall_short(c);
         return;
     }
     if (held < quorum(c)) {
@@ -294,7 +333,7 @@ static void close_evaluate(struct csl_coord *c)
 void csl_coord_maybe_close__(struct csl_coord *c)
 {
     bool is_running = c->state == CSL_STUDY_TRAINING || c->state == CSL_STUDY_EVALUATING;
-    if (!is_running || c->phase == CSL_PHASE_AGGREGATE)
+    if (!is_running || c->phase == CSL_PHASE_AGGREGATE || c->must_reopen)
         return;
     uint32_t pending = 0, held = 0;
     for (uint32_t i = 0; i < c->site_count; i++) {
@@ -310,6 +349,10 @@ void csl_coord_maybe_close__(struct csl_coord *c)
         return;
     if (c->phase == CSL_PHASE_EVALUATE) {
         close_evaluate(c);
+        return;
+    }
+    if (pending > 0 && held < quorum(c) && c->study->secagg.is_on) {
+        fall_short(c);
         return;
     }
     if (pending > 0 && held < quorum(c)) { /* one site's bad day must not end the study: wait on */

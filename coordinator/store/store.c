@@ -327,6 +327,11 @@ enum csl_code csl_store_save_update(struct csl_store *s, const struct csl_store_
 }
 
 /* A report is stored as the canonical message bytes of an evaluation with one block: one format. */
+enum csl_code csl_store_forget_updates(struct csl_store *s, struct csl_err *err)
+{
+    return exec(s, "DELETE FROM held_update", err);
+}
+
 enum csl_code csl_store_save_evaluation(struct csl_store *s, const struct csl_store_evaluation *e,
                                         struct csl_err *err)
 {

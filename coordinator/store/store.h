@@ -65,6 +65,8 @@ enum csl_code csl_store_save_member(struct csl_store *s, const struct csl_store_
                                     struct csl_err *err) CSL_MUST_CHECK;
 enum csl_code csl_store_save_update(struct csl_store *s, const struct csl_store_update *u,
                                     struct csl_err *err) CSL_MUST_CHECK;
+/* No update is held any more. */
+enum csl_code csl_store_forget_updates(struct csl_store *s, struct csl_err *err) CSL_MUST_CHECK;
 enum csl_code csl_store_save_evaluation(struct csl_store *s, const struct csl_store_evaluation *e,
                                         struct csl_err *err) CSL_MUST_CHECK;
 

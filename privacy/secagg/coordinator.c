@@ -428,6 +428,36 @@ bool csl_secagg_coordinator_is_ready(const struct csl_secagg_coordinator *c, uin
     return row != UINT32_MAX && has_said(c, row);
 }
 
+bool csl_secagg_coordinator_takes_part(const struct csl_secagg_coordinator *c, uint32_t site)
+{
+    uint32_t place = csl_secagg__coordinator_place(c, site);
+    switch (c->stage) {
+    case CSL_SECAGG_STAGE_OPEN:
+        return csl_secagg_roster_find(c->setup.roster, site) != UINT32_MAX;
+    case CSL_SECAGG_STAGE_SHARING:
+        return place != UINT32_MAX;
+    case CSL_SECAGG_STAGE_PREPARING:
+        return csl_secagg_set_has(&c->dealers, place);
+    case CSL_SECAGG_STAGE_SEEDING:
+    case CSL_SECAGG_STAGE_UPLOADING:
+        return csl_secagg_set_has(&c->u2, place);
+    case CSL_SECAGG_STAGE_VOTING:
+    case CSL_SECAGG_STAGE_UNMASKING:
+        return csl_secagg_set_has(&c->u3, place);
+    case CSL_SECAGG_STAGE_NEW:
+    case CSL_SECAGG_STAGE_RELEASED:
+    case CSL_SECAGG_STAGE_DONE:
+    case CSL_SECAGG_STAGE_ABANDONED:
+    default:
+        return false;
+    }
+}
+
+bool csl_secagg_coordinator_is_member(const struct csl_secagg_coordinator *c, uint32_t site)
+{
+    return csl_secagg__coordinator_place(c, site) != UINT32_MAX;
+}
+
 bool csl_secagg_coordinator_is_survivor(const struct csl_secagg_coordinator *c, uint32_t site)
 {
     return csl_secagg_set_has(&c->u3, csl_secagg__coordinator_place(c, site));

@@ -125,6 +125,11 @@ const uint8_t *csl_secagg_coordinator_sid(const struct csl_secagg_coordinator *c
 /* Sites whose message of the stage that collects has come (M1, M3, M6, vector, vote, M12). */
 uint32_t csl_secagg_coordinator_ready_count(const struct csl_secagg_coordinator *c);
 bool csl_secagg_coordinator_is_ready(const struct csl_secagg_coordinator *c, uint32_t site);
+/* Whether the site's message of the stage that collects can still come: everybody's M1, of U1 its
+ * M3, of the dealers M6, of U2 the vector, of U3 the vote and M12. */
+bool csl_secagg_coordinator_takes_part(const struct csl_secagg_coordinator *c, uint32_t site);
+/* From SHARING on: whether the site is in U1. */
+bool csl_secagg_coordinator_is_member(const struct csl_secagg_coordinator *c, uint32_t site);
 /* From VOTING on: whether the site is in U3, and in U3 of a block (by place in the list). */
 bool csl_secagg_coordinator_is_survivor(const struct csl_secagg_coordinator *c, uint32_t site);
 bool csl_secagg_coordinator_is_in_block(const struct csl_secagg_coordinator *c, uint32_t site,

@@ -100,10 +100,12 @@ void csl_secagg__site_journal(struct csl_secagg_site *s, enum csl_secagg_site_re
     csl_secagg__site_emit(s, CSL_SECAGG_SA_JOURNAL, record, bytes, NULL);
 }
 
-void csl_secagg__site_suspend(struct csl_secagg_site *s, const char *text)
+void csl_secagg__site_suspend(struct csl_secagg_site *s, const uint8_t *vote, const char *text)
 {
-    if (!s->is_suspended)
-        csl_secagg__site_journal(s, CSL_SECAGG_SJ_ALARM, CSL_SPAN(NULL, 0));
+    /* Known from now on, or the message that shows it would suspend the site again and again. */
+    bool is_new = vote != NULL && csl_secagg__digests_add(&s->votes, vote, NULL) == CSL_OK;
+    if (!s->is_suspended || is_new)
+        csl_secagg__site_journal(s, CSL_SECAGG_SJ_ALARM, CSL_SPAN(vote, vote != NULL ? 32 : 0));
     s->is_suspended = true;
     csl_secagg__site_emit(s, CSL_SECAGG_SA_ALARM, CSL_SECAGG_SJ_ALARM, CSL_SPAN(NULL, 0), text);
 }
@@ -262,6 +264,9 @@ enum csl_code csl_secagg_site_step(struct csl_secagg_site *s,
         s->is_suspended = false;
         code = CSL_OK;
         break;
+    case CSL_SECAGG_SE_FORGET:
+        code = csl_secagg__site_forget(s, err);
+        break;
     default:
         CSL_ASSERT(false);
     }
@@ -363,8 +368,10 @@ static enum csl_code restore(struct csl_secagg_site *s, enum csl_secagg_site_rec
             break;
         return csl_secagg__site_set_vote(s, bytes.p[0], bytes.p + 1, err);
     case CSL_SECAGG_SJ_ALARM:
+        if (bytes.n != 0 && bytes.n != 32)
+            break;
         s->is_suspended = true;
-        return CSL_OK;
+        return bytes.n == 32 ? csl_secagg__digests_add(&s->votes, bytes.p, err) : CSL_OK;
     case CSL_SECAGG_SJ_CONFIRMED:
         s->is_suspended = false;
         return CSL_OK;

@@ -106,6 +106,14 @@ static enum csl_code journal_snapshot(struct csl_secagg_site *s, struct csl_err 
     return code;
 }
 
+enum csl_code csl_secagg__site_forget(struct csl_secagg_site *s, struct csl_err *err)
+{
+    enum csl_code code = journal_snapshot(s, err);
+    if (code == CSL_OK)
+        csl_secagg__attempt_release(&s->at);
+    return code;
+}
+
 /* z || le32 length || M0 || weights, in one piece of memory that is wiped. */
 static enum csl_code journal_config(struct csl_secagg_site *s, const struct csl_secagg_attempt *a,
                                     struct csl_err *err)

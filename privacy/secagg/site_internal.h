@@ -73,7 +73,8 @@ void csl_secagg__site_emit(struct csl_secagg_site *s, enum csl_secagg_site_actio
                            const char *text);
 void csl_secagg__site_journal(struct csl_secagg_site *s, enum csl_secagg_site_record record,
                               struct csl_span bytes);
-void csl_secagg__site_suspend(struct csl_secagg_site *s, const char *text);
+/* `vote`: digest of the vote that gave rise to it, known from now on; NULL: of none. */
+void csl_secagg__site_suspend(struct csl_secagg_site *s, const uint8_t *vote, const char *text);
 enum csl_code csl_secagg__site_send(struct csl_secagg_site *s, struct csl_secagg_message *m,
                                     struct csl_err *err) CSL_MUST_CHECK;
 /* Copies m's bytes; on failure *k is as before. */
@@ -103,6 +104,7 @@ enum csl_code csl_secagg__site_dispute(struct csl_secagg_site *s,
                                        const struct csl_secagg_message *m, struct csl_err *err);
 enum csl_code csl_secagg__site_trained(struct csl_secagg_site *s,
                                        const struct csl_secagg_set *blocks, struct csl_err *err);
+enum csl_code csl_secagg__site_forget(struct csl_secagg_site *s, struct csl_err *err);
 enum csl_code csl_secagg__site_send_advertise(struct csl_secagg_site *s, struct csl_err *err);
 enum csl_code csl_secagg__site_send_shares(struct csl_secagg_site *s, struct csl_err *err);
 enum csl_code csl_secagg__site_send_ack(struct csl_secagg_site *s, struct csl_err *err);

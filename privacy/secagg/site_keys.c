@@ -14,8 +14,9 @@ static enum csl_code check_own(struct csl_secagg_site *s, const struct csl_secag
         memcmp(a->nonce, own->nonce, 32) == 0 && memcmp(a->head, own->head, 32) == 0)
         return CSL_OK;
     /* Its signature was found good: it was made here, in a time that the journal lost. */
-    csl_secagg__site_suspend(s, "this site signed other keys for this round: its state was "
-                                "rolled back, or its identity key is in other hands");
+    csl_secagg__site_suspend(s, NULL,
+                             "this site signed other keys for this round: its state was "
+                             "rolled back, or its identity key is in other hands");
     return CSL_FAIL(err, CSL_E_DENIED, "other keys of this site");
 }
 

@@ -313,10 +313,9 @@ enum csl_code csl_secagg__site_give_up(struct csl_secagg_site *s, struct csl_err
 
 /* A valid vote of this site that it does not know of: cast in a time that its journal lost. */
 static bool is_strange(const struct csl_secagg_site *s, const uint8_t sid[32], uint8_t choice,
-                       const struct csl_secagg_votes *v, uint32_t i)
+                       const struct csl_secagg_votes *v, uint32_t i, uint8_t digest[32])
 {
     const uint8_t *p = v->votes + (size_t)i * (4 + CSL_SIGN_SIGNATURE_BYTES);
-    uint8_t digest[32];
     csl_secagg__vote_digest(sid, choice, v->transcript, digest);
     return csl_load_le32(p) == s->setup.site && !csl_secagg__digests_have(&s->votes, digest) &&
            csl_secagg_vote_is_signed(sid, s->setup.site, choice, v->transcript, p + 4,
@@ -340,8 +339,10 @@ static enum csl_code check_votes(struct csl_secagg_site *s, const struct csl_sec
         if (!csl_secagg_vote_is_signed(a->sid, site, choice, v->transcript, p + 4,
                                        csl_secagg__site_key(s, place)))
             return CSL_FAIL(err, CSL_E_CRYPTO, "a vote that site %u did not sign", site);
-        if (is_strange(s, a->sid, choice, v, i)) {
-            csl_secagg__site_suspend(s, "a vote of this site that its journal does not know");
+        uint8_t digest[32];
+        if (is_strange(s, a->sid, choice, v, i, digest)) {
+            csl_secagg__site_suspend(s, digest,
+                                     "a vote of this site that its journal does not know");
             return CSL_FAIL(err, CSL_E_DENIED, "this site's journal was rolled back");
         }
     }
@@ -413,8 +414,9 @@ enum csl_code csl_secagg__site_abandoned(struct csl_secagg_site *s,
     if (code != CSL_OK)
         return code;
     if (a->quorum.bytes.p != NULL) {
-        csl_secagg__site_suspend(s, "quorums for a sum and for abandoning it: more sites than "
-                                    "assumed sign whatever they are asked");
+        csl_secagg__site_suspend(s, NULL,
+                                 "quorums for a sum and for abandoning it: more sites than "
+                                 "assumed sign whatever they are asked");
         return CSL_FAIL(err, CSL_E_DENIED, "two quorums of one session");
     }
     csl_secagg__site_journal(s, CSL_SECAGG_SJ_MESSAGE, m->whole);
@@ -437,8 +439,10 @@ enum csl_code csl_secagg__site_result(struct csl_secagg_site *s, const struct cs
     if (memcmp(head, r->head, 32) != 0)
         return CSL_FAIL(err, CSL_E_PROTO, "a ledger head that does not follow from the result");
     for (uint32_t i = 0; i < r->quorum.count; i++) {
-        if (is_strange(s, m->id, CSL_SECAGG_VOTE_FOR, &r->quorum, i)) {
-            csl_secagg__site_suspend(s, "a result that this site voted for and does not know");
+        uint8_t digest[32];
+        if (is_strange(s, m->id, CSL_SECAGG_VOTE_FOR, &r->quorum, i, digest)) {
+            csl_secagg__site_suspend(s, digest,
+                                     "a result that this site voted for and does not know");
             return CSL_FAIL(err, CSL_E_DENIED, "this site's journal was rolled back");
         }
     }

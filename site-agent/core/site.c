@@ -318,6 +318,16 @@ static void on_uploaded(struct csl_site *s, const struct csl_site_event *ev)
         pursue(s); /* a task came, or came again, while the bytes were moving */
 }
 
+/* Bytes under way are the coordinator's to refuse. What comes next is for the next task to say. */
+static void on_withdrawn(struct csl_site *s, uint64_t round)
+{
+    if (s->outbox.round != round)
+        return;
+    s->outbox = (struct csl_outbox){.round = 0};
+    if (s->state == CSL_SITE_DELIVERING)
+        s->state = CSL_SITE_WAITING;
+}
+
 static void on_closed(struct csl_site *s)
 {
     s->conn = 0;
@@ -367,6 +377,9 @@ void csl_site_step(struct csl_site *s, const struct csl_site_event *ev,
         break;
     case CSL_SE_UPLOADED:
         on_uploaded(s, ev);
+        break;
+    case CSL_SE_WITHDRAWN:
+        on_withdrawn(s, ev->round);
         break;
     }
     s->out = NULL;

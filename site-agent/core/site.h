@@ -58,7 +58,8 @@ enum csl_site_event_kind {
     CSL_SE_FETCHED,   /* digest (of the broadcast asked for), code */
     CSL_SE_TRAINED,   /* round, code, outbox (durable when code is OK), reason */
     CSL_SE_EVALUATED, /* round, code, evaluation, reason */
-    CSL_SE_UPLOADED   /* round, code */
+    CSL_SE_UPLOADED,  /* round, code */
+    CSL_SE_WITHDRAWN  /* round: the outbox of it must not leave any more */
 };
 struct csl_site_event {
     enum csl_site_event_kind kind;

@@ -75,6 +75,10 @@ void h_open(struct harness *h, const struct h_study *s)
                    s->weights == NULL ? "" : "}", s->minimum == 0 ? 2 : s->minimum,
                    s->participants == NULL ? "" : ", participants: ",
                    s->participants == NULL ? "" : s->participants, s->evaluate_every);
+    if (s->has_masks)
+        csl_buf_printf(&b,
+                       "secure_aggregation: {protocol: fsa-1, colluding: 1, minimum_sites: %u}\n",
+                       s->minimum);
     const char *text = csl_buf_text(&b);
     if (csl_study_parse(&h->study, "core.yaml", CSL_SPAN(text, strlen(text)), &err) != CSL_OK)
         fail_msg("%s", err.msg);
@@ -206,6 +210,8 @@ struct csl_message h_update(const struct harness *h, uint32_t site, uint64_t rou
     }
     const struct csl_strategy_ops *strategy = csl_strategy_find(h->study->aggregation.strategy);
     u->bytes_total = elements * sizeof(float) * strategy->update_vectors;
+    if (h->study->secagg.is_on) /* words, and one for each block and for the loss */
+        u->bytes_total = (elements + h->study->schema.block_count + 1) * sizeof(uint64_t);
     u->digest[0] = (uint8_t)(round * H_SITES + site);
     u->train_loss = 0.5;
     return m;

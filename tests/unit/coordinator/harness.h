@@ -18,6 +18,7 @@ struct h_study {
     uint32_t minimum;         /* [2] */
     uint32_t evaluate_every;  /* [0] */
     bool is_rehearsal;
+    bool has_masks; /* colluding 1, at least `minimum` in a sum */
 };
 struct h_entry {
     struct csl_coord_action a;

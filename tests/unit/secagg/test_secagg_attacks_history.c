@@ -92,7 +92,34 @@ static void test_secagg_pitfall_35__journal_rolled_back__site_notices_and_stops(
     struct csl_secagg_site_event confirmed = {.kind = CSL_SECAGG_SE_CONFIRMED};
     assert_int_equal(world_step_site(&w, &w.sites[0], &confirmed), CSL_OK);
     assert_false(csl_secagg_site_is_suspended(w.sites[0].machine));
+    /* The vote is known from now on, after a restart too: the result is taken. */
+    world_restart_site(&w, &w.sites[0], UINT32_MAX);
+    assert_false(csl_secagg_site_is_suspended(w.sites[0].machine));
+    assert_int_equal(attack_tell(&w, 0, &result), CSL_OK);
     csl_msg_release(&result);
+}
+
+/* Forgotten in the middle: no secret is left, nothing more is signed, and what was sent is not sent
+ * in another attempt. */
+static void test_secagg_threat__attempt_forgotten__update_is_burned(void **state)
+{
+    (void)state;
+    attack_begin(&w, 5, 1, CSL_SECAGG_STAGE_UPLOADING);
+    struct csl_msg survivors = attack_hold(&w, CSL_SECAGG_SURVIVORS, w.sites[0].id);
+    struct csl_secagg_site_event forget = {.kind = CSL_SECAGG_SE_FORGET};
+    assert_true(csl_secagg_site_phase(w.sites[0].machine) == CSL_SECAGG_UPLOADED);
+    assert_int_equal(world_step_site(&w, &w.sites[0], &forget), CSL_OK);
+    for (int restarts = 0; restarts < 2; restarts++) {
+        assert_true(csl_secagg_site_phase(w.sites[0].machine) == CSL_SECAGG_IDLE);
+        assert_null(csl_secagg_site_sid(w.sites[0].machine));
+        assert_int_equal(attack_tell(&w, 0, &survivors), CSL_E_STATE);
+        struct csl_secagg_config c = w.config;
+        assert_int_equal(attack_offer(&w, &w.sites[0], &c, w.weights), CSL_E_DENIED);
+        c.attempt = 2;
+        assert_int_equal(attack_offer(&w, &w.sites[0], &c, w.weights), CSL_E_DENIED);
+        world_restart_site(&w, &w.sites[0], UINT32_MAX);
+    }
+    csl_msg_release(&survivors);
 }
 
 /* Rolled back to before its M1, the site makes other keys; M2 shows it the first ones. */
@@ -313,6 +340,7 @@ int main(void)
         TEST(test_secagg_pitfall_34__roster_not_the_roots__refused),
         TEST(test_secagg_pitfall_35__journal_rolled_back__site_notices_and_stops),
         TEST(test_secagg_pitfall_35__other_keys_of_its_own__site_notices_and_stops),
+        TEST(test_secagg_threat__attempt_forgotten__update_is_burned),
         TEST(test_secagg_pitfall_36__sparse_graph_of_few_sites__refused),
         TEST(test_secagg_pitfall_38__thresholds_too_low__refused),
         TEST(test_secagg_pitfall_39__lengths_that_overflow__refused),

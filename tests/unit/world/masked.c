@@ -1,4 +1,4 @@
-#include "tests/unit/world/masked.h"
+#include "tests/unit/world/masked_internal.h"
 
 #include "base/clock.h"
 #include "base/mem.h"
@@ -18,36 +18,15 @@
 #include <cmocka.h>
 
 const uint64_t masked_patients[MASKED_SITES] = {18, 15, 12, 9, 6};
-static const char ids[MASKED_SITES][CSL_ID_MAX] = {"aarhus", "brno", "cork", "delft", "evora"};
+const char masked_ids[MASKED_SITES][CSL_ID_MAX] = {"aarhus", "brno", "cork", "delft", "evora"};
 
-struct party {
-    struct csl_transport *transport; /* NULL: lost */
-    struct csl_agent *agent;
-    struct csl_transport_ops ops; /* the transport's own, but for send and upload */
-    const struct csl_transport_ops *inner;
-    uint64_t plain_round; /* the last whose plain update was seen */
-    uint64_t lied_round;
-};
-struct world {
-    const struct masked_plan *plan;
-    struct masked_result *result;
-    struct fixture *f;
-    struct csl_study *study;
-    struct csl_sim_federation federation;
-    struct csl_site_policy policy;
-    struct csl_inproc *net;
-    struct csl_transport *server;
-    struct csl_service *service;
-    struct party sites[MASKED_SITES];
-    bool has_restarted;
-};
-static struct world w;
+struct masked_world masked_w;
 
-static void must(enum csl_code code, const struct csl_err *err)
+void masked_must(enum csl_code code, const struct csl_err *err)
 {
     if (code != CSL_OK)
-        fail_msg("schedule %llu: %s", (unsigned long long)(w.plan ? w.plan->schedule : 0),
-                 err->msg);
+        fail_msg("schedule %llu: %s",
+                 (unsigned long long)(masked_w.plan ? masked_w.plan->schedule : 0), err->msg);
 }
 
 /* --- on disk --- */
@@ -55,7 +34,7 @@ static void must(enum csl_code code, const struct csl_err *err)
 static void records_path(const struct fixture *f, uint32_t site, char out[CSL_PATH_MAX])
 {
     char name[80];
-    snprintf(name, sizeof(name), "masked-%s.h5", ids[site]);
+    snprintf(name, sizeof(name), "masked-%s.h5", masked_ids[site]);
     fixture_path(f, name, out);
 }
 
@@ -78,15 +57,15 @@ void masked_open(struct fixture *f)
     for (uint32_t i = 0; i < MASKED_SITES; i++) {
         struct csl_records r;
         char path[CSL_PATH_MAX];
-        must(csl_records_read(&r, f->records[i % FIXTURE_SITES], &err), &err);
-        csl_str_copy(r.site, sizeof(r.site), ids[i]);
+        masked_must(csl_records_read(&r, f->records[i % FIXTURE_SITES], &err), &err);
+        csl_str_copy(r.site, sizeof(r.site), masked_ids[i]);
         r.patient_count = r.record_count = (uint32_t)masked_patients[i] * 4 / 3;
         for (uint32_t k = 0; k < 2 * r.record_count; k++)
             r.modalities[0].values[k] += 0.25f * (float)i;
         add_label(&r, "severe", i > 1);
         add_label(&r, "rare", i < 2);
         records_path(f, i, path);
-        must(csl_records_write(&r, path, &err), &err);
+        masked_must(csl_records_write(&r, path, &err), &err);
         csl_records_release(&r);
     }
 }
@@ -115,191 +94,8 @@ struct csl_study *masked_study(const struct masked_plan *plan)
              "training: {local: %s}\nrounds: %u\n%s\n"
              "sites: {minimum: %u, round_deadline: 1h}\nevaluation: {every: 1}\n",
              model, more, local, plan->rounds, plan->sections, plan->minimum_sites);
-    must(csl_study_parse(&s, "masked.yaml", CSL_SPAN(yaml, strlen(yaml)), &err), &err);
+    masked_must(csl_study_parse(&s, "masked.yaml", CSL_SPAN(yaml, strlen(yaml)), &err), &err);
     return s;
-}
-
-static bool read_blob(uint32_t site, const char *kind, uint64_t round, struct csl_msg *out)
-{
-    char name[128], path[CSL_PATH_MAX];
-    snprintf(name, sizeof(name), "run/%s/blobs/%s-%llu", ids[site], kind,
-             (unsigned long long)round);
-    fixture_path(w.f, name, path);
-    return csl_file_read(out, path, 16 << 20, NULL) == CSL_OK;
-}
-
-/* What must not be found in what was sent. */
-static void note_plain(uint32_t site)
-{
-    const struct csl_site *core = csl_agent_core(w.sites[site].agent);
-    struct csl_msg bytes = {NULL, 0};
-    uint64_t round = core->task.round;
-    if (!core->has_task || core->task.type != CSL_TASK_TRAIN ||
-        w.sites[site].plain_round == round ||
-        !read_blob(site, w.study->secagg.is_on ? "plain" : "update", round, &bytes))
-        return;
-    w.sites[site].plain_round = round;
-    csl_buf_append(&w.result->plain, bytes.p, bytes.n);
-    csl_msg_release(&bytes);
-}
-
-/* --- what sites send --- */
-
-static uint32_t site_of(const struct csl_transport *t)
-{
-    for (uint32_t i = 0; i < MASKED_SITES; i++)
-        if (w.sites[i].transport == t)
-            return i;
-    fail_msg("a transport of no site");
-    return 0;
-}
-
-/* Nothing about a round leaves before the ledger holds it. */
-static void check_charged(uint32_t site, uint64_t round)
-{
-    struct csl_ledger_spent spent;
-    struct csl_ledger *l = csl_agent_ledger(w.sites[site].agent);
-    if (w.study->privacy.mode == CSL_PRIVACY_NONE)
-        return;
-    if (l == NULL || csl_ledger_spent_by_study(l, w.study->digest, &spent, NULL) != CSL_OK ||
-        spent.charges < round)
-        w.result->uncharged++;
-}
-
-static bool lies(uint32_t site, uint64_t round)
-{
-    return w.plan->lying_round != 0 && round == w.plan->lying_round && site == w.plan->lying_site;
-}
-
-/* The digest of the bytes that it will send instead. */
-static void lie(uint32_t site, struct csl_msg_update_ready *u)
-{
-    struct csl_msg bytes = {NULL, 0};
-    assert_true(read_blob(site, "update", u->round, &bytes));
-    bytes.p[0] ^= 1;
-    csl_sha256_digest(bytes.p, bytes.n, u->digest);
-    csl_msg_release(&bytes);
-    w.sites[site].lied_round = u->round;
-}
-
-static void look_at_secagg(uint32_t site, struct csl_span body)
-{
-    struct csl_secagg_message s;
-    struct csl_err err = {.code = CSL_OK};
-    must(csl_secagg_decode(&s, body, &err), &err);
-    if (s.type == CSL_SECAGG_MANIFEST)
-        check_charged(site, csl_agent_core(w.sites[site].agent)->task.round);
-}
-
-static void look_at(uint32_t site, struct csl_message *m)
-{
-    const struct csl_block_count *blocks = NULL;
-    uint32_t count = 0;
-    switch ((int)m->kind) {
-    case CSL_MSG_STUDY_ANSWER:
-        blocks = m->u.study_answer.blocks;
-        count = m->u.study_answer.block_count;
-        break;
-    case CSL_MSG_UPDATE_READY:
-        check_charged(site, m->u.update_ready.round);
-        blocks = m->u.update_ready.blocks;
-        count = m->u.update_ready.block_count;
-        w.result->losses_told += m->u.update_ready.train_loss != 0;
-        if (lies(site, m->u.update_ready.round))
-            lie(site, &m->u.update_ready);
-        break;
-    case CSL_MSG_EVALUATION:
-        w.result->counts_told += m->u.evaluation.block_count > 0;
-        break;
-    case CSL_MSG_SECAGG:
-        look_at_secagg(site, csl_msg_span(&m->u.secagg.body));
-        break;
-    default:
-        break;
-    }
-    for (uint32_t i = 0; i < count; i++)
-        w.result->counts_told += blocks[i].patients > 1;
-}
-
-static enum csl_code seen_send(struct csl_transport *t, csl_conn c, struct csl_msg *take_m,
-                               struct csl_err *err)
-{
-    uint32_t site = site_of(t);
-    struct csl_message m;
-    struct csl_err mistake = {.code = CSL_OK};
-    must(csl_message_decode(&m, CSL_TO_COORDINATOR, csl_msg_span(take_m), &mistake), &mistake);
-    look_at(site, &m);
-    uint64_t ready = m.kind == CSL_MSG_UPDATE_READY ? m.u.update_ready.round : 0;
-    bool is_away = ready != 0 && ready == w.plan->away_round && site == w.plan->away_site;
-    if (is_away) {
-        m.kind = CSL_MSG_TASK_FAILED;
-        m.u.task_failed = (struct csl_msg_task_failed){.round = ready, .code = CSL_E_UNSUPPORTED};
-    }
-    if (is_away || (ready != 0 && lies(site, ready))) {
-        csl_msg_release(take_m);
-        must(csl_message_encode(&m, take_m, &mistake), &mistake);
-    }
-    csl_message_release(&m);
-    csl_buf_append(&w.result->sent, take_m->p, take_m->n);
-    return w.sites[site].inner->send(t, c, take_m, err);
-}
-
-struct seen_source {
-    struct csl_bulk_source inner;
-    struct csl_sha256 hash;
-    bool is_lie, is_first;
-};
-
-static enum csl_code seen_read(void *self, uint8_t *buffer, size_t capacity, size_t *n,
-                               struct csl_err *err)
-{
-    struct seen_source *s = self;
-    enum csl_code code = s->inner.read(s->inner.self, buffer, capacity, n, err);
-    if (code != CSL_OK)
-        return code;
-    if (s->is_lie && s->is_first && *n > 0)
-        buffer[0] ^= 1;
-    s->is_first = s->is_first && *n == 0;
-    csl_sha256_update(&s->hash, buffer, *n);
-    csl_buf_append(&w.result->sent, buffer, *n);
-    return CSL_OK;
-}
-
-static enum csl_code seen_digest(void *self, uint8_t out[32], struct csl_err *err)
-{
-    struct seen_source *s = self;
-    enum csl_code code = s->inner.digest(s->inner.self, out, err);
-    if (code == CSL_OK && s->is_lie)
-        csl_sha256_final(&s->hash, out);
-    return code;
-}
-
-static void seen_close(void *self)
-{
-    struct seen_source *s = self;
-    s->inner.close(s->inner.self);
-    csl_free(s);
-}
-
-static enum csl_code seen_upload(struct csl_transport *t, uint64_t bulk_id,
-                                 const struct csl_bulk_head *head,
-                                 const struct csl_bulk_source *source, struct csl_err *err)
-{
-    uint32_t site = site_of(t);
-    struct party *p = &w.sites[site];
-    uint64_t round = csl_coord_site(csl_service_core(w.service), site)->update.round;
-    struct seen_source *s = csl_alloc(sizeof(*s));
-    assert_non_null(s);
-    *s = (struct seen_source){
-        .inner = *source, .is_first = true, .is_lie = p->lied_round != 0 && lies(site, round)};
-    csl_sha256_init(&s->hash);
-    check_charged(site, round);
-    w.result->uploads++;
-    struct csl_bulk_source seen = {s, seen_read, seen_digest, seen_close};
-    enum csl_code code = p->inner->upload(t, bulk_id, head, &seen, err);
-    if (code != CSL_OK)
-        csl_free(s);
-    return code;
 }
 
 /* --- the world --- */
@@ -317,49 +113,68 @@ static void open_service(void)
 {
     struct csl_err err = {.code = CSL_OK};
     char dir[CSL_PATH_MAX];
-    bool has_keys = w.federation.keys != NULL;
-    fixture_path(w.f, "run/coordinator", dir);
-    must(csl_inproc_server(w.net, &w.server, &err), &err);
-    struct csl_service_config c = {.study = w.study,
-                                   .roster = ids,
+    bool has_keys = masked_w.federation.keys != NULL;
+    fixture_path(masked_w.f, "run/coordinator", dir);
+    masked_must(csl_inproc_server(masked_w.net, &masked_w.server, &err), &err);
+    masked_w.server_ops = *masked_w.server->ops;
+    masked_w.server_inner = masked_w.server->ops;
+    masked_w.server_ops.send = masked_heard_send;
+    masked_w.server->ops = &masked_w.server_ops;
+    struct csl_service_config c = {.study = masked_w.study,
+                                   .roster = masked_ids,
                                    .roster_count = MASKED_SITES,
                                    .seed = 7,
                                    .open_wait_ms = 60000,
-                                   .is_rehearsal = w.plan->is_rehearsal,
+                                   .is_rehearsal = masked_w.plan->is_rehearsal,
                                    .state_dir = dir,
-                                   .secagg_key = has_keys ? &w.federation.coordinator : NULL,
-                                   .secagg_roster = has_keys ? &w.federation.roster : NULL,
-                                   .transport = w.server,
-                                   .observer = {.ctx = w.result, .round = on_round}};
-    must(csl_service_new(&w.service, &c, &err), &err);
-    must(csl_service_start(w.service, 0, &err), &err);
+                                   .secagg_key = has_keys ? &masked_w.federation.coordinator : NULL,
+                                   .secagg_roster = has_keys ? &masked_w.federation.roster : NULL,
+                                   .transport = masked_w.server,
+                                   .observer = {.ctx = masked_w.result, .round = on_round}};
+    dying_enter(MASKED_SERVICE);
+    enum csl_code code = csl_service_new(&masked_w.service, &c, &err);
+    if (code == CSL_E_IO && dying_is_dead(MASKED_SERVICE)) {
+        dying_revive(MASKED_SERVICE);
+        code = csl_service_new(&masked_w.service, &c, &err);
+    }
+    masked_must(code, &err);
+    masked_must(csl_service_start(masked_w.service, csl_inproc_now_ns(masked_w.net), &err), &err);
+    dying_enter(DYING_NOBODY);
 }
 
 static void open_site(uint32_t i)
 {
     struct csl_err err = {.code = CSL_OK};
-    struct party *p = &w.sites[i];
+    struct masked_party *p = &masked_w.sites[i];
     char name[80], dir[CSL_PATH_MAX], records[CSL_PATH_MAX];
-    snprintf(name, sizeof(name), "run/%s", ids[i]);
-    fixture_path(w.f, name, dir);
-    records_path(w.f, i, records);
-    must(csl_inproc_client(w.net, ids[i], &p->transport, &err), &err);
+    snprintf(name, sizeof(name), "run/%s", masked_ids[i]);
+    fixture_path(masked_w.f, name, dir);
+    records_path(masked_w.f, i, records);
+    masked_must(csl_inproc_client(masked_w.net, masked_ids[i], &p->transport, &err), &err);
     p->inner = p->transport->ops;
     p->ops = *p->inner;
-    p->ops.send = seen_send;
-    p->ops.upload = seen_upload;
+    p->ops.send = masked_seen_send;
+    p->ops.upload = masked_seen_upload;
     p->transport->ops = &p->ops;
-    struct csl_agent_config c = {
-        .site_id = ids[i],
-        .record_path = records,
-        .state_dir = dir,
-        .backend = "cpu-ref",
-        .policy = &w.policy,
-        .transport = p->transport,
-        .noise_seed = w.plan->noise_seed,
-        .secagg = i == w.plan->keyless_site ? NULL : csl_sim_federation_site(&w.federation, i)};
-    must(csl_agent_new(&p->agent, &c, &err), &err);
-    must(csl_agent_start(p->agent, csl_inproc_now_ns(w.net), &err), &err);
+    struct csl_agent_config c = {.site_id = masked_ids[i],
+                                 .record_path = records,
+                                 .state_dir = dir,
+                                 .backend = "cpu-ref",
+                                 .policy = &masked_w.policy,
+                                 .transport = p->transport,
+                                 .noise_seed = masked_w.plan->noise_seed,
+                                 .secagg = i == masked_w.plan->keyless_site
+                                               ? NULL
+                                               : csl_sim_federation_site(&masked_w.federation, i)};
+    dying_enter(i);
+    enum csl_code code = csl_agent_new(&p->agent, &c, &err);
+    if (code == CSL_E_IO && dying_is_dead(i)) {
+        dying_revive(i);
+        code = csl_agent_new(&p->agent, &c, &err);
+    }
+    masked_must(code, &err);
+    masked_must(csl_agent_start(p->agent, csl_inproc_now_ns(masked_w.net), &err), &err);
+    dying_enter(DYING_NOBODY);
 }
 
 /* A killed process makes no upcalls, not even while its transport is taken down. */
@@ -372,88 +187,205 @@ static void kill_transport(struct csl_transport *t)
 
 static void close_site(uint32_t i)
 {
-    struct party *p = &w.sites[i];
+    struct masked_party *p = &masked_w.sites[i];
     if (p->transport == NULL)
         return;
     kill_transport(p->transport);
     csl_agent_free(p->agent);
-    *p = (struct party){.transport = NULL};
+    p->transport = NULL;
+    p->agent = NULL;
 }
 
 static void note_site(uint32_t i)
 {
-    struct csl_ledger *l = csl_agent_ledger(w.sites[i].agent);
+    struct csl_ledger *l = csl_agent_ledger(masked_w.sites[i].agent);
     struct csl_ledger_spent spent;
-    if (l == NULL || csl_ledger_spent_by_study(l, w.study->digest, &spent, NULL) != CSL_OK)
+    if (l == NULL || csl_ledger_spent_by_study(l, masked_w.study->digest, &spent, NULL) != CSL_OK)
         return;
-    w.result->epsilon[i] = spent.epsilon;
-    w.result->charges[i] = spent.charges;
+    masked_w.result->epsilon[i] = spent.epsilon;
+    masked_w.result->charges[i] = spent.charges;
+}
+
+static bool is_due_to_be_lost(uint32_t i)
+{
+    const struct masked_plan *plan = masked_w.plan;
+    const struct csl_site *core = csl_agent_core(masked_w.sites[i].agent);
+    const struct csl_coord_site *seen = csl_coord_site(csl_service_core(masked_w.service), i);
+    bool is_tasked =
+        core->has_task && core->task.type == CSL_TASK_TRAIN && core->task.round == plan->lost_round;
+    bool is_of_round = seen->update.round == plan->lost_round;
+    bool is_held = is_of_round && seen->progress == CSL_SITE_HELD;
+    switch (plan->lost_when) {
+    case LOST_TASKED:
+        assert_true(!is_tasked || seen->progress < CSL_SITE_FOLDING); /* else nothing is tested */
+        return is_tasked;
+    case LOST_ANNOUNCED:
+        assert_true(!is_tasked || !is_of_round || seen->progress < CSL_SITE_FOLDING);
+        return is_tasked && is_of_round;
+    case LOST_HELD:
+        return is_held;
+    case LOST_VOTED:
+        return masked_w.sites[i].voted_round == plan->lost_round;
+    }
+    return false;
 }
 
 static void maybe_lose(void)
 {
-    uint32_t i = w.plan->lost_site;
-    if (w.plan->lost_round == 0 || w.sites[i].transport == NULL)
+    const struct masked_plan *plan = masked_w.plan;
+    uint64_t now = csl_inproc_now_ns(masked_w.net);
+    for (uint32_t i = plan->lost_site;
+         plan->lost_round != 0 && i <= plan->lost_site + plan->lost_more; i++) {
+        struct masked_party *p = &masked_w.sites[i];
+        if (p->is_lost && p->transport == NULL && plan->back_ns != 0 &&
+            now >= p->lost_ns + plan->back_ns) {
+            open_site(i);
+            continue;
+        }
+        if (p->is_lost || p->transport == NULL || !is_due_to_be_lost(i))
+            continue;
+        note_site(i);
+        close_site(i);
+        p->is_lost = true;
+        p->lost_ns = now;
+    }
+}
+
+static void copy_file(const char *from, const char *to)
+{
+    struct csl_msg bytes = {NULL, 0};
+    struct csl_err err = {.code = CSL_OK};
+    masked_must(csl_file_read(&bytes, from, 16 << 20, &err), &err);
+    masked_must(csl_file_write_atomic(to, csl_msg_span(&bytes), 0600, &err), &err);
+    csl_msg_release(&bytes);
+}
+
+/* The journal alone: what an administrator restores who keeps no copy of the rest. */
+static void copy_journal(uint32_t site, bool is_back)
+{
+    char hex[17], name[128], path[CSL_PATH_MAX], copy[CSL_PATH_MAX];
+    static const char *const endings[] = {"", ".key"};
+    csl_hex(masked_w.study->digest, 8, hex);
+    for (size_t i = 0; i < 2; i++) {
+        snprintf(name, sizeof(name), "run/%s/secagg-%s.journal%s", masked_ids[site], hex,
+                 endings[i]);
+        fixture_path(masked_w.f, name, path);
+        snprintf(name, sizeof(name), "run/copy%s", endings[i]);
+        fixture_path(masked_w.f, name, copy);
+        copy_file(is_back ? copy : path, is_back ? path : copy);
+    }
+}
+
+static void confirm(uint32_t site)
+{
+    struct csl_err err = {.code = CSL_OK};
+    char name[128], path[CSL_PATH_MAX];
+    snprintf(name, sizeof(name), "run/%s/secagg-confirmed", masked_ids[site]);
+    fixture_path(masked_w.f, name, path);
+    masked_must(csl_file_write_atomic(path, CSL_SPAN("", 0), 0600, &err), &err);
+}
+
+/* The folder of an earlier time, and later the word of an administrator. */
+static void maybe_roll_back(void)
+{
+    const struct masked_plan *plan = masked_w.plan;
+    uint64_t round = csl_coord_rounds_done(csl_service_core(masked_w.service)) + 1;
+    uint32_t i = plan->restart_site;
+    if (plan->rolled_back_round == 0)
         return;
-    const struct csl_site *core = csl_agent_core(w.sites[i].agent);
-    const struct csl_coord_site *seen = csl_coord_site(csl_service_core(w.service), i);
-    bool is_due = core->has_task && core->task.type == CSL_TASK_TRAIN &&
-                  core->task.round == w.plan->lost_round;
-    if (w.plan->lost_when == LOST_ANNOUNCED)
-        is_due = is_due && seen->update.round == w.plan->lost_round;
-    bool is_held = seen->progress == CSL_SITE_HELD && seen->update.round == w.plan->lost_round;
-    if (!(w.plan->lost_when == LOST_HELD ? is_held : is_due))
+    bool is_back = round == plan->rolled_back_round && !masked_w.was_rolled_back;
+    bool is_confirmed =
+        plan->confirmed_round != 0 && round == plan->confirmed_round && !masked_w.was_confirmed;
+    if (!is_back && !is_confirmed)
         return;
-    assert_true(is_held || seen->progress < CSL_SITE_FOLDING); /* else the test does not test */
-    note_site(i);
     close_site(i);
+    if (is_back)
+        copy_journal(i, true);
+    else
+        confirm(i);
+    masked_w.was_rolled_back = true;
+    masked_w.was_confirmed = is_confirmed;
+    open_site(i);
 }
 
 /* What was in memory is gone, and the state on disk is not. */
 static void maybe_restart(void)
 {
-    uint32_t i = w.plan->restart_site;
-    if (w.plan->restart_round == 0 || w.has_restarted)
+    uint32_t i = masked_w.plan->restart_site;
+    if (masked_w.plan->restart_round == 0 || masked_w.has_restarted)
         return;
-    const struct csl_site *core = csl_agent_core(w.sites[i].agent);
+    const struct csl_site *core = csl_agent_core(masked_w.sites[i].agent);
     if (!core->has_task || core->task.type != CSL_TASK_TRAIN ||
-        core->task.round != w.plan->restart_round)
+        core->task.round != masked_w.plan->restart_round)
         return;
-    w.has_restarted = true;
+    masked_w.has_restarted = true;
     close_site(i);
+    if (masked_w.plan->rolled_back_round != 0)
+        copy_journal(i, false);
     open_site(i);
+}
+
+static void revive_service(void)
+{
+    while (dying_is_dead(MASKED_SERVICE)) {
+        kill_transport(masked_w.server);
+        csl_service_free(masked_w.service);
+        dying_revive(MASKED_SERVICE);
+        open_service();
+    }
+}
+
+static void revive_site(uint32_t i)
+{
+    while (dying_is_dead(i)) {
+        close_site(i);
+        dying_revive(i);
+        open_site(i);
+    }
 }
 
 static bool run_instant(void)
 {
-    uint64_t now = csl_inproc_now_ns(w.net);
+    uint64_t now = csl_inproc_now_ns(masked_w.net);
     bool did = false;
-    while (csl_inproc_step(w.net, now))
+    while (csl_inproc_step(masked_w.net, now))
         did = true;
-    did = csl_service_pump(w.service, now) || did;
-    csl_coord_check(csl_service_core(w.service));
+    dying_enter(MASKED_SERVICE);
+    did = csl_service_pump(masked_w.service, now) || did;
+    dying_enter(DYING_NOBODY);
+    if (!dying_is_dead(MASKED_SERVICE))
+        csl_coord_check(csl_service_core(masked_w.service));
+    revive_service();
     maybe_lose();
     maybe_restart();
-    uint64_t round = csl_coord_rounds_done(csl_service_core(w.service)) + 1;
-    if (round >= w.plan->dark_from && round <= w.plan->dark_until)
-        csl_inproc_cut(w.net, ids[w.plan->dark_site]);
+    maybe_roll_back();
+    uint64_t round = csl_coord_rounds_done(csl_service_core(masked_w.service)) + 1;
+    if (round >= masked_w.plan->dark_from && round <= masked_w.plan->dark_until)
+        csl_inproc_cut(masked_w.net, masked_ids[masked_w.plan->dark_site]);
     for (uint32_t i = 0; i < MASKED_SITES; i++) {
-        if (w.sites[i].transport == NULL)
+        if (masked_w.sites[i].transport == NULL)
             continue;
-        did = csl_agent_pump(w.sites[i].agent, now) || did;
-        csl_site_check(csl_agent_core(w.sites[i].agent));
-        note_plain(i);
+        dying_enter(i);
+        did = csl_agent_pump(masked_w.sites[i].agent, now) || did;
+        dying_enter(DYING_NOBODY);
+        if (!dying_is_dead(i)) {
+            csl_site_check(csl_agent_core(masked_w.sites[i].agent));
+            masked_note_plain(i);
+        }
+        revive_site(i);
     }
     return did;
 }
 
 static uint64_t next_instant(void)
 {
-    uint64_t next = csl_service_wakeup_ns(w.service), other;
+    uint64_t next = csl_service_wakeup_ns(masked_w.service), other;
     for (uint32_t i = 0; i < MASKED_SITES; i++) {
-        if (w.sites[i].transport == NULL)
+        const struct masked_party *p = &masked_w.sites[i];
+        if (p->transport == NULL && !(p->is_lost && masked_w.plan->back_ns != 0))
             continue;
-        other = csl_agent_wakeup_ns(w.sites[i].agent);
+        other = p->transport == NULL ? p->lost_ns + masked_w.plan->back_ns
+                                     : csl_agent_wakeup_ns(p->agent);
         next = other < next ? other : next;
     }
     return next;
@@ -461,51 +393,54 @@ static uint64_t next_instant(void)
 
 static void run_to_the_end(void)
 {
-    for (uint32_t instants = 0; !csl_service_is_finished(w.service); instants++) {
+    for (uint32_t instants = 0; !csl_service_is_finished(masked_w.service); instants++) {
         if (instants > 100000)
-            fail_msg("schedule %llu does not end", (unsigned long long)w.plan->schedule);
+            fail_msg("schedule %llu does not end", (unsigned long long)masked_w.plan->schedule);
         if (run_instant())
             continue;
         uint64_t next = next_instant();
-        bool is_net = csl_inproc_next_ns(w.net) <= next;
+        bool is_net = csl_inproc_next_ns(masked_w.net) <= next;
         if (!is_net && next == UINT64_MAX)
-            fail_msg("schedule %llu stands still", (unsigned long long)w.plan->schedule);
-        (void)csl_inproc_step(w.net, is_net ? UINT64_MAX : next);
+            fail_msg("schedule %llu stands still", (unsigned long long)masked_w.plan->schedule);
+        (void)csl_inproc_step(masked_w.net, is_net ? UINT64_MAX : next);
     }
 }
 
 static void collect(void)
 {
-    struct masked_result *r = w.result;
+    struct masked_result *r = masked_w.result;
     struct csl_err err = {.code = CSL_OK};
-    r->code = csl_service_outcome(w.service, &err);
+    r->code = csl_service_outcome(masked_w.service, &err);
     csl_str_copy(r->reason, sizeof(r->reason), r->code == CSL_OK ? "" : err.msg);
-    r->parameters = (uint32_t)w.study->schema.parameters;
+    r->parameters = (uint32_t)masked_w.study->schema.parameters;
     r->model = csl_alloc_array(r->parameters, sizeof(float));
     assert_non_null(r->model);
-    memcpy(r->model, csl_service_parameters(w.service), r->parameters * sizeof(float));
-    r->cuts = csl_inproc_stats(w.net).cuts;
+    memcpy(r->model, csl_service_parameters(masked_w.service), r->parameters * sizeof(float));
+    r->cuts = csl_inproc_stats(masked_w.net).cuts;
+    r->deaths = dying_deaths();
+    for (uint32_t i = 0; i <= MASKED_SITES; i++)
+        r->writes[i] = dying_count(i);
     for (uint32_t i = 0; i < MASKED_SITES; i++) {
-        const struct csl_coord_site *s = csl_coord_site(csl_service_core(w.service), i);
+        const struct csl_coord_site *s = csl_coord_site(csl_service_core(masked_w.service), i);
         r->site_rounds[i] = s->rounds_contributed;
         r->membership[i] = s->membership;
-        if (w.sites[i].transport != NULL)
+        if (masked_w.sites[i].transport != NULL)
             note_site(i);
     }
 }
 
 static void make_policy(void)
 {
-    w.policy.approval = CSL_APPROVAL_AUTOMATIC;
-    w.policy.allows_large_delta = true;
-    csl_str_copy(w.policy.cohort, sizeof(w.policy.cohort), "records");
-    w.policy.ledger.composition = CSL_LEDGER_BASIC;
-    w.policy.masked.has_colluding = true;
-    w.policy.masked.colluding = w.plan->colluding_floor;
-    w.policy.ledger.budget_count = 1;
-    w.policy.ledger.budgets[0] = (struct csl_ledger_budget){
+    masked_w.policy.approval = CSL_APPROVAL_AUTOMATIC;
+    masked_w.policy.allows_large_delta = true;
+    csl_str_copy(masked_w.policy.cohort, sizeof(masked_w.policy.cohort), "records");
+    masked_w.policy.ledger.composition = CSL_LEDGER_BASIC;
+    masked_w.policy.masked.has_colluding = true;
+    masked_w.policy.masked.colluding = masked_w.plan->colluding_floor;
+    masked_w.policy.ledger.budget_count = 1;
+    masked_w.policy.ledger.budgets[0] = (struct csl_ledger_budget){
         .cohort = "*",
-        .epsilon = w.study->privacy.epsilon > 0 ? w.study->privacy.epsilon : 1e9,
+        .epsilon = masked_w.study->privacy.epsilon > 0 ? masked_w.study->privacy.epsilon : 1e9,
         .delta = 0.5};
 }
 
@@ -545,28 +480,36 @@ void masked_run(struct fixture *f, const struct masked_plan *plan, struct masked
     memset(out, 0, sizeof(*out));
     csl_buf_init(&out->sent, 64 << 20);
     csl_buf_init(&out->plain, 64 << 20);
-    w = (struct world){.plan = plan, .result = out, .f = f, .study = masked_study(plan)};
+    masked_w =
+        (struct masked_world){.plan = plan, .result = out, .f = f, .study = masked_study(plan)};
+    dying_begin(&plan->dying);
     make_policy();
-    must(csl_sim_federation_make(&w.federation, w.study, ids, MASKED_SITES, &err), &err);
+    masked_must(csl_sim_federation_make(&masked_w.federation, masked_w.study, masked_ids,
+                                        MASKED_SITES, &err),
+                &err);
     if (plan->has_strangers)
-        add_strangers(&w.federation.roster);
-    must(csl_inproc_new(&w.net, &net, &err), &err);
+        add_strangers(&masked_w.federation.roster);
+    masked_must(csl_inproc_new(&masked_w.net, &net, &err), &err);
     open_service();
-    for (uint32_t i = 0; i < MASKED_SITES; i++)
+    revive_service();
+    for (uint32_t i = 0; i < MASKED_SITES; i++) {
         open_site(i);
+        revive_site(i);
+    }
     run_to_the_end();
     collect();
     for (uint32_t i = 0; i < MASKED_SITES; i++)
         close_site(i);
-    kill_transport(w.server);
-    csl_service_free(w.service);
-    csl_inproc_free(w.net);
-    csl_sim_federation_release(&w.federation);
-    csl_study_free(w.study);
+    kill_transport(masked_w.server);
+    csl_service_free(masked_w.service);
+    csl_inproc_free(masked_w.net);
+    csl_sim_federation_release(&masked_w.federation);
+    csl_free(masked_w.signatures);
+    csl_study_free(masked_w.study);
     fixture_path(f, "run", dir);
     fixture_remove(dir);
-    must(csl_buf_status(&out->sent, &err), &err);
-    must(csl_buf_status(&out->plain, &err), &err);
+    masked_must(csl_buf_status(&out->sent, &err), &err);
+    masked_must(csl_buf_status(&out->plain, &err), &err);
 }
 
 void masked_release(struct masked_result *r)

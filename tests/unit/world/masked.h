@@ -4,18 +4,21 @@
 #ifndef CSL_TEST_WORLD_MASKED_H
 #define CSL_TEST_WORLD_MASKED_H
 #include "base/buf.h"
+#include "tests/unit/world/dying.h"
 #include "tests/unit/world/fixture.h"
 
 #define MASKED_SITES      5
 #define MASKED_PARAMETERS 3 /* of the usual model: two features and the bias */
 #define MASKED_ROUNDS_MAX 8
 #define MASKED_NONE       UINT32_MAX
+#define MASKED_SERVICE    MASKED_SITES /* as a party that dies */
 
 /* When the lost site dies, in its round. */
 enum masked_loss {
     LOST_TASKED,    /* before it sent anything of the round */
     LOST_ANNOUNCED, /* its update is made and, under masks, bound by its manifest; it never comes */
-    LOST_HELD       /* its update is there; under masks it neither votes nor unmasks */
+    LOST_HELD,      /* its update is there; under masks it neither votes nor unmasks */
+    LOST_VOTED      /* it voted, and opens nothing */
 };
 struct masked_plan {
     const char *sections; /* of the study: secure_aggregation, privacy, aggregation */
@@ -26,21 +29,27 @@ struct masked_plan {
     uint32_t rounds, minimum_sites;
     uint64_t schedule;
     double cut_probability;
-    uint64_t delay_ns, jitter_ns; /* delay 0: 5 ms */
-    uint64_t lost_round;          /* 0: nobody is lost */
-    uint32_t lost_site;
+    uint64_t delay_ns, jitter_ns;  /* delay 0: 5 ms */
+    uint64_t lost_round;           /* 0: nobody is lost */
+    uint32_t lost_site, lost_more; /* lost_more: so many after it too */
     enum masked_loss lost_when;
+    uint64_t back_ns;     /* 0: never; else so long after the loss they are there again */
     uint64_t lying_round; /* 0: nobody lies; else one bit of the upload is not what was promised */
-    uint32_t lying_site;
+    uint32_t lying_site, lying_more;
+    bool lies_once;      /* in the first attempt of the round only */
     uint64_t away_round; /* 0: nobody; else the site says that it cannot do that round's task */
     uint32_t away_site;
     uint64_t
         restart_round; /* 0: nobody; else the site is killed once tasked, and is back at once */
     uint32_t restart_site;
+    uint64_t rolled_back_round; /* 0: never; else restart_site is then set back to the state folder
+                                   that it had in restart_round, and goes on with that */
+    uint64_t confirmed_round;   /* 0: never; else its administrator says that this is known */
     uint64_t dark_from,
         dark_until; /* 0: never; rounds in which a site's link breaks all the time */
     uint32_t dark_site;
-    uint32_t keyless_site; /* has no keys; with plan 0, none: set MASKED_NONE */
+    struct dying_plan dying; /* dead parties are back at once */
+    uint32_t keyless_site;   /* has no keys; with plan 0, none: set MASKED_NONE */
     /* The signed roster has sites of other studies too, one of them revoked, and numbers that are
      * neither one after the other nor in the order of the names. */
     bool has_strangers;
@@ -66,6 +75,8 @@ struct masked_result {
     uint32_t losses_told; /* messages with a loss that is not 0 */
     uint32_t uploads, uncharged; /* uncharged: sent about a round that the ledger did not hold */
     uint64_t cuts;
+    uint64_t writes[MASKED_SITES + 1]; /* durable, of each site and of the service */
+    uint32_t deaths, abandoned;        /* abandoned: attempts whose certificate reached a site */
 };
 
 /* That train. Only the last three sites know who is severe, only the first two who is rare. */

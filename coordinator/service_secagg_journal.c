@@ -1,0 +1,300 @@
+/* The coordinator's side of secure aggregation on disk: secagg.journal, of the attempt that is
+ * open; secagg.results, the last results of the chain. */
+#include "coordinator/service_secagg.h"
+#include "coordinator/service_secagg_internal.h"
+
+#include "base/buf.h"
+#include "base/check.h"
+#include "base/le.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "privacy/crypto/sha256.h"
+
+#include <string.h>
+
+/* The service's own records, among the machine's. */
+enum {
+    ROOT_RECORD = 0x200, /* of the sum that was opened; before its model is committed */
+    CERTIFICATE_RECORD   /* of an earlier attempt of the round; before M0 of the next */
+};
+#define RESULTS_BYTES_MAX                                                                          \
+    ((size_t)8 + CSL_SECAGG_RESULTS_KEPT * ((size_t)4 + CSL_SECAGG_BYTES_MAX) + CSL_SHA256_BYTES)
+
+static enum csl_code path_of(const struct csl_service *s, const char *name, char out[CSL_PATH_MAX],
+                             struct csl_err *err)
+{
+    return csl_path_join(out, CSL_PATH_MAX, s->config.state_dir, name, err);
+}
+
+/* --- results --- */
+
+static uint64_t oldest_result(const struct csl_service_secagg *g)
+{
+    return g->result_count > CSL_SECAGG_RESULTS_KEPT ? g->result_count - CSL_SECAGG_RESULTS_KEPT
+                                                     : 0;
+}
+
+/* le64 how many there ever were, {le32 length, M13} of those kept, SHA-256 of all that. */
+static enum csl_code save_results(const struct csl_service *s, struct csl_err *err)
+{
+    const struct csl_service_secagg *g = s->secagg;
+    char path[CSL_PATH_MAX];
+    struct csl_buf out;
+    uint8_t digest[CSL_SHA256_BYTES];
+    csl_buf_init(&out, RESULTS_BYTES_MAX);
+    csl_buf_le64(&out, g->result_count);
+    for (uint64_t i = oldest_result(g); i < g->result_count; i++) {
+        const struct csl_msg *m = &g->results[i % CSL_SECAGG_RESULTS_KEPT];
+        csl_buf_le32(&out, (uint32_t)m->n);
+        csl_buf_append(&out, m->p, m->n);
+    }
+    enum csl_code code = csl_buf_status(&out, err);
+    if (code == CSL_OK) {
+        csl_sha256_digest(out.p, out.n, digest);
+        csl_buf_append(&out, digest, sizeof(digest));
+        code = csl_buf_status(&out, err);
+    }
+    if (code == CSL_OK)
+        code = path_of(s, "secagg.results", path, err);
+    if (code == CSL_OK)
+        code = csl_file_write_atomic(path, CSL_SPAN(out.p, out.n), 0600, err);
+    csl_buf_release(&out);
+    return code;
+}
+
+/* Signed by us, and the continuation of the one before. */
+static enum csl_code load_result(struct csl_service *s, uint64_t index, struct csl_span bytes,
+                                 struct csl_err *err)
+{
+    struct csl_service_secagg *g = s->secagg;
+    struct csl_secagg_message m;
+    bool is_first = index == oldest_result(g);
+    if (csl_secagg_decode(&m, bytes, NULL) != CSL_OK || m.type != CSL_SECAGG_RESULT ||
+        !csl_secagg_is_signed(&m, s->config.secagg_key->public_key) ||
+        (!is_first && memcmp(m.u.result.previous_head, g->head, sizeof(g->head)) != 0))
+        return CSL_FAIL(err, CSL_E_CORRUPT, "result %llu of secagg.results is damaged",
+                        (unsigned long long)index);
+    memcpy(g->head, m.u.result.head, sizeof(g->head));
+    return csl_msg_copy(&g->results[index % CSL_SECAGG_RESULTS_KEPT], bytes, err);
+}
+
+static enum csl_code parse_results(struct csl_service *s, struct csl_span all, struct csl_err *err)
+{
+    struct csl_service_secagg *g = s->secagg;
+    uint8_t digest[CSL_SHA256_BYTES];
+    enum csl_code code = CSL_OK;
+    bool is_good = all.n >= 8 + sizeof(digest);
+    size_t end = is_good ? all.n - sizeof(digest) : 0, at = 8;
+    csl_sha256_digest(all.p, end, digest);
+    if (!is_good || memcmp(digest, all.p + end, sizeof(digest)) != 0)
+        return CSL_FAIL(err, CSL_E_CORRUPT, "secagg.results is damaged");
+    g->result_count = csl_load_le64(all.p);
+    for (uint64_t i = oldest_result(g); code == CSL_OK && i < g->result_count; i++) {
+        size_t n = end - at < 4 ? SIZE_MAX : csl_load_le32(all.p + at);
+        if (end - at < 4 || n > end - at - 4)
+            return CSL_FAIL(err, CSL_E_CORRUPT, "secagg.results ends too early");
+        code = load_result(s, i, CSL_SPAN(all.p + at + 4, n), err);
+        at += 4 + n;
+    }
+    return code;
+}
+
+static enum csl_code load_results(struct csl_service *s, struct csl_err *err)
+{
+    char path[CSL_PATH_MAX];
+    struct csl_msg bytes = {NULL, 0};
+    enum csl_code code = path_of(s, "secagg.results", path, err);
+    if (code != CSL_OK || !csl_file_exists(path))
+        return code;
+    code = csl_file_read(&bytes, path, RESULTS_BYTES_MAX, err);
+    if (code == CSL_OK)
+        code = parse_results(s, csl_msg_span(&bytes), err);
+    csl_msg_release(&bytes);
+    return code;
+}
+
+void csl_service_secagg_keep_result__(struct csl_service *s, struct csl_span bytes)
+{
+    struct csl_service_secagg *g = s->secagg;
+    struct csl_secagg_message m;
+    struct csl_err err = {.code = CSL_OK};
+    struct csl_msg copy = {NULL, 0};
+    if (csl_secagg_decode(&m, bytes, NULL) != CSL_OK ||
+        memcmp(m.u.result.head, g->head, sizeof(g->head)) == 0)
+        return;
+    enum csl_code code = csl_msg_copy(&copy, bytes, &err);
+    if (code == CSL_OK) {
+        memcpy(g->head, m.u.result.head, sizeof(g->head));
+        struct csl_msg *place = &g->results[g->result_count++ % CSL_SECAGG_RESULTS_KEPT];
+        csl_msg_release(place);
+        *place = copy;
+    }
+    if (code == CSL_OK && s->config.state_dir != NULL)
+        code = save_results(s, &err);
+    if (code != CSL_OK)
+        csl_service_fail__(s, &err);
+}
+
+/* --- writing --- */
+
+/* The certificates beside M0, in one step with the end of the attempt before. */
+static enum csl_code begin_anew(struct csl_service *s, struct csl_span m0, struct csl_err *err)
+{
+    const struct csl_service_secagg *g = s->secagg;
+    struct csl_secagg_journal_record r[CSL_SECAGG_ATTEMPTS_MAX + 1];
+    uint32_t n = 0;
+    for (; n < g->certificate_count; n++)
+        r[n] = (struct csl_secagg_journal_record){.type = CERTIFICATE_RECORD,
+                                                  .payload = csl_msg_span(&g->certificates[n])};
+    r[n++] = (struct csl_secagg_journal_record){.type = CSL_SECAGG_CJ_OPEN, .payload = m0};
+    return csl_secagg_journal_replace(g->journal, r, n, err);
+}
+
+void csl_service_secagg_record__(struct csl_service *s,
+                                 const struct csl_secagg_coordinator_action *a)
+{
+    struct csl_err err = {.code = CSL_OK};
+    struct csl_secagg_journal_record r = {.type = (uint16_t)a->record,
+                                          .is_secret = a->record == CSL_SECAGG_CJ_INPUT &&
+                                                       a->bytes.p[0] == CSL_SECAGG_UNMASK,
+                                          .payload = a->bytes};
+    if (s->secagg->journal == NULL)
+        return;
+    enum csl_code code = a->record == CSL_SECAGG_CJ_OPEN
+                             ? begin_anew(s, a->bytes, &err)
+                             : csl_secagg_journal_append(s->secagg->journal, &r, &err);
+    if (code != CSL_OK)
+        csl_service_fail__(s, &err);
+}
+
+enum csl_code csl_service_secagg_record_root__(struct csl_service *s, const uint8_t root[32],
+                                               struct csl_err *err)
+{
+    struct csl_service_secagg *g = s->secagg;
+    struct csl_secagg_journal_record r = {.type = ROOT_RECORD, .payload = CSL_SPAN(root, 32)};
+    if (g->has_root && memcmp(g->root, root, 32) != 0)
+        return CSL_FAIL(err, CSL_E_BUG, "the sum of round %llu was another before the restart",
+                        (unsigned long long)g->round);
+    enum csl_code code =
+        g->has_root || g->journal == NULL ? CSL_OK : csl_secagg_journal_append(g->journal, &r, err);
+    memcpy(g->root, root, 32);
+    g->has_root = true;
+    return code;
+}
+
+void csl_service_secagg_result__(struct csl_service *s)
+{
+    struct csl_err err = {.code = CSL_OK};
+    if (csl_service_secagg_step__(
+            s,
+            &(struct csl_secagg_coordinator_event){.kind = CSL_SECAGG_CE_RESULT,
+                                                   .result_root = s->secagg->root,
+                                                   .model_hash = s->broadcast_digest},
+            &err) != CSL_OK)
+        csl_service_fail__(s, &err);
+}
+
+/* --- reading --- */
+
+static enum csl_code note_input(struct csl_service *s, struct csl_span bytes)
+{
+    struct csl_service_secagg *g = s->secagg;
+    struct csl_secagg_message m;
+    if (csl_secagg_decode(&m, bytes, NULL) != CSL_OK)
+        return CSL_E_CORRUPT;
+    uint32_t site = csl_service_secagg_site__(s, m.site);
+    if (site == CSL_SECAGG_NOWHERE)
+        return CSL_E_CORRUPT;
+    if (m.type == CSL_SECAGG_ADVERTISE)
+        g->joined[site] = g->result_count;
+    if (m.type == CSL_SECAGG_MANIFEST)
+        g->manifests[site] = m.u.manifest;
+    return CSL_OK;
+}
+
+static enum csl_code read_certificate(struct csl_service_secagg *g, struct csl_span bytes,
+                                      struct csl_err *err)
+{
+    if (g->certificate_count >= CSL_SECAGG_ATTEMPTS_MAX)
+        return CSL_FAIL(err, CSL_E_CORRUPT, "more certificates than attempts");
+    enum csl_code code = csl_msg_copy(&g->certificates[g->certificate_count], bytes, err);
+    g->certificate_count += code == CSL_OK;
+    return code;
+}
+
+static enum csl_code restore_record(void *ctx, const struct csl_secagg_journal_record *r,
+                                    struct csl_err *err)
+{
+    struct csl_service *s = ctx;
+    struct csl_service_secagg *g = s->secagg;
+    enum csl_code code = CSL_OK;
+    if (r->type == CERTIFICATE_RECORD)
+        return read_certificate(g, r->payload, err);
+    if (r->type == ROOT_RECORD) {
+        if (r->payload.n != sizeof(g->root))
+            return CSL_FAIL(err, CSL_E_CORRUPT, "a root of %zu bytes", r->payload.n);
+        memcpy(g->root, r->payload.p, sizeof(g->root));
+        g->has_root = true;
+        return CSL_OK;
+    }
+    if (g->fsm == NULL)
+        code = csl_service_secagg_machine__(s, &g->fsm, err);
+    if (code == CSL_OK)
+        code = csl_secagg_coordinator_restore(g->fsm, (enum csl_secagg_coordinator_record)r->type,
+                                              r->payload, err);
+    return code == CSL_OK && r->type == CSL_SECAGG_CJ_INPUT ? note_input(s, r->payload) : code;
+}
+
+/* The model of the round was committed: what is left is to tell the result. */
+static enum csl_code finish_round(struct csl_service *s, struct csl_err *err)
+{
+    struct csl_service_secagg *g = s->secagg;
+    enum csl_secagg_stage stage = csl_secagg_coordinator_stage(g->fsm);
+    if (stage == CSL_SECAGG_STAGE_RELEASED && g->has_root)
+        csl_service_secagg_result__(s);
+    else if (stage == CSL_SECAGG_STAGE_DONE)
+        csl_service_secagg_resume__(s); /* the chain may not have it yet */
+    else
+        return CSL_FAIL(err, CSL_E_CORRUPT,
+                        "secagg.journal: round %llu is committed, and its sum was not opened",
+                        (unsigned long long)g->round);
+    return CSL_OK;
+}
+
+static enum csl_code fit(struct csl_service *s, struct csl_err *err)
+{
+    struct csl_service_secagg *g = s->secagg;
+    csl_secagg_coordinator_check(g->fsm);
+    g->config = *csl_secagg_coordinator_config(g->fsm);
+    g->round = g->config.round;
+    g->attempt = g->config.attempt;
+    if (g->round == s->version)
+        return finish_round(s, err);
+    if (g->round != s->version + 1 || memcmp(g->config.previous_head, g->head, 32) != 0)
+        return CSL_FAIL(err, CSL_E_CORRUPT,
+                        "secagg.journal is of round %llu, and the state beside it has %llu rounds; "
+                        "the state folder was put together from different times",
+                        (unsigned long long)g->round, (unsigned long long)s->version);
+    csl_service_secagg_resume__(s); /* nobody hears it; what is left to do is noted */
+    return CSL_OK;
+}
+
+enum csl_code csl_service_secagg_restore__(struct csl_service *s, struct csl_err *err)
+{
+    const struct csl_secagg_journal_reader reader = {s, restore_record};
+    char path[CSL_PATH_MAX];
+    if (s->config.state_dir == NULL)
+        return CSL_OK;
+    enum csl_code code = load_results(s, err);
+    if (code == CSL_OK)
+        code = path_of(s, "secagg.journal", path, err);
+    if (code == CSL_OK)
+        code = csl_secagg_journal_open(&s->secagg->journal, path, &reader, err);
+    if (code == CSL_OK && s->secagg->fsm != NULL)
+        code = fit(s, err);
+    if (code == CSL_OK && s->failure.code != CSL_OK) {
+        *err = s->failure;
+        code = err->code;
+    }
+    return code;
+}

@@ -1,0 +1,244 @@
+/* An update's words: written plain, and then once more under the masks of one session. */
+#include "site-agent/agent_secagg_internal.h"
+
+#include "base/check.h"
+#include "base/mem.h"
+#include "privacy/crypto/sha256.h"
+#include "privacy/secagg/joint.h"
+#include "privacy/secagg/scalar.h"
+
+#include <string.h>
+
+/* --- words --- */
+
+struct words { /* an update on its way into its file */
+    struct csl_agent *a;
+    char name[CSL_ID_MAX];
+    uint64_t at; /* bytes */
+    struct csl_sha256 hash;
+    uint64_t *buffer; /* [CSL_PRG_CHUNK_WORDS] */
+};
+
+static enum csl_code put_words(struct words *w, size_t count, struct csl_err *err)
+{
+    struct csl_span s = CSL_SPAN((const uint8_t *)w->buffer, count * sizeof(*w->buffer));
+    enum csl_code code = csl_blob_write(w->a->blobs, w->name, w->at, s, err);
+    csl_sha256_update(&w->hash, s.p, s.n);
+    w->at += s.n;
+    return code;
+}
+
+static double unit_of(const struct csl_agent *a, uint32_t block)
+{
+    for (uint32_t i = 0; i < a->plan.domain_count; i++)
+        if (a->plan.domains[i].domain == block) /* one block per domain, in order */
+            return a->plan.domains[i].noise.unit;
+    CSL_ASSERT(false); /* a block the plan was not made for */
+    return 0;
+}
+
+static enum csl_code encode(struct words *w, uint32_t block, const float *update,
+                            const int64_t *sum, double weight, size_t n, struct csl_err *err)
+{
+    const struct csl_agent *a = w->a;
+    uint32_t sites = a->config.secagg->roster->count;
+    if (sum != NULL)
+        return csl_joint_encode(a->study->privacy.clip, unit_of(a, block), sites, sum, n, w->buffer,
+                                err);
+    enum csl_code code = CSL_OK;
+    for (size_t i = 0; code == CSL_OK && i < n; i++)
+        code = csl_scalar_encode((double)update[i] * weight, sites, &w->buffer[i], err);
+    return code;
+}
+
+static double weight_of(const struct csl_agent *a, uint32_t block)
+{
+    bool counts = a->study->aggregation.weights == CSL_WEIGHTS_SAMPLES ||
+                  a->study->privacy.mode == CSL_PRIVACY_JOINT; /* patients: the divisor */
+    return counts ? (double)csl_dataset_patients(a->data, block, CSL_SPLIT_TRAIN) : 1;
+}
+
+static enum csl_code put_block(struct words *w, uint32_t block, const float *update,
+                               const int64_t *sum, struct csl_err *err)
+{
+    const struct csl_block_spec *b = &w->a->study->schema.blocks[block];
+    enum csl_code code = CSL_OK;
+    for (uint64_t at = 0; code == CSL_OK && at < b->count; at += CSL_PRG_CHUNK_WORDS) {
+        uint64_t left = b->count - at;
+        size_t n = left < CSL_PRG_CHUNK_WORDS ? (size_t)left : CSL_PRG_CHUNK_WORDS;
+        code = encode(w, block, sum != NULL ? NULL : update + b->first + at,
+                      sum != NULL ? sum + b->first + at : NULL, weight_of(w->a, block), n, err);
+        if (code == CSL_OK)
+            code = put_words(w, n, err);
+    }
+    return code;
+}
+
+/* A word for the weight of every block of the study, and one for the loss. */
+static enum csl_code put_scalars(struct words *w, const struct csl_train_report *report,
+                                 struct csl_err *err)
+{
+    const struct csl_agent *a = w->a;
+    uint32_t blocks = a->study->schema.block_count, sites = a->config.secagg->roster->count;
+    double total = 0;
+    enum csl_code code = CSL_OK;
+    memset(w->buffer, 0, (blocks + 1) * sizeof(*w->buffer));
+    for (uint32_t i = 0; code == CSL_OK && i < report->block_count; i++) {
+        double weight = weight_of(a, report->blocks[i].block);
+        total += weight;
+        code = csl_scalar_encode(weight, sites, &w->buffer[report->blocks[i].block], err);
+    }
+    if (code == CSL_OK)
+        code = csl_scalar_encode(report->mean_loss * total, sites, &w->buffer[blocks], err);
+    return code == CSL_OK ? put_words(w, blocks + 1, err) : code;
+}
+
+enum csl_code csl_agent_secagg_store__(struct csl_agent *a, const struct csl_msg_task *task,
+                                       const float *update, const int64_t *sum,
+                                       const struct csl_train_report *report,
+                                       struct csl_outbox *out, struct csl_err *err)
+{
+    struct words w = {.a = a};
+    csl_sha256_init(&w.hash);
+    csl_agent_blob_name__(w.name, "plain", task->round);
+    csl_blob_remove(a->blobs, w.name);
+    w.buffer = csl_alloc_array(CSL_PRG_CHUNK_WORDS, sizeof(*w.buffer));
+    if (w.buffer == NULL)
+        return CSL_FAIL(err, CSL_E_NOMEM, "no memory to encode an update");
+    enum csl_code code = CSL_OK;
+    for (uint32_t i = 0; code == CSL_OK && i < report->block_count; i++)
+        code = put_block(&w, report->blocks[i].block, update, sum, err);
+    if (code == CSL_OK)
+        code = put_scalars(&w, report, err);
+    if (code == CSL_OK)
+        code = csl_blob_sync(a->blobs, w.name, err);
+    csl_wipe(w.buffer, CSL_PRG_CHUNK_WORDS * sizeof(*w.buffer));
+    csl_free(w.buffer);
+    *out = (struct csl_outbox){
+        .round = task->round, .bytes_total = w.at, .block_count = report->block_count};
+    csl_sha256_final(&w.hash, out->digest); /* of the plain words, until they are masked */
+    memcpy(out->model_digest, task->model_digest, CSL_DIGEST_BYTES);
+    for (uint32_t i = 0; i < report->block_count; i++)
+        out->blocks[i] = (struct csl_block_count){.block = report->blocks[i].block, .patients = 1};
+    return code;
+}
+
+/* --- masks --- */
+
+struct masking {
+    struct csl_agent *a;
+    const struct csl_secagg_config *config;
+    struct csl_secagg_masks *masks;
+    struct csl_prg *prg;
+    char plain[CSL_ID_MAX];
+    struct words out;
+    struct csl_sha256 hash; /* of the plain words, as they are read */
+    struct csl_secagg_masked masked;
+};
+
+static enum csl_code mask_block(struct masking *m, uint32_t index, struct csl_err *err)
+{
+    struct csl_secagg_manifest_block *b = &m->masked.blocks[index];
+    uint64_t words = csl_secagg_block_words(m->config, index);
+    struct csl_secagg_root root;
+    enum csl_code code = CSL_OK;
+    csl_secagg_root_init(&root);
+    for (uint32_t c = 0; code == CSL_OK && c < csl_secagg_block_chunks(m->config, index); c++) {
+        uint64_t left = words - (uint64_t)c * CSL_PRG_CHUNK_WORDS;
+        size_t n = left < CSL_PRG_CHUNK_WORDS ? (size_t)left : CSL_PRG_CHUNK_WORDS;
+        size_t bytes = n * sizeof(uint64_t);
+        code =
+            csl_blob_read(m->a->blobs, m->plain, m->out.at, (uint8_t *)m->out.buffer, bytes, err);
+        if (code == CSL_OK)
+            csl_sha256_update(&m->hash, m->out.buffer, bytes);
+        if (code == CSL_OK)
+            code = csl_secagg_masks_apply(m->masks, m->prg, index,
+                                          csl_secagg_block_id(m->config, index), c, m->out.buffer,
+                                          n, err);
+        if (code != CSL_OK)
+            return code;
+        csl_secagg_root_add(&root, m->out.buffer, n);
+        code = put_words(&m->out, n, err);
+    }
+    b->entries = csl_secagg_block_entries(m->config, index);
+    b->chunks = csl_secagg_block_chunks(m->config, index);
+    csl_secagg_root_final(&root, b->root);
+    return code;
+}
+
+static enum csl_code mask_all(struct masking *m, struct csl_outbox *outbox, struct csl_err *err)
+{
+    enum csl_code code = CSL_OK;
+    uint8_t plain[CSL_SHA256_BYTES];
+    csl_sha256_init(&m->hash);
+    csl_sha256_init(&m->out.hash);
+    m->masked.block_count = csl_secagg_block_total(m->config);
+    for (uint32_t i = 0; code == CSL_OK && i < outbox->block_count; i++)
+        code = mask_block(m, outbox->blocks[i].block, err);
+    if (code == CSL_OK)
+        code = mask_block(m, m->config->block_count, err); /* the scalars */
+    if (code == CSL_OK && m->out.at != outbox->bytes_total)
+        code = CSL_FAIL(err, CSL_E_BUG, "masked %llu bytes of %llu", (unsigned long long)m->out.at,
+                        (unsigned long long)outbox->bytes_total);
+    csl_sha256_final(&m->hash, plain);
+    if (code == CSL_OK && memcmp(plain, m->a->secagg->words_digest, sizeof(plain)) != 0)
+        code = CSL_FAIL(err, CSL_E_CORRUPT, "the plain words are not those that were trained");
+    if (code == CSL_OK)
+        code = csl_blob_sync(m->a->blobs, m->out.name, err);
+    csl_sha256_final(&m->out.hash, outbox->digest);
+    return code;
+}
+
+enum csl_code csl_agent_secagg_mask__(struct csl_agent *a, struct csl_outbox *outbox,
+                                      struct csl_secagg_masked *masked, struct csl_err *err)
+{
+    struct masking m = {.a = a, .config = csl_secagg_site_config(a->secagg->fsm), .out = {.a = a}};
+    csl_agent_blob_name__(m.plain, "plain", outbox->round);
+    csl_agent_blob_name__(m.out.name, "update", outbox->round);
+    csl_blob_remove(a->blobs, m.out.name);
+    m.out.buffer = csl_alloc_array(CSL_PRG_CHUNK_WORDS, sizeof(*m.out.buffer));
+    enum csl_code code = csl_secagg_site_masks(a->secagg->fsm, &m.masks, err);
+    if (code == CSL_OK && m.out.buffer == NULL)
+        code = CSL_FAIL(err, CSL_E_NOMEM, "no memory to mask an update");
+    if (code == CSL_OK)
+        code = csl_prg_new(&m.prg, err);
+    if (code == CSL_OK)
+        code = mask_all(&m, outbox, err);
+    if (code == CSL_OK)
+        *masked = m.masked;
+    else
+        csl_blob_remove(a->blobs, m.out.name); /* nothing but the right words may lie under masks */
+    csl_prg_free(m.prg);
+    csl_secagg_masks_free(m.masks);
+    if (m.out.buffer != NULL)
+        csl_wipe(m.out.buffer, CSL_PRG_CHUNK_WORDS * sizeof(*m.out.buffer));
+    csl_free(m.out.buffer);
+    return code;
+}
+
+bool csl_agent_secagg_has_plain__(const struct csl_agent *a, const struct csl_outbox *words,
+                                  const uint8_t digest[CSL_DIGEST_BYTES])
+{
+    char name[CSL_ID_MAX];
+    struct csl_sha256 h;
+    uint8_t actual[CSL_SHA256_BYTES];
+    csl_agent_blob_name__(name, "plain", words->round);
+    if (csl_blob_size(a->blobs, name) != words->bytes_total)
+        return false;
+    uint8_t *buffer = csl_alloc(CSL_AGENT_IO_BYTES);
+    enum csl_code code = buffer != NULL ? CSL_OK : CSL_E_NOMEM;
+    csl_sha256_init(&h);
+    for (uint64_t at = 0; code == CSL_OK && at < words->bytes_total;) {
+        uint64_t left = words->bytes_total - at;
+        size_t n = left < CSL_AGENT_IO_BYTES ? (size_t)left : CSL_AGENT_IO_BYTES;
+        code = csl_blob_read(a->blobs, name, at, buffer, n, NULL);
+        if (code == CSL_OK)
+            csl_sha256_update(&h, buffer, n);
+        at += n;
+    }
+    csl_sha256_final(&h, actual);
+    if (buffer != NULL)
+        csl_wipe(buffer, CSL_AGENT_IO_BYTES);
+    csl_free(buffer);
+    return code == CSL_OK && memcmp(actual, digest, sizeof(actual)) == 0;
+}

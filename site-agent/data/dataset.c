@@ -27,10 +27,9 @@ uint64_t csl_dataset_patients(const struct csl_dataset *d, uint32_t domain, enum
 
 static bool wants_modality(const void *ctx, const struct csl_record_modality *m)
 {
-    static const char *const kinds[] = {"tabular", "image2d", "signal"};
     const struct csl_study *study = ctx;
     for (uint32_t i = 0; i < study->domain_count; i++)
-        if (strcmp(kinds[study->domains[i].modality], m->kind) == 0)
+        if (strcmp(csl_modality_name(study->domains[i].modality), m->kind) == 0)
             return true;
     return false;
 }

@@ -56,14 +56,25 @@ uint32_t csl_examples_count__(const struct csl_records *r, const struct csl_doma
     return n;
 }
 
-static void copy_inputs(float *to, const float *from, const uint32_t *columns, uint32_t width)
+void csl_inputs_copy__(const struct csl_domain *d, const struct csl_domain_source *s,
+                       uint32_t record, float *to)
 {
-    if (columns == NULL) {
-        memcpy(to, from, width * sizeof(*to));
+    const struct csl_record_modality *m = s->modality;
+    if (m->text != NULL) {
+        const uint64_t *at = &m->text->offsets[record];
+        for (uint32_t k = 0; k < d->width; k++)
+            to[k] = at[0] + k < at[1] ? (float)m->text->tokens[at[0] + k] : 0.0f;
         return;
     }
-    for (uint32_t k = 0; k < width; k++)
-        to[k] = from[columns[k]];
+    const float *from = m->values + (size_t)record * csl_modality_width__(m);
+    if (s->columns == NULL) {
+        memcpy(to, from, d->width * sizeof(*to));
+        return;
+    }
+    uint32_t names = csl_modality_names__(m), steps = d->width / d->feature_count;
+    for (uint32_t t = 0; t < steps; t++, from += names)
+        for (uint32_t k = 0; k < d->feature_count; k++)
+            *to++ = from[s->columns[k]];
 }
 
 enum csl_code csl_examples_extract__(const struct csl_records *r, const struct csl_domain *d,
@@ -74,12 +85,10 @@ enum csl_code csl_examples_extract__(const struct csl_records *r, const struct c
     enum csl_code code = examples_alloc(out, records, d->width, d->task == CSL_TASK_SURVIVAL, err);
     if (code != CSL_OK || records == 0)
         return code;
-    size_t stride = csl_modality_width__(s->modality);
     for (uint32_t i = 0; i < r->record_count; i++) {
         if (!is_example(r, s, split, i))
             continue;
-        copy_inputs(out->x + (size_t)n * d->width, s->modality->values + i * stride, s->columns,
-                    d->width);
+        csl_inputs_copy__(d, s, i, out->x + (size_t)n * d->width);
         if (r->patient[i] != last) /* records are in the order of their patients */
             out->patients++;
         last = r->patient[i];
@@ -134,23 +143,31 @@ void csl_constants_release__(struct csl_feature_constants *c)
     memset(c, 0, sizeof(*c));
 }
 
-/* Mean and standard deviation (ddof 1) of the known training values of each input, in two passes.
- */
-static void site_constants(const struct csl_examples *train, struct csl_feature_constants *c)
+/* Inputs with constants of their own: all of them, or the variables of a series. */
+static uint32_t constants_period(const struct csl_domain *d)
 {
-    for (uint32_t k = 0; k < c->count; k++) {
+    return d->modality == CSL_EHR_SERIES ? d->feature_count : d->width;
+}
+
+/* Mean and standard deviation (ddof 1) of the known training values of each input (of a series: of
+ * each variable over all steps), in two passes. */
+static void site_constants(const struct csl_examples *train, uint32_t period,
+                           struct csl_feature_constants *c)
+{
+    size_t rows = (size_t)train->records * (c->count / period);
+    for (uint32_t k = 0; k < period; k++) {
         double sum = 0.0, squares = 0.0;
         uint64_t known = 0;
-        for (size_t i = 0; i < train->records; i++) {
-            double v = (double)train->x[i * c->count + k];
+        for (size_t i = 0; i < rows; i++) {
+            double v = (double)train->x[i * period + k];
             if (!isnan(v)) {
                 sum += v;
                 known++;
             }
         }
         double mean = known > 0 ? sum / (double)known : 0.0;
-        for (size_t i = 0; i < train->records; i++) {
-            double v = (double)train->x[i * c->count + k];
+        for (size_t i = 0; i < rows; i++) {
+            double v = (double)train->x[i * period + k];
             if (!isnan(v))
                 squares += (v - mean) * (v - mean);
         }
@@ -161,9 +178,19 @@ static void site_constants(const struct csl_examples *train, struct csl_feature_
     }
 }
 
+/* The constants of the first `period` inputs are those of all further steps. */
+static void repeat_constants(uint32_t period, struct csl_feature_constants *c)
+{
+    for (uint32_t k = period; k < c->count; k++) {
+        c->centre[k] = c->centre[k - period];
+        c->scale[k] = c->scale[k - period];
+    }
+}
+
 enum csl_code csl_constants_make__(const struct csl_domain *d, const struct csl_examples *train,
                                    struct csl_feature_constants *out, struct csl_err *err)
 {
+    uint32_t period = constants_period(d);
     struct csl_feature_constants c = {d->width, csl_alloc_array(d->width, sizeof(double)),
                                       csl_alloc_array(d->width, sizeof(double))};
     if (c.centre == NULL || c.scale == NULL) {
@@ -171,12 +198,38 @@ enum csl_code csl_constants_make__(const struct csl_domain *d, const struct csl_
         return CSL_FAIL(err, CSL_E_NOMEM, "no memory for the constants of domain %s", d->id);
     }
     if (d->scaling == CSL_SCALING_SITE)
-        site_constants(train, &c);
-    for (uint32_t k = 0; k < c.count && d->scaling == CSL_SCALING_CONSTANTS; k++) {
-        c.centre[k] = d->modality == CSL_TABULAR ? d->features[k].centre : d->centre;
-        c.scale[k] = d->modality == CSL_TABULAR ? d->features[k].scale : d->scale;
+        site_constants(train, period, &c);
+    for (uint32_t k = 0; k < period && d->scaling == CSL_SCALING_CONSTANTS; k++) {
+        c.centre[k] = d->feature_count > 0 ? d->features[k].centre : d->centre;
+        c.scale[k] = d->feature_count > 0 ? d->features[k].scale : d->scale;
     }
+    repeat_constants(period, &c);
     *out = c;
+    return CSL_OK;
+}
+
+enum csl_code csl_row_scale__(float *row, const struct csl_domain *d,
+                              const struct csl_feature_constants *c, bool saturates,
+                              struct csl_err *err)
+{
+    for (uint32_t k = 0; d->modality != CSL_TEXT && k < d->width; k++) {
+        const struct csl_feature *f =
+            d->feature_count > 0 ? &d->features[k % d->feature_count] : NULL;
+        double clip = f != NULL ? f->clip : 0.0;
+        double v = ((double)row[k] - c->centre[k]) / c->scale[k];
+        if (isnan(row[k]) || isinf(c->scale[k]))
+            v = 0.0;
+        if (clip > 0.0)
+            v = fmin(fmax(v, -clip), clip);
+        if (saturates)
+            v = fmin(fmax(v, -(double)FLT_MAX), (double)FLT_MAX);
+        if (!(fabs(v) <= (double)FLT_MAX))
+            return CSL_FAIL(err, CSL_E_INVAL,
+                            "domain %s: a scaled value of %s does not fit float32; look at its "
+                            "centre and scale",
+                            d->id, f != NULL ? f->name : "the modality");
+        row[k] = (float)v;
+    }
     return CSL_OK;
 }
 
@@ -184,25 +237,8 @@ enum csl_code csl_examples_scale__(struct csl_examples *e, const struct csl_doma
                                    const struct csl_feature_constants *c, bool saturates,
                                    struct csl_err *err)
 {
-    for (size_t i = 0; i < e->records; i++) {
-        float *row = e->x + i * e->width;
-        for (uint32_t k = 0; k < e->width; k++) {
-            double clip = d->modality == CSL_TABULAR ? d->features[k].clip : 0.0;
-            double v = ((double)row[k] - c->centre[k]) / c->scale[k];
-            if (isnan(row[k]) || isinf(c->scale[k]))
-                v = 0.0;
-            if (clip > 0.0)
-                v = fmin(fmax(v, -clip), clip);
-            if (saturates)
-                v = fmin(fmax(v, -(double)FLT_MAX), (double)FLT_MAX);
-            if (!(fabs(v) <= (double)FLT_MAX))
-                return CSL_FAIL(err, CSL_E_INVAL,
-                                "domain %s: a scaled value of %s does not fit float32; look at its "
-                                "centre and scale",
-                                d->id,
-                                d->modality == CSL_TABULAR ? d->features[k].name : "the modality");
-            row[k] = (float)v;
-        }
-    }
-    return CSL_OK;
+    enum csl_code code = CSL_OK;
+    for (size_t i = 0; i < e->records && code == CSL_OK; i++)
+        code = csl_row_scale__(e->x + i * e->width, d, c, saturates, err);
+    return code;
 }

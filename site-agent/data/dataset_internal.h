@@ -9,7 +9,7 @@
 struct csl_domain_source {
     const struct csl_record_label *label;       /* NULL: the file lacks the domain */
     const struct csl_record_modality *modality; /* NULL: the file lacks the domain */
-    uint32_t *columns;                          /* [width] tabular only; owned */
+    uint32_t *columns; /* [feature_count] tabular and ehr_series, else NULL; owned */
 };
 /* A domain takes the modality of its kind that is named as the domain or as its label; otherwise
  * the only one of its kind with its shape or features. CSL_E_INVAL names file and feature, shape or
@@ -33,6 +33,10 @@ uint32_t csl_examples_count__(const struct csl_records *r, const struct csl_doma
 enum csl_code csl_examples_extract__(const struct csl_records *r, const struct csl_domain *d,
                                      const struct csl_domain_source *source, enum csl_split split,
                                      struct csl_examples *out, struct csl_err *err) CSL_MUST_CHECK;
+/* The inputs of one record, unscaled, missing values NaN: its values in the domain's order of
+ * features, or the ids of its first tokens and zeros behind them. to: [d->width] */
+void csl_inputs_copy__(const struct csl_domain *d, const struct csl_domain_source *source,
+                       uint32_t record, float *to);
 /* Appends `more` (of another site: its patients are new ones) to *to. */
 enum csl_code csl_examples_append__(struct csl_examples *to, const struct csl_examples *more,
                                     struct csl_err *err) CSL_MUST_CHECK;
@@ -44,6 +48,10 @@ enum csl_code csl_constants_make__(const struct csl_domain *d, const struct csl_
                                    struct csl_feature_constants *out,
                                    struct csl_err *err) CSL_MUST_CHECK;
 void csl_constants_release__(struct csl_feature_constants *c);
+/* One row of the following. `saturates` as there. */
+enum csl_code csl_row_scale__(float *row, const struct csl_domain *d,
+                              const struct csl_feature_constants *c, bool saturates,
+                              struct csl_err *err) CSL_MUST_CHECK;
 /* In place: (x - centre) / scale, clip, missing to 0. What does not fit float32 becomes its largest
  * value (saturates) or CSL_E_INVAL. */
 enum csl_code csl_examples_scale__(struct csl_examples *e, const struct csl_domain *d,

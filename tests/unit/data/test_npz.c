@@ -260,7 +260,7 @@ static void test_npy__headers_that_are_wrong__are_refused(void **state)
          "Fortran"},
         {1, HEADER("|u1", "(4294967296, 4294967296, 2)"), 4, CSL_E_CORRUPT, "its shape claims"},
         {1, HEADER("|u1", "(99999999999999999999, 2, 2)"), 4, CSL_E_CORRUPT, "damaged header"},
-        {1, HEADER("|u1", "(1, 1, 1, 2, 2)"), 4, CSL_E_CORRUPT, "damaged header"},
+        {1, HEADER("|u1", "(1, 1, 1, 1, 2, 2)"), 4, CSL_E_CORRUPT, "damaged header"},
         {1, HEADER("|u1", "(-1, 2, 2)"), 4, CSL_E_CORRUPT, "damaged header"},
         {1, HEADER("|u1", "(4)"), 4, CSL_E_CORRUPT, "damaged header"},
         {1, HEADER("|u1", "(4,,)"), 4, CSL_E_CORRUPT, "damaged header"},

@@ -18,6 +18,11 @@ enum csl_code csl_domain_find__(const struct csl_domain *d, const struct csl_rec
                                 const char *file, struct csl_domain_source *out,
                                 struct csl_err *err) CSL_MUST_CHECK;
 
+/* The same without the label: what the domain reads, whatever it predicts. */
+enum csl_code csl_input_find__(const struct csl_domain *d, const struct csl_records *r,
+                               const char *file, struct csl_domain_source *out,
+                               struct csl_err *err) CSL_MUST_CHECK;
+
 /* True when study and record file both state a unit of feature i of the domain, and not the same:
  * the numbers mean something else than the study thinks. The source has a table. */
 bool csl_domain_unit_differs__(const struct csl_domain *d, const struct csl_domain_source *source,

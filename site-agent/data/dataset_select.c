@@ -142,25 +142,37 @@ static enum csl_code find_columns(const struct csl_domain *d, const char *file,
     return CSL_OK;
 }
 
+enum csl_code csl_input_find__(const struct csl_domain *d, const struct csl_records *r,
+                               const char *file, struct csl_domain_source *out, struct csl_err *err)
+{
+    const struct csl_record_modality *near;
+    uint32_t candidates, fitting;
+    struct csl_domain_source s = {NULL, find_modality(d, r, &near, &candidates, &fitting), NULL};
+    if (s.modality == NULL && candidates > 0)
+        return refuse_modality(d, file, near, fitting, err);
+    if (s.modality != NULL && d->feature_count > 0) {
+        enum csl_code code = find_columns(d, file, &s, err);
+        if (code != CSL_OK)
+            return code;
+    }
+    *out = s;
+    return CSL_OK;
+}
+
 enum csl_code csl_domain_find__(const struct csl_domain *d, const struct csl_records *r,
                                 const char *file, struct csl_domain_source *out,
                                 struct csl_err *err)
 {
-    struct csl_domain_source s = {csl_records_label__(r, d->label), NULL, NULL};
-    const struct csl_record_modality *near;
-    uint32_t candidates, fitting;
-    enum csl_code code = CSL_OK;
-    if (s.label != NULL)
-        s.modality = find_modality(d, r, &near, &candidates, &fitting);
-    if (s.label != NULL && s.modality == NULL && candidates > 0)
-        return refuse_modality(d, file, near, fitting, err);
-    if (s.modality != NULL) {
-        code = check_label(d, s.label, file, err);
-        if (code == CSL_OK && d->feature_count > 0)
-            code = find_columns(d, file, &s, err);
-    }
+    const struct csl_record_label *label = csl_records_label__(r, d->label);
+    struct csl_domain_source s = {NULL, NULL, NULL};
+    enum csl_code code = label == NULL ? CSL_OK : csl_input_find__(d, r, file, &s, err);
+    s.label = label;
+    if (code == CSL_OK && s.modality != NULL)
+        code = check_label(d, label, file, err);
     if (code == CSL_OK)
         *out = s;
+    else
+        csl_free(s.columns);
     return code;
 }
 

@@ -72,7 +72,7 @@ static enum csl_code add_domain(struct csl_dataset *d, uint32_t domain, const st
     code = csl_domain_units__(what, &source, path, err);
     for (int s = 0; s < CSL_SPLIT_COUNT && code == CSL_OK; s++) {
         struct csl_examples e, *to = &d->domains[domain][s];
-        code = csl_examples_extract__(r, what, &source, (enum csl_split)s, &e, err);
+        code = csl_examples_extract__(r, what, &source, (enum csl_split)s, &e, NULL, err);
         if (code != CSL_OK)
             break;
         if (to->records == 0) {

@@ -234,18 +234,42 @@ static enum csl_code check_size(const struct csl_h5 *h, hid_t set, const char *s
     return CSL_OK;
 }
 
-enum csl_code csl_h5_read_set(const struct csl_h5 *h, hid_t set, const char *shown,
-                              enum csl_h5_type type, uint64_t count, void **out)
+enum csl_code csl_h5_check_set(const struct csl_h5 *h, hid_t set, const char *shown,
+                               enum csl_h5_type type, uint64_t count, size_t *bytes)
 {
     struct type_row row = type_row(type);
-    size_t bytes;
     hid_t stored = H5Dget_type(set);
     bool is_right = stored >= 0 && H5Tequal(stored, row.file) > 0;
     if (stored >= 0)
         H5Tclose(stored);
     if (!is_right)
         return csl_h5_fail(h, shown, "is not little-endian %s", row.name);
-    enum csl_code code = check_size(h, set, shown, count, row.bytes, &bytes);
+    return check_size(h, set, shown, count, row.bytes, bytes);
+}
+
+enum csl_code csl_h5_read_rows(const struct csl_h5 *h, hid_t set, const char *shown, int rank,
+                               const uint64_t *dims, uint64_t first, uint64_t count, float *to)
+{
+    hsize_t from[CSL_H5_RANK_MAX] = {first}, extents[CSL_H5_RANK_MAX] = {count};
+    for (int i = 1; i < rank; i++)
+        extents[i] = dims[i];
+    hid_t space = H5Dget_space(set), memory = H5Screate_simple(rank, extents, NULL);
+    bool ok = space >= 0 && memory >= 0 &&
+              H5Sselect_hyperslab(space, H5S_SELECT_SET, from, NULL, extents, NULL) >= 0 &&
+              H5Dread(set, H5T_NATIVE_FLOAT, memory, space, H5P_DEFAULT, to) >= 0;
+    if (space >= 0)
+        H5Sclose(space);
+    if (memory >= 0)
+        H5Sclose(memory);
+    return ok ? CSL_OK : csl_h5_fail(h, shown, "its values are damaged or cut off");
+}
+
+enum csl_code csl_h5_read_set(const struct csl_h5 *h, hid_t set, const char *shown,
+                              enum csl_h5_type type, uint64_t count, void **out)
+{
+    struct type_row row = type_row(type);
+    size_t bytes;
+    enum csl_code code = csl_h5_check_set(h, set, shown, type, count, &bytes);
     if (code != CSL_OK)
         return code;
     void *p = csl_alloc(bytes);

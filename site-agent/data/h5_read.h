@@ -51,6 +51,14 @@ enum csl_code csl_h5_extents(const struct csl_h5 *h, hid_t set, const char *show
 /* All of a data set with `count` elements of exactly `type`; *out is owned (csl_free). */
 enum csl_code csl_h5_read_set(const struct csl_h5 *h, hid_t set, const char *shown,
                               enum csl_h5_type type, uint64_t count, void **out) CSL_MUST_CHECK;
+/* The checks of csl_h5_read_set alone; *bytes is what all of it takes. */
+enum csl_code csl_h5_check_set(const struct csl_h5 *h, hid_t set, const char *shown,
+                               enum csl_h5_type type, uint64_t count, size_t *bytes) CSL_MUST_CHECK;
+/* Rows first to first + count - 1 of a float32 set of `rank` axes; dims as csl_h5_extents found
+ * them. */
+enum csl_code csl_h5_read_rows(const struct csl_h5 *h, hid_t set, const char *shown, int rank,
+                               const uint64_t *dims, uint64_t first, uint64_t count,
+                               float *to) CSL_MUST_CHECK;
 /* Fixed strings, each widened to `bytes` with a NUL. */
 enum csl_code csl_h5_read_strings(const struct csl_h5 *h, hid_t set, const char *shown,
                                   uint64_t count, size_t bytes, void **out) CSL_MUST_CHECK;

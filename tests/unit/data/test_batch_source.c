@@ -2,6 +2,7 @@
  * the ring, that changes while it is read, and with readers that are cancelled in the middle. */
 #include "base/mem.h"
 #include "base/thread.h"
+#include "privacy/crypto/init.h"
 #include "privacy/crypto/rng.h"
 #include "site-agent/data/batch_source.h"
 #include "tests/unit/data/support.h"
@@ -60,6 +61,7 @@ static void write_file(const char *path)
     struct csl_rng g;
     struct csl_records r;
     memset(&r, 0, sizeof(r));
+    ASSERT_OK(csl_crypto_init(&err), &err);
     csl_rng_init_label(&g, 7, "batches", 0, 0, 0);
     memcpy(r.site, "lyon", 5);
     r.patient_count = RECORDS / 2;

@@ -21,6 +21,15 @@ static bool is_empty(const struct csl_csv_import *s, const char *text)
     return text[0] == '\0' || csl_list_find(s->m->missing, text) >= 0;
 }
 
+/* What a reader of a file said of it, behind the place of the cell. */
+static enum csl_code refuse_file(const struct csl_csv_import *s, const struct csl_csv_modality *v,
+                                 const struct csl_err *why)
+{
+    if (why->code == CSL_E_NOMEM)
+        return CSL_FAIL(s->err, CSL_E_NOMEM, "no memory for a file that %s names", s->csv.name);
+    return csl_import_refuse__(s, v->column, why->msg);
+}
+
 /* --- archives --- */
 
 static int compare_keys(const void *a, const void *b)
@@ -71,9 +80,11 @@ static enum csl_code open_archive(struct csl_csv_import *s, struct csl_csv_modal
     struct csl_npy keys;
     struct csl_zip *zip = csl_alloc(sizeof(*zip));
     enum csl_code code;
-    if (zip == NULL || !csl_str_copy(path, sizeof(path), file)) {
+    if (zip == NULL)
+        return CSL_FAIL(s->err, CSL_E_NOMEM, "no memory for an archive of %s", v->o->name);
+    if (!csl_str_copy(path, sizeof(path), file)) {
         csl_free(zip);
-        return CSL_FAIL(s->err, CSL_E_LIMIT, "no memory for an archive, or its path is too long");
+        return csl_yaml_fail(s->err, s->m->yaml, v->o->archives, "a shorter path would be right");
     }
     code = csl_path_beside(path, s->csv.name, s->err);
     if (code == CSL_OK)
@@ -218,7 +229,7 @@ static enum csl_code image_row(struct csl_csv_import *s, struct csl_csv_modality
     if (code != CSL_OK || !is_there)
         return code;
     if (csl_image_read(&image, "its file", csl_msg_span(&bytes), &why) != CSL_OK)
-        code = csl_import_refuse__(s, v->column, why.msg);
+        code = refuse_file(s, v, &why);
     csl_msg_release(&bytes);
     if (code != CSL_OK)
         return code;
@@ -289,7 +300,7 @@ static enum csl_code read_group(struct wfdb_row *w, uint32_t first, float *to)
     if (code == CSL_OK &&
         csl_wfdb_samples(&w->h, first, "its signal file", csl_msg_span(&bytes), w->start,
                          w->samples, to + first, w->h.signal_count, &why) != CSL_OK)
-        code = csl_import_refuse__(w->s, w->v->column, why.msg);
+        code = refuse_file(w->s, w->v, &why);
     csl_msg_release(&bytes);
     return code;
 }
@@ -319,7 +330,7 @@ static enum csl_code read_header(struct wfdb_row *w, const char *cell, bool *is_
         code = read_file(w->s, w->v, w->header_path, CSL_WFDB_HEADER_BYTES_MAX, &bytes, is_there);
     if (code == CSL_OK && *is_there &&
         csl_wfdb_header_read(&w->h, "its header", csl_msg_span(&bytes), &why) != CSL_OK)
-        code = csl_import_refuse__(w->s, w->v->column, why.msg);
+        code = refuse_file(w->s, w->v, &why);
     csl_msg_release(&bytes);
     return code;
 }

@@ -1,9 +1,9 @@
-/* WFDB records and image files, written here byte by byte, alone and through a CSV. */
+/* Image files, written here byte by byte, and what a CSV names beside its rows: images, WFDB
+ * records, rows of archives, notes. */
 #include "base/buf.h"
 #include "base/le.h"
 #include "base/mem.h"
 #include "site-agent/data/image.h"
-#include "site-agent/data/wfdb.h"
 #include "tests/unit/data/support.h"
 
 #include <math.h>
@@ -17,150 +17,6 @@ static void scratch_bytes(const char *name, const void *bytes, size_t n)
     assert_non_null(f);
     assert_int_equal(fwrite(bytes, 1, n, f), n);
     assert_int_equal(fclose(f), 0);
-}
-
-static enum csl_code header_of(struct csl_wfdb_header *h, const char *text, struct csl_err *err)
-{
-    return csl_wfdb_header_read(h, "h", CSL_SPAN(text, strlen(text)), err);
-}
-
-/* --- headers --- */
-
-static void test_wfdb_header__every_field__is_read(void **state)
-{
-    (void)state;
-    struct csl_wfdb_header h;
-    struct csl_err err;
-    /* the first two lines are those of record 100 of the MIT-BIH database (header(5)) */
-    ASSERT_OK(header_of(&h,
-                        "# a comment\r\n100 2 360 650000 0:0:0 0/0/0\n"
-                        "100.dat 212 200 11 1024 995 -22131 0 MLII\n"
-                        "100.dat 212 1000(-5)/uV 11 1024 1011 20052 0 V5\n# 69 M\n",
-                        &err),
-              &err);
-    assert_int_equal(h.signal_count, 2);
-    assert_int_equal(h.samples, 650000);
-    assert_true(h.sampling_rate_hz == 360.0);
-    assert_string_equal(h.signals[0].file, "100.dat");
-    assert_int_equal(h.signals[0].format, 212);
-    assert_true(h.signals[0].gain == 200.0);
-    assert_int_equal(h.signals[0].baseline, 1024); /* the converter's zero */
-    assert_string_equal(h.signals[0].unit, "mV");
-    assert_int_equal(h.signals[0].initial, 995);
-    assert_int_equal(h.signals[0].checksum, (uint16_t)-22131);
-    assert_int_equal(h.signals[1].baseline, -5);
-    assert_string_equal(h.signals[1].unit, "uV");
-    assert_int_equal(csl_wfdb_group(&h, 0), 2);
-    ASSERT_OK(header_of(&h, "r 1 250/250(3) 10\nr.dat 16x1:0+24 0\n", &err), &err);
-    assert_int_equal(h.signals[0].offset, 24);
-    assert_true(h.signals[0].gain == 200.0 && !h.signals[0].has_checksum);
-}
-
-static void test_wfdb_header__mistakes__name_line_and_column(void **state)
-{
-    (void)state;
-    static const struct {
-        const char *text;
-        enum csl_code code;
-        const char *says;
-    } cases[] = {
-        {"", CSL_E_CORRUPT, "h:1:1:"},
-        {"# nothing\n", CSL_E_CORRUPT, "h:1:1:"},
-        {"r/3 1 250 10\n", CSL_E_UNSUPPORTED, "h:1:1: a record of one segment"},
-        {"r\x01 1 250 10\n", CSL_E_CORRUPT, "h:1:1: a record's name"},
-        {"r x 250 10\n", CSL_E_CORRUPT, "h:1:3: the number of signals"},
-        {"r 0 250 10\n", CSL_E_LIMIT, "h:1:3: 1 to 64 signals"},
-        {"r 65 250 10\n", CSL_E_LIMIT, "h:1:3: 1 to 64 signals"},
-        {"r 1 0 10\n", CSL_E_CORRUPT, "h:1:5: a sampling rate"},
-        {"r 1 nan 10\n", CSL_E_CORRUPT, "h:1:5: a sampling rate"},
-        {"r 1 250\nr.dat 16\n", CSL_E_CORRUPT, "h:1:8: the number of samples"},
-        {"r 1 250 0\nr.dat 16\n", CSL_E_CORRUPT, "h:1:9: the number of samples"},
-        {"r 1 250 999999999999\nr.dat 16\n", CSL_E_LIMIT, "h:1:9: at most 2^28"},
-        {"r 2 250 10\nr.dat 16\n", CSL_E_CORRUPT, "h:3:1: a line for every signal"},
-        {"r 1 250 10\n../r.dat 16\n", CSL_E_CORRUPT, "h:2:1: the name of a file"},
-        {"r 1 250 10\nr.dat\n", CSL_E_CORRUPT, "h:2:6: the format"},
-        {"r 1 250 10\nr.dat 310\n", CSL_E_UNSUPPORTED, "h:2:7: format 8, 16, 80 or 212"},
-        {"r 1 250 10\nr.dat 16x2\n", CSL_E_UNSUPPORTED, "h:2:7: one sample per frame"},
-        {"r 1 250 10\nr.dat 16:3\n", CSL_E_UNSUPPORTED, "h:2:7: a signal without skew"},
-        {"r 1 250 10\nr.dat 16+-1\n", CSL_E_CORRUPT, "h:2:7: a format such as"},
-        {"r 1 250 10\nr.dat 16 inf\n", CSL_E_CORRUPT, "h:2:10: a gain"},
-        {"r 1 250 10\nr.dat 16 1e-30\n", CSL_E_CORRUPT, "h:2:10: 0, or a gain"},
-        {"r 1 250 10\nr.dat 16 200(1\n", CSL_E_CORRUPT, "h:2:10: a baseline"},
-        {"r 1 250 10\nr.dat 16 200(1)x\n", CSL_E_CORRUPT, "h:2:10: a baseline"},
-        {"r 1 250 10\nr.dat 16 200/\n", CSL_E_CORRUPT, "h:2:10: a unit"},
-        {"r 1 250 10\nr.dat 16 200 1.5\n", CSL_E_CORRUPT, "h:2:14: a whole number"},
-        {"r 1 250 10\nr.dat 16 200 16 0 0 70000\n", CSL_E_CORRUPT, "h:2:21: a checksum"},
-        {"r 2 250 10\nr.dat 16\nr.dat 212\n", CSL_E_UNSUPPORTED, "h:3:1: signals of one file"},
-        {"r 3 250 10\na 16\nb 16\na 16\n", CSL_E_UNSUPPORTED, "h:4:1: signals of one file"},
-    };
-    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        struct csl_wfdb_header h;
-        struct csl_err err;
-        ASSERT_CODE(header_of(&h, cases[i].text, &err), cases[i].code, &err);
-        ASSERT_SAYS(&err, cases[i].says);
-    }
-}
-
-/* --- samples --- */
-
-static void expect_samples(const char *header, const void *bytes, size_t n, uint64_t start,
-                           uint64_t count, const float *wanted)
-{
-    struct csl_wfdb_header h;
-    struct csl_err err;
-    float got[32];
-    ASSERT_OK(header_of(&h, header, &err), &err);
-    uint32_t signals = csl_wfdb_group(&h, 0);
-    ASSERT_OK(csl_wfdb_samples(&h, 0, "d", CSL_SPAN(bytes, n), start, count, got, signals, &err),
-              &err);
-    for (uint64_t k = 0; k < count * signals; k++)
-        assert_true(got[k] == wanted[k] || (isnan(got[k]) && isnan(wanted[k])));
-}
-
-static void test_wfdb_samples__each_format__gives_physical_values(void **state)
-{
-    (void)state;
-    /* 212, from signal(5): the low 8 bits, both high halves, the low 8 bits of the second */
-    static const uint8_t packed[] = {0x34, 0x21, 0xfe, 0xff, 0x0f, 0x00, 0x00, 0x08};
-    expect_samples("r 2 1 2\nr 212 2(1)\nr 212 1\n", packed, 6, 0, 2,
-                   (const float[]){(0x134 - 1) / 2.0f, 0x2fe, (-1 - 1) / 2.0f, 0});
-    expect_samples("r 1 1 5\nr 212 1\n", packed, 8, 0, 5,
-                   (const float[]){0x134, 0x2fe, -1, 0, NAN}); /* -2048 is not measured */
-    static const uint8_t words[] = {0x01, 0x00, 0xff, 0xff, 0x00, 0x80, 0x10, 0x27};
-    expect_samples("r 2 1 2\nr 16 10\nr 16 1\n", words, 8, 0, 2,
-                   (const float[]){0.1f, -1, NAN, 10000});
-    static const uint8_t bytes[] = {128, 0, 255, 127};
-    expect_samples("r 1 1 4\nr 80 1\n", bytes, 4, 0, 4, (const float[]){0, NAN, 127, -1});
-    static const uint8_t steps[] = {1, 0xff, 5, 0x80};
-    expect_samples("r 1 1 4\nr 8 1 8 0 10\n", steps, 4, 0, 4, (const float[]){11, 10, 15, -113});
-    expect_samples("r 1 1 4\nr 8 1 8 0 10\n", steps, 4, 2, 3, (const float[]){15, -113, NAN});
-    expect_samples("r 1 1 2\nr 16+2 1\n", words, 6, 0, 2, (const float[]){-1, NAN});
-}
-
-static void test_wfdb_samples__damage__is_named(void **state)
-{
-    (void)state;
-    static const uint8_t words[] = {1, 0, 2, 0, 3, 0};
-    static const struct {
-        const char *header, *says;
-        size_t n;
-    } cases[] = {{"r 1 1 3\nr 16 1 16 0 1 6\n", NULL, 6},
-                 {"r 1 1 3\nr 16 1 16 0 1 6\n", "6 behind an offset of 0", 5},
-                 {"r 1 1 3\nr 16+2 1 16 0\n", "6 behind an offset of 2", 6},
-                 {"r 1 1 3\nr 16+9 1 16 0\n", "behind an offset of 9", 6},
-                 {"r 1 1 3\nr 16 1 16 0 2 6\n", "does not begin", 6},
-                 {"r 1 1 3\nr 16 1 16 0 1 7\n", "checksum", 6}};
-    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        struct csl_wfdb_header h;
-        struct csl_err err;
-        float got[3];
-        ASSERT_OK(header_of(&h, cases[i].header, &err), &err);
-        enum csl_code code =
-            csl_wfdb_samples(&h, 0, "d", CSL_SPAN(words, cases[i].n), 0, 3, got, 1, &err);
-        ASSERT_CODE(code, cases[i].says == NULL ? CSL_OK : CSL_E_CORRUPT, &err);
-        if (cases[i].says != NULL)
-            ASSERT_SAYS(&err, cases[i].says);
-    }
 }
 
 /* --- images --- */
@@ -454,13 +310,189 @@ static void test_import__files_of_other_columns__are_not_appended(void **state)
     ASSERT_SAYS(&err, "other.csv:1: the name of this file is under none");
 }
 
+/* One archive beside the CSV, with keys 7 and 9. */
+static void write_archive(void)
+{
+    static const char head[] = "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3, 2), }\n";
+    static const char keys[] = "{'descr': '<i4', 'fortran_order': False, 'shape': (2,), }\n";
+    static const struct {
+        const char *name, *head;
+        uint32_t bytes;
+    } members[2] = {{"x.npy", head, 48}, {"id.npy", keys, 8}};
+    struct csl_buf file, directory;
+    csl_buf_init(&file, 1u << 16);
+    csl_buf_init(&directory, 1u << 16);
+    for (uint32_t k = 0; k < 2; k++) {
+        uint8_t npy[256] = "\x93NUMPY\x01";
+        size_t text = strlen(members[k].head), n = 10 + text + members[k].bytes;
+        csl_store_le16(npy + 8, (uint16_t)text);
+        memcpy(npy + 10, members[k].head, text);
+        for (uint32_t i = 0; i < members[k].bytes / 4; i++) {
+            float value = i == 4 ? NAN : (float)i;
+            uint32_t bits = 7 + 2 * i;
+            if (k == 0)
+                memcpy(&bits, &value, 4);
+            csl_store_le32(npy + 10 + text + 4 * (size_t)i, bits);
+        }
+        uint32_t at = (uint32_t)file.n, crc = (uint32_t)crc32(0, npy, (uInt)n);
+        struct csl_buf *both[2] = {&file, &directory};
+        for (int i = 0; i < 2; i++) {
+            csl_buf_le32(both[i], i == 0 ? 0x04034b50 : 0x02014b50);
+            csl_buf_append(both[i], "\x14\0\x14\0", i == 0 ? 2 : 4);
+            csl_buf_append(both[i], "\0\0\0\0\0\0\0\0", 8);
+            csl_buf_le32(both[i], crc);
+            csl_buf_le32(both[i], (uint32_t)n);
+            csl_buf_le32(both[i], (uint32_t)n);
+            csl_buf_le16(both[i], (uint16_t)strlen(members[k].name));
+            csl_buf_le16(both[i], 0);
+            if (i == 1)
+                csl_buf_append(both[i], "\0\0\0\0\0\0\0\0\0\0", 10);
+            if (i == 1)
+                csl_buf_le32(both[i], at);
+            csl_buf_str(both[i], members[k].name);
+        }
+        csl_buf_append(&file, npy, n);
+    }
+    uint32_t at = (uint32_t)file.n;
+    csl_buf_append(&file, directory.p, directory.n);
+    csl_buf_le32(&file, 0x06054b50);
+    csl_buf_le32(&file, 0);
+    csl_buf_le16(&file, 2);
+    csl_buf_le16(&file, 2);
+    csl_buf_le32(&file, (uint32_t)directory.n);
+    csl_buf_le32(&file, at);
+    csl_buf_le16(&file, 0);
+    scratch_bytes("a.npz", file.p, file.n);
+    csl_buf_release(&file);
+    csl_buf_release(&directory);
+}
+
+#define SERIES                                                                                     \
+    "  - {name: icu, kind: ehr_series, column: id, archives: a.npz, array: x, key: id,\n"          \
+    "     features: [pulse, {name: ph, unit: none, range: [6, 8]}]"
+#define TAIL                                                                                       \
+    "labels: [{name: ill, kind: binary, column: ill, positive: 1}]\n"                              \
+    "split: {column: set, train: a}\n"
+
+static enum csl_code import_series(struct csl_records *r, const char *modality, const char *rows,
+                                   struct csl_err *err)
+{
+    char text[1024], csv[256];
+    write_archive();
+    snprintf(text, sizeof(text), "format: consilium.mapping/1\nmodalities:\n%s" TAIL, modality);
+    snprintf(csv, sizeof(csv), "id,set,ill\n%s", rows);
+    (void)scratch_text("series.yaml", text);
+    return csl_import_csv(r, "lyon", scratch_text("series.csv", csv), scratch("series.yaml"), NULL,
+                          NULL, 0, err);
+}
+
+static void test_import__rows_of_an_archive__are_found_by_their_key(void **state)
+{
+    (void)state;
+    struct csl_records r;
+    struct csl_err err;
+    ASSERT_OK(import_series(&r, SERIES "}\n", "9,a,1\n,a,0\n7.0,a,1\n", &err), &err);
+    const struct csl_record_modality *m = &r.modalities[0];
+    assert_int_equal(r.modality_count, 1);
+    assert_memory_equal(m->available, ((uint8_t[]){1, 0, 1}), 3);
+    assert_true(m->shape[0] == 3 && m->shape[1] == 2);
+    assert_string_equal(m->feature_names[1], "ph");
+    assert_true(m->range_min[1] == 6.0 && m->range_max[1] == 8.0);
+    assert_true(m->values[0] == 6.0f && m->values[5] == 11.0f && isnan(m->values[6]));
+    assert_true(m->values[12] == 0.0f && isnan(m->values[16]) && m->values[17] == 5.0f);
+    csl_records_release(&r);
+    ASSERT_OK(import_series(&r, SERIES ", may_lack: true}\n", "8,a,1\n7,a,0\n", &err), &err);
+    assert_memory_equal(r.modalities[0].available, ((uint8_t[]){0, 1}), 2);
+    csl_records_release(&r);
+}
+
+static void test_import__modalities_that_are_wrong__name_their_place(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *modality, *rows, *says;
+    } cases[] = {
+        {SERIES "}\n", "8,a,1\n", "series.csv:2: column 1 (id): no row of the archives"},
+        {SERIES "}\n", "x,a,1\n", "series.csv:2: column 1 (id): the cell is not a number"},
+        {"  - {name: n, kind: text}\n", "7,a,1\n", "series.yaml:3:5: key 'column' is missing"},
+        {"  - {name: n, kind: signal, column: id}\n", "7,a,1\n", "and one of them alone"},
+        {"  - {name: n, kind: text, column: id, file_format: wfdb}\n", "7,a,1\n", "one of them"},
+        {"  - {name: n, kind: image2d, column: id, file_format: wfdb}\n", "7,a,1\n",
+         "a WFDB record is of kind signal"},
+        {"  - {name: n, kind: signal, column: id, file_format: image}\n", "7,a,1\n",
+         "an image file is of kind image2d"},
+        {"  - {name: n, kind: signal, column: id, archives: a.npz, array: x}\n", "7,a,1\n",
+         "needs 'array' and 'key'"},
+        {"  - {name: n, kind: signal, column: id, archives: a.npz, array: x, key: id, samples: "
+         "3}\n",
+         "7,a,1\n", "belong to file_format wfdb"},
+        {"  - {name: n, kind: signal, column: id, archives: a.npz, array: y, key: id}\n", "7,a,1\n",
+         "holds no array 'y'"},
+        {"  - {name: n, kind: signal, column: id, archives: a.npz, array: x, key: x}\n", "7,a,1\n",
+         "one number in 'x' for every row"},
+        {"  - {name: n, kind: embedding, column: id, archives: a.npz, array: x, key: id}\n",
+         "7,a,1\n", "does not have the axes of kind embedding"},
+        {"  - {name: n, kind: ehr_series, column: id, archives: a.npz, array: x, key: id}\n",
+         "7,a,1\n", "need 'features'"},
+        {"  - {name: n, kind: ehr_series, column: id, archives: a.npz, array: x, key: id,\n"
+         "     features: [a, b, c]}\n",
+         "7,a,1\n", "not as many columns"},
+        {"  - {name: n, kind: signal, column: nope, archives: a.npz, array: x, key: id}\n",
+         "7,a,1\n", "no column of"},
+        {"  - {name: n, kind: signal, column: id, archives: b.npz, array: x, key: id}\n", "7,a,1\n",
+         "b.npz"},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct csl_records r;
+        struct csl_err err;
+        enum csl_code code = import_series(&r, cases[i].modality, cases[i].rows, &err);
+        if (code == CSL_OK || strstr(err.msg, cases[i].says) == NULL)
+            fail_msg("case %zu: %s", i, code == CSL_OK ? "accepted" : err.msg);
+    }
+}
+
+static void test_import__out_of_memory_anywhere__says_so_and_leaks_nothing(void **state)
+{
+    (void)state;
+    struct csl_err err;
+    for (int kind = 0; kind < 2; kind++) {
+        bool is_done = false;
+        for (uint64_t n = 1; !is_done && n < 800; n++) {
+            struct csl_records r;
+            write_files(); /* so that what fails is the import */
+            write_archive();
+            csl_mem_fail_after(n);
+            enum csl_code code = kind == 0
+                                     ? csl_import_csv(&r, "lyon", scratch("rows.csv"),
+                                                      scratch("map.yaml"), NULL, NULL, 0, &err)
+                                     : csl_import_csv(&r, "lyon", scratch("series.csv"),
+                                                      scratch("series.yaml"), NULL, NULL, 0, &err);
+            csl_mem_fail_after(0);
+            is_done = code == CSL_OK;
+            if (is_done)
+                csl_records_release(&r);
+            else
+                ASSERT_CODE(code, CSL_E_NOMEM, &err);
+        }
+        assert_true(is_done);
+    }
+}
+
+static int write_inputs(void **state)
+{
+    struct csl_records r;
+    struct csl_err err;
+    (void)state;
+    ASSERT_OK(import(&r, "p1,a,1,r1,0,a.pgm,First\np2,b,0,r2,0,b.png,x\n", &err), &err);
+    csl_records_release(&r);
+    ASSERT_OK(import_series(&r, SERIES "}\n", "9,a,1\n7,a,0\n", &err), &err);
+    csl_records_release(&r);
+    return 0;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_wfdb_header__every_field__is_read),
-        cmocka_unit_test(test_wfdb_header__mistakes__name_line_and_column),
-        cmocka_unit_test(test_wfdb_samples__each_format__gives_physical_values),
-        cmocka_unit_test(test_wfdb_samples__damage__is_named),
         cmocka_unit_test(test_pgm__eight_and_sixteen_bits__are_read),
         cmocka_unit_test(test_pgm__damage__is_refused),
         cmocka_unit_test(test_png__each_depth__gives_the_numbers_of_the_file),
@@ -468,6 +500,10 @@ int main(void)
         cmocka_unit_test(test_import__files_beside_a_csv__become_modalities),
         cmocka_unit_test(test_import__files_that_are_wrong__name_the_cell_and_never_show_it),
         cmocka_unit_test(test_import__files_of_other_columns__are_not_appended),
+        cmocka_unit_test(test_import__rows_of_an_archive__are_found_by_their_key),
+        cmocka_unit_test(test_import__modalities_that_are_wrong__name_their_place),
+        cmocka_unit_test_setup(test_import__out_of_memory_anywhere__says_so_and_leaks_nothing,
+                               write_inputs),
     };
     return cmocka_run_group_tests(tests, scratch_make, scratch_remove);
 }

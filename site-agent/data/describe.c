@@ -13,9 +13,8 @@ static void column_text(const struct csl_record_modality *m, uint32_t k,
 {
     csl_buf_printf(text, "  %-32s %-10s missing %u", m->feature_names[k], m->feature_units[k],
                    c->missing);
-    if (m->rank > 1)
-        csl_buf_printf(text, ", %.1f measured per record",
-                       c->available > 0 ? (double)c->known / c->available : 0.0);
+    if (m->rank > 1 && c->patients >= CSL_REPORT_PATIENTS_MIN)
+        csl_buf_printf(text, ", %.1f measured per record", (double)c->known / c->available);
     if (c->patients >= CSL_REPORT_PATIENTS_MIN)
         csl_buf_printf(text, ", mean %.4g, deviation %.4g", c->mean, c->std);
     else
@@ -32,7 +31,7 @@ static void column_json(const struct csl_record_modality *m, uint32_t k,
     csl_json_put_str(json, "name", m->feature_names[k]);
     csl_json_put_str(json, "unit", m->feature_units[k]);
     csl_json_put_u64(json, "missing", c->missing);
-    if (m->rank > 1)
+    if (m->rank > 1 && c->patients >= CSL_REPORT_PATIENTS_MIN)
         csl_json_put_u64(json, "measured", c->known);
     if (c->patients >= CSL_REPORT_PATIENTS_MIN) {
         csl_json_put_f64(json, "mean", c->mean);
@@ -79,20 +78,28 @@ static void describe_text(const struct csl_records *r, const struct csl_record_m
     const struct csl_text_rule *rule = &m->text->rule;
     uint32_t available = csl_report_available(r, m);
     csl_report_text(r, m, &c);
-    if (text != NULL)
-        csl_buf_printf(text,
-                       "  %u buckets, n-grams of up to %u word%s; %.1f tokens per note, %u note%s "
-                       "of %u or more; the notes themselves are %s\n",
-                       rule->buckets, rule->ngrams, csl_str_plural(rule->ngrams),
-                       available > 0 ? (double)c.tokens / available : 0.0, c.full,
-                       csl_str_plural(c.full), rule->tokens_max,
+    bool is_shown = c.patients >= CSL_REPORT_PATIENTS_MIN;
+    if (text != NULL) {
+        csl_buf_printf(text, "  %u buckets, n-grams of up to %u word%s; ", rule->buckets,
+                       rule->ngrams, csl_str_plural(rule->ngrams));
+        if (is_shown)
+            csl_buf_printf(text, "%.1f tokens per note, %u note%s of %u or more",
+                           (double)c.tokens / available, c.full, csl_str_plural(c.full),
+                           rule->tokens_max);
+        else
+            csl_buf_printf(text, "lengths withheld (fewer than %d patients)",
+                           CSL_REPORT_PATIENTS_MIN);
+        csl_buf_printf(text, "; the notes themselves are %s\n",
                        m->text->kept != NULL ? "in the file" : "not in the file");
+    }
     if (json == NULL)
         return;
     csl_json_put_u64(json, "buckets", rule->buckets);
     csl_json_put_u64(json, "ngrams", rule->ngrams);
-    csl_json_put_u64(json, "tokens", c.tokens);
-    csl_json_put_u64(json, "full", c.full);
+    if (is_shown) {
+        csl_json_put_u64(json, "tokens", c.tokens);
+        csl_json_put_u64(json, "full", c.full);
+    }
     csl_json_put_bool(json, "keeps_text", m->text->kept != NULL);
 }
 

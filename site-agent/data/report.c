@@ -93,9 +93,15 @@ void csl_report_text(const struct csl_records *r, const struct csl_record_modali
                      struct csl_text_counts *out)
 {
     const struct csl_record_text *t = m->text;
+    uint32_t last = UINT32_MAX;
     memset(out, 0, sizeof(*out));
-    for (uint32_t i = 0; i < r->record_count; i++)
+    for (uint32_t i = 0; i < r->record_count; i++) {
         out->full += t->offsets[i + 1] - t->offsets[i] == t->rule.tokens_max;
+        if (m->available[i] == 0)
+            continue;
+        out->patients += r->patient[i] != last;
+        last = r->patient[i];
+    }
     out->tokens = t->offsets[r->record_count];
 }
 

@@ -34,7 +34,8 @@ void csl_report_column(const struct csl_records *r, const struct csl_record_moda
 /* Of the notes of one modality. */
 struct csl_text_counts {
     uint64_t tokens;
-    uint32_t full; /* notes that fill tokens_max, so that their end may be cut off */
+    uint32_t patients; /* with a note */
+    uint32_t full;     /* notes that fill tokens_max, so that their end may be cut off */
 };
 void csl_report_text(const struct csl_records *r, const struct csl_record_modality *m,
                      struct csl_text_counts *out);

@@ -266,6 +266,16 @@ static void test_describe__every_kind__says_counts_and_no_word(void **state)
     assert_non_null(strstr((char *)text.p, "modality volume (image3d, 2 x 3 x 2 x 1)"));
     assert_non_null(strstr((char *)text.p, "1000 buckets, n-grams of up to 2 words"));
     assert_null(strstr((char *)text.p, "fever"));
+    assert_non_null(strstr((char *)text.p, "tokens per note"));
+    assert_non_null(strstr((char *)text.p, "measured per record"));
+    csl_buf_release(&text);
+    csl_buf_init(&text, 1u << 20);
+    r.patient[5] = 3; /* four patients are fewer than may be shown as a mean */
+    ASSERT_OK(csl_records_describe(&r, &text, NULL, &err), &err);
+    csl_buf_u8(&text, 0);
+    assert_non_null(strstr((char *)text.p, "lengths withheld"));
+    assert_null(strstr((char *)text.p, "tokens per note"));
+    assert_null(strstr((char *)text.p, "measured per record"));
     csl_buf_release(&text);
     csl_buf_init(&text, 1u << 20);
     ASSERT_OK(csl_records_check(&r, NULL, &text, NULL, &problems, &err), &err);

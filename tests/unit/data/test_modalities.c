@@ -111,6 +111,14 @@ static void test_record__damaged_text_group__is_corrupt(void **state)
     }
 }
 
+static void test_record__kinds__are_named_as_the_study_names_them(void **state)
+{
+    (void)state;
+    assert_int_equal(CSL_KIND_COUNT, CSL_MODALITY_COUNT);
+    for (uint32_t i = 0; i < CSL_KIND_COUNT; i++)
+        assert_string_equal(csl_kinds__[i].name, csl_modality_name((enum csl_modality)i));
+}
+
 static void test_text__known_hashes__are_those_of_the_specification(void **state)
 {
     (void)state; /* test vectors of draft-eastlake-fnv, FNV-1a, 64 bits */
@@ -294,6 +302,7 @@ int main(void)
         cmocka_unit_test(test_record__notes_not_kept__leaves_no_text_in_the_file),
         cmocka_unit_test(test_record__one_broken_rule__is_refused_by_name),
         cmocka_unit_test(test_record__damaged_text_group__is_corrupt),
+        cmocka_unit_test(test_record__kinds__are_named_as_the_study_names_them),
         cmocka_unit_test(test_text__known_hashes__are_those_of_the_specification),
         cmocka_unit_test(test_text__case_and_punctuation__do_not_change_ids),
         cmocka_unit_test(test_text__ngrams__end_with_their_word),

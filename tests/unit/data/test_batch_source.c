@@ -331,8 +331,10 @@ static void test_batch_source__cancelled_in_the_middle__stops_and_starts_again(v
         for (; k < round % 4; k++)
             ASSERT_OK(csl_batch_source_next(s, &got, &err), &err);
         ASSERT_OK(csl_thread_start(&t, "cancel", cancel, s, &err), &err);
-        while ((code = csl_batch_source_next(s, &got, &err)) == CSL_OK)
-            assert_int_equal(got.count, end[k] - (k == 0 ? 0 : end[k - 1])), k++;
+        while ((code = csl_batch_source_next(s, &got, &err)) == CSL_OK) {
+            assert_int_equal(got.count, end[k] - (k == 0 ? 0 : end[k - 1]));
+            k++;
+        }
         csl_thread_join(&t);
         assert_true(code == CSL_E_CANCELLED || (code == CSL_E_END && k == BATCHES));
         assert_int_equal(csl_batch_source_next(s, &got, &err), CSL_E_CANCELLED);

@@ -10,6 +10,7 @@
 #include "base/err.h"
 
 #define CSL_NPZ_MEMBERS_MAX 256
+#define CSL_NPY_RANK_MAX    5
 #define CSL_NPZ_BYTES_MAX   ((size_t)1 << 32) /* of the file, and of one array */
 
 struct csl_zip_member {
@@ -31,7 +32,7 @@ struct csl_npy {
     const uint8_t *data;  /* [product of shape] in it, unaligned */
     enum csl_npy_type type;
     uint32_t rank;
-    uint64_t shape[4];
+    uint64_t shape[CSL_NPY_RANK_MAX];
     uint64_t count; /* product of shape */
 };
 

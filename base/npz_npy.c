@@ -16,7 +16,7 @@ struct literal {
     char descr[8];
     bool has_descr, has_order, has_shape, is_fortran;
     uint32_t rank;
-    uint64_t shape[4];
+    uint64_t shape[CSL_NPY_RANK_MAX];
 };
 
 static void skip_blanks(struct literal *l)
@@ -68,7 +68,7 @@ static bool take_shape(struct literal *l)
     if (!take(l, "("))
         return false;
     while (!take(l, ")")) {
-        if (l->rank == 4 || !take_number(l, &l->shape[l->rank]))
+        if (l->rank == CSL_NPY_RANK_MAX || !take_number(l, &l->shape[l->rank]))
             return false;
         l->rank++;
         if (!take(l, ",")) /* only a comma or the end can follow, and one number needs the comma */
@@ -143,8 +143,8 @@ static enum csl_code read_header(struct csl_npy *a, const char *path, const char
     l.p = (const char *)a->bytes.p + text;
     l.end = (const char *)a->bytes.p + data;
     if (!take_all(&l))
-        return CSL_FAIL(err, CSL_E_CORRUPT, "%s: %s.npy has a damaged header, or over 4 axes", path,
-                        name);
+        return CSL_FAIL(err, CSL_E_CORRUPT, "%s: %s.npy has a damaged header, or over %d axes",
+                        path, name, CSL_NPY_RANK_MAX);
     while (type < sizeof(types) / sizeof(types[0]) && strcmp(types[type].descr, l.descr) != 0)
         type++;
     if (type == sizeof(types) / sizeof(types[0]) || l.is_fortran) {

@@ -4,7 +4,6 @@
 
 #include <inttypes.h>
 
-static const char *const modalities[] = {"tabular", "image2d", "signal"};
 static const char *const tasks[] = {"binary", "classes", "survival"};
 static const char *const scalings[] = {"constants", "site"};
 static const char *const models[] = {"linear", "cox", "mlp"};
@@ -57,9 +56,11 @@ static void put_u32_list(struct csl_json *j, const char *key, const uint32_t *va
 
 static void put_domain(struct csl_json *j, const struct csl_domain *d)
 {
+    static const uint32_t axes[CSL_MODALITY_COUNT] = {0, 3, 2, 2, 3, 1, 4};
+
     csl_json_object(j);
     csl_json_put_str(j, "id", d->id);
-    csl_json_put_str(j, "modality", modalities[d->modality]);
+    csl_json_put_str(j, "modality", csl_modality_name(d->modality));
     csl_json_put_str(j, "task", tasks[d->task]);
     csl_json_put_str(j, "label", d->label);
     if (d->positive[0])
@@ -67,10 +68,11 @@ static void put_domain(struct csl_json *j, const struct csl_domain *d)
     if (d->classes > 0)
         csl_json_put_u64(j, "classes", d->classes);
     csl_json_put_str(j, "scaling", scalings[d->scaling]);
-    if (d->modality == CSL_TABULAR) {
+    if (d->feature_count > 0)
         put_features(j, d);
-    } else {
-        put_u32_list(j, "shape", d->shape, d->modality == CSL_IMAGE2D ? 3 : 2);
+    if (d->modality != CSL_TABULAR)
+        put_u32_list(j, "shape", d->shape, axes[d->modality]);
+    if (d->feature_count == 0) {
         csl_json_put_f64(j, "centre", d->centre);
         csl_json_put_f64(j, "scale", d->scale);
     }
@@ -245,12 +247,13 @@ void csl_cli_study_text(const struct csl_study *s, struct csl_buf *out)
     csl_buf_printf(out, "sites     at least %u", s->minimum_sites);
     for (uint32_t i = 0; i < s->participant_count; i++)
         csl_buf_printf(out, "%s%s", i ? ", " : "; ", s->participants[i]);
-    csl_buf_printf(out, "\n\n%-20s %-9s %-9s %-20s %7s %s\n", "domain", "modality", "task", "label",
-                   "inputs", "model");
+    csl_buf_printf(out, "\n\n%-20s %-10s %-9s %-20s %7s %s\n", "domain", "modality", "task",
+                   "label", "inputs", "model");
     for (uint32_t i = 0; i < s->domain_count; i++) {
         const struct csl_domain *d = &s->domains[i];
-        csl_buf_printf(out, "%-20s %-9s %-9s %-20s %7u %s\n", d->id, modalities[d->modality],
-                       tasks[d->task], d->label, d->width, models[d->model]);
+        csl_buf_printf(out, "%-20s %-10s %-9s %-20s %7u %s\n", d->id,
+                       csl_modality_name(d->modality), tasks[d->task], d->label, d->width,
+                       models[d->model]);
     }
     csl_buf_printf(out, "\n%-32s %s\n", "tensor", "shape");
     for (uint32_t i = 0; i < s->schema.tensor_count; i++) {

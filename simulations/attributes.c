@@ -57,14 +57,13 @@ static bool match(const struct csl_records *r, const struct csl_record_label *l,
 static bool match_any(const struct csl_records *r, const struct csl_domain *d,
                       const struct csl_examples *e, uint32_t *records)
 {
-    static const char *const kinds[] = {"tabular", "image2d", "signal"};
     const struct csl_record_label *l = find_label(r, d->label);
     /* The modality named as the domain or its label is the domain's; else any of its kind. */
     for (int pass = 0; l != NULL && pass < 2; pass++) {
         for (uint32_t i = 0; i < r->modality_count; i++) {
             const struct csl_record_modality *m = &r->modalities[i];
             bool is_named = strcmp(m->name, d->id) == 0 || strcmp(m->name, d->label) == 0;
-            if (strcmp(m->kind, kinds[d->modality]) == 0 && is_named == (pass == 0) &&
+            if (strcmp(m->kind, csl_modality_name(d->modality)) == 0 && is_named == (pass == 0) &&
                 match(r, l, m, e, records))
                 return true;
         }

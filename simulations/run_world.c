@@ -13,9 +13,8 @@
 
 static void describe_domain(struct csl_result_domain *to, const struct csl_domain *d)
 {
-    static const char *const modalities[] = {"tabular", "image2d", "signal"};
     COPY(to->id, d->id);
-    COPY(to->modality, modalities[d->modality]);
+    COPY(to->modality, csl_modality_name(d->modality));
     COPY(to->label, d->label);
     COPY(to->positive, d->positive);
     to->task = d->task;

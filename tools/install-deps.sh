@@ -8,7 +8,8 @@
 set -euo pipefail
 
 build=(build-essential cmake ninja-build pkg-config libgrpc-dev libprotobuf-c-dev protobuf-c-compiler protobuf-compiler
-  libsodium-dev libssl-dev libhdf5-dev libdnnl-dev libsqlite3-dev libyaml-dev libjansson-dev zlib1g-dev libcmocka-dev)
+  libsodium-dev libssl-dev libhdf5-dev libdnnl-dev libsqlite3-dev libyaml-dev libjansson-dev zlib1g-dev libpng-dev
+  libcmocka-dev)
 tests=(clang libclang-rt-14-dev clang-format clang-tidy python3 python3-grpcio python3-protobuf python3-venv hdf5-tools sqlite3
   openssl spin valgrind)
 

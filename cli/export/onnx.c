@@ -28,8 +28,20 @@ struct onnx {
     char output_doc[256];
 };
 
-static const char *const input_names[] = {
-    [CSL_TABULAR] = "features", [CSL_IMAGE2D] = "image", [CSL_SIGNAL] = "signal"};
+/* How the input of a modality is called, its axes after the record's, and what they are. */
+static const struct {
+    const char *name;
+    uint32_t rank;
+    const char *axes; /* NULL: one, of features or values */
+} inputs[CSL_MODALITY_COUNT] = {
+    [CSL_TABULAR] = {"features", 1, NULL},
+    [CSL_IMAGE2D] = {"image", 3, "record, row, column, channel"},
+    [CSL_SIGNAL] = {"signal", 2, "record, sample, channel"},
+    [CSL_EHR_SERIES] = {"series", 2, "record, step, feature"},
+    [CSL_TEXT] = {"tokens", 1, NULL},
+    [CSL_EMBEDDING] = {"embedding", 1, NULL},
+    [CSL_IMAGE3D] = {"volume", 4, "record, slice, row, column, channel"},
+};
 
 /* --- nodes --- */
 
@@ -89,7 +101,7 @@ static enum csl_code add_constants(struct onnx *o, struct csl_err *err)
     enum csl_code code = CSL_OK;
     if (d->scaling == CSL_SCALING_SITE)
         return CSL_OK;
-    if (d->modality == CSL_TABULAR) {
+    if (d->feature_count > 0) { /* along the last axis */
         code =
             feature_constant(o, "scaling.centre", offsetof(struct csl_feature, centre), NULL, err);
         if (code == CSL_OK)
@@ -109,7 +121,7 @@ static enum csl_code add_clip(struct onnx *o, struct csl_err *err)
     const struct csl_domain *d = o->domain;
     size_t clip = offsetof(struct csl_feature, clip);
     bool is_clipped = false;
-    for (uint32_t k = 0; k < d->feature_count && d->modality == CSL_TABULAR; k++)
+    for (uint32_t k = 0; k < d->feature_count; k++)
         is_clipped = is_clipped || d->features[k].clip > 0;
     if (!is_clipped)
         return CSL_OK;
@@ -252,11 +264,9 @@ static void describe_input(struct onnx *o)
     const struct csl_domain *d = o->domain;
     struct csl_buf *b = &o->input_doc;
     csl_buf_printf(b, "Scaling by %s. A missing value is NaN.", scaling_text(d));
-    if (d->modality == CSL_IMAGE2D)
-        csl_buf_str(b, " Axes: record, row, column, channel.");
-    if (d->modality == CSL_SIGNAL)
-        csl_buf_str(b, " Axes: record, sample, channel.");
-    for (uint32_t k = 0; k < d->feature_count && d->modality == CSL_TABULAR; k++) {
+    if (inputs[d->modality].axes != NULL)
+        csl_buf_printf(b, " Axes: %s.", inputs[d->modality].axes);
+    for (uint32_t k = 0; k < d->feature_count; k++) {
         const struct csl_feature *f = &d->features[k];
         csl_buf_printf(b, "%s%s", k == 0 ? " Features, in this order: " : ", ", f->name);
         if (f->unit[0])
@@ -306,7 +316,7 @@ static void put_metadata(void *ctx, struct csl_buf *out)
     csl_onnx__metadata(out, "consilium.domain", o->domain->id);
     csl_onnx__metadata(out, "consilium.label", o->domain->label);
     csl_onnx__metadata(out, "consilium.scaling", scaling_text(o->domain));
-    if (o->domain->modality == CSL_TABULAR)
+    if (o->domain->feature_count > 0)
         csl_onnx__metadata(out, "consilium.features", csl_buf_text(&o->features));
 }
 
@@ -316,14 +326,13 @@ static void put_model(struct onnx *o, struct csl_buf *out)
     struct csl_onnx_model m = {
         .name = d->id,
         .doc = o->study->question,
-        .input = {.name = input_names[d->modality], .doc = csl_buf_text(&o->input_doc)},
+        .input = {.name = inputs[d->modality].name, .doc = csl_buf_text(&o->input_doc)},
         .output = {.name = o->value, .doc = o->output_doc, .rank = 1, .shape = {d->outputs}},
         .put_metadata = put_metadata,
         .ctx = o};
-    m.input.rank = d->modality == CSL_TABULAR ? 1 : d->modality == CSL_SIGNAL ? 2 : 3;
-    m.input.shape[0] = d->feature_count;
-    for (uint32_t i = 0; i < m.input.rank && d->modality != CSL_TABULAR; i++)
-        m.input.shape[i] = d->shape[i];
+    m.input.rank = inputs[d->modality].rank;
+    for (uint32_t i = 0; i < m.input.rank; i++)
+        m.input.shape[i] = d->modality == CSL_TABULAR ? d->feature_count : d->shape[i];
     csl_onnx__model(out, &o->graph, &m);
 }
 
@@ -386,7 +395,7 @@ enum csl_code csl_export_onnx(const struct csl_model_file *m, const struct csl_s
         code = csl_net_init(&o.net, study, domain, err);
     if (code != CSL_OK)
         return code;
-    snprintf(o.value, sizeof(o.value), "%s", input_names[o.domain->modality]);
+    snprintf(o.value, sizeof(o.value), "%s", inputs[o.domain->modality].name);
     csl_buf_init(&o.input_doc, DOC_BYTES_MAX);
     csl_buf_init(&o.features, DOC_BYTES_MAX);
     csl_buf_init(&out, MESSAGE_BYTES_MAX);

@@ -10,7 +10,16 @@
 
 #include <stdbool.h>
 
-enum csl_modality { CSL_TABULAR, CSL_IMAGE2D, CSL_SIGNAL };
+enum csl_modality {
+    CSL_TABULAR,
+    CSL_IMAGE2D,
+    CSL_SIGNAL,
+    CSL_EHR_SERIES, /* steps x variables, mostly missing */
+    CSL_TEXT,       /* hashed token ids */
+    CSL_EMBEDDING,  /* a vector from a frozen encoder */
+    CSL_IMAGE3D,
+    CSL_MODALITY_COUNT
+};
 enum csl_task_kind { CSL_TASK_BINARY, CSL_TASK_CLASSES, CSL_TASK_SURVIVAL };
 enum csl_scaling {
     CSL_SCALING_CONSTANTS, /* (x - centre) / scale with the study's public constants; default 0 and
@@ -46,11 +55,14 @@ struct csl_domain { /* modality + task, one model block of the same id */
     char positive[CSL_ID_MAX]; /* binary: what label value 1 means, for people; "" */
     uint32_t classes;          /* 2 for binary, >= 2 for classes, 0 for survival */
     enum csl_scaling scaling;
-    struct csl_feature *features; /* tabular: [feature_count]; owned by the study */
+    struct csl_feature *features; /* tabular, ehr_series: [feature_count]; owned by the study */
     uint32_t feature_count;
-    uint32_t shape[3];    /* image2d: height, width, channels; signal: samples, channels, 1 */
-    double centre, scale; /* image2d, signal: one constant for all values */
-    uint32_t width;       /* flattened model input D: feature_count or the product of shape */
+    /* image2d: height, width, channels; signal: samples, channels; ehr_series: steps,
+     * feature_count; text: tokens, buckets, words of an n-gram; embedding: its length; image3d:
+     * depth, height, width, channels; the rest 1. tabular: 0 */
+    uint32_t shape[4];
+    double centre, scale; /* without features: one constant for all values; not used for text */
+    uint32_t width; /* flattened model input D: feature_count, tokens, or the product of shape */
     enum csl_model_kind model;
     uint32_t hidden[CSL_HIDDEN_LAYERS_MAX], hidden_count; /* mlp */
     bool has_bias;    /* linear, cox: FLamby's Cox layer has one though it cancels */
@@ -154,6 +166,7 @@ enum csl_code csl_study_read(struct csl_study **out, const char *path,
 void csl_study_free(struct csl_study *s);
 const struct csl_domain *csl_study_find_domain(const struct csl_study *s,
                                                const char *id); /* NULL */
+const char *csl_modality_name(enum csl_modality m);             /* as the study file spells it */
 const char *csl_privacy_mode_name(enum csl_privacy_mode m); /* "none", "local", "site", "joint" */
 /* What the study would reveal, to whom, at what privacy price, in plain words (study check). */
 struct csl_buf;

@@ -46,7 +46,7 @@ static void put_domain(struct csl_buf *b, const struct csl_domain *d)
         put_f64(b, f->range_min);
         put_f64(b, f->range_max);
     }
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < (d->modality == CSL_IMAGE3D ? 4 : 3); i++)
         csl_buf_le32(b, d->shape[i]);
     put_f64(b, d->centre);
     put_f64(b, d->scale);

@@ -1,5 +1,6 @@
 /* protocol/study/study_domain.c - the domains of a study: data, task and model of each block. */
 #include "base/check.h"
+#include "base/checked.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "protocol/study/study_internal.h"
@@ -9,11 +10,29 @@
 
 /* A block's id is the front of its tensors' names ("heart.layer8.weight"), which are ids too. */
 #define DOMAIN_ID_BYTES_MAX 48
+#define TEXT_BUCKETS_MAX    (1u << 24) /* ids that float32 holds exactly */
+#define TEXT_NGRAMS_MAX     4
 
-static const char *const modality_names[] = {"tabular", "image2d", "signal", NULL};
+static const char *const modality_names[] = {"tabular", "image2d",   "signal",  "ehr_series",
+                                             "text",    "embedding", "image3d", NULL};
+/* What `shape` lists, by modality; NULL: the modality has none. */
+static const char *const shape_texts[] = {NULL,
+                                          "[height, width, channels]",
+                                          "[samples, channels]",
+                                          "[steps]",
+                                          "[tokens, buckets] or [tokens, buckets, ngrams]",
+                                          "[length]",
+                                          "[depth, height, width, channels]"};
+static const uint32_t shape_axes[] = {0, 3, 2, 1, 3, 1, 4};
 static const char *const task_names[] = {"binary", "classes", "survival", NULL};
 static const char *const scaling_names[] = {"constants", "site", NULL};
 static const char *const model_names[] = {"linear", "cox", "mlp", NULL};
+
+const char *csl_modality_name(enum csl_modality m)
+{
+    CSL_ASSERT(m < CSL_MODALITY_COUNT);
+    return modality_names[m];
+}
 
 struct raw_domain {
     char id[CSL_ID_MAX];
@@ -51,7 +70,8 @@ static const struct csl_option domain_rows[] = {
     {.name = "features",
      .type = CSL_OPT_NODE,
      AT(raw_domain, features),
-     .help = "Inputs of a tabular domain, in the order of the model's weights."},
+     .help = "Inputs of a tabular domain, or variables of an ehr_series, in the order of the "
+             "model's weights."},
     {.name = "scaling",
      .type = CSL_OPT_ENUM,
      AT(raw_domain, scaling),
@@ -61,7 +81,10 @@ static const struct csl_option domain_rows[] = {
     {.name = "shape",
      .type = CSL_OPT_NODE,
      AT(raw_domain, shape),
-     .help = "image2d: [height, width, channels]; signal: [samples, channels]."},
+     .help =
+         "Of all but tabular: image2d: [height, width, channels]; signal: [samples, "
+         "channels]; ehr_series: [steps]; text: [tokens, buckets, ngrams]; embedding: [length]; "
+         "image3d: [depth, height, width, channels]."},
     {.name = "centre",
      .type = CSL_OPT_F64,
      AT(raw_domain, centre),
@@ -207,6 +230,11 @@ static enum csl_code check_model(const struct csl_study_reader *r, const struct 
                              "domain '%s': model kind %s does not fit a %s task; %s would be right",
                              d->id, model_names[d->model], task_names[d->task],
                              is_survival ? "cox" : "linear or mlp");
+    if (d->modality == CSL_TEXT)
+        return csl_yaml_fail(r->err, r->y, at,
+                             "domain '%s': the inputs of modality text are token ids, which model "
+                             "kind %s would take for numbers",
+                             d->id, model_names[d->model]);
     if (d->model != CSL_MODEL_MLP)
         return csl_study__refuse_keys(r, section, hidden_keys, "only kind: mlp has hidden layers");
     if (!d->has_bias)
@@ -337,16 +365,25 @@ static enum csl_code read_features(const struct csl_study_reader *r,
 static enum csl_code read_shape(const struct csl_study_reader *r, const struct csl_yaml_node *list,
                                 struct csl_domain *d)
 {
-    uint32_t axes = d->modality == CSL_IMAGE2D ? 3 : 2, count = 0;
-    uint64_t width = 1;
-    enum csl_code code;
+    uint32_t axes = shape_axes[d->modality], count = 0;
+    uint32_t least = d->modality == CSL_TEXT ? 2 : axes;
+    uint32_t most = d->modality == CSL_TEXT ? TEXT_BUCKETS_MAX : CSL_FEATURES_MAX;
+    uint64_t width = d->modality == CSL_EHR_SERIES ? d->feature_count : 1;
+    enum csl_code code = csl_study__u32_list(r, list, least, axes, most, d->shape, &count);
 
-    d->shape[2] = 1;
-    code = csl_study__u32_list(r, list, axes, axes, CSL_FEATURES_MAX, d->shape, &count);
     if (code != CSL_OK)
         return code;
-    for (uint32_t i = 0; i < 3; i++)
-        width *= d->shape[i]; /* below 2^48 */
+    for (uint32_t i = count; i < 4; i++)
+        d->shape[i] = 1;
+    if (d->modality == CSL_EHR_SERIES)
+        d->shape[1] = d->feature_count;
+    if (d->modality == CSL_TEXT && (d->shape[1] < 2 || d->shape[2] > TEXT_NGRAMS_MAX))
+        return csl_yaml_fail(r->err, r->y, list,
+                             "2 buckets or more, and n-grams of up to %d words, would be right",
+                             TEXT_NGRAMS_MAX);
+    for (uint32_t i = 0; i < (d->modality == CSL_TEXT ? 1 : axes); i++)
+        if (!csl_mul_u64(width, d->shape[i], &width))
+            width = UINT64_MAX;
     if (width > CSL_FEATURES_MAX)
         return csl_yaml_fail(r->err, r->y, list, "%llu values; at most %d would be right",
                              (unsigned long long)width, CSL_FEATURES_MAX);
@@ -358,7 +395,9 @@ static enum csl_code read_input(const struct csl_study_reader *r, const struct c
                                 const struct raw_domain *raw, struct csl_domain *d)
 {
     static const char *const shape_keys[] = {"shape", NULL};
-    static const char *const tabular_keys[] = {"features", "clip", NULL};
+    static const char *const named_keys[] = {"features", "clip", NULL};
+    static const char *const text_keys[] = {"scaling", "centre", "scale", NULL};
+    bool is_named = d->modality == CSL_TABULAR || d->modality == CSL_EHR_SERIES;
     enum csl_code code = check_scale(r, item, raw->scale);
 
     d->scaling = (enum csl_scaling)raw->scaling;
@@ -367,23 +406,26 @@ static enum csl_code read_input(const struct csl_study_reader *r, const struct c
     if (code == CSL_OK && d->scaling == CSL_SCALING_SITE)
         code = csl_study__refuse_keys(r, item, constant_keys,
                                       "scaling: site takes each site's own statistics");
-    if (code == CSL_OK)
-        code = d->modality == CSL_TABULAR
-                   ? csl_study__refuse_keys(r, item, shape_keys,
-                                            "the shape of tabular data is its list of features")
-                   : csl_study__refuse_keys(r, item, tabular_keys, "for modality: tabular only");
+    if (code == CSL_OK && d->modality == CSL_TABULAR)
+        code = csl_study__refuse_keys(r, item, shape_keys,
+                                      "the shape of tabular data is its list of features");
+    if (code == CSL_OK && !is_named)
+        code = csl_study__refuse_keys(r, item, named_keys,
+                                      "for modality: tabular and ehr_series only");
+    if (code == CSL_OK && d->modality == CSL_TEXT)
+        code = csl_study__refuse_keys(r, item, text_keys, "token ids are not scaled");
     if (code != CSL_OK)
         return code;
-    if (d->modality == CSL_TABULAR && !raw->features)
+    if (is_named && !raw->features)
         return csl_yaml_fail(r->err, r->y, item,
-                             "a tabular domain needs 'features', the list of its inputs");
+                             "a domain of modality %s needs 'features', the list of its inputs",
+                             modality_names[d->modality]);
     if (d->modality != CSL_TABULAR && !raw->shape)
         return csl_yaml_fail(r->err, r->y, item, "a domain of modality %s needs 'shape: %s'",
-                             modality_names[d->modality],
-                             d->modality == CSL_IMAGE2D ? "[height, width, channels]"
-                                                        : "[samples, channels]");
-    return d->modality == CSL_TABULAR ? read_features(r, raw->features, raw, d)
-                                      : read_shape(r, raw->shape, d);
+                             modality_names[d->modality], shape_texts[d->modality]);
+    if (is_named)
+        code = read_features(r, raw->features, raw, d);
+    return code == CSL_OK && raw->shape ? read_shape(r, raw->shape, d) : code;
 }
 
 static enum csl_code read_domain(const struct csl_study_reader *r, const struct csl_yaml_node *item,

@@ -17,7 +17,8 @@ static const char *task_text(const struct csl_domain *d)
 static void explain_domain(const struct csl_domain *d, struct csl_buf *out)
 {
     static const char *const models[] = {"linear model", "Cox model", "layered network"};
-    static const char *const inputs[] = {"feature", "pixel", "signal value"};
+    static const char *const inputs[] = {
+        "feature", "pixel", "signal value", "hourly value", "word", "embedding value", "voxel"};
 
     csl_buf_printf(out, "  %s: predicts %s ('%s'", d->id, task_text(d), d->label);
     if (d->positive[0])

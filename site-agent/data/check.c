@@ -121,6 +121,20 @@ static uint64_t row_hash(const float *row, uint32_t width, float *scratch)
     return hash;
 }
 
+/* Of the record's values, or of its tokens. */
+static uint64_t record_hash(const struct csl_record_modality *m, uint32_t record, uint32_t width,
+                            float *scratch)
+{
+    const struct csl_record_text *t = m->text;
+    if (t == NULL)
+        return row_hash(m->values + (size_t)record * width, width, scratch);
+    uint8_t digest[CSL_DIGEST_BYTES];
+    uint64_t hash, first = t->offsets[record];
+    csl_digest(t->tokens + first, (t->offsets[record + 1] - first) * sizeof(*t->tokens), digest);
+    memcpy(&hash, digest, sizeof(hash));
+    return hash;
+}
+
 static enum csl_code check_equal_records(struct check *c, const struct csl_record_modality *m)
 {
     const struct csl_records *r = c->r;
@@ -134,8 +148,7 @@ static enum csl_code check_equal_records(struct check *c, const struct csl_recor
     }
     for (uint32_t i = 0; i < r->record_count; i++)
         if (m->available[i] != 0)
-            prints[n++] =
-                (struct fingerprint){row_hash(m->values + (size_t)i * width, width, row), i};
+            prints[n++] = (struct fingerprint){record_hash(m, i, width, row), i};
     if (n > 0)
         qsort(prints, n, sizeof(*prints), compare_prints);
     for (uint32_t i = 1; i < n; i++) {
@@ -162,7 +175,8 @@ static enum csl_code check_modality(struct check *c, const struct csl_record_mod
 {
     if (csl_report_available(c->r, m) == 0)
         find(c, false, "modality %s is in no record", m->name);
-    for (uint32_t k = 0; m->rank == 1 && k < m->shape[0]; k++)
+    uint32_t names = csl_modality_is_named__(m) ? csl_modality_names__(m) : 0;
+    for (uint32_t k = 0; k < names; k++)
         check_column(c, m, k, m->range_min[k], m->range_max[k]);
     return check_equal_records(c, m);
 }

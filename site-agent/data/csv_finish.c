@@ -100,7 +100,7 @@ static enum csl_code put_patients(struct csl_csv_import *s, const uint32_t *orde
             return CSL_FAIL(s->err, CSL_E_INVAL,
                             "%s:%llu: the patient of this row is in another split in an earlier "
                             "row; one split per patient would be right",
-                            s->csv.name, (unsigned long long)s->line[row]);
+                            s->files[s->row_file[row]].name, (unsigned long long)s->line[row]);
         if (!is_first)
             continue;
         r->split[p] = s->row_split[row];
@@ -117,6 +117,8 @@ static enum csl_code put_table(struct csl_csv_import *s, const uint32_t *order,
 {
     struct csl_record_modality *m = &r->modalities[0];
     uint32_t f = s->feature_count;
+    if (f == 0) /* the mapping has modalities in its place */
+        return CSL_OK;
     r->modality_count = 1;
     memcpy(m->name, s->m->modality, sizeof(m->name));
     memcpy(m->kind, "tabular", sizeof("tabular"));
@@ -177,6 +179,10 @@ static enum csl_code build(struct csl_csv_import *s, const char *site, uint32_t 
         code = put_patients(s, order, patient_of, r);
     if (code == CSL_OK)
         code = put_table(s, order, r);
+    for (uint32_t i = 0; i < s->m->modality_count && code == CSL_OK; i++) {
+        struct csl_record_modality *m = &r->modalities[r->modality_count++];
+        code = csl_csv_modality_finish__(s, i, order, m);
+    }
     if (code == CSL_OK)
         code = put_labels(s, order, r);
     if (code == CSL_OK)

@@ -186,8 +186,19 @@ static enum csl_code find_columns(struct csl_csv_import *s, const char *extra_wh
         code = find_optional(s, m->where_column, "where", &s->where);
     if (code == CSL_OK)
         code = find_optional(s, extra_where, NULL, &s->extra_where);
-    if (code == CSL_OK)
-        code = m->all_except != NULL ? find_all_except(s) : find_listed(s);
+    if (code == CSL_OK && m->all_except != NULL)
+        code = find_all_except(s);
+    else if (code == CSL_OK && m->feature_count > 0)
+        code = find_listed(s);
+    for (uint32_t i = 0; i < m->modality_count && code == CSL_OK; i++) {
+        const struct csl_map_modality *o = &m->modalities[i];
+        struct csl_csv_modality *v = &s->modalities[i];
+        v->o = o;
+        v->start = UINT32_MAX;
+        code = find_column(s, o->column, o->node, &v->column);
+        if (code == CSL_OK && o->start_column[0] != '\0')
+            code = find_column(s, o->start_column, o->node, &v->start);
+    }
     for (uint32_t i = 0; i < m->label_count && code == CSL_OK; i++) {
         const struct csl_map_label *l = &m->labels[i];
         bool is_survival = l->kind == CSL_MAP_SURVIVAL;
@@ -212,6 +223,7 @@ static void import_release(struct csl_csv_import *s)
     csl_free(s->line);
     csl_free(s->patient_id);
     csl_free(s->row_split);
+    csl_free(s->row_file);
     csl_free(s->values);
     for (int i = 0; i < CSL_LABELS_MAX; i++) {
         csl_free(s->label_value[i]);
@@ -220,8 +232,47 @@ static void import_release(struct csl_csv_import *s)
     }
     for (int i = 0; i < CSL_ATTRIBUTES_MAX; i++)
         csl_free(s->attribute_value[i]);
+    for (uint32_t i = 0; i < s->m->modality_count; i++)
+        csl_csv_modality_release__(s, i);
     csl_join_release(&s->join);
     csl_csv_release(&s->csv);
+}
+
+/* Goes on to the next file, whose header must be that of the first. CSL_E_END: there is none. */
+static enum csl_code next_file(struct csl_csv_import *s)
+{
+    if (s->file_index + 1 == s->file_count)
+        return CSL_E_END;
+    s->file_index++;
+    csl_csv_release(&s->csv);
+    csl_csv_init(&s->csv, s->files[s->file_index].stream, s->files[s->file_index].name);
+    if (s->m->header != NULL)
+        return CSL_OK;
+    enum csl_code code = csl_csv_next(&s->csv, s->err);
+    if (code != CSL_OK && code != CSL_E_END)
+        return code;
+    bool is_same = code == CSL_OK && s->csv.field_count == s->main_count;
+    for (uint32_t i = 0; is_same && i < s->main_count; i++)
+        is_same = strcmp(csl_csv_field(&s->csv, i), s->names[i]) == 0;
+    if (!is_same)
+        return CSL_FAIL(s->err, CSL_E_INVAL,
+                        "%s:1: the columns differ from those of %s; the same ones in the same "
+                        "order would be right",
+                        s->csv.name, s->files[0].name);
+    return CSL_OK;
+}
+
+static enum csl_code read_rows(struct csl_csv_import *s)
+{
+    enum csl_code code = CSL_OK;
+    while (code == CSL_OK) {
+        code = csl_csv_next(&s->csv, s->err);
+        if (code == CSL_OK)
+            code = csl_import_row__(s);
+        else if (code == CSL_E_END)
+            code = next_file(s);
+    }
+    return code;
 }
 
 static enum csl_code find_key(struct csl_csv_import *s)
@@ -236,8 +287,9 @@ static enum csl_code find_key(struct csl_csv_import *s)
     return CSL_OK;
 }
 
-enum csl_code csl_import_csv_streams__(struct csl_records *out, const char *site, FILE *stream,
-                                       const char *name, FILE *joined, const char *joined_name,
+enum csl_code csl_import_csv_streams__(struct csl_records *out, const char *site,
+                                       const struct csl_csv_file *files, uint32_t file_count,
+                                       FILE *joined, const char *joined_name,
                                        struct csl_mapping *mapping, const char *where_column,
                                        const char (*where_any_of)[64], uint32_t where_count,
                                        struct csl_err *err)
@@ -245,12 +297,14 @@ enum csl_code csl_import_csv_streams__(struct csl_records *out, const char *site
     struct csl_csv_import *s = csl_alloc(sizeof(*s));
     enum csl_code code = CSL_OK;
     if (s == NULL)
-        return CSL_FAIL(err, CSL_E_NOMEM, "no memory to import %s", name);
+        return CSL_FAIL(err, CSL_E_NOMEM, "no memory to import %s", files[0].name);
     s->m = mapping;
     s->err = err;
     s->extra_any_of = where_any_of;
     s->extra_count = where_count;
-    csl_csv_init(&s->csv, stream, name);
+    s->files = files;
+    s->file_count = file_count;
+    csl_csv_init(&s->csv, files[0].stream, files[0].name);
     code = read_header(s);
     if (code == CSL_OK && mapping->join.is_used) {
         code = csl_join_read(&s->join, joined, joined_name, mapping->join.key, mapping->join.prefix,
@@ -260,11 +314,10 @@ enum csl_code csl_import_csv_streams__(struct csl_records *out, const char *site
     }
     if (code == CSL_OK)
         code = find_columns(s, where_column);
-    while (code == CSL_OK) {
-        code = csl_csv_next(&s->csv, err);
-        if (code == CSL_OK)
-            code = csl_import_row__(s);
-    }
+    for (uint32_t i = 0; i < mapping->modality_count && code == CSL_OK; i++)
+        code = csl_csv_modality_open__(s, i);
+    if (code == CSL_OK)
+        code = read_rows(s);
     if (code == CSL_E_END)
         code = csl_import_finish__(s, site, out);
     import_release(s);
@@ -284,20 +337,53 @@ static enum csl_code open_file(FILE **out, const char *path, struct csl_err *err
     return CSL_OK;
 }
 
-/* The joined file lies beside the main one unless its path is absolute. */
-static enum csl_code open_joined(FILE **out, const char *csv_path, const char *file,
+/* A file of the mapping lies beside the main one unless its path is absolute. */
+static enum csl_code open_beside(FILE **out, const char *csv_path, const char *file,
                                  char path[CSL_PATH_MAX], struct csl_err *err)
 {
-    char folder[CSL_PATH_MAX];
-    const char *slash = strrchr(csv_path, '/');
-    size_t n = slash == NULL ? 0 : (size_t)(slash - csv_path) + 1;
-    if (n >= sizeof(folder))
-        return CSL_FAIL(err, CSL_E_LIMIT, "path of %zu bytes; at most %d are allowed", n,
+    if (!csl_str_copy(path, CSL_PATH_MAX, file))
+        return CSL_FAIL(err, CSL_E_LIMIT, "a path of the mapping is longer than %d bytes",
                         CSL_PATH_MAX - 1);
-    memcpy(folder, n == 0 ? "." : csv_path, n == 0 ? 1 : n);
-    folder[n == 0 ? 1 : n] = '\0';
-    enum csl_code code = csl_path_join(path, CSL_PATH_MAX, folder, file, err);
+    enum csl_code code = csl_path_beside(path, csv_path, err);
     return code == CSL_OK ? open_file(out, path, err) : code;
+}
+
+/* The files of one import, and their paths. */
+struct opened {
+    struct csl_csv_file files[CSL_MAP_FILES_MAX + 1];
+    char paths[CSL_MAP_FILES_MAX + 1][CSL_PATH_MAX], joined_path[CSL_PATH_MAX];
+    FILE *joined;
+    uint32_t count;
+};
+
+static enum csl_code open_all(struct opened *o, const char *csv_path, const struct csl_mapping *m,
+                              struct csl_err *err)
+{
+    enum csl_code code = open_file(&o->files[0].stream, csv_path, err);
+    o->files[0].name = csv_path;
+    o->count = 1;
+    const struct csl_yaml_node *n = m->append;
+    if (n != NULL && n->kind == CSL_YAML_SEQUENCE)
+        n = n->first_child;
+    for (; n != NULL && code == CSL_OK; n = n->next) {
+        struct csl_csv_file *f = &o->files[o->count];
+        code = open_beside(&f->stream, csv_path, n->text, o->paths[o->count], err);
+        f->name = o->paths[o->count++];
+        if (m->append->kind == CSL_YAML_SCALAR)
+            break;
+    }
+    if (code == CSL_OK && m->join.is_used)
+        code = open_beside(&o->joined, csv_path, m->join.file, o->joined_path, err);
+    return code;
+}
+
+static void close_all(struct opened *o)
+{
+    for (uint32_t i = 0; i < o->count; i++)
+        if (o->files[i].stream != NULL)
+            (void)fclose(o->files[i].stream);
+    if (o->joined != NULL)
+        (void)fclose(o->joined);
 }
 
 enum csl_code csl_import_csv(struct csl_records *out, const char *site, const char *csv_path,
@@ -305,26 +391,23 @@ enum csl_code csl_import_csv(struct csl_records *out, const char *site, const ch
                              const char (*where_any_of)[64], uint32_t where_count,
                              struct csl_err *err)
 {
-    char joined_path[CSL_PATH_MAX] = "";
     struct csl_yaml *yaml = NULL;
     struct csl_mapping *mapping = NULL;
-    FILE *stream = NULL, *joined = NULL;
     if (!csl_id_valid(site))
         return CSL_FAIL(err, CSL_E_INVAL, "'%s' is not a site id ([a-z0-9][a-z0-9._-]*)", site);
+    struct opened *o = csl_alloc(sizeof(*o));
+    if (o == NULL)
+        return CSL_FAIL(err, CSL_E_NOMEM, "no memory to import %s", csv_path);
     enum csl_code code = csl_yaml_read(&yaml, mapping_path, CSL_MANIFEST_BYTES_MAX, err);
     if (code == CSL_OK)
         code = csl_mapping_read_csv(&mapping, yaml, err);
     if (code == CSL_OK)
-        code = open_file(&stream, csv_path, err);
-    if (code == CSL_OK && mapping->join.is_used)
-        code = open_joined(&joined, csv_path, mapping->join.file, joined_path, err);
+        code = open_all(o, csv_path, mapping, err);
     if (code == CSL_OK)
-        code = csl_import_csv_streams__(out, site, stream, csv_path, joined, joined_path, mapping,
-                                        where_column, where_any_of, where_count, err);
-    if (stream != NULL)
-        (void)fclose(stream);
-    if (joined != NULL)
-        (void)fclose(joined);
+        code = csl_import_csv_streams__(out, site, o->files, o->count, o->joined, o->joined_path,
+                                        mapping, where_column, where_any_of, where_count, err);
+    close_all(o);
+    csl_free(o);
     csl_mapping_free(mapping);
     return code;
 }

@@ -17,7 +17,7 @@ static const char *column_name(const struct csl_csv_import *s, uint32_t column)
     return column < s->main_count ? s->names[column] : s->join.names[column - s->main_count];
 }
 
-static enum csl_code refuse(const struct csl_csv_import *s, uint32_t column, const char *what)
+enum csl_code csl_import_refuse__(const struct csl_csv_import *s, uint32_t column, const char *what)
 {
     char shown[96];
     const char *name = column_name(s, column);
@@ -26,8 +26,7 @@ static enum csl_code refuse(const struct csl_csv_import *s, uint32_t column, con
                     (unsigned long long)s->csv.record_line, column + 1, shown, what);
 }
 
-/* The cell without blanks around it, cut to fit: what is longer matches no number and no value. */
-static const char *trimmed(const struct csl_csv_import *s, uint32_t column, char out[256])
+const char *csl_import_trimmed__(const struct csl_csv_import *s, uint32_t column, char out[256])
 {
     const char *text = csl_import_cell__(s, column);
     while (*text == ' ' || *text == '\t')
@@ -52,11 +51,12 @@ static bool is_missing(const char *text, const struct csl_yaml_node *markers)
 static bool is_wanted(const struct csl_csv_import *s)
 {
     char text[256];
-    if (s->where != UINT32_MAX && csl_list_find(s->m->where_any_of, trimmed(s, s->where, text)) < 0)
+    if (s->where != UINT32_MAX &&
+        csl_list_find(s->m->where_any_of, csl_import_trimmed__(s, s->where, text)) < 0)
         return false;
     if (s->extra_where == UINT32_MAX)
         return true;
-    (void)trimmed(s, s->extra_where, text);
+    (void)csl_import_trimmed__(s, s->extra_where, text);
     for (uint32_t i = 0; i < s->extra_count; i++)
         if (csl_value_equal__(text, s->extra_any_of[i]))
             return true;
@@ -84,10 +84,12 @@ static enum csl_code make_room(struct csl_csv_import *s)
         return CSL_FAIL(s->err, CSL_E_LIMIT, "%s has more than %u rows", s->csv.name,
                         CSL_SITE_RECORDS_MAX / 2);
     uint32_t n = s->capacity == 0 ? 256 : 2 * s->capacity;
-    bool ok = grow_one(&s->line, n, sizeof(*s->line)) &&
-              grow_one(&s->patient_id, n, sizeof(*s->patient_id)) &&
-              grow_one(&s->row_split, n, sizeof(*s->row_split)) &&
-              grow_one(&s->values, n, s->feature_count * sizeof(*s->values));
+    bool ok =
+        grow_one(&s->line, n, sizeof(*s->line)) &&
+        grow_one(&s->patient_id, n, sizeof(*s->patient_id)) &&
+        grow_one(&s->row_split, n, sizeof(*s->row_split)) &&
+        grow_one(&s->row_file, n, sizeof(*s->row_file)) &&
+        (s->feature_count == 0 || grow_one(&s->values, n, s->feature_count * sizeof(*s->values)));
     for (uint32_t i = 0; i < s->m->label_count && ok; i++) {
         if (s->m->labels[i].kind == CSL_MAP_SURVIVAL)
             ok = grow_one(&s->label_time[i], n, sizeof(float)) &&
@@ -109,15 +111,16 @@ static enum csl_code read_number(struct csl_csv_import *s, uint32_t column,
                                  const struct csl_yaml_node *missing, double *out)
 {
     char text[256];
-    (void)trimmed(s, column, text);
+    (void)csl_import_trimmed__(s, column, text);
     if (is_missing(text, missing)) {
         *out = (double)NAN;
         return CSL_OK;
     }
     if (!csl_parse_f64(text, out) || fabs(*out) > (double)FLT_MAX)
-        return refuse(s, column,
-                      "the cell is not a number; a number, an empty cell or a value listed under "
-                      "'missing' would be right");
+        return csl_import_refuse__(
+            s, column,
+            "the cell is not a number; a number, an empty cell or a value listed under "
+            "'missing' would be right");
     return CSL_OK;
 }
 
@@ -128,9 +131,10 @@ static enum csl_code read_patient(struct csl_csv_import *s, char out[64])
         return CSL_OK;
     }
     char text[256];
-    (void)trimmed(s, s->patient, text);
+    (void)csl_import_trimmed__(s, s->patient, text);
     if (!csl_text_valid__(text, 64))
-        return refuse(s, s->patient, "a patient's key is 1 to 63 bytes of printable UTF-8");
+        return csl_import_refuse__(s, s->patient,
+                                   "a patient's key is 1 to 63 bytes of printable UTF-8");
     memcpy(out, text, strlen(text) + 1);
     return CSL_OK;
 }
@@ -138,16 +142,27 @@ static enum csl_code read_patient(struct csl_csv_import *s, char out[64])
 static enum csl_code read_split(struct csl_csv_import *s, uint8_t *out)
 {
     char text[256];
-    (void)trimmed(s, s->split, text);
+    if (s->split == UINT32_MAX) { /* by file */
+        const char *slash = strrchr(s->csv.name, '/');
+        (void)snprintf(text, sizeof(text), "%.255s", slash == NULL ? s->csv.name : slash + 1);
+    } else {
+        (void)csl_import_trimmed__(s, s->split, text);
+    }
     for (uint8_t i = 0; i < 3; i++) {
         if (csl_list_find(s->m->split.part[i], text) >= 0) {
             *out = i;
             return CSL_OK;
         }
     }
-    return refuse(s, s->split,
-                  "the cell is no value listed under 'split'; its value under train, validation "
-                  "or test would be right");
+    if (s->split == UINT32_MAX)
+        return CSL_FAIL(s->err, CSL_E_INVAL,
+                        "%s:1: the name of this file is under none of train, validation and test "
+                        "in the mapping's 'split'",
+                        s->csv.name);
+    return csl_import_refuse__(
+        s, s->split,
+        "the cell is no value listed under 'split'; its value under train, validation "
+        "or test would be right");
 }
 
 static enum csl_code read_class(struct csl_csv_import *s, uint32_t index, int16_t *out)
@@ -155,7 +170,7 @@ static enum csl_code read_class(struct csl_csv_import *s, uint32_t index, int16_
     const struct csl_map_label *l = &s->m->labels[index];
     uint32_t column = s->label[index];
     char text[256];
-    (void)trimmed(s, column, text);
+    (void)csl_import_trimmed__(s, column, text);
     int16_t value = CSL_LABEL_UNKNOWN;
     if (l->kind == CSL_MAP_CLASSES && csl_list_find(l->values, text) >= 0)
         value = (int16_t)csl_list_find(l->values, text);
@@ -165,12 +180,13 @@ static enum csl_code read_class(struct csl_csv_import *s, uint32_t index, int16_
         value = 0;
     else if (!is_missing(text, l->missing != NULL ? l->missing : s->m->missing)) {
         if (l->kind != CSL_MAP_BINARY || l->negative != NULL)
-            return refuse(s, column,
-                          l->kind == CSL_MAP_BINARY
-                              ? "the cell is no value that the mapping lists for this label; its "
-                                "value under 'positive', 'negative' or 'missing' would be right"
-                              : "the cell is no value that the mapping lists for this label; its "
-                                "value under 'values' or 'missing' would be right");
+            return csl_import_refuse__(
+                s, column,
+                l->kind == CSL_MAP_BINARY
+                    ? "the cell is no value that the mapping lists for this label; its "
+                      "value under 'positive', 'negative' or 'missing' would be right"
+                    : "the cell is no value that the mapping lists for this label; its "
+                      "value under 'values' or 'missing' would be right");
         value = 0;
     }
     *out = value;
@@ -189,8 +205,8 @@ static enum csl_code read_survival(struct csl_csv_import *s, uint32_t index, flo
     if (code != CSL_OK)
         return code;
     if (t < 0.0)
-        return refuse(s, s->label[index], "a time is 0 or more");
-    (void)trimmed(s, column, text);
+        return csl_import_refuse__(s, s->label[index], "a time is 0 or more");
+    (void)csl_import_trimmed__(s, column, text);
     *event = 0.0f;
     if (is_missing(text, missing))
         t = (double)NAN; /* a time without knowing what ended it says nothing */
@@ -199,7 +215,8 @@ static enum csl_code read_survival(struct csl_csv_import *s, uint32_t index, flo
     else if (csl_value_equal__(text, "1"))
         *event = 1.0f;
     else if (!csl_value_equal__(text, "0"))
-        return refuse(s, column, "the cell is neither 0 nor 1; 'event_values' can list others");
+        return csl_import_refuse__(s, column,
+                                   "the cell is neither 0 nor 1; 'event_values' can list others");
     *time = (float)t;
     return CSL_OK;
 }
@@ -228,7 +245,7 @@ static enum csl_code read_attribute(struct csl_csv_import *s, uint32_t index, ch
     uint32_t column = s->attribute[index];
     char text[256];
     double v;
-    (void)trimmed(s, column, text);
+    (void)csl_import_trimmed__(s, column, text);
     memset(out, 0, 32);
     if (is_missing(text, missing))
         return CSL_OK;
@@ -244,11 +261,12 @@ static enum csl_code read_attribute(struct csl_csv_import *s, uint32_t index, ch
         if (csl_value_equal__(n->key, text))
             value = n->text;
     if (value == NULL)
-        return refuse(s, column,
-                      "the cell is no value that the mapping lists for this attribute; its value "
-                      "under 'values' or 'missing' would be right");
+        return csl_import_refuse__(
+            s, column,
+            "the cell is no value that the mapping lists for this attribute; its value "
+            "under 'values' or 'missing' would be right");
     if (!csl_str_copy(out, 32, value) || (value[0] != '\0' && !csl_text_valid__(value, 32)))
-        return refuse(s, column, "a value is up to 31 bytes of printable UTF-8");
+        return csl_import_refuse__(s, column, "a value is up to 31 bytes of printable UTF-8");
     return CSL_OK;
 }
 
@@ -259,6 +277,7 @@ static enum csl_code take_row(struct csl_csv_import *s)
     if (code != CSL_OK)
         return code;
     s->line[row] = s->csv.record_line;
+    s->row_file[row] = (uint8_t)s->file_index;
     memset(s->patient_id[row], 0, sizeof(s->patient_id[row]));
     code = read_patient(s, s->patient_id[row]);
     if (code == CSL_OK)
@@ -275,6 +294,8 @@ static enum csl_code take_row(struct csl_csv_import *s)
                    : read_class(s, i, &s->label_value[i][row]);
     for (uint32_t i = 0; i < s->m->attribute_count && code == CSL_OK; i++)
         code = read_attribute(s, i, s->attribute_value[i][row]);
+    for (uint32_t i = 0; i < s->m->modality_count && code == CSL_OK; i++)
+        code = csl_csv_modality_row__(s, i, row);
     if (code == CSL_OK)
         s->row_count++;
     return code;
@@ -292,13 +313,14 @@ enum csl_code csl_import_row__(struct csl_csv_import *s)
                         s->m->header != NULL ? "mapping's header" : "header line");
     if (s->m->join.is_used) {
         char text[256];
-        s->matched = csl_join_find(&s->join, trimmed(s, s->on, text));
+        s->matched = csl_join_find(&s->join, csl_import_trimmed__(s, s->on, text));
         if (s->matched == NULL && s->m->join.unmatched == 1)
             return CSL_OK;
         if (s->matched == NULL)
-            return refuse(s, s->on,
-                          "the key is not in the joined file; 'unmatched: skip' would leave such "
-                          "rows out");
+            return csl_import_refuse__(
+                s, s->on,
+                "the key is not in the joined file; 'unmatched: skip' would leave such "
+                "rows out");
     }
     return is_wanted(s) ? take_row(s) : CSL_OK;
 }

@@ -27,10 +27,9 @@ uint64_t csl_dataset_patients(const struct csl_dataset *d, uint32_t domain, enum
 
 static bool wants_modality(const void *ctx, const struct csl_record_modality *m)
 {
-    static const char *const kinds[] = {"tabular", "image2d", "signal"};
     const struct csl_study *study = ctx;
     for (uint32_t i = 0; i < study->domain_count; i++)
-        if (strcmp(kinds[study->domains[i].modality], m->kind) == 0)
+        if (strcmp(csl_modality_name(study->domains[i].modality), m->kind) == 0)
             return true;
     return false;
 }
@@ -73,7 +72,7 @@ static enum csl_code add_domain(struct csl_dataset *d, uint32_t domain, const st
     code = csl_domain_units__(what, &source, path, err);
     for (int s = 0; s < CSL_SPLIT_COUNT && code == CSL_OK; s++) {
         struct csl_examples e, *to = &d->domains[domain][s];
-        code = csl_examples_extract__(r, what, &source, (enum csl_split)s, &e, err);
+        code = csl_examples_extract__(r, what, &source, (enum csl_split)s, &e, NULL, err);
         if (code != CSL_OK)
             break;
         if (to->records == 0) {

@@ -19,7 +19,7 @@ void csl_examples_release__(struct csl_examples *e)
 }
 
 static enum csl_code examples_alloc(struct csl_examples *e, uint32_t records, uint32_t width,
-                                    bool has_time, struct csl_err *err)
+                                    bool has_x, bool has_time, struct csl_err *err)
 {
     size_t values;
     memset(e, 0, sizeof(*e));
@@ -27,11 +27,13 @@ static enum csl_code examples_alloc(struct csl_examples *e, uint32_t records, ui
     e->width = width;
     if (records == 0)
         return CSL_OK;
-    e->x = csl_mul_size(records, width, &values) ? csl_alloc_array(values, sizeof(*e->x)) : NULL;
+    if (has_x && csl_mul_size(records, width, &values))
+        e->x = csl_alloc_array(values, sizeof(*e->x));
     e->patient = csl_alloc_array(records, sizeof(*e->patient));
     e->label = csl_alloc_array(records, sizeof(*e->label));
     e->time = has_time ? csl_alloc_array(records, sizeof(*e->time)) : NULL;
-    if (e->x == NULL || e->patient == NULL || e->label == NULL || (has_time && e->time == NULL)) {
+    if ((has_x && e->x == NULL) || e->patient == NULL || e->label == NULL ||
+        (has_time && e->time == NULL)) {
         csl_examples_release__(e);
         return CSL_FAIL(err, CSL_E_NOMEM, "no memory for %u records of %u inputs", records, width);
     }
@@ -56,30 +58,46 @@ uint32_t csl_examples_count__(const struct csl_records *r, const struct csl_doma
     return n;
 }
 
-static void copy_inputs(float *to, const float *from, const uint32_t *columns, uint32_t width)
+void csl_inputs_copy__(const struct csl_domain *d, const struct csl_domain_source *s,
+                       uint32_t record, float *to)
 {
-    if (columns == NULL) {
-        memcpy(to, from, width * sizeof(*to));
+    const struct csl_record_modality *m = s->modality;
+    if (m->text != NULL) {
+        const uint64_t *at = &m->text->offsets[record];
+        for (uint32_t k = 0; k < d->width; k++)
+            to[k] = at[0] + k < at[1] ? (float)m->text->tokens[at[0] + k] : 0.0f;
         return;
     }
-    for (uint32_t k = 0; k < width; k++)
-        to[k] = from[columns[k]];
+    const float *from = m->values + (size_t)record * csl_modality_width__(m);
+    if (s->columns == NULL) {
+        memcpy(to, from, d->width * sizeof(*to));
+        return;
+    }
+    uint32_t names = csl_modality_names__(m), steps = d->width / d->feature_count;
+    for (uint32_t t = 0; t < steps; t++, from += names)
+        for (uint32_t k = 0; k < d->feature_count; k++)
+            *to++ = from[s->columns[k]];
 }
 
 enum csl_code csl_examples_extract__(const struct csl_records *r, const struct csl_domain *d,
                                      const struct csl_domain_source *s, enum csl_split split,
-                                     struct csl_examples *out, struct csl_err *err)
+                                     struct csl_examples *out, uint32_t *record,
+                                     struct csl_err *err)
 {
     uint32_t records = csl_examples_count__(r, s, split), n = 0, last = UINT32_MAX;
-    enum csl_code code = examples_alloc(out, records, d->width, d->task == CSL_TASK_SURVIVAL, err);
+    const struct csl_record_modality *m = s->modality;
+    bool has_x = m != NULL && (m->text != NULL ? m->text->offsets : (void *)m->values) != NULL;
+    enum csl_code code =
+        examples_alloc(out, records, d->width, has_x, d->task == CSL_TASK_SURVIVAL, err);
     if (code != CSL_OK || records == 0)
         return code;
-    size_t stride = csl_modality_width__(s->modality);
     for (uint32_t i = 0; i < r->record_count; i++) {
         if (!is_example(r, s, split, i))
             continue;
-        copy_inputs(out->x + (size_t)n * d->width, s->modality->values + i * stride, s->columns,
-                    d->width);
+        if (has_x)
+            csl_inputs_copy__(d, s, i, out->x + (size_t)n * d->width);
+        if (record != NULL)
+            record[n] = i;
         if (r->patient[i] != last) /* records are in the order of their patients */
             out->patients++;
         last = r->patient[i];
@@ -104,7 +122,7 @@ enum csl_code csl_examples_append__(struct csl_examples *to, const struct csl_ex
         return CSL_FAIL(err, CSL_E_LIMIT, "%llu records together; at most %u are allowed",
                         (unsigned long long)records, CSL_SITE_RECORDS_MAX);
     enum csl_code code =
-        examples_alloc(&both, (uint32_t)records, more->width, more->time != NULL, err);
+        examples_alloc(&both, (uint32_t)records, more->width, true, more->time != NULL, err);
     if (code != CSL_OK)
         return code;
     const struct csl_examples *parts[2] = {to, more};
@@ -134,36 +152,81 @@ void csl_constants_release__(struct csl_feature_constants *c)
     memset(c, 0, sizeof(*c));
 }
 
-/* Mean and standard deviation (ddof 1) of the known training values of each input, in two passes.
- */
-static void site_constants(const struct csl_examples *train, struct csl_feature_constants *c)
+/* Inputs with constants of their own: all of them, or the variables of a series. */
+static uint32_t constants_period(const struct csl_domain *d)
 {
-    for (uint32_t k = 0; k < c->count; k++) {
-        double sum = 0.0, squares = 0.0;
-        uint64_t known = 0;
-        for (size_t i = 0; i < train->records; i++) {
-            double v = (double)train->x[i * c->count + k];
-            if (!isnan(v)) {
-                sum += v;
-                known++;
-            }
-        }
-        double mean = known > 0 ? sum / (double)known : 0.0;
-        for (size_t i = 0; i < train->records; i++) {
-            double v = (double)train->x[i * c->count + k];
-            if (!isnan(v))
-                squares += (v - mean) * (v - mean);
-        }
-        c->centre[k] = mean;
-        c->scale[k] = known > 1   ? sqrt(squares / (double)(known - 1)) + 1e-9
-                      : known > 0 ? 1e-9
-                                  : (double)INFINITY;
+    return d->modality == CSL_EHR_SERIES ? d->feature_count : d->width;
+}
+
+void csl_site_sums_release__(struct csl_site_sums *s)
+{
+    csl_free(s->mean);
+    csl_free(s->squares);
+    csl_free(s->known);
+    memset(s, 0, sizeof(*s));
+}
+
+enum csl_code csl_site_sums_init__(struct csl_site_sums *s, const struct csl_domain *d,
+                                   struct csl_err *err)
+{
+    uint32_t period = constants_period(d);
+    *s = (struct csl_site_sums){period, d->width, csl_alloc_array(period, sizeof(double)),
+                                csl_alloc_array(period, sizeof(double)),
+                                csl_alloc_array(period, sizeof(uint64_t))};
+    if (s->mean != NULL && s->squares != NULL && s->known != NULL)
+        return CSL_OK;
+    csl_site_sums_release__(s);
+    return CSL_FAIL(err, CSL_E_NOMEM, "no memory for the constants of domain %s", d->id);
+}
+
+void csl_site_sums_add__(struct csl_site_sums *s, const float *row)
+{
+    for (uint32_t i = 0; i < s->width; i++) {
+        if (isnan(row[i]))
+            continue;
+        s->mean[i % s->period] += (double)row[i];
+        s->known[i % s->period]++;
     }
 }
 
-enum csl_code csl_constants_make__(const struct csl_domain *d, const struct csl_examples *train,
+void csl_site_sums_mean__(struct csl_site_sums *s)
+{
+    for (uint32_t k = 0; k < s->period; k++)
+        s->mean[k] = s->known[k] > 0 ? s->mean[k] / (double)s->known[k] : 0.0;
+}
+
+void csl_site_sums_square__(struct csl_site_sums *s, const float *row)
+{
+    for (uint32_t i = 0; i < s->width; i++) {
+        double v = (double)row[i] - s->mean[i % s->period];
+        if (!isnan(row[i]))
+            s->squares[i % s->period] += v * v;
+    }
+}
+
+static void site_constants(const struct csl_site_sums *s, struct csl_feature_constants *c)
+{
+    for (uint32_t k = 0; k < s->period; k++) {
+        c->centre[k] = s->mean[k];
+        c->scale[k] = s->known[k] > 1   ? sqrt(s->squares[k] / (double)(s->known[k] - 1)) + 1e-9
+                      : s->known[k] > 0 ? 1e-9
+                                        : (double)INFINITY;
+    }
+}
+
+/* The constants of the first `period` inputs are those of all further steps. */
+static void repeat_constants(uint32_t period, struct csl_feature_constants *c)
+{
+    for (uint32_t k = period; k < c->count; k++) {
+        c->centre[k] = c->centre[k - period];
+        c->scale[k] = c->scale[k - period];
+    }
+}
+
+enum csl_code csl_constants_from__(const struct csl_domain *d, const struct csl_site_sums *sums,
                                    struct csl_feature_constants *out, struct csl_err *err)
 {
+    uint32_t period = constants_period(d);
     struct csl_feature_constants c = {d->width, csl_alloc_array(d->width, sizeof(double)),
                                       csl_alloc_array(d->width, sizeof(double))};
     if (c.centre == NULL || c.scale == NULL) {
@@ -171,12 +234,56 @@ enum csl_code csl_constants_make__(const struct csl_domain *d, const struct csl_
         return CSL_FAIL(err, CSL_E_NOMEM, "no memory for the constants of domain %s", d->id);
     }
     if (d->scaling == CSL_SCALING_SITE)
-        site_constants(train, &c);
-    for (uint32_t k = 0; k < c.count && d->scaling == CSL_SCALING_CONSTANTS; k++) {
-        c.centre[k] = d->modality == CSL_TABULAR ? d->features[k].centre : d->centre;
-        c.scale[k] = d->modality == CSL_TABULAR ? d->features[k].scale : d->scale;
+        site_constants(sums, &c);
+    for (uint32_t k = 0; k < period && d->scaling == CSL_SCALING_CONSTANTS; k++) {
+        c.centre[k] = d->feature_count > 0 ? d->features[k].centre : d->centre;
+        c.scale[k] = d->feature_count > 0 ? d->features[k].scale : d->scale;
     }
+    repeat_constants(period, &c);
     *out = c;
+    return CSL_OK;
+}
+
+enum csl_code csl_constants_make__(const struct csl_domain *d, const struct csl_examples *train,
+                                   struct csl_feature_constants *out, struct csl_err *err)
+{
+    struct csl_site_sums sums;
+    bool is_site = d->scaling == CSL_SCALING_SITE;
+    enum csl_code code = csl_site_sums_init__(&sums, d, err);
+    if (code != CSL_OK)
+        return code;
+    for (size_t i = 0; is_site && i < train->records; i++)
+        csl_site_sums_add__(&sums, train->x + i * d->width);
+    csl_site_sums_mean__(&sums);
+    for (size_t i = 0; is_site && i < train->records; i++)
+        csl_site_sums_square__(&sums, train->x + i * d->width);
+    code = csl_constants_from__(d, &sums, out, err);
+    csl_site_sums_release__(&sums);
+    return code;
+}
+
+enum csl_code csl_row_scale__(float *row, const struct csl_domain *d,
+                              const struct csl_feature_constants *c, bool saturates,
+                              struct csl_err *err)
+{
+    for (uint32_t k = 0; d->modality != CSL_TEXT && k < d->width; k++) {
+        const struct csl_feature *f =
+            d->feature_count > 0 ? &d->features[k % d->feature_count] : NULL;
+        double clip = f != NULL ? f->clip : 0.0;
+        double v = ((double)row[k] - c->centre[k]) / c->scale[k];
+        if (isnan(row[k]) || isinf(c->scale[k]))
+            v = 0.0;
+        if (clip > 0.0)
+            v = fmin(fmax(v, -clip), clip);
+        if (saturates)
+            v = fmin(fmax(v, -(double)FLT_MAX), (double)FLT_MAX);
+        if (!(fabs(v) <= (double)FLT_MAX))
+            return CSL_FAIL(err, CSL_E_INVAL,
+                            "domain %s: a scaled value of %s does not fit float32; look at its "
+                            "centre and scale",
+                            d->id, f != NULL ? f->name : "the modality");
+        row[k] = (float)v;
+    }
     return CSL_OK;
 }
 
@@ -184,25 +291,8 @@ enum csl_code csl_examples_scale__(struct csl_examples *e, const struct csl_doma
                                    const struct csl_feature_constants *c, bool saturates,
                                    struct csl_err *err)
 {
-    for (size_t i = 0; i < e->records; i++) {
-        float *row = e->x + i * e->width;
-        for (uint32_t k = 0; k < e->width; k++) {
-            double clip = d->modality == CSL_TABULAR ? d->features[k].clip : 0.0;
-            double v = ((double)row[k] - c->centre[k]) / c->scale[k];
-            if (isnan(row[k]) || isinf(c->scale[k]))
-                v = 0.0;
-            if (clip > 0.0)
-                v = fmin(fmax(v, -clip), clip);
-            if (saturates)
-                v = fmin(fmax(v, -(double)FLT_MAX), (double)FLT_MAX);
-            if (!(fabs(v) <= (double)FLT_MAX))
-                return CSL_FAIL(err, CSL_E_INVAL,
-                                "domain %s: a scaled value of %s does not fit float32; look at its "
-                                "centre and scale",
-                                d->id,
-                                d->modality == CSL_TABULAR ? d->features[k].name : "the modality");
-            row[k] = (float)v;
-        }
-    }
-    return CSL_OK;
+    enum csl_code code = CSL_OK;
+    for (size_t i = 0; i < e->records && code == CSL_OK; i++)
+        code = csl_row_scale__(e->x + i * e->width, d, c, saturates, err);
+    return code;
 }

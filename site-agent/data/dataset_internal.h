@@ -9,7 +9,7 @@
 struct csl_domain_source {
     const struct csl_record_label *label;       /* NULL: the file lacks the domain */
     const struct csl_record_modality *modality; /* NULL: the file lacks the domain */
-    uint32_t *columns;                          /* [width] tabular only; owned */
+    uint32_t *columns; /* [feature_count] tabular and ehr_series, else NULL; owned */
 };
 /* A domain takes the modality of its kind that is named as the domain or as its label; otherwise
  * the only one of its kind with its shape or features. CSL_E_INVAL names file and feature, shape or
@@ -17,6 +17,11 @@ struct csl_domain_source {
 enum csl_code csl_domain_find__(const struct csl_domain *d, const struct csl_records *r,
                                 const char *file, struct csl_domain_source *out,
                                 struct csl_err *err) CSL_MUST_CHECK;
+
+/* The same without the label: what the domain reads, whatever it predicts. */
+enum csl_code csl_input_find__(const struct csl_domain *d, const struct csl_records *r,
+                               const char *file, struct csl_domain_source *out,
+                               struct csl_err *err) CSL_MUST_CHECK;
 
 /* True when study and record file both state a unit of feature i of the domain, and not the same:
  * the numbers mean something else than the study thinks. The source has a table. */
@@ -29,21 +34,49 @@ enum csl_code csl_domain_units__(const struct csl_domain *d, const struct csl_do
 /* Records of one split with the modality and a known label. */
 uint32_t csl_examples_count__(const struct csl_records *r, const struct csl_domain_source *source,
                               enum csl_split split);
-/* Unscaled examples of one split, missing values NaN. Empty when the source is. */
+/* Unscaled examples of one split, missing values NaN; x stays NULL when the values were not read.
+ * Empty when the source is. record (NULL, or room for csl_examples_count__): where they lie in the
+ * file. */
 enum csl_code csl_examples_extract__(const struct csl_records *r, const struct csl_domain *d,
                                      const struct csl_domain_source *source, enum csl_split split,
-                                     struct csl_examples *out, struct csl_err *err) CSL_MUST_CHECK;
+                                     struct csl_examples *out, uint32_t *record,
+                                     struct csl_err *err) CSL_MUST_CHECK;
+/* The inputs of one record, unscaled, missing values NaN: its values in the domain's order of
+ * features, or the ids of its first tokens and zeros behind them. to: [d->width] */
+void csl_inputs_copy__(const struct csl_domain *d, const struct csl_domain_source *source,
+                       uint32_t record, float *to);
 /* Appends `more` (of another site: its patients are new ones) to *to. */
 enum csl_code csl_examples_append__(struct csl_examples *to, const struct csl_examples *more,
                                     struct csl_err *err) CSL_MUST_CHECK;
 void csl_examples_release__(struct csl_examples *e);
 
+/* Mean and standard deviation (ddof 1) of the known values of each input, of a series of each
+ * variable over all steps: every row once with add, then mean, then every row once with square. */
+struct csl_site_sums {
+    uint32_t period, width;
+    double *mean, *squares; /* [period]; mean holds the sum until csl_site_sums_mean__; owned */
+    uint64_t *known;        /* [period]; owned */
+};
+enum csl_code csl_site_sums_init__(struct csl_site_sums *s, const struct csl_domain *d,
+                                   struct csl_err *err) CSL_MUST_CHECK;
+void csl_site_sums_add__(struct csl_site_sums *s, const float *row); /* [width] unscaled */
+void csl_site_sums_mean__(struct csl_site_sums *s);
+void csl_site_sums_square__(struct csl_site_sums *s, const float *row);
+void csl_site_sums_release__(struct csl_site_sums *s);
+/* The constants of `d`: its own, or those of `sums` when it is scaled by site. */
+enum csl_code csl_constants_from__(const struct csl_domain *d, const struct csl_site_sums *sums,
+                                   struct csl_feature_constants *out,
+                                   struct csl_err *err) CSL_MUST_CHECK;
 /* centre and scale of every input of `d`, from the study or from `train` (dataset.h). A scale of
  * infinity marks an input without any known training value: it becomes 0 everywhere. */
 enum csl_code csl_constants_make__(const struct csl_domain *d, const struct csl_examples *train,
                                    struct csl_feature_constants *out,
                                    struct csl_err *err) CSL_MUST_CHECK;
 void csl_constants_release__(struct csl_feature_constants *c);
+/* One row of the following. `saturates` as there. */
+enum csl_code csl_row_scale__(float *row, const struct csl_domain *d,
+                              const struct csl_feature_constants *c, bool saturates,
+                              struct csl_err *err) CSL_MUST_CHECK;
 /* In place: (x - centre) / scale, clip, missing to 0. What does not fit float32 becomes its largest
  * value (saturates) or CSL_E_INVAL. */
 enum csl_code csl_examples_scale__(struct csl_examples *e, const struct csl_domain *d,

@@ -9,20 +9,13 @@
 
 static const char *kind_name(enum csl_modality m)
 {
-    switch (m) {
-    case CSL_TABULAR:
-        return "tabular";
-    case CSL_IMAGE2D:
-        return "image2d";
-    case CSL_SIGNAL:
-        break;
-    }
-    return "signal";
+    return csl_modality_name(m);
 }
 
 static bool find_column(const struct csl_record_modality *m, const char *name, uint32_t *column)
 {
-    for (uint32_t i = 0; i < m->shape[0]; i++) {
+    uint32_t names = csl_modality_names__(m);
+    for (uint32_t i = 0; i < names; i++) {
         if (strcmp(m->feature_names[i], name) == 0) {
             *column = i;
             return true;
@@ -31,7 +24,7 @@ static bool find_column(const struct csl_record_modality *m, const char *name, u
     return false;
 }
 
-/* The first feature of the domain that the table lacks, or NULL. */
+/* The first feature of the domain that the table or series lacks, or NULL. */
 static const struct csl_feature *lacking_feature(const struct csl_domain *d,
                                                  const struct csl_record_modality *m)
 {
@@ -46,6 +39,11 @@ static bool shape_fits(const struct csl_domain *d, const struct csl_record_modal
 {
     if (d->modality == CSL_TABULAR)
         return lacking_feature(d, m) == NULL;
+    if (d->modality == CSL_EHR_SERIES)
+        return m->shape[0] == d->shape[0] && lacking_feature(d, m) == NULL;
+    if (d->modality == CSL_TEXT) /* a longer note is cut off where the study says */
+        return m->shape[0] >= d->shape[0] && m->text->rule.buckets == d->shape[1] &&
+               m->text->rule.ngrams == d->shape[2];
     for (uint32_t i = 0; i < m->rank; i++)
         if (m->shape[i] != d->shape[i])
             return false;
@@ -85,6 +83,16 @@ static const struct csl_record_modality *find_modality(const struct csl_domain *
     return *fitting == 1 ? fit : NULL;
 }
 
+/* "16 x 16 x 1" */
+static const char *shape_text(char out[64], const uint32_t *shape, uint32_t rank)
+{
+    size_t n = 0;
+    out[0] = '\0';
+    for (uint32_t i = 0; i < rank; i++)
+        n += (size_t)snprintf(out + n, 64 - n, "%s%u", i > 0 ? " x " : "", shape[i]);
+    return out;
+}
+
 static enum csl_code refuse_modality(const struct csl_domain *d, const char *file,
                                      const struct csl_record_modality *near, uint32_t fitting,
                                      struct csl_err *err)
@@ -93,15 +101,21 @@ static enum csl_code refuse_modality(const struct csl_domain *d, const char *fil
         return CSL_FAIL(err, CSL_E_INVAL,
                         "%s: %u %s modalities fit domain %s; one named %s or %s would be right",
                         file, fitting, kind_name(d->modality), d->id, d->id, d->label);
-    if (d->modality == CSL_TABULAR)
+    if (d->modality == CSL_TABULAR ||
+        (d->modality == CSL_EHR_SERIES && near->shape[0] == d->shape[0]))
         return CSL_FAIL(err, CSL_E_INVAL,
                         "%s: /modalities/%s has no feature named '%s', which domain %s needs", file,
                         near->name, lacking_feature(d, near)->name, d->id);
-    return CSL_FAIL(err, CSL_E_INVAL,
-                    "%s: /modalities/%s is %u x %u x %u per record; domain %s needs %u x %u x %u",
-                    file, near->name, near->shape[0], near->shape[1],
-                    near->rank == 3 ? near->shape[2] : 1, d->id, d->shape[0], d->shape[1],
-                    d->modality == CSL_IMAGE2D ? d->shape[2] : 1);
+    if (d->modality == CSL_TEXT)
+        return CSL_FAIL(err, CSL_E_INVAL,
+                        "%s: /modalities/%s has up to %u tokens, %u buckets and n-grams of %u; "
+                        "domain %s needs %u or more, %u and %u",
+                        file, near->name, near->shape[0], near->text->rule.buckets,
+                        near->text->rule.ngrams, d->id, d->shape[0], d->shape[1], d->shape[2]);
+    char here[64], wanted[64];
+    return CSL_FAIL(err, CSL_E_INVAL, "%s: /modalities/%s is %s per record; domain %s needs %s",
+                    file, near->name, shape_text(here, near->shape, near->rank), d->id,
+                    shape_text(wanted, d->shape, near->rank));
 }
 
 static enum csl_code check_label(const struct csl_domain *d, const struct csl_record_label *l,
@@ -128,25 +142,37 @@ static enum csl_code find_columns(const struct csl_domain *d, const char *file,
     return CSL_OK;
 }
 
+enum csl_code csl_input_find__(const struct csl_domain *d, const struct csl_records *r,
+                               const char *file, struct csl_domain_source *out, struct csl_err *err)
+{
+    const struct csl_record_modality *near;
+    uint32_t candidates, fitting;
+    struct csl_domain_source s = {NULL, find_modality(d, r, &near, &candidates, &fitting), NULL};
+    if (s.modality == NULL && candidates > 0)
+        return refuse_modality(d, file, near, fitting, err);
+    if (s.modality != NULL && d->feature_count > 0) {
+        enum csl_code code = find_columns(d, file, &s, err);
+        if (code != CSL_OK)
+            return code;
+    }
+    *out = s;
+    return CSL_OK;
+}
+
 enum csl_code csl_domain_find__(const struct csl_domain *d, const struct csl_records *r,
                                 const char *file, struct csl_domain_source *out,
                                 struct csl_err *err)
 {
-    struct csl_domain_source s = {csl_records_label__(r, d->label), NULL, NULL};
-    const struct csl_record_modality *near;
-    uint32_t candidates, fitting;
-    enum csl_code code = CSL_OK;
-    if (s.label != NULL)
-        s.modality = find_modality(d, r, &near, &candidates, &fitting);
-    if (s.label != NULL && s.modality == NULL && candidates > 0)
-        return refuse_modality(d, file, near, fitting, err);
-    if (s.modality != NULL) {
-        code = check_label(d, s.label, file, err);
-        if (code == CSL_OK && d->modality == CSL_TABULAR)
-            code = find_columns(d, file, &s, err);
-    }
+    const struct csl_record_label *label = csl_records_label__(r, d->label);
+    struct csl_domain_source s = {NULL, NULL, NULL};
+    enum csl_code code = label == NULL ? CSL_OK : csl_input_find__(d, r, file, &s, err);
+    s.label = label;
+    if (code == CSL_OK && s.modality != NULL)
+        code = check_label(d, label, file, err);
     if (code == CSL_OK)
         *out = s;
+    else
+        csl_free(s.columns);
     return code;
 }
 

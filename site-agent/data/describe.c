@@ -13,6 +13,8 @@ static void column_text(const struct csl_record_modality *m, uint32_t k,
 {
     csl_buf_printf(text, "  %-32s %-10s missing %u", m->feature_names[k], m->feature_units[k],
                    c->missing);
+    if (m->rank > 1 && c->patients >= CSL_REPORT_PATIENTS_MIN)
+        csl_buf_printf(text, ", %.1f measured per record", (double)c->known / c->available);
     if (c->patients >= CSL_REPORT_PATIENTS_MIN)
         csl_buf_printf(text, ", mean %.4g, deviation %.4g", c->mean, c->std);
     else
@@ -29,6 +31,8 @@ static void column_json(const struct csl_record_modality *m, uint32_t k,
     csl_json_put_str(json, "name", m->feature_names[k]);
     csl_json_put_str(json, "unit", m->feature_units[k]);
     csl_json_put_u64(json, "missing", c->missing);
+    if (m->rank > 1 && c->patients >= CSL_REPORT_PATIENTS_MIN)
+        csl_json_put_u64(json, "measured", c->known);
     if (c->patients >= CSL_REPORT_PATIENTS_MIN) {
         csl_json_put_f64(json, "mean", c->mean);
         csl_json_put_f64(json, "std", c->std);
@@ -67,16 +71,50 @@ static void modality_head(const struct csl_record_modality *m, uint32_t availabl
     csl_json_end(json);
 }
 
+static void describe_text(const struct csl_records *r, const struct csl_record_modality *m,
+                          struct csl_buf *text, struct csl_json *json)
+{
+    struct csl_text_counts c;
+    const struct csl_text_rule *rule = &m->text->rule;
+    uint32_t available = csl_report_available(r, m);
+    csl_report_text(r, m, &c);
+    bool is_shown = c.patients >= CSL_REPORT_PATIENTS_MIN;
+    if (text != NULL) {
+        csl_buf_printf(text, "  %u buckets, n-grams of up to %u word%s; ", rule->buckets,
+                       rule->ngrams, csl_str_plural(rule->ngrams));
+        if (is_shown)
+            csl_buf_printf(text, "%.1f tokens per note, %u note%s of %u or more",
+                           (double)c.tokens / available, c.full, csl_str_plural(c.full),
+                           rule->tokens_max);
+        else
+            csl_buf_printf(text, "lengths withheld (fewer than %d patients)",
+                           CSL_REPORT_PATIENTS_MIN);
+        csl_buf_printf(text, "; the notes themselves are %s\n",
+                       m->text->kept != NULL ? "in the file" : "not in the file");
+    }
+    if (json == NULL)
+        return;
+    csl_json_put_u64(json, "buckets", rule->buckets);
+    csl_json_put_u64(json, "ngrams", rule->ngrams);
+    if (is_shown) {
+        csl_json_put_u64(json, "tokens", c.tokens);
+        csl_json_put_u64(json, "full", c.full);
+    }
+    csl_json_put_bool(json, "keeps_text", m->text->kept != NULL);
+}
+
 static void describe_modality(const struct csl_records *r, const struct csl_record_modality *m,
                               struct csl_buf *text, struct csl_json *json)
 {
     modality_head(m, csl_report_available(r, m), text, json);
-    if (m->rank == 1) {
+    if (m->text != NULL)
+        describe_text(r, m, text, json);
+    if (csl_modality_is_named__(m)) {
         if (json != NULL) {
             csl_json_key(json, "features");
             csl_json_array(json);
         }
-        for (uint32_t k = 0; k < m->shape[0]; k++) {
+        for (uint32_t k = 0; k < csl_modality_names__(m); k++) {
             struct csl_column_counts c;
             csl_report_column(r, m, k, m->range_min[k], m->range_max[k], &c);
             if (text != NULL)

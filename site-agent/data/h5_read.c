@@ -89,6 +89,19 @@ enum csl_code csl_h5_open_group(const struct csl_h5 *h, hid_t parent, const char
     return open_object(h, parent, name, shown, H5I_GROUP, out);
 }
 
+bool csl_h5_is_group(hid_t parent, const char *name)
+{
+    H5L_info_t info;
+    if (H5Lexists(parent, name, H5P_DEFAULT) <= 0 ||
+        H5Lget_info(parent, name, &info, H5P_DEFAULT) < 0 || info.type != H5L_TYPE_HARD)
+        return false;
+    hid_t id = H5Oopen(parent, name, H5P_DEFAULT);
+    bool is_group = id >= 0 && H5Iget_type(id) == H5I_GROUP;
+    if (id >= 0)
+        H5Oclose(id);
+    return is_group;
+}
+
 static const char *storage_fault(hid_t plist)
 {
     H5D_layout_t layout = H5Pget_layout(plist);
@@ -157,10 +170,10 @@ enum csl_code csl_h5_list(const struct csl_h5 *h, hid_t group, const char *shown
 enum csl_code csl_h5_extents(const struct csl_h5 *h, hid_t set, const char *shown, int rank_min,
                              int rank_max, int *rank, uint64_t *dims)
 {
-    hsize_t extents[4];
+    hsize_t extents[CSL_H5_RANK_MAX];
     hid_t space = H5Dget_space(set);
     int n = space < 0 || H5Sis_simple(space) <= 0 ? -1 : H5Sget_simple_extent_ndims(space);
-    bool fits = n >= rank_min && n <= rank_max && n <= 4;
+    bool fits = n >= rank_min && n <= rank_max && n <= CSL_H5_RANK_MAX;
     if (fits && H5Sget_simple_extent_dims(space, extents, NULL) != n)
         n = -1;
     if (space >= 0)
@@ -190,6 +203,8 @@ static struct type_row type_row(enum csl_h5_type type)
         return (struct type_row){H5T_STD_I16LE, H5T_NATIVE_INT16, 2, "int16"};
     case CSL_H5_U32:
         return (struct type_row){H5T_STD_U32LE, H5T_NATIVE_UINT32, 4, "uint32"};
+    case CSL_H5_U64:
+        return (struct type_row){H5T_STD_U64LE, H5T_NATIVE_UINT64, 8, "uint64"};
     case CSL_H5_I64:
         return (struct type_row){H5T_STD_I64LE, H5T_NATIVE_INT64, 8, "int64"};
     case CSL_H5_F32:
@@ -219,18 +234,42 @@ static enum csl_code check_size(const struct csl_h5 *h, hid_t set, const char *s
     return CSL_OK;
 }
 
-enum csl_code csl_h5_read_set(const struct csl_h5 *h, hid_t set, const char *shown,
-                              enum csl_h5_type type, uint64_t count, void **out)
+enum csl_code csl_h5_check_set(const struct csl_h5 *h, hid_t set, const char *shown,
+                               enum csl_h5_type type, uint64_t count, size_t *bytes)
 {
     struct type_row row = type_row(type);
-    size_t bytes;
     hid_t stored = H5Dget_type(set);
     bool is_right = stored >= 0 && H5Tequal(stored, row.file) > 0;
     if (stored >= 0)
         H5Tclose(stored);
     if (!is_right)
         return csl_h5_fail(h, shown, "is not little-endian %s", row.name);
-    enum csl_code code = check_size(h, set, shown, count, row.bytes, &bytes);
+    return check_size(h, set, shown, count, row.bytes, bytes);
+}
+
+enum csl_code csl_h5_read_rows(const struct csl_h5 *h, hid_t set, const char *shown, int rank,
+                               const uint64_t *dims, uint64_t first, uint64_t count, float *to)
+{
+    hsize_t from[CSL_H5_RANK_MAX] = {first}, extents[CSL_H5_RANK_MAX] = {count};
+    for (int i = 1; i < rank; i++)
+        extents[i] = dims[i];
+    hid_t space = H5Dget_space(set), memory = H5Screate_simple(rank, extents, NULL);
+    bool ok = space >= 0 && memory >= 0 &&
+              H5Sselect_hyperslab(space, H5S_SELECT_SET, from, NULL, extents, NULL) >= 0 &&
+              H5Dread(set, H5T_NATIVE_FLOAT, memory, space, H5P_DEFAULT, to) >= 0;
+    if (space >= 0)
+        H5Sclose(space);
+    if (memory >= 0)
+        H5Sclose(memory);
+    return ok ? CSL_OK : csl_h5_fail(h, shown, "its values are damaged or cut off");
+}
+
+enum csl_code csl_h5_read_set(const struct csl_h5 *h, hid_t set, const char *shown,
+                              enum csl_h5_type type, uint64_t count, void **out)
+{
+    struct type_row row = type_row(type);
+    size_t bytes;
+    enum csl_code code = csl_h5_check_set(h, set, shown, type, count, &bytes);
     if (code != CSL_OK)
         return code;
     void *p = csl_alloc(bytes);

@@ -3,7 +3,6 @@
 #include "base/mem.h"
 #include "base/str.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -31,8 +30,8 @@ int csl_list_find(const struct csl_yaml_node *list, const char *text)
     return -1;
 }
 
-static enum csl_code check_list(const struct csl_mapping *m, const struct csl_yaml_node *list,
-                                struct csl_err *err)
+enum csl_code csl_map_list__(const struct csl_mapping *m, const struct csl_yaml_node *list,
+                             struct csl_err *err)
 {
     if (list == NULL || list->kind == CSL_YAML_SCALAR)
         return CSL_OK;
@@ -50,13 +49,12 @@ static enum csl_code check_lists(const struct csl_mapping *m,
 {
     enum csl_code code = CSL_OK;
     for (size_t i = 0; i < count && code == CSL_OK; i++)
-        code = check_list(m, lists[i], err);
+        code = csl_map_list__(m, lists[i], err);
     return code;
 }
 
-/* A sequence of mappings with 1 to max items. */
-static enum csl_code check_items(const struct csl_mapping *m, const struct csl_yaml_node *list,
-                                 uint32_t max, const char *what, struct csl_err *err)
+enum csl_code csl_map_items__(const struct csl_mapping *m, const struct csl_yaml_node *list,
+                              uint32_t max, const char *what, struct csl_err *err)
 {
     if (list->kind != CSL_YAML_SEQUENCE || list->child_count == 0 || list->child_count > max)
         return csl_yaml_fail(err, m->yaml, list, "a list of 1 to %u %s would be right", max, what);
@@ -66,7 +64,7 @@ static enum csl_code check_items(const struct csl_mapping *m, const struct csl_y
     return CSL_OK;
 }
 
-static enum csl_code numbers_of(const struct csl_mapping *m, const struct csl_yaml_node *list,
+enum csl_code csl_map_numbers__(const struct csl_mapping *m, const struct csl_yaml_node *list,
                                 uint32_t least, uint32_t most, double *out, uint32_t *count,
                                 struct csl_err *err)
 {
@@ -94,9 +92,9 @@ static enum csl_code read_features(struct csl_mapping *m, const struct csl_yaml_
             return csl_yaml_fail(err, m->yaml, list,
                                  "a list of features, or all_except: [columns], would be right");
         m->all_except = only;
-        return check_list(m, only, err);
+        return csl_map_list__(m, only, err);
     }
-    enum csl_code code = check_items(m, list, CSL_NAMED_FEATURES_MAX, "features", err);
+    enum csl_code code = csl_map_items__(m, list, CSL_NAMED_FEATURES_MAX, "features", err);
     if (code != CSL_OK)
         return code;
     m->features = csl_alloc_array(list->child_count, sizeof(*m->features));
@@ -109,9 +107,9 @@ static enum csl_code read_features(struct csl_mapping *m, const struct csl_yaml_
         memset(&raw, 0, sizeof(raw));
         code = csl_option_read_yaml(csl_map_feature_rows, &raw, m->yaml, n, err);
         if (code == CSL_OK && raw.range != NULL)
-            code = numbers_of(m, raw.range, 2, 2, range, &count, err);
+            code = csl_map_numbers__(m, raw.range, 2, 2, range, &count, err);
         if (code == CSL_OK)
-            code = check_list(m, raw.f.missing, err);
+            code = csl_map_list__(m, raw.f.missing, err);
         if (code != CSL_OK)
             return code;
         struct csl_map_feature *f = &m->features[m->feature_count++];
@@ -157,7 +155,7 @@ static enum csl_code read_labels(struct csl_mapping *m, const struct csl_yaml_no
         return csl_yaml_fail(err, m->yaml, csl_yaml_root(m->yaml),
                              "labels are missing; a list 'labels:' of what can be predicted would "
                              "be right");
-    enum csl_code code = check_items(m, list, CSL_LABELS_MAX, "labels", err);
+    enum csl_code code = csl_map_items__(m, list, CSL_LABELS_MAX, "labels", err);
     if (code != CSL_OK)
         return code;
     for (const struct csl_yaml_node *n = list->first_child; n != NULL && code == CSL_OK;
@@ -176,7 +174,7 @@ static enum csl_code read_labels(struct csl_mapping *m, const struct csl_yaml_no
 static enum csl_code read_attributes(struct csl_mapping *m, const struct csl_yaml_node *list,
                                      struct csl_err *err)
 {
-    enum csl_code code = check_items(m, list, CSL_ATTRIBUTES_MAX, "attributes", err);
+    enum csl_code code = csl_map_items__(m, list, CSL_ATTRIBUTES_MAX, "attributes", err);
     if (code != CSL_OK)
         return code;
     for (const struct csl_yaml_node *n = list->first_child; n != NULL; n = n->next) {
@@ -184,9 +182,9 @@ static enum csl_code read_attributes(struct csl_mapping *m, const struct csl_yam
         code = csl_option_read_yaml(csl_map_attribute_rows, a, m->yaml, n, err);
         a->node = n;
         if (code == CSL_OK)
-            code = check_list(m, a->missing, err);
+            code = csl_map_list__(m, a->missing, err);
         if (code == CSL_OK && a->edges != NULL)
-            code = numbers_of(m, a->edges, 1, 16, a->edge, &a->edge_count, err);
+            code = csl_map_numbers__(m, a->edges, 1, 16, a->edge, &a->edge_count, err);
         if (code != CSL_OK)
             return code;
         if (a->column[0] == '\0')
@@ -226,8 +224,12 @@ static enum csl_code read_split(struct csl_mapping *m, const struct csl_yaml_nod
         code = csl_yaml_fail(err, m->yaml, node,
                              "train is missing; the values or prefix of the training part would "
                              "be right");
+    if (code == CSL_OK && rows == csl_map_csv_split_rows && raw.by_file != (raw.column[0] == '\0'))
+        code = csl_yaml_fail(err, m->yaml, node,
+                             "'column', the name of a column, or 'by_file: true' would be right");
     if (code != CSL_OK)
         return code;
+    m->split.by_file = raw.by_file;
     memcpy(m->split.column, raw.column, sizeof(raw.column));
     memcpy(m->split.part, parts, sizeof(parts));
     return CSL_OK;
@@ -254,37 +256,11 @@ static enum csl_code read_filters(struct csl_mapping *m, const struct csl_map_ra
         if (code == CSL_OK && csl_list_count(where.any_of) == 0)
             code = csl_yaml_fail(err, m->yaml, raw->where, "any_of is missing");
         if (code == CSL_OK)
-            code = check_list(m, where.any_of, err);
+            code = csl_map_list__(m, where.any_of, err);
         memcpy(m->where_column, where.column, sizeof(where.column));
         m->where_any_of = where.any_of;
     }
     return code;
-}
-
-static enum csl_code read_modalities(struct csl_mapping *m, const struct csl_yaml_node *list,
-                                     struct csl_err *err)
-{
-    if (list == NULL)
-        return csl_yaml_fail(err, m->yaml, csl_yaml_root(m->yaml),
-                             "modalities are missing; a list 'modalities:' of arrays would be "
-                             "right");
-    enum csl_code code = check_items(m, list, CSL_MODALITIES_MAX, "modalities", err);
-    if (code != CSL_OK)
-        return code;
-    for (const struct csl_yaml_node *n = list->first_child; n != NULL; n = n->next) {
-        struct csl_map_modality *o = &m->modalities[m->modality_count++];
-        code = csl_option_read_yaml(csl_map_modality_rows, o, m->yaml, n, err);
-        o->node = n;
-        if (code == CSL_OK)
-            code = check_list(m, o->features, err);
-        if (code != CSL_OK)
-            return code;
-        if (!(fabs(o->divide_by) > 0.0))
-            return csl_yaml_fail(err, m->yaml, n, "divide_by is 0");
-        if ((o->features != NULL) != (o->kind == 0))
-            return csl_yaml_fail(err, m->yaml, n, "kind tabular, and only it, needs 'features'");
-    }
-    return CSL_OK;
 }
 
 /* --- whole files --- */
@@ -305,8 +281,13 @@ static enum csl_code read_top(struct csl_mapping *m, const struct csl_option *ro
     memcpy(m->patient_column, raw->patient_column, sizeof(m->patient_column));
     m->header = raw->header;
     m->missing = raw->missing;
-    const struct csl_yaml_node *const lists[] = {m->header, m->missing};
-    return check_lists(m, lists, 2, err);
+    m->append = raw->append;
+    const struct csl_yaml_node *const lists[] = {m->header, m->missing, m->append};
+    code = check_lists(m, lists, 3, err);
+    if (code == CSL_OK && csl_list_count(m->append) > CSL_MAP_FILES_MAX)
+        code = csl_yaml_fail(err, m->yaml, m->append, "at most %d files would be right",
+                             CSL_MAP_FILES_MAX);
+    return code;
 }
 
 static struct csl_mapping *mapping_new(struct csl_yaml *take_yaml, struct csl_err *err)
@@ -327,6 +308,8 @@ void csl_mapping_free(struct csl_mapping *m)
         return;
     csl_yaml_free(m->yaml);
     csl_free(m->features);
+    for (uint32_t i = 0; i < m->modality_count; i++)
+        csl_free(m->modalities[i].feature_list);
     csl_free(m);
 }
 
@@ -340,12 +323,15 @@ enum csl_code csl_mapping_read_csv(struct csl_mapping **out, struct csl_yaml *ta
     enum csl_code code = read_top(m, csl_map_csv_rows, &raw, err);
     if (code == CSL_OK)
         code = read_filters(m, &raw, err);
-    if (code == CSL_OK && raw.features == NULL)
+    if (code == CSL_OK && raw.features == NULL && raw.modalities == NULL)
         code = csl_yaml_fail(err, m->yaml, csl_yaml_root(m->yaml),
-                             "features are missing; a list 'features:' of columns, or "
-                             "{all_except: [columns]}, would be right");
-    if (code == CSL_OK)
+                             "features are missing; a list 'features:' of columns, "
+                             "{all_except: [columns]}, or 'modalities:' in their place, would be "
+                             "right");
+    if (code == CSL_OK && raw.features != NULL)
         code = read_features(m, raw.features, err);
+    if (code == CSL_OK && raw.modalities != NULL)
+        code = csl_map_modalities__(m, raw.modalities, false, err);
     if (code == CSL_OK)
         code = read_labels(m, raw.labels, csl_map_csv_label_rows, err);
     if (code == CSL_OK && raw.attributes != NULL)
@@ -367,8 +353,12 @@ enum csl_code csl_mapping_read_npz(struct csl_mapping **out, struct csl_yaml *ta
     if (m == NULL)
         return CSL_E_NOMEM;
     enum csl_code code = read_top(m, csl_map_npz_rows, &raw, err);
+    if (code == CSL_OK && raw.modalities == NULL)
+        code = csl_yaml_fail(err, m->yaml, csl_yaml_root(m->yaml),
+                             "modalities are missing; a list 'modalities:' of arrays would be "
+                             "right");
     if (code == CSL_OK)
-        code = read_modalities(m, raw.modalities, err);
+        code = csl_map_modalities__(m, raw.modalities, true, err);
     if (code == CSL_OK)
         code = read_labels(m, raw.labels, csl_map_npz_label_rows, err);
     if (code == CSL_OK)

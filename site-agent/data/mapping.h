@@ -4,7 +4,10 @@
 #ifndef CSL_MAPPING_H
 #define CSL_MAPPING_H
 #include "base/yaml.h"
+#include "protocol/study/study.h"
 #include "site-agent/data/record_internal.h"
+
+#define CSL_MAP_FILES_MAX 16 /* archives of one modality; further files of one CSV */
 
 #define CSL_COLUMN_NAME_BYTES 256
 
@@ -34,15 +37,31 @@ struct csl_map_attribute {
     double edge[16];
     uint32_t edge_count;
 };
-struct csl_map_modality { /* npz */
+enum csl_map_file_format { CSL_MAP_FILES_NONE, CSL_MAP_FILES_WFDB, CSL_MAP_FILES_IMAGE };
+struct csl_map_modality {
     const struct csl_yaml_node *node;
     char name[64], array[64];
-    int kind;                             /* 0 tabular, 1 image2d, 2 signal */
-    const struct csl_yaml_node *features; /* tabular: [F] names */
+    int kind;                             /* enum csl_modality */
+    const struct csl_yaml_node *features; /* tabular, ehr_series */
+    struct csl_map_feature *feature_list; /* [feature_count]; column and missing unused; owned */
+    uint32_t feature_count;
     double subtract, divide_by, sampling_rate_hz;
+    /* CSV: what a row's cell names: a row of `array` where `key` has the same number, a file, or
+     * the note itself */
+    char column[CSL_COLUMN_NAME_BYTES];
+    const struct csl_yaml_node *archives; /* files beside the CSV; NULL: none */
+    char key[64];
+    int file_format;                          /* enum csl_map_file_format */
+    bool may_lack;                            /* a key or file that is not there is no error */
+    char start_column[CSL_COLUMN_NAME_BYTES]; /* wfdb: of the first sample; "": 0 */
+    char unit[24];                            /* wfdb: what every header must say; "": anything */
+    uint32_t samples;                         /* wfdb: of every record; 0: all of them */
+    struct csl_text_rule text;
+    bool keep_text;
 };
 struct csl_map_split {
     char column[CSL_COLUMN_NAME_BYTES];
+    bool by_file;                        /* CSV: the values are names of files */
     const struct csl_yaml_node *part[3]; /* CSV: values; npz: the prefix of the arrays' names */
 };
 struct csl_map_join {
@@ -58,13 +77,13 @@ struct csl_mapping {
     char modality[64], patient_column[CSL_COLUMN_NAME_BYTES];
     char where_column[CSL_COLUMN_NAME_BYTES]; /* "": no filter */
     const struct csl_yaml_node *where_any_of, *header, *missing, *all_except;
+    const struct csl_yaml_node *append; /* further files with the same columns; NULL: none */
     struct csl_map_join join;
     struct csl_map_feature *features;
     uint32_t feature_count;
-    /* npz */
+    /* both */
     struct csl_map_modality modalities[CSL_MODALITIES_MAX];
     uint32_t modality_count;
-    /* both */
     struct csl_map_label labels[CSL_LABELS_MAX];
     uint32_t label_count;
     struct csl_map_attribute attributes[CSL_ATTRIBUTES_MAX];

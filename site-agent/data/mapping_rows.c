@@ -6,7 +6,9 @@
 #define TEXT(type, field) AT(type, field), .size = sizeof(((struct type *)0)->field)
 
 static const char *const label_kinds[] = {"binary", "classes", "survival", NULL};
-static const char *const modality_kinds[] = {"tabular", "image2d", "signal", NULL};
+static const char *const modality_kinds[] = {"tabular", "image2d",   "signal",  "ehr_series",
+                                             "text",    "embedding", "image3d", NULL};
+static const char *const file_formats[] = {"none", "wfdb", "image", NULL};
 static const char *const unmatched_choices[] = {"error", "skip", NULL};
 
 #define COMMON_ROWS                                                                                \
@@ -56,6 +58,14 @@ const struct csl_option csl_map_csv_rows[] = {
     {.name = "join", .type = CSL_OPT_NODE, AT(csl_map_raw, join), .help = "A second file."},
     {.name = "where", .type = CSL_OPT_NODE, AT(csl_map_raw, where), .help = "Rows to take."},
     {.name = "features", .type = CSL_OPT_NODE, AT(csl_map_raw, features), .help = "Inputs."},
+    {.name = "modalities",
+     .type = CSL_OPT_NODE,
+     AT(csl_map_raw, modalities),
+     .help = "Inputs that lie in other files, or in columns of text."},
+    {.name = "append",
+     .type = CSL_OPT_NODE,
+     AT(csl_map_raw, append),
+     .help = "Further CSV files with the same columns, beside the first."},
     {.name = "attributes",
      .type = CSL_OPT_NODE,
      AT(csl_map_raw, attributes),
@@ -202,33 +212,125 @@ const struct csl_option csl_map_attribute_rows[] = {
     CSL_OPTION_END,
 };
 
-const struct csl_option csl_map_modality_rows[] = {
-    {.name = "name", .type = CSL_OPT_STR, TEXT(csl_map_modality, name), .help = "Name."},
-    {.name = "kind",
-     .type = CSL_OPT_ENUM,
-     AT(csl_map_modality, kind),
-     .choices = modality_kinds,
-     .help = "Kind."},
-    {.name = "array", .type = CSL_OPT_STR, TEXT(csl_map_modality, array), .help = "Array."},
-    {.name = "features",
+const struct csl_option csl_map_variable_rows[] = {
+    {.name = "name", .type = CSL_OPT_STR, TEXT(csl_map_raw_feature, f.name), .help = "Name."},
+    {.name = "unit",
+     .type = CSL_OPT_STR,
+     TEXT(csl_map_raw_feature, f.unit),
+     .fallback = "",
+     .help = "Unit."},
+    {.name = "range",
      .type = CSL_OPT_NODE,
-     AT(csl_map_modality, features),
-     .help = "tabular: names of the columns."},
-    {.name = "subtract",
-     .type = CSL_OPT_F64,
-     AT(csl_map_modality, subtract),
+     AT(csl_map_raw_feature, range),
+     .help = "Plausible values."},
+    CSL_OPTION_END,
+};
+
+#define MODALITY_ROWS                                                                              \
+    {.name = "name", .type = CSL_OPT_STR, TEXT(csl_map_modality, name), .help = "Name."},          \
+        {.name = "kind",                                                                           \
+         .type = CSL_OPT_ENUM,                                                                     \
+         AT(csl_map_modality, kind),                                                               \
+         .choices = modality_kinds,                                                                \
+         .help = "Kind."},                                                                         \
+        {.name = "features",                                                                       \
+         .type = CSL_OPT_NODE,                                                                     \
+         AT(csl_map_modality, features),                                                           \
+         .help = "tabular, ehr_series: names of the last axis."},                                  \
+        {.name = "subtract",                                                                       \
+         .type = CSL_OPT_F64,                                                                      \
+         AT(csl_map_modality, subtract),                                                           \
+         .fallback = "0",                                                                          \
+         .help = "Subtracted from every value."},                                                  \
+        {.name = "divide_by",                                                                      \
+         .type = CSL_OPT_F64,                                                                      \
+         AT(csl_map_modality, divide_by),                                                          \
+         .fallback = "1",                                                                          \
+         .help = "Then every value is divided by it."},                                            \
+    {                                                                                              \
+        .name = "sampling_rate_hz", .type = CSL_OPT_F64, AT(csl_map_modality, sampling_rate_hz),   \
+        .fallback = "0", .help = "signal: samples per second."                                     \
+    }
+
+const struct csl_option csl_map_modality_rows[] = {
+    MODALITY_ROWS,
+    {.name = "array", .type = CSL_OPT_STR, TEXT(csl_map_modality, array), .help = "Array."},
+    CSL_OPTION_END,
+};
+const struct csl_option csl_map_csv_modality_rows[] = {
+    MODALITY_ROWS,
+    {.name = "column",
+     .type = CSL_OPT_STR,
+     TEXT(csl_map_modality, column),
+     .help = "Column of the note, of the file's name, or of the archive's key."},
+    {.name = "archives",
+     .type = CSL_OPT_NODE,
+     AT(csl_map_modality, archives),
+     .help = ".npz files beside the CSV."},
+    {.name = "array",
+     .type = CSL_OPT_STR,
+     TEXT(csl_map_modality, array),
+     .fallback = "",
+     .help = "Array of the archives with the values."},
+    {.name = "key",
+     .type = CSL_OPT_STR,
+     TEXT(csl_map_modality, key),
+     .fallback = "",
+     .help = "Array of the archives with the number that the column holds."},
+    {.name = "file_format",
+     .type = CSL_OPT_ENUM,
+     AT(csl_map_modality, file_format),
+     .choices = file_formats,
+     .fallback = "none",
+     .help = "What the files beside the CSV are: WFDB records, or PNG and PGM images."},
+    {.name = "may_lack",
+     .type = CSL_OPT_BOOL,
+     AT(csl_map_modality, may_lack),
+     .fallback = "false",
+     .help = "A key or file that is not there means that the record lacks the modality."},
+    {.name = "start_column",
+     .type = CSL_OPT_STR,
+     TEXT(csl_map_modality, start_column),
+     .fallback = "",
+     .help = "wfdb: column of the first sample, counted from 0."},
+    {.name = "unit",
+     .type = CSL_OPT_STR,
+     TEXT(csl_map_modality, unit),
+     .fallback = "",
+     .help = "wfdb: the unit that every header must state."},
+    {.name = "samples",
+     .type = CSL_OPT_U32,
+     AT(csl_map_modality, samples),
+     .min = 0,
+     .max = CSL_FEATURES_MAX,
      .fallback = "0",
-     .help = "Subtracted from every value."},
-    {.name = "divide_by",
-     .type = CSL_OPT_F64,
-     AT(csl_map_modality, divide_by),
+     .help = "wfdb: samples of every record; what a shorter one lacks is missing."},
+    {.name = "buckets",
+     .type = CSL_OPT_U32,
+     AT(csl_map_modality, text.buckets),
+     .min = 2,
+     .max = CSL_TEXT_BUCKETS_MAX,
+     .fallback = "16384",
+     .help = "text: token ids are below it."},
+    {.name = "ngrams",
+     .type = CSL_OPT_U32,
+     AT(csl_map_modality, text.ngrams),
+     .min = 1,
+     .max = CSL_TEXT_NGRAMS_MAX,
      .fallback = "1",
-     .help = "Then every value is divided by it."},
-    {.name = "sampling_rate_hz",
-     .type = CSL_OPT_F64,
-     AT(csl_map_modality, sampling_rate_hz),
-     .fallback = "0",
-     .help = "signal: samples per second."},
+     .help = "text: longest n-gram, in words."},
+    {.name = "tokens_max",
+     .type = CSL_OPT_U32,
+     AT(csl_map_modality, text.tokens_max),
+     .min = 1,
+     .max = CSL_FEATURES_MAX,
+     .fallback = "512",
+     .help = "text: tokens kept of a note, its first ones."},
+    {.name = "keep_text",
+     .type = CSL_OPT_BOOL,
+     AT(csl_map_modality, keep_text),
+     .fallback = "false",
+     .help = "text: the notes go into the record file too."},
     CSL_OPTION_END,
 };
 
@@ -242,7 +344,16 @@ const struct csl_option csl_map_modality_rows[] = {
         .name = "test", .type = CSL_OPT_NODE, AT(csl_map_raw_split, test), .help = "Test."         \
     }
 const struct csl_option csl_map_csv_split_rows[] = {
-    {.name = "column", .type = CSL_OPT_STR, TEXT(csl_map_raw_split, column), .help = "Column."},
+    {.name = "column",
+     .type = CSL_OPT_STR,
+     TEXT(csl_map_raw_split, column),
+     .fallback = "",
+     .help = "Column."},
+    {.name = "by_file",
+     .type = CSL_OPT_BOOL,
+     AT(csl_map_raw_split, by_file),
+     .fallback = "false",
+     .help = "The parts are whole files: their names stand for the values."},
     SPLIT_PARTS,
     CSL_OPTION_END,
 };

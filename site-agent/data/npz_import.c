@@ -1,13 +1,14 @@
 /* Arrays of an .npz file as records: each split has its arrays, told apart by a prefix of their
  * names; row i of every array of a split is one record of one patient. */
 #include "site-agent/data/npz_import.h"
+#include "site-agent/data/import_shape.h"
 
+#include "base/check.h"
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/npz.h"
 #include "base/str.h"
 
-#include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -99,50 +100,13 @@ static enum csl_code put_patients(struct import *s)
 
 /* --- modalities --- */
 
-/* Axes of one record under the kind: image2d (H, W) gains a channel, signal (T) a lead. */
-static bool shape_of(const struct csl_map_modality *o, const struct csl_npy *a,
-                     struct csl_record_modality *m)
-{
-    static const uint32_t ranks[] = {1, 3, 2};
-    uint32_t want = ranks[o->kind], have = a->rank - 1;
-    if (have != want && (o->kind == 0 || have + 1 != want))
-        return false;
-    m->rank = want;
-    for (uint32_t i = 0; i < want; i++) {
-        uint64_t extent = i < have ? a->shape[i + 1] : 1;
-        if (extent == 0 || extent > CSL_FEATURES_MAX)
-            return false;
-        m->shape[i] = (uint32_t)extent;
-    }
-    uint32_t width = csl_modality_width__(m);
-    return width <= CSL_FEATURES_MAX && (o->kind != 0 || width == csl_list_count(o->features));
-}
-
-static enum csl_code put_features(struct import *s, const struct csl_map_modality *o,
-                                  struct csl_record_modality *m)
-{
-    uint32_t count = m->shape[0], k = 0;
-    m->feature_names = csl_alloc_array(count, sizeof(*m->feature_names));
-    m->feature_units = csl_alloc_array(count, sizeof(*m->feature_units));
-    m->range_min = csl_alloc_array(count, sizeof(double));
-    m->range_max = csl_alloc_array(count, sizeof(double));
-    if (!m->feature_names || !m->feature_units || !m->range_min || !m->range_max)
-        return no_memory(s);
-    const struct csl_yaml_node *n =
-        o->features->kind == CSL_YAML_SCALAR ? o->features : o->features->first_child;
-    for (; n != NULL && k < count; n = n->next, k++)
-        if (!csl_str_copy(m->feature_names[k], sizeof(m->feature_names[k]), n->text))
-            return csl_yaml_fail(s->err, s->m->yaml, n, "a name of up to 63 bytes would be right");
-    return CSL_OK;
-}
-
 /* Sets up *m from the first array and checks that further ones have the same shape. */
 static enum csl_code accept_shape(struct import *s, const struct csl_map_modality *o,
                                   const struct csl_npy *a, struct csl_record_modality *m)
 {
     struct csl_record_modality found;
     memset(&found, 0, sizeof(found));
-    if (!shape_of(o, a, &found) ||
+    if (!csl_import_shape__(o, a, &found) ||
         (m->values != NULL && memcmp(found.shape, m->shape, sizeof(m->shape)) != 0))
         return csl_yaml_fail(s->err, s->m->yaml, o->node,
                              "an array of %s does not have the axes of this kind, the number of "
@@ -158,18 +122,17 @@ static enum csl_code accept_shape(struct import *s, const struct csl_map_modalit
     if (m->values == NULL || m->available == NULL)
         return no_memory(s);
     memset(m->available, 1, s->r.record_count);
-    return o->kind == 0 ? put_features(s, o, m) : CSL_OK;
+    return csl_import_features__(o, m, s->err);
 }
 
 static enum csl_code put_modality(struct import *s, uint32_t index)
 {
-    static const char *const kinds[] = {"tabular", "image2d", "signal"};
     const struct csl_map_modality *o = &s->m->modalities[index];
     struct csl_record_modality *m = &s->r.modalities[index];
     uint32_t record = 0;
     s->r.modality_count = index + 1;
     memcpy(m->name, o->name, sizeof(m->name));
-    memcpy(m->kind, kinds[o->kind], strlen(kinds[o->kind]) + 1);
+    CSL_ASSERT(csl_str_copy(m->kind, sizeof(m->kind), csl_kinds__[o->kind].name));
     m->sampling_rate_hz = o->sampling_rate_hz;
     for (int i = 0; i < 3; i++) {
         struct csl_npy a;
@@ -180,15 +143,11 @@ static enum csl_code put_modality(struct import *s, uint32_t index)
             return code;
         code = accept_shape(s, o, &a, m);
         float *to = code == CSL_OK ? m->values + (size_t)record * csl_modality_width__(m) : NULL;
-        for (uint64_t k = 0; k < a.count && code == CSL_OK; k++) {
-            double v = (csl_npy_value(&a, k) - o->subtract) / o->divide_by;
-            if (!isnan(v) && fabs(v) > (double)FLT_MAX)
+        for (uint64_t k = 0; k < a.count && code == CSL_OK; k++)
+            if (!csl_import_value__(o, csl_npy_value(&a, k), &to[k]))
                 code = CSL_FAIL(s->err, CSL_E_INVAL,
                                 "%s: row %llu of array %s does not fit float32", s->zip.path,
                                 (unsigned long long)(k / csl_modality_width__(m)), o->array);
-            else
-                to[k] = (float)v;
-        }
         record += s->split_rows[i];
         csl_npy_release(&a);
         if (code != CSL_OK)

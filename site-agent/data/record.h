@@ -5,19 +5,30 @@
  * train, 1 validation, 2 test), one data set per demographic attribute (age_band, sex) /records
  * group: patient [R] uint32 (index into /patients, ascending), time [R] int64 (seconds since
  * admission, or 0), availability [R, M] uint8 (a bit per modality) /modalities/NAME  data set [R,
- * ...] float32 (NaN = missing value), attributes: kind ("tabular", "image2d", "signal"), and for
- * tabular the child arrays names [F], units [F], range_min [F], range_max [F]; for signal
- * sampling_rate_hz /labels/NAME      data set [R]: binary and classes int16 (-1 = unknown),
- * attribute classes; survival: float32 [R, 2] = time, event (NaN time = unknown)
+ * ...] float32 (NaN = missing value), attribute kind: tabular     [R, F]           one value per
+ * feature image2d     [R, H, W, C] signal      [R, T, C]        attribute sampling_rate_hz
+ *                       ehr_series  [R, T, V]        T equal steps (hours) of V variables
+ *                       embedding   [R, D]           of a frozen encoder
+ *                       image3d     [R, D, H, W, C]
+ *                     tabular and ehr_series: attributes names, units, range_min, range_max of the
+ *                     last axis. For kind text a group, because notes differ in length: offsets
+ *                     [R + 1] uint64, tokens uint32 (those of record i are tokens[offsets[i]] to
+ *                     tokens[offsets[i + 1] - 1]), attributes kind, hash, buckets, ngrams,
+ *                     tokens_max (text.h says what they mean); and only when the importer was told
+ *                     to keep the notes, text uint8 (UTF-8) with text_offsets [R + 1] uint64
+ *   /labels/NAME      data set [R]: binary and classes int16 (-1 = unknown), attribute classes;
+ *                     survival: float32 [R, 2] = time, event (NaN time = unknown)
  *
- * A tabular modality is named "tabular" unless the mapping says otherwise; image and signal
- * modalities carry their own names. Data sets are contiguous or chunked with fletcher32. One thread
- * at a time may be inside HDF5; callers keep to one reader thread. */
+ * A tabular modality is named "tabular" unless the mapping says otherwise; the others carry their
+ * own names. Missing is not zero: whatever was not measured is NaN in the file, and stays known as
+ * such (dataset.h). Data sets are contiguous or chunked with fletcher32. One thread at a time may
+ * be inside HDF5; callers keep to one reader thread (reader.h). */
 #ifndef CSL_RECORD_H
 #define CSL_RECORD_H
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/json.h"
+#include "site-agent/data/text.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -26,12 +37,22 @@
 struct csl_record_modality {
     char name[64], kind[16];
     uint32_t rank;      /* axes after the record axis */
-    uint32_t shape[3];  /* tabular: [F]; image2d: [H, W, C]; signal: [T, C] */
-    float *values;      /* [R, product of shape]; NaN = missing; owned */
+    uint32_t shape[4];  /* as above; text: [tokens_max] */
+    float *values;      /* [R, product of shape]; NaN = missing; owned; NULL for text */
     uint8_t *available; /* [R]; owned */
-    char (*feature_names)[64], (*feature_units)[24]; /* tabular: [F]; owned */
-    double *range_min, *range_max;                   /* tabular: [F]; equal = not stated; owned */
-    double sampling_rate_hz;                         /* signal */
+    /* tabular, ehr_series: of the last axis; owned; equal ranges = not stated */
+    char (*feature_names)[64], (*feature_units)[24];
+    double *range_min, *range_max;
+    double sampling_rate_hz;      /* signal */
+    struct csl_record_text *text; /* text only; owned */
+};
+/* The notes of one modality. A record without a token is one without the modality. */
+struct csl_record_text {
+    struct csl_text_rule rule;
+    uint64_t *offsets;      /* [R + 1]; ascending from 0; owned */
+    uint32_t *tokens;       /* [offsets[R]] in [1, buckets); owned */
+    uint64_t *kept_offsets; /* [R + 1]; NULL: the notes were not kept; owned */
+    char *kept;             /* [kept_offsets[R]] UTF-8; owned */
 };
 struct csl_record_label {
     char name[64];
@@ -67,9 +88,10 @@ enum csl_code csl_records_read(struct csl_records *out, const char *path,
 
 /* --- importing --- */
 /* CSV under a YAML mapping (docs/operations/import.md): patient key or row number, join with a
- * second csv, row filter, features (columns, unit, range, missing markers), labels, split,
- * attributes. where_*: an extra row filter given by the caller (may be NULL / 0). Errors name file,
- * line, column. */
+ * second csv, row filter, features (columns, unit, range, missing markers), modalities that lie in
+ * other files (recordings, images, archives) or in text columns, labels, split, attributes.
+ * where_*: an extra row filter given by the caller (may be NULL / 0). Errors name file, line,
+ * column. */
 enum csl_code csl_import_csv(struct csl_records *out, const char *site, const char *csv_path,
                              const char *mapping_path, const char *where_column,
                              const char (*where_any_of)[64], uint32_t where_count,

@@ -14,6 +14,20 @@
 #define CSL_TABULAR_NAME       "tabular" /* of a tabular modality nobody named */
 #define CSL_FEATURE_NAME_BYTES 64
 
+/* What the kinds of modalities are made of, in the order of enum csl_modality. */
+struct csl_kind {
+    const char *name;
+    uint32_t rank; /* axes per record */
+    bool is_named; /* the last axis has names, units and ranges */
+};
+#define CSL_KIND_COUNT 7
+extern const struct csl_kind csl_kinds__[CSL_KIND_COUNT];
+const struct csl_kind *csl_kind_find__(const char *name); /* NULL */
+/* Whether the modality's last axis has names. */
+bool csl_modality_is_named__(const struct csl_record_modality *m);
+/* Values per step of a modality with names: its last axis. */
+uint32_t csl_modality_names__(const struct csl_record_modality *m);
+
 /* Which parts of a record file are wanted. A part that is not keeps its names and shapes, but its
  * values stay NULL. NULL functions: everything is wanted. */
 struct csl_record_wanted {

@@ -1,6 +1,7 @@
 #include "site-agent/data/h5_read.h"
 #include "site-agent/data/record_internal.h"
 
+#include "base/checked.h"
 #include "base/mem.h"
 #include "base/str.h"
 
@@ -31,7 +32,7 @@ static enum csl_code read_column(struct reader *rd, hid_t group, const char *gro
     char shown[192];
     hid_t set;
     int rank;
-    uint64_t dims[4];
+    uint64_t dims[CSL_H5_RANK_MAX];
     path_of(shown, group_name, name);
     enum csl_code code = csl_h5_open_set(&rd->h5, group, name, shown, &set);
     if (code != CSL_OK)
@@ -110,7 +111,7 @@ static enum csl_code read_availability(struct reader *rd, hid_t group, uint32_t 
     struct csl_records *r = &rd->r;
     char names[CSL_MODALITIES_MAX][64];
     int rank;
-    uint64_t dims[4];
+    uint64_t dims[CSL_H5_RANK_MAX];
     void *bits = NULL;
     hid_t set;
     enum csl_code code = csl_h5_open_set(&rd->h5, group, "availability", shown, &set);
@@ -167,7 +168,7 @@ static enum csl_code read_index(struct reader *rd, uint32_t modality_count)
 static enum csl_code read_features(struct reader *rd, hid_t set, const char *shown,
                                    struct csl_record_modality *m)
 {
-    size_t count = m->shape[0];
+    size_t count = csl_modality_names__(m);
     m->feature_names = csl_alloc_array(count, sizeof(m->feature_names[0]));
     m->feature_units = csl_alloc_array(count, sizeof(m->feature_units[0]));
     m->range_min = csl_alloc_array(count, sizeof(double));
@@ -193,9 +194,9 @@ static enum csl_code read_modality_set(struct reader *rd, hid_t set, const char 
                                        struct csl_record_modality *m)
 {
     int rank;
-    uint64_t dims[4], width = 1;
+    uint64_t dims[CSL_H5_RANK_MAX], width = 1;
     void *p = NULL;
-    enum csl_code code = csl_h5_extents(&rd->h5, set, shown, 2, 4, &rank, dims);
+    enum csl_code code = csl_h5_extents(&rd->h5, set, shown, 2, CSL_H5_RANK_MAX, &rank, dims);
     if (code != CSL_OK)
         return code;
     if (dims[0] != rd->r.record_count)
@@ -206,24 +207,109 @@ static enum csl_code read_modality_set(struct reader *rd, hid_t set, const char 
             return csl_h5_fail(&rd->h5, shown, "axis %d has extent %llu; 1 to %d would be right", i,
                                (unsigned long long)dims[i], CSL_FEATURES_MAX);
         m->shape[i - 1] = (uint32_t)dims[i];
-        width *= dims[i];
+        if (!csl_mul_u64(width, dims[i], &width))
+            return csl_h5_fail(&rd->h5, shown, "its extents are too large");
     }
     m->rank = (uint32_t)rank - 1;
     code = csl_h5_text(&rd->h5, set, shown, "kind", false, m->kind, sizeof(m->kind));
     if (code == CSL_OK)
         code = csl_h5_numbers(&rd->h5, set, shown, "sampling_rate_hz", true, CSL_H5_F64, 0,
                               &m->sampling_rate_hz);
+    const struct csl_kind *kind = csl_kind_find__(m->kind);
     if (code == CSL_OK &&
-        (width > CSL_FEATURES_MAX || (m->rank == 1) != (strcmp(m->kind, "tabular") == 0)))
+        (width > CSL_FEATURES_MAX || kind == NULL || kind->rank != m->rank || m->text != NULL))
         code = csl_h5_fail(&rd->h5, shown, "%llu values on %d axes do not fit kind '%s'",
                            (unsigned long long)width, rank, m->kind);
-    if (code == CSL_OK && m->rank == 1)
+    if (code == CSL_OK && kind->is_named)
         code = read_features(rd, set, shown, m);
     if (code != CSL_OK ||
         (rd->wanted->modality != NULL && !rd->wanted->modality(rd->wanted->ctx, m)))
         return code;
     code = csl_h5_read_set(&rd->h5, set, shown, CSL_H5_F32, dims[0] * width, &p);
     m->values = p;
+    return code;
+}
+
+/* A data set of a text group with `count` values. */
+static enum csl_code read_part(struct reader *rd, hid_t group, const char *shown, const char *name,
+                               enum csl_h5_type type, uint64_t count, void **out)
+{
+    hid_t set;
+    enum csl_code code = csl_h5_open_set(&rd->h5, group, name, shown, &set);
+    if (code != CSL_OK)
+        return code;
+    code = csl_h5_read_set(&rd->h5, set, shown, type, count, out);
+    H5Dclose(set);
+    return code;
+}
+
+static enum csl_code read_text_rule(struct reader *rd, hid_t group, const char *shown,
+                                    struct csl_record_modality *m)
+{
+    char hash[32] = "";
+    struct csl_text_rule *rule = &m->text->rule;
+    const struct {
+        const char *name;
+        uint32_t *out;
+    } numbers[] = {
+        {"buckets", &rule->buckets}, {"ngrams", &rule->ngrams}, {"tokens_max", &rule->tokens_max}};
+    enum csl_code code =
+        csl_h5_text(&rd->h5, group, shown, "kind", false, m->kind, sizeof(m->kind));
+    if (code == CSL_OK)
+        code = csl_h5_text(&rd->h5, group, shown, "hash", false, hash, sizeof(hash));
+    if (code == CSL_OK && (strcmp(m->kind, "text") != 0 || strcmp(hash, CSL_TEXT_HASH) != 0))
+        code = csl_h5_fail(&rd->h5, shown, "is a group, but not text hashed by %s", CSL_TEXT_HASH);
+    for (size_t i = 0; i < 3 && code == CSL_OK; i++)
+        code = csl_h5_numbers(&rd->h5, group, shown, numbers[i].name, false, CSL_H5_U32, 0,
+                              numbers[i].out);
+    m->rank = 1;
+    m->shape[0] = rule->tokens_max;
+    return code;
+}
+
+static enum csl_code read_notes(struct reader *rd, hid_t group, const char *shown,
+                                struct csl_record_text *t)
+{
+    uint64_t records = rd->r.record_count;
+    void *p = NULL;
+    enum csl_code code = read_part(rd, group, shown, "offsets", CSL_H5_U64, records + 1, &p);
+    t->offsets = p;
+    if (code == CSL_OK && t->offsets[records] == 0)
+        code = csl_h5_fail(&rd->h5, shown, "holds no token");
+    p = NULL;
+    if (code == CSL_OK)
+        code = read_part(rd, group, shown, "tokens", CSL_H5_U32, t->offsets[records], &p);
+    t->tokens = p;
+    if (code != CSL_OK || H5Lexists(group, "text_offsets", H5P_DEFAULT) <= 0)
+        return code;
+    p = NULL;
+    code = read_part(rd, group, shown, "text_offsets", CSL_H5_U64, records + 1, &p);
+    t->kept_offsets = p;
+    if (code == CSL_OK && t->kept_offsets[records] == 0)
+        code = csl_h5_fail(&rd->h5, shown, "holds no text");
+    p = NULL;
+    if (code == CSL_OK)
+        code = read_part(rd, group, shown, "text", CSL_H5_U8, t->kept_offsets[records], &p);
+    t->kept = p;
+    return code;
+}
+
+static enum csl_code read_text(struct reader *rd, hid_t parent, const char *shown,
+                               struct csl_record_modality *m)
+{
+    hid_t group;
+    enum csl_code code = csl_h5_open_group(&rd->h5, parent, m->name, shown, &group);
+    if (code != CSL_OK)
+        return code;
+    m->text = csl_alloc(sizeof(*m->text));
+    if (m->text == NULL)
+        code = CSL_FAIL(rd->h5.err, CSL_E_NOMEM, "no memory for %s of %s", shown, rd->h5.path);
+    if (code == CSL_OK)
+        code = read_text_rule(rd, group, shown, m);
+    if (code == CSL_OK &&
+        (rd->wanted->modality == NULL || rd->wanted->modality(rd->wanted->ctx, m)))
+        code = read_notes(rd, group, shown, m->text);
+    H5Gclose(group);
     return code;
 }
 
@@ -238,6 +324,10 @@ static enum csl_code read_modalities(struct reader *rd, hid_t group)
             return csl_h5_fail(&rd->h5, "/records/availability", "name of column %u is not a link",
                                k);
         path_of(shown, "modalities", m->name);
+        if (csl_h5_is_group(group, m->name)) {
+            code = read_text(rd, group, shown, m);
+            continue;
+        }
         code = csl_h5_open_set(&rd->h5, group, m->name, shown, &set);
         if (code != CSL_OK)
             return code;
@@ -251,7 +341,7 @@ static enum csl_code read_survival(struct reader *rd, hid_t set, const char *sho
                                    struct csl_record_label *l)
 {
     int rank;
-    uint64_t dims[4];
+    uint64_t dims[CSL_H5_RANK_MAX];
     void *p = NULL;
     size_t count = rd->r.record_count;
     enum csl_code code = csl_h5_extents(&rd->h5, set, shown, 2, 2, &rank, dims);
@@ -282,7 +372,7 @@ static enum csl_code read_label(struct reader *rd, hid_t group, struct csl_recor
     char shown[192];
     hid_t set;
     int rank;
-    uint64_t dims[4];
+    uint64_t dims[CSL_H5_RANK_MAX];
     void *p = NULL;
     path_of(shown, "labels", l->name);
     enum csl_code code = csl_h5_open_set(&rd->h5, group, l->name, shown, &set);

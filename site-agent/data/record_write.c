@@ -107,7 +107,7 @@ static hid_t make_group(const struct writer *w, const char *path)
 static hid_t make_set(hid_t group, const char *name, hid_t file_type, hid_t space, int rank,
                       const hsize_t *dims)
 {
-    hsize_t chunk[4], row_bytes = H5Tget_size(file_type);
+    hsize_t chunk[5], row_bytes = H5Tget_size(file_type);
     for (int i = 1; i < rank; i++) {
         chunk[i] = dims[i];
         row_bytes *= dims[i];
@@ -226,26 +226,70 @@ static enum csl_code put_index(const struct writer *w)
 static enum csl_code put_modality(const struct writer *w, hid_t group,
                                   const struct csl_record_modality *m)
 {
-    hsize_t dims[4] = {w->r->record_count, 0, 0, 0};
+    hsize_t dims[5] = {w->r->record_count, 0, 0, 0, 0};
     hid_t set = -1;
+    bool is_named = csl_modality_is_named__(m);
+    uint32_t names = csl_modality_names__(m);
     for (uint32_t i = 0; i < m->rank; i++)
         dims[i + 1] = m->shape[i];
     enum csl_code code = put_set(w, group, m->name, H5T_IEEE_F32LE, H5T_NATIVE_FLOAT,
                                  (int)m->rank + 1, dims, m->values, &set);
     if (code == CSL_OK)
         code = put_text(w, set, "kind", m->kind, sizeof(m->kind));
-    if (code == CSL_OK && m->rank == 1)
-        code = put_texts(w, set, "names", m->feature_names, 64, m->shape[0]);
-    if (code == CSL_OK && m->rank == 1)
-        code = put_texts(w, set, "units", m->feature_units, 24, m->shape[0]);
-    if (code == CSL_OK && m->rank == 1)
-        code = put_attribute(w, set, "range_min", H5T_IEEE_F64LE, m->shape[0], m->range_min);
-    if (code == CSL_OK && m->rank == 1)
-        code = put_attribute(w, set, "range_max", H5T_IEEE_F64LE, m->shape[0], m->range_max);
-    if (code == CSL_OK && m->rank == 2)
+    if (code == CSL_OK && is_named)
+        code = put_texts(w, set, "names", m->feature_names, 64, names);
+    if (code == CSL_OK && is_named)
+        code = put_texts(w, set, "units", m->feature_units, 24, names);
+    if (code == CSL_OK && is_named)
+        code = put_attribute(w, set, "range_min", H5T_IEEE_F64LE, names, m->range_min);
+    if (code == CSL_OK && is_named)
+        code = put_attribute(w, set, "range_max", H5T_IEEE_F64LE, names, m->range_max);
+    if (code == CSL_OK && strcmp(m->kind, "signal") == 0)
         code = put_attribute(w, set, "sampling_rate_hz", H5T_IEEE_F64LE, 0, &m->sampling_rate_hz);
     if (set >= 0)
         H5Dclose(set);
+    return code;
+}
+
+static enum csl_code put_text_rule(const struct writer *w, hid_t group,
+                                   const struct csl_record_modality *m)
+{
+    const struct csl_text_rule *rule = &m->text->rule;
+    enum csl_code code = put_text(w, group, "kind", m->kind, sizeof(m->kind));
+    if (code == CSL_OK)
+        code = put_text(w, group, "hash", CSL_TEXT_HASH, sizeof(CSL_TEXT_HASH));
+    if (code == CSL_OK)
+        code = put_attribute(w, group, "buckets", H5T_STD_U32LE, 0, &rule->buckets);
+    if (code == CSL_OK)
+        code = put_attribute(w, group, "ngrams", H5T_STD_U32LE, 0, &rule->ngrams);
+    if (code == CSL_OK)
+        code = put_attribute(w, group, "tokens_max", H5T_STD_U32LE, 0, &rule->tokens_max);
+    return code;
+}
+
+static enum csl_code put_notes(const struct writer *w, const struct csl_record_modality *m)
+{
+    char path[96];
+    const struct csl_record_text *t = m->text;
+    hsize_t marks = (hsize_t)w->r->record_count + 1, n = t->offsets[w->r->record_count];
+    (void)snprintf(path, sizeof(path), "modalities/%s", m->name);
+    hid_t g = make_group(w, path);
+    if (g < 0)
+        return fail(w, m->name);
+    enum csl_code code = put_text_rule(w, g, m);
+    if (code == CSL_OK)
+        code =
+            put_set(w, g, "offsets", H5T_STD_U64LE, H5T_NATIVE_UINT64, 1, &marks, t->offsets, NULL);
+    if (code == CSL_OK)
+        code = put_set(w, g, "tokens", H5T_STD_U32LE, H5T_NATIVE_UINT32, 1, &n, t->tokens, NULL);
+    if (code == CSL_OK && t->kept != NULL)
+        code = put_set(w, g, "text_offsets", H5T_STD_U64LE, H5T_NATIVE_UINT64, 1, &marks,
+                       t->kept_offsets, NULL);
+    if (code == CSL_OK && t->kept != NULL) {
+        n = t->kept_offsets[w->r->record_count];
+        code = put_set(w, g, "text", H5T_STD_U8LE, H5T_NATIVE_UINT8, 1, &n, t->kept, NULL);
+    }
+    H5Gclose(g);
     return code;
 }
 
@@ -282,7 +326,8 @@ static enum csl_code put_parts(const struct writer *w)
     if (g < 0)
         return fail(w, "/modalities");
     for (uint32_t i = 0; i < w->r->modality_count && code == CSL_OK; i++)
-        code = put_modality(w, g, &w->r->modalities[i]);
+        code = w->r->modalities[i].text != NULL ? put_notes(w, &w->r->modalities[i])
+                                                : put_modality(w, g, &w->r->modalities[i]);
     H5Gclose(g);
     if (code != CSL_OK)
         return code;

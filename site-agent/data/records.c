@@ -10,6 +10,40 @@
 
 #include "base/banned.h"
 
+const struct csl_kind csl_kinds__[CSL_KIND_COUNT] = {
+    {"tabular", 1, true}, {"image2d", 3, false},   {"signal", 2, false}, {"ehr_series", 2, true},
+    {"text", 1, false},   {"embedding", 1, false}, {"image3d", 4, false}};
+
+const struct csl_kind *csl_kind_find__(const char *name)
+{
+    for (int i = 0; i < CSL_KIND_COUNT; i++)
+        if (strcmp(csl_kinds__[i].name, name) == 0)
+            return &csl_kinds__[i];
+    return NULL;
+}
+
+bool csl_modality_is_named__(const struct csl_record_modality *m)
+{
+    const struct csl_kind *kind = csl_kind_find__(m->kind);
+    return kind != NULL && kind->is_named;
+}
+
+uint32_t csl_modality_names__(const struct csl_record_modality *m)
+{
+    return m->shape[m->rank - 1];
+}
+
+static void text_free(struct csl_record_text *t)
+{
+    if (t == NULL)
+        return;
+    csl_free(t->offsets);
+    csl_free(t->tokens);
+    csl_free(t->kept_offsets);
+    csl_free(t->kept);
+    csl_free(t);
+}
+
 void csl_records_release(struct csl_records *r)
 {
     if (r == NULL)
@@ -26,6 +60,7 @@ void csl_records_release(struct csl_records *r)
         csl_free(m->feature_units);
         csl_free(m->range_min);
         csl_free(m->range_max);
+        text_free(m->text);
     }
     for (uint32_t i = 0; i < r->label_count; i++) {
         csl_free(r->labels[i].value);
@@ -40,7 +75,7 @@ void csl_records_release(struct csl_records *r)
 uint32_t csl_modality_width__(const struct csl_record_modality *m)
 {
     uint64_t width = 1;
-    for (uint32_t i = 0; i < m->rank && i < 3; i++)
+    for (uint32_t i = 0; i < m->rank && i < 4; i++)
         if (!csl_mul_u64(width, m->shape[i], &width))
             return UINT32_MAX;
     return width > UINT32_MAX ? UINT32_MAX : (uint32_t)width;
@@ -182,7 +217,8 @@ static enum csl_code check_index(const struct csl_records *r, const struct subje
 static enum csl_code check_features(const struct csl_record_modality *m, const struct subject *s)
 {
     const char *twice;
-    for (uint32_t i = 0; i < m->shape[0]; i++) {
+    uint32_t count = csl_modality_names__(m);
+    for (uint32_t i = 0; i < count; i++) {
         if (!csl_text_valid__(m->feature_names[i], sizeof(m->feature_names[i])))
             return CSL_FAIL(s->err, s->code,
                             "%s: /modalities/%s: name of feature %u is not 1 to 63 bytes of "
@@ -203,7 +239,7 @@ static enum csl_code check_features(const struct csl_record_modality *m, const s
                             m->range_max[i]);
     }
     enum csl_code code =
-        find_twice(m->feature_names[0], sizeof(m->feature_names[0]), m->shape[0], &twice, s->err);
+        find_twice(m->feature_names[0], sizeof(m->feature_names[0]), count, &twice, s->err);
     if (code == CSL_OK && twice != NULL)
         return CSL_FAIL(s->err, s->code, "%s: /modalities/%s: feature %s occurs twice", s->file,
                         m->name, twice);
@@ -212,24 +248,17 @@ static enum csl_code check_features(const struct csl_record_modality *m, const s
 
 static enum csl_code check_kind(const struct csl_record_modality *m, const struct subject *s)
 {
-    static const struct {
-        const char *kind;
-        uint32_t rank;
-    } kinds[] = {{"tabular", 1}, {"image2d", 3}, {"signal", 2}};
-    uint32_t rank = 0;
-    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
-        if (strcmp(kinds[i].kind, m->kind) == 0)
-            rank = kinds[i].rank;
-    if (rank == 0)
+    const struct csl_kind *kind = csl_kind_find__(m->kind);
+    if (kind == NULL)
         return CSL_FAIL(s->err, s->code,
-                        "%s: /modalities/%s: kind is '%s'; tabular, image2d or signal would be "
-                        "right",
+                        "%s: /modalities/%s: kind is '%s'; tabular, image2d, signal, ehr_series, "
+                        "text, embedding or image3d would be right",
                         s->file, m->name, m->kind);
-    if (m->rank != rank)
+    if (m->rank != kind->rank)
         return CSL_FAIL(s->err, s->code, "%s: /modalities/%s: %u axes per record; %s has %u",
-                        s->file, m->name, m->rank, m->kind, rank);
+                        s->file, m->name, m->rank, m->kind, kind->rank);
     uint32_t width = csl_modality_width__(m);
-    uint32_t most = rank == 1 ? CSL_NAMED_FEATURES_MAX : CSL_FEATURES_MAX;
+    uint32_t most = strcmp(kind->name, "tabular") == 0 ? CSL_NAMED_FEATURES_MAX : CSL_FEATURES_MAX;
     if (width == 0 || width > most)
         return CSL_FAIL(s->err, s->code,
                         "%s: /modalities/%s: %u values per record; 1 to %u would be right", s->file,
@@ -237,7 +266,66 @@ static enum csl_code check_kind(const struct csl_record_modality *m, const struc
     if (!isfinite(m->sampling_rate_hz) || m->sampling_rate_hz < 0.0)
         return CSL_FAIL(s->err, s->code, "%s: /modalities/%s: sampling rate %g Hz", s->file,
                         m->name, m->sampling_rate_hz);
-    return rank == 1 ? check_features(m, s) : CSL_OK;
+    if (kind->is_named && csl_modality_names__(m) > CSL_NAMED_FEATURES_MAX)
+        return CSL_FAIL(s->err, s->code, "%s: /modalities/%s: %u variables; at most %d are allowed",
+                        s->file, m->name, csl_modality_names__(m), CSL_NAMED_FEATURES_MAX);
+    if ((strcmp(kind->name, "text") == 0) != (m->text != NULL))
+        return CSL_FAIL(s->err, s->code, "%s: /modalities/%s: kind text, and only it, has tokens",
+                        s->file, m->name);
+    return kind->is_named ? check_features(m, s) : CSL_OK;
+}
+
+/* Where each note begins and ends, in tokens or in bytes. */
+static enum csl_code check_offsets(const struct csl_records *r, const struct csl_record_modality *m,
+                                   const uint64_t *offsets, uint64_t most, const struct subject *s)
+{
+    for (uint32_t i = 0; i <= r->record_count; i++)
+        if (i == 0 ? offsets[0] != 0
+                   : offsets[i] < offsets[i - 1] || offsets[i] - offsets[i - 1] > most)
+            return CSL_FAIL(s->err, s->code,
+                            "%s: /modalities/%s: offset %u does not follow the one before it by "
+                            "at most %llu",
+                            s->file, m->name, i, (unsigned long long)most);
+    return CSL_OK;
+}
+
+static enum csl_code check_text(const struct csl_records *r, const struct csl_record_modality *m,
+                                const struct subject *s)
+{
+    const struct csl_record_text *t = m->text;
+    const struct csl_text_rule *rule = &t->rule;
+    if (rule->buckets < 2 || rule->buckets > CSL_TEXT_BUCKETS_MAX || rule->ngrams < 1 ||
+        rule->ngrams > CSL_TEXT_NGRAMS_MAX || rule->tokens_max != m->shape[0])
+        return CSL_FAIL(s->err, s->code,
+                        "%s: /modalities/%s: %u buckets, n-grams of %u words, %u tokens; 2 to %u, "
+                        "1 to %d and %u would be right",
+                        s->file, m->name, rule->buckets, rule->ngrams, rule->tokens_max,
+                        CSL_TEXT_BUCKETS_MAX, CSL_TEXT_NGRAMS_MAX, m->shape[0]);
+    if ((t->kept == NULL) != (t->kept_offsets == NULL))
+        return CSL_FAIL(s->err, s->code, "%s: /modalities/%s: kept notes without their offsets",
+                        s->file, m->name);
+    if (t->offsets == NULL) /* not wanted */
+        return CSL_OK;
+    enum csl_code code = check_offsets(r, m, t->offsets, rule->tokens_max, s);
+    if (code == CSL_OK && t->kept_offsets != NULL)
+        code = check_offsets(r, m, t->kept_offsets, UINT32_MAX, s);
+    if (code != CSL_OK)
+        return code;
+    if (t->offsets[r->record_count] == 0)
+        return CSL_FAIL(s->err, s->code, "%s: /modalities/%s: no record has a word", s->file,
+                        m->name);
+    for (uint64_t k = 0; k < t->offsets[r->record_count]; k++)
+        if (t->tokens[k] == 0 || t->tokens[k] >= rule->buckets)
+            return CSL_FAIL(s->err, s->code,
+                            "%s: /modalities/%s: a token is not in the range 1 to %u", s->file,
+                            m->name, rule->buckets - 1);
+    for (uint32_t i = 0; i < r->record_count; i++)
+        if (m->available[i] != (t->offsets[i + 1] > t->offsets[i]))
+            return CSL_FAIL(s->err, s->code,
+                            "%s: /modalities/%s: record %u has tokens and is marked unavailable, "
+                            "or the other way round",
+                            s->file, m->name, i);
+    return CSL_OK;
 }
 
 static enum csl_code check_values(const struct csl_records *r, const struct csl_record_modality *m,
@@ -338,6 +426,8 @@ static enum csl_code check_parts(const struct csl_records *r, const struct subje
             code = check_kind(m, s);
         if (code == CSL_OK)
             code = check_values(r, m, s);
+        if (code == CSL_OK && m->text != NULL)
+            code = check_text(r, m, s);
     }
     for (uint32_t k = 0; k < r->label_count && code == CSL_OK; k++) {
         const struct csl_record_label *l = &r->labels[k];

@@ -41,33 +41,68 @@ uint32_t csl_report_available(const struct csl_records *r, const struct csl_reco
     return n;
 }
 
+/* Values of one variable in one record: `steps` of them, `stride` apart. */
+static void count_record(const float *v, uint32_t steps, uint32_t stride, double range_min,
+                         double range_max, struct csl_column_counts *c, double *sum)
+{
+    uint32_t known = 0;
+    bool is_outside = false;
+    for (uint32_t t = 0; t < steps; t++) {
+        double x = (double)v[(size_t)t * stride];
+        if (isnan(x))
+            continue;
+        known++;
+        *sum += x;
+        is_outside = is_outside || (range_min < range_max && (x < range_min || x > range_max));
+    }
+    c->known += known;
+    c->missing += known == 0;
+    c->out_of_range += is_outside;
+}
+
 void csl_report_column(const struct csl_records *r, const struct csl_record_modality *m,
                        uint32_t column, double range_min, double range_max,
                        struct csl_column_counts *out)
 {
-    uint32_t width = m->shape[0], known = 0, last = UINT32_MAX;
+    uint32_t names = csl_modality_names__(m), width = csl_modality_width__(m);
+    uint32_t steps = width / names, last = UINT32_MAX;
     double sum = 0.0, squares = 0.0;
     memset(out, 0, sizeof(*out));
     for (uint32_t i = 0; i < r->record_count; i++) {
-        double v = (double)m->values[(size_t)i * width + column];
-        out->available += m->available[i];
-        if (isnan(v)) {
-            out->missing += m->available[i];
+        uint64_t before = out->known;
+        if (m->available[i] == 0)
             continue;
-        }
-        out->out_of_range += range_min < range_max && (v < range_min || v > range_max);
+        out->available++;
+        count_record(m->values + (size_t)i * width + column, steps, names, range_min, range_max,
+                     out, &sum);
+        if (out->known == before)
+            continue;
         out->patients += r->patient[i] != last;
         last = r->patient[i];
-        sum += v;
-        known++;
     }
-    out->mean = known > 0 ? sum / known : 0.0;
-    for (uint32_t i = 0; i < r->record_count; i++) {
-        double v = (double)m->values[(size_t)i * width + column];
+    out->mean = out->known > 0 ? sum / (double)out->known : 0.0;
+    for (size_t i = 0; i < (size_t)r->record_count * steps; i++) {
+        double v = (double)m->values[i * names + column];
         if (!isnan(v))
             squares += (v - out->mean) * (v - out->mean);
     }
-    out->std = known > 1 ? sqrt(squares / (known - 1)) : 0.0;
+    out->std = out->known > 1 ? sqrt(squares / (double)(out->known - 1)) : 0.0;
+}
+
+void csl_report_text(const struct csl_records *r, const struct csl_record_modality *m,
+                     struct csl_text_counts *out)
+{
+    const struct csl_record_text *t = m->text;
+    uint32_t last = UINT32_MAX;
+    memset(out, 0, sizeof(*out));
+    for (uint32_t i = 0; i < r->record_count; i++) {
+        out->full += t->offsets[i + 1] - t->offsets[i] == t->rule.tokens_max;
+        if (m->available[i] == 0)
+            continue;
+        out->patients += r->patient[i] != last;
+        last = r->patient[i];
+    }
+    out->tokens = t->offsets[r->record_count];
 }
 
 void csl_report_head(const struct csl_records *r, struct csl_buf *text, struct csl_json *json)

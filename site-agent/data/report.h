@@ -21,14 +21,24 @@ struct csl_label_counts {
 void csl_report_label(const struct csl_records *r, const struct csl_record_label *l, uint8_t split,
                       struct csl_label_counts *out);
 
-/* Of one input column of a table over the records that have the table. */
+/* Of one input column of a table, or one variable of a series, over the records that have it.
+ * missing: records without one known value; out_of_range: records with one. */
 struct csl_column_counts {
     uint32_t available, missing, out_of_range, patients;
+    uint64_t known;   /* values */
     double mean, std; /* of the known values; std with ddof 1, 0 below two values */
 };
 void csl_report_column(const struct csl_records *r, const struct csl_record_modality *m,
                        uint32_t column, double range_min, double range_max,
                        struct csl_column_counts *out);
+/* Of the notes of one modality. */
+struct csl_text_counts {
+    uint64_t tokens;
+    uint32_t patients; /* with a note */
+    uint32_t full;     /* notes that fill tokens_max, so that their end may be cut off */
+};
+void csl_report_text(const struct csl_records *r, const struct csl_record_modality *m,
+                     struct csl_text_counts *out);
 uint32_t csl_report_available(const struct csl_records *r, const struct csl_record_modality *m);
 
 /* The part that both start with, as text (may be NULL) and as members of an open JSON object (may

@@ -21,7 +21,7 @@ FUNCTION_LINES_MAX = 70
 LIBRARIES = {
     "yaml": r"yaml\.h", "jansson": r"jansson\.h", "protobuf-c": r"protobuf-c/.*|[\w-]+\.pb-c\.h|csl_descriptor_set\.h",
     "openssl": r"openssl/.*", "sodium": r"sodium(/.*)?(\.h)?", "grpc": r"grpc/.*", "sqlite": r"sqlite3\.h",
-    "hdf5": r"hdf5(_hl)?\.h|H5\w+\.h", "dnnl": r"(oneapi/)?dnnl/.*|dnnl\w*\.h", "zlib": r"zlib\.h",
+    "hdf5": r"hdf5(_hl)?\.h|H5\w+\.h", "dnnl": r"(oneapi/)?dnnl/.*|dnnl\w*\.h", "zlib": r"zlib\.h", "png": r"png\.h",
     "microhttpd": r"microhttpd\.h", "mpi": r"mpi\.h", "cuda": r"cuda\w*\.h|cublas\w*\.h", "dl": r"dlfcn\.h",
     "seccomp": r"seccomp\.h|linux/seccomp\.h", "cmocka": r"cmocka\.h",
 }
@@ -74,6 +74,7 @@ TABLE = [
                               "privacy/ledger/merkle.h", "privacy/secagg/"], []),
     ("site-agent/core/*", COMMON + ["privacy/"], ["no io"]),
     ("site-agent/store/*", ["base/", CRYPTO, "site-agent/core/"], ["sqlite"]),
+    ("site-agent/data/image_png.c", ["base/"], ["png"]),
     ("site-agent/data/*", ["base/", CRYPTO, "protocol/study/"], ["hdf5"]),
     ("site-agent/training/compute/cpu_dnnl*", ["base/"], ["dnnl"]),
     ("site-agent/training/compute/cuda*", ["base/"], ["cuda"]),

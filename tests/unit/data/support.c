@@ -168,6 +168,73 @@ void small_records(struct csl_records *r)
         snprintf(r->attributes[0].value[i], 32, "%s", i % 2 == 0 ? "female" : "male");
 }
 
+static void put_array(struct csl_records *r, const char *name, const char *kind, uint32_t rank,
+                      const uint32_t shape[4])
+{
+    struct csl_record_modality *m = &r->modalities[r->modality_count++];
+    uint32_t width = 1;
+    assert_true(csl_str_copy(m->name, sizeof(m->name), name));
+    assert_true(csl_str_copy(m->kind, sizeof(m->kind), kind));
+    m->rank = rank;
+    for (uint32_t k = 0; k < rank; k++)
+        width *= m->shape[k] = shape[k];
+    m->values = csl_alloc_array(r->record_count, width * sizeof(float));
+    m->available = csl_alloc(r->record_count);
+    for (uint32_t i = 0; i < r->record_count; i++) {
+        m->available[i] = i != 2;
+        for (uint32_t k = 0; k < width; k++)
+            m->values[i * width + k] = i == 2 ? NAN : (float)(i + 10 * k);
+    }
+}
+
+static const char *const small_notes[6] = {
+    "No chest pain.", "", "Fever, fever!", "Übelkeit", "pain and fever and pain", "ok"};
+
+static void put_notes(struct csl_records *r)
+{
+    struct csl_record_modality *m = &r->modalities[r->modality_count++];
+    struct csl_record_text *t = csl_alloc(sizeof(*t));
+    memcpy(m->name, "note", 5);
+    memcpy(m->kind, "text", 5);
+    m->rank = 1;
+    m->shape[0] = 4;
+    m->text = t;
+    m->available = csl_alloc(r->record_count);
+    t->rule = (struct csl_text_rule){.buckets = 1000, .ngrams = 2, .tokens_max = 4};
+    t->offsets = csl_alloc_array(7, sizeof(*t->offsets));
+    t->tokens = csl_alloc_array(24, sizeof(*t->tokens));
+    t->kept_offsets = csl_alloc_array(7, sizeof(*t->kept_offsets));
+    t->kept = csl_alloc(200);
+    for (uint32_t i = 0; i < 6; i++) {
+        size_t n = strlen(small_notes[i]);
+        uint32_t count = csl_text_tokens(&t->rule, small_notes[i], n, t->tokens + t->offsets[i]);
+        t->offsets[i + 1] = t->offsets[i] + count;
+        memcpy(t->kept + t->kept_offsets[i], small_notes[i], n);
+        t->kept_offsets[i + 1] = t->kept_offsets[i] + n;
+        m->available[i] = count > 0;
+    }
+}
+
+void many_records(struct csl_records *r)
+{
+    small_records(r);
+    put_array(r, "hours", "ehr_series", 2, (const uint32_t[4]){3, 2});
+    struct csl_record_modality *m = &r->modalities[3];
+    m->feature_names = csl_alloc_array(2, sizeof(*m->feature_names));
+    m->feature_units = csl_alloc_array(2, sizeof(*m->feature_units));
+    m->range_min = csl_alloc_array(2, sizeof(double));
+    m->range_max = csl_alloc_array(2, sizeof(double));
+    memcpy(m->feature_names[0], "pulse", 6);
+    memcpy(m->feature_names[1], "ph", 3);
+    memcpy(m->feature_units[0], "1/min", 6);
+    m->range_max[0] = 30.0;
+    for (uint32_t k = 0; k < 36; k += 3)
+        m->values[k] = NAN;
+    put_array(r, "vector", "embedding", 1, (const uint32_t[4]){5});
+    put_array(r, "volume", "image3d", 4, (const uint32_t[4]){2, 3, 2, 1});
+    put_notes(r);
+}
+
 static bool bytes_equal(const void *a, const void *b, size_t n)
 {
     return (a == NULL) == (b == NULL) && (a == NULL || memcmp(a, b, n) == 0);
@@ -183,6 +250,17 @@ static bool floats_equal(const float *a, const float *b, size_t n)
     return true;
 }
 
+static bool texts_equal(const struct csl_record_text *a, const struct csl_record_text *b, size_t n)
+{
+    if (a == NULL || b == NULL)
+        return a == b;
+    return memcmp(&a->rule, &b->rule, sizeof(a->rule)) == 0 &&
+           bytes_equal(a->offsets, b->offsets, 8 * (n + 1)) &&
+           bytes_equal(a->tokens, b->tokens, 4 * a->offsets[n]) &&
+           bytes_equal(a->kept_offsets, b->kept_offsets, 8 * (n + 1)) &&
+           bytes_equal(a->kept, b->kept, a->kept == NULL ? 0 : a->kept_offsets[n]);
+}
+
 bool records_equal(const struct csl_records *a, const struct csl_records *b)
 {
     size_t n = a->record_count, p = a->patient_count;
@@ -196,12 +274,13 @@ bool records_equal(const struct csl_records *a, const struct csl_records *b)
     for (uint32_t k = 0; ok && k < a->modality_count; k++) {
         const struct csl_record_modality *x = &a->modalities[k], *y = &b->modalities[k];
         ok = strcmp(x->name, y->name) == 0 && strcmp(x->kind, y->kind) == 0 && x->rank == y->rank;
-        size_t width = 1, f = x->rank == 1 ? x->shape[0] : 0;
+        size_t width = 1, f = x->feature_names != NULL ? x->shape[x->rank - 1] : 0;
         for (uint32_t i = 0; ok && i < x->rank; i++) {
             width *= x->shape[i];
             ok = x->shape[i] == y->shape[i];
         }
-        ok = ok && floats_equal(x->values, y->values, n * width) &&
+        ok = ok && texts_equal(x->text, y->text, n) &&
+             floats_equal(x->values, y->values, n * width) &&
              bytes_equal(x->available, y->available, n) &&
              bytes_equal(x->feature_names, y->feature_names, f * 64) &&
              bytes_equal(x->feature_units, y->feature_units, f * 24) &&
@@ -255,7 +334,8 @@ void study_of_array(struct test_study *t, const char *id, const char *label,
     t->domain.modality = modality;
     t->domain.task = CSL_TASK_BINARY;
     t->domain.classes = 2;
-    memcpy(t->domain.shape, shape, sizeof(t->domain.shape));
+    memcpy(t->domain.shape, shape, 3 * sizeof(shape[0]));
+    t->domain.shape[3] = 1;
     t->domain.width = shape[0] * shape[1] * shape[2];
 }
 

@@ -42,6 +42,10 @@ const char *scenario(const char *name); /* simulations/scenarios/NAME */
 /* Six records of five patients: table "tabular" with features a and b, image2d "scan" 2x2x1, signal
  * "lead" 3x2; labels "ill" (binary), "grade" (3 classes), "life" (survival); attribute "sex". */
 void small_records(struct csl_records *r);
+/* The same with three steps of "hours" (ehr_series: pulse, ph), an embedding "vector" [5], an
+ * image3d "volume" 2x3x2x1 and text "note" with the notes kept; record 2 lacks the first three, 1
+ * the last. */
+void many_records(struct csl_records *r);
 bool records_equal(const struct csl_records *a, const struct csl_records *b);
 
 /* A one-domain study over the stated part; features by name for a tabular domain. */

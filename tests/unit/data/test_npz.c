@@ -260,7 +260,7 @@ static void test_npy__headers_that_are_wrong__are_refused(void **state)
          "Fortran"},
         {1, HEADER("|u1", "(4294967296, 4294967296, 2)"), 4, CSL_E_CORRUPT, "its shape claims"},
         {1, HEADER("|u1", "(99999999999999999999, 2, 2)"), 4, CSL_E_CORRUPT, "damaged header"},
-        {1, HEADER("|u1", "(1, 1, 1, 2, 2)"), 4, CSL_E_CORRUPT, "damaged header"},
+        {1, HEADER("|u1", "(1, 1, 1, 1, 2, 2)"), 4, CSL_E_CORRUPT, "damaged header"},
         {1, HEADER("|u1", "(-1, 2, 2)"), 4, CSL_E_CORRUPT, "damaged header"},
         {1, HEADER("|u1", "(4)"), 4, CSL_E_CORRUPT, "damaged header"},
         {1, HEADER("|u1", "(4,,)"), 4, CSL_E_CORRUPT, "damaged header"},
@@ -475,6 +475,38 @@ static void test_npz__out_of_memory__is_reported(void **state)
     assert_in_range(n, 20, 999);
 }
 
+static void test_npz__series_embedding_and_volume__keep_their_axes(void **state)
+{
+    (void)state;
+    static const char text[] =
+        "format: consilium.mapping/1\nmodalities:\n"
+        "  - {name: icu, kind: ehr_series, array: s, features: [{name: hr, unit: 1/min}, ph]}\n"
+        "  - {name: vector, kind: embedding, array: e}\n"
+        "  - {name: grey, kind: image3d, array: v}\n"
+        "  - {name: colour, kind: image3d, array: c}\n"
+        "labels: [{name: ill, kind: binary, array: y, positive: 1}]\nsplit: {train: ''}\n";
+    static const uint8_t data[64] = {1, 2, 3, 4, 5, 6, 7, 8};
+    struct archive a;
+    struct csl_records r;
+    struct csl_err err;
+    archive_start(&a);
+    add_npy(&a, "s", 1, HEADER("|u1", "(2, 3, 2)"), data, 12, true);
+    add_npy(&a, "e", 1, HEADER("|u1", "(2, 5)"), data, 10, false);
+    add_npy(&a, "v", 1, HEADER("|u1", "(2, 2, 3, 4)"), data, 48, false);
+    add_npy(&a, "c", 1, HEADER("|u1", "(2, 2, 1, 2, 3)"), data, 24, false);
+    add_npy(&a, "y", 1, HEADER("|u1", "(2,)"), data, 2, false);
+    struct csl_msg m = archive_finish(&a);
+    ASSERT_OK(import(&r, &m, text, &err), &err);
+    static const uint32_t shapes[4][4] = {{3, 2}, {5}, {2, 3, 4, 1}, {2, 1, 2, 3}};
+    for (uint32_t k = 0; k < 4; k++)
+        assert_memory_equal(r.modalities[k].shape, shapes[k], sizeof(shapes[k]));
+    assert_string_equal(r.modalities[0].feature_units[0], "1/min");
+    assert_string_equal(r.modalities[0].feature_names[1], "ph");
+    assert_true(r.modalities[3].values[7] == 8.0f);
+    csl_records_release(&r);
+    csl_msg_release(&m);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -485,6 +517,7 @@ int main(void)
         cmocka_unit_test(test_zip__directories_that_lie__are_refused),
         cmocka_unit_test(test_npz__arrays_that_the_mapping_misses__are_named),
         cmocka_unit_test(test_npz__two_arrays_of_one_name_or_no_array__is_refused),
+        cmocka_unit_test(test_npz__series_embedding_and_volume__keep_their_axes),
         cmocka_unit_test(test_npz__breastmnist__has_the_published_counts),
         cmocka_unit_test(test_npz__pneumoniamnist__has_the_published_counts),
         cmocka_unit_test(test_npz__ptbxl__has_a_signal_of_1000_x_12),

@@ -110,8 +110,9 @@ static void test_heart__site_scaling__equals_the_published_constants(void **stat
         char center[8];
         import_heart(&r, c);
         ASSERT_OK(csl_domain_find__(&t.domain, &r, "heart", &source, &err), &err);
-        ASSERT_OK(csl_examples_extract__(&r, &t.domain, &source, CSL_SPLIT_TRAIN, &train, &err),
-                  &err);
+        ASSERT_OK(
+            csl_examples_extract__(&r, &t.domain, &source, CSL_SPLIT_TRAIN, &train, NULL, &err),
+            &err);
         ASSERT_OK(csl_constants_make__(&t.domain, &train, &constants, &err), &err);
         snprintf(center, sizeof(center), "%u", c);
         check_constants(center, &constants);

@@ -2,12 +2,14 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "simulations/baselines.h"
+#include "site-agent/data/record.h"
 #include "tests/unit/simulations/fixture.h"
 
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -122,6 +124,43 @@ static void test_attributes__record_without_label_between__stay_with_their_recor
     assert_string_equal(data.attributes[1].values[1], "female");
     assert_int_equal(data.attributes[2].count, 0);
     stop();
+}
+
+/* The record file of site a with its table as another kind, and a study of that kind. */
+static void expect_attributes(const char *kind, const char *keys, uint32_t rank)
+{
+    char yaml[1024];
+    struct csl_records *r = csl_alloc(sizeof(*r));
+    fixture_records(&sites[0], "a", "T0f T1m E0f E1m");
+    assert_int_equal(csl_records_read(r, sites[0].record_path, &err), CSL_OK);
+    struct csl_record_modality *m = &r->modalities[0];
+    assert_true(csl_str_copy(m->kind, sizeof(m->kind), kind));
+    m->rank = rank;
+    for (uint32_t i = 0; i < rank; i++)
+        m->shape[i] = 1;
+    assert_int_equal(csl_records_write(r, sites[0].record_path, &err), CSL_OK);
+    csl_records_release(r);
+    csl_free(r);
+    snprintf(yaml, sizeof(yaml),
+             "study: small\nquestion: q\nrounds: 2\naggregation: {strategy: fedavg}\n"
+             "domains:\n  - {id: d, modality: %s, %s, task: {kind: binary, label: ill}}\n"
+             "model: {kind: linear}\n"
+             "training: {local: {learning_rate: 0.1, batch_patients: 2, steps: 2}}\n",
+             kind, keys);
+    study = fixture_study(yaml);
+    assert_int_equal(csl_sim_data_load(&data, study, sites, 1, &err), CSL_OK);
+    assert_int_equal(data.attributes[0].count, 1);
+    assert_int_equal(data.attributes[0].records, 2);
+    assert_string_equal(data.attributes[0].values[1], "male");
+    stop();
+}
+
+static void test_attributes__modality_beyond_the_first_three__is_matched(void **state)
+{
+    (void)state;
+    expect_attributes("ehr_series", "shape: [1], features: [x]", 2);
+    expect_attributes("embedding", "shape: [1]", 1);
+    expect_attributes("image3d", "shape: [1, 1, 1, 1]", 4);
 }
 
 static void test_groups__ten_records_or_more__get_their_own_metrics(void **state)
@@ -289,6 +328,7 @@ int main(void)
         cmocka_unit_test(test_data__of_record_files__counts_training_patients),
         cmocka_unit_test(test_evaluate__two_sites_with_tests__joins_all_scores),
         cmocka_unit_test(test_attributes__record_without_label_between__stay_with_their_records),
+        cmocka_unit_test(test_attributes__modality_beyond_the_first_three__is_matched),
         cmocka_unit_test(test_groups__ten_records_or_more__get_their_own_metrics),
         cmocka_unit_test(test_groups__ages__band_below_the_first_number_leads),
         cmocka_unit_test(test_baselines__site_with_one_class__is_absent_with_a_reason),

@@ -251,6 +251,30 @@ static void test_study__schema__of_two_domains_has_a_block_each(void **state)
     csl_study_free(s);
 }
 
+static void test_study__modalities_beside_tables__have_their_shapes(void **state)
+{
+    struct csl_study *s = parse(
+        "study: x\nrounds: 2\naggregation: {strategy: fedavg}\nmodel: {kind: linear}\n"
+        "training: {local: {learning_rate: 1, batch_patients: full, steps: 1}}\n"
+        "domains:\n"
+        "  - {id: h, modality: ehr_series, shape: [48], clip: 5,\n"
+        "     features: [pulse, {name: ph, centre: 7, scale: 2}], task: {kind: binary, label: l}}\n"
+        "  - {id: e, modality: embedding, shape: [768], task: {kind: binary, label: l}}\n"
+        "  - {id: v, modality: image3d, shape: [4, 5, 6, 2], task: {kind: binary, label: l}}\n");
+    static const uint32_t widths[3] = {96, 768, 240};
+    static const uint32_t shapes[3][4] = {{48, 2, 1, 1}, {768, 1, 1, 1}, {4, 5, 6, 2}};
+    static const char *const names[3] = {"ehr_series", "embedding", "image3d"};
+
+    (void)state;
+    for (uint32_t i = 0; i < 3; i++) {
+        assert_int_equal(s->domains[i].width, widths[i]);
+        assert_memory_equal(s->domains[i].shape, shapes[i], sizeof(shapes[i]));
+        assert_string_equal(csl_modality_name(s->domains[i].modality), names[i]);
+    }
+    assert_true(s->domains[0].features[0].clip == 5 && s->domains[0].features[1].centre == 7);
+    csl_study_free(s);
+}
+
 static void test_study__explain__says_what_is_seen_and_that_nothing_is_noised(void **state)
 {
     static const char *const phrases[] = {"heart-4",
@@ -311,6 +335,7 @@ int main(void)
         cmocka_unit_test(test_study__digest__changes_with_every_choice),
         cmocka_unit_test(test_study__schema__of_a_linear_model_is_weight_then_bias),
         cmocka_unit_test(test_study__schema__of_two_domains_has_a_block_each),
+        cmocka_unit_test(test_study__modalities_beside_tables__have_their_shapes),
         cmocka_unit_test(test_study__explain__says_what_is_seen_and_that_nothing_is_noised),
         cmocka_unit_test(test_study__no_memory__fails_cleanly_at_every_allocation),
     };

@@ -6,6 +6,7 @@
 #include "base/le.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "privacy/secagg/bounds.h"
 #include "privacy/secagg/coordinator.h"
 #include "privacy/secagg/derive.h"
 #include "privacy/secagg/joint.h"
@@ -87,11 +88,11 @@ static void send_bytes(struct csl_service *s, uint32_t site, struct csl_span byt
     const struct csl_service_secagg *g = s->secagg;
     struct csl_message m = {.kind = CSL_MSG_SECAGG_TO_SITE};
     struct csl_buf b;
-    struct csl_err err;
+    struct csl_err err = {.code = CSL_OK};
     bool is_elsewhere = g->only_site != NO_SITE && g->only_site != site;
     if (s->io[site].conn == 0 || !csl_coord_site(s->core, site)->has_greeted || is_elsewhere)
         return;
-    csl_buf_init(&b, CSL_SECAGG_BYTES_MAX);
+    csl_buf_init(&b, CSL_SECAGG_WHOLE_MAX);
     bool is_config = bytes.p[0] == CSL_SECAGG_CONFIG;
     csl_buf_u8(&b, is_config ? 0 : 1);
     if (is_config)
@@ -100,13 +101,15 @@ static void send_bytes(struct csl_service *s, uint32_t site, struct csl_span byt
     size_t table = (size_t)s->site_count * s->study->schema.block_count;
     for (size_t i = 0; is_config && i < table; i++)
         csl_buf_le32(&b, g->weights[i]);
-    if (csl_buf_status(&b, &err) == CSL_OK) {
-        m.u.secagg.body = csl_buf_take(&b);
-        csl_service_send__(s, site, &m);
-        csl_msg_release(&m.u.secagg.body);
-    } else {
-        csl_service_fail__(s, &err);
+    enum csl_code code = csl_buf_status(&b, &err);
+    for (size_t at = 0; code == CSL_OK && at < b.n; at += CSL_SECAGG_BYTES_MAX) {
+        code = csl_parts_cut(&m.u.secagg, CSL_SPAN(b.p, b.n), at, &err);
+        if (code == CSL_OK)
+            csl_service_send__(s, site, &m);
+        csl_message_release(&m);
     }
+    if (code != CSL_OK)
+        csl_service_fail__(s, &err);
     csl_buf_release(&b);
 }
 
@@ -195,7 +198,7 @@ void csl_service_secagg_open_round__(struct csl_service *s, uint64_t round)
 
 /* --- messages --- */
 
-void csl_service_secagg_message__(struct csl_service *s, uint32_t site, struct csl_span bytes)
+static void take_message(struct csl_service *s, uint32_t site, struct csl_span bytes)
 {
     struct csl_service_secagg *g = s->secagg;
     struct csl_err err = {.code = CSL_OK};
@@ -214,6 +217,22 @@ void csl_service_secagg_message__(struct csl_service *s, uint32_t site, struct c
     if (code != CSL_OK)
         csl_log(CSL_LOG_INFO, "secagg.refused", CSL_STR("site", csl_coord_site(s->core, site)->id),
                 CSL_STR("why", err.msg));
+}
+
+enum csl_code csl_service_secagg_part__(struct csl_service *s, uint32_t site,
+                                        const struct csl_msg_secagg *part)
+{
+    struct csl_span whole;
+    struct csl_err err;
+    uint64_t bytes_max = csl_secagg_bytes_from_site(s->site_count, s->study->secagg.colluding,
+                                                    s->study->schema.block_count);
+    enum csl_code code = csl_parts_take(&s->io[site].parts, part, bytes_max, &whole, &err);
+    if (code != CSL_OK)
+        csl_log(CSL_LOG_WARN, "site.bad_message",
+                CSL_STR("site", csl_coord_site(s->core, site)->id), CSL_STR("why", err.msg));
+    else if (whole.n > 0)
+        take_message(s, site, whole);
+    return code;
 }
 
 void csl_service_secagg_greet__(struct csl_service *s, uint32_t site)

@@ -4,6 +4,7 @@
 #include "base/le.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "privacy/secagg/bounds.h"
 #include "privacy/secagg/joint.h"
 #include "privacy/secagg/scalar.h"
 #include "privacy/secagg/site.h"
@@ -274,16 +275,25 @@ static enum csl_code mask_update(struct csl_agent *a, struct csl_secagg_masked *
 
 /* --- the protocol --- */
 
+/* Without memory the rest is left out: the coordinator ends the session over the gap, and asks
+ * again. */
+static void send_parts(struct csl_agent *a, struct csl_span bytes)
+{
+    struct csl_message m = {.kind = CSL_MSG_SECAGG};
+    for (size_t at = 0; a->conn != 0 && at < bytes.n; at += CSL_SECAGG_BYTES_MAX) {
+        if (csl_parts_cut(&m.u.secagg, bytes, at, NULL) != CSL_OK)
+            return;
+        csl_agent_send__(a, &m);
+        csl_message_release(&m);
+    }
+}
+
 static void on_action(void *ctx, const struct csl_secagg_site_action *action)
 {
     struct csl_agent *a = ctx;
-    struct csl_message m = {.kind = CSL_MSG_SECAGG};
     switch (action->kind) {
     case CSL_SECAGG_SA_SEND:
-        if (a->conn == 0 || csl_msg_copy(&m.u.secagg.body, action->bytes, NULL) != CSL_OK)
-            break; /* it is asked for again */
-        csl_agent_send__(a, &m);
-        csl_msg_release(&m.u.secagg.body);
+        send_parts(a, action->bytes);
         break;
     case CSL_SECAGG_SA_MASK:
         a->secagg->must_mask = true;
@@ -397,9 +407,9 @@ static void take_config(struct csl_agent *a, struct csl_span body)
     csl_free(weights);
 }
 
-void csl_agent_secagg_message__(struct csl_agent *a, struct csl_span body)
+static void take_message(struct csl_agent *a, struct csl_span body)
 {
-    if (a->secagg == NULL || !csl_agent_masks__(a) || body.n < 2 || body.p[0] > 1)
+    if (body.n < 2 || body.p[0] > 1)
         return;
     struct csl_span rest = CSL_SPAN(body.p + 1, body.n - 1);
     if (body.p[0] == 0)
@@ -408,6 +418,23 @@ void csl_agent_secagg_message__(struct csl_agent *a, struct csl_span body)
         (void)step(a,
                    &(struct csl_secagg_site_event){.kind = CSL_SECAGG_SE_MESSAGE, .bytes = rest});
     follow(a);
+}
+
+void csl_agent_secagg_part__(struct csl_agent *a, const struct csl_msg_secagg *part)
+{
+    struct csl_span whole;
+    struct csl_err err;
+    if (a->secagg == NULL || !csl_agent_masks__(a))
+        return;
+    uint64_t bytes_max = csl_secagg_bytes_to_site(
+        a->config.secagg->roster->count, a->study->secagg.colluding, a->study->schema.block_count);
+    enum csl_code code = csl_parts_take(&a->parts, part, bytes_max, &whole, &err);
+    if (code == CSL_OK) {
+        take_message(a, whole);
+        return;
+    }
+    csl_log_err(CSL_LOG_WARN, "coordinator.bad_message", &err);
+    a->config.transport->ops->drop(a->config.transport, a->conn, code);
 }
 
 void csl_agent_secagg_trained__(struct csl_agent *a, const struct csl_agent_event *e)

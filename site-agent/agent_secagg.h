@@ -14,7 +14,8 @@ enum csl_code csl_agent_open_secagg__(struct csl_agent *a, struct csl_err *err) 
 void csl_agent_free_secagg__(struct csl_agent *a);
 bool csl_agent_masks__(const struct csl_agent *a); /* the accepted study does */
 
-void csl_agent_secagg_message__(struct csl_agent *a, struct csl_span body);
+/* A part that is not the one due, or of a message too long for the study, ends the session. */
+void csl_agent_secagg_part__(struct csl_agent *a, const struct csl_msg_secagg *part);
 /* The update's words are durable. */
 void csl_agent_secagg_trained__(struct csl_agent *a, const struct csl_agent_event *e);
 /* What was trained and did not leave is for nothing. */

@@ -37,6 +37,8 @@ struct world {
     struct csl_site_policy policy;
     struct csl_inproc *net;
     struct csl_transport *server;
+    struct csl_transport_ops server_ops; /* the transport's own, but for send */
+    const struct csl_transport_ops *server_inner;
     struct csl_service *service;
     struct party sites[MASKED_SITES];
     bool has_restarted;
@@ -221,6 +223,30 @@ static void look_at(uint32_t site, struct csl_message *m)
         w.result->counts_told += blocks[i].patients > 1;
 }
 
+static void meddle(enum csl_direction to, uint32_t site, struct csl_msg *bytes)
+{
+    struct csl_message m;
+    struct csl_err mistake = {.code = CSL_OK};
+    if (w.plan->meddle == NULL)
+        return;
+    must(csl_message_decode(&m, to, csl_msg_span(bytes), &mistake), &mistake);
+    bool is_secagg = m.kind == CSL_MSG_SECAGG || m.kind == CSL_MSG_SECAGG_TO_SITE;
+    if (is_secagg && w.plan->meddle(to, site, &m)) {
+        csl_msg_release(bytes);
+        must(csl_message_encode(&m, bytes, &mistake), &mistake);
+    }
+    csl_message_release(&m);
+}
+
+static enum csl_code server_send(struct csl_transport *t, csl_conn c, struct csl_msg *take_m,
+                                 struct csl_err *err)
+{
+    for (uint32_t i = 0; i < MASKED_SITES; i++)
+        if (csl_coord_site(csl_service_core(w.service), i)->conn == c)
+            meddle(CSL_TO_SITE, i, take_m);
+    return w.server_inner->send(t, c, take_m, err);
+}
+
 static enum csl_code seen_send(struct csl_transport *t, csl_conn c, struct csl_msg *take_m,
                                struct csl_err *err)
 {
@@ -240,6 +266,7 @@ static enum csl_code seen_send(struct csl_transport *t, csl_conn c, struct csl_m
         must(csl_message_encode(&m, take_m, &mistake), &mistake);
     }
     csl_message_release(&m);
+    meddle(CSL_TO_COORDINATOR, site, take_m);
     csl_buf_append(&w.result->sent, take_m->p, take_m->n);
     return w.sites[site].inner->send(t, c, take_m, err);
 }
@@ -320,6 +347,10 @@ static void open_service(void)
     bool has_keys = w.federation.keys != NULL;
     fixture_path(w.f, "run/coordinator", dir);
     must(csl_inproc_server(w.net, &w.server, &err), &err);
+    w.server_inner = w.server->ops;
+    w.server_ops = *w.server_inner;
+    w.server_ops.send = server_send;
+    w.server->ops = &w.server_ops;
     struct csl_service_config c = {.study = w.study,
                                    .roster = ids,
                                    .roster_count = MASKED_SITES,
@@ -484,6 +515,7 @@ static void collect(void)
     assert_non_null(r->model);
     memcpy(r->model, csl_service_parameters(w.service), r->parameters * sizeof(float));
     r->cuts = csl_inproc_stats(w.net).cuts;
+    r->sessions = csl_inproc_stats(w.net).sessions;
     for (uint32_t i = 0; i < MASKED_SITES; i++) {
         const struct csl_coord_site *s = csl_coord_site(csl_service_core(w.service), i);
         r->site_rounds[i] = s->rounds_contributed;

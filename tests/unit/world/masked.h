@@ -42,6 +42,8 @@ struct masked_plan {
     uint32_t dark_site;
     uint32_t keyless_site; /* has no keys; with plan 0, none: set MASKED_NONE */
     const uint64_t *noise_seed;
+    /* Sees every SECAGG message before it leaves, either way, and may replace it; NULL: nobody. */
+    bool (*meddle)(enum csl_direction to, uint32_t site, struct csl_message *m);
 };
 struct masked_result {
     enum csl_code code; /* of the study */
@@ -60,7 +62,7 @@ struct masked_result {
     uint32_t counts_told; /* messages with a number of patients above 1 or of an evaluation */
     uint32_t losses_told; /* messages with a loss that is not 0 */
     uint32_t uploads, uncharged; /* uncharged: sent about a round that the ledger did not hold */
-    uint64_t cuts;
+    uint64_t cuts, sessions;
 };
 
 /* That train. Only the last three sites know who is severe, only the first two who is rare. */

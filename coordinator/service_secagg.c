@@ -43,11 +43,12 @@ enum csl_code csl_service_open_secagg__(struct csl_service *s, struct csl_err *e
     if (!s->study->secagg.is_on)
         return CSL_OK;
     const struct csl_secagg_roster *roster = s->config.secagg_roster;
-    if (s->config.secagg_key == NULL || roster == NULL)
+    bool is_unmasked = s->config.is_unmasked;
+    if (!is_unmasked && (s->config.secagg_key == NULL || roster == NULL))
         return CSL_FAIL(err, CSL_E_UNSUPPORTED,
                         "secure_aggregation: this version has it in simulations in one process "
                         "only, where the keys of the federation are made");
-    if (roster->count != s->site_count)
+    if (!is_unmasked && roster->count != s->site_count)
         return CSL_FAIL(err, CSL_E_INVAL, "a signed roster of %u sites for a study of %u",
                         roster->count, s->site_count);
     enum csl_code code = csl_service_secagg_check_size__(s, err);
@@ -179,9 +180,9 @@ static void begin(struct csl_service *s)
     memset(g->manifests, 0, s->site_count * sizeof(*g->manifests));
     csl_service_secagg_describe__(s, &g->config);
     enum csl_code code = csl_service_secagg_check_floors__(s, false, &err);
-    if (code == CSL_OK)
+    if (code == CSL_OK && !s->config.is_unmasked)
         code = csl_secagg_coordinator_new(&g->fsm, &setup, &err);
-    if (code == CSL_OK)
+    if (code == CSL_OK && g->fsm != NULL)
         code = step(s,
                     &(struct csl_secagg_coordinator_event){.kind = CSL_SECAGG_CE_OPEN,
                                                            .config = &g->config},
@@ -307,12 +308,16 @@ enum csl_code csl_service_secagg_received__(struct csl_service *s, uint32_t site
     struct csl_service_secagg *g = s->secagg;
     const struct csl_secagg_manifest *m = &g->manifests[site];
     uint64_t words = 0, at;
-    if (g->fsm == NULL || m->block_count == 0)
+    if (s->config.is_unmasked)
+        csl_service_secagg_promise__(s, site);
+    if ((g->fsm == NULL && !s->config.is_unmasked) || m->block_count == 0)
         return CSL_FAIL(err, CSL_E_INVAL, "a masked update without a manifest");
     for (uint32_t b = 0; b < m->block_count; b++)
         words += m->blocks[b].entries > 0 ? csl_secagg_block_words(&g->config, b) : 0;
     if (words * sizeof(uint64_t) != csl_coord_site(s->core, site)->update.bytes_total)
         return CSL_FAIL(err, CSL_E_INVAL, "a masked update with other blocks than its manifest");
+    if (s->config.is_unmasked)
+        return CSL_OK;
     for (uint32_t b = 0; b < m->block_count; b++) {
         enum csl_code code = find_words(g, site, b, &at) ? check_root(s, site, b, err) : CSL_OK;
         if (code != CSL_OK)
@@ -332,7 +337,9 @@ static enum csl_code open_chunk(struct csl_service *s, const struct csl_secagg_m
     size_t n = chunk_words(g, index, chunk);
     memset(g->sum, 0, n * sizeof(*g->sum));
     for (uint32_t i = 0; i < s->site_count; i++) {
-        if (!csl_secagg_coordinator_is_in_block(g->fsm, i + 1, index))
+        bool is_in = masks != NULL ? csl_secagg_coordinator_is_in_block(g->fsm, i + 1, index)
+                                   : csl_service_secagg_is_held__(s, i, index);
+        if (!is_in)
             continue;
         enum csl_code code = read_chunk(s, i, index, chunk, err);
         if (code != CSL_OK)
@@ -340,6 +347,8 @@ static enum csl_code open_chunk(struct csl_service *s, const struct csl_secagg_m
         for (size_t k = 0; k < n; k++)
             g->sum[k] += g->words[k];
     }
+    if (masks == NULL)
+        return CSL_OK;
     return csl_secagg_masks_apply(masks, prg, index, csl_secagg_block_id(&g->config, index), chunk,
                                   g->sum, n, err);
 }
@@ -374,7 +383,9 @@ static enum csl_code open_sum(struct csl_service *s, uint8_t root[32], struct cs
     struct csl_prg *prg = NULL;
     struct csl_sha256 hash;
     double weights[CSL_BLOCKS_MAX + 1], total = 0;
-    enum csl_code code = csl_secagg_coordinator_masks(g->fsm, &masks, err);
+    enum csl_code code = CSL_OK;
+    if (!s->config.is_unmasked)
+        code = csl_secagg_coordinator_masks(g->fsm, &masks, err);
     if (code == CSL_OK)
         code = csl_prg_new(&prg, err);
     if (code == CSL_OK)
@@ -416,7 +427,7 @@ static void release(struct csl_service *s)
         return;
     }
     csl_service_aggregate__(s, g->round);
-    if (s->failure.code != CSL_OK)
+    if (s->failure.code != CSL_OK || s->config.is_unmasked)
         return;
     code = step(s,
                 &(struct csl_secagg_coordinator_event){.kind = CSL_SECAGG_CE_RESULT,
@@ -499,7 +510,9 @@ static void close_uploads(struct csl_service *s)
     struct csl_err err = {.code = CSL_OK};
     s->secagg->wants_close = false;
     enum csl_code code = csl_service_secagg_check_floors__(s, true, &err);
-    if (code == CSL_OK)
+    if (s->config.is_unmasked)
+        s->secagg->is_released = code == CSL_OK; /* nobody has to vote on what is seen anyway */
+    else if (code == CSL_OK)
         code = step(s, &(struct csl_secagg_coordinator_event){.kind = CSL_SECAGG_CE_CLOSE}, &err);
     if (code != CSL_OK)
         csl_service_fail__(s, &err);

@@ -9,7 +9,8 @@ enum csl_code csl_service_secagg_check_size__(const struct csl_service *s, struc
 {
     uint32_t n = s->site_count, c = s->study->secagg.colluding;
     uint64_t bytes = csl_secagg_bytes_to_site(n, c, s->study->schema.block_count);
-    if (n > CSL_SECAGG_SITES_MAX || bytes > CSL_SECAGG_WHOLE_MAX)
+    bool fits = s->config.is_unmasked || bytes <= CSL_SECAGG_WHOLE_MAX;
+    if (n > CSL_SECAGG_SITES_MAX || !fits)
         return CSL_FAIL(err, CSL_E_LIMIT,
                         "secure_aggregation: with %u sites a site is sent up to %llu bytes at "
                         "once, at most %u; fewer sites or fewer colluding ones would be right",

@@ -27,6 +27,11 @@ struct csl_service_secagg {
     uint64_t *words, *sum; /* [CSL_PRG_CHUNK_WORDS] each */
 };
 
+/* Without masks (is_unmasked): the blocks of an upload that came are what the site enrolled with,
+ * and of those held all are in the sum. */
+void csl_service_secagg_promise__(struct csl_service *s, uint32_t site);
+bool csl_service_secagg_is_held__(const struct csl_service *s, uint32_t site, uint32_t index);
+
 /* M0 of the round that is open, and its table of weights. */
 void csl_service_secagg_describe__(struct csl_service *s, struct csl_secagg_config *c);
 

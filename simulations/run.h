@@ -18,8 +18,8 @@ struct csl_run_config {
                               struct csl_world_result *out, struct csl_err *err);
     void *federate_ctx;
     const char *transport, *backend, *version, *out_dir;
-    bool needs_state_dir; /* federate wants a folder of its own below OUT/state */
-    bool has_baselines;
+    bool needs_state_dir;            /* federate wants a folder of its own below OUT/state */
+    bool has_baselines, is_unmasked; /* csl_world_config */
     /* Run after the study, with the same seeds and without baselines; ascending by epsilon. */
     const struct csl_run_price *prices; /* [price_count], borrowed */
     uint32_t price_count;

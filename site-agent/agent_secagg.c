@@ -49,6 +49,8 @@ enum csl_code csl_agent_open_secagg__(struct csl_agent *a, struct csl_err *err)
     struct csl_agent_secagg *g = a->secagg;
     if (!csl_agent_masks__(a))
         return CSL_OK;
+    if (a->config.unmasked_sites > 0)
+        return CSL_OK;
     if (a->config.secagg == NULL)
         return CSL_FAIL(err, CSL_E_DENIED, "this site has no keys for secure aggregation");
     if (g != NULL && memcmp(g->study_digest, a->study->digest, CSL_DIGEST_BYTES) == 0)
@@ -82,14 +84,22 @@ struct words { /* an update on its way into its file */
     char name[CSL_ID_MAX];
     uint64_t at;      /* bytes */
     uint64_t *buffer; /* [CSL_PRG_CHUNK_WORDS] */
+    struct csl_sha256 hash;
 };
 
 static enum csl_code put_words(struct words *w, size_t count, struct csl_err *err)
 {
     struct csl_span s = CSL_SPAN((const uint8_t *)w->buffer, count * sizeof(*w->buffer));
     enum csl_code code = csl_blob_write(w->a->blobs, w->name, w->at, s, err);
+    csl_sha256_update(&w->hash, s.p, s.n);
     w->at += s.n;
     return code;
+}
+
+static uint32_t sites_of(const struct csl_agent *a)
+{
+    return a->config.unmasked_sites > 0 ? a->config.unmasked_sites
+                                        : a->config.secagg->roster->count;
 }
 
 static double unit_of(const struct csl_agent *a, uint32_t block)
@@ -105,7 +115,7 @@ static enum csl_code encode(struct words *w, uint32_t block, const float *update
                             const int64_t *sum, double weight, size_t n, struct csl_err *err)
 {
     const struct csl_agent *a = w->a;
-    uint32_t sites = a->config.secagg->roster->count;
+    uint32_t sites = sites_of(a);
     if (sum != NULL)
         return csl_joint_encode(a->study->privacy.clip, unit_of(a, block), sites, sum, n, w->buffer,
                                 err);
@@ -143,7 +153,7 @@ static enum csl_code put_scalars(struct words *w, const struct csl_train_report 
                                  struct csl_err *err)
 {
     const struct csl_agent *a = w->a;
-    uint32_t blocks = a->study->schema.block_count, sites = a->config.secagg->roster->count;
+    uint32_t blocks = a->study->schema.block_count, sites = sites_of(a);
     double total = 0;
     enum csl_code code = CSL_OK;
     memset(w->buffer, 0, (blocks + 1) * sizeof(*w->buffer));
@@ -163,8 +173,10 @@ enum csl_code csl_agent_secagg_store__(struct csl_agent *a, const struct csl_msg
                                        struct csl_outbox *out, struct csl_err *err)
 {
     struct words w = {.a = a};
-    csl_agent_blob_name__(w.name, "plain", task->round);
+    bool is_final = a->config.unmasked_sites > 0; /* else what leaves is made of it later */
+    csl_agent_blob_name__(w.name, is_final ? "update" : "plain", task->round);
     csl_blob_remove(a->blobs, w.name);
+    csl_sha256_init(&w.hash);
     w.buffer = csl_alloc_array(CSL_PRG_CHUNK_WORDS, sizeof(*w.buffer));
     if (w.buffer == NULL)
         return CSL_FAIL(err, CSL_E_NOMEM, "no memory to encode an update");
@@ -179,6 +191,8 @@ enum csl_code csl_agent_secagg_store__(struct csl_agent *a, const struct csl_msg
     csl_free(w.buffer);
     *out = (struct csl_outbox){
         .round = task->round, .bytes_total = w.at, .block_count = report->block_count};
+    if (is_final)
+        csl_sha256_final(&w.hash, out->digest);
     memcpy(out->model_digest, task->model_digest, CSL_DIGEST_BYTES);
     for (uint32_t i = 0; i < report->block_count; i++)
         out->blocks[i] = (struct csl_block_count){.block = report->blocks[i].block, .patients = 1};
@@ -194,7 +208,6 @@ struct masking {
     struct csl_prg *prg;
     char plain[CSL_ID_MAX];
     struct words out;
-    struct csl_sha256 hash; /* of the whole file */
     struct csl_secagg_masked masked;
 };
 
@@ -218,7 +231,6 @@ static enum csl_code mask_block(struct masking *m, uint32_t index, struct csl_er
         if (code != CSL_OK)
             return code;
         csl_secagg_root_add(&root, m->out.buffer, n);
-        csl_sha256_update(&m->hash, m->out.buffer, bytes);
         code = put_words(&m->out, n, err);
     }
     b->entries = csl_secagg_block_entries(m->config, index);
@@ -230,7 +242,7 @@ static enum csl_code mask_block(struct masking *m, uint32_t index, struct csl_er
 static enum csl_code mask_all(struct masking *m, struct csl_outbox *outbox, struct csl_err *err)
 {
     enum csl_code code = CSL_OK;
-    csl_sha256_init(&m->hash);
+    csl_sha256_init(&m->out.hash);
     m->masked.block_count = csl_secagg_block_total(m->config);
     for (uint32_t i = 0; code == CSL_OK && i < outbox->block_count; i++)
         code = mask_block(m, outbox->blocks[i].block, err);
@@ -241,7 +253,7 @@ static enum csl_code mask_all(struct masking *m, struct csl_outbox *outbox, stru
                         (unsigned long long)outbox->bytes_total);
     if (code == CSL_OK)
         code = csl_blob_sync(m->a->blobs, m->out.name, err);
-    csl_sha256_final(&m->hash, outbox->digest);
+    csl_sha256_final(&m->out.hash, outbox->digest);
     return code;
 }
 
@@ -437,9 +449,23 @@ void csl_agent_secagg_part__(struct csl_agent *a, const struct csl_msg_secagg *p
     a->config.transport->ops->drop(a->config.transport, a->conn, code);
 }
 
+/* The words are what leaves: nothing waits for the senders to be known. */
+static void tell_unmasked(struct csl_agent *a, const struct csl_agent_event *e)
+{
+    struct csl_site_event ev = e->ev;
+    csl_agent_remember_update__(a, e);
+    ev.outbox = &e->outbox;
+    if (a->failure.code == CSL_OK)
+        csl_agent_step__(a, &ev);
+}
+
 void csl_agent_secagg_trained__(struct csl_agent *a, const struct csl_agent_event *e)
 {
     struct csl_agent_secagg *g = a->secagg;
+    if (a->config.unmasked_sites > 0) {
+        tell_unmasked(a, e);
+        return;
+    }
     g->update = *e;
     g->update.bytes = (struct csl_msg){NULL, 0};
     g->update.evaluation.blocks = NULL;

@@ -138,7 +138,8 @@ static void note_plain(uint32_t site)
     uint64_t round = core->task.round;
     if (!core->has_task || core->task.type != CSL_TASK_TRAIN ||
         w.sites[site].plain_round == round ||
-        !read_blob(site, w.study->secagg.is_on ? "plain" : "update", round, &bytes))
+        !read_blob(site, w.study->secagg.is_on && !w.plan->is_unmasked ? "plain" : "update", round,
+                   &bytes))
         return;
     w.sites[site].plain_round = round;
     csl_buf_append(&w.result->plain, bytes.p, bytes.n);
@@ -359,6 +360,7 @@ static void open_service(void)
                                    .state_dir = dir,
                                    .secagg_key = has_keys ? &w.federation.coordinator : NULL,
                                    .secagg_roster = has_keys ? &w.federation.roster : NULL,
+                                   .is_unmasked = w.plan->is_unmasked,
                                    .transport = w.server,
                                    .observer = {.ctx = w.result, .round = on_round}};
     must(csl_service_new(&w.service, &c, &err), &err);
@@ -387,6 +389,7 @@ static void open_site(uint32_t i)
         .policy = &w.policy,
         .transport = p->transport,
         .noise_seed = w.plan->noise_seed,
+        .unmasked_sites = w.plan->is_unmasked ? MASKED_SITES : 0,
         .secagg = i == w.plan->keyless_site ? NULL : csl_sim_federation_site(&w.federation, i)};
     must(csl_agent_new(&p->agent, &c, &err), &err);
     must(csl_agent_start(p->agent, csl_inproc_now_ns(w.net), &err), &err);
@@ -554,7 +557,8 @@ void masked_run(struct fixture *f, const struct masked_plan *plan, struct masked
     csl_buf_init(&out->plain, 64 << 20);
     w = (struct world){.plan = plan, .result = out, .f = f, .study = masked_study(plan)};
     make_policy();
-    must(csl_sim_federation_make(&w.federation, w.study, ids, MASKED_SITES, &err), &err);
+    if (!plan->is_unmasked)
+        must(csl_sim_federation_make(&w.federation, w.study, ids, MASKED_SITES, &err), &err);
     must(csl_inproc_new(&w.net, &net, &err), &err);
     open_service();
     for (uint32_t i = 0; i < MASKED_SITES; i++)

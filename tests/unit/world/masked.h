@@ -41,6 +41,7 @@ struct masked_plan {
         dark_until; /* 0: never; rounds in which a site's link breaks all the time */
     uint32_t dark_site;
     uint32_t keyless_site; /* has no keys; with plan 0, none: set MASKED_NONE */
+    bool is_unmasked;      /* plain sums where the study wants masks; nobody has keys */
     const uint64_t *noise_seed;
     /* Sees every SECAGG message before it leaves, either way, and may replace it; NULL: nobody. */
     bool (*meddle)(enum csl_direction to, uint32_t site, struct csl_message *m);

@@ -11,8 +11,9 @@ batch 4, learning rate .05, every hospital solves for its own noise. Joint: 20 r
 patients, learning rate 1, one noise inside the summed words. Hyper-parameters were not tuned for a size.
 The federation of a size is drawn once; seeds draw noise and batches. Intervals are 95 % of the mean over seeds
 (Student's t). Masks are off (`simulate --masks off`), which changes no bit of a model and saves n^2 public-key
-operations a round; --check runs one round at that size under masks too and compares the digests. The last table
-is the epsilon at which local noise reaches what joint noise has at the price in the head, interpolated in log epsilon.
+operations a round; --check runs one round at that size under masks too, with a third of the sites
+counted as colluding, and compares the digests (0: no check; with --hospitals "" nothing else is done). The last table is
+the epsilon at which local noise reaches what joint noise has at the price in the head, interpolated in log epsilon.
 Python 3 and its standard library only.
 """
 import argparse
@@ -56,14 +57,14 @@ def write_mapping(path):
         f.write("split: {column: set, train: train, test: test}\n")
 
 
-def write_study(path, name, hospitals, is_joint, epsilon):
+def write_study(path, name, hospitals, is_joint, epsilon, colluding):
     training = ("{optimizer: sgd, learning_rate: 1.0, batch_patients: full, steps: 1}" if is_joint else
                 "{optimizer: sgd, learning_rate: 0.05, batch_patients: 4, steps: 20}")
     features = "".join(f"      - {{name: x{k}, centre: 0, scale: 1}}\n" for k in range(FEATURES))
     sites = "".join(f"    - {{id: h{h:03}, csv: records.csv, mapping: records.mapping.yaml, "
                     f"where: {{column: hospital, any_of: [\"{h}\"]}}}}\n" for h in range(hospitals))
     rate = ", sampling_rate: 1" if is_joint else ""
-    masks = f"secure_aggregation: {{protocol: fsa-1, colluding: 0, minimum_sites: {hospitals}}}\n" if is_joint else ""
+    masks = f"secure_aggregation: {{protocol: fsa-1, colluding: {colluding}, minimum_sites: {hospitals}}}\n" if is_joint else ""
     with open(path, "w") as f:
         f.write(f"study: {name}\nquestion: Is this patient ill?\n"
                 "domains:\n  - id: illness\n    modality: tabular\n"
@@ -76,11 +77,11 @@ def write_study(path, name, hospitals, is_joint, epsilon):
                 f"sites: {{minimum: {hospitals}}}\nsimulation:\n  sites:\n{sites}")
 
 
-def write_federation(folder, hospitals, epsilon):
+def write_federation(folder, hospitals, epsilon, colluding=0):
     write_records(os.path.join(folder, "records.csv"), hospitals)
     write_mapping(os.path.join(folder, "records.mapping.yaml"))
     for mode in ("local", "joint"):
-        write_study(os.path.join(folder, mode + ".yaml"), mode, hospitals, mode == "joint", epsilon)
+        write_study(os.path.join(folder, mode + ".yaml"), mode, hospitals, mode == "joint", epsilon, colluding)
 
 
 def simulate(program, folder, name, *more):
@@ -131,13 +132,13 @@ def check_masks(program, hospitals):
     """One round under masks and one without: the same model."""
     took, digests = {}, {}
     with tempfile.TemporaryDirectory() as folder:
-        write_federation(folder, hospitals, 1)
+        write_federation(folder, hospitals, 1, hospitals // 3)
         for masks in ("on", "off"):
             start = time.monotonic()
             digests[masks] = simulate(program, folder, "joint", "--masks", masks, "--rounds", "1")["model_digest"]
             took[masks] = time.monotonic() - start
     is_same = digests["on"] == digests["off"]
-    print(f"\none round of {hospitals} hospitals: {'the same' if is_same else 'ANOTHER'} model under masks "
+    print(f"one round of {hospitals} hospitals: {'the same' if is_same else 'ANOTHER'} model under masks "
           f"({took['on']:.1f} s) and without ({took['off']:.1f} s)", flush=True)
     return is_same
 
@@ -159,6 +160,8 @@ def main():
     parser.add_argument("--check", type=int, default=32)
     args = parser.parse_args()
     program = find_program(args.consilium)
+    if not args.hospitals:
+        return 0 if check_masks(program, args.check) else 1
     reached = []
     print("| hospitals | epsilon | local: pooled AUC | joint: pooled AUC | joint - local |\n|---|---|---|---|---|")
     for n in [int(v) for v in args.hospitals.split(",")]:

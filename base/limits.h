@@ -18,7 +18,7 @@
 #define CSL_HIDDEN_LAYERS_MAX  8                   /* hidden layers of an mlp */
 #define CSL_MSG_BYTES_MAX      (256u * 1024u)      /* one control message */
 #define CSL_MSG_HEAP_MAX       (512u * 1024u)      /* heap one decoded control message may use */
-#define CSL_SECAGG_BYTES_MAX   (192u * 1024u)      /* one message of secure aggregation */
+#define CSL_SECAGG_BYTES_MAX   (192u * 1024u)      /* a part of a secagg message */
 #define CSL_CHUNK_BYTES_MAX    (1024u * 1024u)     /* data bytes of one bulk chunk */
 #define CSL_MANIFEST_BYTES_MAX (128u * 1024u)      /* a study file */
 #define CSL_YAML_NODES_MAX     65536               /* nodes of one YAML document */
@@ -27,5 +27,9 @@
 #define CSL_MAILBOX_EVENTS     65536               /* events waiting for one core */
 #define CSL_METRICS_MAX        32                  /* metrics of one scope */
 #define CSL_SCORE_BINS         256                 /* bins of a score histogram */
+
+/* One message of secure aggregation: so many parts, so that two of them fit an outbox. */
+#define CSL_SECAGG_PARTS_MAX 16u
+#define CSL_SECAGG_WHOLE_MAX (CSL_SECAGG_PARTS_MAX * CSL_SECAGG_BYTES_MAX)
 
 #endif

@@ -19,6 +19,8 @@
 
 enum { TRANSPORT_INPROC, TRANSPORT_GRPC };
 static const char *const transports[] = {"inproc", "grpc", NULL};
+enum { MASKS_ON, MASKS_OFF };
+static const char *const masks[] = {"on", "off", NULL};
 static const char *const backends[] = {"auto", "cpu-ref", "cpu-dnnl", NULL};
 
 #define CANARIES_MAX 1000000 /* per site */
@@ -28,7 +30,7 @@ struct flags {
         epsilon[256];
     uint32_t sites, rounds, audit;
     uint64_t seed;
-    int transport, backend;
+    int transport, backend, masks;
     bool json, baselines;
 };
 #define AT(field)   .offset = offsetof(struct flags, field)
@@ -88,6 +90,13 @@ static const struct csl_option options[] = {
      .fallback = "0",
      .unit = "canaries",
      .help = "Fictitious patients per site that show what the released sums give away; 0: none."},
+    {.name = "masks",
+     .type = CSL_OPT_ENUM,
+     AT(masks),
+     .choices = masks,
+     .fallback = "on",
+     .help = "off: a study with secure_aggregation adds up plain words in one process; the same "
+             "model in far less time, and nothing is hidden from it."},
     {.name = "backend",
      .type = CSL_OPT_ENUM,
      AT(backend),
@@ -229,6 +238,17 @@ static enum csl_code check_audit(const struct command *c, const struct csl_study
                     c->flags.audit, study->id);
 }
 
+static enum csl_code check_masks(const struct command *c, const struct csl_study *study,
+                                 struct csl_err *err)
+{
+    if (c->flags.masks == MASKS_ON || study->secagg.is_on)
+        return CSL_OK;
+    return CSL_FAIL(err, CSL_E_INVAL,
+                    "--masks: found off for study %s, which has none; a study with a section "
+                    "'secure_aggregation' would be right",
+                    study->id);
+}
+
 static enum csl_code choose_folders(struct command *c, const char *study, struct csl_err *err)
 {
     const char *data = getenv("CONSILIUM_DATA");
@@ -294,6 +314,7 @@ static enum csl_code run(struct command *c, const struct csl_study *study, struc
         .out_dir = c->flags.out,
         .initial_model = c->flags.initial_model[0] != 0 ? c->flags.initial_model : NULL,
         .needs_state_dir = is_grpc,
+        .is_unmasked = c->flags.masks == MASKS_OFF,
         .has_baselines = c->flags.baselines,
         .prices = c->prices,
         .price_count = c->price_count,
@@ -406,6 +427,10 @@ static int check_flags(struct command *c, int argc, char *const *argv)
         return csl_cli_misuse(&csl_doc_simulate,
                               "--audit: found it with --transport grpc, whose sites take no "
                               "canaries; --transport inproc would be right");
+    if (c->flags.masks == MASKS_OFF && c->flags.transport == TRANSPORT_GRPC)
+        return csl_cli_misuse(&csl_doc_simulate,
+                              "--masks: found off with --transport grpc, whose programs cannot "
+                              "leave masks out; --transport inproc would be right");
     return 0;
 }
 
@@ -432,6 +457,8 @@ int csl_cmd_simulate(int argc, char *const *argv)
         code = csl_manifest_adapt(&study, as_written, c.study_path, &change, &err);
     if (code == CSL_OK)
         code = check_audit(&c, study, &err);
+    if (code == CSL_OK)
+        code = check_masks(&c, study, &err);
     if (code == CSL_OK)
         code = adapt_prices(&c, study, &err);
     catch_interrupt();

@@ -209,10 +209,11 @@ static void step(struct csl_service *s, const struct csl_coord_event *ev)
 static void take_secagg(struct csl_service *s, uint32_t site, const struct csl_message *m)
 {
     const struct csl_coord_site *c = csl_coord_site(s->core, site);
+    enum csl_code code = CSL_E_PROTO;
     if (s->secagg != NULL && c->has_greeted && c->membership == CSL_MEMBER_ACCEPTED)
-        csl_service_secagg_message__(s, site, csl_msg_span(&m->u.secagg.body));
-    else
-        s->config.transport->ops->drop(s->config.transport, s->io[site].conn, CSL_E_PROTO);
+        code = csl_service_secagg_part__(s, site, &m->u.secagg);
+    if (code != CSL_OK)
+        s->config.transport->ops->drop(s->config.transport, s->io[site].conn, code);
 }
 
 /* Decodes, checks the sequence, and lets the core answer. */
@@ -260,6 +261,7 @@ static void handle_opened(struct csl_service *s, struct csl_service_event *e)
         return;
     s->conns[site] = s->io[site].conn = e->ev.conn;
     s->io[site].sequence_in = s->io[site].sequence_out = 0;
+    csl_parts_clear(&s->io[site].parts);
     csl_log(CSL_LOG_INFO, "site.connected", CSL_STR("site", e->site_id));
 }
 
@@ -270,6 +272,7 @@ static void handle_closed(struct csl_service *s, struct csl_service_event *e)
     if (site == UINT32_MAX)
         return;
     s->conns[site] = s->io[site].conn = 0;
+    csl_parts_clear(&s->io[site].parts);
     csl_log(CSL_LOG_INFO, "site.disconnected", CSL_STR("site", csl_coord_site(s->core, site)->id),
             CSL_STR("why", csl_code_text(e->ev.code)));
 }
@@ -497,8 +500,10 @@ void csl_service_free(struct csl_service *s)
         }
         csl_mailbox_free(s->mailbox);
     }
-    for (uint32_t i = 0; s->io != NULL && i < s->site_count; i++)
+    for (uint32_t i = 0; s->io != NULL && i < s->site_count; i++) {
         csl_mutex_release(&s->io[i].lock);
+        csl_parts_clear(&s->io[i].parts);
+    }
     for (uint32_t i = 0; i < CSL_SERVICE_STATE_MAX; i++)
         csl_free(s->state[i]);
     csl_free(s->answers);

@@ -34,6 +34,9 @@ struct csl_service_config {
      * id. Borrowed. NULL: such a study is refused. */
     const struct csl_sign_key *secagg_key;
     const struct csl_secagg_roster *secagg_roster;
+    /* Simulations, instead of the two: the words of such studies come plain and are added up. The
+     * sums are those under masks to the bit, and this process sees every update. */
+    bool is_unmasked;
     struct csl_transport *transport; /* borrowed; the service sets its upcalls */
     struct csl_service_observer observer;
 };

@@ -10,6 +10,7 @@
 #include "coordinator/service.h"
 #include "coordinator/store/store.h"
 #include "privacy/crypto/sha256.h"
+#include "protocol/wire/parts.h"
 
 #include <stdatomic.h>
 
@@ -38,6 +39,7 @@ struct csl_site_io {
     uint64_t verified_round;            /* guarded by service lock: spool was verified whole */
     /* core thread: */
     uint64_t sequence_in, sequence_out;
+    struct csl_parts parts; /* of this session */
     csl_conn conn;
     bool has_grant, awaits_grant; /* of an upload; has_grant stays set after the upload is over */
     uint64_t grant_round, granted_ns;

@@ -6,11 +6,9 @@
 #include "base/le.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "privacy/secagg/bounds.h"
 #include "privacy/secagg/coordinator.h"
-#include "privacy/secagg/derive.h"
-#include "privacy/secagg/joint.h"
 #include "privacy/secagg/policy.h"
-#include "privacy/secagg/scalar.h"
 
 #include <string.h>
 
@@ -22,7 +20,7 @@ static enum csl_code allocate(struct csl_service_secagg *g, const struct csl_ser
                               struct csl_err *err)
 {
     g->places = csl_alloc_array(s->site_count, sizeof(*g->places));
-    g->sites = csl_alloc_array(s->config.secagg_roster->count, sizeof(*g->sites));
+    g->sites = csl_alloc_array(csl_service_secagg_rows__(s), sizeof(*g->sites));
     g->weights = csl_alloc_array(csl_service_secagg_table__(s), sizeof(*g->weights));
     g->joined = csl_alloc_array(s->site_count, sizeof(*g->joined));
     g->manifests = csl_alloc_array(s->site_count, sizeof(*g->manifests));
@@ -41,7 +39,8 @@ enum csl_code csl_service_open_secagg__(struct csl_service *s, struct csl_err *e
     if (!s->study->secagg.is_on)
         return CSL_OK;
     const struct csl_secagg_roster *roster = s->config.secagg_roster;
-    if (s->config.secagg_key == NULL || roster == NULL)
+    bool is_unmasked = s->config.is_unmasked;
+    if (!is_unmasked && (s->config.secagg_key == NULL || roster == NULL))
         return CSL_FAIL(err, CSL_E_UNSUPPORTED,
                         "the study has secure_aggregation, and this coordinator has no keys for "
                         "it; a section secure_aggregation (key, roster, root) would be right");
@@ -55,7 +54,9 @@ enum csl_code csl_service_open_secagg__(struct csl_service *s, struct csl_err *e
     code = allocate(s->secagg, s, err);
     if (code == CSL_OK)
         code = csl_service_secagg_match__(s, err);
-    return code == CSL_OK ? csl_service_secagg_restore__(s, err) : code;
+    if (code == CSL_OK && !is_unmasked)
+        code = csl_service_secagg_restore__(s, err);
+    return code;
 }
 
 void csl_service_free_secagg__(struct csl_service *s)
@@ -88,12 +89,12 @@ static void send_bytes(struct csl_service *s, uint32_t site, struct csl_span byt
     const struct csl_service_secagg *g = s->secagg;
     struct csl_message m = {.kind = CSL_MSG_SECAGG_TO_SITE};
     struct csl_buf b;
-    struct csl_err err;
+    struct csl_err err = {.code = CSL_OK};
     bool is_elsewhere = g->only_site != NO_SITE && g->only_site != site;
     if (s->io[site].conn == 0 || !csl_coord_site(s->core, site)->has_greeted || is_elsewhere ||
         s->failure.code != CSL_OK)
         return;
-    csl_buf_init(&b, CSL_SECAGG_BYTES_MAX);
+    csl_buf_init(&b, CSL_SECAGG_WHOLE_MAX);
     bool is_config = bytes.p[0] == CSL_SECAGG_CONFIG;
     csl_buf_u8(&b, is_config ? 0 : 1);
     if (is_config)
@@ -101,13 +102,15 @@ static void send_bytes(struct csl_service *s, uint32_t site, struct csl_span byt
     csl_buf_append(&b, bytes.p, bytes.n);
     for (size_t i = 0; is_config && i < csl_service_secagg_table__(s); i++)
         csl_buf_le32(&b, g->weights[i]);
-    if (csl_buf_status(&b, &err) == CSL_OK) {
-        m.u.secagg.body = csl_buf_take(&b);
-        csl_service_send__(s, site, &m);
-        csl_msg_release(&m.u.secagg.body);
-    } else {
-        csl_service_fail__(s, &err);
+    enum csl_code code = csl_buf_status(&b, &err);
+    for (size_t at = 0; code == CSL_OK && at < b.n; at += CSL_SECAGG_BYTES_MAX) {
+        code = csl_parts_cut(&m.u.secagg, CSL_SPAN(b.p, b.n), at, &err);
+        if (code == CSL_OK)
+            csl_service_send__(s, site, &m);
+        csl_message_release(&m);
     }
+    if (code != CSL_OK)
+        csl_service_fail__(s, &err);
     csl_buf_release(&b);
 }
 
@@ -183,9 +186,9 @@ static void begin(struct csl_service *s)
         return;
     csl_service_secagg_describe__(s, &g->config);
     enum csl_code code = csl_service_secagg_check_floors__(s, false, &err);
-    if (code == CSL_OK)
+    if (code == CSL_OK && !s->config.is_unmasked)
         code = csl_service_secagg_machine__(s, &g->fsm, &err);
-    if (code == CSL_OK)
+    if (code == CSL_OK && g->fsm != NULL)
         code = csl_service_secagg_step__(s,
                                          &(struct csl_secagg_coordinator_event){
                                              .kind = CSL_SECAGG_CE_OPEN, .config = &g->config},
@@ -206,7 +209,7 @@ void csl_service_secagg_open_round__(struct csl_service *s, uint64_t round)
 
 /* --- messages --- */
 
-void csl_service_secagg_message__(struct csl_service *s, uint32_t site, struct csl_span bytes)
+static void take_message(struct csl_service *s, uint32_t site, struct csl_span bytes)
 {
     struct csl_service_secagg *g = s->secagg;
     struct csl_err err = {.code = CSL_OK};
@@ -231,6 +234,22 @@ void csl_service_secagg_message__(struct csl_service *s, uint32_t site, struct c
     else if (code != CSL_OK)
         csl_log(CSL_LOG_INFO, "secagg.refused", CSL_STR("site", csl_coord_site(s->core, site)->id),
                 CSL_STR("why", err.msg));
+}
+
+enum csl_code csl_service_secagg_part__(struct csl_service *s, uint32_t site,
+                                        const struct csl_msg_secagg *part)
+{
+    struct csl_span whole;
+    struct csl_err err;
+    uint64_t bytes_max = csl_secagg_bytes_from_site(s->site_count, s->study->secagg.colluding,
+                                                    s->study->schema.block_count);
+    enum csl_code code = csl_parts_take(&s->io[site].parts, part, bytes_max, &whole, &err);
+    if (code != CSL_OK)
+        csl_log(CSL_LOG_WARN, "site.bad_message",
+                CSL_STR("site", csl_coord_site(s->core, site)->id), CSL_STR("why", err.msg));
+    else if (whole.n > 0)
+        take_message(s, site, whole);
+    return code;
 }
 
 void csl_service_secagg_greet__(struct csl_service *s, uint32_t site)
@@ -258,173 +277,7 @@ void csl_service_secagg_brief__(struct csl_service *s, uint32_t site)
         send_bytes(s, site, csl_msg_span(&g->certificates[i]));
 }
 
-/* --- vectors --- */
-
-/* Where block `index` of the list stands in a site's upload, in words; false: not sent. */
-static bool find_words(const struct csl_service_secagg *g, uint32_t site, uint32_t index,
-                       uint64_t *at)
-{
-    const struct csl_secagg_manifest *m = &g->manifests[site];
-    *at = 0;
-    for (uint32_t b = 0; b < index; b++)
-        *at += m->blocks[b].entries > 0 ? csl_secagg_block_words(&g->config, b) : 0;
-    return index < m->block_count && m->blocks[index].entries > 0;
-}
-
-static enum csl_code read_chunk(struct csl_service *s, uint32_t site, uint32_t index,
-                                uint64_t chunk, struct csl_err *err)
-{
-    struct csl_service_secagg *g = s->secagg;
-    uint64_t at;
-    CSL_ASSERT(find_words(g, site, index, &at));
-    return csl_blob_read(s->spool, s->io[site].spool,
-                         (at + chunk * CSL_PRG_CHUNK_WORDS) * sizeof(uint64_t), (uint8_t *)g->words,
-                         csl_secagg_chunk_words(&g->config, index, chunk) * sizeof(uint64_t), err);
-}
-
-static enum csl_code check_root(struct csl_service *s, uint32_t site, uint32_t index,
-                                struct csl_err *err)
-{
-    struct csl_service_secagg *g = s->secagg;
-    struct csl_secagg_root root;
-    uint8_t actual[32];
-    enum csl_code code = CSL_OK;
-    csl_secagg_root_init(&root);
-    for (uint32_t c = 0; code == CSL_OK && c < csl_secagg_block_chunks(&g->config, index); c++) {
-        code = read_chunk(s, site, index, c, err);
-        csl_secagg_root_add(&root, g->words, csl_secagg_chunk_words(&g->config, index, c));
-    }
-    csl_secagg_root_final(&root, actual);
-    if (code == CSL_OK && memcmp(actual, g->manifests[site].blocks[index].root, 32) != 0)
-        code = CSL_FAIL(err, CSL_E_INVAL, "block %u is not the one the manifest promised", index);
-    return code;
-}
-
-enum csl_code csl_service_secagg_received__(struct csl_service *s, uint32_t site,
-                                            struct csl_err *err)
-{
-    struct csl_service_secagg *g = s->secagg;
-    const struct csl_secagg_manifest *m = &g->manifests[site];
-    uint64_t words = 0, at;
-    if (g->fsm == NULL || m->block_count == 0)
-        return CSL_FAIL(err, CSL_E_INVAL, "a masked update without a manifest");
-    if (csl_secagg_coordinator_stage(g->fsm) != CSL_SECAGG_STAGE_UPLOADING &&
-        !csl_secagg_coordinator_is_survivor(g->fsm, csl_service_secagg_number__(s, site)))
-        return CSL_FAIL(err, CSL_E_STATE, "a masked update that is late");
-    for (uint32_t b = 0; b < m->block_count; b++)
-        words += m->blocks[b].entries > 0 ? csl_secagg_block_words(&g->config, b) : 0;
-    if (words * sizeof(uint64_t) != csl_coord_site(s->core, site)->update.bytes_total)
-        return CSL_FAIL(err, CSL_E_INVAL, "a masked update with other blocks than its manifest");
-    for (uint32_t b = 0; b < m->block_count; b++) {
-        enum csl_code code = find_words(g, site, b, &at) ? check_root(s, site, b, err) : CSL_OK;
-        if (code != CSL_OK)
-            return code;
-    }
-    return CSL_OK;
-}
-
-void csl_service_secagg_held__(struct csl_service *s, uint32_t site)
-{
-    struct csl_err err = {.code = CSL_OK};
-    if (s->failure.code == CSL_OK &&
-        csl_service_secagg_step__(
-            s,
-            &(struct csl_secagg_coordinator_event){.kind = CSL_SECAGG_CE_RECEIVED,
-                                                   .site = csl_service_secagg_number__(s, site)},
-            &err) != CSL_OK)
-        csl_service_fail__(s, &err);
-}
-
-/* g->sum = the words of one chunk over the survivors, without masks. */
-static enum csl_code open_chunk(struct csl_service *s, const struct csl_secagg_masks *masks,
-                                struct csl_prg *prg, uint32_t index, uint64_t chunk,
-                                struct csl_err *err)
-{
-    struct csl_service_secagg *g = s->secagg;
-    size_t n = csl_secagg_chunk_words(&g->config, index, chunk);
-    memset(g->sum, 0, n * sizeof(*g->sum));
-    for (uint32_t i = 0; i < s->site_count; i++) {
-        if (!csl_secagg_coordinator_is_in_block(g->fsm, csl_service_secagg_number__(s, i), index))
-            continue;
-        enum csl_code code = read_chunk(s, i, index, chunk, err);
-        if (code != CSL_OK)
-            return code;
-        for (size_t k = 0; k < n; k++)
-            g->sum[k] += g->words[k];
-    }
-    return csl_secagg_masks_apply(masks, prg, index, csl_secagg_block_id(&g->config, index), chunk,
-                                  g->sum, n, err);
-}
-
-/* What the sum of a block is divided by to be the mean, or the step of mode joint: one plain
- * gradient step over the patients expected in a batch, down the gradient. */
-static double factor_of(const struct csl_study *study, double weight)
-{
-    if (study->privacy.mode == CSL_PRIVACY_JOINT)
-        return -study->local.learning_rate / (study->privacy.sampling_rate * weight);
-    return 1.0 / weight;
-}
-
-static void decode(struct csl_service *s, uint32_t block, uint64_t first, size_t n, double weight)
-{
-    struct csl_service_secagg *g = s->secagg;
-    float *out = g->mean + s->study->schema.blocks[block].first + first;
-    double factor = factor_of(s->study, weight);
-    if (s->study->privacy.mode == CSL_PRIVACY_JOINT) {
-        csl_joint_decode(s->study->privacy.clip, factor, g->sum, n, out);
-        return;
-    }
-    for (size_t i = 0; i < n; i++)
-        out[i] = (float)(csl_scalar_decode(g->sum[i]) * factor);
-}
-
-static enum csl_code open_block(struct csl_service *s, const struct csl_secagg_masks *masks,
-                                struct csl_prg *prg, uint32_t block, double weight,
-                                uint8_t root[32], struct csl_err *err)
-{
-    struct csl_service_secagg *g = s->secagg;
-    struct csl_secagg_root hash;
-    enum csl_code code = CSL_OK;
-    csl_secagg_root_init(&hash);
-    for (uint32_t c = 0; code == CSL_OK && c < csl_secagg_block_chunks(&g->config, block); c++) {
-        size_t n = csl_secagg_chunk_words(&g->config, block, c);
-        code = open_chunk(s, masks, prg, block, c, err);
-        csl_secagg_root_add(&hash, g->sum, n);
-        if (code == CSL_OK && block < g->config.block_count)
-            decode(s, block, (uint64_t)c * CSL_PRG_CHUNK_WORDS, n, weight);
-    }
-    csl_secagg_root_final(&hash, root);
-    return code;
-}
-
-static enum csl_code open_sum(struct csl_service *s, uint8_t root[32], struct csl_err *err)
-{
-    struct csl_service_secagg *g = s->secagg;
-    uint32_t blocks = g->config.block_count;
-    struct csl_secagg_masks *masks = NULL;
-    struct csl_prg *prg = NULL;
-    uint8_t roots[CSL_BLOCKS_MAX + 1][32] = {{0}};
-    double weights[CSL_BLOCKS_MAX + 1], total = 0;
-    enum csl_code code = csl_secagg_coordinator_masks(g->fsm, &masks, err);
-    if (code == CSL_OK)
-        code = csl_prg_new(&prg, err);
-    if (code == CSL_OK) /* the scalars first, which fit one chunk: they hold the weights */
-        code = open_block(s, masks, prg, blocks, 0, roots[blocks], err);
-    for (uint32_t b = 0; code == CSL_OK && b <= blocks; b++)
-        weights[b] = csl_scalar_decode(g->sum[b]);
-    for (uint32_t b = 0; code == CSL_OK && b < blocks; b++) {
-        total += weights[b];
-        g->has_block[b] = weights[b] > 0;
-        if (g->has_block[b])
-            code = open_block(s, masks, prg, b, weights[b], roots[b], err);
-    }
-    if (code == CSL_OK)
-        g->loss = total > 0 ? weights[blocks] / total : 0;
-    csl_secagg_result_root(roots[0], blocks + 1, root);
-    csl_prg_free(prg);
-    csl_secagg_masks_free(masks);
-    return code;
-}
+/* --- the sum --- */
 
 static void release(struct csl_service *s)
 {
@@ -432,18 +285,18 @@ static void release(struct csl_service *s)
     struct csl_err err = {.code = CSL_OK};
     uint8_t root[32];
     g->is_released = false;
-    enum csl_code code = open_sum(s, root, &err);
-    if (code == CSL_OK)
+    enum csl_code code = csl_service_secagg_open_sum__(s, root, &err);
+    if (code == CSL_OK && !s->config.is_unmasked)
         code = csl_service_secagg_record_root__(s, root, &err);
     if (code != CSL_OK) {
         csl_service_fail__(s, &err);
         return;
     }
-    csl_service_secagg_log_sum__(s);
+    if (!s->config.is_unmasked)
+        csl_service_secagg_log_sum__(s);
     csl_service_aggregate__(s, g->round);
-    if (s->failure.code != CSL_OK)
-        return;
-    csl_service_secagg_result__(s);
+    if (s->failure.code == CSL_OK && !s->config.is_unmasked)
+        csl_service_secagg_result__(s);
 }
 
 /* --- when a stage closes --- */
@@ -523,10 +376,13 @@ static void close_uploads(struct csl_service *s)
 {
     struct csl_err err = {.code = CSL_OK};
     s->secagg->wants_close = false;
-    if (csl_secagg_coordinator_stage(s->secagg->fsm) != CSL_SECAGG_STAGE_UPLOADING)
+    if (!s->config.is_unmasked &&
+        csl_secagg_coordinator_stage(s->secagg->fsm) != CSL_SECAGG_STAGE_UPLOADING)
         return; /* before a restart */
     enum csl_code code = csl_service_secagg_check_floors__(s, true, &err);
-    if (code == CSL_OK)
+    if (s->config.is_unmasked)
+        s->secagg->is_released = code == CSL_OK; /* nobody has to vote on what is seen anyway */
+    else if (code == CSL_OK)
         code = csl_service_secagg_step__(
             s, &(struct csl_secagg_coordinator_event){.kind = CSL_SECAGG_CE_CLOSE}, &err);
     if (code != CSL_OK)
@@ -568,22 +424,4 @@ uint64_t csl_service_secagg_wakeup_ns__(const struct csl_service *s)
     if (at <= s->now_ns) /* it was tried then, and is tried again with every message */
         at = round_end_ns(s);
     return at > s->now_ns ? at : UINT64_MAX;
-}
-
-/* --- the mean --- */
-
-void csl_service_secagg_mean__(const struct csl_service *s, uint32_t block, uint64_t first,
-                               uint64_t n, float *out)
-{
-    memcpy(out, s->secagg->mean + s->study->schema.blocks[block].first + first, n * sizeof(*out));
-}
-
-bool csl_service_secagg_has_block__(const struct csl_service *s, uint32_t block)
-{
-    return s->secagg->has_block[block];
-}
-
-double csl_service_secagg_loss__(const struct csl_service *s)
-{
-    return s->secagg->loss;
 }

@@ -25,7 +25,10 @@ void csl_service_free_secagg__(struct csl_service *s);
 
 /* The calls below: only where s->secagg is not NULL. */
 void csl_service_secagg_open_round__(struct csl_service *s, uint64_t round);
-void csl_service_secagg_message__(struct csl_service *s, uint32_t site, struct csl_span bytes);
+/* What a site said, or a part of it. CSL_E_PROTO, CSL_E_LIMIT, CSL_E_NOMEM: its session must end.
+ */
+enum csl_code csl_service_secagg_part__(struct csl_service *s, uint32_t site,
+                                        const struct csl_msg_secagg *part) CSL_MUST_CHECK;
 /* A site is back: what was said to it in this round is said again. */
 void csl_service_secagg_greet__(struct csl_service *s, uint32_t site);
 /* Before the site is tasked. */

@@ -44,14 +44,16 @@ void csl_service_secagg_describe__(struct csl_service *s, struct csl_secagg_conf
     c->round = s->secagg->round;
     c->attempt = s->secagg->attempt;
     c->suite = CSL_SECAGG_SUITE;
-    memcpy(c->federation_id, roster->federation_id, sizeof(c->federation_id));
-    memcpy(c->roster_hash, roster->hash, sizeof(c->roster_hash));
+    if (roster != NULL) { /* else there are no keys, and nobody signs anything */
+        memcpy(c->federation_id, roster->federation_id, sizeof(c->federation_id));
+        memcpy(c->roster_hash, roster->hash, sizeof(c->roster_hash));
+    }
     memcpy(c->model_hash, s->broadcast_digest, sizeof(c->model_hash));
     memcpy(c->plan_hash, s->study->digest, sizeof(c->plan_hash));
     memcpy(c->previous_head, s->secagg->head, sizeof(c->previous_head));
     c->sites_min = s->study->secagg.minimum_sites;
     c->colluding = s->study->secagg.colluding;
-    c->roster_count = roster->count;
+    c->roster_count = csl_service_secagg_rows__(s);
     describe_blocks(s, c);
     csl_secagg_weights_hash(s->secagg->weights, c->roster_count, c->block_count, c->weights_hash);
     struct csl_rng rng;

@@ -2,23 +2,19 @@
  * sum. */
 #include "coordinator/service_secagg.h"
 
-#include "privacy/crypto/seal.h"
-#include "privacy/crypto/sign.h"
-#include "privacy/secagg/messages.h"
-#include "privacy/secagg/policy.h"
+#include "privacy/secagg/bounds.h"
+#include "privacy/secagg/set.h"
 
-/* The largest message is the delivery of all dealers' commitments and shares to one site. */
 enum csl_code csl_service_secagg_check_size__(const struct csl_service *s, struct csl_err *err)
 {
-    uint64_t n = s->site_count;
-    uint64_t threshold = csl_secagg_quorum(s->site_count, s->study->secagg.colluding);
-    uint64_t dealer = CSL_SECAGG_HEADER_BYTES + 4 + 2 * 32 * threshold + CSL_SIGN_SIGNATURE_BYTES +
-                      CSL_SEAL_BYTES;
-    if (64 + n * dealer > CSL_SECAGG_BYTES_MAX)
+    uint32_t n = s->site_count, c = s->study->secagg.colluding;
+    uint64_t bytes = csl_secagg_bytes_to_site(n, c, s->study->schema.block_count);
+    bool fits = s->config.is_unmasked || bytes <= CSL_SECAGG_WHOLE_MAX;
+    if (n > CSL_SECAGG_SITES_MAX || !fits)
         return CSL_FAIL(err, CSL_E_LIMIT,
-                        "secure_aggregation: shares of %llu sites do not fit a message of %u "
-                        "bytes; fewer sites or fewer colluding ones would be right",
-                        (unsigned long long)n, CSL_SECAGG_BYTES_MAX);
+                        "secure_aggregation: with %u sites a site is sent up to %llu bytes at "
+                        "once, at most %u; fewer sites or fewer colluding ones would be right",
+                        n, (unsigned long long)bytes, CSL_SECAGG_WHOLE_MAX);
     return CSL_OK;
 }
 

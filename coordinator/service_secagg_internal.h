@@ -45,6 +45,8 @@ struct csl_service_secagg {
 
 #define CSL_SECAGG_NOWHERE UINT32_MAX
 
+/* Rows of what is kept by place in the signed roster; without masks, by site of the study. */
+uint32_t csl_service_secagg_rows__(const struct csl_service *s);
 /* Fills places and sites. CSL_E_INVAL names a site of the study that is not in the signed roster or
  * is revoked there, but not one of config.is_refused. */
 enum csl_code csl_service_secagg_match__(struct csl_service *s, struct csl_err *err) CSL_MUST_CHECK;
@@ -66,6 +68,16 @@ void csl_service_secagg_resume__(struct csl_service *s);
 enum csl_code csl_service_secagg_machine__(const struct csl_service *s,
                                            struct csl_secagg_coordinator **out,
                                            struct csl_err *err) CSL_MUST_CHECK;
+
+/* service_secagg_words.c: the sum over the survivors becomes the mean; root: what M13 tells of it.
+ */
+enum csl_code csl_service_secagg_open_sum__(struct csl_service *s, uint8_t root[32],
+                                            struct csl_err *err) CSL_MUST_CHECK;
+
+/* service_secagg_unmasked.c. Without masks (is_unmasked): the blocks of an upload that came are
+ * what the site enrolled with, and of those held all are in the sum. */
+void csl_service_secagg_promise__(struct csl_service *s, uint32_t site);
+bool csl_service_secagg_is_held__(const struct csl_service *s, uint32_t site, uint32_t index);
 
 /* service_secagg_config.c: M0 of the round that is open, and its table of weights. */
 void csl_service_secagg_describe__(struct csl_service *s, struct csl_secagg_config *c);

@@ -4,13 +4,18 @@
 
 #include <stdio.h>
 
+uint32_t csl_service_secagg_rows__(const struct csl_service *s)
+{
+    return s->config.is_unmasked ? s->site_count : s->config.secagg_roster->count;
+}
+
 enum csl_code csl_service_secagg_match__(struct csl_service *s, struct csl_err *err)
 {
     struct csl_service_secagg *g = s->secagg;
     const struct csl_secagg_roster *roster = s->config.secagg_roster;
-    for (uint32_t i = 0; i < roster->count; i++)
-        g->sites[i] = CSL_SECAGG_NOWHERE;
-    for (uint32_t i = 0; i < s->site_count; i++) {
+    for (uint32_t i = 0; i < csl_service_secagg_rows__(s); i++)
+        g->sites[i] = s->config.is_unmasked ? i : CSL_SECAGG_NOWHERE;
+    for (uint32_t i = 0; i < s->site_count && !s->config.is_unmasked; i++) {
         const char *id = csl_coord_site(s->core, i)->id;
         struct csl_err why = {.code = CSL_OK};
         uint32_t place = CSL_SECAGG_NOWHERE;
@@ -38,7 +43,7 @@ uint32_t csl_service_secagg_site__(const struct csl_service *s, uint32_t number)
 
 size_t csl_service_secagg_table__(const struct csl_service *s)
 {
-    return (size_t)s->config.secagg_roster->count * s->study->schema.block_count;
+    return (size_t)csl_service_secagg_rows__(s) * s->study->schema.block_count;
 }
 
 /* Who is in a sum is no secret: every site signed it. */

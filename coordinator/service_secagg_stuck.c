@@ -177,11 +177,6 @@ void csl_service_secagg_remind__(struct csl_service *s)
         ask_to_abandon(s);
 }
 
-void csl_service_secagg_short__(struct csl_service *s)
-{
-    s->secagg->is_short = true;
-}
-
 static void fail(struct csl_service *s, const char *what)
 {
     const struct csl_service_secagg *g = s->secagg;
@@ -191,6 +186,14 @@ static void fail(struct csl_service *s, const char *what)
                    "Started again, the coordinator goes on from here",
                    (unsigned long long)g->round, g->attempt, what);
     csl_service_fail__(s, &err);
+}
+
+void csl_service_secagg_short__(struct csl_service *s)
+{
+    if (s->config.is_unmasked) /* a plain sum has no votes that could give it up */
+        fail(s, "too few sites sent their update");
+    else
+        s->secagg->is_short = true;
 }
 
 /* UINT64_MAX: this stage is not waited for here. */

@@ -39,7 +39,9 @@ static void put_notice(struct csl_report *p)
         csl_buf_str(p->out, "</strong></p><p>");
         if (spent.is_rehearsal)
             csl_buf_str(p->out, CSL_REHEARSAL_WORDS " ");
-        if (!r->has_secure_aggregation)
+        if (r->has_plain_sums)
+            csl_buf_str(p->out, CSL_PLAIN_SUMS_WORDS " ");
+        else if (!r->has_secure_aggregation)
             csl_buf_str(p->out,
                         has_privacy
                             ? "The coordinator could see the update of every single site, "
@@ -313,7 +315,9 @@ static void put_facts(struct csl_report *p)
     put_fact(p, "Training backend", r->backend);
     (void)snprintf(text, sizeof(text), "mode %s", r->privacy);
     put_fact(p, "Differential privacy", csl_result_has_privacy(r) ? text : "off");
-    put_fact(p, "Secure aggregation", r->has_secure_aggregation ? "on" : "off");
+    put_fact(p, "Secure aggregation",
+             r->has_plain_sums ? "masks off: plain sums of the same words"
+                               : (r->has_secure_aggregation ? "on" : "off"));
     put_digest(p, "Study digest", r->study_digest);
     if (r->initial_model_digest[0] != 0)
         put_digest(p, "Initial model digest", r->initial_model_digest);

@@ -136,6 +136,7 @@ struct csl_result {
     char initial_model_digest[2 * CSL_DIGEST_BYTES + 1]; /* "": drawn from the seed */
     char transport[16], backend[24], privacy[16];
     bool has_secure_aggregation, was_interrupted;
+    bool has_plain_sums; /* the study has secure aggregation, and the run left the masks out */
     uint64_t seed, rounds, rounds_planned, parameters;
     double wall_s, cpu_s;                          /* 0: not measured */
     uint64_t peak_rss_bytes, bytes_up, bytes_down; /* 0: not measured */
@@ -190,6 +191,10 @@ void csl_epsilon_text(char *dst, size_t dst_bytes, double epsilon, bool is_upper
 #define CSL_REHEARSAL_WORDS                                                                        \
     "Noise of this simulation comes from its seed and protects nobody; the price is what a real "  \
     "run would pay."
+
+#define CSL_PLAIN_SUMS_WORDS                                                                       \
+    "Masks were off: this process added up the words of every hospital in the open. The sums are " \
+    "those of the study under masks, and nothing was hidden."
 
 /* The mean over sites of each site's local model on the site's own test patients. */
 bool csl_result_own_mean(const struct csl_result *r, uint32_t domain, const char *name,

@@ -386,6 +386,8 @@ static void put_head(struct csl_json *j, const struct csl_result *r)
     put_cost(j, r);
     csl_result__put_privacy(j, r);
     csl_json_put_bool(j, "secure_aggregation", r->has_secure_aggregation);
+    if (r->has_plain_sums)
+        csl_json_put_str(j, "masks", "off");
     csl_json_put_str(j, "intervals",
                      "95 %; each metric names its method; means over sites: normal approximation "
                      "from the intervals of the sites");

@@ -253,6 +253,11 @@ static enum csl_code read_head(const struct csl_result_reader *rd, json root)
         r->was_interrupted = false;
     if (!csl_json_as_bool(csl_json_get(root, "secure_aggregation"), &r->has_secure_aggregation))
         return csl_result__bad(rd, "secure_aggregation", "true or false");
+    const char *masks = "";
+    json told = csl_json_get(root, "masks");
+    if (told != NULL && (!csl_json_as_str(told, &masks) || strcmp(masks, "off") != 0))
+        return csl_result__bad(rd, "masks", "\"off\"");
+    r->has_plain_sums = told != NULL;
     return CSL_OK;
 }
 

@@ -73,6 +73,7 @@ static enum csl_code federate(const struct run *run, uint64_t seed, struct csl_w
                                             .backend = c->backend,
                                             .state_dir = c->needs_state_dir ? dir : NULL,
                                             .ledger_dir = has_ledgers ? ledgers : NULL,
+                                            .is_unmasked = c->is_unmasked,
                                             .audit_canaries = c->audit_canaries,
                                             .progress = c->progress,
                                             .interrupted = c->interrupted,

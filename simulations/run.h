@@ -20,7 +20,7 @@ struct csl_run_config {
     const char *transport, *backend, *version, *out_dir;
     const char *initial_model; /* weights that training starts from; NULL: drawn from the seed */
     bool needs_state_dir;      /* federate wants a folder of its own below OUT/state */
-    bool has_baselines;
+    bool has_baselines, is_unmasked; /* csl_world_config */
     /* Run after the study, with the same seeds and without baselines; ascending by epsilon. */
     const struct csl_run_price *prices; /* [price_count], borrowed */
     uint32_t price_count;

@@ -35,7 +35,8 @@ enum csl_code csl_run_describe(struct csl_result *r, const struct csl_run_config
     COPY(r->strategy, study->aggregation.strategy);
     COPY(r->transport, c->transport);
     COPY(r->privacy, csl_privacy_mode_name(study->privacy.mode));
-    r->has_secure_aggregation = study->secagg.is_on;
+    r->has_secure_aggregation = study->secagg.is_on && !c->is_unmasked;
+    r->has_plain_sums = study->secagg.is_on && c->is_unmasked;
     csl_hex(study->digest, CSL_DIGEST_BYTES, r->study_digest);
     r->rounds_planned = study->rounds;
     r->parameters = study->schema.parameters;

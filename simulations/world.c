@@ -110,6 +110,7 @@ static enum csl_code open_coordinator(struct world *w, struct csl_err *err)
         .initial_model = c->initial_model,
         .secagg_key = w->federation.keys != NULL ? &w->federation.coordinator : NULL,
         .secagg_roster = w->federation.keys != NULL ? &w->federation.roster : NULL,
+        .is_unmasked = c->is_unmasked,
         .transport = w->server,
         .observer = {.ctx = w, .round = on_round, .evaluation = on_evaluation}};
     code = csl_service_new(&w->service, &config, err);
@@ -160,6 +161,8 @@ static enum csl_code open_site(struct world *w, uint32_t i, struct csl_err *err)
                                       .transport = w->clients[i],
                                       .noise_seed = &w->config->seed,
                                       .secagg = csl_sim_federation_site(&w->federation, i),
+                                      .unmasked_sites =
+                                          w->config->is_unmasked ? w->config->site_count : 0,
                                       .audit_canaries = w->config->audit_canaries};
     code = csl_agent_new(&w->agents[i], &config, err);
     if (code == CSL_OK)
@@ -318,7 +321,7 @@ static enum csl_code open_world(struct world *w, struct csl_err *err)
         csl_str_copy(w->roster[i], sizeof(w->roster[i]), c->sites[i].id);
     struct csl_inproc_config net = {.seed = c->seed, .reconnect_ns = CSL_NS_PER_S};
     enum csl_code code = csl_inproc_new(&w->net, &net, err);
-    if (code == CSL_OK)
+    if (code == CSL_OK && !c->is_unmasked)
         code = csl_sim_federation_make(&w->federation, c->study,
                                        (const char(*)[CSL_ID_MAX])w->roster, c->site_count, err);
     if (code == CSL_OK)

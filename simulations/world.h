@@ -25,6 +25,7 @@ struct csl_world_config {
     const char *backend;       /* "auto", "cpu-ref", "cpu-dnnl" */
     const char *state_dir; /* spool, outboxes, checkpoints; NULL (in-process only): all in memory */
     const char *ledger_dir; /* where each site's ledger is exported, <site>.ledger; NULL: nowhere */
+    bool is_unmasked;       /* in-process only: plain sums where the study has secure_aggregation */
     uint32_t audit_canaries;        /* per site, in-process only; 0: no audit (privacy/audit) */
     FILE *progress;                 /* NULL: silent */
     bool (*interrupted)(void *ctx); /* NULL: never; polled between rounds */

@@ -236,7 +236,7 @@ static void handle_message(struct csl_agent *a, struct csl_agent_event *e)
     csl_agent_take_head__(a, &m);
     e->ev.message = &m;
     if (m.kind == CSL_MSG_SECAGG_TO_SITE)
-        csl_agent_secagg_message__(a, csl_msg_span(&m.u.secagg.body));
+        csl_agent_secagg_part__(a, &m.u.secagg);
     else
         csl_agent_step__(a, &e->ev);
     csl_message_release(&m);
@@ -285,6 +285,7 @@ static void handle(struct csl_agent *a, struct csl_agent_event *e)
     case CSL_SE_OPENED:
         a->conn = e->ev.conn;
         a->sequence_in = a->sequence_out = 0;
+        csl_parts_clear(&a->parts);
         csl_log(CSL_LOG_INFO, "coordinator.connected", CSL_STR("site", a->site_id));
         break;
     case CSL_SE_CLOSED:
@@ -470,6 +471,7 @@ void csl_agent_free(struct csl_agent *a)
     }
     csl_agent_close_study__(a);
     csl_agent_free_secagg__(a);
+    csl_parts_clear(&a->parts);
     csl_agent_close_privacy__(a);
     csl_blobs_free(a->blobs);
     csl_site_store_close(a->store);

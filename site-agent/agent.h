@@ -29,6 +29,9 @@ struct csl_agent_config {
     const uint64_t *noise_seed;
     const struct csl_agent_keys *secagg; /* borrowed; NULL: studies with secure aggregation are
                                             declined */
+    /* Simulations, instead of keys: updates of such studies leave as plain words, which hide
+     * nothing, for sums over so many sites: the same integers as under masks. 0: never. */
+    uint32_t unmasked_sites;
     /* Rehearsals: so many canaries train with every private study (privacy/audit/canary.h); they
      * change the model. 0: none. */
     uint32_t audit_canaries;

@@ -6,6 +6,7 @@
 #include "base/file.h"
 #include "base/thread.h"
 #include "privacy/ledger/ledger.h"
+#include "protocol/wire/parts.h"
 #include "site-agent/agent.h"
 #include "site-agent/store/site_store.h"
 #include "site-agent/training/train.h"
@@ -54,6 +55,7 @@ struct csl_agent {
     uint64_t reservation;
     uint32_t reserved_attempt;
     struct csl_agent_secagg *secagg; /* NULL until a study with secure aggregation was accepted */
+    struct csl_parts parts;          /* of this session */
     const char *head_trouble; /* why no update can continue what the coordinator remembers; NULL */
     uint64_t announced_size;  /* entries of the head that was announced last */
     uint64_t held_size; /* of the head the coordinator holds once it has read what this session

@@ -4,6 +4,7 @@
 #include "base/le.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "privacy/secagg/bounds.h"
 
 #include <string.h>
 
@@ -32,7 +33,7 @@ static enum csl_code new_site(struct csl_agent *a, struct csl_secagg_site **out,
 enum csl_code csl_agent_open_secagg__(struct csl_agent *a, struct csl_err *err)
 {
     struct csl_agent_secagg *g = a->secagg;
-    if (!csl_agent_masks__(a))
+    if (!csl_agent_masks__(a) || a->config.unmasked_sites > 0)
         return CSL_OK;
     if (a->config.secagg == NULL)
         return CSL_FAIL(err, CSL_E_DENIED, "this site has no keys for secure aggregation");
@@ -64,10 +65,22 @@ void csl_agent_free_secagg__(struct csl_agent *a)
 
 /* --- the protocol --- */
 
+/* Without memory the rest is left out: the coordinator ends the session over the gap, and asks
+ * again. */
+static void send_parts(struct csl_agent *a, struct csl_span bytes)
+{
+    struct csl_message m = {.kind = CSL_MSG_SECAGG};
+    for (size_t at = 0; a->conn != 0 && at < bytes.n; at += CSL_SECAGG_BYTES_MAX) {
+        if (csl_parts_cut(&m.u.secagg, bytes, at, NULL) != CSL_OK)
+            return;
+        csl_agent_send__(a, &m);
+        csl_message_release(&m);
+    }
+}
+
 static void on_action(void *ctx, const struct csl_secagg_site_action *action)
 {
     struct csl_agent *a = ctx;
-    struct csl_message m = {.kind = CSL_MSG_SECAGG};
     if (a->failure.code != CSL_OK)
         return; /* after a record that was not written nothing more may happen */
     switch (action->kind) {
@@ -75,10 +88,7 @@ static void on_action(void *ctx, const struct csl_secagg_site_action *action)
         csl_agent_secagg_record__(a, action);
         break;
     case CSL_SECAGG_SA_SEND:
-        if (a->conn == 0 || csl_msg_copy(&m.u.secagg.body, action->bytes, NULL) != CSL_OK)
-            break; /* it is asked for again */
-        csl_agent_send__(a, &m);
-        csl_msg_release(&m.u.secagg.body);
+        send_parts(a, action->bytes);
         break;
     case CSL_SECAGG_SA_MASK:
         a->secagg->must_mask = true;
@@ -316,7 +326,7 @@ static void take_config(struct csl_agent *a, struct csl_span body)
 }
 
 /* The result of its own session ends it: the secrets have no use any more. */
-static void take_message(struct csl_agent *a, struct csl_span bytes)
+static void take_protocol(struct csl_agent *a, struct csl_span bytes)
 {
     struct csl_agent_secagg *g = a->secagg;
     struct csl_secagg_message m;
@@ -334,18 +344,34 @@ static void take_message(struct csl_agent *a, struct csl_span bytes)
     (void)csl_agent_secagg_step__(a, &(struct csl_secagg_site_event){.kind = CSL_SECAGG_SE_FORGET});
 }
 
-void csl_agent_secagg_message__(struct csl_agent *a, struct csl_span body)
+static void take_message(struct csl_agent *a, struct csl_span body)
 {
-    struct csl_agent_secagg *g = a->secagg;
-    if (g == NULL || !csl_agent_masks__(a) || body.n < 2 || body.p[0] > 1)
+    if (body.n < 2 || body.p[0] > 1)
         return;
-    if (g->must_resume)
+    if (a->secagg->must_resume)
         csl_agent_secagg_start__(a);
     struct csl_span rest = CSL_SPAN(body.p + 1, body.n - 1);
     if (body.p[0] == 0)
         take_config(a, rest);
     else
-        take_message(a, rest);
+        take_protocol(a, rest);
+}
+
+void csl_agent_secagg_part__(struct csl_agent *a, const struct csl_msg_secagg *part)
+{
+    struct csl_span whole;
+    struct csl_err err;
+    if (a->secagg == NULL || !csl_agent_masks__(a))
+        return;
+    uint64_t bytes_max = csl_secagg_bytes_to_site(
+        a->config.secagg->roster->count, a->study->secagg.colluding, a->study->schema.block_count);
+    enum csl_code code = csl_parts_take(&a->parts, part, bytes_max, &whole, &err);
+    if (code == CSL_OK) {
+        take_message(a, whole);
+        return;
+    }
+    csl_log_err(CSL_LOG_WARN, "coordinator.bad_message", &err);
+    a->config.transport->ops->drop(a->config.transport, a->conn, code);
 }
 
 /* --- around training --- */
@@ -376,9 +402,23 @@ bool csl_agent_secagg_is_suspended__(const struct csl_agent *a)
            csl_secagg_site_is_suspended(a->secagg->fsm);
 }
 
+/* The words are what leaves: nothing waits for the senders to be known. */
+static void tell_unmasked(struct csl_agent *a, const struct csl_agent_event *e)
+{
+    struct csl_site_event ev = e->ev;
+    csl_agent_remember_update__(a, e);
+    ev.outbox = &e->outbox;
+    if (a->failure.code == CSL_OK)
+        csl_agent_step__(a, &ev);
+}
+
 void csl_agent_secagg_trained__(struct csl_agent *a, const struct csl_agent_event *e)
 {
     struct csl_agent_secagg *g = a->secagg;
+    if (a->config.unmasked_sites > 0) {
+        tell_unmasked(a, e);
+        return;
+    }
     g->update = *e;
     g->update.bytes = (struct csl_msg){NULL, 0};
     g->update.evaluation.blocks = NULL;

@@ -34,7 +34,8 @@ bool csl_agent_masks__(const struct csl_agent *a); /* the accepted study does */
 void csl_agent_secagg_start__(struct csl_agent *a);
 /* After every event: what became possible. */
 void csl_agent_secagg_follow__(struct csl_agent *a);
-void csl_agent_secagg_message__(struct csl_agent *a, struct csl_span body);
+/* A part that is not the one due, or of a message too long for the study, ends the session. */
+void csl_agent_secagg_part__(struct csl_agent *a, const struct csl_msg_secagg *part);
 /* The update's words are durable. */
 void csl_agent_secagg_trained__(struct csl_agent *a, const struct csl_agent_event *e);
 /* What was trained and the core has not heard of is for nothing. */

@@ -28,6 +28,12 @@ static enum csl_code put_words(struct words *w, size_t count, struct csl_err *er
     return code;
 }
 
+static uint32_t sites_of(const struct csl_agent *a)
+{
+    return a->config.unmasked_sites > 0 ? a->config.unmasked_sites
+                                        : a->config.secagg->roster->count;
+}
+
 static double unit_of(const struct csl_agent *a, uint32_t block)
 {
     for (uint32_t i = 0; i < a->plan.domain_count; i++)
@@ -41,7 +47,7 @@ static enum csl_code encode(struct words *w, uint32_t block, const float *update
                             const int64_t *sum, double weight, size_t n, struct csl_err *err)
 {
     const struct csl_agent *a = w->a;
-    uint32_t sites = a->config.secagg->roster->count;
+    uint32_t sites = sites_of(a);
     if (sum != NULL)
         return csl_joint_encode(a->study->privacy.clip, unit_of(a, block), sites, sum, n, w->buffer,
                                 err);
@@ -79,7 +85,7 @@ static enum csl_code put_scalars(struct words *w, const struct csl_train_report 
                                  struct csl_err *err)
 {
     const struct csl_agent *a = w->a;
-    uint32_t blocks = a->study->schema.block_count, sites = a->config.secagg->roster->count;
+    uint32_t blocks = a->study->schema.block_count, sites = sites_of(a);
     double total = 0;
     enum csl_code code = CSL_OK;
     memset(w->buffer, 0, (blocks + 1) * sizeof(*w->buffer));
@@ -99,8 +105,9 @@ enum csl_code csl_agent_secagg_store__(struct csl_agent *a, const struct csl_msg
                                        struct csl_outbox *out, struct csl_err *err)
 {
     struct words w = {.a = a};
+    bool is_final = a->config.unmasked_sites > 0; /* else what leaves is made of it later */
     csl_sha256_init(&w.hash);
-    csl_agent_blob_name__(w.name, "plain", task->round);
+    csl_agent_blob_name__(w.name, is_final ? "update" : "plain", task->round);
     csl_blob_remove(a->blobs, w.name);
     w.buffer = csl_alloc_array(CSL_PRG_CHUNK_WORDS, sizeof(*w.buffer));
     if (w.buffer == NULL)

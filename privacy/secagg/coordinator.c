@@ -396,7 +396,7 @@ static bool has_said(const struct csl_secagg_coordinator *c, uint32_t row)
     case CSL_SECAGG_STAGE_SHARING:
         return m->said[CSL_SECAGG_SHARES].p != NULL;
     case CSL_SECAGG_STAGE_PREPARING:
-        return m->said[CSL_SECAGG_READY].p != NULL;
+        return m->said[CSL_SECAGG_READY].p != NULL && m->said[CSL_SECAGG_ACK].p != NULL;
     case CSL_SECAGG_STAGE_SEEDING:
         return m->said[CSL_SECAGG_REVEAL].p != NULL;
     case CSL_SECAGG_STAGE_UPLOADING:

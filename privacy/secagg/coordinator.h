@@ -122,7 +122,8 @@ enum csl_secagg_stage csl_secagg_coordinator_stage(const struct csl_secagg_coord
 const struct csl_secagg_config *
 csl_secagg_coordinator_config(const struct csl_secagg_coordinator *c);
 const uint8_t *csl_secagg_coordinator_sid(const struct csl_secagg_coordinator *c); /* NULL: no M2 */
-/* Sites whose message of the stage that collects has come (M1, M3, M6, vector, vote, M12). */
+/* Sites whose message of the stage that collects has come (M1, M3, M5 and M6, vector, vote, M12).
+ */
 uint32_t csl_secagg_coordinator_ready_count(const struct csl_secagg_coordinator *c);
 bool csl_secagg_coordinator_is_ready(const struct csl_secagg_coordinator *c, uint32_t site);
 /* Whether the site's message of the stage that collects can still come: everybody's M1, of U1 its

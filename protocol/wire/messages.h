@@ -145,8 +145,9 @@ struct csl_msg_refused {
     enum csl_code code;
     char reason[192];
 };
-struct csl_msg_secagg {  /* both directions */
+struct csl_msg_secagg {  /* both directions; protocol/wire/parts.h cuts and puts together */
     struct csl_msg body; /* canonical bytes of privacy/secagg, 1 to CSL_SECAGG_BYTES_MAX; owned */
+    uint32_t offset, total; /* where in a message of `total` bytes it begins */
 };
 struct csl_msg_ping {
     uint64_t nonce;

@@ -248,6 +248,22 @@ static enum csl_code check_hello(const struct check *c, const struct csl_msg_hel
     return code != CSL_OK ? code : check_text(c, "software", m->software, sizeof(m->software));
 }
 
+/* Every part is full but the last one. */
+static enum csl_code check_secagg(const struct check *c, const struct csl_msg_secagg *m)
+{
+    enum csl_code code = check_range(c, "total", m->total, 1, CSL_SECAGG_WHOLE_MAX);
+    if (code == CSL_OK)
+        code = check_range(c, "offset", m->offset, 0, m->total - 1);
+    if (code == CSL_OK && m->offset % CSL_SECAGG_BYTES_MAX != 0)
+        code = CSL_FAIL(c->err, c->code, "%s.offset: found %u; a multiple of %u would be right",
+                        c->kind, m->offset, CSL_SECAGG_BYTES_MAX);
+    if (code != CSL_OK)
+        return code;
+    uint32_t left = m->total - m->offset;
+    uint32_t due = left < CSL_SECAGG_BYTES_MAX ? left : CSL_SECAGG_BYTES_MAX;
+    return check_range(c, "body", m->body.n, due, due);
+}
+
 static enum csl_code check_body(const struct check *c, const struct csl_message *m)
 {
     switch (m->kind) {
@@ -287,7 +303,7 @@ static enum csl_code check_body(const struct check *c, const struct csl_message 
                              sizeof(m->u.refused.reason));
     case CSL_MSG_SECAGG:
     case CSL_MSG_SECAGG_TO_SITE:
-        return check_range(c, "body", m->u.secagg.body.n, 1, CSL_SECAGG_BYTES_MAX);
+        return check_secagg(c, &m->u.secagg);
     case CSL_MSG_PING:
     case CSL_MSG_PONG:
     case CSL_MSG_DRAIN:

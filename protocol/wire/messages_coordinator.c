@@ -100,6 +100,8 @@ enum csl_code csl_message__coordinator_pack(const struct csl_message *m, struct 
     if (m->kind == CSL_MSG_SECAGG_TO_SITE) {
         Consilium__V1__SecAgg d = CONSILIUM__V1__SEC_AGG__INIT;
         d.body = csl_codec__put_bytes(m->u.secagg.body.p, m->u.secagg.body.n);
+        d.offset = m->u.secagg.offset;
+        d.total = m->u.secagg.total;
         return seal(m, CONSILIUM__V1__COORDINATOR_MESSAGE__BODY_SECAGG, &d.base, out, err);
     }
     if (m->kind == CSL_MSG_PONG) {
@@ -212,6 +214,8 @@ static enum csl_code unpack_body(struct csl_message *out,
         return CSL_OK;
     case CONSILIUM__V1__COORDINATOR_MESSAGE__BODY_SECAGG:
         out->kind = CSL_MSG_SECAGG_TO_SITE;
+        out->u.secagg.offset = s->secagg->offset;
+        out->u.secagg.total = s->secagg->total;
         return csl_msg_copy(&out->u.secagg.body,
                             CSL_SPAN(s->secagg->body.data, s->secagg->body.len), err);
     case CONSILIUM__V1__COORDINATOR_MESSAGE__BODY_PONG:

@@ -144,6 +144,8 @@ enum csl_code csl_message__site_pack(const struct csl_message *m, struct csl_are
     }
     if (m->kind == CSL_MSG_SECAGG) {
         secagg.body = csl_codec__put_bytes(m->u.secagg.body.p, m->u.secagg.body.n);
+        secagg.offset = m->u.secagg.offset;
+        secagg.total = m->u.secagg.total;
         return seal(m, CONSILIUM__V1__SITE_MESSAGE__BODY_SECAGG, &secagg.base, out, err);
     }
     return pack_large(m, a, out, err);
@@ -317,6 +319,8 @@ enum csl_code csl_message__site_unpack(struct csl_message *out, struct csl_arena
         return CSL_OK;
     case CONSILIUM__V1__SITE_MESSAGE__BODY_SECAGG:
         out->kind = CSL_MSG_SECAGG;
+        out->u.secagg.offset = s->secagg->offset;
+        out->u.secagg.total = s->secagg->total;
         return csl_msg_copy(&out->u.secagg.body,
                             CSL_SPAN(s->secagg->body.data, s->secagg->body.len), err);
     case CONSILIUM__V1__SITE_MESSAGE__BODY__NOT_SET:

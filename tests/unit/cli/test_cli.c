@@ -398,6 +398,15 @@ static void test_cli__simulate__privacy_flags_without_privacy_are_refused(void *
     assert_printed("--transport inproc would be right");
 }
 
+static void test_cli__simulate__masks_off_only_where_there_are_some_and_in_one_process(void **state)
+{
+    (void)state;
+    assert_int_equal(run("simulate " STUDY " --masks off --out %/sim"), 2);
+    assert_printed("a section 'secure_aggregation' would be right");
+    assert_int_equal(run("simulate " STUDY " --masks off --transport grpc --out %/sim"), 2);
+    assert_printed("whose programs cannot leave masks out");
+}
+
 static void test_cli__man_and_completion__come_from_the_tables(void **state)
 {
     (void)state;
@@ -438,6 +447,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_cli__simulate__flags_that_exclude_each_other_are_usage),
         cmocka_unit_test(test_cli__simulate__prices_that_do_not_ascend_are_usage),
         cmocka_unit_test(test_cli__simulate__privacy_flags_without_privacy_are_refused),
+        cmocka_unit_test(
+            test_cli__simulate__masks_off_only_where_there_are_some_and_in_one_process),
         cmocka_unit_test(test_cli__man_and_completion__come_from_the_tables),
         cmocka_unit_test(test_cli__reader_gone__is_a_failure_not_a_signal),
     };

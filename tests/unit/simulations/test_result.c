@@ -110,6 +110,7 @@ static void assert_same_after_reading(uint32_t sites, uint32_t domains, bool rep
     struct csl_result made, read;
     struct csl_buf json[2], csv[2];
     made_up_result(&made, sites, domains, repeats);
+    made.has_plain_sums = domains == 1;
     write_both(&made, &json[0], &csv[0]);
     if (csl_result_read_json(&read, "summary.json", CSL_SPAN(json[0].p, json[0].n), &err))
         fail_msg("%s", err.msg);
@@ -374,6 +375,7 @@ static void test_read__damaged_member__names_file_and_member(void **state)
         {"\"binary\"", "\"bimary\"", "task"},
         {"\"delong\"", "\"delpng\"", "auc"},
         {"\"rounds\": 15", "\"roumds\": 15", "rounds"},
+        {"\"masks\": \"off\"", "\"masks\": \"oFf\"", "masks"},
         {"\"secure_aggregation\"", "\"secure_aggregatiom\"", "secure_aggregation"},
     };
     (void)state;
@@ -381,6 +383,7 @@ static void test_read__damaged_member__names_file_and_member(void **state)
         struct csl_result r, read = {0};
         struct csl_buf json, csv;
         made_up_result(&r, 4, 1, false);
+        r.has_plain_sums = true;
         write_both(&r, &json, &csv);
         damage(&json, rows[i][0], rows[i][1]);
         assert_int_equal(

@@ -113,8 +113,11 @@ static void evaluation(uint64_t *random, struct csl_msg_evaluation *e)
 
 static void sample_secagg(struct csl_message *m, uint64_t *r)
 {
-    size_t n = (size_t)number(r, 1, CSL_SECAGG_BYTES_MAX);
-    m->u.secagg.body = (struct csl_msg){csl_alloc(n), n};
+    uint32_t total = (uint32_t)number(r, 1, 3 * CSL_SECAGG_BYTES_MAX);
+    uint32_t offset = (uint32_t)below(r, 3) * CSL_SECAGG_BYTES_MAX;
+    offset = offset < total ? offset : 0;
+    size_t n = total - offset < CSL_SECAGG_BYTES_MAX ? total - offset : CSL_SECAGG_BYTES_MAX;
+    m->u.secagg = (struct csl_msg_secagg){{csl_alloc(n), n}, offset, total};
     if (m->u.secagg.body.p == NULL)
         abort();
     bytes(r, m->u.secagg.body.p, n);
@@ -242,7 +245,10 @@ void sample_largest(struct csl_message *m, enum csl_message_kind kind)
     csl_message_release(m);
     m->sequence = UINT64_MAX;
     if (kind == CSL_MSG_SECAGG || kind == CSL_MSG_SECAGG_TO_SITE) {
-        m->u.secagg.body = (struct csl_msg){csl_alloc(CSL_SECAGG_BYTES_MAX), CSL_SECAGG_BYTES_MAX};
+        m->u.secagg =
+            (struct csl_msg_secagg){{csl_alloc(CSL_SECAGG_BYTES_MAX), CSL_SECAGG_BYTES_MAX},
+                                    CSL_SECAGG_WHOLE_MAX - CSL_SECAGG_BYTES_MAX,
+                                    CSL_SECAGG_WHOLE_MAX};
     } else if (kind == CSL_MSG_STUDY_OFFER) {
         m->u.study_offer.manifest =
             (struct csl_msg){csl_alloc(CSL_MANIFEST_BYTES_MAX), CSL_MANIFEST_BYTES_MAX};
@@ -288,9 +294,11 @@ const char *sample_difference(const struct csl_message *a, const struct csl_mess
                                                                                : "study_digest";
     }
     if (a->kind == CSL_MSG_SECAGG || a->kind == CSL_MSG_SECAGG_TO_SITE)
-        return csl_span_equal(csl_msg_span(&a->u.secagg.body), csl_msg_span(&b->u.secagg.body))
+        return a->u.secagg.offset == b->u.secagg.offset && a->u.secagg.total == b->u.secagg.total &&
+                       csl_span_equal(csl_msg_span(&a->u.secagg.body),
+                                      csl_msg_span(&b->u.secagg.body))
                    ? NULL
-                   : "body";
+                   : "body, offset or total";
     if (a->kind == CSL_MSG_EVALUATION) {
         const struct csl_msg_evaluation *x = &a->u.evaluation, *y = &b->u.evaluation;
         if (x->round != y->round || x->block_count != y->block_count)

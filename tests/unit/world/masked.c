@@ -127,6 +127,7 @@ static void open_service(void)
                                    .open_wait_ms = 60000,
                                    .is_rehearsal = masked_w.plan->is_rehearsal,
                                    .state_dir = dir,
+                                   .is_unmasked = masked_w.plan->is_unmasked,
                                    .secagg_key = has_keys ? &masked_w.federation.coordinator : NULL,
                                    .secagg_roster = has_keys ? &masked_w.federation.roster : NULL,
                                    .transport = masked_w.server,
@@ -163,6 +164,7 @@ static void open_site(uint32_t i)
                                  .policy = &masked_w.policy,
                                  .transport = p->transport,
                                  .noise_seed = masked_w.plan->noise_seed,
+                                 .unmasked_sites = masked_w.plan->is_unmasked ? MASKED_SITES : 0,
                                  .secagg = i == masked_w.plan->keyless_site
                                                ? NULL
                                                : csl_sim_federation_site(&masked_w.federation, i)};
@@ -417,6 +419,7 @@ static void collect(void)
     assert_non_null(r->model);
     memcpy(r->model, csl_service_parameters(masked_w.service), r->parameters * sizeof(float));
     r->cuts = csl_inproc_stats(masked_w.net).cuts;
+    r->sessions = csl_inproc_stats(masked_w.net).sessions;
     r->deaths = dying_deaths();
     for (uint32_t i = 0; i <= MASKED_SITES; i++)
         r->writes[i] = dying_count(i);
@@ -484,9 +487,10 @@ void masked_run(struct fixture *f, const struct masked_plan *plan, struct masked
         (struct masked_world){.plan = plan, .result = out, .f = f, .study = masked_study(plan)};
     dying_begin(&plan->dying);
     make_policy();
-    masked_must(csl_sim_federation_make(&masked_w.federation, masked_w.study, masked_ids,
-                                        MASKED_SITES, &err),
-                &err);
+    if (!plan->is_unmasked)
+        masked_must(csl_sim_federation_make(&masked_w.federation, masked_w.study, masked_ids,
+                                            MASKED_SITES, &err),
+                    &err);
     if (plan->has_strangers)
         add_strangers(&masked_w.federation.roster);
     masked_must(csl_inproc_new(&masked_w.net, &net, &err), &err);

@@ -55,7 +55,10 @@ struct masked_plan {
     bool has_strangers;
     uint32_t colluding_floor; /* of every site */
     bool is_rehearsal;        /* csl_service_config */
+    bool is_unmasked;         /* plain sums where the study wants masks; nobody has keys */
     const uint64_t *noise_seed;
+    /* Sees every SECAGG message before it leaves, either way, and may replace it; NULL: nobody. */
+    bool (*meddle)(enum csl_direction to, uint32_t site, struct csl_message *m);
 };
 struct masked_result {
     enum csl_code code; /* of the study */
@@ -74,7 +77,7 @@ struct masked_result {
     uint32_t counts_told; /* messages with a number of patients above 1 or of an evaluation */
     uint32_t losses_told; /* messages with a loss that is not 0 */
     uint32_t uploads, uncharged; /* uncharged: sent about a round that the ledger did not hold */
-    uint64_t cuts;
+    uint64_t cuts, sessions;
     uint64_t writes[MASKED_SITES + 1]; /* durable, of each site and of the service */
     uint32_t deaths, abandoned;        /* abandoned: attempts whose certificate reached a site */
 };

@@ -30,7 +30,9 @@ void masked_note_plain(uint32_t site)
     uint64_t round = core->task.round;
     if (!core->has_task || core->task.type != CSL_TASK_TRAIN ||
         masked_w.sites[site].plain_round == round ||
-        !read_blob(site, masked_w.study->secagg.is_on ? "plain" : "update", round, &bytes))
+        !read_blob(site,
+                   masked_w.study->secagg.is_on && !masked_w.plan->is_unmasked ? "plain" : "update",
+                   round, &bytes))
         return;
     masked_w.sites[site].plain_round = round;
     csl_buf_append(&masked_w.result->plain, bytes.p, bytes.n);
@@ -144,6 +146,21 @@ static void look_at(uint32_t site, struct csl_message *m)
         masked_w.result->counts_told += blocks[i].patients > 1;
 }
 
+static void meddle(enum csl_direction to, uint32_t site, struct csl_msg *bytes)
+{
+    struct csl_message m;
+    struct csl_err mistake = {.code = CSL_OK};
+    if (masked_w.plan->meddle == NULL)
+        return;
+    masked_must(csl_message_decode(&m, to, csl_msg_span(bytes), &mistake), &mistake);
+    bool is_secagg = m.kind == CSL_MSG_SECAGG || m.kind == CSL_MSG_SECAGG_TO_SITE;
+    if (is_secagg && masked_w.plan->meddle(to, site, &m)) {
+        csl_msg_release(bytes);
+        masked_must(csl_message_encode(&m, bytes, &mistake), &mistake);
+    }
+    csl_message_release(&m);
+}
+
 enum csl_code masked_seen_send(struct csl_transport *t, csl_conn c, struct csl_msg *take_m,
                                struct csl_err *err)
 {
@@ -171,6 +188,7 @@ enum csl_code masked_seen_send(struct csl_transport *t, csl_conn c, struct csl_m
         masked_must(csl_message_encode(&m, take_m, &mistake), &mistake);
     }
     csl_message_release(&m);
+    meddle(CSL_TO_COORDINATOR, site, take_m);
     csl_buf_append(&masked_w.result->sent, take_m->p, take_m->n);
     return masked_w.sites[site].inner->send(t, c, take_m, err);
 }
@@ -263,5 +281,8 @@ enum csl_code masked_heard_send(struct csl_transport *t, csl_conn c, struct csl_
         fail_msg("a dead coordinator says %s", csl_message_kind_name(m.kind));
     look_at_certificate(&m);
     csl_message_release(&m);
+    for (uint32_t i = 0; i < MASKED_SITES; i++)
+        if (csl_coord_site(csl_service_core(masked_w.service), i)->conn == c)
+            meddle(CSL_TO_SITE, i, take_m);
     return masked_w.server_inner->send(t, c, take_m, err);
 }

@@ -1,0 +1,15 @@
+/* privacy/secagg/bounds.h - how long a message of a study can be, from what is known before it
+ * comes: sites of the roster, how many may collude, blocks of the model. A receiver holds no more
+ * than this of a message that is not complete. Upper bounds by the layouts of README.md. Any
+ * thread. */
+#ifndef CSL_SECAGG_BOUNDS_H
+#define CSL_SECAGG_BOUNDS_H
+#include <stdint.h>
+
+/* Bytes of the longest message to a site: the delivery of all shares (M4); M7 when as many shares
+ * are opened as may be; or M0 with the table of weights. */
+uint64_t csl_secagg_bytes_to_site(uint32_t sites, uint32_t colluding, uint32_t blocks);
+/* Bytes of the longest message from a site: its shares for all others (M3), or its manifest. */
+uint64_t csl_secagg_bytes_from_site(uint32_t sites, uint32_t colluding, uint32_t blocks);
+
+#endif

@@ -1,0 +1,159 @@
+/* The longest messages of a study, made as long as the rules let them be, against the bounds that
+ * receivers hold them to. */
+#include "privacy/secagg/bounds.h"
+
+#include "base/limits.h"
+#include "privacy/secagg/config.h"
+#include "privacy/secagg/messages.h"
+#include "privacy/secagg/policy.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+enum { SITES = 19, COLLUDING = 6, BLOCKS = 3, ROOM = 1 << 20 };
+
+static struct csl_sign_key key;
+
+static void encode(const struct csl_secagg_message *m, bool is_signed, struct csl_buf *out)
+{
+    struct csl_err err;
+    csl_buf_init(out, ROOM);
+    if (csl_secagg_encode(m, is_signed ? &key : NULL, out, &err) != CSL_OK)
+        fail_msg("%s", err.msg);
+}
+
+static void assert_tight(uint64_t bytes, uint64_t bound)
+{
+    assert_in_range(bytes, bound - bound / 4, bound); /* and not so loose that it bounds nothing */
+}
+
+/* M3 as the dealer sends it, to all others. */
+static void make_shares(uint32_t site, struct csl_buf *out)
+{
+    static struct csl_point points[SITES];
+    static uint8_t sealed[SITES * CSL_SEAL_BYTES];
+    struct csl_secagg_message m = {.type = CSL_SECAGG_SHARES, .site = site};
+    m.u.shares = (struct csl_secagg_shares){.threshold = csl_secagg_quorum(SITES, COLLUDING),
+                                            .b = points,
+                                            .s = points,
+                                            .sealed_count = SITES - 1,
+                                            .sealed = sealed};
+    encode(&m, true, out);
+}
+
+static void test_bounds__delivery_of_all_shares__is_within(void **state)
+{
+    struct csl_buf dealers, out;
+    (void)state;
+    csl_buf_init(&dealers, ROOM);
+    for (uint32_t i = 2; i <= SITES; i++) {
+        struct csl_secagg_message m;
+        struct csl_buf shares;
+        make_shares(i, &shares);
+        assert_in_range(shares.n, 1, csl_secagg_bytes_from_site(SITES, COLLUDING, BLOCKS));
+        assert_int_equal(csl_secagg_decode(&m, CSL_SPAN(shares.p, shares.n), NULL), CSL_OK);
+        csl_buf_append(&dealers, m.body.p, m.body.n);
+        csl_buf_append(&dealers, m.signature, CSL_SIGN_SIGNATURE_BYTES);
+        csl_buf_append(&dealers, m.u.shares.sealed, CSL_SEAL_BYTES);
+        csl_buf_release(&shares);
+    }
+    struct csl_secagg_message m = {.type = CSL_SECAGG_DELIVERY, .site = 1};
+    m.u.delivery = (struct csl_secagg_delivery){
+        .threshold = csl_secagg_quorum(SITES, COLLUDING), .count = SITES - 1, .dealers = dealers.p};
+    encode(&m, false, &out);
+    assert_in_range(out.n, SITES * 900, csl_secagg_bytes_to_site(SITES, COLLUDING, BLOCKS));
+    csl_buf_release(&dealers);
+    csl_buf_release(&out);
+}
+
+/* As many shares opened as the rule against disputes allows. */
+static void test_bounds__all_openings_that_may_be__are_within(void **state)
+{
+    uint32_t each = csl_secagg_openings_max(csl_secagg_quorum(SITES, COLLUDING), COLLUDING);
+    uint8_t bits[BLOCKS * CSL_SECAGG_SET_BYTES];
+    struct csl_buf openings, out;
+    (void)state;
+    csl_buf_init(&openings, ROOM);
+    for (uint32_t dealer = 1; dealer <= SITES; dealer++) {
+        for (uint32_t i = 0, receiver = 1; i < each; i++, receiver++) {
+            struct csl_buf one;
+            receiver += receiver == dealer;
+            struct csl_secagg_message m = {.type = CSL_SECAGG_OPENING, .site = dealer};
+            m.u.opening.receiver = receiver;
+            encode(&m, true, &one);
+            csl_buf_append(&openings, one.p, one.n);
+            csl_buf_release(&one);
+        }
+    }
+    struct csl_secagg_message m = {.type = CSL_SECAGG_SENDERS};
+    m.u.senders = (struct csl_secagg_senders){.count = SITES,
+                                              .block_count = BLOCKS,
+                                              .block_bits = bits,
+                                              .opening_count = SITES * each,
+                                              .openings = openings.p};
+    memset(bits, 0, sizeof(bits));
+    for (uint32_t i = 0; i < SITES; i++)
+        csl_secagg_set_put(&m.u.senders.members, i);
+    encode(&m, true, &out);
+    assert_tight(out.n, csl_secagg_bytes_to_site(SITES, COLLUDING, BLOCKS));
+    csl_buf_release(&openings);
+    csl_buf_release(&out);
+}
+
+/* M0, and the table that travels beside it, of a model with many blocks. */
+static void test_bounds__configuration_of_many_blocks__is_within(void **state)
+{
+    static struct csl_secagg_config c;
+    enum { MANY = CSL_BLOCKS_MAX };
+    struct csl_buf out;
+    (void)state;
+    c.suite = CSL_SECAGG_SUITE;
+    c.round = c.attempt = 1;
+    c.sites_min = 3;
+    c.roster_count = SITES;
+    c.block_count = MANY;
+    c.scalar_count = MANY + 1;
+    for (uint32_t i = 0; i < MANY; i++)
+        c.blocks[i] = (struct csl_secagg_block){
+            .id = i, .entries = 1, .lane_bits = 64, .clip_q32 = INT64_C(1) << 32, .sites_min = 3};
+    for (uint32_t i = 0; i <= MANY; i++)
+        c.scalars[i].scale_q32 = INT64_C(1) << 32;
+    csl_buf_init(&out, ROOM);
+    assert_int_equal(csl_secagg_config_encode(&c, &key, &out, NULL), CSL_OK);
+    assert_in_range(out.n + 5 + 4 * SITES * MANY, SITES * MANY,
+                    csl_secagg_bytes_to_site(SITES, 0, MANY));
+    csl_buf_release(&out);
+}
+
+/* What docs/protocol.md says: a site never has to cut what it sends, and 128 sites of which a third
+ * colludes are sent no more than may travel. */
+static void test_bounds__large_federations__fit_the_wire(void **state)
+{
+    (void)state;
+    for (uint32_t colluding = 0; colluding < CSL_SECAGG_SITES_MAX; colluding += 31)
+        assert_in_range(csl_secagg_bytes_from_site(CSL_SECAGG_SITES_MAX, colluding, CSL_BLOCKS_MAX),
+                        1, CSL_SECAGG_BYTES_MAX);
+    assert_in_range(csl_secagg_bytes_to_site(128, 42, 1), 4 * CSL_SECAGG_BYTES_MAX,
+                    CSL_SECAGG_WHOLE_MAX);
+    assert_in_range(csl_secagg_bytes_to_site(230, 76, 1), 1, CSL_SECAGG_WHOLE_MAX);
+    assert_in_range(csl_secagg_bytes_to_site(300, 0, 1), 1, CSL_SECAGG_WHOLE_MAX);
+    assert_true(csl_secagg_bytes_to_site(CSL_SECAGG_SITES_MAX, 0, 1) > CSL_SECAGG_WHOLE_MAX);
+}
+
+int main(void)
+{
+    csl_sign_keygen(&key);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_bounds__delivery_of_all_shares__is_within),
+        cmocka_unit_test(test_bounds__all_openings_that_may_be__are_within),
+        cmocka_unit_test(test_bounds__configuration_of_many_blocks__is_within),
+        cmocka_unit_test(test_bounds__large_federations__fit_the_wire),
+    };
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    csl_sign_wipe(&key);
+    return failed;
+}

@@ -1,35 +1,19 @@
 #!/usr/bin/env bash
 # The main job on data that ships with the project: eight synthetic hospitals train one model through a
-# coordinator, as real processes over mutual TLS on this machine, with patient-level differential privacy;
-# then their ledgers are verified. Then, where the open clinical data is there, the four real hospitals of
-# the heart study.
+# coordinator, as real processes over mutual TLS on this machine, under masks and with patient-level
+# differential privacy; then their ledgers are verified. Then the same with noise at each hospital, and,
+# where the open clinical data is there, the four real hospitals of the heart study.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 bin=${CSL_BIN:-build/release/bin}
 data=${CONSILIUM_DATA:-../shared/data}
 
 cat <<'TEXT'
-== A federation of eight synthetic hospitals in four countries: five clinical domains, three modalities
+== Eight synthetic hospitals in four countries train one model under masks, with one noise for all
    One coordinator process and eight site processes, TLS 1.3 with certificates on both sides, loopback.
-   Patient-level differential privacy is on: each hospital adds its own noise before anything leaves it,
-   and books every round in its own ledger first.
-   The coordinator sees every site's noisy update: between processes this version has no masks yet.
-TEXT
-rm -rf out/demo
-"$bin/consilium" simulate simulations/scenarios/synthetic-private.yaml \
-    --transport grpc --seed 42 --out out/demo
-echo
-echo "== The ledgers, verified from their exports with the public keys the hospitals' own folders hold"
-for ledger in out/demo/ledger/*.ledger; do
-    "$bin/consilium" ledger verify "$ledger"
-done
-echo "   One of them, read: consilium ledger show out/demo/ledger/coimbra.ledger"
-"$bin/consilium" ledger show out/demo/ledger/coimbra.ledger | tail -12
-echo "   report: out/demo/report.html"
+   Secure aggregation is on (protocol FSA-1), and patient-level differential privacy in mode joint: each hospital
+   adds its share of one noise to its sum before the sum is masked, and books every round in its own ledger first.
 
-cat <<'TEXT'
-
-== The same hospitals under masks: secure aggregation with one joint noise, in one process
    What each party sees:
    a hospital       its own patients; keys, shares and votes of the protocol; the global model
    the coordinator  64-bit words under masks from each hospital, and each round one noisy sum over all of
@@ -37,11 +21,34 @@ cat <<'TEXT'
    a helper of it   one hospital that works with the coordinator sees nothing more of the others
    The price per patient is one noise for all, not one at each hospital.
 TEXT
-rm -rf out/joint
-"$bin/consilium" simulate simulations/scenarios/synthetic-joint.yaml --seed 42 --out out/joint
-for ledger in out/joint/ledger/*.ledger; do
-    "$bin/consilium" ledger verify "$ledger" | tail -1
+rm -rf out/demo
+"$bin/consilium" simulate simulations/scenarios/synthetic-joint.yaml \
+    --transport grpc --seed 42 --out out/demo
+echo
+echo "== What the coordinator's log has to say about the sums it opened (the first and the last)"
+log=$(ls out/demo/state/*/coordinator/log)
+grep -h "event=secagg.sum" "$log" | sed -n '1p;$p'
+echo
+echo "== The ledgers, verified from their exports with the public keys the hospitals' own folders hold"
+for ledger in out/demo/ledger/*.ledger; do
+    "$bin/consilium" ledger verify "$ledger" | head -1
 done
+echo "   One of them, read: consilium ledger show out/demo/ledger/coimbra.ledger"
+"$bin/consilium" ledger show out/demo/ledger/coimbra.ledger | tail -12
+echo "   report: out/demo/report.html"
+
+cat <<'TEXT'
+
+== The same hospitals, five clinical domains, three modalities, without masks: each adds all of its own noise
+   The coordinator sees every site's update, which is private by itself (mode local).
+TEXT
+rm -rf out/local
+"$bin/consilium" simulate simulations/scenarios/synthetic-private.yaml \
+    --transport grpc --seed 42 --out out/local
+for ledger in out/local/ledger/*.ledger; do
+    "$bin/consilium" ledger verify "$ledger" | head -1
+done
+echo "   report: out/local/report.html"
 
 if [ -d "$data/uci-heart-disease" ]; then
     echo

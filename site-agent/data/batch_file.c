@@ -32,7 +32,7 @@ static enum csl_code look_at(const char *path, struct csl_file_mark *out, struct
 
 static enum csl_code check_unchanged(const struct csl_batch_source *s, struct csl_err *err)
 {
-    struct csl_file_mark now;
+    struct csl_file_mark now = {.device = 0};
     struct csl_err why;
     if (look_at(s->path, &now, &why) != CSL_OK)
         return CSL_FAIL(err, CSL_E_CORRUPT,

@@ -6,10 +6,9 @@
 
 static const char *const tasks[] = {"binary", "classes", "survival"};
 static const char *const scalings[] = {"constants", "site"};
-static const char *const models[] = {"linear", "cox", "mlp"};
 static const char *const optimizers[] = {"sgd", "momentum", "adam"};
 static const char *const weights[] = {"samples", "equal", "given"};
-static const char *const inits[] = {"zeros", "uniform"};
+static const char *const inits[] = {"zeros", "uniform", "ones"};
 
 void csl_cli_put_digest(struct csl_json *j, const char *key, const uint8_t digest[CSL_DIGEST_BYTES])
 {
@@ -54,6 +53,22 @@ static void put_u32_list(struct csl_json *j, const char *key, const uint32_t *va
     csl_json_end(j);
 }
 
+static void put_sizes(struct csl_json *j, const struct csl_model_sizes *m)
+{
+    const struct {
+        const char *key;
+        uint32_t value;
+    } sizes[] = {{"kernel", m->kernel}, {"stride", m->stride}, {"pool", m->pool},
+                 {"groups", m->groups}, {"width", m->width},   {"patch", m->patch},
+                 {"heads", m->heads},   {"layers", m->layers}};
+
+    if (m->stages > 0)
+        put_u32_list(j, "channels", m->channels, m->stages);
+    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++)
+        if (sizes[i].value > 0)
+            csl_json_put_u64(j, sizes[i].key, sizes[i].value);
+}
+
 static void put_domain(struct csl_json *j, const struct csl_domain *d)
 {
     static const uint32_t axes[CSL_MODALITY_COUNT] = {0, 3, 2, 2, 3, 1, 4};
@@ -76,9 +91,10 @@ static void put_domain(struct csl_json *j, const struct csl_domain *d)
         csl_json_put_f64(j, "centre", d->centre);
         csl_json_put_f64(j, "scale", d->scale);
     }
-    csl_json_put_str(j, "model", models[d->model]);
-    if (d->model == CSL_MODEL_MLP)
+    csl_json_put_str(j, "model", csl_model_kind_name(d->model));
+    if (d->hidden_count > 0)
         put_u32_list(j, "hidden", d->hidden, d->hidden_count);
+    put_sizes(j, &d->sizes);
     csl_json_put_bool(j, "bias", d->has_bias);
     csl_json_end(j);
 }
@@ -253,7 +269,7 @@ void csl_cli_study_text(const struct csl_study *s, struct csl_buf *out)
         const struct csl_domain *d = &s->domains[i];
         csl_buf_printf(out, "%-20s %-10s %-9s %-20s %7u %s\n", d->id,
                        csl_modality_name(d->modality), tasks[d->task], d->label, d->width,
-                       models[d->model]);
+                       csl_model_kind_name(d->model));
     }
     csl_buf_printf(out, "\n%-32s %s\n", "tensor", "shape");
     for (uint32_t i = 0; i < s->schema.tensor_count; i++) {

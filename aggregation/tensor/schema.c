@@ -68,7 +68,7 @@ enum csl_code csl_schema_add_tensor(struct csl_schema *s, const char *name, uint
     enum csl_code code = count_elements(name, rank, shape, &count, err);
     if (code != CSL_OK)
         return code;
-    if (init != CSL_INIT_ZEROS && init != CSL_INIT_UNIFORM)
+    if (init != CSL_INIT_ZEROS && init != CSL_INIT_UNIFORM && init != CSL_INIT_ONES)
         return CSL_FAIL(err, CSL_E_INVAL, "tensor '%s': unknown initialisation %d", name,
                         (int)init);
     if (init == CSL_INIT_UNIFORM && !(init_bound >= 0 && isfinite(init_bound)))
@@ -190,8 +190,9 @@ void csl_schema_init_parameters(const struct csl_schema *s, uint64_t seed, float
     for (uint32_t i = 0; i < s->tensor_count; i++) {
         const struct csl_tensor_spec *t = &s->tensors[i];
         float *p = parameters + t->first;
-        if (t->init == CSL_INIT_ZEROS) {
-            memset(p, 0, t->count * sizeof(*p));
+        if (t->init != CSL_INIT_UNIFORM) {
+            for (uint64_t k = 0; k < t->count; k++)
+                p[k] = t->init == CSL_INIT_ONES ? 1.0F : 0.0F;
             continue;
         }
         /* The stream is named by block and tensor, so that a block added to the study does not

@@ -11,7 +11,8 @@
 
 enum csl_init {
     CSL_INIT_ZEROS,
-    CSL_INIT_UNIFORM /* U(-bound, bound), each tensor from its own stream of the study's seed */
+    CSL_INIT_UNIFORM, /* U(-bound, bound), each tensor from its own stream of the study's seed */
+    CSL_INIT_ONES
 };
 enum csl_block_kind {
     CSL_BLOCK_SHARED, /* trained by sites, aggregated */

@@ -4,9 +4,8 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "cli/export/export.h"
-#include "cli/export/onnx_graph.h"
+#include "cli/export/onnx_layers.h"
 #include "cli/export/out_file.h"
-#include "site-agent/training/model.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -18,12 +17,8 @@
 #define DOC_BYTES_MAX     (1u << 20)          /* every named feature with its constants */
 
 struct onnx {
-    struct csl_onnx_graph graph;
-    const struct csl_model_file *model;
+    struct csl_onnx_net n;
     const struct csl_study *study;
-    const struct csl_domain *domain;
-    struct csl_net net;
-    char value[32]; /* the value made last, what the next node takes */
     struct csl_buf input_doc, features;
     char output_doc[256];
 };
@@ -43,33 +38,13 @@ static const struct {
     [CSL_IMAGE3D] = {"volume", 4, "record, slice, row, column, channel"},
 };
 
-/* --- nodes --- */
-
-static void add(struct onnx *o, const char *op, const char *second, const char *third,
-                const char *output)
-{
-    const struct csl_onnx_node node = {
-        .op = op, .inputs = {o->value, second, third}, .output = output};
-    csl_onnx__node(&o->graph, &node);
-    snprintf(o->value, sizeof(o->value), "%s", output);
-}
-
-static void add_with(struct onnx *o, const char *op, const char *attribute, int64_t value,
-                     const char *output)
-{
-    const struct csl_onnx_node node = {
-        .op = op, .inputs = {o->value}, .output = output, .attribute = attribute, .value = value};
-    csl_onnx__node(&o->graph, &node);
-    snprintf(o->value, sizeof(o->value), "%s", output);
-}
-
 /* --- from raw values to inputs: the steps of csl_examples_scale__ --- */
 
 /* One float64 of every feature, by offset in csl_feature. */
 static enum csl_code feature_constant(struct onnx *o, const char *name, size_t offset,
                                       double (*change)(double), struct csl_err *err)
 {
-    const struct csl_domain *d = o->domain;
+    const struct csl_domain *d = o->n.domain;
     const uint64_t shape[1] = {d->feature_count};
     double *values = csl_alloc_array(d->feature_count, sizeof(*values));
     if (values == NULL)
@@ -79,7 +54,7 @@ static enum csl_code feature_constant(struct onnx *o, const char *name, size_t o
         if (change != NULL)
             values[k] = change(values[k]);
     }
-    csl_onnx__constant(&o->graph, name, CSL_ONNX_DOUBLE, 1, shape, values);
+    csl_onnx__constant(&o->n.graph, name, CSL_ONNX_DOUBLE, 1, shape, values);
     csl_free(values);
     return CSL_OK;
 }
@@ -97,7 +72,7 @@ static double highest(double clip)
 
 static enum csl_code add_constants(struct onnx *o, struct csl_err *err)
 {
-    const struct csl_domain *d = o->domain;
+    const struct csl_domain *d = o->n.domain;
     enum csl_code code = CSL_OK;
     if (d->scaling == CSL_SCALING_SITE)
         return CSL_OK;
@@ -108,17 +83,17 @@ static enum csl_code add_constants(struct onnx *o, struct csl_err *err)
             code = feature_constant(o, "scaling.scale", offsetof(struct csl_feature, scale), NULL,
                                     err);
     } else {
-        csl_onnx__constant(&o->graph, "scaling.centre", CSL_ONNX_DOUBLE, 0, NULL, &d->centre);
-        csl_onnx__constant(&o->graph, "scaling.scale", CSL_ONNX_DOUBLE, 0, NULL, &d->scale);
+        csl_onnx__constant(&o->n.graph, "scaling.centre", CSL_ONNX_DOUBLE, 0, NULL, &d->centre);
+        csl_onnx__constant(&o->n.graph, "scaling.scale", CSL_ONNX_DOUBLE, 0, NULL, &d->scale);
     }
-    add(o, "Sub", "scaling.centre", NULL, "centred");
-    add(o, "Div", "scaling.scale", NULL, "scaled");
+    csl_onnx__add(&o->n, "Sub", "scaling.centre", NULL, "centred");
+    csl_onnx__add(&o->n, "Div", "scaling.scale", NULL, "scaled");
     return code;
 }
 
 static enum csl_code add_clip(struct onnx *o, struct csl_err *err)
 {
-    const struct csl_domain *d = o->domain;
+    const struct csl_domain *d = o->n.domain;
     size_t clip = offsetof(struct csl_feature, clip);
     bool is_clipped = false;
     for (uint32_t k = 0; k < d->feature_count; k++)
@@ -128,112 +103,45 @@ static enum csl_code add_clip(struct onnx *o, struct csl_err *err)
     enum csl_code code = feature_constant(o, "scaling.lowest", clip, lowest, err);
     if (code == CSL_OK)
         code = feature_constant(o, "scaling.highest", clip, highest, err);
-    add(o, "Max", "scaling.lowest", NULL, "cut_below");
-    add(o, "Min", "scaling.highest", NULL, "cut");
+    csl_onnx__add(&o->n, "Max", "scaling.lowest", NULL, "cut_below");
+    csl_onnx__add(&o->n, "Min", "scaling.highest", NULL, "cut");
     return code;
 }
 
 static enum csl_code add_scaling(struct onnx *o, struct csl_err *err)
 {
     const double zero = 0;
-    add_with(o, "Cast", "to", CSL_ONNX_DOUBLE, "raw");
+    csl_onnx__add_with(&o->n, "Cast", "to", CSL_ONNX_DOUBLE, "raw");
     enum csl_code code = add_constants(o, err);
     if (code != CSL_OK)
         return code;
     const struct csl_onnx_node missing = {.op = "IsNaN", .inputs = {"raw"}, .output = "is_missing"};
-    csl_onnx__node(&o->graph, &missing);
-    csl_onnx__constant(&o->graph, "scaling.missing", CSL_ONNX_DOUBLE, 0, NULL, &zero);
+    csl_onnx__node(&o->n.graph, &missing);
+    csl_onnx__constant(&o->n.graph, "scaling.missing", CSL_ONNX_DOUBLE, 0, NULL, &zero);
     const struct csl_onnx_node known = {
-        .op = "Where", .inputs = {"is_missing", "scaling.missing", o->value}, .output = "known"};
-    csl_onnx__node(&o->graph, &known);
-    snprintf(o->value, sizeof(o->value), "known");
+        .op = "Where", .inputs = {"is_missing", "scaling.missing", o->n.value}, .output = "known"};
+    csl_onnx__node(&o->n.graph, &known);
+    snprintf(o->n.value, sizeof(o->n.value), "known");
     code = add_clip(o, err);
-    add_with(o, "Cast", "to", CSL_ONNX_FLOAT, "input");
-    if (o->domain->modality != CSL_TABULAR)
-        add_with(o, "Flatten", "axis", 1, "row");
+    csl_onnx__add_with(&o->n, "Cast", "to", CSL_ONNX_FLOAT, "input");
+    if (o->n.domain->modality != CSL_TABULAR && o->n.domain->sizes.stages == 0)
+        csl_onnx__add_with(&o->n, "Flatten", "axis", 1, "row");
     return code;
-}
-
-/* --- layers --- */
-
-static const struct csl_tensor_spec *tensor_at(const struct onnx *o, uint64_t first)
-{
-    const struct csl_schema *s = o->model->schema;
-    for (uint32_t i = 0; i < s->tensor_count; i++)
-        if (s->tensors[i].first == first)
-            return &s->tensors[i];
-    return NULL;
-}
-
-/* The tensor of the model that starts at `first`; its name. */
-static const char *add_weights(struct onnx *o, uint64_t first)
-{
-    const struct csl_tensor_spec *t = tensor_at(o, first);
-    CSL_ASSERT(t != NULL); /* csl_net_init found it in the same schema */
-    csl_onnx__constant(&o->graph, t->name, CSL_ONNX_FLOAT, t->rank, t->shape,
-                       o->model->parameters + first);
-    return t->name;
-}
-
-static void add_linear(struct onnx *o, const struct csl_layer *l, const char *output)
-{
-    const char *weight = add_weights(o, l->weight);
-    const char *bias = l->has_bias ? add_weights(o, l->bias) : NULL;
-    const struct csl_onnx_node gemm = {.op = "Gemm",
-                                       .inputs = {o->value, weight, bias},
-                                       .output = output,
-                                       .attribute = "transB", /* y = x W^T + b */
-                                       .value = 1};
-    csl_onnx__node(&o->graph, &gemm);
-    snprintf(o->value, sizeof(o->value), "%s", output);
-}
-
-static void add_relu(struct onnx *o, const struct csl_layer *l, const char *output)
-{
-    (void)l;
-    add(o, "Relu", NULL, NULL, output);
-}
-
-/* Every kind of layer that can be exported: appends its nodes, the last of which makes `output`
- * from the value made last. */
-static const struct {
-    const struct csl_layer_ops *layer;
-    void (*add)(struct onnx *o, const struct csl_layer *l, const char *output);
-} layers[] = {{&csl_layer_linear, add_linear}, {&csl_layer_relu, add_relu}};
-
-static enum csl_code add_layers(struct onnx *o, struct csl_err *err)
-{
-    const size_t kinds = sizeof(layers) / sizeof(layers[0]);
-    for (uint32_t i = 0; i < o->net.layer_count; i++) {
-        const struct csl_layer *l = &o->net.layers[i];
-        char output[32];
-        size_t kind = 0;
-        while (kind < kinds && layers[kind].layer != l->ops)
-            kind++;
-        if (kind == kinds)
-            return CSL_FAIL(err, CSL_E_UNSUPPORTED,
-                            "domain %s: layer %u is of kind %s, which has no ONNX node here; "
-                            "--format safetensors would be right",
-                            o->domain->id, i, l->ops->name);
-        snprintf(output, sizeof(output), "%s%u", l->ops->name, i);
-        layers[kind].add(o, l, output);
-    }
-    return CSL_OK;
 }
 
 /* --- from logits to what is predicted; also says what it is --- */
 
 static void add_prediction(struct onnx *o)
 {
-    const struct csl_domain *d = o->domain;
+    const struct csl_domain *d = o->n.domain;
     switch (d->task) {
     case CSL_TASK_BINARY:
-        add(o, "Sigmoid", NULL, NULL, "probability");
+        csl_onnx__add(&o->n, "Sigmoid", NULL, NULL, "probability");
         snprintf(o->output_doc, sizeof(o->output_doc), "Probability that %s is 1%s%s.", d->label,
                  d->positive[0] ? ", which means: " : "", d->positive);
         return;
     case CSL_TASK_CLASSES:
-        add_with(o, "Softmax", "axis", 1, "probabilities");
+        csl_onnx__add_with(&o->n, "Softmax", "axis", 1, "probabilities");
         snprintf(o->output_doc, sizeof(o->output_doc),
                  "Probabilities of the classes 0 to %u of %s, in this order.", d->classes - 1,
                  d->label);
@@ -241,7 +149,7 @@ static void add_prediction(struct onnx *o)
     case CSL_TASK_SURVIVAL:
         break;
     }
-    add(o, "Identity", NULL, NULL, "log_hazard_ratio");
+    csl_onnx__add(&o->n, "Identity", NULL, NULL, "log_hazard_ratio");
     snprintf(o->output_doc, sizeof(o->output_doc),
              "Linear predictor of a Cox model of %s: the logarithm of the hazard, up to a constant "
              "that is the same for all patients. Larger: at higher risk.",
@@ -261,7 +169,7 @@ static const char *scaling_text(const struct csl_domain *d)
 
 static void describe_input(struct onnx *o)
 {
-    const struct csl_domain *d = o->domain;
+    const struct csl_domain *d = o->n.domain;
     struct csl_buf *b = &o->input_doc;
     csl_buf_printf(b, "Scaling by %s. A missing value is NaN.", scaling_text(d));
     if (inputs[d->modality].axes != NULL)
@@ -277,7 +185,7 @@ static void describe_input(struct onnx *o)
 /* The features once more as JSON, for programs. */
 static void list_features(struct onnx *o)
 {
-    const struct csl_domain *d = o->domain;
+    const struct csl_domain *d = o->n.domain;
     struct csl_json j;
     csl_json_init(&j, &o->features, false);
     csl_json_array(&j);
@@ -307,33 +215,33 @@ static void put_metadata(void *ctx, struct csl_buf *out)
 {
     const struct onnx *o = ctx;
     char round[24];
-    snprintf(round, sizeof(round), "%" PRIu64, o->model->info.round);
+    snprintf(round, sizeof(round), "%" PRIu64, o->n.model->info.round);
     csl_onnx__metadata(out, "consilium.study", o->study->id);
     put_digest(out, "consilium.study_digest", o->study->digest);
-    put_digest(out, "consilium.schema_digest", o->model->schema->digest);
-    put_digest(out, "consilium.model_digest", o->model->digest);
+    put_digest(out, "consilium.schema_digest", o->n.model->schema->digest);
+    put_digest(out, "consilium.model_digest", o->n.model->digest);
     csl_onnx__metadata(out, "consilium.round", round);
-    csl_onnx__metadata(out, "consilium.domain", o->domain->id);
-    csl_onnx__metadata(out, "consilium.label", o->domain->label);
-    csl_onnx__metadata(out, "consilium.scaling", scaling_text(o->domain));
-    if (o->domain->feature_count > 0)
+    csl_onnx__metadata(out, "consilium.domain", o->n.domain->id);
+    csl_onnx__metadata(out, "consilium.label", o->n.domain->label);
+    csl_onnx__metadata(out, "consilium.scaling", scaling_text(o->n.domain));
+    if (o->n.domain->feature_count > 0)
         csl_onnx__metadata(out, "consilium.features", csl_buf_text(&o->features));
 }
 
 static void put_model(struct onnx *o, struct csl_buf *out)
 {
-    const struct csl_domain *d = o->domain;
+    const struct csl_domain *d = o->n.domain;
     struct csl_onnx_model m = {
         .name = d->id,
         .doc = o->study->question,
         .input = {.name = inputs[d->modality].name, .doc = csl_buf_text(&o->input_doc)},
-        .output = {.name = o->value, .doc = o->output_doc, .rank = 1, .shape = {d->outputs}},
+        .output = {.name = o->n.value, .doc = o->output_doc, .rank = 1, .shape = {d->outputs}},
         .put_metadata = put_metadata,
         .ctx = o};
     m.input.rank = inputs[d->modality].rank;
     for (uint32_t i = 0; i < m.input.rank; i++)
         m.input.shape[i] = d->modality == CSL_TABULAR ? d->feature_count : d->shape[i];
-    csl_onnx__model(out, &o->graph, &m);
+    csl_onnx__model(out, &o->n.graph, &m);
 }
 
 /* --- the whole --- */
@@ -359,13 +267,13 @@ static enum csl_code build(struct onnx *o, struct csl_buf *out, struct csl_err *
     list_features(o);
     enum csl_code code = add_scaling(o, err);
     if (code == CSL_OK)
-        code = add_layers(o, err);
+        code = csl_onnx__layers(&o->n, err);
     if (code != CSL_OK)
         return code;
     add_prediction(o);
     put_model(o, out);
-    const struct csl_buf *parts[] = {&o->input_doc, &o->features, &o->graph.nodes,
-                                     &o->graph.constants, out};
+    const struct csl_buf *parts[] = {&o->input_doc, &o->features, &o->n.graph.nodes,
+                                     &o->n.graph.constants, out};
     for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]) && code == CSL_OK; i++)
         code = csl_buf_status(parts[i], err);
     return code;
@@ -388,22 +296,22 @@ enum csl_code csl_export_onnx(const struct csl_model_file *m, const struct csl_s
                               uint32_t domain, const char *path, struct csl_err *err)
 {
     CSL_ASSERT(domain < study->domain_count);
-    struct onnx o = {.model = m, .study = study, .domain = &study->domains[domain]};
+    struct onnx o = {.n = {.model = m, .domain = &study->domains[domain]}, .study = study};
     struct csl_buf out;
     enum csl_code code = check_model(m, study, err);
     if (code == CSL_OK)
-        code = csl_net_init(&o.net, study, domain, err);
+        code = csl_net_init(&o.n.net, study, domain, err);
     if (code != CSL_OK)
         return code;
-    snprintf(o.value, sizeof(o.value), "%s", inputs[o.domain->modality].name);
+    snprintf(o.n.value, sizeof(o.n.value), "%s", inputs[o.n.domain->modality].name);
     csl_buf_init(&o.input_doc, DOC_BYTES_MAX);
     csl_buf_init(&o.features, DOC_BYTES_MAX);
     csl_buf_init(&out, MESSAGE_BYTES_MAX);
-    csl_onnx__init(&o.graph, MESSAGE_BYTES_MAX);
+    csl_onnx__init(&o.n.graph, MESSAGE_BYTES_MAX);
     code = build(&o, &out, err);
     if (code == CSL_OK)
         code = write_file(path, &out, err);
-    csl_onnx__release(&o.graph);
+    csl_onnx__release(&o.n.graph);
     csl_buf_release(&out);
     csl_buf_release(&o.features);
     csl_buf_release(&o.input_doc);

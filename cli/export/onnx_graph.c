@@ -7,7 +7,13 @@
 
 /* Field numbers of onnx/onnx.proto. */
 enum { NODE_INPUT = 1, NODE_OUTPUT = 2, NODE_NAME = 3, NODE_OP_TYPE = 4, NODE_ATTRIBUTE = 5 };
-enum { ATTRIBUTE_NAME = 1, ATTRIBUTE_I = 3, ATTRIBUTE_TYPE = 20, ATTRIBUTE_TYPE_INT = 2 };
+enum {
+    ATTRIBUTE_NAME = 1,
+    ATTRIBUTE_F = 2,
+    ATTRIBUTE_I = 3,
+    ATTRIBUTE_INTS = 8,
+    ATTRIBUTE_TYPE = 20
+};
 enum { TENSOR_DIMS = 1, TENSOR_DATA_TYPE = 2, TENSOR_NAME = 8, TENSOR_RAW_DATA = 9 };
 enum { VALUE_NAME = 1, VALUE_TYPE = 2, VALUE_DOC = 3 };
 enum { TYPE_TENSOR = 1, TYPE_TENSOR_ELEM = 1, TYPE_TENSOR_SHAPE = 2 };
@@ -42,6 +48,20 @@ void csl_onnx__release(struct csl_onnx_graph *g)
     csl_buf_release(&g->constants);
 }
 
+static void put_attribute(struct csl_buf *b, const struct csl_onnx_attribute *a)
+{
+    size_t start = csl_protobuf__begin(b, NODE_ATTRIBUTE);
+    csl_protobuf__str(b, ATTRIBUTE_NAME, a->name);
+    if (a->kind == CSL_ONNX_ATTR_FLOAT)
+        csl_protobuf__f32(b, ATTRIBUTE_F, a->f);
+    if (a->kind == CSL_ONNX_ATTR_INT)
+        csl_protobuf__u64(b, ATTRIBUTE_I, (uint64_t)a->i[0]);
+    for (uint32_t i = 0; i < a->count; i++)
+        csl_protobuf__u64(b, ATTRIBUTE_INTS, (uint64_t)a->i[i]);
+    csl_protobuf__u64(b, ATTRIBUTE_TYPE, a->kind);
+    csl_protobuf__end(b, start);
+}
+
 void csl_onnx__node(struct csl_onnx_graph *g, const struct csl_onnx_node *node)
 {
     struct csl_buf *b = &g->nodes;
@@ -51,13 +71,8 @@ void csl_onnx__node(struct csl_onnx_graph *g, const struct csl_onnx_node *node)
     csl_protobuf__str(b, NODE_OUTPUT, node->output);
     csl_protobuf__str(b, NODE_NAME, node->output);
     csl_protobuf__str(b, NODE_OP_TYPE, node->op);
-    if (node->attribute != NULL) {
-        size_t attribute = csl_protobuf__begin(b, NODE_ATTRIBUTE);
-        csl_protobuf__str(b, ATTRIBUTE_NAME, node->attribute);
-        csl_protobuf__u64(b, ATTRIBUTE_I, (uint64_t)node->value);
-        csl_protobuf__u64(b, ATTRIBUTE_TYPE, ATTRIBUTE_TYPE_INT);
-        csl_protobuf__end(b, attribute);
-    }
+    for (uint32_t i = 0; i < CSL_ONNX_ATTRIBUTES_MAX && node->attributes[i].name != NULL; i++)
+        put_attribute(b, &node->attributes[i]);
     csl_protobuf__end(b, start);
 }
 
@@ -72,8 +87,9 @@ void csl_onnx__constant(struct csl_onnx_graph *g, const char *name, enum csl_onn
     }
     csl_protobuf__u64(b, TENSOR_DATA_TYPE, type);
     csl_protobuf__str(b, TENSOR_NAME, name);
-    csl_protobuf__bytes(b, TENSOR_RAW_DATA, values,
-                        count * (type == CSL_ONNX_FLOAT ? sizeof(float) : sizeof(double)));
+    csl_protobuf__bytes(
+        b, TENSOR_RAW_DATA, values,
+        count * (type == CSL_ONNX_FLOAT ? sizeof(float) : sizeof(double))); /* or int64 */
     csl_protobuf__end(b, start);
 }
 

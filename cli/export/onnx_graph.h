@@ -6,21 +6,31 @@
 
 #include <stdbool.h>
 
-#define CSL_ONNX_INPUTS_MAX 3
-#define CSL_ONNX_RANK_MAX   4
+#define CSL_ONNX_INPUTS_MAX     3
+#define CSL_ONNX_RANK_MAX       4
+#define CSL_ONNX_ATTRIBUTES_MAX 3
 
-enum csl_onnx_type { CSL_ONNX_FLOAT = 1, CSL_ONNX_DOUBLE = 11 }; /* TensorProto.DataType */
+/* TensorProto.DataType */
+enum csl_onnx_type { CSL_ONNX_FLOAT = 1, CSL_ONNX_INT64 = 7, CSL_ONNX_DOUBLE = 11 };
 
 /* Nodes in the order of the computation; the last one is named like the graph's output. */
 struct csl_onnx_graph {
     struct csl_buf nodes, constants; /* fields of GraphProto */
 };
+/* AttributeProto.AttributeType */
+enum csl_onnx_kind { CSL_ONNX_ATTR_FLOAT = 1, CSL_ONNX_ATTR_INT = 2, CSL_ONNX_ATTR_INTS = 7 };
+struct csl_onnx_attribute {
+    const char *name; /* NULL: no more */
+    enum csl_onnx_kind kind;
+    float f;
+    int64_t i[4]; /* int: [0]; ints: [count] */
+    uint32_t count;
+};
 struct csl_onnx_node {
     const char *op;
     const char *inputs[CSL_ONNX_INPUTS_MAX]; /* NULL: no more */
     const char *output;                      /* also the name of the node */
-    const char *attribute;                   /* NULL: none */
-    int64_t value;                           /* of the attribute */
+    struct csl_onnx_attribute attributes[CSL_ONNX_ATTRIBUTES_MAX];
 };
 struct csl_onnx_value {
     const char *name, *doc;

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #define VARINT_BYTES_MAX 10
-enum { WIRE_VARINT = 0, WIRE_LENGTH = 2 };
+enum { WIRE_VARINT = 0, WIRE_LENGTH = 2, WIRE_32 = 5 };
 
 static size_t varint(uint64_t v, uint8_t out[VARINT_BYTES_MAX])
 {
@@ -27,6 +27,14 @@ void csl_protobuf__u64(struct csl_buf *b, uint32_t field, uint64_t v)
 {
     put_varint(b, (uint64_t)field << 3 | WIRE_VARINT);
     put_varint(b, v);
+}
+
+void csl_protobuf__f32(struct csl_buf *b, uint32_t field, float v)
+{
+    uint32_t bits;
+    memcpy(&bits, &v, sizeof(bits));
+    put_varint(b, (uint64_t)field << 3 | WIRE_32);
+    csl_buf_le32(b, bits);
 }
 
 void csl_protobuf__bytes(struct csl_buf *b, uint32_t field, const void *p, size_t n)

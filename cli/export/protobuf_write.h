@@ -8,6 +8,7 @@
 
 /* int64, int32, enum: a negative number is its two's complement */
 void csl_protobuf__u64(struct csl_buf *b, uint32_t field, uint64_t v);
+void csl_protobuf__f32(struct csl_buf *b, uint32_t field, float v);
 void csl_protobuf__bytes(struct csl_buf *b, uint32_t field, const void *p, size_t n);
 void csl_protobuf__str(struct csl_buf *b, uint32_t field, const char *text);
 /* Fields between begin and end are those of a message in `field`; end takes what begin gave. */

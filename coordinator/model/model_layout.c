@@ -2,7 +2,7 @@
 #include "privacy/crypto/sha256.h"
 
 const char *const csl_model__kind_names[3] = {"shared", "frozen", "local"};
-const char *const csl_model__init_names[2] = {"zeros", "uniform"};
+const char *const csl_model__init_names[CSL_MODEL_INITS] = {"zeros", "uniform", "ones"};
 
 void csl_model__state_digest(uint64_t parameters, const float *const *state, uint32_t count,
                              uint8_t out[CSL_DIGEST_BYTES])

@@ -5,8 +5,9 @@
 
 #define CSL_MODEL_FORMAT "consilium.model/1"
 
-extern const char *const csl_model__kind_names[3]; /* by enum csl_block_kind */
-extern const char *const csl_model__init_names[2]; /* by enum csl_init */
+#define CSL_MODEL_INITS 3
+extern const char *const csl_model__kind_names[3];               /* by enum csl_block_kind */
+extern const char *const csl_model__init_names[CSL_MODEL_INITS]; /* by enum csl_init */
 
 /* Over all strategy vectors, one after another. */
 void csl_model__state_digest(uint64_t parameters, const float *const *state, uint32_t count,

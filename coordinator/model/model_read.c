@@ -219,8 +219,8 @@ static enum csl_code read_tensor_spec(const struct reader *r, hid_t group, const
     H5Dclose(dataset);
     if (code != CSL_OK)
         return code;
-    init = name_index(csl_model__init_names, 2, init_text);
-    if (init == 2)
+    init = name_index(csl_model__init_names, CSL_MODEL_INITS, init_text);
+    if (init == CSL_MODEL_INITS)
         return corrupt(r, "attribute init", err);
     return csl_schema_add_tensor(schema, name, rank, shape, (enum csl_init)init, bound, err);
 }

@@ -27,7 +27,16 @@ enum csl_scaling {
     CSL_SCALING_SITE /* z-score by the site's own training patients: mean, std with ddof 1, + 1e-9
                       */
 };
-enum csl_model_kind { CSL_MODEL_LINEAR, CSL_MODEL_COX, CSL_MODEL_MLP };
+enum csl_model_kind {
+    CSL_MODEL_LINEAR,
+    CSL_MODEL_COX,
+    CSL_MODEL_MLP,
+    CSL_MODEL_CNN1D,       /* convolutions over the samples of a signal or the steps of a series */
+    CSL_MODEL_CNN2D,       /* over an image */
+    CSL_MODEL_BAG,         /* mean of the embeddings of a text's ids, then layers */
+    CSL_MODEL_TRANSFORMER, /* over patches of an image, a signal or a series */
+    CSL_MODEL_COUNT
+};
 enum csl_optimizer_kind { CSL_OPT_KIND_SGD, CSL_OPT_KIND_MOMENTUM, CSL_OPT_KIND_ADAM };
 enum csl_weights_kind { CSL_WEIGHTS_SAMPLES, CSL_WEIGHTS_EQUAL, CSL_WEIGHTS_GIVEN };
 enum csl_privacy_mode {
@@ -47,6 +56,19 @@ struct csl_feature {
     double range_min, range_max; /* plausible raw values, for `data check`; equal: not stated */
 };
 
+/* Sizes of the models that are more than linear layers; 0 where the kind has none. */
+struct csl_model_sizes {
+    /* cnn1d, cnn2d, stage by stage: convolution (padding kernel / 2), group norm, ReLU, max pool;
+     * then the mean over positions and a linear layer */
+    uint32_t channels[CSL_HIDDEN_LAYERS_MAX], stages;
+    uint32_t kernel, stride; /* kernel is odd */
+    uint32_t pool;           /* 1: none */
+    uint32_t groups;         /* of the norm; divides every stage's channels; 0: no norm */
+    uint32_t width;          /* bag, transformer: of a word or token */
+    /* transformer: patch divides every axis, heads divide width */
+    uint32_t patch, heads, layers;
+};
+
 struct csl_domain { /* modality + task, one model block of the same id */
     char id[CSL_ID_MAX];
     enum csl_modality modality;
@@ -64,7 +86,8 @@ struct csl_domain { /* modality + task, one model block of the same id */
     double centre, scale; /* without features: one constant for all values; not used for text */
     uint32_t width; /* flattened model input D: feature_count, tokens, or the product of shape */
     enum csl_model_kind model;
-    uint32_t hidden[CSL_HIDDEN_LAYERS_MAX], hidden_count; /* mlp */
+    uint32_t hidden[CSL_HIDDEN_LAYERS_MAX], hidden_count; /* mlp, bag */
+    struct csl_model_sizes sizes;
     bool has_bias;    /* linear, cox: FLamby's Cox layer has one though it cancels */
     uint32_t outputs; /* logits: 1 for binary and survival, classes otherwise */
 };
@@ -167,6 +190,7 @@ void csl_study_free(struct csl_study *s);
 const struct csl_domain *csl_study_find_domain(const struct csl_study *s,
                                                const char *id); /* NULL */
 const char *csl_modality_name(enum csl_modality m);             /* as the study file spells it */
+const char *csl_model_kind_name(enum csl_model_kind kind);      /* likewise */
 const char *csl_privacy_mode_name(enum csl_privacy_mode m); /* "none", "local", "site", "joint" */
 /* What the study would reveal, to whom, at what privacy price, in plain words (study check). */
 struct csl_buf;

@@ -26,6 +26,22 @@ static void put_f64(struct csl_buf *b, double v)
     csl_buf_le64(b, bits);
 }
 
+/* The kind tells whether these follow: those that had none before have none now. */
+static void put_sizes(struct csl_buf *b, const struct csl_model_sizes *m)
+{
+    csl_buf_le32(b, m->stages);
+    for (uint32_t i = 0; i < m->stages; i++)
+        csl_buf_le32(b, m->channels[i]);
+    csl_buf_le32(b, m->kernel);
+    csl_buf_le32(b, m->stride);
+    csl_buf_le32(b, m->pool);
+    csl_buf_le32(b, m->groups);
+    csl_buf_le32(b, m->width);
+    csl_buf_le32(b, m->patch);
+    csl_buf_le32(b, m->heads);
+    csl_buf_le32(b, m->layers);
+}
+
 static void put_domain(struct csl_buf *b, const struct csl_domain *d)
 {
     put_text(b, d->id);
@@ -55,6 +71,8 @@ static void put_domain(struct csl_buf *b, const struct csl_domain *d)
     for (uint32_t i = 0; i < d->hidden_count; i++)
         csl_buf_le32(b, d->hidden[i]);
     csl_buf_u8(b, d->has_bias);
+    if (d->model > CSL_MODEL_MLP)
+        put_sizes(b, &d->sizes);
 }
 
 static void put_local(struct csl_buf *b, const struct csl_local_training *t)

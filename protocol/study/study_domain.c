@@ -26,7 +26,6 @@ static const char *const shape_texts[] = {NULL,
 static const uint32_t shape_axes[] = {0, 3, 2, 1, 3, 1, 4};
 static const char *const task_names[] = {"binary", "classes", "survival", NULL};
 static const char *const scaling_names[] = {"constants", "site", NULL};
-static const char *const model_names[] = {"linear", "cox", "mlp", NULL};
 
 const char *csl_modality_name(enum csl_modality m)
 {
@@ -44,11 +43,6 @@ struct raw_task {
     int kind;
     char label[CSL_ID_MAX], positive[CSL_ID_MAX];
     uint32_t classes;
-};
-struct raw_model {
-    int kind;
-    bool bias;
-    const struct csl_yaml_node *hidden;
 };
 struct raw_feature {
     char name[CSL_ID_MAX], unit[24];
@@ -129,23 +123,6 @@ static const struct csl_option task_rows[] = {
      .help = "What label value 1 means (kind binary)."},
     CSL_OPTION_END,
 };
-static const struct csl_option model_rows[] = {
-    {.name = "kind",
-     .type = CSL_OPT_ENUM,
-     AT(raw_model, kind),
-     .choices = model_names,
-     .help = "linear: logistic or softmax regression; cox: proportional hazards; mlp: layers."},
-    {.name = "hidden",
-     .type = CSL_OPT_NODE,
-     AT(raw_model, hidden),
-     .help = "mlp: units of each hidden layer."},
-    {.name = "bias",
-     .type = CSL_OPT_BOOL,
-     AT(raw_model, bias),
-     .fallback = "true",
-     .help = "linear, cox: a constant term."},
-    CSL_OPTION_END,
-};
 /* Centre, scale and clip fall back to the domain's, which the code below fills in. */
 static const struct csl_option feature_rows[] = {
     {.name = "name",
@@ -217,55 +194,6 @@ static enum csl_code read_task(const struct csl_study_reader *r, const struct cs
     d->classes = d->task == CSL_TASK_SURVIVAL ? 0 : raw.classes;
     d->outputs = d->task == CSL_TASK_CLASSES ? raw.classes : 1;
     return CSL_OK;
-}
-
-static enum csl_code check_model(const struct csl_study_reader *r, const struct csl_yaml_node *at,
-                                 const struct csl_yaml_node *section, const struct csl_domain *d)
-{
-    static const char *const hidden_keys[] = {"hidden", NULL};
-    bool is_survival = d->task == CSL_TASK_SURVIVAL;
-
-    if ((d->model == CSL_MODEL_COX) != is_survival)
-        return csl_yaml_fail(r->err, r->y, at,
-                             "domain '%s': model kind %s does not fit a %s task; %s would be right",
-                             d->id, model_names[d->model], task_names[d->task],
-                             is_survival ? "cox" : "linear or mlp");
-    if (d->modality == CSL_TEXT)
-        return csl_yaml_fail(r->err, r->y, at,
-                             "domain '%s': the inputs of modality text are token ids, which model "
-                             "kind %s would take for numbers",
-                             d->id, model_names[d->model]);
-    if (d->model != CSL_MODEL_MLP)
-        return csl_study__refuse_keys(r, section, hidden_keys, "only kind: mlp has hidden layers");
-    if (!d->has_bias)
-        return csl_yaml_fail(r->err, r->y, csl_study__at(section, "bias"),
-                             "layers of an mlp always have a bias; leaving the key out would be "
-                             "right");
-    if (d->hidden_count == 0)
-        return csl_yaml_fail(r->err, r->y, section,
-                             "an mlp needs 'hidden', the units of each hidden layer; for example "
-                             "hidden: [32]");
-    return CSL_OK;
-}
-
-/* own: the domain's model, or NULL; shared: the study's, or NULL. */
-static enum csl_code read_model(const struct csl_study_reader *r, const struct csl_yaml_node *at,
-                                const struct csl_yaml_node *own, const struct csl_yaml_node *shared,
-                                struct csl_domain *d)
-{
-    const struct csl_yaml_node *section = own ? own : shared;
-    struct raw_model raw = {0};
-    enum csl_code code = csl_study__section(r, model_rows, &raw, at, section, "model");
-
-    if (code == CSL_OK && raw.hidden)
-        code = csl_study__u32_list(r, raw.hidden, 1, CSL_HIDDEN_LAYERS_MAX, CSL_FEATURES_MAX,
-                                   d->hidden, &d->hidden_count);
-    if (code != CSL_OK)
-        return code;
-    d->model = (enum csl_model_kind)raw.kind;
-    d->has_bias = raw.bias;
-    code = check_model(r, own ? own : at, section, d);
-    return code;
 }
 
 static enum csl_code read_range(const struct csl_study_reader *r, const struct csl_yaml_node *list,
@@ -446,7 +374,7 @@ static enum csl_code read_domain(const struct csl_study_reader *r, const struct 
     if (code == CSL_OK)
         code = read_input(r, item, &raw, d);
     if (code == CSL_OK)
-        code = read_model(r, item, raw.model, shared_model, d);
+        code = csl_study__read_model(r, item, raw.model, shared_model, d);
     return code;
 }
 

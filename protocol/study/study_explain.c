@@ -16,7 +16,13 @@ static const char *task_text(const struct csl_domain *d)
 
 static void explain_domain(const struct csl_domain *d, struct csl_buf *out)
 {
-    static const char *const models[] = {"linear model", "Cox model", "layered network"};
+    static const char *const models[] = {"linear model",
+                                         "Cox model",
+                                         "layered network",
+                                         "convolutional network",
+                                         "convolutional network",
+                                         "bag of embedded words",
+                                         "transformer"};
     static const char *const inputs[] = {
         "feature", "pixel", "signal value", "hourly value", "word", "embedding value", "voxel"};
 

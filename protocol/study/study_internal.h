@@ -57,6 +57,12 @@ enum csl_code csl_study__read_domains(const struct csl_study_reader *r,
                                       const struct csl_yaml_node *root,
                                       const struct csl_yaml_node *list,
                                       const struct csl_yaml_node *model_default);
+/* study_model.c: the model of a domain whose input and task are known. own: the domain's section,
+ * or NULL; shared: the study's, or NULL; errors about neither point at the domain. */
+enum csl_code csl_study__read_model(const struct csl_study_reader *r,
+                                    const struct csl_yaml_node *domain,
+                                    const struct csl_yaml_node *own,
+                                    const struct csl_yaml_node *shared, struct csl_domain *d);
 /* study_training.c: training, aggregation, baselines. */
 enum csl_code csl_study__read_training(const struct csl_study_reader *r,
                                        const struct csl_yaml_node *root,

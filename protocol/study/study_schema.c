@@ -3,50 +3,185 @@
  *
  *   linear, cox   weight [outputs, width], then bias [outputs] if the model has one
  *   mlp           layer<i>.weight [out, in], layer<i>.bias [out], i = 0..hidden_count
+ *   cnn1d, cnn2d  conv<i>.weight [channels, kernel (twice in 2-D), channels before], conv<i>.bias,
+ *                 norm<i>.weight, norm<i>.bias [channels]; head.weight [outputs, channels], .bias
+ *   bag           embed.weight [buckets, width], then the layers of an mlp on width values
+ *   transformer   patch.weight [width, patch (twice in 2-D), channels], patch.bias, place.weight
+ *                 [tokens, width]; of each layer norm<i>a, qkv<i> [3 width, width], out<i>,
+ * norm<i>b, up<i> [4 width, width], down<i>; norm, head; all with weight and bias
  *
- * Values start uniform within 1/sqrt(inputs of the layer), weights and biases alike, as
- * torch.nn.Linear does (torch/nn/modules/linear.py, reset_parameters). */
+ * Linear layers and convolutions start uniform within 1/sqrt(inputs of an output), weights and
+ * biases alike, as torch.nn.Linear and Conv2d do (torch/nn/modules/linear.py and conv.py,
+ * reset_parameters); norms as the identity; embeddings within 1/width, as fastText's (Joulin et al.
+ * 2017; src/fasttext.cc); places of tokens within 0.02 sqrt(3), the deviation 0.02 of BERT's. */
 #include "protocol/study/study_internal.h"
 
 #include <math.h>
 #include <stdio.h>
 
-/* prefix: "" or "layer<i>." */
-static enum csl_code add_layer(struct csl_schema *schema, const char *domain, const char *prefix,
-                               uint64_t inputs, uint64_t outputs, bool has_bias,
-                               struct csl_err *err)
+#define PLACE_BOUND 0.0346F
+
+/* One domain's tensors; after the first failure nothing is added. */
+struct adder {
+    struct csl_schema *schema;
+    const struct csl_domain *d;
+    enum csl_code code;
+    struct csl_err *err;
+};
+
+static void add(struct adder *a, const char *part, uint32_t rank, const uint64_t *shape,
+                enum csl_init init, float bound)
+{
+    char name[2 * CSL_ID_MAX];
+
+    if (a->code != CSL_OK)
+        return;
+    snprintf(name, sizeof(name), "%s.%s", a->d->id, part);
+    a->code = csl_schema_add_tensor(a->schema, name, rank, shape, init, bound, a->err);
+}
+
+/* <prefix>weight of the shape, whose first axis are the outputs, and <prefix>bias. */
+static void add_weight(struct adder *a, const char *prefix, uint32_t rank, const uint64_t *shape,
+                       bool has_bias)
+{
+    double inputs = 1;
+    char part[CSL_ID_MAX];
+
+    for (uint32_t i = 1; i < rank; i++)
+        inputs *= (double)shape[i];
+    float bound = (float)(1.0 / sqrt(inputs));
+    snprintf(part, sizeof(part), "%sweight", prefix);
+    add(a, part, rank, shape, CSL_INIT_UNIFORM, bound);
+    snprintf(part, sizeof(part), "%sbias", prefix);
+    if (has_bias)
+        add(a, part, 1, shape, CSL_INIT_UNIFORM, bound);
+}
+
+static void add_linear(struct adder *a, const char *prefix, uint64_t inputs, uint64_t outputs)
 {
     const uint64_t shape[2] = {outputs, inputs};
-    float bound = (float)(1.0 / sqrt((double)inputs));
-    char name[2 * CSL_ID_MAX];
-    enum csl_code code;
 
-    snprintf(name, sizeof(name), "%s.%sweight", domain, prefix);
-    code = csl_schema_add_tensor(schema, name, 2, shape, CSL_INIT_UNIFORM, bound, err);
-    if (code != CSL_OK || !has_bias)
-        return code;
-    snprintf(name, sizeof(name), "%s.%sbias", domain, prefix);
-    return csl_schema_add_tensor(schema, name, 1, shape, CSL_INIT_UNIFORM, bound, err);
+    add_weight(a, prefix, 2, shape, true);
+}
+
+static void add_norm(struct adder *a, const char *prefix, uint64_t channels)
+{
+    char part[CSL_ID_MAX];
+
+    snprintf(part, sizeof(part), "%sweight", prefix);
+    add(a, part, 1, &channels, CSL_INIT_ONES, 0);
+    snprintf(part, sizeof(part), "%sbias", prefix);
+    add(a, part, 1, &channels, CSL_INIT_ZEROS, 0);
+}
+
+/* Over the axes of the domain's input in space. */
+static void add_conv(struct adder *a, const char *prefix, uint64_t kernel, uint64_t channels,
+                     uint64_t outputs)
+{
+    const uint64_t plane[4] = {outputs, kernel, kernel, channels};
+    const uint64_t line[3] = {outputs, kernel, channels};
+    bool is_plane = a->d->modality == CSL_IMAGE2D;
+
+    add_weight(a, prefix, is_plane ? 4 : 3, is_plane ? plane : line, true);
+}
+
+static void add_layers(struct adder *a, uint64_t inputs)
+{
+    const struct csl_domain *d = a->d;
+
+    for (uint32_t i = 0; i <= d->hidden_count; i++) {
+        uint64_t outputs = i < d->hidden_count ? d->hidden[i] : d->outputs;
+        char prefix[24];
+        snprintf(prefix, sizeof(prefix), "layer%u.", i);
+        add_linear(a, prefix, inputs, outputs);
+        inputs = outputs;
+    }
+}
+
+static void add_cnn(struct adder *a)
+{
+    const struct csl_model_sizes *m = &a->d->sizes;
+    uint64_t channels = a->d->shape[a->d->modality == CSL_IMAGE2D ? 2 : 1];
+
+    for (uint32_t i = 0; i < m->stages; i++) {
+        char prefix[24];
+        snprintf(prefix, sizeof(prefix), "conv%u.", i);
+        add_conv(a, prefix, m->kernel, channels, m->channels[i]);
+        channels = m->channels[i];
+        snprintf(prefix, sizeof(prefix), "norm%u.", i);
+        if (m->groups > 0)
+            add_norm(a, prefix, channels);
+    }
+    add_linear(a, "head.", channels, a->d->outputs);
+}
+
+static void add_bag(struct adder *a)
+{
+    const uint64_t table[2] = {a->d->shape[1], a->d->sizes.width};
+
+    add(a, "embed.weight", 2, table, CSL_INIT_UNIFORM, 1.0F / (float)a->d->sizes.width);
+    add_layers(a, a->d->sizes.width);
+}
+
+static void add_transformer(struct adder *a)
+{
+    const struct csl_model_sizes *m = &a->d->sizes;
+    const uint32_t *shape = a->d->shape;
+    bool is_plane = a->d->modality == CSL_IMAGE2D;
+    uint64_t w = m->width;
+    const uint64_t places[2] = {
+        shape[0] / m->patch * (is_plane ? (uint64_t)(shape[1] / m->patch) : 1), w};
+    char prefix[24];
+
+    add_conv(a, "patch.", m->patch, is_plane ? shape[2] : shape[1], w);
+    add(a, "place.weight", 2, places, CSL_INIT_UNIFORM, PLACE_BOUND);
+    for (uint32_t i = 0; i < m->layers; i++) {
+        snprintf(prefix, sizeof(prefix), "norm%ua.", i);
+        add_norm(a, prefix, w);
+        snprintf(prefix, sizeof(prefix), "qkv%u.", i);
+        add_linear(a, prefix, w, 3 * w);
+        snprintf(prefix, sizeof(prefix), "out%u.", i);
+        add_linear(a, prefix, w, w);
+        snprintf(prefix, sizeof(prefix), "norm%ub.", i);
+        add_norm(a, prefix, w);
+        snprintf(prefix, sizeof(prefix), "up%u.", i);
+        add_linear(a, prefix, w, 4 * w);
+        snprintf(prefix, sizeof(prefix), "down%u.", i);
+        add_linear(a, prefix, 4 * w, w);
+    }
+    add_norm(a, "norm.", w);
+    add_linear(a, "head.", w, a->d->outputs);
 }
 
 static enum csl_code add_domain(struct csl_schema *schema, const struct csl_domain *d,
                                 struct csl_err *err)
 {
-    enum csl_code code = csl_schema_add_block(schema, d->id, CSL_BLOCK_SHARED, err);
-    uint64_t inputs = d->width;
+    struct adder a = {.schema = schema, .d = d, .err = err};
+    const uint64_t shape[2] = {d->outputs, d->width};
 
-    if (code != CSL_OK)
-        return code;
-    if (d->model != CSL_MODEL_MLP)
-        return add_layer(schema, d->id, "", inputs, d->outputs, d->has_bias, err);
-    for (uint32_t i = 0; i <= d->hidden_count && code == CSL_OK; i++) {
-        uint64_t outputs = i < d->hidden_count ? d->hidden[i] : d->outputs;
-        char prefix[24];
-        snprintf(prefix, sizeof(prefix), "layer%u.", i);
-        code = add_layer(schema, d->id, prefix, inputs, outputs, true, err);
-        inputs = outputs;
+    a.code = csl_schema_add_block(schema, d->id, CSL_BLOCK_SHARED, err);
+    switch (d->model) {
+    case CSL_MODEL_LINEAR:
+    case CSL_MODEL_COX:
+        add_weight(&a, "", 2, shape, d->has_bias);
+        break;
+    case CSL_MODEL_MLP:
+        add_layers(&a, d->width);
+        break;
+    case CSL_MODEL_CNN1D:
+    case CSL_MODEL_CNN2D:
+        add_cnn(&a);
+        break;
+    case CSL_MODEL_BAG:
+        add_bag(&a);
+        break;
+    case CSL_MODEL_TRANSFORMER:
+        add_transformer(&a);
+        break;
+    case CSL_MODEL_COUNT:
+        break;
     }
-    return code;
+    return a.code;
 }
 
 enum csl_code csl_study__build_schema(const struct csl_study_reader *r,

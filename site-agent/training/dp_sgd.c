@@ -42,7 +42,7 @@ static enum csl_code dp_open(struct dp_loop *d, struct csl_err *err)
 {
     const struct csl_net *n = &d->t->nets[d->loop->domain];
     const struct csl_batches *b = d->loop->batches;
-    d->rows_max = ROWS_AT_ONCE;
+    d->rows_max = csl_net_rows_at_once(n, ROWS_AT_ONCE);
     for (uint32_t p = 0; p < b->examples->patients; p++)
         if (records_of(b, p) > d->rows_max)
             d->rows_max = records_of(b, p);
@@ -61,7 +61,7 @@ static enum csl_code dp_open(struct dp_loop *d, struct csl_err *err)
     if (!has_all)
         return CSL_FAIL(err, CSL_E_NOMEM, "no memory for private steps of %llu parameters",
                         (unsigned long long)n->count);
-    return csl_work_fit(&d->t->work, n, d->rows_max, err);
+    return csl_trainer__fit(d->t, n, d->rows_max, err);
 }
 
 static void dp_close(struct dp_loop *d)
@@ -83,14 +83,15 @@ static void patient_gradient(const struct dp_loop *d, const struct csl_pass *pas
     const struct csl_net *n = &d->t->nets[d->loop->domain];
     const struct csl_work *w = &d->t->work;
     const struct csl_view all_one = {0};
-    struct csl_pass one = *pass;
-    one.rows = rows;
     for (uint32_t i = 0; i < n->layer_count; i++) {
         const struct csl_layer *l = &n->layers[i];
         if (l->ops->grad_params == NULL)
             continue;
-        struct csl_view x = {w->activation[i].buf, w->activation[i].first + at * l->in,
-                             rows * l->in};
+        struct csl_pass whole = csl_net_pass(n, pass, w, i);
+        struct csl_pass one = csl_pass_part(&whole, l, at, rows);
+        struct csl_view x = w->activation[i];
+        if (i > 0 || n->tokens == 0) /* offsets point into all ids */
+            x = (struct csl_view){x.buf, x.first + at * l->in, rows * l->in};
         struct csl_view g = {w->gradient[i + 1].buf, w->gradient[i + 1].first + at * l->out,
                              rows * l->out};
         l->ops->grad_params(l, &one, x, g, all_one, 0.0f);
@@ -109,8 +110,7 @@ static enum csl_code add_patients(struct dp_loop *d, uint32_t from, uint32_t to,
                             .weights = t->vectors[CSL_V_WEIGHTS],
                             .gradient = t->vectors[CSL_V_GRADIENT],
                             .rows = rows};
-    t->ops->put_rows(t->dev, t->work.floats, t->work.activation[0].first * sizeof(float),
-                     b->examples->x, b->examples->width * sizeof(float), d->rows, rows);
+    csl_trainer__put_inputs(t, n, b->examples->x, d->rows, rows);
     csl_trainer__put_truth(t, n, &t->work, b, d->rows, rows);
     csl_net_forward(n, &pass, &t->work);
     /* scale 1: a sum over patients of the mean over the patient's records */

@@ -39,6 +39,70 @@ enum csl_code csl_trainer__need_order(struct csl_trainer *t, uint64_t rows, stru
     return CSL_OK;
 }
 
+/* Room for the ids of `rows` texts. */
+static enum csl_code need_ids(struct csl_trainer *t, uint64_t rows, uint64_t tokens,
+                              struct csl_err *err)
+{
+    uint64_t count = rows + 1 + rows * tokens;
+    if (rows > UINT32_MAX / tokens) /* an offset into them has 32 bits */
+        return CSL_FAIL(err, CSL_E_LIMIT, "a batch of %llu texts of %llu words is too large",
+                        (unsigned long long)rows, (unsigned long long)tokens);
+    if (count <= t->ids_count)
+        return CSL_OK;
+    uint32_t *ids = csl_alloc_array((size_t)count, sizeof(*ids));
+    if (ids == NULL)
+        return CSL_FAIL(err, CSL_E_NOMEM, "no memory for a batch of %llu word ids",
+                        (unsigned long long)count);
+    csl_free(t->ids);
+    t->ids = ids;
+    t->ids_count = count;
+    return CSL_OK;
+}
+
+enum csl_code csl_trainer__fit(struct csl_trainer *t, const struct csl_net *n, uint64_t rows,
+                               struct csl_err *err)
+{
+    enum csl_code code = csl_work_fit(&t->work, n, rows, err);
+    if (code == CSL_OK && n->tokens > 0)
+        code = need_ids(t, rows, n->tokens, err);
+    if (code == CSL_OK && n->loss == CSL_LOSS_COX)
+        code = csl_trainer__need_order(t, rows, err);
+    return code;
+}
+
+/* Ids lie in the examples as whole numbers, 0 where a text is shorter (data/text.h). */
+static void put_ids(struct csl_trainer *t, const struct csl_net *n, const float *x,
+                    const uint32_t *rows, uint64_t count)
+{
+    uint32_t *offsets = t->ids, *ids = t->ids + count + 1;
+    float end = (float)n->layers[0].as.bag.buckets;
+    uint64_t at = 0;
+    CSL_ASSERT(count + 1 + count * n->tokens <= t->ids_count);
+    for (uint64_t i = 0; i < count; i++) {
+        const float *text = x + (rows != NULL ? rows[i] : i) * n->tokens;
+        offsets[i] = (uint32_t)at;
+        for (uint64_t k = 0; k < n->tokens; k++)
+            if (text[k] > 0 && text[k] < end)
+                ids[at++] = (uint32_t)text[k];
+    }
+    offsets[count] = (uint32_t)at;
+    t->ops->put(t->dev, t->work.words, t->work.offsets.first * sizeof(uint32_t), offsets,
+                (count + 1) * sizeof(uint32_t));
+    t->ops->put(t->dev, t->work.words, t->work.activation[0].first * sizeof(uint32_t), ids,
+                at * sizeof(uint32_t));
+}
+
+void csl_trainer__put_inputs(struct csl_trainer *t, const struct csl_net *n, const float *x,
+                             const uint32_t *rows, uint64_t count)
+{
+    if (n->tokens > 0) {
+        put_ids(t, n, x, rows, count);
+        return;
+    }
+    t->ops->put_rows(t->dev, t->work.floats, t->work.activation[0].first * sizeof(float), x,
+                     n->layers[0].in * sizeof(float), rows, count);
+}
+
 void csl_trainer__put_truth(struct csl_trainer *t, const struct csl_net *n, struct csl_work *w,
                             const struct csl_batches *b, const uint32_t *rows, uint64_t count)
 {
@@ -99,15 +163,6 @@ enum csl_code csl_trainer__optimiser(struct csl_trainer *t, const struct csl_net
     return CSL_OK;
 }
 
-static enum csl_code prepare(struct csl_trainer *t, const struct csl_net *n,
-                             const struct csl_loop *loop, struct csl_err *err)
-{
-    enum csl_code code = csl_work_fit(&t->work, n, loop->batches->rows_max, err);
-    if (code == CSL_OK && n->loss == CSL_LOSS_COX)
-        code = csl_trainer__need_order(t, loop->batches->rows_max, err);
-    return code;
-}
-
 /* The losses of steps done - count .. done - 1 come back; the first that is not finite is an error.
  */
 static enum csl_code collect(struct csl_trainer *t, struct csl_loop *loop, uint64_t done,
@@ -135,7 +190,7 @@ enum csl_code csl_trainer__loop(struct csl_trainer *t, struct csl_loop *loop, st
 {
     const struct csl_net *n = &t->nets[loop->domain];
     const struct csl_examples *e = loop->batches->examples;
-    enum csl_code code = prepare(t, n, loop, err);
+    enum csl_code code = csl_trainer__fit(t, n, loop->batches->rows_max, err);
     if (code != CSL_OK)
         return code;
     struct csl_pass pass = {.ops = t->ops,
@@ -150,8 +205,7 @@ enum csl_code csl_trainer__loop(struct csl_trainer *t, struct csl_loop *loop, st
                             (unsigned long long)loop->number, (unsigned long long)k + 1);
         if (k == 0 || !loop->batches->is_full) { /* a full batch is loaded once */
             struct csl_batch b = csl_batches_at(loop->batches, loop->position + k);
-            t->ops->put_rows(t->dev, t->work.floats, t->work.activation[0].first * sizeof(float),
-                             e->x, e->width * sizeof(float), b.rows, b.count);
+            csl_trainer__put_inputs(t, n, e->x, b.rows, b.count);
             csl_trainer__put_truth(t, n, &t->work, loop->batches, b.rows, b.count);
             pass.rows = b.count;
             loss =

@@ -8,8 +8,8 @@
 static enum csl_code logits_of(struct csl_trainer *t, const struct csl_net *n,
                                const struct csl_examples *e, float *out, struct csl_err *err)
 {
-    uint64_t most = e->records < ROWS_AT_ONCE ? e->records : ROWS_AT_ONCE;
-    enum csl_code code = csl_work_fit(&t->work, n, most, err);
+    uint64_t most = csl_net_rows_at_once(n, e->records < ROWS_AT_ONCE ? e->records : ROWS_AT_ONCE);
+    enum csl_code code = csl_trainer__fit(t, n, most, err);
     if (code != CSL_OK)
         return code;
     struct csl_view logits = t->work.activation[n->layer_count];
@@ -19,8 +19,7 @@ static enum csl_code logits_of(struct csl_trainer *t, const struct csl_net *n,
                                 .weights = t->vectors[CSL_V_WEIGHTS],
                                 .gradient = t->vectors[CSL_V_GRADIENT],
                                 .rows = e->records - at < most ? e->records - at : most};
-        t->ops->put_rows(t->dev, t->work.floats, t->work.activation[0].first * sizeof(float),
-                         e->x + at * e->width, e->width * sizeof(float), NULL, pass.rows);
+        csl_trainer__put_inputs(t, n, e->x + at * e->width, NULL, pass.rows);
         csl_net_forward(n, &pass, &t->work);
         t->ops->get(t->dev, out + at * n->outputs, logits.buf, logits.first * sizeof(float),
                     pass.rows * n->outputs * sizeof(float));

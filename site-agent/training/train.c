@@ -79,6 +79,7 @@ void csl_trainer_free(struct csl_trainer *t)
     }
     csl_free(t->keys);
     csl_free(t->order);
+    csl_free(t->ids);
     csl_free(t->host);
     csl_free(t->nets);
     csl_free(t);

@@ -32,6 +32,8 @@ struct csl_trainer {
     struct csl_time_key *keys; /* [host_rows] survival batches: sorting */
     uint32_t *order;           /* [2 * host_rows] order, then tie_end */
     uint64_t host_rows;
+    uint32_t *ids; /* [ids_count] text batches: offsets, then ids */
+    uint64_t ids_count;
 };
 
 /* One domain's run of steps. */
@@ -54,6 +56,13 @@ enum csl_code csl_trainer__need(struct csl_trainer *t, enum csl_vector v, struct
 /* The data is of this study and has the widths its domains say. */
 enum csl_code csl_trainer__check_data(const struct csl_trainer *t, const struct csl_dataset *data,
                                       struct csl_err *err);
+/* Work memory for `rows` rows of the net, and host memory to put their inputs and truth in place.
+ */
+enum csl_code csl_trainer__fit(struct csl_trainer *t, const struct csl_net *n, uint64_t rows,
+                               struct csl_err *err);
+/* x: [.., width] of the domain's examples; records rows[0..count), or NULL: the first `count`. */
+void csl_trainer__put_inputs(struct csl_trainer *t, const struct csl_net *n, const float *x,
+                             const uint32_t *rows, uint64_t count);
 /* Room for risk sets of `rows` records. */
 enum csl_code csl_trainer__need_order(struct csl_trainer *t, uint64_t rows, struct csl_err *err);
 /* Labels, weights and risk order of `count` records (rows NULL: the first ones) into w. */

@@ -15,6 +15,14 @@
 
 #define RECORDS_MAX 4096u
 
+/* A trained norm is not the identity that it starts as. */
+static void unsettle_norms(const struct csl_schema *s, float *p)
+{
+    for (uint32_t i = 0; i < s->tensor_count; i++)
+        for (uint64_t k = 0; s->tensors[i].init != CSL_INIT_UNIFORM && k < s->tensors[i].count; k++)
+            p[s->tensors[i].first + k] += 0.25F * (float)(1 + k % 3);
+}
+
 static enum csl_code write_initial(const struct csl_study *study, const char *seed_text,
                                    const char *path, struct csl_err *err)
 {
@@ -28,6 +36,7 @@ static enum csl_code write_initial(const struct csl_study *study, const char *se
         memcpy(info.study, study->id, sizeof(info.study));
         memcpy(info.study_digest, study->digest, CSL_DIGEST_BYTES);
         csl_schema_init_parameters(&study->schema, seed, p);
+        unsettle_norms(&study->schema, p);
         code = csl_model_write(path, &study->schema, &info, p, NULL, 0, NULL, err);
     }
     csl_free(p);

@@ -16,6 +16,7 @@ import argparse
 import array
 import ast
 import hashlib
+import itertools
 import json
 import math
 import os
@@ -61,6 +62,11 @@ DOMAINS = {
         ("glucose", 0, 1, 0), ("lactate", 0, 1, 1.5)], scaling="site"),
     "scan": dense("image2d", BINARY, {"kind": "mlp", "hidden": [6]}, [5, 4, 2], 0.45, 0.2),
     "ecg": dense("signal", BINARY, {"kind": "linear"}, [12, 3], 0, 0.5),
+    "film": dense("image2d", BINARY, {"kind": "cnn2d", "channels": [4, 6], "groups": 2}, [6, 5, 2], 0.45, 0.2),
+    "trace": dense("signal", {"kind": "classes", "label": "rhythm", "classes": 3},
+                   {"kind": "cnn1d", "channels": [4], "kernel": 5, "stride": 2, "pool": 1, "norm": "none"}, [12, 3], 0, 0.5),
+    "wave": dense("signal", BINARY, {"kind": "cnn1d", "channels": [4, 4], "kernel": 5, "stride": 1, "groups": 4}, [12, 3],
+                  0, 0.5),
 }
 
 
@@ -153,9 +159,62 @@ def linear(tensors, prefix, x):
     return [sum(w[o * inputs + i] * x[i] for i in range(inputs)) + bias[o] for o in range(outputs)]
 
 
+def convolved(tensors, prefix, x, axes, stride):
+    """x: {position: channels}; axes: positions along each. Padding is half the kernel."""
+    shape, w = tensors[prefix + "weight"]
+    outputs, kernel, channels, bias = shape[0], shape[1:-1], shape[-1], tensors[prefix + "bias"][1]
+    taps = list(itertools.product(*(range(k) for k in kernel)))
+    out_axes = [(n + 2 * (k // 2) - k) // stride + 1 for n, k in zip(axes, kernel)]
+    out = {}
+    for at in itertools.product(*(range(n) for n in out_axes)):
+        sums = list(bias)
+        for t, tap in enumerate(taps):
+            from_x = x.get(tuple(a * stride + i - k // 2 for a, i, k in zip(at, tap, kernel)))
+            for o in range(outputs if from_x else 0):
+                first = (o * len(taps) + t) * channels
+                sums[o] += sum(w[first + c] * from_x[c] for c in range(channels))
+        out[at] = sums
+    return out, out_axes
+
+
+def group_normed(tensors, prefix, x, groups):
+    gain, shift = tensors[prefix + "weight"][1], tensors[prefix + "bias"][1]
+    size, out = len(gain) // groups, {at: [0.0] * len(gain) for at in x}
+    for first in range(0, len(gain), size):
+        values = [v[c] for v in x.values() for c in range(first, first + size)]
+        mean = sum(values) / len(values)
+        deviation = math.sqrt(sum((v - mean) ** 2 for v in values) / len(values) + 1e-5)
+        for at, v in x.items():
+            for c in range(first, first + size):
+                out[at][c] = (v[c] - mean) / deviation * gain[c] + shift[c]
+    return out
+
+
+def pooled(x, axes, width):
+    out_axes = [n // width for n in axes]
+    box = list(itertools.product(range(width), repeat=len(axes)))
+    return {at: [max(vs) for vs in zip(*(x[tuple(a * width + i for a, i in zip(at, o))] for o in box))]
+            for at in itertools.product(*(range(n) for n in out_axes))}, out_axes
+
+
+def cnn(d, name, tensors, row):
+    m, axes, channels = d["model"], d["shape"][:-1], d["shape"][-1]
+    places = itertools.product(*(range(n) for n in axes))
+    x = {at: row[i * channels:(i + 1) * channels] for i, at in enumerate(places)}
+    for i in range(len(m["channels"])):
+        x, axes = convolved(tensors, f"{name}.conv{i}.", x, axes, m.get("stride", 1))
+        if m.get("norm") != "none":
+            x = group_normed(tensors, f"{name}.norm{i}.", x, m["groups"])
+        x = {at: [max(0.0, v) for v in vs] for at, vs in x.items()}
+        x, axes = pooled(x, axes, m.get("pool", 2))
+    return linear(tensors, f"{name}.head.", [sum(vs) / len(x) for vs in zip(*x.values())])
+
+
 def forward(d, name, tensors, row):
     x = scaled(d, row)
-    if d["model"]["kind"] == "mlp":
+    if d["model"]["kind"].startswith("cnn"):
+        x = cnn(d, name, tensors, x)
+    elif d["model"]["kind"] == "mlp":
         hidden = len(d["model"]["hidden"])
         for i in range(hidden):
             x = [max(0.0, v) for v in linear(tensors, f"{name}.layer{i}.", x)]

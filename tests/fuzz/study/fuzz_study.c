@@ -12,10 +12,13 @@ static void check_domain(const struct csl_domain *d)
     CSL_ASSERT(d->width >= 1 && d->width <= CSL_FEATURES_MAX);
     CSL_ASSERT(d->outputs >= 1 && d->outputs <= CSL_CLASSES_MAX);
     CSL_ASSERT((d->model == CSL_MODEL_COX) == (d->task == CSL_TASK_SURVIVAL));
-    CSL_ASSERT((d->model == CSL_MODEL_MLP) == (d->hidden_count > 0));
+    CSL_ASSERT(d->model == CSL_MODEL_BAG || (d->model == CSL_MODEL_MLP) == (d->hidden_count > 0));
     CSL_ASSERT((d->modality == CSL_TABULAR || d->modality == CSL_EHR_SERIES) ==
                (d->feature_count > 0));
-    CSL_ASSERT(d->modality != CSL_TEXT);
+    CSL_ASSERT((d->modality == CSL_TEXT) == (d->model == CSL_MODEL_BAG));
+    CSL_ASSERT((d->model == CSL_MODEL_CNN1D || d->model == CSL_MODEL_CNN2D) ==
+               (d->sizes.stages > 0));
+    CSL_ASSERT((d->model == CSL_MODEL_TRANSFORMER) == (d->sizes.patch > 0));
     CSL_ASSERT(d->scale > 0);
     for (uint32_t i = 0; i < d->feature_count; i++)
         CSL_ASSERT(d->features[i].scale > 0 && d->features[i].clip >= 0);

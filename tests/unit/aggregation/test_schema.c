@@ -75,8 +75,8 @@ static void test_schema__two_blocks__laid_out_one_after_another(void **state)
 static void test_schema__any_field_differs__digest_differs(void **state)
 {
     struct csl_schema *s = *state, *other = s + 1;
-    struct recipe variants[10];
-    for (size_t i = 0; i < 10; i++)
+    struct recipe variants[11];
+    for (size_t i = 0; i < 11; i++)
         variants[i] = plain;
     variants[0].block = "hearts";
     variants[1].tensor = "weights";
@@ -91,10 +91,11 @@ static void test_schema__any_field_differs__digest_differs(void **state)
     variants[7].init = CSL_INIT_ZEROS;
     variants[8].bound = 0.25F;
     variants[9].shape[0] = 3;
+    variants[10].init = CSL_INIT_ONES;
     build(s, &plain);
     build(other, &plain);
     assert_memory_equal(s->digest, other->digest, CSL_DIGEST_BYTES);
-    for (size_t i = 0; i < 10; i++) {
+    for (size_t i = 0; i < 11; i++) {
         build(other, &variants[i]);
         assert_memory_not_equal(s->digest, other->digest, CSL_DIGEST_BYTES);
         for (size_t k = 0; k < i; k++) {
@@ -103,6 +104,20 @@ static void test_schema__any_field_differs__digest_differs(void **state)
         }
         build(s, &plain);
     }
+}
+
+static void test_schema__initial_values__that_are_not_drawn_are_0_or_1(void **state)
+{
+    struct csl_schema *s = *state;
+    const uint64_t two = 2;
+    float p[4] = {7, 7, 7, 7};
+    csl_schema_init(s);
+    assert_int_equal(csl_schema_add_block(s, "b", CSL_BLOCK_SHARED, NULL), CSL_OK);
+    assert_int_equal(csl_schema_add_tensor(s, "gain", 1, &two, CSL_INIT_ONES, 0, NULL), CSL_OK);
+    assert_int_equal(csl_schema_add_tensor(s, "shift", 1, &two, CSL_INIT_ZEROS, 0, NULL), CSL_OK);
+    assert_int_equal(csl_schema_seal(s, NULL), CSL_OK);
+    csl_schema_init_parameters(s, 42, p);
+    assert_true(p[0] == 1 && p[1] == 1 && p[2] == 0 && p[3] == 0);
 }
 
 static void test_schema__known_model__known_digest_and_values(void **state)
@@ -225,6 +240,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_schema__two_blocks__laid_out_one_after_another),
         cmocka_unit_test(test_schema__any_field_differs__digest_differs),
+        cmocka_unit_test(test_schema__initial_values__that_are_not_drawn_are_0_or_1),
         cmocka_unit_test(test_schema__known_model__known_digest_and_values),
         cmocka_unit_test(test_schema__initial_values__within_bound_and_by_seed_and_name),
         cmocka_unit_test(test_schema__wrong_parts__refused_and_unchanged),

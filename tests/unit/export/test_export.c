@@ -254,6 +254,39 @@ static void test_export__onnx_with_another_study__is_refused(void **state)
     csl_study_free(s);
 }
 
+/* Networks without a graph here: nothing is written, and the error says what is. */
+static void test_export__onnx_of_a_network_it_has_no_nodes_for__is_refused(void **state)
+{
+    static const char *const domains[] = {
+        "modality: text, shape: [8, 16], model: {kind: bag, width: 4}",
+        "modality: signal, shape: [8, 2], model: {kind: transformer, patch: 4, width: 4}",
+    };
+
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        struct csl_study *s = NULL;
+        struct csl_err err = {0};
+        char text[1024];
+        int n = snprintf(text, sizeof(text),
+                         "study: x\nrounds: 1\naggregation: {strategy: fedavg}\n"
+                         "training: {local: {learning_rate: 1, batch_patients: 4, steps: 1}}\n"
+                         "domains: [{id: d, task: {kind: binary, label: l}, %s}]\n",
+                         domains[i]);
+        if (csl_study_parse(&s, "x.yaml", CSL_SPAN(text, (size_t)n), &err) != CSL_OK)
+            fail_msg("%s", err.msg);
+        struct csl_model_file m = {.schema = csl_alloc(sizeof(*m.schema))};
+        memcpy(m.info.study_digest, s->digest, CSL_DIGEST_BYTES);
+        *m.schema = s->schema;
+        m.parameters = csl_alloc_array((size_t)s->schema.parameters, sizeof(float));
+        unlink(path);
+        assert_int_equal(csl_export_onnx(&m, s, 0, path, &err), CSL_E_UNSUPPORTED);
+        assert_non_null(strstr(err.msg, "--format safetensors would be right"));
+        assert_false(csl_file_exists(path));
+        csl_model_file_release(&m);
+        csl_study_free(s);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -266,6 +299,7 @@ int main(void)
         cmocka_unit_test(test_export__onnx__names_inputs_outputs_and_their_meaning),
         cmocka_unit_test(test_export__into_a_folder_that_is_not_there__says_what_would_be_right),
         cmocka_unit_test(test_export__onnx_with_another_study__is_refused),
+        cmocka_unit_test(test_export__onnx_of_a_network_it_has_no_nodes_for__is_refused),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -113,7 +113,7 @@ static const struct row rows[] = {
     {9, 0, "model: {kind: cox}",
      "s.yaml:4:5: domain 'heart': model kind cox does not fit a binary task"},
     {9, 0, "model: {kind: linear, hidden: [4]}",
-     "s.yaml:9:31: hidden: has no effect here: only kind: mlp has hidden layers"},
+     "s.yaml:9:31: hidden: has no effect here: only kinds mlp and bag have hidden layers"},
     {9, 0, "model: {kind: mlp}",
      "s.yaml:9:8: model: an mlp needs 'hidden', the units of each hidden layer"},
     {9, 0, "model: {kind: mlp, hidden: 4}", "s.yaml:9:28: hidden: found a single value"},
@@ -126,6 +126,99 @@ static const struct row rows[] = {
     {9, 0, "model: {kind: mlp, hidden: [4], bias: false}",
      "s.yaml:9:39: bias: layers of an mlp always have a bias"},
     {9, 0, "model: {kind: linear, bias: yes}", "s.yaml:9:29: bias: found 'yes'"},
+    {5, 9,
+     "    modality: image2d\n    task: {kind: binary, label: d}\n    shape: [28, 28, 1]\nmodel: "
+     "{kind: cnn2d}",
+     "s.yaml:8:8: model: a cnn2d needs 'channels'"},
+    {5, 9,
+     "    modality: image2d\n    task: {kind: binary, label: d}\n    shape: [28, 28, 1]\nmodel: "
+     "{kind: cnn2d, channels: 8}",
+     "s.yaml:8:32: channels: found a single value"},
+    {5, 9,
+     "    modality: image2d\n    task: {kind: binary, label: d}\n    shape: [28, 28, 1]\nmodel: "
+     "{kind: cnn2d, channels: [8, 1025]}",
+     "s.yaml:8:36: found '1025'"},
+    {5, 9,
+     "    modality: image2d\n    task: {kind: binary, label: d}\n    shape: [28, 28, 1]\nmodel: "
+     "{kind: cnn2d, channels: [8], kernel: 4}",
+     "s.yaml:8:45: kernel: found '4'; an odd number"},
+    {5, 9,
+     "    modality: image2d\n    task: {kind: binary, label: d}\n    shape: [28, 28, 1]\nmodel: "
+     "{kind: cnn2d, channels: [8], kernel: 33}",
+     "s.yaml:8:45: kernel: found '33'"},
+    {5, 9,
+     "    modality: image2d\n    task: {kind: binary, label: d}\n    shape: [28, 28, 1]\nmodel: "
+     "{kind: cnn2d, channels: [8, 6]}",
+     "s.yaml:8:8: model: 6 channels are no multiple of 4 groups"},
+    {5, 9,
+     "    modality: image2d\n    task: {kind: binary, label: d}\n    shape: [28, 28, 1]\nmodel: "
+     "{kind: cnn2d, channels: [8], groups: 3}",
+     "s.yaml:8:45: groups: 8 channels are no multiple of 3 groups"},
+    {5, 9,
+     "    modality: image2d\n    task: {kind: binary, label: d}\n    shape: [28, 28, 1]\nmodel: "
+     "{kind: cnn2d, channels: [8], norm: none, groups: 4}",
+     "s.yaml:8:57: groups: has no effect here: only norm: group has groups"},
+    {5, 9,
+     "    modality: image2d\n    task: {kind: binary, label: d}\n    shape: [28, 28, 1]\nmodel: "
+     "{kind: cnn2d, channels: [8], norm: batch}",
+     "s.yaml:8:43: norm: found 'batch'"},
+    {5, 9,
+     "    modality: image2d\n    task: {kind: binary, label: d}\n    shape: [28, 28, 1]\nmodel: "
+     "{kind: cnn2d, channels: [8], bias: true}",
+     "s.yaml:8:43: bias: has no effect here"},
+    {5, 9,
+     "    modality: image2d\n    task: {kind: binary, label: d}\n    shape: [28, 28, 1]\nmodel: "
+     "{kind: cnn2d, channels: [8], width: 4}",
+     "s.yaml:8:44: width: has no effect here: only kinds bag and transformer"},
+    {5, 9,
+     "    modality: image2d\n    task: {kind: binary, label: d}\n    shape: [28, 28, 1]\nmodel: "
+     "{kind: cnn2d, channels: [8, 8, 8, 8, 8]}",
+     "s.yaml:8:32: channels: domain 'heart': convolution 5 leaves 1 of 28 positions"},
+    {5, 9,
+     "    modality: image2d\n    task: {kind: binary, label: d}\n    shape: [28, 28, 1]\nmodel: "
+     "{kind: cnn1d, channels: [8]}",
+     "s.yaml:4:5: domain 'heart': model kind cnn1d does not fit modality image2d"},
+    {5, 9,
+     "    modality: signal\n    task: {kind: binary, label: d}\n    shape: [100, 12]\nmodel: "
+     "{kind: cnn2d, channels: [8]}",
+     "s.yaml:4:5: domain 'heart': model kind cnn2d does not fit modality signal"},
+    {5, 9,
+     "    modality: signal\n    task: {kind: binary, label: d}\n    shape: [100, 12]\nmodel: "
+     "{kind: bag}",
+     "s.yaml:4:5: domain 'heart': model kind bag does not fit modality signal; text would be "
+     "right"},
+    {5, 9,
+     "    modality: signal\n    task: {kind: binary, label: d}\n    shape: [100, 12]\nmodel: "
+     "{kind: linear, channels: [8]}",
+     "s.yaml:8:33: channels: has no effect here: only kinds cnn1d and cnn2d"},
+    {5, 9,
+     "    modality: text\n    task: {kind: binary, label: d}\n    shape: [100, 64]\nmodel: {kind: "
+     "bag, width: 0}",
+     "s.yaml:8:27: width: found '0'"},
+    {5, 9,
+     "    modality: text\n    task: {kind: binary, label: d}\n    shape: [100, 64]\nmodel: {kind: "
+     "bag, patch: 4}",
+     "s.yaml:8:27: patch: has no effect here: only kind: transformer has patches"},
+    {5, 9,
+     "    modality: text\n    task: {kind: binary, label: d}\n    shape: [100, 64]\nmodel: {kind: "
+     "transformer, patch: 4}",
+     "s.yaml:4:5: domain 'heart': the inputs of modality text are token ids"},
+    {5, 9,
+     "    modality: signal\n    task: {kind: binary, label: d}\n    shape: [100, 12]\nmodel: "
+     "{kind: transformer}",
+     "s.yaml:8:8: model: a transformer needs 'patch'"},
+    {5, 9,
+     "    modality: signal\n    task: {kind: binary, label: d}\n    shape: [100, 12]\nmodel: "
+     "{kind: transformer, patch: 7}",
+     "s.yaml:8:35: patch: domain 'heart': an axis of 100 is no multiple of 7"},
+    {5, 9,
+     "    modality: signal\n    task: {kind: binary, label: d}\n    shape: [5000, 2]\nmodel: "
+     "{kind: transformer, patch: 1}",
+     "s.yaml:8:35: patch: domain 'heart': 5000 tokens; at most 4096"},
+    {5, 9,
+     "    modality: signal\n    task: {kind: binary, label: d}\n    shape: [100, 12]\nmodel: "
+     "{kind: transformer, patch: 10, width: 32, heads: 5}",
+     "s.yaml:8:57: heads: a width of 32 is no multiple of 5 heads"},
     {8, 0, "    model: {kind: cox}",
      "s.yaml:8:12: model: domain 'heart': model kind cox does not fit a binary task"},
     {8, 0, "    model: {kind: linear}", "s.yaml:9:8: model: every domain names its own model"},

@@ -275,6 +275,152 @@ static void test_study__modalities_beside_tables__have_their_shapes(void **state
     csl_study_free(s);
 }
 
+/* One domain of the input with the model. */
+static struct csl_study *parse_model(const char *input, const char *model)
+{
+    struct csl_buf b;
+
+    csl_buf_init(&b, 4096);
+    csl_buf_printf(&b,
+                   "study: x\nrounds: 2\naggregation: {strategy: fedavg}\n"
+                   "training: {local: {learning_rate: 1, batch_patients: full, steps: 1}}\n"
+                   "domains:\n"
+                   "  - {id: d, %s,\n"
+                   "     task: {kind: classes, label: l, classes: 3}, model: %s}\n",
+                   input, model);
+    struct csl_study *s = parse(csl_buf_text(&b));
+    csl_buf_release(&b);
+    return s;
+}
+
+struct wanted_tensor {
+    const char *name;
+    uint32_t rank;
+    uint64_t shape[4];
+    enum csl_init init;
+    double inputs; /* the bound is 1/sqrt of them */
+};
+
+static void expect_tensors(const struct csl_study *s, const struct wanted_tensor *want, size_t n)
+{
+    assert_int_equal(s->schema.tensor_count, n);
+    for (size_t i = 0; i < n; i++) {
+        const struct csl_tensor_spec *t = &s->schema.tensors[i];
+        double bound = want[i].inputs > 0 ? 1.0 / sqrt(want[i].inputs) : 0;
+        assert_string_equal(t->name, want[i].name);
+        assert_int_equal(t->rank, want[i].rank);
+        assert_int_equal(t->init, want[i].init);
+        assert_true(t->init_bound == (float)bound);
+        for (uint32_t k = 0; k < t->rank; k++)
+            assert_int_equal(t->shape[k], want[i].shape[k]);
+    }
+}
+
+static void test_study__schema__of_a_cnn_has_convolutions_norms_and_a_head(void **state)
+{
+    static const struct wanted_tensor image[] = {
+        {"d.conv0.weight", 4, {8, 5, 5, 2}, CSL_INIT_UNIFORM, 50},
+        {"d.conv0.bias", 1, {8}, CSL_INIT_UNIFORM, 50},
+        {"d.norm0.weight", 1, {8}, CSL_INIT_ONES, 0},
+        {"d.norm0.bias", 1, {8}, CSL_INIT_ZEROS, 0},
+        {"d.conv1.weight", 4, {4, 5, 5, 8}, CSL_INIT_UNIFORM, 200},
+        {"d.conv1.bias", 1, {4}, CSL_INIT_UNIFORM, 200},
+        {"d.norm1.weight", 1, {4}, CSL_INIT_ONES, 0},
+        {"d.norm1.bias", 1, {4}, CSL_INIT_ZEROS, 0},
+        {"d.head.weight", 2, {3, 4}, CSL_INIT_UNIFORM, 4},
+        {"d.head.bias", 1, {3}, CSL_INIT_UNIFORM, 4},
+    };
+    static const struct wanted_tensor series[] = {
+        {"d.conv0.weight", 3, {6, 3, 2}, CSL_INIT_UNIFORM, 6},
+        {"d.conv0.bias", 1, {6}, CSL_INIT_UNIFORM, 6},
+        {"d.head.weight", 2, {3, 6}, CSL_INIT_UNIFORM, 6},
+        {"d.head.bias", 1, {3}, CSL_INIT_UNIFORM, 6},
+    };
+    struct csl_study *s = parse_model("modality: image2d, shape: [9, 7, 2]",
+                                      "{kind: cnn2d, channels: [8, 4], kernel: 5, groups: 2}");
+    const struct csl_model_sizes *m = &s->domains[0].sizes;
+
+    (void)state;
+    expect_tensors(s, image, sizeof(image) / sizeof(image[0]));
+    assert_true(m->kernel == 5 && m->stride == 1 && m->pool == 2 && m->groups == 2);
+    csl_study_free(s);
+    s = parse_model("modality: ehr_series, shape: [48], features: [a, b]",
+                    "{kind: cnn1d, channels: [6], norm: none}");
+    expect_tensors(s, series, sizeof(series) / sizeof(series[0]));
+    csl_study_free(s);
+}
+
+static void test_study__schema__of_a_bag_has_a_table_and_layers(void **state)
+{
+    static const struct wanted_tensor want[] = {
+        {"d.embed.weight", 2, {4096, 16}, CSL_INIT_UNIFORM, 256}, /* 1/16 */
+        {"d.layer0.weight", 2, {8, 16}, CSL_INIT_UNIFORM, 16},
+        {"d.layer0.bias", 1, {8}, CSL_INIT_UNIFORM, 16},
+        {"d.layer1.weight", 2, {3, 8}, CSL_INIT_UNIFORM, 8},
+        {"d.layer1.bias", 1, {3}, CSL_INIT_UNIFORM, 8},
+    };
+    struct csl_study *s =
+        parse_model("modality: text, shape: [100, 4096]", "{kind: bag, width: 16, hidden: [8]}");
+
+    (void)state;
+    expect_tensors(s, want, sizeof(want) / sizeof(want[0]));
+    csl_study_free(s);
+}
+
+static void test_study__schema__of_a_transformer_fits_the_longest_domain_name(void **state)
+{
+    struct csl_study *s =
+        parse_model("modality: image2d, shape: [28, 14, 1]",
+                    "{kind: transformer, patch: 7, width: 16, heads: 2, layers: 8}");
+    uint64_t w = 16,
+             layer = 2 * 2 * w + 3 * w * (w + 1) + w * (w + 1) + 4 * w * (w + 1) + w * (4 * w + 1);
+
+    (void)state;
+    assert_int_equal(s->schema.tensor_count, 3 + 8 * 12 + 4);
+    assert_string_equal(s->schema.tensors[2].name, "d.place.weight");
+    assert_int_equal(s->schema.tensors[2].shape[0], 8);
+    assert_int_equal(s->schema.parameters, w * 49 + w + 8 * w + 8 * layer + 2 * w + 3 * (w + 1));
+    csl_study_free(s);
+    s = parse("study: x\nrounds: 2\naggregation: {strategy: fedavg}\n"
+              "training: {local: {learning_rate: 1, batch_patients: full, steps: 1}}\n"
+              "domains:\n  - {id: aaaaaaaaaabbbbbbbbbbccccccccccddddddddddeeeeeeee, modality: "
+              "signal, shape: [8, 1],\n     task: {kind: binary, label: l}, model: {kind: "
+              "transformer, patch: 4}}\n");
+    csl_study_free(s);
+}
+
+static void test_study__digest__changes_with_every_size_of_a_model(void **state)
+{
+    static const char *const image = "modality: image2d, shape: [16, 16, 1]";
+    static const struct {
+        const char *input, *model, *other;
+    } rows[] = {
+        {image, "{kind: cnn2d, channels: [8]}", "{kind: cnn2d, channels: [12]}"},
+        {image, "{kind: cnn2d, channels: [8]}", "{kind: cnn2d, channels: [8, 8]}"},
+        {image, "{kind: cnn2d, channels: [8]}", "{kind: cnn2d, channels: [8], kernel: 5}"},
+        {image, "{kind: cnn2d, channels: [8]}", "{kind: cnn2d, channels: [8], stride: 2}"},
+        {image, "{kind: cnn2d, channels: [8]}", "{kind: cnn2d, channels: [8], pool: 1}"},
+        {image, "{kind: cnn2d, channels: [8]}", "{kind: cnn2d, channels: [8], groups: 8}"},
+        {image, "{kind: cnn2d, channels: [8]}", "{kind: cnn2d, channels: [8], norm: none}"},
+        {image, "{kind: transformer, patch: 4}", "{kind: transformer, patch: 8}"},
+        {image, "{kind: transformer, patch: 4}", "{kind: transformer, patch: 4, heads: 8}"},
+        {image, "{kind: transformer, patch: 4}", "{kind: transformer, patch: 4, layers: 1}"},
+        {image, "{kind: transformer, patch: 4}", "{kind: transformer, patch: 4, width: 16}"},
+        {"modality: text, shape: [50, 64]", "{kind: bag}", "{kind: bag, width: 16}"},
+        {"modality: text, shape: [50, 64]", "{kind: bag}", "{kind: bag, hidden: [4]}"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct csl_study *a = parse_model(rows[i].input, rows[i].model);
+        struct csl_study *b = parse_model(rows[i].input, rows[i].other);
+        if (memcmp(a->digest, b->digest, CSL_DIGEST_BYTES) == 0)
+            fail_msg("%s and %s have the same digest", rows[i].model, rows[i].other);
+        csl_study_free(a);
+        csl_study_free(b);
+    }
+}
+
 static void test_study__explain__says_what_is_seen_and_that_nothing_is_noised(void **state)
 {
     static const char *const phrases[] = {"heart-4",
@@ -336,6 +482,10 @@ int main(void)
         cmocka_unit_test(test_study__schema__of_a_linear_model_is_weight_then_bias),
         cmocka_unit_test(test_study__schema__of_two_domains_has_a_block_each),
         cmocka_unit_test(test_study__modalities_beside_tables__have_their_shapes),
+        cmocka_unit_test(test_study__schema__of_a_cnn_has_convolutions_norms_and_a_head),
+        cmocka_unit_test(test_study__schema__of_a_bag_has_a_table_and_layers),
+        cmocka_unit_test(test_study__schema__of_a_transformer_fits_the_longest_domain_name),
+        cmocka_unit_test(test_study__digest__changes_with_every_size_of_a_model),
         cmocka_unit_test(test_study__explain__says_what_is_seen_and_that_nothing_is_noised),
         cmocka_unit_test(test_study__no_memory__fails_cleanly_at_every_allocation),
     };

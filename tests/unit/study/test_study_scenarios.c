@@ -1,5 +1,6 @@
 /* Every study that ships is valid, and what a study may name exists. */
 #include "aggregation/strategy/strategy.h"
+#include "base/str.h"
 #include "protocol/study/study.h"
 #include "protocol/study/study_internal.h"
 
@@ -54,6 +55,30 @@ static void test_study_scenarios__every_file__is_valid_and_named_like_its_file(v
     assert_true(count >= 19);
 }
 
+/* Sites that agreed to a study know it by its digest: what a later version adds must not change
+ * that of a study that does not use it. These are of the version before the first networks. */
+static void test_study_scenarios__digest__is_that_of_earlier_versions(void **state)
+{
+    static const struct {
+        const char *file, *digest;
+    } rows[] = {
+        {"heart-local", "52f64608a52fdb9c8bdb30dd8394a334535e8ef1bc1dc8fa5b95b4adcb8da4f1"},
+        {"synthetic-federation",
+         "722e06e66a771ca03950a821b7f0caec1ab3893e04a17f36ccb6eaae99f5117d"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct csl_study *s = NULL;
+        char path[512], found[2 * CSL_DIGEST_BYTES + 1];
+        snprintf(path, sizeof(path), FOLDER "/%s.yaml", rows[i].file);
+        assert_int_equal(csl_study_read(&s, path, NULL), CSL_OK);
+        csl_hex(s->digest, CSL_DIGEST_BYTES, found);
+        assert_string_equal(found, rows[i].digest);
+        csl_study_free(s);
+    }
+}
+
 static void test_study_scenarios__strategies__are_those_of_the_aggregation(void **state)
 {
     size_t n = 0;
@@ -70,6 +95,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_study_scenarios__every_file__is_valid_and_named_like_its_file),
+        cmocka_unit_test(test_study_scenarios__digest__is_that_of_earlier_versions),
         cmocka_unit_test(test_study_scenarios__strategies__are_those_of_the_aggregation),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

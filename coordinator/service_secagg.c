@@ -259,7 +259,8 @@ void csl_service_secagg_greet__(struct csl_service *s, uint32_t site)
         return;
     uint64_t oldest =
         g->result_count > CSL_SECAGG_RESULTS_KEPT ? g->result_count - CSL_SECAGG_RESULTS_KEPT : 0;
-    for (uint64_t i = g->joined[site]; i >= oldest && i < g->result_count; i++)
+    uint64_t first = g->joined[site] > oldest ? g->joined[site] : oldest;
+    for (uint64_t i = first; i < g->result_count; i++)
         send_bytes(s, site, csl_msg_span(&g->results[i % CSL_SECAGG_RESULTS_KEPT]));
     if (g->fsm == NULL)
         return;

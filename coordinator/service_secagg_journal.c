@@ -205,8 +205,6 @@ static enum csl_code note_input(struct csl_service *s, struct csl_span bytes)
     uint32_t site = csl_service_secagg_site__(s, m.site);
     if (site == CSL_SECAGG_NOWHERE)
         return CSL_E_CORRUPT;
-    if (m.type == CSL_SECAGG_ADVERTISE)
-        g->joined[site] = g->result_count;
     if (m.type == CSL_SECAGG_MANIFEST)
         g->manifests[site] = m.u.manifest;
     return CSL_OK;

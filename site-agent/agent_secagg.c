@@ -147,6 +147,15 @@ static bool needs_words(const struct csl_agent_secagg *g)
 
 /* --- one update --- */
 
+/* The words were trained on the model that M0 binds. Round numbers alone would let a coordinator
+ * open the same round on another model, and put this update into a sum that the others' trained
+ * differently. */
+static bool fits_words(const struct csl_agent_secagg *g, const struct csl_secagg_config *c)
+{
+    const struct csl_outbox *o = &g->update.outbox;
+    return o->round == c->round && memcmp(o->model_digest, c->model_hash, CSL_DIGEST_BYTES) == 0;
+}
+
 /* The session exists once its keys are closed; before that the update waits. */
 static void tell_trained(struct csl_agent *a)
 {
@@ -154,7 +163,7 @@ static void tell_trained(struct csl_agent *a)
     const struct csl_secagg_config *c = csl_secagg_site_config(g->fsm);
     struct csl_secagg_site_event ev = {.kind = CSL_SECAGG_SE_TRAINED};
     enum csl_secagg_phase phase = csl_secagg_site_phase(g->fsm);
-    if (!g->has_words || g->is_told || c == NULL || c->round != g->update.outbox.round ||
+    if (!g->has_words || g->is_told || c == NULL || !fits_words(g, c) ||
         (phase != CSL_SECAGG_KEYED && phase != CSL_SECAGG_DEALT))
         return;
     for (uint32_t i = 0; i < g->update.outbox.block_count; i++)
@@ -172,7 +181,8 @@ static void mask(struct csl_agent *a)
     struct csl_agent_event e = g->update;
     struct csl_err err;
     g->must_mask = false;
-    if (csl_secagg_site_phase(g->fsm) != CSL_SECAGG_MASKING)
+    if (csl_secagg_site_phase(g->fsm) != CSL_SECAGG_MASKING ||
+        !fits_words(g, csl_secagg_site_config(g->fsm)))
         return;
     enum csl_code code = csl_agent_secagg_mask__(a, &e.outbox, &masked, &err);
     if (code == CSL_E_CORRUPT) {
@@ -273,7 +283,7 @@ static void begin_attempt(struct csl_agent *a, const struct csl_secagg_config *c
 {
     struct csl_agent_secagg *g = a->secagg;
     g->is_told = g->must_mask = g->may_leave = g->is_settled = false;
-    if (g->update.outbox.round != c->round)
+    if (!fits_words(g, c))
         drop_words(a);
 }
 

@@ -23,8 +23,8 @@ struct csl_run {
 static void csl_run_check(struct csl_dev *d);
 #include "site-agent/training/compute/cuda/device.h"
 
-#define COMPUTE_MAJOR_MIN 9 /* what the kernels are compiled for: sm_90, and PTX for what follows  \
-                             */
+/* What the kernels are compiled for: sm_90, and PTX for what follows. */
+#define COMPUTE_MAJOR_MIN 9
 
 static void csl_run_fail(struct csl_dev *d, cudaError_t e)
 {

@@ -184,10 +184,16 @@ static void csl_run_multiply(struct csl_dev *d, const struct csl_product *p)
 {
     cublasOperation_t a = p->is_a_transposed ? CUBLAS_OP_T : CUBLAS_OP_N;
     cublasOperation_t b = p->is_b_transposed ? CUBLAS_OP_T : CUBLAS_OP_N;
-    cublasStatus_t s = cublasSgemmStridedBatched_64(
-        d->run.blas, b, a, (int64_t)p->n, (int64_t)p->m, (int64_t)p->k, &p->alpha, p->b,
-        (int64_t)p->b_ld, (long long)p->b_step, p->a, (int64_t)p->a_ld, (long long)p->a_step,
-        &p->beta, p->c, (int64_t)p->c_ld, (long long)p->c_step, (int64_t)p->batch);
+    int64_t m = (int64_t)p->m, n = (int64_t)p->n, k = (int64_t)p->k;
+    int64_t a_ld = (int64_t)p->a_ld, b_ld = (int64_t)p->b_ld, c_ld = (int64_t)p->c_ld;
+    cublasStatus_t s;
+    if (p->batch == 1)
+        s = cublasSgemm_64(d->run.blas, b, a, n, m, k, &p->alpha, p->b, b_ld, p->a, a_ld, &p->beta,
+                           p->c, c_ld);
+    else
+        s = cublasSgemmStridedBatched_64(
+            d->run.blas, b, a, n, m, k, &p->alpha, p->b, b_ld, (long long)p->b_step, p->a, a_ld,
+            (long long)p->a_step, &p->beta, p->c, c_ld, (long long)p->c_step, (int64_t)p->batch);
     if (s != CUBLAS_STATUS_SUCCESS)
         csl_dev_fail(d, s == CUBLAS_STATUS_ALLOC_FAILED ? CSL_E_NOMEM : CSL_E_IO,
                      cublasGetStatusString(s));

@@ -71,7 +71,7 @@ lint: deps-tests ## Check includes, sizes, banned calls and formatting
 	@python3 -B tests/lint/lint.py --format
 
 format: ## Format every source file with clang-format
-	@git ls-files -z '*.c' '*.h' | xargs -0 clang-format -i
+	@git ls-files -z '*.c' '*.h' '*.cu' '*.cuh' | xargs -0 clang-format -i
 	@echo "formatted; git diff shows what changed"
 
 clean: ## Remove what the presets built

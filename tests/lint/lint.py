@@ -77,7 +77,8 @@ TABLE = [
     ("site-agent/data/image_png.c", ["base/"], ["png"]),
     ("site-agent/data/*", ["base/", CRYPTO, "protocol/study/"], ["hdf5"]),
     ("site-agent/training/compute/cpu_dnnl*", ["base/"], ["dnnl"]),
-    ("site-agent/training/compute/cuda*", ["base/"], ["cuda"]),
+    ("site-agent/training/compute/cuda/load.c", ["base/", "site-agent/training/compute/"], ["dl"]),
+    ("site-agent/training/compute/cuda/*", ["base/", "site-agent/training/compute/"], ["cuda"]),
     ("site-agent/training/*", ["base/", CRYPTO, TENSOR, "protocol/study/", "site-agent/data/", "site-agent/training/",
                                "privacy/dp/", "privacy/audit/"], []),
     ("site-agent/trainer/*", ["base/", TENSOR], ["dl", "seccomp"]),
@@ -110,7 +111,8 @@ BANNED_IN_PRODUCT = {
 # Put together here so that this file passes its own checks.
 LEFTOVERS = re.compile(r"\b(" + "TO" + "DO|" + "FIX" + r"ME)\b")
 MACHINE_PATHS = re.compile(r"(?<![\w.$}<>)*-])/(?:wo" + "rk|ho" + "me|ro" + "ot|Us" + r"ers)/\w")
-TEXT_ENDINGS = (".c", ".h", ".py", ".sh", ".md", ".yaml", ".yml", ".json", ".cmake", ".txt", ".proto", ".sql", ".cu", "Makefile", "run")
+TEXT_ENDINGS = (".c", ".h", ".py", ".sh", ".md", ".yaml", ".yml", ".json", ".cmake", ".txt", ".proto", ".sql", ".cu", ".cuh", "Makefile", "run")
+CODE_ENDINGS = (".c", ".h", ".cu", ".cuh")
 MADE_ELSEWHERE = ("LICENSE",)
 
 
@@ -200,7 +202,7 @@ def check_includes(path, text):
 
 def check_size(path, text):
     lines = text.count("\n")
-    is_contract = path.endswith(".h") and not path.startswith("tests/")
+    is_contract = path.endswith((".h", ".cuh")) and not path.startswith("tests/")
     limit = HEADER_LINES_MAX if is_contract else FILE_LINES_MAX
     if lines > limit:
         yield lines, "%d lines; at most %d" % (lines, limit)
@@ -250,7 +252,7 @@ def findings(root):
         if text is None:
             continue
         checks = [check_words]
-        if path.endswith((".c", ".h")):
+        if path.endswith(CODE_ENDINGS):
             checks += [check_includes, check_size, check_functions, check_calls]
         elif path.endswith((".py", ".sh")):
             checks += [check_size]
@@ -265,7 +267,7 @@ def check_format(root):
     if "version 14." not in version:
         print("SKIPPED: clang-format 14 is not installed (apt-get install clang-format)")
         return 77
-    paths = [p for p in tracked_files(root) if p.endswith((".c", ".h"))]
+    paths = [p for p in tracked_files(root) if p.endswith(CODE_ENDINGS)]
     wrong = []
     for i in range(0, len(paths), 64):
         run = subprocess.run([tool, "--dry-run", "-Werror"] + paths[i:i + 64], cwd=root, stderr=subprocess.PIPE)

@@ -176,7 +176,8 @@ struct csl_compute_ops {
 
 const struct csl_compute_ops *csl_compute_cpu_ref(void);
 const struct csl_compute_ops *csl_compute_cpu_dnnl(void); /* NULL when built without oneDNN */
-const struct csl_compute_ops *csl_compute_cuda(void);     /* NULL when built without CUDA */
+/* Of libconsilium_cuda.so, loaded at the first call (cuda/load.h); NULL: no driver or no plug-in */
+const struct csl_compute_ops *csl_compute_cuda(void);
 
 /* "auto", "cpu-ref", "cpu-dnnl" or "cuda". "auto" takes the fastest backend that is built, finds a
  * device and passes the self-test; one that fails is logged (WARN) and passed over. CSL_E_INVAL: no

@@ -5,7 +5,11 @@
 #define CSL_COMPUTE_PHILOX_H
 #include <stdint.h>
 
-static inline void csl_philox(const uint32_t counter[4], uint64_t key, uint32_t out[4])
+#ifdef __CUDACC__
+__host__ __device__ /* the same numbers there */
+#endif
+    static inline void
+    csl_philox(const uint32_t counter[4], uint64_t key, uint32_t out[4])
 {
     uint32_t c0 = counter[0], c1 = counter[1], c2 = counter[2], c3 = counter[3];
     uint32_t k0 = (uint32_t)key, k1 = (uint32_t)(key >> 32);

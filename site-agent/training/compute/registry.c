@@ -1,17 +1,12 @@
 #include "base/log.h"
 #include "site-agent/training/compute/compute.h"
+#include "site-agent/training/compute/cuda/load.h"
 
 #include <math.h>
 #include <stdatomic.h>
 #include <string.h>
 
 #define BACKENDS 3
-
-/* CUDA kernels are built from their own translation unit when they exist. */
-const struct csl_compute_ops *csl_compute_cuda(void)
-{
-    return NULL;
-}
 
 /* One small and one large product, so that both the loops and the library are asked. */
 #define TEST_SMALL  13
@@ -87,10 +82,11 @@ enum csl_code csl_compute_self_test(const struct csl_compute_ops *ops, struct cs
     return CSL_OK;
 }
 
-static bool has_device(const struct csl_compute_ops *ops)
+/* err says why not; an empty text when there is simply none. */
+static bool has_device(const struct csl_compute_ops *ops, struct csl_err *err)
 {
     uint32_t devices = 0;
-    return ops != NULL && ops->probe(&devices, NULL) == CSL_OK && devices > 0;
+    return ops != NULL && ops->probe(&devices, err) == CSL_OK && devices > 0;
 }
 
 /* Asked once per process and backend: a simulation opens a trainer for each of thousands of sites.
@@ -104,12 +100,33 @@ static bool is_trusted(const struct csl_compute_ops *ops, size_t index)
     int verdict = atomic_load(&verdicts[index]);
     if (verdict == UNKNOWN) {
         struct csl_err why = {0};
-        verdict = csl_compute_self_test(ops, &why) == CSL_OK ? PASSED : FAILED;
-        if (verdict == FAILED)
+        bool is_good = has_device(ops, &why) && csl_compute_self_test(ops, &why) == CSL_OK;
+        verdict = is_good ? PASSED : FAILED;
+        if (!is_good && why.code != CSL_OK)
             csl_log_err(CSL_LOG_WARN, "compute.self_test_failed", &why);
         atomic_store(&verdicts[index], verdict);
     }
     return verdict == PASSED;
+}
+
+/* A backend that was asked for by name: found, or why not. */
+static enum csl_code find_named(const char *name, const struct csl_compute_ops *ops,
+                                const struct csl_compute_ops **out, struct csl_err *err)
+{
+    struct csl_err why = {0};
+    bool is_cuda = strcmp(name, "cuda") == 0;
+    const char *missing = is_cuda ? csl_cuda_refusal() : "not in this build";
+    if (ops == NULL || !has_device(ops, &why))
+        return CSL_FAIL(err, CSL_E_UNSUPPORTED,
+                        "compute backend %s: %s; auto or cpu-ref always works", name,
+                        ops == NULL          ? missing
+                        : why.msg[0] != '\0' ? why.msg
+                                             : "no device found");
+    if (is_cuda && csl_compute_self_test(ops, &why) != CSL_OK)
+        return CSL_FAIL(err, why.code, "compute backend %s: %s; auto or cpu-ref always works", name,
+                        why.msg);
+    *out = ops;
+    return CSL_OK;
 }
 
 enum csl_code csl_compute_find(const char *name, const struct csl_compute_ops **out,
@@ -127,17 +144,12 @@ enum csl_code csl_compute_find(const char *name, const struct csl_compute_ops **
     for (size_t i = 0; i < BACKENDS; i++) {
         const struct csl_compute_ops *ops = fastest_first[i].ops;
         if (is_auto) {
-            if (has_device(ops) && is_trusted(ops, i)) {
+            if (ops != NULL && is_trusted(ops, i)) {
                 *out = ops;
                 return CSL_OK;
             }
         } else if (strcmp(name, fastest_first[i].name) == 0) {
-            if (!has_device(ops))
-                return CSL_FAIL(err, CSL_E_UNSUPPORTED,
-                                "compute backend %s: %s; auto or cpu-ref always works", name,
-                                ops == NULL ? "not in this build" : "no device found");
-            *out = ops;
-            return CSL_OK;
+            return find_named(name, ops, out, err);
         }
     }
     return CSL_FAIL(err, CSL_E_INVAL,

@@ -73,13 +73,3 @@ void assert_near(struct bench *a, struct bench *b, uint64_t first, uint64_t coun
             fail_msg("%s: element %llu is %.9g, cpu-ref has %.9g", what, (unsigned long long)i,
                      (double)x[i], (double)y[i]);
 }
-
-const struct csl_compute_ops *const *backends(void)
-{
-    static const struct csl_compute_ops *all[3];
-    size_t n = 0;
-    all[n++] = csl_compute_cpu_ref();
-    if (csl_compute_cpu_dnnl() != NULL)
-        all[n++] = csl_compute_cpu_dnnl();
-    return all;
-}

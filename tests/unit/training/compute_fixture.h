@@ -1,7 +1,7 @@
 /* tests/unit/training/compute_fixture.h - the same operation on a backend and on cpu-ref. */
 #ifndef CSL_TEST_COMPUTE_FIXTURE_H
 #define CSL_TEST_COMPUTE_FIXTURE_H
-#include "site-agent/training/compute/compute.h"
+#include "tests/unit/training/backends.h"
 
 #define FLOATS 70000
 
@@ -23,9 +23,6 @@ const float *read_floats(struct bench *b, uint64_t first, uint64_t count);
 /* |a - b| <= allowed * (1 + |b|) for every element */
 void assert_near(struct bench *a, struct bench *b, uint64_t first, uint64_t count, double allowed,
                  const char *what);
-/* All that are built; NULL behind the last. */
-const struct csl_compute_ops *const *backends(void);
-
 /* Runs the operations on both backends from equal contents and compares the whole buffer. */
 #define COMPARE(allowed, what, ...)                                                                \
     do {                                                                                           \

@@ -1,6 +1,7 @@
 #include "tests/unit/training/layer_problem.h"
 
 #include "privacy/crypto/rng.h"
+#include "tests/unit/training/backends.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -337,13 +338,13 @@ void problem_check(struct problem *p)
     static struct truth t;
     static struct outcome o, again;
     double scale[ROWS];
-    const struct csl_compute_ops *all[] = {csl_compute_cpu_ref(), csl_compute_cpu_dnnl()};
+    const struct csl_compute_ops *const *all = backends();
     assert_true(p->layer.in <= PROBLEM_WIDTH && p->layer.out <= PROBLEM_WIDTH);
     assert_true(PROBLEM_FRONT + p->parameters + 2 <= PROBLEM_W);
     assert_true((p->layer.ops->grad_params == NULL) == (p->layer.ops->norms == NULL));
     find_truth(p, &t);
     clip_factors(&t, scale);
-    for (size_t i = 0; i < 2 && all[i] != NULL; i++) {
+    for (size_t i = 0; all[i] != NULL; i++) {
         run(p, all[i], scale, &o);
         assert_close(o.y, t.y, ROWS * p->layer.out, "output", all[i]->name);
         if (p->layer.ops->grad_input != NULL)

@@ -9,6 +9,7 @@
 
 #include "privacy/crypto/rng.h"
 #include "site-agent/training/compute/compute.h"
+#include "tests/unit/training/backends.h"
 
 #include <math.h>
 #include <string.h>
@@ -144,8 +145,8 @@ static bool is_finite(const struct problem *p, float *grad)
  * to 1e-9. */
 static void check(struct problem *p)
 {
-    const struct csl_compute_ops *all[] = {csl_compute_cpu_ref(), csl_compute_cpu_dnnl()};
-    for (size_t b = 0; b < 2 && all[b] != NULL; b++) {
+    const struct csl_compute_ops *const *all = backends();
+    for (size_t b = 0; all[b] != NULL; b++) {
         float grad[N];
         double loss = run(p, all[b], grad), want = total_loss(p);
         assert_true(fabs(loss - want) <= 1e-12 * (1 + fabs(want)));

@@ -1,0 +1,27 @@
+# Is there a CUDA compiler? CSL_HAVE_CUDA says so; nothing but the plug-in needs it.
+# An instrumented program loads an ordinary plug-in, so it is not built again for those presets.
+if(CSL_CUDA STREQUAL "OFF" OR (CSL_CUDA STREQUAL "AUTO" AND (CSL_SANITIZE OR CSL_COVERAGE OR CSL_FUZZ)))
+  return()
+endif()
+if(NOT CMAKE_CUDA_COMPILER AND NOT DEFINED ENV{CUDACXX})
+  find_package(CUDAToolkit QUIET) # looks where the toolkit installs itself, which need not be in PATH
+  if(CUDAToolkit_NVCC_EXECUTABLE)
+    set(ENV{CUDACXX} ${CUDAToolkit_NVCC_EXECUTABLE})
+  endif()
+endif()
+if(NOT DEFINED CMAKE_CUDA_ARCHITECTURES)
+  set(CMAKE_CUDA_ARCHITECTURES 90) # code for compute capability 9.0, and PTX for what follows it
+endif()
+include(CheckLanguage)
+check_language(CUDA)
+if(CMAKE_CUDA_COMPILER)
+  enable_language(CUDA)
+  find_package(CUDAToolkit QUIET)
+endif()
+if(TARGET CUDA::cublas)
+  set(CSL_HAVE_CUDA ON)
+elseif(CSL_CUDA STREQUAL "ON")
+  message(FATAL_ERROR "CSL_CUDA=ON but nvcc or cuBLAS was not found: set CUDACXX")
+else()
+  message(STATUS "No CUDA compiler with cuBLAS: the GPU plug-in is not built")
+endif()

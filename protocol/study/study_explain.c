@@ -136,8 +136,7 @@ static void explain_encoding(const struct csl_study_secagg *a, struct csl_buf *o
     csl_str_f64(norm, sizeof(norm), a->clip_norm);
     csl_buf_printf(out,
                    "  A parameter is sent in %u bits, rounded at random. The site scales an update "
-                   "down whose L2 norm in a domain,\n    with any noise in it, is above %s: no "
-                   "site moves a sum by more.\n",
+                   "down whose L2 norm in a domain,\n    with any noise in it, is above %s.\n",
                    a->lane_bits, norm);
     if (a->weight_cap > 0)
         csl_buf_printf(out,

@@ -53,7 +53,7 @@ void csl_service_secagg_mean__(const struct csl_service *s, uint32_t block, uint
 bool csl_service_secagg_has_block__(const struct csl_service *s, uint32_t block);
 double csl_service_secagg_loss__(const struct csl_service *s);
 
-/* CSL_E_LIMIT: one message cannot hold the shares of so many sites. */
+/* CSL_E_LIMIT: one message cannot hold the shares of so many sites, or a lane their sum. */
 enum csl_code csl_service_secagg_check_size__(const struct csl_service *s,
                                               struct csl_err *err) CSL_MUST_CHECK;
 /* Sites refuse a round whole if one of its blocks is summed over fewer sites than the study's

@@ -1,5 +1,8 @@
 /* What a round is about, as the sites sign it: M0 of the protocol. */
+#include "coordinator/core/choice.h"
 #include "coordinator/service_secagg_internal.h"
+
+#include "base/check.h"
 #include "privacy/crypto/rng.h"
 
 #include <string.h>
@@ -18,14 +21,15 @@ static bool has_block(const struct csl_service *s, uint32_t index, uint32_t bloc
 static void describe_blocks(struct csl_service *s, struct csl_secagg_config *c)
 {
     const struct csl_schema *schema = &s->study->schema;
+    const struct csl_secagg_choice choice = csl_coord_choice(s->study);
     c->block_count = schema->block_count;
     c->scalar_count = schema->block_count + 1; /* weights of the blocks, and the loss */
     for (uint32_t b = 0; b < schema->block_count; b++) {
-        c->blocks[b] = (struct csl_secagg_block){.id = b,
-                                                 .entries = schema->blocks[b].count,
-                                                 .lane_bits = 64,
-                                                 .clip_q32 = INT64_C(1) << 32,
-                                                 .sites_min = s->study->secagg.minimum_sites};
+        c->blocks[b] =
+            (struct csl_secagg_block){.id = b, .sites_min = s->study->secagg.minimum_sites};
+        enum csl_code code = csl_secagg_plan_block(&choice, schema->blocks[b].count,
+                                                   c->roster_count, &c->blocks[b], NULL);
+        CSL_ASSERT(code == CSL_OK); /* csl_service_secagg_check_size__ */
         for (uint32_t i = 0; i < c->roster_count; i++) {
             bool is_eligible = has_block(s, s->secagg->sites[i], b);
             if (is_eligible)

@@ -1,6 +1,7 @@
-/* What a study asks of masks that they cannot give: too many sites for a message, too few for a
- * sum. */
+/* What a study asks of masks that they cannot give: too many sites for a message or for a lane, too
+ * few for a sum. */
 #include "coordinator/service_secagg.h"
+#include "coordinator/service_secagg_internal.h"
 
 #include "privacy/secagg/bounds.h"
 #include "privacy/secagg/set.h"
@@ -15,6 +16,12 @@ enum csl_code csl_service_secagg_check_size__(const struct csl_service *s, struc
                         "secure_aggregation: with %u sites a site is sent up to %llu bytes at "
                         "once, at most %u; fewer sites or fewer colluding ones would be right",
                         n, (unsigned long long)bytes, CSL_SECAGG_WHOLE_MAX);
+    uint32_t rows = csl_service_secagg_rows__(s), bits = csl_study_lane_bits(rows);
+    if (s->study->secagg.lane_bits < bits)
+        return CSL_FAIL(err, CSL_E_LIMIT,
+                        "secure_aggregation.encoding: lanes of %u bits leave a roster of %u sites "
+                        "fewer than %d steps; %u would be right",
+                        s->study->secagg.lane_bits, rows, CSL_STUDY_LEVELS_MIN, bits);
     return CSL_OK;
 }
 

@@ -74,6 +74,17 @@ enum csl_code csl_service_secagg_machine__(const struct csl_service *s,
 enum csl_code csl_service_secagg_open_sum__(struct csl_service *s, uint8_t root[32],
                                             struct csl_err *err) CSL_MUST_CHECK;
 
+/* service_secagg_lanes.c: one block of lanes, of so many contributors with so much weight, into its
+ * place in the mean. The words in order, in pieces of any size; close says in the log how many
+ * lanes were outside what honest sites can sum to. */
+struct csl_service_lanes;
+enum csl_code csl_service_lanes_open__(struct csl_service *s, uint32_t block, uint32_t contributors,
+                                       double weight, struct csl_service_lanes **out,
+                                       struct csl_err *err) CSL_MUST_CHECK;
+enum csl_code csl_service_lanes_add__(struct csl_service_lanes *l, const uint64_t *words, size_t n,
+                                      struct csl_err *err) CSL_MUST_CHECK;
+void csl_service_lanes_close__(struct csl_service *s, uint32_t block, struct csl_service_lanes *l);
+
 /* service_secagg_unmasked.c. Without masks (is_unmasked): the blocks of an upload that came are
  * what the site enrolled with, and of those held all are in the sum. */
 void csl_service_secagg_promise__(struct csl_service *s, uint32_t site);

@@ -89,6 +89,21 @@ void csl_service_secagg_held__(struct csl_service *s, uint32_t site)
         csl_service_fail__(s, &err);
 }
 
+static bool is_in(const struct csl_service *s, uint32_t site, uint32_t index)
+{
+    return s->config.is_unmasked ? csl_service_secagg_is_held__(s, site, index)
+                                 : csl_secagg_coordinator_is_in_block(
+                                       s->secagg->fsm, csl_service_secagg_number__(s, site), index);
+}
+
+static uint32_t contributors_of(const struct csl_service *s, uint32_t index)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < s->site_count; i++)
+        n += is_in(s, i, index);
+    return n;
+}
+
 /* g->sum = the words of one chunk over the survivors, without masks. */
 static enum csl_code open_chunk(struct csl_service *s, const struct csl_secagg_masks *masks,
                                 struct csl_prg *prg, uint32_t index, uint64_t chunk,
@@ -98,10 +113,7 @@ static enum csl_code open_chunk(struct csl_service *s, const struct csl_secagg_m
     size_t n = csl_secagg_chunk_words(&g->config, index, chunk);
     memset(g->sum, 0, n * sizeof(*g->sum));
     for (uint32_t i = 0; i < s->site_count; i++) {
-        bool is_in = masks != NULL ? csl_secagg_coordinator_is_in_block(
-                                         g->fsm, csl_service_secagg_number__(s, i), index)
-                                   : csl_service_secagg_is_held__(s, i, index);
-        if (!is_in)
+        if (!is_in(s, i, index))
             continue;
         enum csl_code code = read_chunk(s, i, index, chunk, err);
         if (code != CSL_OK)
@@ -142,17 +154,24 @@ static enum csl_code open_block(struct csl_service *s, const struct csl_secagg_m
                                 uint8_t root[32], struct csl_err *err)
 {
     struct csl_service_secagg *g = s->secagg;
+    struct csl_service_lanes *lanes = NULL;
     struct csl_secagg_root hash;
     enum csl_code code = CSL_OK;
+    bool is_scalars = block == g->config.block_count;
+    if (!is_scalars && g->config.blocks[block].lane_bits != 64)
+        code = csl_service_lanes_open__(s, block, contributors_of(s, block), weight, &lanes, err);
     csl_secagg_root_init(&hash);
     for (uint32_t c = 0; code == CSL_OK && c < csl_secagg_block_chunks(&g->config, block); c++) {
         size_t n = csl_secagg_chunk_words(&g->config, block, c);
         code = open_chunk(s, masks, prg, block, c, err);
         csl_secagg_root_add(&hash, g->sum, n);
-        if (code == CSL_OK && block < g->config.block_count)
+        if (code == CSL_OK && lanes != NULL)
+            code = csl_service_lanes_add__(lanes, g->sum, n, err);
+        else if (code == CSL_OK && !is_scalars)
             decode(s, block, (uint64_t)c * CSL_PRG_CHUNK_WORDS, n, weight);
     }
     csl_secagg_root_final(&hash, root);
+    csl_service_lanes_close__(s, block, lanes);
     return code;
 }
 
@@ -176,7 +195,7 @@ enum csl_code csl_service_secagg_open_sum__(struct csl_service *s, uint8_t root[
         weights[b] = csl_scalar_decode(g->sum[b]);
     for (uint32_t b = 0; code == CSL_OK && b < blocks; b++) {
         total += weights[b];
-        g->has_block[b] = weights[b] > 0;
+        g->has_block[b] = weights[b] > 0 && contributors_of(s, b) > 0;
         if (g->has_block[b])
             code = open_block(s, masks, prg, b, weights[b], roots[b], err);
     }

@@ -24,6 +24,8 @@ static enum csl_code new_site(struct csl_agent *a, struct csl_secagg_site **out,
     if (code == CSL_OK)
         code = csl_policy_check_masked(&a->policy, a->study, csl_secagg_roster_active(keys->roster),
                                        &setup.policy, err);
+    if (code == CSL_OK)
+        code = csl_agent_secagg_check_lanes__(a, err);
     if (code != CSL_OK)
         return code;
     setup.site = keys->roster->sites[place].id;
@@ -317,7 +319,8 @@ static void take_config(struct csl_agent *a, struct csl_span body)
     if (body.n < 4 || csl_load_le32(body.p) > body.n - 4)
         return;
     struct csl_span bytes = CSL_SPAN(body.p + 4, csl_load_le32(body.p));
-    if (csl_secagg_config_decode(&c, bytes, &err) != CSL_OK) {
+    if (csl_secagg_config_decode(&c, bytes, &err) != CSL_OK ||
+        csl_agent_secagg_check_blocks__(a, &c, &err) != CSL_OK) {
         csl_log_err(CSL_LOG_WARN, "secagg.refused", &err);
         return;
     }

@@ -1,6 +1,7 @@
 /* site-agent/agent_secagg_internal.h - shared by the agent's secure-aggregation files only. */
 #ifndef CSL_AGENT_SECAGG_INTERNAL_H
 #define CSL_AGENT_SECAGG_INTERNAL_H
+#include "privacy/secagg/encode.h"
 #include "privacy/secagg/journal.h"
 #include "privacy/secagg/site.h"
 #include "site-agent/agent_secagg.h"
@@ -37,5 +38,22 @@ enum csl_code csl_agent_secagg_mask__(struct csl_agent *a, struct csl_outbox *ou
                                       struct csl_err *err) CSL_MUST_CHECK;
 bool csl_agent_secagg_has_plain__(const struct csl_agent *a, const struct csl_outbox *words,
                                   const uint8_t digest[CSL_DIGEST_BYTES]);
+
+/* agent_secagg_lanes.c. sites: rows of the roster that a sum can be over. */
+uint32_t csl_agent_secagg_sites__(const struct csl_agent *a);
+/* CSL_E_DENIED: the study's lanes are too narrow for them. */
+enum csl_code csl_agent_secagg_check_lanes__(const struct csl_agent *a,
+                                             struct csl_err *err) CSL_MUST_CHECK;
+/* CSL_E_DENIED: M0 is of other words than the study's, which this site makes. */
+enum csl_code csl_agent_secagg_check_blocks__(const struct csl_agent *a,
+                                              const struct csl_secagg_config *c,
+                                              struct csl_err *err) CSL_MUST_CHECK;
+/* Of a study with lanes below 64 bits. */
+enum csl_code csl_agent_secagg_encoding__(const struct csl_agent *a,
+                                          const struct csl_msg_task *task, uint32_t block,
+                                          struct csl_encoding *out,
+                                          struct csl_err *err) CSL_MUST_CHECK;
+void csl_agent_secagg_coins__(const struct csl_agent *a, const struct csl_msg_task *task,
+                              uint32_t block, uint8_t coins[32]);
 
 #endif

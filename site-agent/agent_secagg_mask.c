@@ -2,6 +2,7 @@
 #include "site-agent/agent_secagg_internal.h"
 
 #include "base/check.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "privacy/crypto/sha256.h"
 #include "privacy/secagg/joint.h"
@@ -13,6 +14,7 @@
 
 struct words { /* an update on its way into its file */
     struct csl_agent *a;
+    const struct csl_msg_task *task;
     char name[CSL_ID_MAX];
     uint64_t at; /* bytes */
     struct csl_sha256 hash;
@@ -28,12 +30,6 @@ static enum csl_code put_words(struct words *w, size_t count, struct csl_err *er
     return code;
 }
 
-static uint32_t sites_of(const struct csl_agent *a)
-{
-    return a->config.unmasked_sites > 0 ? a->config.unmasked_sites
-                                        : a->config.secagg->roster->count;
-}
-
 static double unit_of(const struct csl_agent *a, uint32_t block)
 {
     for (uint32_t i = 0; i < a->plan.domain_count; i++)
@@ -47,7 +43,7 @@ static enum csl_code encode(struct words *w, uint32_t block, const float *update
                             const int64_t *sum, double weight, size_t n, struct csl_err *err)
 {
     const struct csl_agent *a = w->a;
-    uint32_t sites = sites_of(a);
+    uint32_t sites = csl_agent_secagg_sites__(a);
     if (sum != NULL)
         return csl_joint_encode(a->study->privacy.clip, unit_of(a, block), sites, sum, n, w->buffer,
                                 err);
@@ -61,7 +57,47 @@ static double weight_of(const struct csl_agent *a, uint32_t block)
 {
     bool counts = a->study->aggregation.weights == CSL_WEIGHTS_SAMPLES ||
                   a->study->privacy.mode == CSL_PRIVACY_JOINT; /* patients: the divisor */
-    return counts ? (double)csl_dataset_patients(a->data, block, CSL_SPLIT_TRAIN) : 1;
+    uint32_t cap = a->study->secagg.weight_cap;
+    uint64_t patients = csl_dataset_patients(a->data, block, CSL_SPLIT_TRAIN);
+    if (!counts)
+        return 1;
+    return cap > 0 && patients > cap ? (double)cap : (double)patients;
+}
+
+/* Clipped, then weighed with at most 1: what is cut at the ends of a lane does not depend on how
+ * many patients there are. Encoded once, here; every attempt of the round sends these words. */
+static enum csl_code put_lanes(struct words *w, uint32_t block, const float *update,
+                               struct csl_err *err)
+{
+    const struct csl_agent *a = w->a;
+    uint32_t cap = a->study->secagg.weight_cap;
+    double weight = cap > 0 ? weight_of(a, block) / cap : 1;
+    struct csl_encoding e;
+    struct csl_encoder encoder;
+    uint8_t coins[32];
+    size_t have = 0, cut = 0;
+    enum csl_code code = csl_agent_secagg_encoding__(a, w->task, block, &e, err);
+    csl_agent_secagg_coins__(a, w->task, block, coins);
+    if (code == CSL_OK)
+        code = csl_encoder_start_weighted(
+            &encoder, &e, update + a->study->schema.blocks[block].first, weight, coins, err);
+    csl_wipe(coins, sizeof(coins));
+    if (code != CSL_OK)
+        return code;
+    for (uint64_t slice = 0; code == CSL_OK && slice < csl_encoding_slices(&e); slice++) {
+        size_t words = csl_encoding_slice_words(&e, slice);
+        if (have + words > CSL_PRG_CHUNK_WORDS) {
+            code = put_words(w, have, err);
+            have = 0;
+        }
+        cut += csl_encoder_slice(&encoder, slice, NULL, w->buffer + have);
+        have += words;
+    }
+    csl_encoder_wipe(&encoder);
+    if (cut > 0) /* of no use to anybody but this site's administrator */
+        csl_log(CSL_LOG_WARN, "secagg.cut", CSL_STR("domain", a->study->domains[block].id),
+                CSL_U64("coefficients", cut), CSL_U64("of", e.coefficients));
+    return code == CSL_OK ? put_words(w, have, err) : code;
 }
 
 static enum csl_code put_block(struct words *w, uint32_t block, const float *update,
@@ -69,6 +105,8 @@ static enum csl_code put_block(struct words *w, uint32_t block, const float *upd
 {
     const struct csl_block_spec *b = &w->a->study->schema.blocks[block];
     enum csl_code code = CSL_OK;
+    if (w->a->study->secagg.lane_bits != 64) /* never in mode joint: update is there */
+        return put_lanes(w, block, update, err);
     for (uint64_t at = 0; code == CSL_OK && at < b->count; at += CSL_PRG_CHUNK_WORDS) {
         uint64_t left = b->count - at;
         size_t n = left < CSL_PRG_CHUNK_WORDS ? (size_t)left : CSL_PRG_CHUNK_WORDS;
@@ -85,7 +123,7 @@ static enum csl_code put_scalars(struct words *w, const struct csl_train_report 
                                  struct csl_err *err)
 {
     const struct csl_agent *a = w->a;
-    uint32_t blocks = a->study->schema.block_count, sites = sites_of(a);
+    uint32_t blocks = a->study->schema.block_count, sites = csl_agent_secagg_sites__(a);
     double total = 0;
     enum csl_code code = CSL_OK;
     memset(w->buffer, 0, (blocks + 1) * sizeof(*w->buffer));
@@ -104,7 +142,7 @@ enum csl_code csl_agent_secagg_store__(struct csl_agent *a, const struct csl_msg
                                        const struct csl_train_report *report,
                                        struct csl_outbox *out, struct csl_err *err)
 {
-    struct words w = {.a = a};
+    struct words w = {.a = a, .task = task};
     bool is_final = a->config.unmasked_sites > 0; /* else what leaves is made of it later */
     csl_sha256_init(&w.hash);
     csl_agent_blob_name__(w.name, is_final ? "update" : "plain", task->round);

@@ -2,6 +2,7 @@
 
 #include "base/check.h"
 #include "base/str.h"
+#include "coordinator/core/choice.h"
 
 #include <string.h>
 
@@ -123,11 +124,16 @@ bool csl_coord_update_fits__(const struct csl_coord *c, const struct csl_coord_s
 {
     if (!has_enrolled_with(s, block_count, blocks))
         return false;
-    uint64_t elements = 0;
-    for (uint32_t i = 0; i < block_count; i++)
-        elements += c->study->schema.blocks[blocks[i].block].count;
-    if (c->study->secagg.is_on) /* words, and one more for each block and for the loss */
-        return bytes_total == (elements + c->study->schema.block_count + 1) * sizeof(uint64_t);
+    const struct csl_schema *schema = &c->study->schema;
+    const struct csl_secagg_choice choice = csl_coord_choice(c->study);
+    uint64_t elements = 0, words = schema->block_count + 1; /* of the weights, and the loss */
+    for (uint32_t i = 0; i < block_count; i++) {
+        uint64_t count = schema->blocks[blocks[i].block].count;
+        elements += count;
+        words += c->study->secagg.is_on ? csl_secagg_plan_words(&choice, count) : 0;
+    }
+    if (c->study->secagg.is_on)
+        return bytes_total == words * sizeof(uint64_t);
     return bytes_total == elements * c->strategy->update_vectors * sizeof(float);
 }
 

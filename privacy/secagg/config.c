@@ -239,10 +239,17 @@ uint64_t csl_secagg_block_entries(const struct csl_secagg_config *c, uint32_t in
     return index < c->block_count ? c->blocks[index].entries : c->scalar_count;
 }
 
+uint64_t csl_secagg_row_words(const struct csl_secagg_block *b)
+{
+    uint64_t lanes = UINT64_C(64) / b->lane_bits, slice = UINT64_C(1) << b->rotation_log2;
+    if (b->rotation_log2 == 0)
+        return (b->entries + lanes - 1) / lanes;
+    return (b->entries >> b->rotation_log2) * ((slice + lanes - 1) / lanes);
+}
+
 uint64_t csl_secagg_block_words(const struct csl_secagg_config *c, uint32_t index)
 {
-    uint64_t lanes = index < c->block_count ? UINT64_C(64) / c->blocks[index].lane_bits : 1;
-    return (csl_secagg_block_entries(c, index) + lanes - 1) / lanes;
+    return index < c->block_count ? csl_secagg_row_words(&c->blocks[index]) : c->scalar_count;
 }
 
 uint32_t csl_secagg_block_chunks(const struct csl_secagg_config *c, uint32_t index)

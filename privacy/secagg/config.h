@@ -27,7 +27,7 @@ enum {
 
 struct csl_secagg_block {
     uint32_t id;       /* ascending; below CSL_SECAGG_SCALAR_BLOCK_ID */
-    uint64_t entries;  /* as encoded: a multiple of 2^rotation_log2 */
+    uint64_t entries;  /* as encoded, padding among them: a multiple of 2^rotation_log2 */
     uint8_t lane_bits; /* 10, 12, 16, 21, 32 or 64 */
     uint32_t levels;   /* Q: an entry is at most Q; 0 for 64-bit lanes */
     int64_t clip_q32;  /* > 0 */
@@ -74,7 +74,10 @@ void csl_secagg_config_ctx(struct csl_span bytes, uint8_t ctx[32]);
 uint32_t csl_secagg_block_total(const struct csl_secagg_config *c);
 uint32_t csl_secagg_block_id(const struct csl_secagg_config *c, uint32_t index);
 uint64_t csl_secagg_block_entries(const struct csl_secagg_config *c, uint32_t index);
-uint64_t csl_secagg_block_words(const struct csl_secagg_config *c, uint32_t index);  /* u64 */
+uint64_t csl_secagg_block_words(const struct csl_secagg_config *c, uint32_t index); /* u64 */
+/* Of one row. Where it is rotated, every slice of 2^rotation_log2 entries begins a word of its own.
+ */
+uint64_t csl_secagg_row_words(const struct csl_secagg_block *b);
 uint32_t csl_secagg_block_chunks(const struct csl_secagg_config *c, uint32_t index); /* of 1 MiB */
 /* Words of one chunk: all but the last have CSL_PRG_CHUNK_WORDS. chunk < csl_secagg_block_chunks.
  */

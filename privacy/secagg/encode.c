@@ -216,16 +216,24 @@ static bool is_within(const struct csl_encoder *s)
 enum csl_code csl_encoder_start(struct csl_encoder *s, const struct csl_encoding *encoding,
                                 const float *vector, const uint8_t coins[32], struct csl_err *err)
 {
+    return csl_encoder_start_weighted(s, encoding, vector, 1.0, coins, err);
+}
+
+enum csl_code csl_encoder_start_weighted(struct csl_encoder *s, const struct csl_encoding *encoding,
+                                         const float *vector, double weight,
+                                         const uint8_t coins[32], struct csl_err *err)
+{
+    CSL_ASSERT(weight > 0.0 && weight <= 1.0);
     if (is_beyond(vector, (size_t)encoding->count))
         return CSL_FAIL(err, CSL_E_INVAL,
                         "encoding: NaN, infinity or a magnitude above 2^100 in the vector");
     struct csl_encoder made = {
-        .encoding = encoding, .vector = vector, .factor = 1.0, .truncated_by = 1.0};
+        .encoding = encoding, .vector = vector, .factor = weight, .truncated_by = 1.0};
     memcpy(made.coins, coins, sizeof(made.coins));
     if (encoding->clip_l2 != 0.0) {
         double norm = sqrt(square_of(vector, (size_t)encoding->count));
         double target = encoding->clip_l2 * CLIP_ROOM;
-        made.factor = norm > target ? target / norm : 1.0;
+        made.factor *= norm > target ? target / norm : 1.0;
         while (made.attempt < CSL_ROUNDING_TRIES && !is_within(&made))
             made.attempt++;
     }

@@ -68,7 +68,7 @@ struct csl_encoder {
     const struct csl_encoding *encoding;
     const float *vector;
     uint8_t coins[32];
-    double factor;       /* of the L2 clip: at most 1 */
+    double factor;       /* of the L2 clip, and the weight: at most 1 */
     uint32_t attempt;    /* of the rounding; CSL_ROUNDING_TRIES: towards zero */
     double truncated_by; /* then the coefficients are multiplied with this, 1 by all odds */
 };
@@ -80,6 +80,11 @@ struct csl_encoder {
 enum csl_code csl_encoder_start(struct csl_encoder *s, const struct csl_encoding *encoding,
                                 const float *vector, const uint8_t coins[32],
                                 struct csl_err *err) CSL_MUST_CHECK;
+/* The same of weight * vector, clipped before it is weighed; 0 < weight <= 1, or it aborts. */
+enum csl_code csl_encoder_start_weighted(struct csl_encoder *s, const struct csl_encoding *encoding,
+                                         const float *vector, double weight,
+                                         const uint8_t coins[32],
+                                         struct csl_err *err) CSL_MUST_CHECK;
 /* One slice as integers, out[csl_encoding_slice_size]; the same on every call. Returns how many
  * coefficients were cut, a private number. */
 size_t csl_encoder_levels(const struct csl_encoder *s, uint64_t slice, int64_t *out);

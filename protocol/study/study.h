@@ -125,7 +125,13 @@ struct csl_study_secagg {
     bool is_on;             /* the rest is 0 without */
     uint32_t colluding;     /* c: sites that may work with the coordinator */
     uint32_t minimum_sites; /* survivors of a sum; >= colluding + 2 */
+    uint32_t lane_bits;     /* of a parameter: 16, 21, 32; 64: a word each, and the rest is 0 */
+    double clip_norm; /* L2 norm to which a site's update of each domain is scaled down; > 0 */
+    bool is_rotated;
+    uint32_t weight_cap; /* weights by patients: one site counts with at most so many; else 0 */
 };
+/* A study with lanes needs so many steps between -clip and clip in every lane. */
+#define CSL_STUDY_LEVELS_MIN 512
 
 struct csl_aggregation {
     char strategy[CSL_ID_MAX]; /* name in aggregation/strategy/table.c */
@@ -192,6 +198,8 @@ const struct csl_domain *csl_study_find_domain(const struct csl_study *s,
 const char *csl_modality_name(enum csl_modality m);             /* as the study file spells it */
 const char *csl_model_kind_name(enum csl_model_kind kind);      /* likewise */
 const char *csl_privacy_mode_name(enum csl_privacy_mode m); /* "none", "local", "site", "joint" */
+/* The smallest lane_bits with CSL_STUDY_LEVELS_MIN for a roster of `sites`. */
+uint32_t csl_study_lane_bits(uint32_t sites);
 /* What the study would reveal, to whom, at what privacy price, in plain words (study check). */
 struct csl_buf;
 void csl_study_explain(const struct csl_study *s, struct csl_buf *out);

@@ -133,6 +133,24 @@ static void explain_updates(const struct csl_study *s, struct csl_buf *out)
     }
 }
 
+static void explain_encoding(const struct csl_study_secagg *a, struct csl_buf *out)
+{
+    char norm[32];
+
+    if (!a->is_on || a->lane_bits == 64)
+        return;
+    csl_str_f64(norm, sizeof(norm), a->clip_norm);
+    csl_buf_printf(out,
+                   "  A parameter is sent in %u bits, rounded at random. The site scales an update "
+                   "down whose L2 norm in a domain,\n    with any noise in it, is above %s.\n",
+                   a->lane_bits, norm);
+    if (a->weight_cap > 0)
+        csl_buf_printf(out,
+                       "  A site with more than %u training patient%s counts as one with "
+                       "%u.\n",
+                       a->weight_cap, csl_str_plural(a->weight_cap), a->weight_cap);
+}
+
 static void explain_counts(const struct csl_study *s, struct csl_buf *out)
 {
     if (s->secagg.is_on) {
@@ -161,6 +179,7 @@ static void explain_counts(const struct csl_study *s, struct csl_buf *out)
 static void explain_disclosure(const struct csl_study *s, struct csl_buf *out)
 {
     explain_updates(s, out);
+    explain_encoding(&s->secagg, out);
     explain_counts(s, out);
     if (strcmp(s->aggregation.strategy, "cyclic") == 0)
         csl_buf_str(out, "  With strategy cyclic every global model IS one site's model: each site "

@@ -52,6 +52,13 @@ enum csl_code csl_study__read_secagg(const struct csl_study_reader *r,
 enum csl_code csl_study__check_privacy(const struct csl_study_reader *r,
                                        const struct csl_yaml_node *root);
 
+/* study_encoding.c: secure_aggregation.encoding, absent or not, and what it asks of the rest. */
+enum csl_code csl_study__read_encoding(const struct csl_study_reader *r,
+                                       const struct csl_yaml_node *parent,
+                                       const struct csl_yaml_node *section);
+enum csl_code csl_study__check_encoding(const struct csl_study_reader *r,
+                                        const struct csl_yaml_node *root);
+
 /* study_domain.c */
 enum csl_code csl_study__read_domains(const struct csl_study_reader *r,
                                       const struct csl_yaml_node *root,

@@ -22,6 +22,7 @@ struct raw_privacy {
 struct raw_secagg {
     int protocol;
     uint32_t colluding, minimum_sites;
+    const struct csl_yaml_node *encoding;
 };
 static const char *const protocol_names[] = {"fsa-1", NULL};
 
@@ -194,6 +195,10 @@ static const struct csl_option secagg_rows[] = {
      .min = 3,
      .max = CSL_SITES_MAX,
      .help = "A sum of fewer sites is never opened."},
+    {.name = "encoding",
+     .type = CSL_OPT_NODE,
+     .offset = offsetof(struct raw_secagg, encoding),
+     .help = "How many bits a parameter is sent in; without it 64."},
     CSL_OPTION_END,
 };
 
@@ -216,7 +221,7 @@ enum csl_code csl_study__read_secagg(const struct csl_study_reader *r,
         return code;
     r->s->secagg = (struct csl_study_secagg){
         .is_on = true, .colluding = raw.colluding, .minimum_sites = raw.minimum_sites};
-    return CSL_OK;
+    return csl_study__read_encoding(r, section, raw.encoding);
 }
 
 /* One noisy sum a round, and nothing that needs more than the sum. */
@@ -274,7 +279,7 @@ static enum csl_code check_secagg(const struct csl_study_reader *r,
                              "found %u, but a round may close with sites.minimum %u; that or more "
                              "in sites.minimum would be right",
                              s->secagg.minimum_sites, s->minimum_sites);
-    return CSL_OK;
+    return csl_study__check_encoding(r, root);
 }
 
 enum csl_code csl_study__check_privacy(const struct csl_study_reader *r,

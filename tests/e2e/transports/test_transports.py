@@ -3,9 +3,10 @@
 
     test_transports.py CONSILIUM SCENARIO-FOLDER [DATA-FOLDER...]
 
-A synthetic study is run always: as it is, with its updates under masks (FSA-1), and one with joint noise under
-masks, whose noise is drawn from the study's seed here (test-only; programs built without tests cannot). The heart studies when a data folder holds their files. Exit status
-0: every pair of digests is equal. Python 3 and its standard library only.
+A synthetic study is run always: as it is, with its updates under masks (FSA-1), in lanes of 16 bits under masks, and one
+with joint noise under masks, whose noise is drawn from the study's seed here (test-only; programs built without tests
+cannot). The heart studies when a data folder holds their files. Exit status 0: every pair of digests is equal. Python 3
+and its standard library only.
 """
 import json
 import os
@@ -17,6 +18,7 @@ import tempfile
 ROUNDS = 3
 SYNTHETIC = "synthetic-federation.yaml"
 JOINT = "synthetic-joint.yaml"
+LANES = "synthetic-lanes.yaml"
 MASKS = "secure_aggregation: {protocol: fsa-1, colluding: 1, minimum_sites: 3}"
 HEART = ("flamby-heart-fedavg.yaml", "flamby-heart-scaffold.yaml")
 HEART_FILES = "uci-heart-disease"
@@ -64,7 +66,7 @@ def main(argv):
         evaluated = ((r"(?m)^evaluation: \{every: \d+\}$", "evaluation: {every: 2}"),)
         masked = ((r"(?m)^evaluation: \{every: \d+\}$", MASKS),)
         for source, name, changes in ((SYNTHETIC, SYNTHETIC, evaluated), (SYNTHETIC, "masked-" + SYNTHETIC, masked),
-                                      (JOINT, JOINT, ())):
+                                      (JOINT, JOINT, ()), (LANES, LANES, ())):
             short = os.path.join(folder, name)
             write_short(os.path.join(scenarios, source), short, changes)
             good.append(is_same(program, short, folder))

@@ -1,5 +1,6 @@
 /* What a study with secure aggregation may be: each row changes one line of a valid one. */
 #include "base/buf.h"
+#include "base/str.h"
 #include "protocol/study/study.h"
 
 #include <setjmp.h>
@@ -9,6 +10,8 @@
 
 #include <cmocka.h>
 
+#define LANES(what)                                                                                \
+    "secure_aggregation: {protocol: fsa-1, colluding: 1, minimum_sites: 3, encoding: " what "}"
 #define JOINT "privacy: {mode: joint, epsilon: 1, delta: 1e-5, clip: 1, sampling_rate: 0.5}"
 
 static const char *const lines[] = {
@@ -82,6 +85,11 @@ static void test_study_secagg__digest__changes_with_each_promise(void **state)
         {12, "sites: {minimum: 4, participants: [a, b, c, d], round_deadline: 10m}"},
         {11, JOINT},
         {11, "privacy: {mode: joint, epsilon: 1, delta: 1e-5, clip: 1, sampling_rate: 0.25}"},
+        {10, LANES("{lane_bits: 16, clip_norm: 1, weight_cap: 9}")},
+        {10, LANES("{lane_bits: 21, clip_norm: 1, weight_cap: 9}")},
+        {10, LANES("{lane_bits: 16, clip_norm: 2, weight_cap: 9}")},
+        {10, LANES("{lane_bits: 16, clip_norm: 1, weight_cap: 8}")},
+        {10, LANES("{lane_bits: 16, clip_norm: 1, weight_cap: 9, rotation: false}")},
     };
     enum { COUNT = sizeof(changes) / sizeof(changes[0]) };
     uint8_t digests[COUNT + 1][CSL_DIGEST_BYTES];
@@ -102,10 +110,103 @@ static void test_study_secagg__digest__changes_with_each_promise(void **state)
     }
 }
 
+static void test_study_secagg__lanes__fill_their_fields(void **state)
+{
+    struct csl_study *s = NULL;
+    (void)state;
+    must_parse(&s, (struct change){0}, (struct change){0});
+    assert_int_equal(s->secagg.lane_bits, 64);
+    assert_int_equal(s->secagg.weight_cap, 0);
+    csl_study_free(s);
+    s = NULL;
+    must_parse(&s, (struct change){10, LANES("{lane_bits: 16, clip_norm: 2.5, weight_cap: 400}")},
+               (struct change){0});
+    assert_int_equal(s->secagg.lane_bits, 16);
+    assert_true(s->secagg.clip_norm == 2.5 && s->secagg.is_rotated);
+    assert_int_equal(s->secagg.weight_cap, 400);
+    csl_study_free(s);
+    s = NULL;
+    must_parse(&s, (struct change){10, LANES("{lane_bits: 21, clip_norm: 1, rotation: false}")},
+               (struct change){9, "aggregation: {strategy: fedavg, weights: {kind: equal}}"});
+    assert_int_equal(s->secagg.lane_bits, 21);
+    assert_false(s->secagg.is_rotated);
+    assert_int_equal(s->secagg.weight_cap, 0);
+    csl_study_free(s);
+}
+
+/* The digest of this study before there were lanes: whoever agreed to it then still does. */
+static void test_study_secagg__words_of_64_bits__digest_as_before(void **state)
+{
+    static const char before[] = "3a78be38fa63e590e40668aed5f28bd0a127f1ab464a6079ba7b07acc16994e4";
+    static const struct change changes[] = {{0, NULL}, {10, LANES("{lane_bits: 64}")}};
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        struct csl_study *s = NULL;
+        char hex[2 * CSL_DIGEST_BYTES + 1];
+        must_parse(&s, changes[i], (struct change){0});
+        csl_hex(s->digest, CSL_DIGEST_BYTES, hex);
+        assert_string_equal(hex, before);
+        csl_study_free(s);
+    }
+}
+
+static void test_study_secagg__explained__says_bits_norm_and_cap(void **state)
+{
+    static const char *const parts[] = {"sent in 16 bits", "is above 2.5",
+                                        "more than 400 training patients counts as one with 400"};
+    struct csl_study *s = NULL;
+    struct csl_buf out;
+    (void)state;
+    must_parse(&s, (struct change){10, LANES("{lane_bits: 16, clip_norm: 2.5, weight_cap: 400}")},
+               (struct change){0});
+    csl_buf_init(&out, 65536);
+    csl_study_explain(s, &out);
+    csl_buf_u8(&out, 0);
+    assert_int_equal(csl_buf_status(&out, NULL), CSL_OK);
+    for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
+        assert_non_null(strstr((const char *)out.p, parts[i]));
+    csl_buf_release(&out);
+    csl_study_free(s);
+}
+
+/* 2^bits - 1 >= 512 sites. */
+static void test_study_secagg__sites__need_these_bits(void **state)
+{
+    static const uint32_t rows[][2] = {{1, 16},    {127, 16},     {128, 21},    {4095, 21},
+                                       {4096, 32}, {8388607, 32}, {8388608, 64}};
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+        assert_int_equal(csl_study_lane_bits(rows[i][0]), rows[i][1]);
+}
+
 static const struct {
     struct change a, b;
     const char *why;
 } refused[] = {
+    {{10, LANES("{lane_bits: 17, clip_norm: 1, weight_cap: 9}")},
+     {0, NULL},
+     "s.yaml:13:93: lane_bits: found '17'; 16, 21, 32 or 64 would be right"},
+    {{10, LANES("{lane_bits: 16, weight_cap: 9}")}, {0, NULL}, "key 'clip_norm' is missing"},
+    {{10, LANES("{lane_bits: 16, clip_norm: 0, weight_cap: 9}")},
+     {0, NULL},
+     "clip_norm: found '0'; a number from 1e-6 to 1e6 would be right"},
+    {{10, LANES("{lane_bits: 16, clip_norm: 1}")}, {0, NULL}, "key 'weight_cap' is missing"},
+    {{10, LANES("{lane_bits: 16, clip_norm: 1, weight_cap: 0}")},
+     {0, NULL},
+     "weight_cap: found '0'; a whole number from 1 to 1000000 would be right"},
+    {{10, LANES("{lane_bits: 16, clip_norm: 1, weight_cap: 9}")},
+     {9, "aggregation: {strategy: fedavg, weights: {kind: equal}}"},
+     "weight_cap: has no effect here: all sites weigh the same"},
+    {{10, LANES("{clip_norm: 1}")},
+     {0, NULL},
+     "clip_norm: has no effect here: words of 64 bits need no bounds"},
+    {{10, LANES("{lane_bits: 16, clip_norm: 1, weight_cap: 9}")},
+     {11, JOINT},
+     "mode joint is priced for words of 64 bits"},
+    {{10, LANES("{lane_bits: 16, clip_norm: 1, weight_cap: 9}")},
+     {12, "sites: {minimum: 128, round_deadline: 10m}"},
+     "found 16, which leaves a sum over 128 sites fewer than 512 steps; 21 would be right"},
+    {{10, LANES("{lane_bits: 16, clip_norm: 1, weight_cap: 9, colour: red}")}, {0, NULL}, "colour"},
     {{12, "sites: {minimum: 2, participants: [a, b, c, d], round_deadline: 10m}"},
      {0, NULL},
      "minimum_sites: found 3, but a round may close with sites.minimum 2"},
@@ -162,6 +263,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_study_secagg__valid__fills_every_field),
         cmocka_unit_test(test_study_secagg__digest__changes_with_each_promise),
+        cmocka_unit_test(test_study_secagg__lanes__fill_their_fields),
+        cmocka_unit_test(test_study_secagg__words_of_64_bits__digest_as_before),
+        cmocka_unit_test(test_study_secagg__explained__says_bits_norm_and_cap),
+        cmocka_unit_test(test_study_secagg__sites__need_these_bits),
         cmocka_unit_test(test_study_secagg__each_mistake__says_why),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

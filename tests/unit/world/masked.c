@@ -79,13 +79,18 @@ struct csl_study *masked_study(const struct masked_plan *plan)
                             ? plan->local
                             : "{optimizer: sgd, learning_rate: 0.1, batch_patients: 4, steps: 3}";
     const char *model = plan->model != NULL ? plan->model : "{kind: linear}";
-    char more[256] = "";
+    char more[512] = "";
     if (plan->domain != NULL)
         snprintf(more, sizeof(more),
                  "  - id: %s\n    modality: tabular\n"
                  "    task: {kind: binary, label: %s, positive: 1}\n"
                  "    features: [second]\n    scaling: constants\n    model: {kind: linear}\n",
                  plan->domain, plan->domain);
+    if (plan->has_third)
+        snprintf(more + strlen(more), sizeof(more) - strlen(more),
+                 "  - id: again\n    modality: tabular\n"
+                 "    task: {kind: binary, label: ill, positive: 1}\n"
+                 "    features: [first]\n    scaling: constants\n    model: {kind: linear}\n");
     snprintf(yaml, sizeof(yaml),
              "study: masked\nquestion: Is this patient ill?\n"
              "domains:\n  - id: illness\n    modality: tabular\n"

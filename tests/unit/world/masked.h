@@ -25,6 +25,7 @@ struct masked_plan {
     const char *local;    /* of training; NULL: three steps of sgd */
     const char *model;    /* NULL: kind: linear */
     const char *domain;   /* one more, by its label, "severe" or "rare"; NULL: none */
+    bool has_third;       /* and one more that every site has, "again" */
     size_t chunk_bytes;   /* 0: 16 */
     uint32_t rounds, minimum_sites;
     uint64_t schedule;
@@ -60,6 +61,11 @@ struct masked_plan {
     /* Sees every SECAGG message before it leaves, either way, and may replace it; NULL: nobody. */
     bool (*meddle)(enum csl_direction to, uint32_t site, struct csl_message *m);
 };
+struct masked_plain { /* where in `plain` the update of a site stands */
+    uint32_t site;
+    uint64_t round;
+    size_t at;
+};
 struct masked_result {
     enum csl_code code; /* of the study */
     char reason[256];
@@ -74,6 +80,8 @@ struct masked_result {
     uint64_t charges[MASKED_SITES];
     struct csl_buf sent;  /* every byte of every control message and upload, in order */
     struct csl_buf plain; /* every update as it stood on disk before it was masked, or unmasked */
+    struct masked_plain plains[MASKED_SITES * MASKED_ROUNDS_MAX];
+    uint32_t plain_count;
     uint32_t counts_told; /* messages with a number of patients above 1 or of an evaluation */
     uint32_t losses_told; /* messages with a loss that is not 0 */
     uint32_t uploads, uncharged; /* uncharged: sent about a round that the ledger did not hold */

@@ -35,7 +35,11 @@ void masked_note_plain(uint32_t site)
                    round, &bytes))
         return;
     masked_w.sites[site].plain_round = round;
-    csl_buf_append(&masked_w.result->plain, bytes.p, bytes.n);
+    struct masked_result *r = masked_w.result;
+    assert_true(r->plain_count < sizeof(r->plains) / sizeof(r->plains[0]));
+    r->plains[r->plain_count++] =
+        (struct masked_plain){.site = site, .round = round, .at = r->plain.n};
+    csl_buf_append(&r->plain, bytes.p, bytes.n);
     csl_msg_release(&bytes);
 }
 

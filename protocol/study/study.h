@@ -102,6 +102,7 @@ struct csl_study_secagg {
     bool is_on;             /* the rest is 0 without */
     uint32_t colluding;     /* c: sites that may work with the coordinator */
     uint32_t minimum_sites; /* survivors of a sum; >= colluding + 2 */
+    uint32_t audit_chunks;  /* of each sum, that every site checks; 0: none */
 };
 
 struct csl_aggregation {

@@ -108,6 +108,10 @@ static void put_secagg(struct csl_buf *b, const struct csl_study_secagg *a)
     put_text(b, "secure aggregation fsa-1");
     csl_buf_le32(b, a->colluding);
     csl_buf_le32(b, a->minimum_sites);
+    if (a->audit_chunks > 0) { /* studies without it are what they were before there was one */
+        put_text(b, "audit");
+        csl_buf_le32(b, a->audit_chunks);
+    }
 }
 
 static void put_baseline(struct csl_buf *b, const struct csl_baseline *c)

@@ -134,6 +134,26 @@ static void test_world_secagg_audit__bad_weather__all_pass_and_same_model(void *
     masked_release(&calm);
 }
 
+/* Five chunks of a block and one of scalars, each in messages of several parts, to five sites at
+ * once: more than an outbox holds if nobody waited for room. */
+static void test_world_secagg_audit__large_model__answers_wait_for_room(void **state)
+{
+    struct masked_plan plan = plan_of(1);
+    struct masked_result r;
+    (void)state;
+    plan.sections = SAMPLES MASKS(", audit_chunks: 8");
+    plan.model = "{kind: mlp, hidden: [40000, 15]}";
+    plan.local = "{optimizer: sgd, learning_rate: 0.001, batch_patients: 4, steps: 1}";
+    plan.chunk_bytes = 1 << 18;
+    run(&plan, &r);
+    assert_released(&plan, &r);
+    assert_true(r.parameters > 5 * CSL_PRG_CHUNK_WORDS);
+    assert_int_equal(r.answers, MASKED_SITES * 7);
+    assert_int_equal(logged("secagg.audit_passed"), MASKED_SITES);
+    assert_int_equal(logged("site.outbox_full"), 0);
+    masked_release(&r);
+}
+
 /* --- a coordinator that is started again --- */
 
 static void test_world_secagg_audit__restart_before_the_answer__all_pass(void **state)
@@ -562,6 +582,7 @@ int main(void)
         cmocka_unit_test(test_world_secagg_audit__fewer_chunks_than_there_are__as_many_as_asked),
         cmocka_unit_test(test_world_secagg_audit__two_blocks_and_a_lost_site__all_pass),
         cmocka_unit_test(test_world_secagg_audit__bad_weather__all_pass_and_same_model),
+        cmocka_unit_test(test_world_secagg_audit__large_model__answers_wait_for_room),
         cmocka_unit_test(test_world_secagg_audit__restart_before_the_answer__all_pass),
         cmocka_unit_test(test_world_secagg_audit__asked_in_the_next_round__answered),
         cmocka_unit_test(test_world_secagg_audit__restart_in_the_next_round__answered),

@@ -10,12 +10,13 @@
 
 #include <string.h>
 
-#define SERVED_MAX 4u /* sites at once: what waits for them is in memory */
-#define WAITING_MAX                                                                                \
-    8u /* an answer has up to CSL_SECAGG_PARTS_MAX parts; other messages come too                  \
-        */
-#define STALLED_NS (10 * CSL_NS_PER_S) /* who does not read for so long keeps nobody waiting */
-#define LOOK_NS    (20 * CSL_NS_PER_MS)
+/* Sites at once: what waits for them is in memory. */
+#define SERVED_MAX 4u
+/* Messages that wait for a site before the next of an answer, which has up to CSL_SECAGG_PARTS_MAX
+ * parts: other messages come too. */
+#define WAITING_MAX 8u
+#define STALLED_NS  (10 * CSL_NS_PER_S) /* who does not read for so long keeps nobody waiting */
+#define LOOK_NS     (20 * CSL_NS_PER_MS)
 
 /* --- requests --- */
 

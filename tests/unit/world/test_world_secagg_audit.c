@@ -216,8 +216,7 @@ static void test_world_secagg_audit__study_over__nothing_is_kept(void **state)
     (void)state;
     run(&plan, &r);
     assert_released(&plan, &r);
-    assert_false(is_kept("secagg-audit.journal"));
-    assert_false(is_kept("secagg-audit.journal.key"));
+    assert_false(is_kept("secagg-audit.journal") || is_kept("secagg-audit.journal.key"));
     for (uint64_t round = 1; round <= 2; round++)
         for (uint32_t block = 0; block < CHUNKS; block++) {
             char name[CSL_ID_MAX], file[128];

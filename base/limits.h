@@ -29,7 +29,8 @@
 #define CSL_SCORE_BINS         256                 /* bins of a score histogram */
 
 /* One message of secure aggregation: so many parts, so that two of them fit an outbox. */
-#define CSL_SECAGG_PARTS_MAX 16u
-#define CSL_SECAGG_WHOLE_MAX (CSL_SECAGG_PARTS_MAX * CSL_SECAGG_BYTES_MAX)
+#define CSL_SECAGG_AUDITS_MAX 64u /* chunks of one sum that a site may ask for */
+#define CSL_SECAGG_PARTS_MAX  16u
+#define CSL_SECAGG_WHOLE_MAX  (CSL_SECAGG_PARTS_MAX * CSL_SECAGG_BYTES_MAX)
 
 #endif

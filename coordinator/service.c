@@ -1,4 +1,5 @@
 #include "coordinator/service_secagg.h"
+#include "coordinator/service_secagg_audit.h"
 
 #include "base/check.h"
 #include "base/clock.h"
@@ -179,6 +180,8 @@ static void emit(void *ctx, const struct csl_coord_action *a)
         csl_service_forget_updates__(s, a->round);
         break;
     case CSL_CA_FINISHED:
+        if (s->secagg != NULL)
+            csl_service_audit_drop__(s);
         csl_service_release_model__(s);
         s->is_finished = true;
         break;

@@ -1,5 +1,6 @@
 /* What happens to tensors in a round: grants, and the strategy's step. */
 #include "coordinator/service_secagg.h"
+#include "coordinator/service_secagg_audit.h"
 
 #include "base/check.h"
 #include "base/clock.h"
@@ -280,5 +281,6 @@ void csl_service_forget_updates__(struct csl_service *s, uint64_t round)
         io->has_grant = false;
         csl_service_close_spool__(s, i);
     }
-    csl_blobs_keep_only(s->spool, NULL, 0);
+    if (s->secagg == NULL || !csl_service_audit_keep__(s))
+        csl_blobs_keep_only(s->spool, NULL, 0);
 }

@@ -1,4 +1,5 @@
 #include "coordinator/service_secagg.h"
+#include "coordinator/service_secagg_audit.h"
 #include "coordinator/service_secagg_internal.h"
 
 #include "base/check.h"
@@ -53,6 +54,8 @@ enum csl_code csl_service_open_secagg__(struct csl_service *s, struct csl_err *e
     s->secagg->only_site = NO_SITE;
     code = allocate(s->secagg, s, err);
     if (code == CSL_OK)
+        code = csl_service_audit_open__(s, err);
+    if (code == CSL_OK)
         code = csl_service_secagg_match__(s, err);
     if (code == CSL_OK && !is_unmasked)
         code = csl_service_secagg_restore__(s, err);
@@ -64,6 +67,7 @@ void csl_service_free_secagg__(struct csl_service *s)
     struct csl_service_secagg *g = s->secagg;
     if (g == NULL)
         return;
+    csl_service_audit_free__(s);
     csl_secagg_coordinator_free(g->fsm);
     csl_secagg_journal_close(g->journal);
     for (uint32_t i = 0; i < CSL_SECAGG_RESULTS_KEPT; i++)
@@ -84,7 +88,7 @@ void csl_service_free_secagg__(struct csl_service *s)
 /* --- what the protocol asks for --- */
 
 /* As the site reads it: 0, length of M0, M0, weights; or 1 and any other message. */
-static void send_bytes(struct csl_service *s, uint32_t site, struct csl_span bytes)
+void csl_service_secagg_tell__(struct csl_service *s, uint32_t site, struct csl_span bytes)
 {
     const struct csl_service_secagg *g = s->secagg;
     struct csl_message m = {.kind = CSL_MSG_SECAGG_TO_SITE};
@@ -128,7 +132,7 @@ static void on_action(void *ctx, const struct csl_secagg_coordinator_action *a)
         if (a->bytes.p[0] == CSL_SECAGG_RESULT)
             csl_service_secagg_keep_result__(s, a->bytes);
         if (site != CSL_SECAGG_NOWHERE) /* another study's sites are in the roster too */
-            send_bytes(s, site, a->bytes);
+            csl_service_secagg_tell__(s, site, a->bytes);
         break;
     case CSL_SECAGG_CA_RELEASE:
         s->secagg->is_released = true;
@@ -214,6 +218,10 @@ static void take_message(struct csl_service *s, uint32_t site, struct csl_span b
     struct csl_service_secagg *g = s->secagg;
     struct csl_err err = {.code = CSL_OK};
     struct csl_secagg_message m;
+    if (bytes.p[0] == CSL_SECAGG_AUDIT) { /* may be about the round before this one */
+        csl_service_audit_ask__(s, site, bytes);
+        return;
+    }
     if (g->fsm == NULL)
         return; /* of a round that nobody collects any more */
     enum csl_code code = csl_service_secagg_step__(
@@ -252,30 +260,56 @@ enum csl_code csl_service_secagg_part__(struct csl_service *s, uint32_t site,
     return code;
 }
 
+static void resume_for(struct csl_service *s, struct csl_secagg_coordinator *fsm, uint32_t site)
+{
+    const struct csl_secagg_coordinator_out out = {s, on_action};
+    s->secagg->only_site = site;
+    csl_secagg_coordinator_resume(fsm, &out);
+    s->secagg->only_site = NO_SITE;
+}
+
+/* Results that it may not know. In a study with audits also who was in the last sum, before its
+ * result: else it could check nothing. */
+static void tell_past(struct csl_service *s, uint32_t site)
+{
+    struct csl_service_secagg *g = s->secagg;
+    struct csl_secagg_coordinator *past = csl_service_audit_machine__(s);
+    uint64_t oldest =
+        g->result_count > CSL_SECAGG_RESULTS_KEPT ? g->result_count - CSL_SECAGG_RESULTS_KEPT : 0;
+    uint64_t end = g->result_count - (past != NULL && g->result_count > 0);
+    if (g->audit != NULL && g->audit->told[site] == s->io[site].conn)
+        return;
+    for (uint64_t i = g->joined[site] > oldest ? g->joined[site] : oldest; i < end; i++)
+        csl_service_secagg_tell__(s, site, csl_msg_span(&g->results[i % CSL_SECAGG_RESULTS_KEPT]));
+    if (past != NULL)
+        resume_for(s, past, site);
+    if (g->audit != NULL)
+        g->audit->told[site] = s->io[site].conn;
+}
+
 void csl_service_secagg_greet__(struct csl_service *s, uint32_t site)
 {
     struct csl_service_secagg *g = s->secagg;
     if (!csl_coord_site(s->core, site)->has_greeted)
         return;
-    uint64_t oldest =
-        g->result_count > CSL_SECAGG_RESULTS_KEPT ? g->result_count - CSL_SECAGG_RESULTS_KEPT : 0;
-    uint64_t first = g->joined[site] > oldest ? g->joined[site] : oldest;
-    for (uint64_t i = first; i < g->result_count; i++)
-        send_bytes(s, site, csl_msg_span(&g->results[i % CSL_SECAGG_RESULTS_KEPT]));
-    if (g->fsm == NULL)
+    tell_past(s, site);
+    if (g->fsm == NULL || g->fsm == csl_service_audit_machine__(s))
         return;
+    resume_for(s, g->fsm, site);
     g->only_site = site;
-    csl_service_secagg_resume__(s);
     csl_service_secagg_remind__(s);
     g->only_site = NO_SITE;
 }
 
-/* What frees the site's update for another attempt comes before the task to send it again. */
+/* What frees the site's update for another attempt comes before the task to send it again; and in a
+ * study with audits the result before a task on the model that was made of it. */
 void csl_service_secagg_brief__(struct csl_service *s, uint32_t site)
 {
     const struct csl_service_secagg *g = s->secagg;
+    if (g->audit != NULL)
+        tell_past(s, site);
     for (uint32_t i = 0; i < g->certificate_count; i++)
-        send_bytes(s, site, csl_msg_span(&g->certificates[i]));
+        csl_service_secagg_tell__(s, site, csl_msg_span(&g->certificates[i]));
 }
 
 /* --- the sum --- */
@@ -287,6 +321,8 @@ static void release(struct csl_service *s)
     uint8_t root[32];
     g->is_released = false;
     enum csl_code code = csl_service_secagg_open_sum__(s, root, &err);
+    if (code == CSL_OK)
+        code = csl_service_audit_begin__(s, &err);
     if (code == CSL_OK && !s->config.is_unmasked)
         code = csl_service_secagg_record_root__(s, root, &err);
     if (code != CSL_OK) {
@@ -396,6 +432,7 @@ bool csl_service_secagg_pump__(struct csl_service *s)
     bool did = false;
     if (s->is_finished)
         return false;
+    did = csl_service_audit_pump__(s);
     if (g->due_round != 0) {
         begin(s);
         did = true;
@@ -414,7 +451,7 @@ bool csl_service_secagg_pump__(struct csl_service *s)
     return csl_service_secagg_unstick__(s) || did;
 }
 
-uint64_t csl_service_secagg_wakeup_ns__(const struct csl_service *s)
+static uint64_t round_wakeup_ns(const struct csl_service *s)
 {
     const struct csl_service_secagg *g = s->secagg;
     if (g->fsm == NULL)
@@ -425,4 +462,10 @@ uint64_t csl_service_secagg_wakeup_ns__(const struct csl_service *s)
     if (at <= s->now_ns) /* it was tried then, and is tried again with every message */
         at = round_end_ns(s);
     return at > s->now_ns ? at : UINT64_MAX;
+}
+
+uint64_t csl_service_secagg_wakeup_ns__(const struct csl_service *s)
+{
+    uint64_t round = round_wakeup_ns(s), audit = csl_service_audit_wakeup_ns__(s);
+    return audit < round ? audit : round;
 }

@@ -10,6 +10,10 @@ enum csl_code csl_service_secagg_check_size__(const struct csl_service *s, struc
 {
     uint32_t n = s->site_count, c = s->study->secagg.colluding;
     uint64_t bytes = csl_secagg_bytes_to_site(n, c, s->study->schema.block_count);
+    uint64_t audit =
+        csl_secagg_bytes_of_audit(n, c, s->study->schema.block_count, s->study->schema.parameters);
+    if (s->study->secagg.audit_chunks > 0 && audit > bytes)
+        bytes = audit;
     bool fits = s->config.is_unmasked || bytes <= CSL_SECAGG_WHOLE_MAX;
     if (n > CSL_SECAGG_SITES_MAX || !fits)
         return CSL_FAIL(err, CSL_E_LIMIT,

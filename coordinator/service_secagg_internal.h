@@ -40,7 +40,8 @@ struct csl_service_secagg {
     float *mean; /* [P] */
     bool has_block[CSL_BLOCKS_MAX];
     double loss;
-    uint64_t *words, *sum; /* [CSL_PRG_CHUNK_WORDS] each */
+    uint64_t *words, *sum;           /* [CSL_PRG_CHUNK_WORDS] each */
+    struct csl_service_audit *audit; /* NULL: no audits in the study, or no masks */
 };
 
 #define CSL_SECAGG_NOWHERE UINT32_MAX
@@ -105,6 +106,9 @@ enum csl_code csl_service_secagg_record_root__(struct csl_service *s, const uint
 void csl_service_secagg_keep_result__(struct csl_service *s, struct csl_span bytes);
 /* Of the root that was recorded and the model that was committed. */
 void csl_service_secagg_result__(struct csl_service *s);
+
+/* service_secagg.c: one message of the protocol to a site, in parts */
+void csl_service_secagg_tell__(struct csl_service *s, uint32_t site, struct csl_span bytes);
 
 /* service_secagg_stuck.c */
 void csl_service_secagg_keep_certificate__(struct csl_service *s, struct csl_span bytes);

@@ -1,6 +1,7 @@
 /* The coordinator's side of secure aggregation on disk: secagg.journal, of the attempt that is
  * open; secagg.results, the last results of the chain. */
 #include "coordinator/service_secagg.h"
+#include "coordinator/service_secagg_audit.h"
 #include "coordinator/service_secagg_internal.h"
 
 #include "base/buf.h"
@@ -228,6 +229,8 @@ static enum csl_code restore_record(void *ctx, const struct csl_secagg_journal_r
     enum csl_code code = CSL_OK;
     if (r->type == CERTIFICATE_RECORD)
         return read_certificate(g, r->payload, err);
+    if (r->type >= CSL_SERVICE_AUDIT_RECORDS)
+        return csl_service_audit_restore_record__(s, r, err);
     if (r->type == ROOT_RECORD) {
         if (r->payload.n != sizeof(g->root))
             return CSL_FAIL(err, CSL_E_CORRUPT, "a root of %zu bytes", r->payload.n);
@@ -284,6 +287,9 @@ enum csl_code csl_service_secagg_restore__(struct csl_service *s, struct csl_err
     if (s->config.state_dir == NULL)
         return CSL_OK;
     enum csl_code code = load_results(s, err);
+    if (code ==
+        CSL_OK) /* the round before first: what the journal says of a later one replaces it */
+        code = csl_service_audit_restore__(s, err);
     if (code == CSL_OK)
         code = path_of(s, "secagg.journal", path, err);
     if (code == CSL_OK)

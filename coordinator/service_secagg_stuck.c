@@ -10,6 +10,7 @@
  * Whoever voted for the sum cannot vote against it: sites that are missing at that point decide by
  * coming back, and nothing else can. A failed service that is started again waits again. */
 #include "coordinator/service_secagg.h"
+#include "coordinator/service_secagg_audit.h"
 #include "coordinator/service_secagg_internal.h"
 
 #include "base/clock.h"
@@ -58,6 +59,7 @@ void csl_service_secagg_next_attempt__(struct csl_service *s)
     bool is_same = g->due_round == g->round && g->attempt > 0;
     if (!is_same)
         csl_service_secagg_forget_certificates__(g);
+    csl_service_audit_set_aside__(s);
     csl_secagg_coordinator_free(g->fsm);
     g->fsm = NULL;
     g->round = g->due_round;

@@ -1,5 +1,6 @@
 /* The words of one round: uploads against their manifests, the sum over the survivors, its mean. */
 #include "coordinator/service_secagg.h"
+#include "coordinator/service_secagg_audit.h"
 #include "coordinator/service_secagg_internal.h"
 
 #include "base/check.h"
@@ -165,6 +166,8 @@ static enum csl_code open_block(struct csl_service *s, const struct csl_secagg_m
         size_t n = csl_secagg_chunk_words(&g->config, block, c);
         code = open_chunk(s, masks, prg, block, c, err);
         csl_secagg_root_add(&hash, g->sum, n);
+        if (code == CSL_OK)
+            code = csl_service_audit_note__(s, block, c, n, err);
         if (code == CSL_OK && lanes != NULL)
             code = csl_service_lanes_add__(lanes, g->sum, n, err);
         else if (code == CSL_OK && !is_scalars)

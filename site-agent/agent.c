@@ -119,11 +119,12 @@ void csl_agent_send__(struct csl_agent *a, const struct csl_message *m)
         a->config.transport->ops->drop(a->config.transport, a->conn, CSL_E_LIMIT);
 }
 
-/* The site's own no to a round, before training: the reason is public. */
+/* The site's own no to a task, before any work: the reason is public. */
 static void refuse_work(struct csl_agent *a, const struct csl_msg_task *task, enum csl_code code,
                         const char *reason)
 {
-    struct csl_agent_event *e = csl_agent_event_new__(CSL_SE_TRAINED);
+    bool trains = task->type == CSL_TASK_TRAIN;
+    struct csl_agent_event *e = csl_agent_event_new__(trains ? CSL_SE_TRAINED : CSL_SE_EVALUATED);
     if (e != NULL) {
         e->ev.round = task->round;
         e->ev.code = code;
@@ -140,7 +141,7 @@ static const char *why_not_reserved(enum csl_code code)
                : csl_code_text(code);
 }
 
-static void start_work(struct csl_agent *a, const struct csl_msg_task *task)
+void csl_agent_start_work__(struct csl_agent *a, const struct csl_msg_task *task)
 {
     CSL_ASSERT(!a->has_work);
     struct csl_err err = {.code = CSL_OK};
@@ -151,6 +152,12 @@ static void start_work(struct csl_agent *a, const struct csl_msg_task *task)
                     "administrator has to confirm before it takes part again");
         return;
     }
+    const char *reason = NULL;
+    enum csl_code code = csl_agent_audit_gate__(a, task, &reason);
+    if (code == CSL_E_STATE)
+        refuse_work(a, task, code, reason);
+    if (code != CSL_OK)
+        return;
     if (trains && csl_agent_secagg_holds__(a, task))
         return; /* the core hears of them when they are masked */
     if (trains && csl_agent_reserve__(a, task, &err) != CSL_OK) {
@@ -183,7 +190,7 @@ static void emit(void *ctx, const struct csl_site_action *action)
         break;
     case CSL_SA_TRAIN:
     case CSL_SA_EVALUATE:
-        start_work(a, &action->task);
+        csl_agent_start_work__(a, &action->task);
         break;
     case CSL_SA_CANCEL:
         atomic_store(&a->is_cancelled, true);
@@ -195,6 +202,7 @@ static void emit(void *ctx, const struct csl_site_action *action)
     case CSL_SA_FINISHED:
         csl_log(CSL_LOG_INFO, "study.ended", CSL_STR("site", a->site_id),
                 CSL_STR("outcome", a->core.was_released ? "released" : "aborted"));
+        csl_agent_audit_end__(a);
         a->is_finished = true;
         break;
     }
@@ -339,6 +347,8 @@ bool csl_agent_pump(struct csl_agent *a, uint64_t now_ns)
         handle(a, e);
     if (!a->is_finished && now_ns >= csl_site_wakeup_ns(&a->core))
         csl_agent_step__(a, &(struct csl_site_event){.kind = CSL_SE_TICK, .now_ns = now_ns});
+    if (!a->is_finished && now_ns >= csl_agent_audit_wakeup_ns__(a))
+        csl_agent_secagg_follow__(a);
     if (a->has_work && a->work_box == NULL) {
         csl_agent_work__(a, &a->work);
         did = true;
@@ -357,7 +367,8 @@ void csl_agent_wait(struct csl_agent *a, uint64_t deadline_ns)
 
 uint64_t csl_agent_wakeup_ns(const struct csl_agent *a)
 {
-    return a->is_finished ? UINT64_MAX : csl_site_wakeup_ns(&a->core);
+    uint64_t core = csl_site_wakeup_ns(&a->core), audit = csl_agent_audit_wakeup_ns__(a);
+    return a->is_finished ? UINT64_MAX : core < audit ? core : audit;
 }
 
 /* --- life --- */

@@ -79,6 +79,8 @@ void csl_agent_event_free__(struct csl_agent_event *e);
 void csl_agent_fail__(struct csl_agent *a, const struct csl_err *err);
 void csl_agent_send__(struct csl_agent *a, const struct csl_message *m);
 void csl_agent_step__(struct csl_agent *a, const struct csl_site_event *ev);
+/* Work on the core's task, or the site's no to it. */
+void csl_agent_start_work__(struct csl_agent *a, const struct csl_msg_task *task);
 /* The update's bytes are durable; from here on the row says so, and after it the charge. */
 void csl_agent_remember_update__(struct csl_agent *a, const struct csl_agent_event *e);
 enum csl_code csl_agent_save__(struct csl_agent *a, struct csl_err *err) CSL_MUST_CHECK;

@@ -59,6 +59,7 @@ void csl_agent_free_secagg__(struct csl_agent *a)
 {
     if (a->secagg == NULL)
         return;
+    csl_agent_audit_clear__(&a->secagg->audit);
     csl_secagg_site_free(a->secagg->fsm);
     csl_secagg_journal_close(a->secagg->journal);
     csl_free(a->secagg);
@@ -69,7 +70,7 @@ void csl_agent_free_secagg__(struct csl_agent *a)
 
 /* Without memory the rest is left out: the coordinator ends the session over the gap, and asks
  * again. */
-static void send_parts(struct csl_agent *a, struct csl_span bytes)
+void csl_agent_secagg_send__(struct csl_agent *a, struct csl_span bytes)
 {
     struct csl_message m = {.kind = CSL_MSG_SECAGG};
     for (size_t at = 0; a->conn != 0 && at < bytes.n; at += CSL_SECAGG_BYTES_MAX) {
@@ -90,7 +91,7 @@ static void on_action(void *ctx, const struct csl_secagg_site_action *action)
         csl_agent_secagg_record__(a, action);
         break;
     case CSL_SECAGG_SA_SEND:
-        send_parts(a, action->bytes);
+        csl_agent_secagg_send__(a, action->bytes);
         break;
     case CSL_SECAGG_SA_MASK:
         a->secagg->must_mask = true;
@@ -256,6 +257,7 @@ void csl_agent_secagg_follow__(struct csl_agent *a)
         mask(a);
     if (g->may_leave && a->failure.code == CSL_OK)
         let_leave(a);
+    csl_agent_audit_follow__(a);
 }
 
 void csl_agent_secagg_start__(struct csl_agent *a)
@@ -326,7 +328,8 @@ static void take_config(struct csl_agent *a, struct csl_span body)
     }
     const struct csl_msg_task *task = &a->core.task;
     size_t table = (size_t)c.roster_count * c.block_count;
-    bool is_ours = a->core.has_task && task->type == CSL_TASK_TRAIN && task->round == c.round;
+    bool is_ours = a->core.has_task && task->type == CSL_TASK_TRAIN && task->round == c.round &&
+                   !csl_agent_audit_refuses__(a, c.round);
     if (!is_ours || (body.n - 4 - bytes.n) != table * sizeof(uint32_t))
         return; /* not the round this site was asked to train */
     uint32_t *weights = csl_alloc_array(table, sizeof(*weights));
@@ -352,6 +355,7 @@ static void take_protocol(struct csl_agent *a, struct csl_span bytes)
         return;
     settle(a);
     drop_words(a);
+    csl_agent_audit_begin__(a, bytes);
     g->opening_round = 0;
     g->is_told = g->must_mask = g->may_leave = false;
     (void)csl_agent_secagg_step__(a, &(struct csl_secagg_site_event){.kind = CSL_SECAGG_SE_FORGET});
@@ -366,6 +370,8 @@ static void take_message(struct csl_agent *a, struct csl_span body)
     struct csl_span rest = CSL_SPAN(body.p + 1, body.n - 1);
     if (body.p[0] == 0)
         take_config(a, rest);
+    else if (rest.p[0] == CSL_SECAGG_AUDITED || rest.p[0] == CSL_SECAGG_AUDIT_UPLOAD)
+        csl_agent_audit_take__(a, rest);
     else
         take_protocol(a, rest);
 }
@@ -378,6 +384,11 @@ void csl_agent_secagg_part__(struct csl_agent *a, const struct csl_msg_secagg *p
         return;
     uint64_t bytes_max = csl_secagg_bytes_to_site(
         a->config.secagg->roster->count, a->study->secagg.colluding, a->study->schema.block_count);
+    uint64_t audit_max =
+        csl_secagg_bytes_of_audit(a->config.secagg->roster->count, a->study->secagg.colluding,
+                                  a->study->schema.block_count, a->study->schema.parameters);
+    if (a->study->secagg.audit_chunks > 0 && audit_max > bytes_max)
+        bytes_max = audit_max;
     enum csl_code code = csl_parts_take(&a->parts, part, bytes_max, &whole, &err);
     if (code == CSL_OK) {
         take_message(a, whole);
@@ -444,6 +455,8 @@ void csl_agent_secagg_trained__(struct csl_agent *a, const struct csl_agent_even
 void csl_agent_secagg_cancel__(struct csl_agent *a)
 {
     struct csl_agent_secagg *g = a->secagg;
+    if (g != NULL)
+        csl_agent_audit_cancel__(a);
     /* Words that the core does not wait for belong to an attempt whose fate is open. */
     if (g == NULL || !a->core.is_working || a->has_work ||
         !csl_agent_secagg_holds__(a, &a->core.task))

@@ -18,6 +18,11 @@
  *                                            the next attempt; they are charged once
  *     voted, revealed                        the same bytes again when asked
  *
+ * In a study with audits (secure_aggregation.audit_chunks) a site works on no model before it has
+ * checked that many chunks, drawn after the result, of the sum that the model was made of
+ * (agent_secagg_audit.c). A sum that does not check stops this site like a journal that was set
+ * back; one that nobody answers for within the deadline of a round costs the next round.
+ *
  * Without a state folder all of it is in memory. A site that finds a signature of its own that its
  * journal does not know was set back to an earlier state: it takes no part until an administrator
  * makes the file `secagg-confirmed` in the state folder and starts it again. */
@@ -48,6 +53,14 @@ bool csl_agent_secagg_covers__(const struct csl_agent *a, uint64_t round, uint32
 /* The same, and they are here. */
 bool csl_agent_secagg_waits__(const struct csl_agent *a, uint64_t round, uint32_t attempt);
 bool csl_agent_secagg_is_suspended__(const struct csl_agent *a);
+
+/* Before work on a task begins. CSL_OK: it may. CSL_E_AGAIN: it is begun once the published sum of
+ * the round before was checked; csl_agent_start_work__ is called then. CSL_E_STATE: not at all, and
+ * *reason, public, says why. */
+enum csl_code csl_agent_audit_gate__(struct csl_agent *a, const struct csl_msg_task *task,
+                                     const char **reason) CSL_MUST_CHECK;
+uint64_t csl_agent_audit_wakeup_ns__(const struct csl_agent *a);
+void csl_agent_audit_end__(struct csl_agent *a); /* the study ended */
 
 /* On the worker: writes the words of one update, and fills in what its outbox tells, the digest of
  * these words among it. `sum` in mode

@@ -1,10 +1,39 @@
 /* site-agent/agent_secagg_internal.h - shared by the agent's secure-aggregation files only. */
 #ifndef CSL_AGENT_SECAGG_INTERNAL_H
 #define CSL_AGENT_SECAGG_INTERNAL_H
+#include "privacy/secagg/audit.h"
 #include "privacy/secagg/encode.h"
 #include "privacy/secagg/journal.h"
 #include "privacy/secagg/site.h"
 #include "site-agent/agent_secagg.h"
+
+/* Whether the sum of a round that this site has part in is what was published
+ * (agent_secagg_audit.c). On disk beside the journal until it is over. */
+enum csl_agent_audit_state {
+    CSL_AUDIT_NONE,
+    CSL_AUDIT_ASKING,    /* nothing is worked on before the answer */
+    CSL_AUDIT_FAILED,    /* nothing is, until an administrator confirms */
+    CSL_AUDIT_UNANSWERED /* the next round is not trained */
+};
+enum { /* what an audit takes, as it was received */
+       CSL_AUDIT_M0,
+       CSL_AUDIT_M2,
+       CSL_AUDIT_M7,
+       CSL_AUDIT_M9,
+       CSL_AUDIT_M13,
+       CSL_AUDIT_MESSAGES
+};
+struct csl_agent_audit {
+    enum csl_agent_audit_state state;
+    uint64_t round;
+    struct csl_msg said[CSL_AUDIT_MESSAGES];
+    uint32_t count, item;                      /* of the chunks; checked so far */
+    uint8_t chunks[CSL_SECAGG_AUDITS_MAX * 8]; /* as in M14 */
+    struct csl_secagg_audit *verifier;         /* of chunk `item`; NULL: nothing of it came */
+    csl_conn asked_on;                         /* 0: not asked */
+    uint64_t deadline_ns;                      /* 0: not running yet */
+    bool is_deferred; /* the core's task waits for the answer, and the core takes it for work */
+};
 
 struct csl_agent_secagg {
     struct csl_secagg_site *fsm;
@@ -20,6 +49,7 @@ struct csl_agent_secagg {
     uint64_t opening_round; /* of the M0 that is being looked at */
     bool is_told;           /* the protocol knows that it was trained */
     bool must_mask, may_leave, is_settled, must_resume;
+    struct csl_agent_audit audit;
 };
 
 /* agent_secagg.c */
@@ -30,6 +60,19 @@ enum csl_code csl_agent_secagg_restore__(struct csl_agent *a, struct csl_err *er
 /* Fails the agent where it cannot be made durable: nothing more happens then. */
 void csl_agent_secagg_record__(struct csl_agent *a, const struct csl_secagg_site_action *action);
 void csl_agent_secagg_record_words__(struct csl_agent *a);
+
+/* agent_secagg_audit.c. begin: M13 of the attempt's own session came; before it is forgotten. */
+void csl_agent_audit_begin__(struct csl_agent *a, struct csl_span result);
+void csl_agent_audit_take__(struct csl_agent *a, struct csl_span bytes);
+void csl_agent_audit_follow__(struct csl_agent *a);
+void csl_agent_audit_cancel__(struct csl_agent *a); /* the task that was deferred is for nothing */
+bool csl_agent_audit_refuses__(const struct csl_agent *a, uint64_t round);
+void csl_agent_secagg_send__(struct csl_agent *a, struct csl_span bytes); /* agent_secagg.c */
+
+/* agent_secagg_audit_kept.c. save: the state, so that it outlives a restart; NONE: no file. */
+void csl_agent_audit_save__(struct csl_agent *a);
+enum csl_code csl_agent_audit_restore__(struct csl_agent *a, struct csl_err *err) CSL_MUST_CHECK;
+void csl_agent_audit_clear__(struct csl_agent_audit *u); /* in memory */
 
 /* agent_secagg_mask.c. outbox in: of the plain words; out: with the digest of the masked file,
  * which is durable. CSL_E_CORRUPT: the words on disk are not the ones that were trained. */

@@ -154,6 +154,11 @@ static void take_confirmation(struct csl_agent *a)
             a, &(struct csl_secagg_site_event){.kind = CSL_SECAGG_SE_FORGET});
         csl_log(CSL_LOG_WARN, "secagg.confirmed", CSL_STR("site", a->site_id));
     }
+    if (a->secagg->audit.state == CSL_AUDIT_FAILED) {
+        csl_agent_audit_clear__(&a->secagg->audit);
+        csl_agent_audit_save__(a);
+        csl_log(CSL_LOG_WARN, "secagg.audit_confirmed", CSL_STR("site", a->site_id));
+    }
     if (a->failure.code == CSL_OK)
         unlink(path);
 }
@@ -170,6 +175,8 @@ enum csl_code csl_agent_secagg_restore__(struct csl_agent *a, struct csl_err *er
     enum csl_code code = csl_path_join(path, sizeof(path), a->config.state_dir, name, err);
     if (code == CSL_OK)
         code = csl_secagg_journal_open(&g->journal, path, &reader, err);
+    if (code == CSL_OK)
+        code = csl_agent_audit_restore__(a, err);
     if (code != CSL_OK)
         return code;
     csl_secagg_site_check(g->fsm);

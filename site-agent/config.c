@@ -71,6 +71,9 @@ static const struct csl_option policy_options[] = {
      "sites in every sum beyond those that may collude"},
     {"masked_largest_share", CSL_OPT_U32, IN(policy_rows, masked_largest_share), 1, 1000, "500",
      "permille", NULL, NULL, "most that one site may weigh in a sum"},
+    {"masked_audit_chunks", CSL_OPT_U32, IN(policy_rows, masked_audit_chunks), 0,
+     CSL_SECAGG_AUDITS_MAX, "0", "chunks", NULL, NULL,
+     "a study in which the sites check fewer chunks of each sum is refused"},
     CSL_OPTION_END};
 
 struct raw_budget {
@@ -229,6 +232,8 @@ static enum csl_code digest_policy(struct csl_site_policy *p, struct csl_err *er
     csl_buf_printf(&b, "%d%d %u %u %u %u\n", p->masked_only, p->masked.has_colluding,
                    p->masked.colluding, p->masked.minimum_sites, p->masked.minimum_honest,
                    p->masked.largest_share_permille);
+    if (p->masked.audit_chunks > 0)
+        csl_buf_printf(&b, "audit %u\n", p->masked.audit_chunks);
     for (uint32_t i = 0; i < p->ledger.budget_count; i++) {
         const struct csl_ledger_budget *g = &p->ledger.budgets[i];
         csl_buf_printf(&b, "%s\n%s\n%.17g %.17g %llu\n", g->cohort, g->group, g->epsilon, g->delta,
@@ -257,6 +262,7 @@ static enum csl_code read_masked(struct csl_site_config *c, struct csl_err *err)
                                     .colluding = (uint32_t)colluding,
                                     .minimum_sites = c->policy_rows.masked_minimum_sites,
                                     .minimum_honest = c->policy_rows.masked_minimum_honest,
+                                    .audit_chunks = c->policy_rows.masked_audit_chunks,
                                     .largest_share_permille = c->policy_rows.masked_largest_share};
     return CSL_OK;
 }

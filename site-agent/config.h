@@ -26,7 +26,8 @@ struct csl_site_config {
         char cohort[CSL_ID_MAX];
         bool allow_large_delta, masked_only;
         char masked_colluding[16];
-        uint32_t masked_minimum_sites, masked_minimum_honest, masked_largest_share;
+        uint32_t masked_minimum_sites, masked_minimum_honest, masked_largest_share,
+            masked_audit_chunks;
     } policy_rows;
     struct csl_site_policy policy; /* what policy_rows say, checked */
     struct {

@@ -316,11 +316,16 @@ enum csl_code csl_secagg_audit_take(struct csl_secagg_audit *a, struct csl_span 
                                         : take_upload(a, &m.u.audit_upload, err);
 }
 
+bool csl_secagg_audit_is_complete(const struct csl_secagg_audit *a)
+{
+    return a->masks != NULL && csl_secagg_set_equal(&a->seen, &a->summed);
+}
+
 enum csl_code csl_secagg_audit_finish(struct csl_secagg_audit *a, struct csl_err *err)
 {
     struct csl_prg *prg;
     uint8_t hash[32];
-    if (a->masks == NULL || !csl_secagg_set_equal(&a->seen, &a->summed))
+    if (!csl_secagg_audit_is_complete(a))
         return CSL_FAIL(err, CSL_E_STATE, "%u of %u uploads came", csl_secagg_set_count(&a->seen),
                         csl_secagg_set_count(&a->summed));
     size_t n = csl_secagg_chunk_words(&a->config, a->block, a->chunk);

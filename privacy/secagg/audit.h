@@ -68,6 +68,8 @@ void csl_secagg_audit_free(struct csl_secagg_audit *a);
  * that is not of its manifest, roots or hashes that are not of the result; CSL_E_NOMEM. */
 enum csl_code csl_secagg_audit_take(struct csl_secagg_audit *a, struct csl_span bytes,
                                     struct csl_err *err) CSL_MUST_CHECK;
+/* The answer and every upload came. */
+bool csl_secagg_audit_is_complete(const struct csl_secagg_audit *a);
 /* CSL_OK: the chunk of the published sum is the sum of the uploads without their masks.
  * CSL_E_STATE: an answer is missing. CSL_E_CORRUPT: it is not; with M13 the messages taken prove it
  * to anybody. CSL_E_NOMEM. To be called once. */

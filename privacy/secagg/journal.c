@@ -4,6 +4,7 @@
 #include "base/check.h"
 #include "base/file.h"
 #include "base/le.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "privacy/crypto/aead.h"
@@ -407,4 +408,46 @@ enum csl_code csl_secagg_journal_replace(struct csl_secagg_journal *j,
         code = renew_key(j, err);
     j->is_failed = code != CSL_OK;
     return code;
+}
+
+/* --- another place --- */
+
+enum csl_code csl_secagg_journal_move(struct csl_secagg_journal *j, const char *path,
+                                      struct csl_err *err)
+{
+    char to[CSL_PATH_MAX], key[sizeof(j->key_path)];
+    if (!csl_str_copy(to, sizeof(to), path))
+        return CSL_FAIL(err, CSL_E_LIMIT, "the path of the journal is too long");
+    snprintf(key, sizeof(key), "%s.key", to);
+    enum csl_code code = csl_file_commit(j->path, to, err);
+    if (code == CSL_OK)
+        code = csl_file_commit(j->key_path, key, err);
+    if (code != CSL_OK)
+        return code;
+    memcpy(j->path, to, sizeof(to));
+    memcpy(j->key_path, key, sizeof(key));
+    return CSL_OK;
+}
+
+enum csl_code csl_secagg_journal_moved(const char *from, const char *to, struct csl_err *err)
+{
+    char old[CSL_PATH_MAX + 8], new[CSL_PATH_MAX + 8];
+    snprintf(old, sizeof(old), "%s.key", from);
+    snprintf(new, sizeof(new), "%s.key", to);
+    if (!csl_file_exists(to) || csl_file_exists(new) || csl_file_exists(from) ||
+        !csl_file_exists(old))
+        return CSL_OK;
+    return csl_file_commit(old, new, err);
+}
+
+void csl_secagg_journal_destroy(struct csl_secagg_journal *j)
+{
+    if (j == NULL)
+        return;
+    struct csl_err err = {.code = CSL_OK};
+    if (renew_key(j, &err) != CSL_OK)
+        csl_log_err(CSL_LOG_WARN, "secagg.key_kept", &err);
+    unlink(j->path);
+    unlink(j->key_path);
+    csl_secagg_journal_close(j);
 }

@@ -60,4 +60,14 @@ enum csl_code csl_secagg_journal_replace(struct csl_secagg_journal *j,
                                          const struct csl_secagg_journal_record *records,
                                          uint32_t count, struct csl_err *err) CSL_MUST_CHECK;
 
+/* The journal and its key under another path of the same folder, where nothing may be; it stays
+ * open. A process that dies in between leaves the journal moved and its key not:
+ * csl_secagg_journal_moved, before either path is opened, ends that. CSL_E_IO, CSL_E_LIMIT. */
+enum csl_code csl_secagg_journal_move(struct csl_secagg_journal *j, const char *path,
+                                      struct csl_err *err) CSL_MUST_CHECK;
+enum csl_code csl_secagg_journal_moved(const char *from, const char *to,
+                                       struct csl_err *err) CSL_MUST_CHECK;
+/* Closes it, writes over its key, and removes both files: what was sealed is useless. */
+void csl_secagg_journal_destroy(struct csl_secagg_journal *j); /* NULL allowed */
+
 #endif

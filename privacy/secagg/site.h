@@ -145,6 +145,13 @@ bool csl_secagg_site_is_suspended(const struct csl_secagg_site *s);
 /* Of the current attempt; NULL before the first. */
 const struct csl_secagg_config *csl_secagg_site_config(const struct csl_secagg_site *s);
 const uint8_t *csl_secagg_site_sid(const struct csl_secagg_site *s); /* NULL: no M2 yet */
+/* M0, M2, M7 and M9 of the current attempt, as they were accepted: borrowed until the next event.
+ * false: not all of them came. */
+struct csl_secagg_site_received {
+    struct csl_span config, keys, senders, survivors;
+};
+bool csl_secagg_site_received(const struct csl_secagg_site *s,
+                              struct csl_secagg_site_received *out);
 /* The streams to apply to the encoded words, in MASKING only (CSL_E_STATE elsewhere: with the masks
  * of a file that exists, other data would be laid bare). */
 enum csl_code csl_secagg_site_masks(const struct csl_secagg_site *s, struct csl_secagg_masks **out,

@@ -454,3 +454,16 @@ enum csl_code csl_secagg__site_result(struct csl_secagg_site *s, const struct cs
     memcpy(s->head, r->head, 32);
     return CSL_OK;
 }
+
+bool csl_secagg_site_received(const struct csl_secagg_site *s, struct csl_secagg_site_received *out)
+{
+    const struct csl_secagg_attempt *a = &s->at;
+    if (!a->exists || a->keys.bytes.p == NULL || a->senders.bytes.p == NULL ||
+        a->survivors.bytes.p == NULL)
+        return false;
+    *out = (struct csl_secagg_site_received){.config = csl_msg_span(&a->config_bytes),
+                                             .keys = csl_msg_span(&a->keys.bytes),
+                                             .senders = csl_msg_span(&a->senders.bytes),
+                                             .survivors = csl_msg_span(&a->survivors.bytes)};
+    return true;
+}

@@ -128,7 +128,8 @@ struct csl_study_secagg {
     uint32_t lane_bits;     /* of a parameter: 16, 21, 32; 64: a word each, and the rest is 0 */
     double clip_norm; /* L2 norm to which a site's update of each domain is scaled down; > 0 */
     bool is_rotated;
-    uint32_t weight_cap; /* weights by patients: one site counts with at most so many; else 0 */
+    uint32_t weight_cap;   /* weights by patients: one site counts with at most so many; else 0 */
+    uint32_t audit_chunks; /* of each sum, that every site checks; 0: none */
 };
 /* A study with lanes needs so many steps between -clip and clip in every lane. */
 #define CSL_STUDY_LEVELS_MIN 512

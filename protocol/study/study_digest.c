@@ -126,13 +126,17 @@ static void put_secagg(struct csl_buf *b, const struct csl_study_secagg *a)
     put_text(b, "secure aggregation fsa-1");
     csl_buf_le32(b, a->colluding);
     csl_buf_le32(b, a->minimum_sites);
-    if (a->lane_bits == 64)
-        return; /* as before there was a choice */
-    put_text(b, "lanes");
-    csl_buf_le32(b, a->lane_bits);
-    put_f64(b, a->clip_norm);
-    csl_buf_u8(b, a->is_rotated);
-    csl_buf_le32(b, a->weight_cap);
+    if (a->lane_bits != 64) { /* 64: as before there was a choice */
+        put_text(b, "lanes");
+        csl_buf_le32(b, a->lane_bits);
+        put_f64(b, a->clip_norm);
+        csl_buf_u8(b, a->is_rotated);
+        csl_buf_le32(b, a->weight_cap);
+    }
+    if (a->audit_chunks > 0) { /* studies without it are what they were before there was one */
+        put_text(b, "audit");
+        csl_buf_le32(b, a->audit_chunks);
+    }
 }
 
 static void put_baseline(struct csl_buf *b, const struct csl_baseline *c)

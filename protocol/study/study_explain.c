@@ -105,6 +105,12 @@ static void explain_updates(const struct csl_study *s, struct csl_buf *out)
             csl_buf_printf(out, ", also when it works together with %u of the sites",
                            s->secagg.colluding);
         csl_buf_str(out, ".");
+        if (s->secagg.audit_chunks > 0)
+            csl_buf_printf(
+                out,
+                " Every site checks %u chunk%s\n    of each sum, and for that sees these "
+                "parts of the masked uploads as the coordinator does.",
+                s->secagg.audit_chunks, csl_str_plural(s->secagg.audit_chunks));
     } else {
         csl_buf_str(out,
                     "  The coordinator sees each site's model update in every round, by itself "

@@ -21,7 +21,7 @@ struct raw_privacy {
 
 struct raw_secagg {
     int protocol;
-    uint32_t colluding, minimum_sites;
+    uint32_t colluding, minimum_sites, audit_chunks;
     const struct csl_yaml_node *encoding;
 };
 static const char *const protocol_names[] = {"fsa-1", NULL};
@@ -199,6 +199,12 @@ static const struct csl_option secagg_rows[] = {
      .type = CSL_OPT_NODE,
      .offset = offsetof(struct raw_secagg, encoding),
      .help = "How many bits a parameter is sent in; without it 64."},
+    {.name = "audit_chunks",
+     .type = CSL_OPT_U32,
+     .offset = offsetof(struct raw_secagg, audit_chunks),
+     .max = CSL_SECAGG_AUDITS_MAX,
+     .fallback = "0",
+     .help = "Chunks of 1 MiB of each sum that every site checks against the uploads, at random."},
     CSL_OPTION_END,
 };
 
@@ -217,10 +223,17 @@ enum csl_code csl_study__read_secagg(const struct csl_study_reader *r,
                              "found %u with %u colluding; at least %u would be right, so that two "
                              "honest sites are in every sum",
                              raw.minimum_sites, raw.colluding, raw.colluding + 2);
+    if (code == CSL_OK && raw.audit_chunks > 0 && raw.colluding == 0)
+        code = csl_yaml_fail(r->err, r->y, csl_study__at(section, "audit_chunks"),
+                             "found %u with colluding 0; 0 would be right: a site that audits sees "
+                             "what the coordinator sees, so at least 1 must be assumed to collude",
+                             raw.audit_chunks);
     if (code != CSL_OK)
         return code;
-    r->s->secagg = (struct csl_study_secagg){
-        .is_on = true, .colluding = raw.colluding, .minimum_sites = raw.minimum_sites};
+    r->s->secagg = (struct csl_study_secagg){.is_on = true,
+                                             .colluding = raw.colluding,
+                                             .minimum_sites = raw.minimum_sites,
+                                             .audit_chunks = raw.audit_chunks};
     return csl_study__read_encoding(r, section, raw.encoding);
 }
 

@@ -433,6 +433,16 @@ static enum csl_code send(struct csl_transport *t, csl_conn c, struct csl_msg *t
     return code;
 }
 
+static uint32_t waiting(struct csl_transport *t, csl_conn c)
+{
+    struct csl_grpc__server *s = server_of(t);
+    csl_mutex_lock(&s->mu);
+    const struct csl_grpc__session *x = find_session(s, c);
+    uint32_t n = x != NULL ? x->count : CSL_OUTBOX_MESSAGES;
+    csl_mutex_unlock(&s->mu);
+    return n;
+}
+
 static void drop(struct csl_transport *t, csl_conn c, enum csl_code why)
 {
     struct csl_grpc__server *s = server_of(t);
@@ -462,6 +472,7 @@ static enum csl_code no_download(struct csl_transport *t, uint64_t id,
 static const struct csl_transport_ops server_ops = {.name = "grpc",
                                                     .start = start,
                                                     .send = send,
+                                                    .waiting = waiting,
                                                     .upload = no_upload,
                                                     .download = no_download,
                                                     .drop = drop,

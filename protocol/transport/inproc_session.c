@@ -288,6 +288,13 @@ static enum csl_code server_send(struct csl_transport *t, csl_conn c, struct csl
     return send_on(link_of(server_of(t)->net, c), CSL_INPROC_SERVER, c, take_m, err);
 }
 
+static uint32_t server_waiting(struct csl_transport *t, csl_conn c)
+{
+    const struct csl_inproc_link *l = link_of(server_of(t)->net, c);
+    bool is_there = l != NULL && c != 0 && l->conn == c;
+    return is_there ? l->lane[CSL_INPROC_CLIENT].count : CSL_OUTBOX_MESSAGES;
+}
+
 static void server_drop(struct csl_transport *t, csl_conn c, enum csl_code why)
 {
     drop_on(link_of(server_of(t)->net, c), CSL_INPROC_SERVER, c, why);
@@ -372,6 +379,7 @@ const struct csl_transport_ops csl_inproc__server_ops = {
     .name = "inproc",
     .start = server_start,
     .send = server_send,
+    .waiting = server_waiting,
     .upload = no_upload,
     .download = no_download,
     .drop = server_drop,

@@ -75,6 +75,9 @@ struct csl_transport_ops {
      * CSL_E_NOTFOUND: the connection is gone. Any thread. */
     enum csl_code (*send)(struct csl_transport *t, csl_conn c, struct csl_msg *take_m,
                           struct csl_err *err);
+    /* server only: messages for this peer that have not left yet, of CSL_OUTBOX_MESSAGES; as many
+     * where the connection is gone. Any thread. */
+    uint32_t (*waiting)(struct csl_transport *t, csl_conn c);
     /* client only; returns at once, bulk_done follows exactly once if CSL_OK was returned. The
      * source or sink is consumed only on CSL_OK. */
     enum csl_code (*upload)(struct csl_transport *t, uint64_t bulk_id,

@@ -62,6 +62,10 @@ enum csl_code csl_policy_check_masked(const struct csl_site_policy *p,
                         "the study opens sums of %u sites, %u of which may collude; this site asks "
                         "for %u honest ones in every sum",
                         a->minimum_sites, a->colluding, honest);
+    if (a->audit_chunks < f->audit_chunks)
+        return CSL_FAIL(err, CSL_E_DENIED,
+                        "in the study sites check %u chunks of a sum; this site asks for %u",
+                        a->audit_chunks, f->audit_chunks);
     if ((uint64_t)a->minimum_sites * share < 1000)
         return CSL_FAIL(
             err, CSL_E_DENIED,

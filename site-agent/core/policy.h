@@ -15,8 +15,9 @@ enum csl_approval {
 struct csl_masked_floors {
     bool has_colluding; /* false: a third of the sites that the signed roster lists as active */
     uint32_t colluding;
-    uint32_t minimum_sites;          /* in a sum */
-    uint32_t minimum_honest;         /* in a sum beyond the study's colluding ones; 2 at least */
+    uint32_t minimum_sites;  /* in a sum */
+    uint32_t minimum_honest; /* in a sum beyond the study's colluding ones; 2 at least */
+    uint32_t audit_chunks;   /* of each sum, that sites check; a study with fewer is refused */
     uint32_t largest_share_permille; /* of one site's weight in a sum; 0: no limit */
 };
 struct csl_site_policy {

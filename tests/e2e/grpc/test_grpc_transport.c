@@ -90,6 +90,8 @@ static void test_session__peer_that_does_not_read__fills_the_outbox(void **state
         sent++;
     assert_int_equal(code, CSL_E_AGAIN);
     assert_in_range(sent, CSL_OUTBOX_MESSAGES, CSL_OUTBOX_MESSAGES + 20); /* + HTTP/2's window */
+    assert_in_range(w->server.t->ops->waiting(w->server.t, w->server.log.conn), 1,
+                    CSL_OUTBOX_MESSAGES);
     h_set(&w->site.log, &w->site.log.is_blocked, false);
     assert_true(h_wait(&w->site.log, &w->site.log.messages, sent));
     for (uint32_t i = 0; i < sent; i++)
@@ -112,6 +114,7 @@ static void test_session__unknown_connection__is_not_found(void **state)
     join(w);
     assert_int_equal(h_send(w->server.t, UINT64_MAX, 0, 4), CSL_E_NOTFOUND);
     assert_int_equal(h_send(w->site.t, UINT64_MAX, 0, 4), CSL_E_NOTFOUND);
+    assert_int_equal(w->server.t->ops->waiting(w->server.t, UINT64_MAX), CSL_OUTBOX_MESSAGES);
     w->server.t->ops->drop(w->server.t, UINT64_MAX, CSL_E_DENIED); /* no-op */
 }
 

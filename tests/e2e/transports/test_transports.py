@@ -3,10 +3,10 @@
 
     test_transports.py CONSILIUM SCENARIO-FOLDER [DATA-FOLDER...]
 
-A synthetic study is run always: as it is, with its updates under masks (FSA-1), in lanes of 16 bits under masks, and one
-with joint noise under masks, whose noise is drawn from the study's seed here (test-only; programs built without tests
-cannot). The heart studies when a data folder holds their files. Exit status 0: every pair of digests is equal. Python 3
-and its standard library only.
+A synthetic study is run always: as it is, with its updates under masks (FSA-1) and every sum audited, in lanes of 16 bits
+under masks, and one with joint noise under masks, whose noise is drawn from the study's seed here (test-only; programs
+built without tests cannot). The heart studies when a data folder holds their files. Exit status 0: every pair of digests
+is equal. Python 3 and its standard library only.
 """
 import json
 import os
@@ -19,7 +19,7 @@ ROUNDS = 3
 SYNTHETIC = "synthetic-federation.yaml"
 JOINT = "synthetic-joint.yaml"
 LANES = "synthetic-lanes.yaml"
-MASKS = "secure_aggregation: {protocol: fsa-1, colluding: 1, minimum_sites: 3}"
+MASKS = "secure_aggregation: {protocol: fsa-1, colluding: 1, minimum_sites: 3, audit_chunks: 4}"
 HEART = ("flamby-heart-fedavg.yaml", "flamby-heart-scaffold.yaml")
 HEART_FILES = "uci-heart-disease"
 

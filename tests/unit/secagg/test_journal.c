@@ -328,6 +328,80 @@ static void test_journal__replaced__only_the_new_and_another_key(void **state)
     csl_msg_release(&old_file);
 }
 
+static char moved_path[sizeof(path) + 8], moved_key[sizeof(path) + 16];
+
+static void name_moved(void)
+{
+    snprintf(moved_path, sizeof(moved_path), "%s.aside", path);
+    snprintf(moved_key, sizeof(moved_key), "%s.key", moved_path);
+}
+
+static enum csl_code open_moved(struct csl_secagg_journal **j)
+{
+    const struct csl_secagg_journal_reader reader = {NULL, see};
+    memset(&seen, 0, sizeof(seen));
+    return csl_secagg_journal_open(j, moved_path, &reader, NULL);
+}
+
+static void test_journal__moved__goes_on_there_with_its_key(void **state)
+{
+    (void)state;
+    write_texts();
+    name_moved();
+    struct csl_secagg_journal *j = reopened(), *next;
+    assert_int_equal(csl_secagg_journal_move(j, moved_path, NULL), CSL_OK);
+    assert_false(csl_file_exists(path) || csl_file_exists(key_path));
+    next = reopened(); /* another one in the old place has nothing to do with it */
+    assert_int_equal(append(next, 3, true, "of the next"), CSL_OK);
+    assert_int_equal(append(j, 9, true, "later"), CSL_OK);
+    csl_secagg_journal_close(j);
+    csl_secagg_journal_close(next);
+    assert_int_equal(csl_secagg_journal_moved(path, moved_path, NULL), CSL_OK);
+    assert_int_equal(open_moved(&j), CSL_OK);
+    assert_int_equal(seen.count, TEXTS + 1);
+    assert_string_equal(seen.text[1], texts[1]);
+    assert_string_equal(seen.text[TEXTS], "later");
+    csl_secagg_journal_close(j);
+    csl_secagg_journal_close(reopened());
+    assert_int_equal(seen.count, 1);
+    assert_int_equal(open_moved(&j), CSL_OK);
+    csl_secagg_journal_destroy(j);
+    assert_false(csl_file_exists(moved_path) || csl_file_exists(moved_key));
+}
+
+/* The journal is there and its key is not: without the second half its secrets would be lost. */
+static void test_journal__died_between_journal_and_key__move_is_ended(void **state)
+{
+    struct csl_secagg_journal *j;
+    (void)state;
+    write_texts();
+    name_moved();
+    assert_int_equal(rename(path, moved_path), 0);
+    assert_int_equal(csl_secagg_journal_moved(path, moved_path, NULL), CSL_OK);
+    assert_int_equal(open_moved(&j), CSL_OK);
+    assert_texts(TEXTS);
+    csl_secagg_journal_destroy(j);
+}
+
+/* What was sealed is of no use with the bytes that a disk may still have. */
+static void test_journal__destroyed__key_was_written_over(void **state)
+{
+    (void)state;
+    write_texts();
+    char kept[sizeof(key_path) + 8];
+    snprintf(kept, sizeof(kept), "%s.kept", key_path);
+    unlink(kept);
+    assert_int_equal(link(key_path, kept), 0); /* the same bytes on the disk */
+    struct csl_msg before = file_bytes(kept);
+    csl_secagg_journal_destroy(reopened());
+    struct csl_msg after = file_bytes(kept);
+    assert_memory_not_equal(before.p, after.p, 32);
+    assert_false(csl_file_exists(path) || csl_file_exists(key_path));
+    unlink(kept);
+    csl_msg_release(&before);
+    csl_msg_release(&after);
+}
+
 /* The crash between the rename and the new key. */
 static void test_journal__nothing_secret_left__key_is_renewed_at_the_opening(void **state)
 {
@@ -479,6 +553,9 @@ int main(void)
         cmocka_unit_test(test_secagg_pitfall_23__one_bit_wrong_anywhere__refused_with_the_place),
         cmocka_unit_test(test_journal__records_moved__refused),
         cmocka_unit_test(test_journal__replaced__only_the_new_and_another_key),
+        cmocka_unit_test(test_journal__moved__goes_on_there_with_its_key),
+        cmocka_unit_test(test_journal__died_between_journal_and_key__move_is_ended),
+        cmocka_unit_test(test_journal__destroyed__key_was_written_over),
         cmocka_unit_test(test_journal__nothing_secret_left__key_is_renewed_at_the_opening),
         cmocka_unit_test(test_secagg_pitfall_23__short_and_interrupted_writes__whole_records),
         cmocka_unit_test(test_secagg_pitfall_23__disk_full__final_until_the_restart),

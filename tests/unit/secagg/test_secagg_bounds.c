@@ -3,6 +3,7 @@
 #include "privacy/secagg/bounds.h"
 
 #include "base/limits.h"
+#include "privacy/crypto/prg.h"
 #include "privacy/secagg/config.h"
 #include "privacy/secagg/messages.h"
 #include "privacy/secagg/policy.h"
@@ -14,7 +15,7 @@
 
 #include <cmocka.h>
 
-enum { SITES = 19, COLLUDING = 6, BLOCKS = 3, ROOM = 1 << 20 };
+enum { SITES = 19, COLLUDING = 6, BLOCKS = 3, ROOM = 1 << 21 };
 
 static struct csl_sign_key key;
 
@@ -144,6 +145,48 @@ static void test_bounds__large_federations__fit_the_wire(void **state)
     assert_true(csl_secagg_bytes_to_site(CSL_SECAGG_SITES_MAX, 0, 1) > CSL_SECAGG_WHOLE_MAX);
 }
 
+/* A chunk of an upload with the hashes of all others, and the answer with all that was dealt. */
+static void test_bounds__messages_of_an_audit__are_within(void **state)
+{
+    static uint64_t words[CSL_PRG_CHUNK_WORDS];
+    static struct csl_point points[SITES * 2 * SITES];
+    static struct csl_scalar secrets[SITES];
+    enum { CHUNKS = 40 };
+    const uint64_t bound =
+        csl_secagg_bytes_of_audit(SITES, COLLUDING, BLOCKS, (uint64_t)CHUNKS * CSL_PRG_CHUNK_WORDS);
+    static uint8_t hashes[CHUNKS * 32];
+    struct csl_secagg_message manifest = {.type = CSL_SECAGG_MANIFEST, .site = 1};
+    struct csl_buf inner, out;
+    (void)state;
+    manifest.u.manifest.block_count = BLOCKS + 1;
+    for (uint32_t b = 0; b <= BLOCKS; b++)
+        manifest.u.manifest.blocks[b] =
+            (struct csl_secagg_manifest_block){.entries = 1, .chunks = 1};
+    encode(&manifest, true, &inner);
+    struct csl_secagg_message upload = {.type = CSL_SECAGG_AUDIT_UPLOAD};
+    upload.u.audit_upload =
+        (struct csl_secagg_audit_upload){.manifest = CSL_SPAN(inner.p, inner.n),
+                                         .chunk_count = CHUNKS,
+                                         .hashes = hashes,
+                                         .words = CSL_SPAN((const uint8_t *)words, sizeof(words))};
+    encode(&upload, false, &out);
+    assert_tight(out.n, bound);
+    csl_buf_release(&out);
+    csl_buf_release(&inner);
+    struct csl_secagg_message answer = {.type = CSL_SECAGG_AUDITED};
+    answer.u.audited = (struct csl_secagg_audited){.count = SITES,
+                                                   .threshold = csl_secagg_quorum(SITES, COLLUDING),
+                                                   .secrets = secrets,
+                                                   .commitments = points,
+                                                   .block_count = BLOCKS + 1,
+                                                   .roots = hashes,
+                                                   .chunk_count = CHUNKS,
+                                                   .hashes = hashes};
+    encode(&answer, false, &out);
+    assert_in_range(out.n, 1, bound);
+    csl_buf_release(&out);
+}
+
 int main(void)
 {
     csl_sign_keygen(&key);
@@ -151,6 +194,7 @@ int main(void)
         cmocka_unit_test(test_bounds__delivery_of_all_shares__is_within),
         cmocka_unit_test(test_bounds__all_openings_that_may_be__are_within),
         cmocka_unit_test(test_bounds__configuration_of_many_blocks__is_within),
+        cmocka_unit_test(test_bounds__messages_of_an_audit__are_within),
         cmocka_unit_test(test_bounds__large_federations__fit_the_wire),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);

@@ -182,6 +182,18 @@ static void test_policy__floors_of_sums__below_them_refused(void **state)
     assert_masked_denied(&p, "more than 124 permille");
 }
 
+static void test_policy__audits__fewer_chunks_than_asked_for_refused(void **state)
+{
+    struct csl_site_policy p = {.masked = {.audit_chunks = 2}};
+    struct csl_secagg_policy out;
+    (void)state;
+    masked.secagg.audit_chunks = 2;
+    assert_int_equal(csl_policy_check_masked(&p, &masked, 12, &out, NULL), CSL_OK);
+    masked.secagg.audit_chunks = 1;
+    assert_masked_denied(&p, "sites check 1 chunks of a sum; this site asks for 2");
+    masked.secagg.audit_chunks = 0;
+}
+
 /* A coordinator may not go below the study in a round either: its price was worked out for that. */
 static void test_policy__study_stricter_than_the_floors__the_study_holds(void **state)
 {
@@ -213,6 +225,7 @@ int main(void)
         cmocka_unit_test(test_policy__no_number_of_colluding__a_third_of_the_roster),
         cmocka_unit_test(test_policy__colluding_lowered_by_the_administrator__that_counts),
         cmocka_unit_test(test_policy__floors_of_sums__below_them_refused),
+        cmocka_unit_test(test_policy__audits__fewer_chunks_than_asked_for_refused),
         cmocka_unit_test(test_policy__study_stricter_than_the_floors__the_study_holds),
     };
     return cmocka_run_group_tests(tests, name_study, NULL);

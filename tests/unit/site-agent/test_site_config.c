@@ -186,7 +186,9 @@ static void test_site_config__another_privacy_policy__another_digest(void **stat
         "policy: {masked_colluding: 1}\n",
         "policy: {masked_minimum_sites: 4}\n",
         "policy: {masked_minimum_honest: 3}\n",
-        "policy: {masked_largest_share: 400}\n"};
+        "policy: {masked_largest_share: 400}\n",
+        "policy: {masked_audit_chunks: 1}\n",
+        "policy: {masked_audit_chunks: 2}\n"};
     enum { N = sizeof(texts) / sizeof(texts[0]) };
     uint8_t digests[N][CSL_DIGEST_BYTES];
     (void)state;
@@ -263,6 +265,7 @@ static void test_site_config__masks_not_mentioned__a_third_and_three_sites(void 
     assert_int_equal(c.policy.masked.minimum_sites, 3);
     assert_int_equal(c.policy.masked.minimum_honest, 2);
     assert_int_equal(c.policy.masked.largest_share_permille, 500);
+    assert_int_equal(c.policy.masked.audit_chunks, 0);
 }
 
 static void test_site_config__masks__keys_and_floors_read(void **state)
@@ -271,7 +274,7 @@ static void test_site_config__masks__keys_and_floors_read(void **state)
     (void)state;
     read_whole("secure_aggregation: {key: s.key, roster: /etc/f.roster, root: f.pub}\n"
                "policy: {masked_only: true, masked_colluding: 2, masked_minimum_sites: 6,\n"
-               "  masked_minimum_honest: 3, masked_largest_share: 250}\n");
+               "  masked_minimum_honest: 3, masked_largest_share: 250, masked_audit_chunks: 8}\n");
     snprintf(expected, sizeof(expected), "%s/s.key", dir);
     assert_string_equal(c.secagg.key, expected);
     assert_string_equal(c.secagg.roster, "/etc/f.roster");
@@ -282,6 +285,7 @@ static void test_site_config__masks__keys_and_floors_read(void **state)
     assert_int_equal(c.policy.masked.minimum_sites, 6);
     assert_int_equal(c.policy.masked.minimum_honest, 3);
     assert_int_equal(c.policy.masked.largest_share_permille, 250);
+    assert_int_equal(c.policy.masked.audit_chunks, 8);
 }
 
 static void test_site_config__masks_wrong__refused(void **state)
@@ -293,6 +297,7 @@ static void test_site_config__masks_wrong__refused(void **state)
     assert_refused("policy: {masked_minimum_sites: 1}\n", "masked_minimum_sites");
     assert_refused("policy: {masked_minimum_honest: 1}\n", "masked_minimum_honest");
     assert_refused("policy: {masked_largest_share: 0}\n", "masked_largest_share");
+    assert_refused("policy: {masked_audit_chunks: 65}\n", "masked_audit_chunks");
     assert_refused("secure_aggregation: {key: s.key, roster: f.roster}\n", "root");
     assert_refused("secure_aggregation: {roster: f.roster, root: f.pub}\n", "key");
 }

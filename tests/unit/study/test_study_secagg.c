@@ -14,6 +14,9 @@
     "secure_aggregation: {protocol: fsa-1, colluding: 1, minimum_sites: 3, encoding: " what "}"
 #define JOINT "privacy: {mode: joint, epsilon: 1, delta: 1e-5, clip: 1, sampling_rate: 0.5}"
 
+#define MASKS_AND(n)                                                                               \
+    "secure_aggregation: {protocol: fsa-1, colluding: 1, minimum_sites: 3, audit_chunks: " #n "}"
+
 static const char *const lines[] = {
     /*  1 */ "study: heart-3\nquestion: Does it work?",
     /*  2 */ "domains:\n  - id: heart\n    modality: tabular",
@@ -84,6 +87,8 @@ static void test_study_secagg__digest__changes_with_each_promise(void **state)
         {10, "secure_aggregation: {protocol: fsa-1, colluding: 0, minimum_sites: 3}"},
         {12, "sites: {minimum: 4, participants: [a, b, c, d], round_deadline: 10m}"},
         {11, JOINT},
+        {10, MASKS_AND(1)},
+        {10, MASKS_AND(2)},
         {11, "privacy: {mode: joint, epsilon: 1, delta: 1e-5, clip: 1, sampling_rate: 0.25}"},
         {10, LANES("{lane_bits: 16, clip_norm: 1, weight_cap: 9}")},
         {10, LANES("{lane_bits: 21, clip_norm: 1, weight_cap: 9}")},
@@ -134,18 +139,23 @@ static void test_study_secagg__lanes__fill_their_fields(void **state)
     csl_study_free(s);
 }
 
-/* The digest of this study before there were lanes: whoever agreed to it then still does. */
-static void test_study_secagg__words_of_64_bits__digest_as_before(void **state)
+/* Of the study above, by the program before there were lanes or audits: whoever agreed to it
+ * then still does. */
+static const char digest_before[] =
+    "3a78be38fa63e590e40668aed5f28bd0a127f1ab464a6079ba7b07acc16994e4";
+
+static void test_study_secagg__words_of_64_bits_no_audit__digest_as_before(void **state)
 {
-    static const char before[] = "3a78be38fa63e590e40668aed5f28bd0a127f1ab464a6079ba7b07acc16994e4";
-    static const struct change changes[] = {{0, NULL}, {10, LANES("{lane_bits: 64}")}};
+    static const struct change changes[] = {
+        {0, NULL}, {10, LANES("{lane_bits: 64}")}, {10, MASKS_AND(0)}};
     (void)state;
-    for (size_t i = 0; i < 2; i++) {
+    for (size_t i = 0; i < sizeof(changes) / sizeof(changes[0]); i++) {
         struct csl_study *s = NULL;
         char hex[2 * CSL_DIGEST_BYTES + 1];
         must_parse(&s, changes[i], (struct change){0});
         csl_hex(s->digest, CSL_DIGEST_BYTES, hex);
-        assert_string_equal(hex, before);
+        assert_string_equal(hex, digest_before);
+        assert_int_equal(s->secagg.audit_chunks, 0);
         csl_study_free(s);
     }
 }
@@ -179,6 +189,20 @@ static void test_study_secagg__sites__need_these_bits(void **state)
         assert_int_equal(csl_study_lane_bits(rows[i][0]), rows[i][1]);
 }
 
+static void test_study_secagg__audit__read_and_explained(void **state)
+{
+    struct csl_study *s = NULL;
+    struct csl_buf text;
+    (void)state;
+    must_parse(&s, (struct change){10, MASKS_AND(8)}, (struct change){0});
+    assert_int_equal(s->secagg.audit_chunks, 8);
+    csl_buf_init(&text, 1 << 16);
+    csl_study_explain(s, &text);
+    assert_non_null(strstr(csl_buf_text(&text), "Every site checks 8 chunks"));
+    csl_buf_release(&text);
+    csl_study_free(s);
+}
+
 static const struct {
     struct change a, b;
     const char *why;
@@ -207,6 +231,10 @@ static const struct {
      {12, "sites: {minimum: 128, round_deadline: 10m}"},
      "found 16, which leaves a sum over 128 sites fewer than 512 steps; 21 would be right"},
     {{10, LANES("{lane_bits: 16, clip_norm: 1, weight_cap: 9, colour: red}")}, {0, NULL}, "colour"},
+    {{10, "secure_aggregation: {protocol: fsa-1, colluding: 0, minimum_sites: 3, audit_chunks: 1}"},
+     {0, NULL},
+     "s.yaml:13:85: audit_chunks: found 1 with colluding 0"},
+    {{10, MASKS_AND(65)}, {0, NULL}, "s.yaml:13:85: audit_chunks: found '65'"},
     {{12, "sites: {minimum: 2, participants: [a, b, c, d], round_deadline: 10m}"},
      {0, NULL},
      "minimum_sites: found 3, but a round may close with sites.minimum 2"},
@@ -264,9 +292,10 @@ int main(void)
         cmocka_unit_test(test_study_secagg__valid__fills_every_field),
         cmocka_unit_test(test_study_secagg__digest__changes_with_each_promise),
         cmocka_unit_test(test_study_secagg__lanes__fill_their_fields),
-        cmocka_unit_test(test_study_secagg__words_of_64_bits__digest_as_before),
         cmocka_unit_test(test_study_secagg__explained__says_bits_norm_and_cap),
         cmocka_unit_test(test_study_secagg__sites__need_these_bits),
+        cmocka_unit_test(test_study_secagg__words_of_64_bits_no_audit__digest_as_before),
+        cmocka_unit_test(test_study_secagg__audit__read_and_explained),
         cmocka_unit_test(test_study_secagg__each_mistake__says_why),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

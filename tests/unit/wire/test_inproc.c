@@ -94,12 +94,15 @@ static void test_inproc__outbox_full__says_again(void **state)
     for (int i = 0; i < CSL_OUTBOX_MESSAGES; i++)
         assert_int_equal(say(&server, "x"), CSL_OK);
     assert_int_equal(say(&server, "x"), CSL_E_AGAIN);
+    assert_int_equal(server.t->ops->waiting(server.t, server.conn), CSL_OUTBOX_MESSAGES);
     drain(net, UINT64_MAX);
+    assert_int_equal(server.t->ops->waiting(server.t, server.conn), 0);
     assert_int_equal(say(&server, "x"), CSL_OK);
     assert_int_equal(site.messages, CSL_OUTBOX_MESSAGES);
     struct csl_msg large = {csl_alloc(CSL_MSG_BYTES_MAX + 1), CSL_MSG_BYTES_MAX + 1};
     assert_int_equal(server.t->ops->send(server.t, server.conn, &large, NULL), CSL_E_LIMIT);
     server.conn += 1 << 13;
+    assert_int_equal(server.t->ops->waiting(server.t, server.conn), CSL_OUTBOX_MESSAGES);
     assert_int_equal(say(&server, "x"), CSL_E_NOTFOUND);
     server.conn = 4095;
     assert_int_equal(say(&server, "x"), CSL_E_NOTFOUND);

@@ -26,6 +26,11 @@ void dying_enter(uint32_t party)
     d.party = party;
 }
 
+uint32_t dying_party(void)
+{
+    return d.party;
+}
+
 enum dying_fate dying_write(void)
 {
     if (d.party == DYING_NOBODY)

@@ -21,6 +21,7 @@ enum dying_fate { DYING_NOT, DYING_BEFORE, DYING_AFTER };
 
 void dying_begin(const struct dying_plan *plan);
 void dying_enter(uint32_t party); /* whose code runs from now on */
+uint32_t dying_party(void);
 enum dying_fate dying_write(void);
 bool dying_is_dead(uint32_t party);
 void dying_revive(uint32_t party);

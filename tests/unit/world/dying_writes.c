@@ -26,6 +26,9 @@ DYING(csl_secagg_journal_append,
 DYING(csl_secagg_journal_replace,
       (struct csl_secagg_journal *j, const struct csl_secagg_journal_record *r, uint32_t n, struct csl_err *err),
       (j, r, n, err))
+DYING(csl_secagg_journal_move,
+      (struct csl_secagg_journal *j, const char *path, struct csl_err *err),
+      (j, path, err))
 DYING(csl_file_write_atomic,
       (const char *path, struct csl_span s, unsigned mode, struct csl_err *err),
       (path, s, mode, err))

@@ -298,20 +298,22 @@ static void maybe_roll_back(void)
     const struct masked_plan *plan = masked_w.plan;
     uint64_t round = csl_coord_rounds_done(csl_service_core(masked_w.service)) + 1;
     uint32_t i = plan->restart_site;
-    if (plan->rolled_back_round == 0)
-        return;
-    bool is_back = round == plan->rolled_back_round && !masked_w.was_rolled_back;
+    bool is_back = plan->rolled_back_round != 0 && round == plan->rolled_back_round &&
+                   !masked_w.was_rolled_back;
     bool is_confirmed =
         plan->confirmed_round != 0 && round == plan->confirmed_round && !masked_w.was_confirmed;
-    if (!is_back && !is_confirmed)
+    bool is_bounced =
+        plan->bounced_round != 0 && round == plan->bounced_round && !masked_w.was_bounced;
+    if (!is_back && !is_confirmed && !is_bounced)
         return;
     close_site(i);
     if (is_back)
         copy_journal(i, true);
-    else
+    else if (is_confirmed)
         confirm(i);
-    masked_w.was_rolled_back = true;
-    masked_w.was_confirmed = is_confirmed;
+    masked_w.was_rolled_back |= is_back;
+    masked_w.was_confirmed |= is_confirmed;
+    masked_w.was_bounced |= is_bounced;
     open_site(i);
 }
 
@@ -342,6 +344,18 @@ static void revive_service(void)
     }
 }
 
+static void maybe_kill_service(void)
+{
+    const struct masked_plan *plan = masked_w.plan;
+    if (plan->audit_restart_round == 0 || masked_w.was_killed || !masked_w.has_asked ||
+        csl_coord_rounds_done(csl_service_core(masked_w.service)) != plan->audit_restart_round)
+        return;
+    masked_w.was_killed = true;
+    kill_transport(masked_w.server);
+    csl_service_free(masked_w.service);
+    open_service();
+}
+
 static void revive_site(uint32_t i)
 {
     while (dying_is_dead(i)) {
@@ -355,6 +369,7 @@ static bool run_instant(void)
 {
     uint64_t now = csl_inproc_now_ns(masked_w.net);
     bool did = false;
+    maybe_kill_service();
     while (csl_inproc_step(masked_w.net, now))
         did = true;
     dying_enter(MASKED_SERVICE);
@@ -432,8 +447,11 @@ static void collect(void)
         const struct csl_coord_site *s = csl_coord_site(csl_service_core(masked_w.service), i);
         r->site_rounds[i] = s->rounds_contributed;
         r->membership[i] = s->membership;
-        if (masked_w.sites[i].transport != NULL)
-            note_site(i);
+        if (masked_w.sites[i].transport == NULL)
+            continue;
+        note_site(i);
+        csl_str_copy(r->last_error[i], sizeof(r->last_error[i]),
+                     csl_agent_core(masked_w.sites[i].agent)->last_error);
     }
 }
 

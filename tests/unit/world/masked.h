@@ -46,6 +46,12 @@ struct masked_plan {
     uint64_t rolled_back_round; /* 0: never; else restart_site is then set back to the state folder
                                    that it had in restart_round, and goes on with that */
     uint64_t confirmed_round;   /* 0: never; else its administrator says that this is known */
+    uint64_t
+        bounced_round; /* 0: never; else restart_site is started again when that is the round */
+    /* 0: never; else the coordinator is killed when a site has asked about that round, before it
+     * hears it; and whether only a site that comes back counts. */
+    uint64_t audit_restart_round;
+    bool restarts_for_late;
     uint64_t dark_from,
         dark_until; /* 0: never; rounds in which a site's link breaks all the time */
     uint32_t dark_site;
@@ -87,7 +93,9 @@ struct masked_result {
     uint32_t uploads, uncharged; /* uncharged: sent about a round that the ledger did not hold */
     uint64_t cuts, sessions;
     uint64_t writes[MASKED_SITES + 1]; /* durable, of each site and of the service */
-    uint32_t deaths, abandoned;        /* abandoned: attempts whose certificate reached a site */
+    uint32_t requests, answers;        /* M14 that sites sent; chunks answered */
+    char last_error[MASKED_SITES][192];
+    uint32_t deaths, abandoned; /* abandoned: attempts whose certificate reached a site */
 };
 
 /* That train. Only the last three sites know who is severe, only the first two who is rare. */

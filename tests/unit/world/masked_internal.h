@@ -38,7 +38,8 @@ struct masked_world {
     struct csl_service *service;
     uint8_t certified[8][32]; /* sessions whose certificates were seen */
     struct masked_party sites[MASKED_SITES];
-    bool has_restarted, was_rolled_back, was_confirmed;
+    bool has_restarted, was_rolled_back, was_confirmed, was_bounced, was_killed;
+    bool has_asked; /* about the round of the plan's audit_restart_round */
     struct masked_signature *signatures;
     uint32_t signature_count, signature_capacity;
 };

@@ -113,6 +113,12 @@ static void look_at_secagg(uint32_t site, struct csl_span body)
     masked_must(csl_secagg_decode(&s, body, &err), &err);
     if (s.type != CSL_SECAGG_OPENING) /* one for every complaint */
         check_signed_once(site, &s);
+    uint64_t done = csl_coord_rounds_done(csl_service_core(masked_w.service));
+    if (s.type == CSL_SECAGG_AUDIT) {
+        masked_w.result->requests++;
+        masked_w.has_asked |= done == masked_w.plan->audit_restart_round &&
+                              (masked_w.sites[site].is_lost || !masked_w.plan->restarts_for_late);
+    }
     if (s.type == CSL_SECAGG_VOTE)
         masked_w.sites[site].voted_round =
             csl_coord_rounds_done(csl_service_core(masked_w.service)) + 1;
@@ -265,6 +271,8 @@ static void look_at_certificate(const struct csl_message *m)
 {
     struct csl_span body = csl_msg_span(&m->u.secagg.body);
     struct csl_secagg_message s;
+    masked_w.result->answers += m->kind == CSL_MSG_SECAGG_TO_SITE && body.n > 1 && body.p[0] == 1 &&
+                                body.p[1] == CSL_SECAGG_AUDITED;
     if (m->kind != CSL_MSG_SECAGG_TO_SITE || body.n < 2 || body.p[0] != 1 ||
         body.p[1] != CSL_SECAGG_ABANDONED ||
         csl_secagg_decode(&s, CSL_SPAN(body.p + 1, body.n - 1), NULL) != CSL_OK)

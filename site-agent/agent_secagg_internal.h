@@ -46,6 +46,7 @@ struct csl_agent_secagg {
     uint8_t words_digest[CSL_DIGEST_BYTES];
     uint32_t
         ledger_attempt;     /* what they were reserved and are charged as; once, whatever happens */
+    uint64_t bytes_max;     /* of one message */
     uint64_t opening_round; /* of the M0 that is being looked at */
     bool is_told;           /* the protocol knows that it was trained */
     bool must_mask, may_leave, is_settled, must_resume;

@@ -130,7 +130,7 @@ static void give_up(struct csl_agent *a)
                                   &(struct csl_secagg_site_event){.kind = CSL_SECAGG_SE_GIVE_UP});
 }
 
-static void drop_words(struct csl_agent *a)
+void csl_agent_secagg_drop_words__(struct csl_agent *a)
 {
     char plain[CSL_ID_MAX];
     if (a->secagg->update.outbox.round == 0)
@@ -190,7 +190,7 @@ static void mask(struct csl_agent *a)
     enum csl_code code = csl_agent_secagg_mask__(a, &e.outbox, &masked, &err);
     if (code == CSL_E_CORRUPT) {
         csl_log_err(CSL_LOG_ERROR, "secagg.words_lost", &err);
-        drop_words(a);
+        csl_agent_secagg_drop_words__(a);
         give_up(a);
         return;
     }
@@ -227,7 +227,7 @@ static void settle(struct csl_agent *a)
     if (update == CSL_SECAGG_UPDATE_ABANDONED)
         withdraw(a);
     if (update == CSL_SECAGG_UPDATE_INCLUDED || update == CSL_SECAGG_UPDATE_EXCLUDED)
-        drop_words(a);
+        csl_agent_secagg_drop_words__(a);
 }
 
 /* The core hears that it was trained when the manifest is signed, and not before. */
@@ -288,7 +288,7 @@ static void begin_attempt(struct csl_agent *a, const struct csl_secagg_config *c
     struct csl_agent_secagg *g = a->secagg;
     g->is_told = g->must_mask = g->may_leave = g->is_settled = false;
     if (!fits_words(g, c))
-        drop_words(a);
+        csl_agent_secagg_drop_words__(a);
 }
 
 static void offer_config(struct csl_agent *a, const struct csl_secagg_config *c,
@@ -354,7 +354,7 @@ static void take_protocol(struct csl_agent *a, struct csl_span bytes)
     if (sid == NULL || memcmp(sid, m.id, 32) != 0)
         return;
     settle(a);
-    drop_words(a);
+    csl_agent_secagg_drop_words__(a);
     csl_agent_audit_begin__(a, bytes);
     g->opening_round = 0;
     g->is_told = g->must_mask = g->may_leave = false;
@@ -461,7 +461,7 @@ void csl_agent_secagg_cancel__(struct csl_agent *a)
     if (g == NULL || !a->core.is_working || a->has_work ||
         !csl_agent_secagg_holds__(a, &a->core.task))
         return;
-    drop_words(a);
+    csl_agent_secagg_drop_words__(a);
     if (needs_words(g))
         give_up(a);
     struct csl_agent_event *e = csl_agent_event_new__(CSL_SE_TRAINED);

@@ -152,6 +152,7 @@ static void take_confirmation(struct csl_agent *a)
             a, &(struct csl_secagg_site_event){.kind = CSL_SECAGG_SE_CONFIRMED});
         (void)csl_agent_secagg_step__(
             a, &(struct csl_secagg_site_event){.kind = CSL_SECAGG_SE_FORGET});
+        csl_agent_secagg_drop_words__(a);
         csl_log(CSL_LOG_WARN, "secagg.confirmed", CSL_STR("site", a->site_id));
     }
     if (a->secagg->audit.state == CSL_AUDIT_FAILED) {

@@ -154,9 +154,10 @@ static const char *next_step(enum verb verb)
         return "Give it to all sites, keep the secret here, and reveal when all have committed.";
     case REVEAL:
         return "Give it to all sites; the secret is none any more.";
-    default:
+    case CLOSE:
         return "Every site and the coordinator name it in secure_aggregation.epoch.";
     }
+    return "";
 }
 
 static int print_said(const struct ceremony *c, enum verb verb, const struct csl_enrol *flags)

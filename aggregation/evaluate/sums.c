@@ -10,7 +10,7 @@
 size_t csl_sums_count(uint32_t classes, uint32_t bins)
 {
     size_t c = classes, heads = classes == 2 ? 1 : c + 1; /* + 1: the confidence of decisions */
-    return 1 + c * c + heads * 2 * bins;
+    return CSL_SUMS__HEAD + c * c + heads * 2 * bins;
 }
 
 enum csl_code csl_sums_init(struct csl_sums *s, uint32_t classes, uint32_t bins,
@@ -41,7 +41,7 @@ static uint32_t bin_of(const struct csl_sums *s, float score)
 }
 
 enum csl_code csl_sums_add(struct csl_sums *s, const float *scores, uint8_t label,
-                           struct csl_err *err)
+                           bool is_new_patient, struct csl_err *err)
 {
     uint32_t heads = csl_sums__heads(s), decision = 0;
     for (uint32_t h = 0; h < heads; h++) {
@@ -52,6 +52,8 @@ enum csl_code csl_sums_add(struct csl_sums *s, const float *scores, uint8_t labe
     if (label >= s->classes)
         return CSL_FAIL(err, CSL_E_INVAL, "label %u; one below %u would be right", label,
                         s->classes);
+    if (!is_new_patient && s->counts[CSL_SUMS__PATIENTS] == 0)
+        return CSL_FAIL(err, CSL_E_INVAL, "a record before its patient");
     if (heads == 1)
         decision = (double)scores[0] > 0.5;
     else
@@ -59,7 +61,8 @@ enum csl_code csl_sums_add(struct csl_sums *s, const float *scores, uint8_t labe
     for (uint32_t h = 0; h < heads; h++)
         csl_sums__histogram(s, h, heads == 1 ? label == 1 : label == h)[bin_of(s, scores[h])]++;
     csl_sums__confusion(s)[label * s->classes + decision]++;
-    s->counts[0] = 1;
+    s->counts[CSL_SUMS__PATIENTS] += is_new_patient;
+    s->counts[CSL_SUMS__SITES] = 1;
     return CSL_OK;
 }
 
@@ -79,7 +82,7 @@ enum csl_code csl_sums_check(const struct csl_sums *s, struct csl_err *err)
     uint64_t n, of_class, rest;
     struct csl_sums__tally t;
     if (!add_up(csl_sums__confusion(s), (size_t)c * c, &n))
-        return CSL_FAIL(err, CSL_E_INVAL, "confusion counts of more than %llu patients",
+        return CSL_FAIL(err, CSL_E_INVAL, "confusion counts of more than %llu records",
                         (unsigned long long)CSL_RECORDS_MAX);
     csl_sums__tally_of(s, &t);
     for (uint32_t h = 0; h < heads; h++) {
@@ -88,7 +91,7 @@ enum csl_code csl_sums_check(const struct csl_sums *s, struct csl_err *err)
             !add_up(csl_sums__histogram(s, h, false), s->bins, &rest) || of_class != labelled ||
             rest != n - labelled)
             return CSL_FAIL(err, CSL_E_INVAL,
-                            "histogram %u: it counts other patients than the confusion counts", h);
+                            "histogram %u: it counts other records than the confusion counts", h);
     }
     uint64_t hits = 0;
     for (uint32_t k = 0; k < c; k++)
@@ -97,10 +100,12 @@ enum csl_code csl_sums_check(const struct csl_sums *s, struct csl_err *err)
                       !add_up(csl_sums__confidence(s, false), s->bins, &rest) || of_class != hits ||
                       rest != n - hits))
         return CSL_FAIL(err, CSL_E_INVAL,
-                        "confidence: it counts other patients than the confusion counts");
-    if (s->counts[0] > n || s->counts[0] > CSL_SITES_MAX || (n > 0 && s->counts[0] == 0))
-        return CSL_FAIL(err, CSL_E_INVAL, "%llu sites with %llu patients",
-                        (unsigned long long)s->counts[0], (unsigned long long)n);
+                        "confidence: it counts other records than the confusion counts");
+    uint64_t sites = s->counts[CSL_SUMS__SITES], patients = s->counts[CSL_SUMS__PATIENTS];
+    if (sites > patients || patients > n || sites > CSL_SITES_MAX || (n > 0 && sites == 0))
+        return CSL_FAIL(err, CSL_E_INVAL, "%llu sites with %llu patients and %llu records",
+                        (unsigned long long)sites, (unsigned long long)patients,
+                        (unsigned long long)n);
     return CSL_OK;
 }
 
@@ -113,16 +118,21 @@ enum csl_code csl_sums_join(struct csl_sums *into, const struct csl_sums *from, 
     enum csl_code code = csl_sums_check(from, err);
     if (code != CSL_OK)
         return code;
-    if (csl_sums_patients(into) + csl_sums_patients(from) > CSL_RECORDS_MAX ||
-        into->counts[0] + from->counts[0] > CSL_SITES_MAX)
-        return CSL_FAIL(err, CSL_E_LIMIT, "more patients or sites than one evaluation counts");
-    /* no entry of either is above the number of patients or sites */
+    if (csl_sums_records(into) + csl_sums_records(from) > CSL_RECORDS_MAX ||
+        csl_sums_sites(into) + csl_sums_sites(from) > CSL_SITES_MAX)
+        return CSL_FAIL(err, CSL_E_LIMIT, "more records or sites than one evaluation counts");
+    /* no entry of either is above the number of its records */
     for (size_t i = 0; i < csl_sums_count(into->classes, into->bins); i++)
         into->counts[i] += from->counts[i];
     return CSL_OK;
 }
 
 uint64_t csl_sums_patients(const struct csl_sums *s)
+{
+    return s->counts[CSL_SUMS__PATIENTS];
+}
+
+uint64_t csl_sums_records(const struct csl_sums *s)
 {
     uint64_t n = 0;
     for (size_t i = 0; i < (size_t)s->classes * s->classes; i++)
@@ -132,7 +142,7 @@ uint64_t csl_sums_patients(const struct csl_sums *s)
 
 uint32_t csl_sums_sites(const struct csl_sums *s)
 {
-    return (uint32_t)s->counts[0];
+    return (uint32_t)s->counts[CSL_SUMS__SITES];
 }
 
 void csl_sums__tally_of(const struct csl_sums *s, struct csl_sums__tally *out)
@@ -144,12 +154,12 @@ void csl_sums__tally_of(const struct csl_sums *s, struct csl_sums__tally *out)
                                 csl_sums__confusion(s)[label * s->classes + decision]);
 }
 
-uint64_t csl_sums__rebuild(const struct csl_sums *s, uint8_t group, struct csl_sums__patient *out,
+uint64_t csl_sums__rebuild(const struct csl_sums *s, uint8_t group, struct csl_sums__record *out,
                            uint64_t at)
 {
     for (uint32_t label = 0; label < s->classes; label++)
         for (uint32_t decision = 0; decision < s->classes; decision++)
             for (uint64_t i = csl_sums__confusion(s)[label * s->classes + decision]; i > 0; i--)
-                out[at++] = (struct csl_sums__patient){(uint8_t)label, (uint8_t)decision, group};
+                out[at++] = (struct csl_sums__record){(uint8_t)label, (uint8_t)decision, group};
     return at;
 }

@@ -1,9 +1,10 @@
 /* aggregation/evaluate/sums.h - an evaluation that needs no scores: every site counts, the counts
  * are added up, and figures come from the sums alone.
  *
- * Counts of one set of test patients (a domain, or one group of its patients), as one vector of
- * whole numbers that adds entry by entry, in the open or under masks:
- *   sites                          1 when the set has a patient
+ * Counts of one set of test records (of a domain, or of one group of its patients), as one vector
+ * of whole numbers that adds entry by entry, in the open or under masks:
+ *   sites                          1 when the set has a record
+ *   patients                       of these records
  *   confusion [label][decision]    C x C
  *   histogram [head][rest, class][bin]  of a class's score; a binary task has one head, class 1
  *   confidence [wrong, right][bin]      of the score of the decision; several classes only
@@ -15,7 +16,7 @@
  *   auc       DeLong 1988 on the binned scores, logit scale, widened by auc_error ("delong-binned";
  *             "wilson" where that has no variance). For several classes the standard deviation of
  *             the mean is taken as the mean of the standard deviations, its largest possible value.
- *   macro_f1, balanced_accuracy, f1_es, ...  1,000 bootstrap resamples of patients rebuilt from
+ *   macro_f1, balanced_accuracy, f1_es, ...  1,000 bootstrap resamples of records rebuilt from
  *             the counts, from a labelled seed; "bootstrap" percentiles
  *   ece, gaps, f1_sd   likewise, "bootstrap-basic": what chance raises on average (interval.h)
  * Any thread. */
@@ -40,27 +41,29 @@ size_t csl_sums_count(uint32_t classes, uint32_t bins);
 enum csl_code csl_sums_init(struct csl_sums *s, uint32_t classes, uint32_t bins,
                             struct csl_err *err) CSL_MUST_CHECK;
 void csl_sums_release(struct csl_sums *s);
-/* One patient of this site. scores: [1] of the positive class, or [classes]. CSL_E_INVAL: a score
- * outside [0, 1] or a label that is no class; nothing is counted. */
+/* One record of this site. scores: [1] of the positive class, or [classes]; is_new_patient: the
+ * first record of its patient. CSL_E_INVAL: a score outside [0, 1], a label that is no class, or a
+ * first record without a patient; nothing is counted. */
 enum csl_code csl_sums_add(struct csl_sums *s, const float *scores, uint8_t label,
-                           struct csl_err *err) CSL_MUST_CHECK;
+                           bool is_new_patient, struct csl_err *err) CSL_MUST_CHECK;
 /* What another site counted. CSL_E_INVAL: other sizes, or `from` fails csl_sums_check;
- * CSL_E_LIMIT: more patients than CSL_RECORDS_MAX. `into` is untouched on failure. */
+ * CSL_E_LIMIT: more records than CSL_RECORDS_MAX. `into` is untouched on failure. */
 enum csl_code csl_sums_join(struct csl_sums *into, const struct csl_sums *from,
                             struct csl_err *err) CSL_MUST_CHECK;
-/* Whether the parts can be counts of the same patients: CSL_E_INVAL names the first that cannot. */
+/* Whether the parts can be counts of the same records: CSL_E_INVAL names the first that cannot. */
 enum csl_code csl_sums_check(const struct csl_sums *s, struct csl_err *err) CSL_MUST_CHECK;
+uint64_t csl_sums_records(const struct csl_sums *s);
 uint64_t csl_sums_patients(const struct csl_sums *s);
 uint32_t csl_sums_sites(const struct csl_sums *s);
 
 struct csl_class_figures { /* one class against the rest */
-    uint64_t patients, decided;
-    /* name NULL: no patient of the class, or none but of it */
+    uint64_t records, decided;
+    /* name NULL: no record of the class, or none but of it */
     struct csl_metric sensitivity, specificity;
     bool is_collapsed; /* one of the two is below CSL_COLLAPSED_BELOW */
 };
 struct csl_calibration_bin {
-    uint64_t patients;
+    uint64_t records;
     double predicted; /* mean of the bins' middles: within 1 / (2 bins) of the mean score */
     double observed;  /* share of the positive class, or of right decisions */
 };
@@ -71,27 +74,28 @@ struct csl_sum_figures {
     struct csl_metrics metrics;
     double auc_error; /* |auc of the scores - auc| <= half the tied mass (mean over classes) */
     double ece_error; /* likewise: 1 / (2 bins) */
+    uint64_t patients;
     uint32_t sites, classes, collapsed; /* collapsed: how many classes are */
     struct csl_class_figures by_class[CSL_CLASSES_MAX];
     struct csl_calibration_bin calibration[CSL_CALIBRATION_BINS];
 };
-/* No patients: CSL_OK with no metric. */
+/* No records: CSL_OK with no metric. */
 enum csl_code csl_sums_evaluate(const struct csl_sums *s, uint64_t seed,
                                 struct csl_sum_figures *out, struct csl_err *err) CSL_MUST_CHECK;
 
 /* How unequal the groups of one attribute are. Per group the rates of each class against the rest,
  * over the fixed list of classes, and their mean over the classes whose rate has a denominator in
- * the group (TPR: patients of the class; FDR: decisions for it; FPR: the other patients; F1: any of
+ * the group (TPR: records of the class; FDR: decisions for it; FPR: the other records; F1: any of
  * these); then over the groups, as FairGRPO (QoQ-Med) reports them:
  *   pp = max FDR - min FDR      eod = max TPR - min TPR      fpr_gap, f1_gap likewise
  *   f1_sd: sample standard deviation of F1       f1_es = F1 / (1 + f1_sd)
  *   accuracy_es = accuracy / (1 + sample standard deviation of accuracy)
- * F1 (over the same classes) and accuracy without a group are of all patients. For a binary task
+ * F1 (over the same classes) and accuracy without a group are of all records. For a binary task
  * the mean over both classes hides a trade of sensitivity for specificity, so pp_positive,
  * eod_positive and fpr_gap_positive say the same of class 1 alone.
- * all: every patient, of known group or not; groups: [count], parts of it that do not overlap.
- * Fewer than two groups with patients: CSL_OK with no metric. CSL_E_INVAL: groups that are no part
- * of all. out->examples: patients of known group. */
+ * all: every record, of known group or not; groups: [count], parts of it that do not overlap.
+ * Fewer than two groups with records: CSL_OK with no metric. CSL_E_INVAL: groups that are no part
+ * of all. out->examples: records of known group. */
 enum csl_code csl_sums_gaps(const struct csl_sums *all, const struct csl_sums *groups,
                             uint32_t count, uint64_t seed, struct csl_metrics *out,
                             struct csl_err *err) CSL_MUST_CHECK;

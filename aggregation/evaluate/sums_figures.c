@@ -8,7 +8,7 @@
 
 /* --- AUC --- */
 
-/* Running sums over the bins of one side: how its patients rank against the other side. */
+/* Running sums over the bins of one side: how its records rank against the other side. */
 struct placements {
     double n, sum, squares;
 };
@@ -87,7 +87,7 @@ static void add_auc(const struct csl_sums *s, uint64_t smallest, struct csl_sum_
 enum { BALANCED_ACCURACY, SPECIFICITY, MACRO_F1, CONFUSION_MEASURES };
 
 struct confusion {
-    const struct csl_sums__patient *patients;
+    const struct csl_sums__record *records;
     uint32_t classes;
 };
 
@@ -117,7 +117,7 @@ static void measure_confusion(void *context, const uint32_t *draws, uint64_t n,
     struct csl_sums__tally t;
     memset(&t, 0, sizeof(t));
     for (uint64_t i = 0; i < n; i++)
-        csl_sums__tally_add(&t, c->patients[draws[i]].label, c->patients[draws[i]].decision, 1);
+        csl_sums__tally_add(&t, c->records[draws[i]].label, c->records[draws[i]].decision, 1);
     measure_tally(&t, c->classes, values);
 }
 
@@ -149,14 +149,14 @@ static enum csl_code add_confusion(const struct csl_sums *s, const struct csl_su
 {
     double values[CSL_EVALUATE__MEASURES];
     struct csl_evaluate__spread spreads[CONFUSION_MEASURES];
-    struct csl_sums__patient *patients = csl_alloc_array(t->n, sizeof(*patients));
-    struct confusion context = {patients, s->classes};
-    if (patients == NULL)
-        return CSL_FAIL(err, CSL_E_NOMEM, "%llu patients", (unsigned long long)t->n);
-    (void)csl_sums__rebuild(s, 0, patients, 0);
+    struct csl_sums__record *records = csl_alloc_array(t->n, sizeof(*records));
+    struct confusion context = {records, s->classes};
+    if (records == NULL)
+        return CSL_FAIL(err, CSL_E_NOMEM, "%llu records", (unsigned long long)t->n);
+    (void)csl_sums__rebuild(s, 0, records, 0);
     enum csl_code code = csl_evaluate__bootstrap(measure_confusion, &context, t->n, seed,
                                                  CONFUSION_MEASURES, values, spreads, err);
-    csl_free(patients);
+    csl_free(records);
     if (code != CSL_OK)
         return code;
     uint64_t smallest = smallest_class(t, s->classes);
@@ -180,7 +180,7 @@ static void describe_classes(const struct csl_sums__tally *t, uint32_t classes,
         struct csl_class_figures *f = &out->by_class[c];
         struct csl_metrics rates = {.count = 0};
         uint64_t others = t->n - t->labelled[c], wrong = t->decided[c] - t->right[c];
-        f->patients = t->labelled[c];
+        f->records = t->labelled[c];
         f->decided = t->decided[c];
         csl_evaluate__add_proportion(&rates, "sensitivity", t->right[c], t->labelled[c]);
         csl_evaluate__add_proportion(&rates, "specificity", others - wrong, others);
@@ -199,7 +199,7 @@ struct calibration {
     const struct calibrated {
         double gap; /* what was observed less the middle of the bin */
         uint8_t bin;
-    } * patients;
+    } * records;
     double all[CSL_CALIBRATION_BINS];
 };
 
@@ -210,14 +210,14 @@ static void measure_calibration(void *context, const uint32_t *draws, uint64_t n
     double gaps[CSL_CALIBRATION_BINS] = {0};
     values[0] = values[1] = 0;
     for (uint64_t i = 0; i < n; i++)
-        gaps[c->patients[draws[i]].bin] += c->patients[draws[i]].gap;
+        gaps[c->records[draws[i]].bin] += c->records[draws[i]].gap;
     for (uint32_t b = 0; b < CSL_CALIBRATION_BINS; b++) {
         values[0] += fabs(gaps[b]) / (double)n;
         values[1] += fabs(gaps[b] - c->all[b]) / (double)n;
     }
 }
 
-static void fill_calibration(const struct csl_sums *s, struct calibrated *patients,
+static void fill_calibration(const struct csl_sums *s, struct calibrated *records,
                              struct calibration *context, struct csl_sum_figures *out)
 {
     uint32_t wide = s->bins / CSL_CALIBRATION_BINS;
@@ -228,20 +228,20 @@ static void fill_calibration(const struct csl_sums *s, struct calibrated *patien
         for (int is_class = 0; is_class < 2; is_class++) {
             const uint64_t *h = s->classes == 2 ? csl_sums__histogram(s, 0, is_class)
                                                 : csl_sums__confidence(s, is_class);
-            at->patients += h[b];
+            at->records += h[b];
             at->predicted += middle * (double)h[b];
             at->observed += is_class * (double)h[b];
             context->all[b / wide] += (is_class - middle) * (double)h[b];
             for (uint64_t i = h[b]; i > 0; i--)
-                patients[n++] = (struct calibrated){is_class - middle, (uint8_t)(b / wide)};
+                records[n++] = (struct calibrated){is_class - middle, (uint8_t)(b / wide)};
         }
     }
     for (uint32_t b = 0; b < CSL_CALIBRATION_BINS; b++) {
         struct csl_calibration_bin *at = &out->calibration[b];
-        if (at->patients == 0)
+        if (at->records == 0)
             continue;
-        at->predicted /= (double)at->patients;
-        at->observed /= (double)at->patients;
+        at->predicted /= (double)at->records;
+        at->observed /= (double)at->records;
     }
 }
 
@@ -250,14 +250,14 @@ static enum csl_code add_calibration(const struct csl_sums *s, uint64_t n, uint6
 {
     double values[CSL_EVALUATE__MEASURES];
     struct csl_evaluate__spread spreads[2];
-    struct calibrated *patients = csl_alloc_array(n, sizeof(*patients));
-    struct calibration context = {.patients = patients};
-    if (patients == NULL)
-        return CSL_FAIL(err, CSL_E_NOMEM, "%llu patients", (unsigned long long)n);
-    fill_calibration(s, patients, &context, out);
+    struct calibrated *records = csl_alloc_array(n, sizeof(*records));
+    struct calibration context = {.records = records};
+    if (records == NULL)
+        return CSL_FAIL(err, CSL_E_NOMEM, "%llu records", (unsigned long long)n);
+    fill_calibration(s, records, &context, out);
     enum csl_code code =
         csl_evaluate__bootstrap(measure_calibration, &context, n, seed, 2, values, spreads, err);
-    csl_free(patients);
+    csl_free(records);
     if (code != CSL_OK)
         return code;
     csl_evaluate__add_basic(&out->metrics, "ece", values[0], &spreads[0], &spreads[1]);
@@ -280,6 +280,7 @@ enum csl_code csl_sums_evaluate(const struct csl_sums *s, uint64_t seed,
     if (code == CSL_OK) {
         made->metrics.examples = t.n;
         made->sites = csl_sums_sites(s);
+        made->patients = csl_sums_patients(s);
         made->classes = s->classes;
     }
     if (code == CSL_OK && t.n > 0) {

@@ -100,11 +100,11 @@ static const struct gap {
 enum { GAPS = sizeof(gaps) / sizeof(gaps[0]), F1_ES = 2 * GAPS, ACCURACY_ES, MEASURES };
 
 struct context {
-    const struct csl_sums__patient *patients;
+    const struct csl_sums__record *records;
     struct csl_sums__tally *tallies; /* [count + 2]: the groups, the rest, all */
-    struct rates rates[CSL_SUM_GROUPS_MAX], seen[CSL_SUM_GROUPS_MAX]; /* seen: on the patients */
+    struct rates rates[CSL_SUM_GROUPS_MAX], seen[CSL_SUM_GROUPS_MAX]; /* seen: on the records */
     uint32_t count, classes;
-    bool is_first; /* the patients as they are come before the resamples */
+    bool is_first; /* the records as they are come before the resamples */
 };
 
 static double measure_gap(const struct context *c, const struct gap *g,
@@ -121,7 +121,7 @@ static void measure(void *context, const uint32_t *draws, uint64_t n,
     struct rates all;
     memset(c->tallies, 0, (c->count + 2) * sizeof(*c->tallies));
     for (uint64_t i = 0; i < n; i++) {
-        const struct csl_sums__patient *p = &c->patients[draws[i]];
+        const struct csl_sums__record *p = &c->records[draws[i]];
         csl_sums__tally_add(&c->tallies[p->group], p->label, p->decision, 1);
         csl_sums__tally_add(&c->tallies[c->count + 1], p->label, p->decision, 1);
     }
@@ -140,9 +140,9 @@ static void measure(void *context, const uint32_t *draws, uint64_t n,
         csl_equity_scaled(all.of[ACCURACY], sd_of(c->rates, NULL, c->count, ACCURACY));
 }
 
-/* The patients of the groups and, as group `count`, those of no group. */
+/* The records of the groups and, as group `count`, those of no group. */
 static enum csl_code rebuild(const struct csl_sums *all, const struct csl_sums *groups,
-                             uint32_t count, struct csl_sums__patient *out, uint64_t *known,
+                             uint32_t count, struct csl_sums__record *out, uint64_t *known,
                              struct csl_err *err)
 {
     size_t cells = (size_t)all->classes * all->classes;
@@ -157,7 +157,7 @@ static enum csl_code rebuild(const struct csl_sums *all, const struct csl_sums *
         const uint64_t *taken = csl_sums__confusion(&groups[g]);
         for (size_t i = 0; i < cells && code == CSL_OK; i++) {
             if (taken[i] > left[i])
-                code = CSL_FAIL(err, CSL_E_INVAL, "group %u counts patients who are not there", g);
+                code = CSL_FAIL(err, CSL_E_INVAL, "group %u counts records that are not there", g);
             else
                 left[i] -= taken[i];
         }
@@ -183,14 +183,14 @@ static enum csl_code check(const struct csl_sums *all, const struct csl_sums *gr
         else
             code = csl_sums_check(&groups[g], err);
     }
-    return code == CSL_OK ? csl_evaluate__check_size(csl_sums_patients(all), err) : code;
+    return code == CSL_OK ? csl_evaluate__check_size(csl_sums_records(all), err) : code;
 }
 
 static uint32_t count_filled(const struct csl_sums *groups, uint32_t count)
 {
     uint32_t filled = 0;
     for (uint32_t g = 0; g < count; g++)
-        filled += csl_sums_patients(&groups[g]) > 0;
+        filled += csl_sums_records(&groups[g]) > 0;
     return filled;
 }
 
@@ -219,17 +219,17 @@ enum csl_code csl_sums_gaps(const struct csl_sums *all, const struct csl_sums *g
         *out = m;
         return CSL_OK;
     }
-    uint64_t n = csl_sums_patients(all);
-    struct csl_sums__patient *patients = csl_alloc_array(n, sizeof(*patients));
+    uint64_t n = csl_sums_records(all);
+    struct csl_sums__record *records = csl_alloc_array(n, sizeof(*records));
     struct context *context = csl_alloc(sizeof(*context));
     struct csl_sums__tally *tallies = csl_alloc_array((size_t)count + 2, sizeof(*tallies));
-    if (patients == NULL || context == NULL || tallies == NULL)
+    if (records == NULL || context == NULL || tallies == NULL)
         code =
-            CSL_FAIL(err, CSL_E_NOMEM, "%llu patients in %u groups", (unsigned long long)n, count);
+            CSL_FAIL(err, CSL_E_NOMEM, "%llu records in %u groups", (unsigned long long)n, count);
     if (code == CSL_OK)
-        code = rebuild(all, groups, count, patients, &m.examples, err);
+        code = rebuild(all, groups, count, records, &m.examples, err);
     if (code == CSL_OK) {
-        *context = (struct context){.patients = patients,
+        *context = (struct context){.records = records,
                                     .tallies = tallies,
                                     .count = count,
                                     .classes = all->classes,
@@ -240,7 +240,7 @@ enum csl_code csl_sums_gaps(const struct csl_sums *all, const struct csl_sums *g
         add_gaps(&m, all->classes, values, spreads);
         *out = m;
     }
-    csl_free(patients);
+    csl_free(records);
     csl_free(context);
     csl_free(tallies);
     return code;

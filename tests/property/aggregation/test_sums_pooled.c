@@ -45,8 +45,8 @@ static void count(struct federation *f, size_t n, uint32_t classes, uint32_t bin
     for (size_t s = 0; s < SITES; s++)
         assert_int_equal(csl_sums_init(&f->sites[s], classes, bins, NULL), CSL_OK);
     for (size_t i = 0; i < n; i++)
-        assert_int_equal(csl_sums_add(&f->sites[i % SITES], &scores[i * width], labels[i], NULL),
-                         CSL_OK);
+        assert_int_equal(
+            csl_sums_add(&f->sites[i % SITES], &scores[i * width], labels[i], true, NULL), CSL_OK);
     for (size_t s = 0; s < SITES; s++)
         assert_int_equal(csl_sums_join(&f->joined, &f->sites[is_turned ? SITES - 1 - s : s], NULL),
                          CSL_OK);

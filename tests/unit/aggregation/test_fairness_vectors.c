@@ -21,7 +21,7 @@ static void add(struct csl_sums *s, unsigned label, unsigned decision)
 {
     float scores[8] = {0};
     scores[s->classes == 2 ? 0 : decision] = decision > 0 || s->classes > 2 ? 0.9F : 0.2F;
-    assert_int_equal(csl_sums_add(s, scores, (uint8_t)label, NULL), CSL_OK);
+    assert_int_equal(csl_sums_add(s, scores, (uint8_t)label, true, NULL), CSL_OK);
 }
 
 static void read_groups(FILE *file, unsigned classes, unsigned count)

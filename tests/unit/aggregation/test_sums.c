@@ -22,7 +22,7 @@ static void add(struct csl_sums *s, double score, uint8_t label, uint32_t times)
 {
     float f = (float)score;
     for (; times > 0; times--)
-        assert_int_equal(csl_sums_add(s, &f, label, NULL), CSL_OK);
+        assert_int_equal(csl_sums_add(s, &f, label, true, NULL), CSL_OK);
 }
 
 static double value_of(const struct csl_metrics *m, const char *name)
@@ -42,8 +42,8 @@ static void test_sums__sizes_that_are_none__refused(void **state)
     assert_int_equal(csl_sums_init(&s, 2, 255, &err), CSL_E_INVAL);
     assert_string_equal(err.msg, "255 bins; 256 or 1024 would be right");
     assert_null(s.counts);
-    assert_int_equal(csl_sums_count(2, 256), 1 + 4 + 512);
-    assert_int_equal(csl_sums_count(5, 1024), 1 + 25 + 6 * 2048);
+    assert_int_equal(csl_sums_count(2, 256), 2 + 4 + 512);
+    assert_int_equal(csl_sums_count(5, 1024), 2 + 25 + 6 * 2048);
 }
 
 static void test_sums__score_or_label_out_of_range__nothing_counted(void **state)
@@ -52,14 +52,18 @@ static void test_sums__score_or_label_out_of_range__nothing_counted(void **state
     struct csl_sums s = made(3);
     const float good[3] = {0.2F, 0.5F, 0.3F}, high[3] = {0.2F, 1.5F, 0.3F};
     const float none[3] = {0.2F, NAN, 0.3F};
-    assert_int_equal(csl_sums_add(&s, high, 1, NULL), CSL_E_INVAL);
-    assert_int_equal(csl_sums_add(&s, none, 1, NULL), CSL_E_INVAL);
-    assert_int_equal(csl_sums_add(&s, good, 3, NULL), CSL_E_INVAL);
+    assert_int_equal(csl_sums_add(&s, good, 1, false, NULL), CSL_E_INVAL); /* whose? */
+    assert_int_equal(csl_sums_add(&s, high, 1, true, NULL), CSL_E_INVAL);
+    assert_int_equal(csl_sums_add(&s, none, 1, true, NULL), CSL_E_INVAL);
+    assert_int_equal(csl_sums_add(&s, good, 3, true, NULL), CSL_E_INVAL);
     for (size_t i = 0; i < csl_sums_count(3, 256); i++)
         assert_int_equal(s.counts[i], 0);
-    assert_int_equal(csl_sums_add(&s, good, 1, NULL), CSL_OK);
+    assert_int_equal(csl_sums_add(&s, good, 1, true, NULL), CSL_OK);
     assert_int_equal(csl_sums_patients(&s), 1);
     assert_int_equal(csl_sums_sites(&s), 1);
+    assert_int_equal(csl_sums_add(&s, good, 2, false, NULL), CSL_OK); /* of the same patient */
+    assert_int_equal(csl_sums_patients(&s), 1);
+    assert_int_equal(csl_sums_records(&s), 2);
     csl_sums_release(&s);
 }
 
@@ -69,7 +73,7 @@ static void test_sums__parts_of_different_patients__each_refused(void **state)
     struct csl_sums good = made(3), into = made(3), binary = made(2);
     const float scores[3] = {0.7F, 0.2F, 0.1F};
     for (uint8_t label = 0; label < 3; label++)
-        assert_int_equal(csl_sums_add(&good, scores, label, NULL), CSL_OK);
+        assert_int_equal(csl_sums_add(&good, scores, label, true, NULL), CSL_OK);
     assert_int_equal(csl_sums_check(&good, NULL), CSL_OK);
     assert_int_equal(csl_sums_join(&binary, &good, NULL), CSL_E_INVAL);
     for (size_t i = 0; i < csl_sums_count(3, 256); i++) { /* one more anywhere is one too many */
@@ -81,7 +85,7 @@ static void test_sums__parts_of_different_patients__each_refused(void **state)
         csl_sums_release(&good);
         good = made(3);
         for (uint8_t label = 0; label < 3; label++)
-            assert_int_equal(csl_sums_add(&good, scores, label, NULL), CSL_OK);
+            assert_int_equal(csl_sums_add(&good, scores, label, true, NULL), CSL_OK);
     }
     assert_int_equal(csl_sums_patients(&into), 0);
     assert_int_equal(csl_sums_join(&into, &good, NULL), CSL_OK);
@@ -100,9 +104,9 @@ static void test_sums__class_never_found__is_collapsed(void **state)
     static struct csl_sum_figures f;
     const float first[3] = {0.8F, 0.1F, 0.1F}, second[3] = {0.1F, 0.8F, 0.1F};
     for (int i = 0; i < 40; i++) {
-        assert_int_equal(csl_sums_add(&s, first, 0, NULL), CSL_OK);
-        assert_int_equal(csl_sums_add(&s, second, 1, NULL), CSL_OK);
-        assert_int_equal(csl_sums_add(&s, i == 0 ? second : first, 2, NULL), CSL_OK);
+        assert_int_equal(csl_sums_add(&s, first, 0, true, NULL), CSL_OK);
+        assert_int_equal(csl_sums_add(&s, second, 1, true, NULL), CSL_OK);
+        assert_int_equal(csl_sums_add(&s, i == 0 ? second : first, 2, true, NULL), CSL_OK);
     }
     assert_int_equal(csl_sums_evaluate(&s, 1, &f, NULL), CSL_OK);
     assert_int_equal(f.collapsed, 1);
@@ -157,9 +161,9 @@ static void test_sums__calibration__bins_hold_what_was_predicted_and_seen(void *
     add(&s, 0.51, 1, 30);
     add(&s, 0.51, 0, 10);
     assert_int_equal(csl_sums_evaluate(&s, 1, &f, NULL), CSL_OK);
-    assert_int_equal(f.calibration[0].patients, 8);
-    assert_int_equal(f.calibration[8].patients, 40);
-    assert_int_equal(f.calibration[15].patients, 4);
+    assert_int_equal(f.calibration[0].records, 8);
+    assert_int_equal(f.calibration[8].records, 40);
+    assert_int_equal(f.calibration[15].records, 4);
     assert_true(fabs(f.calibration[8].observed - 0.75) < 1e-12);
     assert_true(fabs(f.calibration[8].predicted - 0.51) <= f.ece_error);
     double ece = 40.0 / 52 * (0.75 - 0.51);

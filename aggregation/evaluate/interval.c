@@ -66,6 +66,7 @@ static void spread_of(double *values, struct csl_evaluate__spread *spread)
     qsort(values, defined, sizeof(*values), by_value);
     spread->low = percentile(values, defined, 0.025);
     spread->high = percentile(values, defined, 0.975);
+    spread->upper = percentile(values, defined, 0.95);
 }
 
 enum csl_code csl_evaluate__bootstrap(csl_evaluate__measure *measure, void *context, uint64_t n,
@@ -135,6 +136,17 @@ void csl_evaluate__add_basic(struct csl_metrics *out, const char *name, double v
         high = spread->high;
     }
     csl_evaluate__add(out, name, value, low, high, "bootstrap-basic");
+}
+
+void csl_evaluate__add_gap(struct csl_metrics *out, const char *name, double value,
+                           const struct csl_evaluate__spread *noise)
+{
+    if (isnan(value))
+        return;
+    bool is_known = noise->defined >= DEFINED_MIN && noise->upper > 0;
+    double low = is_known ? fmax(0.0, value - noise->upper) : value;
+    double high = is_known ? fmin(1.0, value + noise->upper) : value;
+    csl_evaluate__add(out, name, value, low, high, is_known ? "bootstrap-gap" : NULL);
 }
 
 double csl_evaluate__ece(const double gaps[CSL_EVALUATE__ECE_BINS],

@@ -17,9 +17,9 @@ void csl_evaluate__add(struct csl_metrics *out, const char *name, double value, 
 void csl_evaluate__add_proportion(struct csl_metrics *out, const char *name, uint64_t hits,
                                   uint64_t n);
 
-/* The 2.5th and 97.5th percentile of what a measure gave on resamples of the patients. */
+/* The 2.5th, 97.5th and 95th percentile of what a measure gave on resamples of the patients. */
 struct csl_evaluate__spread {
-    double low, high;
+    double low, high, upper;
     uint32_t defined; /* resamples in which the measure existed */
 };
 /* values: written whole; NAN where the resample lacks a class, an event, ... */
@@ -42,14 +42,22 @@ void csl_evaluate__add_spread(struct csl_metrics *out, const char *name, double 
  * ECE of a calibrated model. */
 double csl_evaluate__ece(const double gaps[CSL_EVALUATE__ECE_BINS],
                          const double all[CSL_EVALUATE__ECE_BINS], uint64_t n, double *noise);
-/* A sum of absolute values, a largest difference or a standard deviation grows with every source of
- * chance: resamples lie above the value as the value lies above the truth, so their percentiles
- * miss the truth on the side away from it. The basic interval turns them round the value, from
- * 2 value - high to 2 value - low, within [0, 1]; it begins at 0 when the value is not above the
- * 97.5th percentile of the noise, which is what chance alone makes of it. Absent when it is NAN. */
+/* A sum of absolute values grows with every source of chance: resamples lie above the value as the
+ * value lies above the truth, so their percentiles miss the truth on the side away from it. The
+ * basic interval turns them round the value, from 2 value - high to 2 value - low, within [0, 1];
+ * it begins at 0 when the value is not above the 97.5th percentile of the noise. Absent when it is
+ * NAN. */
 void csl_evaluate__add_basic(struct csl_metrics *out, const char *name, double value,
                              const struct csl_evaluate__spread *spread,
                              const struct csl_evaluate__spread *noise);
+
+/* A largest difference, or a standard deviation, over groups. Both are seminorms of the vector of
+ * rates: |norm(seen) - norm(true)| <= norm(seen - true). So value +- the 95th percentile of the
+ * norm of (resample - seen) covers at least 95 %, with few groups and small differences too, where
+ * turned percentiles would end at twice the value. Within [0, 1]; absent when it is NAN, without
+ * interval when no resample differs. */
+void csl_evaluate__add_gap(struct csl_metrics *out, const char *name, double value,
+                           const struct csl_evaluate__spread *noise);
 
 /* The AUC of class `positive` against the rest, ties half, in O(n log n), from sorted scores, and
  * DeLong's structural components: influence[i] += share * (component of patient i) / (size of its

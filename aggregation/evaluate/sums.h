@@ -18,8 +18,9 @@
  *             the mean is taken as the mean of the standard deviations, its largest possible value.
  *   macro_f1, balanced_accuracy, f1_es, ...  1,000 bootstrap resamples of records rebuilt from
  *             the counts, from a labelled seed; "bootstrap" percentiles
- *   ece, gaps, f1_sd   likewise, "bootstrap-basic": what chance raises on average (interval.h)
- * Any thread. */
+ *   ece       likewise, "bootstrap-basic" as in metrics.h
+ *   gaps, f1_sd   value +- the 95th percentile of the same gap of (resample - seen): by the
+ * triangle inequality at least 95 % ("bootstrap-gap") Any thread. */
 #ifndef CSL_SUMS_H
 #define CSL_SUMS_H
 #include "aggregation/evaluate/metrics.h"

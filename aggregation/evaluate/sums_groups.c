@@ -199,7 +199,7 @@ static void add_gaps(struct csl_metrics *m, uint32_t classes, const double *valu
 {
     for (uint32_t k = 0; k < GAPS; k++)
         if (!gaps[k].is_binary || classes == 2)
-            csl_evaluate__add_basic(m, gaps[k].name, values[k], &spreads[k], &spreads[GAPS + k]);
+            csl_evaluate__add_gap(m, gaps[k].name, values[k], &spreads[GAPS + k]);
     csl_evaluate__add_spread(m, "f1_es", values[F1_ES], &spreads[F1_ES], 0);
     csl_evaluate__add_spread(m, "accuracy_es", values[ACCURACY_ES], &spreads[ACCURACY_ES], 0);
 }

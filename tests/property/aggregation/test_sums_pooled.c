@@ -174,6 +174,49 @@ static void test_sums_pooled__auc_interval__covers_the_truth(void **state)
     assert_true(covered >= 336);
 }
 
+/* Coverage of the interval of a gap: three groups of 40 + 30 patients each, with known
+ * sensitivities and one specificity; 400 sets. The interval is conservative (at least 95 %); fewer
+ * than 336 hits would have a probability below 1e-14. */
+static void cover(const double sensitivity[3], uint64_t label)
+{
+    const double truth = fmax(sensitivity[0], fmax(sensitivity[1], sensitivity[2])) -
+                         fmin(sensitivity[0], fmin(sensitivity[1], sensitivity[2]));
+    struct csl_rng rng;
+    uint32_t covered = 0;
+    csl_rng_init_label(&rng, label, "property.sums", 0, 0, 0);
+    for (uint64_t k = 0; k < CASES; k++) {
+        struct csl_sums all, groups[3];
+        struct csl_metrics m;
+        assert_int_equal(csl_sums_init(&all, 2, 256, NULL), CSL_OK);
+        for (size_t g = 0; g < 3; g++) {
+            assert_int_equal(csl_sums_init(&groups[g], 2, 256, NULL), CSL_OK);
+            for (size_t i = 0; i < 70; i++) {
+                double rate = i < 40 ? sensitivity[g] : 0.2;
+                float score = csl_rng_uniform(&rng) < rate ? 0.9F : 0.1F;
+                assert_int_equal(csl_sums_add(&groups[g], &score, i < 40, true, NULL), CSL_OK);
+            }
+            assert_int_equal(csl_sums_join(&all, &groups[g], NULL), CSL_OK);
+        }
+        assert_int_equal(csl_sums_gaps(&all, groups, 3, k, &m, NULL), CSL_OK);
+        const struct csl_metric *gap = csl_metrics_find(&m, "eod_positive");
+        assert_non_null(gap);
+        covered += gap->low <= truth && truth <= gap->high;
+        csl_sums_release(&all);
+        for (size_t g = 0; g < 3; g++)
+            csl_sums_release(&groups[g]);
+    }
+    if (covered < 336)
+        fail_msg("%u of %d intervals cover the gap %g", covered, CASES, truth);
+}
+
+static void test_sums_pooled__gap_interval__covers_the_truth(void **state)
+{
+    (void)state;
+    cover((const double[3]){0.8, 0.8, 0.8}, 35);
+    cover((const double[3]){0.8, 0.75, 0.7}, 36);
+    cover((const double[3]){0.95, 0.8, 0.5}, 37);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -181,6 +224,7 @@ int main(void)
         cmocka_unit_test(test_sums_pooled__several_classes__as_the_pooled_scores),
         cmocka_unit_test(test_sums_pooled__calibration__within_its_error),
         cmocka_unit_test(test_sums_pooled__auc_interval__covers_the_truth),
+        cmocka_unit_test(test_sums_pooled__gap_interval__covers_the_truth),
     };
     return csl_crypto_init(NULL) != CSL_OK || cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -208,7 +208,7 @@ static void test_sums__gap_that_chance_explains__interval_begins_at_zero(void **
     add(&all, 0.1, 1, 200);
     assert_int_equal(csl_sums_gaps(&all, groups, 2, 1, &m, NULL), CSL_OK);
     assert_true(csl_metrics_find(&m, "eod_positive")->low > 0.4);
-    assert_string_equal(csl_metrics_find(&m, "eod_positive")->method, "bootstrap-basic");
+    assert_string_equal(csl_metrics_find(&m, "eod_positive")->method, "bootstrap-gap");
     csl_sums_release(&all);
     csl_sums_release(&groups[0]);
     csl_sums_release(&groups[1]);

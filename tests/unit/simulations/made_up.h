@@ -12,4 +12,8 @@ void made_up_result(struct csl_result *r, uint32_t sites, uint32_t domains, bool
  * `prices` a sweep over epsilon .5, 1, 2, 8 and none with five seeds. canaries 0: no audit. */
 void made_up_privacy(struct csl_result *r, const char *mode, uint32_t canaries, bool prices);
 
+/* Adds what comes from summed counts, gaps, and a section 'release' that nothing stands against as
+ * long as there is one domain. */
+void made_up_fairness(struct csl_result *r);
+
 #endif

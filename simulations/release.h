@@ -15,8 +15,9 @@ struct csl_release_verdict {
  * figure misses or that has no figure; a collapsed class, overall or in a shown group; with
  * model_card required an empty mandatory item: question, intended_use, not_for, training patients
  * of every site, a figure with an interval for every domain, at least two shown groups for every
- * attribute and domain (so a section 'fairness'), and with privacy a verified ledger of every site
- * whose noise was real. Floors are compared with the value, not with an end of its interval. */
+ * attribute in every counted domain (so a section 'fairness'), and with privacy a verified ledger
+ * of every site whose noise was real. Floors are compared with the value, not with an end of its
+ * interval. */
 void csl_release_judge(const struct csl_result *r, struct csl_release_verdict *out);
 
 /* The model card as Markdown and as JSON ("consilium.model-card/1"). Numbers of patients of single

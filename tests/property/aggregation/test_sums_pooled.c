@@ -14,7 +14,7 @@
 
 #include <cmocka.h>
 
-enum { N = 100, CASES = 400, SITES = 5, CLASSES = 4 };
+enum { N = 100, CASES = 200, SETS = 400, SITES = 5, CLASSES = 4 };
 static float scores[N * CLASSES];
 static uint8_t labels[N];
 
@@ -158,7 +158,7 @@ static void test_sums_pooled__auc_interval__covers_the_truth(void **state)
     uint32_t covered = 0;
     const double truth = 0.5 * erfc(-0.5);
     csl_rng_init_label(&rng, 34, "property.sums", 0, 0, 0);
-    for (uint64_t k = 0; k < CASES; k++) {
+    for (uint64_t k = 0; k < SETS; k++) {
         struct federation one;
         for (size_t i = 0; i < N; i++) {
             labels[i] = i < 40;
@@ -184,7 +184,7 @@ static void cover(const double sensitivity[3], uint64_t label)
     struct csl_rng rng;
     uint32_t covered = 0;
     csl_rng_init_label(&rng, label, "property.sums", 0, 0, 0);
-    for (uint64_t k = 0; k < CASES; k++) {
+    for (uint64_t k = 0; k < SETS; k++) {
         struct csl_sums all, groups[3];
         struct csl_metrics m;
         assert_int_equal(csl_sums_init(&all, 2, 256, NULL), CSL_OK);
@@ -206,7 +206,7 @@ static void cover(const double sensitivity[3], uint64_t label)
             csl_sums_release(&groups[g]);
     }
     if (covered < 336)
-        fail_msg("%u of %d intervals cover the gap %g", covered, CASES, truth);
+        fail_msg("%u of %d intervals cover the gap %g", covered, SETS, truth);
 }
 
 static void test_sums_pooled__gap_interval__covers_the_truth(void **state)

@@ -63,6 +63,21 @@ static enum csl_code sum_sites(const struct counting *c, const char *attribute, 
     return code;
 }
 
+/* Sites with a test record whose group by the attribute is not known. */
+static uint32_t count_unknown_sites(const struct counting *c, const char *attribute)
+{
+    uint32_t count = 0;
+    for (uint32_t s = 0; s < c->d->site_count; s++) {
+        const struct csl_examples *e = &c->d->sites[s]->domains[c->domain][CSL_SPLIT_TEST];
+        const char(*values)[32] = csl_sim_values(c->d, s, c->domain, attribute);
+        bool is_unknown = false;
+        for (uint32_t i = 0; i < e->records; i++)
+            is_unknown = is_unknown || values == NULL || values[i][0] == 0;
+        count += is_unknown;
+    }
+    return count;
+}
+
 struct attribute {
     const char *name;
     uint32_t count; /* values */
@@ -97,7 +112,8 @@ static enum csl_code judge_attribute(const struct counting *c, struct attribute 
     enum csl_code code = CSL_OK;
     if (figures == NULL)
         return CSL_FAIL(err, CSL_E_NOMEM, "no memory for the groups of %s", a->name);
-    csl_sums_suppress(&c->all, a->groups, a->count, f->minimum_group, f->minimum_sites, a->shown);
+    csl_sums_suppress(&c->all, a->groups, a->count, f->minimum_group, f->minimum_sites,
+                      count_unknown_sites(c, a->name), a->shown);
     for (uint32_t v = 0; v < a->count && code == CSL_OK; v++) {
         if (!a->shown[v]) {
             gap.hidden += csl_sums_records(&a->groups[v]) > 0;

@@ -104,10 +104,12 @@ enum csl_code csl_sums_gaps(const struct csl_sums *all, const struct csl_sums *g
 double csl_equity_scaled(double value, double sd);
 
 /* Which groups of an attribute may be shown. Hidden: fewer patients than `minimum` or sites than
- * `sites_min` (none at all are no group and hide nothing); and, because what is left of all
- * patients when the shown groups are taken away can be computed, the smallest shown group more for
- * as long as that rest is above 0 and below the minimum. shown: [count]. */
+ * `sites_min` (none at all are no group and hide nothing). What is left of all patients when the
+ * shown groups are taken away can be computed, so it must meet both rules too, or be nobody: for as
+ * long as it does not, the smallest shown group is hidden as well. unknown_sites: that have a
+ * patient of no group; the sites of several hidden groups are taken as the most of any one of them,
+ * which is never too many. shown: [count]. */
 void csl_sums_suppress(const struct csl_sums *all, const struct csl_sums *groups, uint32_t count,
-                       uint64_t minimum, uint32_t sites_min, bool *shown);
+                       uint64_t minimum, uint32_t sites_min, uint32_t unknown_sites, bool *shown);
 
 #endif

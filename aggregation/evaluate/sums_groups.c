@@ -246,25 +246,35 @@ enum csl_code csl_sums_gaps(const struct csl_sums *all, const struct csl_sums *g
     return code;
 }
 
+static uint32_t smallest_shown(const struct csl_sums *groups, uint32_t count, const bool *shown)
+{
+    uint32_t smallest = UINT32_MAX;
+    for (uint32_t g = 0; g < count; g++)
+        if (shown[g] && (smallest == UINT32_MAX ||
+                         csl_sums_patients(&groups[g]) < csl_sums_patients(&groups[smallest])))
+            smallest = g;
+    return smallest;
+}
+
 void csl_sums_suppress(const struct csl_sums *all, const struct csl_sums *groups, uint32_t count,
-                       uint64_t minimum, uint32_t sites_min, bool *shown)
+                       uint64_t minimum, uint32_t sites_min, uint32_t unknown_sites, bool *shown)
 {
     uint64_t rest = csl_sums_patients(all);
+    uint32_t sites = unknown_sites; /* of the rest, at least */
     for (uint32_t g = 0; g < count; g++) {
         uint64_t n = csl_sums_patients(&groups[g]);
+        uint32_t at = csl_sums_sites(&groups[g]);
         /* n <= rest: what claims more patients than there are is shown to nobody */
-        shown[g] = n > 0 && n >= minimum && n <= rest && csl_sums_sites(&groups[g]) >= sites_min;
+        shown[g] = n > 0 && n >= minimum && n <= rest && at >= sites_min;
         rest -= shown[g] ? n : 0;
+        sites = !shown[g] && at > sites ? at : sites;
     }
-    while (rest > 0 && rest < minimum) {
-        uint32_t smallest = UINT32_MAX;
-        for (uint32_t g = 0; g < count; g++)
-            if (shown[g] && (smallest == UINT32_MAX ||
-                             csl_sums_patients(&groups[g]) < csl_sums_patients(&groups[smallest])))
-                smallest = g;
-        if (smallest == UINT32_MAX)
+    while (rest > 0 && (rest < minimum || sites < sites_min)) {
+        uint32_t g = smallest_shown(groups, count, shown);
+        if (g == UINT32_MAX)
             return;
-        shown[smallest] = false;
-        rest += csl_sums_patients(&groups[smallest]);
+        shown[g] = false;
+        rest += csl_sums_patients(&groups[g]);
+        sites = csl_sums_sites(&groups[g]) > sites ? csl_sums_sites(&groups[g]) : sites;
     }
 }

@@ -214,7 +214,8 @@ static void test_sums__gap_that_chance_explains__interval_begins_at_zero(void **
     csl_sums_release(&groups[1]);
 }
 
-static void suppress(const uint32_t sizes[3], uint32_t unknown, uint32_t sites_min, bool shown[3])
+static void suppress(const uint32_t sizes[3], uint32_t unknown, uint32_t sites_min,
+                     uint32_t unknown_sites, bool shown[3])
 {
     struct csl_sums all = made(2), groups[3] = {made(2), made(2), made(2)};
     for (size_t g = 0; g < 3; g++) {
@@ -225,7 +226,7 @@ static void suppress(const uint32_t sizes[3], uint32_t unknown, uint32_t sites_m
     }
     groups[2].counts[0] = 2;
     add(&all, 0.9, 1, unknown);
-    csl_sums_suppress(&all, groups, 3, 30, sites_min, shown);
+    csl_sums_suppress(&all, groups, 3, 30, sites_min, unknown_sites, shown);
     csl_sums_release(&all);
     for (size_t g = 0; g < 3; g++)
         csl_sums_release(&groups[g]);
@@ -235,17 +236,31 @@ static void test_sums__small_groups__hidden_and_not_to_be_computed(void **state)
 {
     (void)state;
     bool shown[3];
-    suppress((const uint32_t[3]){50, 40, 30}, 0, 2, shown);
+    suppress((const uint32_t[3]){50, 40, 30}, 0, 2, 0, shown);
     assert_true(shown[0] && shown[1] && shown[2]);
-    suppress((const uint32_t[3]){50, 40, 30}, 0, 3, shown); /* the third comes from two sites */
-    assert_true(shown[0] && shown[1] && !shown[2]);
-    suppress((const uint32_t[3]){50, 40, 29}, 0, 2, shown); /* 29 would be all less the others */
+    suppress((const uint32_t[3]){50, 40, 29}, 0, 2, 0, shown); /* 29 would be all less the others */
     assert_true(shown[0] && !shown[1] && !shown[2]);
-    suppress((const uint32_t[3]){50, 40, 29}, 1, 2, shown); /* 30 together are enough */
+    suppress((const uint32_t[3]){50, 40, 29}, 1, 2, 1, shown); /* 30 together are enough */
     assert_true(shown[0] && shown[1] && !shown[2]);
-    suppress((const uint32_t[3]){50, 40, 0}, 29, 2, shown);
+    suppress((const uint32_t[3]){50, 40, 0}, 29, 2, 4, shown);
     assert_true(shown[0] && !shown[1] && !shown[2]);
-    suppress((const uint32_t[3]){29, 5, 7}, 0, 2, shown);
+    suppress((const uint32_t[3]){29, 5, 7}, 0, 2, 0, shown);
+    assert_true(!shown[0] && !shown[1] && !shown[2]);
+}
+
+/* The third group comes from two sites, the others from three. */
+static void test_sums__group_of_few_sites__hidden_and_not_to_be_computed(void **state)
+{
+    (void)state;
+    bool shown[3];
+    suppress((const uint32_t[3]){50, 40, 35}, 0, 3, 0,
+             shown); /* all less the others is the third */
+    assert_true(shown[0] && !shown[1] && !shown[2]);
+    suppress((const uint32_t[3]){50, 40, 35}, 9, 3, 2, shown); /* and 9 more at two sites */
+    assert_true(shown[0] && !shown[1] && !shown[2]);
+    suppress((const uint32_t[3]){50, 40, 35}, 9, 3, 3, shown); /* and 9 more at three */
+    assert_true(shown[0] && shown[1] && !shown[2]);
+    suppress((const uint32_t[3]){50, 0, 35}, 0, 3, 0, shown);
     assert_true(!shown[0] && !shown[1] && !shown[2]);
 }
 
@@ -262,6 +277,7 @@ int main(void)
         cmocka_unit_test(test_sums__groups_that_are_no_part__refused),
         cmocka_unit_test(test_sums__gap_that_chance_explains__interval_begins_at_zero),
         cmocka_unit_test(test_sums__small_groups__hidden_and_not_to_be_computed),
+        cmocka_unit_test(test_sums__group_of_few_sites__hidden_and_not_to_be_computed),
     };
     return csl_crypto_init(NULL) != CSL_OK || cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -134,11 +134,18 @@ static void test_counts__small_group__hidden_with_the_one_it_follows_from(void *
     stop();
 }
 
-static void test_counts__group_at_two_sites__hidden(void **state)
+static void test_counts__group_at_two_sites__hidden_with_the_one_it_follows_from(void **state)
 {
     static const char *const apart[3] = {"FfFfFfFfFfFfMmMmMmMmMmMm", "FfFfFfFfMmMmMmMmMm", "MmMm"};
+    static const char *const beside[3] = {"FfFfFfFfFfFfMmMmMmMmMmMmU", "FfFfFfFfMmMmMmMmMmU",
+                                          "MmMmU"};
     (void)state;
     start(STUDY("fairness: {attributes: [sex], minimum_group: 20}\n"), apart);
+    assert_int_equal(result.group_count, 0);
+    assert_int_equal(result.fairness.gaps[0].hidden, 2);
+    stop();
+    /* with patients of unknown sex at three sites the women cannot be told from them */
+    start(STUDY("fairness: {attributes: [sex], minimum_group: 20}\n"), beside);
     assert_int_equal(result.group_count, 1);
     assert_string_equal(result.groups[0].value, "male");
     assert_int_equal(result.fairness.gaps[0].hidden, 1);
@@ -167,7 +174,7 @@ int main(void)
         cmocka_unit_test(test_counts__no_section__sums_without_groups),
         cmocka_unit_test(test_counts__groups_large_enough__are_shown_with_their_gap),
         cmocka_unit_test(test_counts__small_group__hidden_with_the_one_it_follows_from),
-        cmocka_unit_test(test_counts__group_at_two_sites__hidden),
+        cmocka_unit_test(test_counts__group_at_two_sites__hidden_with_the_one_it_follows_from),
         cmocka_unit_test(test_counts__rows_of_the_table__name_group_and_attribute),
     };
     return csl_crypto_init(NULL) != CSL_OK ||

@@ -59,6 +59,16 @@ enum csl_code csl_study__read_encoding(const struct csl_study_reader *r,
 enum csl_code csl_study__check_encoding(const struct csl_study_reader *r,
                                         const struct csl_yaml_node *root);
 
+/* study_release.c: sections 'fairness' and 'release'; release is read after fairness. */
+struct csl_buf;
+enum csl_code csl_study__read_fairness(const struct csl_study_reader *r,
+                                       const struct csl_yaml_node *root,
+                                       const struct csl_yaml_node *section);
+enum csl_code csl_study__read_release(const struct csl_study_reader *r,
+                                      const struct csl_yaml_node *root,
+                                      const struct csl_yaml_node *section);
+void csl_study__explain_release(const struct csl_study *s, struct csl_buf *out);
+
 /* study_domain.c */
 enum csl_code csl_study__read_domains(const struct csl_study_reader *r,
                                       const struct csl_yaml_node *root,

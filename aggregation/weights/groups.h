@@ -9,8 +9,8 @@
  * A group is an intersection of attributes (age band x sex). One below patients_min, or with an
  * attribute that is not known, takes the geometric mean of the weights that its known attributes
  * have on their own (each by the formula above over that attribute's levels); with none large
- * enough it counts 1. Weights from clusters in place of attributes are for performance alone and no
- * evidence of fairness: whoever shows them has to say so (csl_group_source).
+ * enough it counts 1. Where a site has no attribute, clusters.h can stand in as the only one: for
+ * performance alone, no evidence of fairness.
  *
  * The mean over patients is 1, v lies in [c^-2, c^2], two patients differ by at most c^2. With
  * gradients clipped per patient the sensitivity is (clipping norm) (largest v), unless v multiplies
@@ -41,9 +41,7 @@ struct csl_stratum {
 enum csl_group_source {
     CSL_GROUP_OWN,       /* weight of the intersection */
     CSL_GROUP_MARGINALS, /* of known attributes */
-    CSL_GROUP_NONE,      /* 1 before normalisation */
-    CSL_GROUP_CLUSTER    /* set by callers whose "attribute" is a cluster: not evidence of fairness
-                          */
+    CSL_GROUP_NONE       /* 1 before normalisation */
 };
 
 /* FairGRPO's exponents with cap 2, groups of 30. */

@@ -1,5 +1,7 @@
 /* Weights of patient groups inside a site. */
-#include "aggregation/weights/groups.h"
+#include "aggregation/weights/clusters.h"
+#include "privacy/crypto/init.h"
+#include "privacy/crypto/rng.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -121,6 +123,68 @@ static void test_group_weights__absurd_input__refused(void **state)
     refuse(s, 0, CSL_E_STATE);
 }
 
+enum { HISTORY = 4, PATIENTS = 600 };
+
+/* k humps of equal size, 10 deviations apart; one hump is what a k of 1 is for. */
+static uint32_t cluster_humps(uint32_t humps, uint64_t seed, uint32_t patients, uint8_t *cluster)
+{
+    static float losses[PATIENTS * HISTORY];
+    struct csl_rng rng;
+    uint32_t count = 0;
+    csl_rng_init_label(&rng, seed, "unit.clusters", humps, 0, 0);
+    for (uint32_t i = 0; i < patients; i++) {
+        double middle = 1 + 1.0 * (i % humps) + 0.1 * csl_rng_normal(&rng);
+        for (uint32_t t = 0; t < HISTORY; t++)
+            losses[i * HISTORY + t] = (float)(middle + 0.01 * csl_rng_normal(&rng));
+    }
+    assert_int_equal(csl_cluster_patients(patients, HISTORY, losses, 30, cluster, &count, NULL),
+                     CSL_OK);
+    return count;
+}
+
+static void test_group_weights__clusters__as_many_as_there_are(void **state)
+{
+    (void)state;
+    uint8_t cluster[PATIENTS];
+    for (uint64_t seed = 1; seed <= 50; seed++)
+        for (uint32_t humps = 1; humps <= 3; humps++) {
+            assert_int_equal(cluster_humps(humps, seed, PATIENTS, cluster), humps);
+            uint32_t in_place = 0; /* 5 deviations from the middle: of 600, one in 3000 strays */
+            for (uint32_t i = 0; i < PATIENTS; i++)
+                in_place += cluster[i] == 1 + i % humps;
+            assert_true(in_place >= PATIENTS - 2);
+        }
+    assert_int_equal(cluster_humps(2, 1, 59, cluster), 1); /* none of 30 */
+    assert_int_equal(cluster_humps(2, 1, 60, cluster), 2);
+}
+
+/* Losses that are all alike, or differ without any gap, are one cluster. */
+static void test_group_weights__no_gap__one_cluster(void **state)
+{
+    (void)state;
+    static float losses[PATIENTS];
+    uint8_t cluster[PATIENTS];
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < PATIENTS; i++)
+        losses[i] = 0.7F;
+    assert_int_equal(csl_cluster_patients(PATIENTS, 1, losses, 30, cluster, &count, NULL), CSL_OK);
+    assert_int_equal(count, 1);
+    for (uint32_t i = 0; i < PATIENTS; i++)
+        losses[i] = (float)(i * 7 % PATIENTS) / PATIENTS;
+    assert_int_equal(csl_cluster_patients(PATIENTS, 1, losses, 30, cluster, &count, NULL), CSL_OK);
+    assert_int_equal(count, 1);
+    losses[3] = NAN;
+    assert_int_equal(csl_cluster_patients(PATIENTS, 1, losses, 30, cluster, &count, NULL),
+                     CSL_E_INVAL);
+    assert_int_equal(csl_cluster_patients(0, 1, losses, 30, cluster, &count, NULL), CSL_E_LIMIT);
+}
+
+static int setup(void **state)
+{
+    (void)state;
+    return csl_crypto_init(NULL) == CSL_OK ? 0 : -1;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -129,6 +193,8 @@ int main(void)
         cmocka_unit_test(test_group_weights__whatever_the_groups__bounded),
         cmocka_unit_test(test_group_weights__more_or_better__counts_less),
         cmocka_unit_test(test_group_weights__absurd_input__refused),
+        cmocka_unit_test(test_group_weights__clusters__as_many_as_there_are),
+        cmocka_unit_test(test_group_weights__no_gap__one_cluster),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, setup, NULL);
 }

@@ -432,7 +432,8 @@ static struct csl_strategy_config strategy_config_of(const struct csl_study *stu
                                         .tilt = a->tilt,
                                         .trim = a->trim,
                                         .byzantine = a->byzantine,
-                                        .keep = a->keep};
+                                        .keep = a->keep,
+                                        .mixture_rate = a->mixture_rate};
 }
 
 enum csl_code csl_service_new(struct csl_service **out, const struct csl_service_config *config,
@@ -473,6 +474,8 @@ enum csl_code csl_service_new(struct csl_service **out, const struct csl_service
     }
     if (code == CSL_OK)
         code = allocate(s, err);
+    if (code == CSL_OK)
+        code = csl_service_new_mixture__(s, err);
     if (code == CSL_OK)
         code = csl_service_load__(s, err);
     if (code == CSL_OK)
@@ -527,6 +530,7 @@ void csl_service_free(struct csl_service *s)
     }
     for (uint32_t i = 0; i < CSL_SERVICE_STATE_MAX; i++)
         csl_free(s->state[i]);
+    csl_free(s->mixture);
     csl_free(s->answers);
     csl_free(s->folds);
     csl_free(s->io);

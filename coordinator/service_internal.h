@@ -84,6 +84,7 @@ struct csl_service {
     struct csl_mutex model_lock; /* global, state, version: held while they change or are copied */
     float *global;               /* [P] */
     float *state[CSL_SERVICE_STATE_MAX];
+    double *mixture;  /* [block_count, site_count]; NULL: the strategy keeps none; core thread */
     uint64_t version; /* rounds in the model */
     uint8_t broadcast_digest[CSL_DIGEST_BYTES];
     uint8_t model_digest[CSL_DIGEST_BYTES];
@@ -132,6 +133,15 @@ enum csl_code csl_service_rows_open__(struct csl_service *s, uint32_t block,
 enum csl_code csl_service_rows_mean__(struct csl_service_rows *r, uint64_t first, uint64_t count,
                                       float *mean, struct csl_err *err) CSL_MUST_CHECK;
 void csl_service_rows_free__(struct csl_service_rows *r);
+
+/* service_mixture.c: nothing to do for a strategy that keeps none. load: CSL_E_CORRUPT. */
+enum csl_code csl_service_new_mixture__(struct csl_service *s, struct csl_err *err) CSL_MUST_CHECK;
+double *csl_service_mixture__(struct csl_service *s, uint32_t block, uint32_t site);
+enum csl_code csl_service_save_mixture__(struct csl_service *s, uint64_t round,
+                                         struct csl_err *err) CSL_MUST_CHECK;
+enum csl_code csl_service_load_mixture__(struct csl_service *s, uint64_t round,
+                                         struct csl_err *err) CSL_MUST_CHECK;
+void csl_service_forget_mixture__(struct csl_service *s, uint64_t round);
 
 /* service_heads.c: nothing to do in a study without privacy */
 enum csl_code csl_service_open_heads__(struct csl_service *s, struct csl_err *err) CSL_MUST_CHECK;

@@ -16,6 +16,7 @@ struct csl_service_rows {
     double norms2[CSL_STRATEGY_UPDATES_MAX], coefficients[CSL_STRATEGY_UPDATES_MAX];
     const float *rows[CSL_STRATEGY_UPDATES_MAX], *kept[CSL_STRATEGY_UPDATES_MAX];
     float scratch[CSL_STRATEGY_UPDATES_MAX];
+    double mixture[CSL_STRATEGY_UPDATES_MAX];
     double *distances2; /* [count, count] */
     float *values;      /* [count, ROW_COUNT] */
 };
@@ -43,6 +44,8 @@ static void find_updates(struct csl_service_rows *r)
         r->sites[r->count] = i;
         r->weights[r->count] = weight;
         r->losses[r->count] = site->update.train_loss;
+        if (s->mixture != NULL)
+            r->mixture[r->count] = *csl_service_mixture__(s, r->block, i);
         total += weight;
         r->count++;
     }
@@ -96,9 +99,12 @@ enum csl_code csl_service_rows_open__(struct csl_service *s, uint32_t block,
                                   .weights = r->weights,
                                   .losses = r->losses,
                                   .norms2 = r->norms2,
-                                  .distances2 = r->distances2};
+                                  .distances2 = r->distances2,
+                                  .mixture = r->mixture};
     if (code == CSL_OK)
         code = s->strategy->choose(&s->strategy_config, &u, r->coefficients, err);
+    for (uint32_t a = 0; code == CSL_OK && s->mixture != NULL && a < r->count; a++)
+        *csl_service_mixture__(s, block, r->sites[a]) = r->mixture[a];
     if (code != CSL_OK) {
         csl_service_rows_free__(r);
         return code;

@@ -13,6 +13,7 @@ extern const struct csl_strategy_ops csl_strategy__scaffold;
 extern const struct csl_strategy_ops csl_strategy__cyclic;
 extern const struct csl_strategy_ops csl_strategy__qffl;
 extern const struct csl_strategy_ops csl_strategy__term;
+extern const struct csl_strategy_ops csl_strategy__afl;
 extern const struct csl_strategy_ops csl_strategy__median;
 extern const struct csl_strategy_ops csl_strategy__trimmed_mean;
 extern const struct csl_strategy_ops csl_strategy__krum;

@@ -6,15 +6,6 @@
 
 #include <stdint.h>
 
-/* AFL: one step of the mixture over sites or domains, lambda <- projection onto the simplex of
- * lambda + rate * losses; the model step then weights by lambda. Mohri, Sivek, Suresh 2019, arXiv
- * 1902.00146, Algorithm 1 (Stochastic-AFL); projection as Duchi et al. 2008, Figure 1. lambda, in
- * place, and losses: [count], 1..4096. CSL_E_INVAL: a number that is not finite, a rate that is not
- * above 0; CSL_E_NOMEM; lambda then is as before. Lacks: a place for lambda among what the
- * coordinator keeps between rounds. */
-enum csl_code csl_afl_step(uint32_t count, double *lambda, const double *losses, double rate,
-                           struct csl_err *err) CSL_MUST_CHECK;
-
 /* FedNova: x = x + tau_eff sum_k p_k D_k / tau_k, tau_eff = sum_k p_k tau_k. Wang et al. 2020,
  * arXiv 2007.07481, equation 4 and section 4 (plain SGD: tau_k is the number of local steps).
  * coefficients: [count] of the updates D_k. CSL_E_INVAL: a number that is not above 0. Lacks: sites

@@ -34,6 +34,7 @@ struct csl_strategy_config {
     double trim;          /* trimmed-mean: share cut off at either end, [0, .5) */
     uint32_t byzantine;   /* krum, multi-krum, bulyan: f, updates that may be arbitrary */
     uint32_t keep;        /* multi-krum: m */
+    double mixture_rate;  /* afl: > 0 */
 };
 
 /* Sites of a study whose strategy sees single updates: their comparison takes count squared. */
@@ -45,6 +46,7 @@ struct csl_updates {
     const double *losses;     /* [count] mean training loss that each site reports */
     const double *norms2;     /* [count] squared L2 norms; zeros unless the strategy measures */
     const double *distances2; /* [count, count] squared L2 distances, symmetric; likewise */
+    double *mixture; /* [count] what the strategy keeps of each site; 0 before its first round */
 };
 
 struct csl_strategy_ops {
@@ -58,6 +60,7 @@ struct csl_strategy_ops {
     uint32_t state_vectors;
     bool one_site_per_round; /* cyclic */
     bool measures;           /* choose reads norms2 and distances2 */
+    bool keeps_mixture;      /* choose reads and writes mixture */
     const char *summary;     /* one sentence for `study check` */
     /* One step for `count` consecutive parameters (a block, or a slice of one: a strategy treats
      * each parameter alone). mean: [update_vectors] pointers to [count]; global: [count], in place;

@@ -15,6 +15,7 @@ const struct csl_strategy_ops *const csl_strategies[] = {
     &csl_strategy__cyclic,
     &csl_strategy__qffl,
     &csl_strategy__term,
+    &csl_strategy__afl,
     &csl_strategy__median,
     &csl_strategy__trimmed_mean,
     &csl_strategy__krum,

@@ -12,6 +12,10 @@ void csl_strategy__apply(const struct csl_strategy_config *c, uint64_t round, ui
 enum csl_code csl_strategy__choose_all(const struct csl_strategy_config *c,
                                        const struct csl_updates *u, double *coefficients,
                                        struct csl_err *err);
+/* One step of AFL's mixture (afl.c). lambda, in place: [count]. CSL_E_STATE: not finite; unchanged.
+ */
+enum csl_code csl_strategy__afl_step(uint32_t count, double *lambda, const double *losses,
+                                     double rate, struct csl_err *err) CSL_MUST_CHECK;
 /* Ascending. */
 void csl_strategy__sort(float *values, uint32_t count);
 double csl_strategy__median_sorted(const float *sorted, uint32_t count);

@@ -3,12 +3,24 @@
 
 #include <string.h>
 
-const char *const csl_study__strategies[] = {
-    "fedavg",  "fedprox",    "fedavgm",  "fedadam",
-    "fedyogi", "fedadagrad", "scaffold", "cyclic",
-    "qffl",    "term",       "median",   "trimmed-mean",
-    "krum",    "multi-krum", "bulyan",   "geometric-median",
-    NULL};
+const char *const csl_study__strategies[] = {"fedavg",
+                                             "fedprox",
+                                             "fedavgm",
+                                             "fedadam",
+                                             "fedyogi",
+                                             "fedadagrad",
+                                             "scaffold",
+                                             "cyclic",
+                                             "qffl",
+                                             "term",
+                                             "afl",
+                                             "median",
+                                             "trimmed-mean",
+                                             "krum",
+                                             "multi-krum",
+                                             "bulyan",
+                                             "geometric-median",
+                                             NULL};
 
 /* Section `key` of `mapping`, or the mapping itself. */
 static const struct csl_yaml_node *find(const struct csl_yaml_node *root, const char *section,

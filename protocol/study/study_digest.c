@@ -101,6 +101,7 @@ static void put_aggregation(struct csl_buf *b, const struct csl_aggregation *a)
         put_f64(b, a->fairness_q);
         put_f64(b, a->tilt);
         put_f64(b, a->trim);
+        put_f64(b, a->mixture_rate);
         csl_buf_le32(b, a->byzantine);
         csl_buf_le32(b, a->keep);
     }

@@ -14,6 +14,7 @@ static const struct trait {
 } traits[] = {
     {"qffl", READS_LOSSES, false, {"fairness_q"}},
     {"term", READS_LOSSES, false, {"tilt"}},
+    {"afl", READS_LOSSES, false, {"mixture_rate"}},
     {"median", READS_UPDATES, true, {NULL}},
     {"trimmed-mean", READS_UPDATES, true, {"trim"}},
     {"krum", READS_UPDATES, true, {"byzantine"}},
@@ -48,7 +49,8 @@ enum csl_code csl_study__check_strategy_keys(const struct csl_study_reader *r,
                                              const struct csl_yaml_node *section,
                                              const char *strategy)
 {
-    static const char *const keys[] = {"fairness_q", "tilt", "trim", "byzantine", "keep"};
+    static const char *const keys[] = {"fairness_q", "tilt",      "mixture_rate",
+                                       "trim",       "byzantine", "keep"};
     const struct trait *t = find_trait(strategy);
 
     for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {

@@ -24,7 +24,7 @@ struct raw_training {
 struct raw_aggregation {
     char strategy[CSL_ID_MAX];
     double server_learning_rate, momentum, beta1, beta2, tau;
-    double fairness_q, tilt, trim;
+    double fairness_q, tilt, trim, mixture_rate;
     uint32_t byzantine, keep;
     const struct csl_yaml_node *weights;
 };
@@ -178,6 +178,13 @@ static const struct csl_option aggregation_rows[] = {
      .max = 0.49,
      .fallback = "0",
      .help = "Share of the updates cut off at either end (trimmed-mean)."},
+    {.name = "mixture_rate",
+     .type = CSL_OPT_F64,
+     AT(raw_aggregation, mixture_rate),
+     .min = 1e-6,
+     .max = 100,
+     .fallback = "1",
+     .help = "Step of the mixture over sites per unit of loss (afl)."},
     {.name = "byzantine",
      .type = CSL_OPT_U32,
      AT(raw_aggregation, byzantine),
@@ -459,6 +466,7 @@ enum csl_code csl_study__read_aggregation(const struct csl_study_reader *r,
     a->fairness_q = raw.fairness_q;
     a->tilt = raw.tilt;
     a->trim = raw.trim;
+    a->mixture_rate = raw.mixture_rate;
     a->byzantine = raw.byzantine;
     a->keep = csl_yaml_get(section, "keep") ? raw.keep : 0;
     code = read_weights(r, section, raw.weights);

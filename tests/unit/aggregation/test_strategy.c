@@ -87,10 +87,11 @@ static void test_strategy__fedavgm_rate_just_above_one__weighted_mean(void **sta
 static void test_strategy__rows__complete_and_found_by_name(void **state)
 {
     (void)state;
-    static const char *const names[] = {"fedavg",  "fedprox",    "fedavgm",  "fedadam",
-                                        "fedyogi", "fedadagrad", "scaffold", "cyclic",
-                                        "qffl",    "term",       "median",   "trimmed-mean",
-                                        "krum",    "multi-krum", "bulyan",   "geometric-median"};
+    static const char *const names[] = {
+        "fedavg",     "fedprox",         "fedavgm",      "fedadam", "fedyogi",
+        "fedadagrad", "scaffold",        "cyclic",       "qffl",    "term",
+        "afl",        "median",          "trimmed-mean", "krum",    "multi-krum",
+        "bulyan",     "geometric-median"};
     size_t count = 0;
     for (; csl_strategies[count]->name != NULL; count++) {
         const struct csl_strategy_ops *ops = csl_strategies[count];
@@ -109,8 +110,8 @@ static void test_strategy__rows__complete_and_found_by_name(void **state)
         assert_non_null(ops->summary);
         assert_non_null(ops->apply);
     }
-    assert_int_equal(count, 16);
-    for (size_t i = 0; i < 16; i++)
+    assert_int_equal(count, 17);
+    for (size_t i = 0; i < 17; i++)
         assert_string_equal(csl_strategies[i]->name, names[i]);
     assert_null(csl_strategy_find("fedsgd"));
     assert_null(csl_strategy_find(""));

@@ -23,6 +23,7 @@ struct round {
     float x[SITES_MAX][P];
     double weights[SITES_MAX], losses[SITES_MAX];
     double norms2[SITES_MAX], distances2[SITES_MAX * SITES_MAX], coefficients[SITES_MAX];
+    double mixture[SITES_MAX];
     float mean[P];
 };
 
@@ -38,7 +39,8 @@ static enum csl_code run(const char *name, const struct csl_strategy_config *c, 
     for (uint32_t a = 0; a < r->count; a++)
         rows[a] = r->x[a];
     csl_updates_measure(r->count, rows, count, r->norms2, r->distances2);
-    const struct csl_updates u = {r->count, r->weights, r->losses, r->norms2, r->distances2};
+    const struct csl_updates u = {r->count,  r->weights,    r->losses,
+                                  r->norms2, r->distances2, r->mixture};
     enum csl_code code = ops->choose(c, &u, r->coefficients, NULL);
     if (code == CSL_OK)
         csl_strategy_combine(ops, c, r->count, r->coefficients, rows, kept, count, scratch,
@@ -288,15 +290,37 @@ static void test_strategy_updates__afl_mixture__projected(void **state)
     (void)state;
     double lambda[2] = {0.5, 0.3}, vertex[3] = {1, 0, 0};
     static const double losses[2] = {1, 0.2}, far[3] = {0, 2, 0};
-    assert_int_equal(csl_afl_step(2, lambda, losses, 0.5, NULL), CSL_OK);
+    assert_int_equal(csl_strategy__afl_step(2, lambda, losses, 0.5, NULL), CSL_OK);
     assert_true(fabs(lambda[0] - 0.8) < 1e-15 && fabs(lambda[1] - 0.2) < 1e-15);
-    assert_int_equal(csl_afl_step(3, vertex, far, 1, NULL), CSL_OK);
+    assert_int_equal(csl_strategy__afl_step(3, vertex, far, 1, NULL), CSL_OK);
     assert_true(vertex[0] == 0 && vertex[1] == 1 && vertex[2] == 0);
     static const double bad[2] = {1, NAN};
     double before[2] = {lambda[0], lambda[1]};
-    assert_int_equal(csl_afl_step(2, lambda, bad, 0.5, NULL), CSL_E_INVAL);
+    assert_int_equal(csl_strategy__afl_step(2, lambda, bad, 0.5, NULL), CSL_E_STATE);
     assert_memory_equal(lambda, before, sizeof(lambda));
-    assert_int_equal(csl_afl_step(2, lambda, losses, 0, NULL), CSL_E_INVAL);
+}
+
+/* The first round is FedAvg's; then the site with the largest loss takes over, and a round that it
+ * misses leaves its share alone. */
+static void test_strategy_updates__afl_rounds__worst_site_leads(void **state)
+{
+    (void)state;
+    static struct round r;
+    const struct csl_strategy_config c = {.mixture_rate = 0.2};
+    draw(&r, 4, 7);
+    assert_int_equal(run("afl", &c, &r, P), CSL_OK);
+    for (size_t i = 0; i < P; i++)
+        assert_true(fabs((double)r.mean[i] - weighted_mean(&r, i)) <= 1e-6);
+    for (int round = 0; round < 50; round++)
+        assert_int_equal(run("afl", &c, &r, P), CSL_OK);
+    assert_true(r.coefficients[3] > 1 - 1e-12);
+    double kept = r.mixture[3] * 0.5;
+    r.mixture[3] = kept;
+    r.mixture[0] = 0.5;
+    r.count = 3;
+    assert_int_equal(run("afl", &c, &r, P), CSL_OK);
+    assert_true(r.mixture[3] == kept);
+    assert_true(fabs(r.mixture[0] + r.mixture[1] + r.mixture[2] - 0.5) < 1e-12);
 }
 
 /* Equal steps: FedAvg. Else by hand: tau_eff = .25 * 2 + .75 * 6 = 5, coefficients .25 * 5 / 2 and
@@ -341,6 +365,7 @@ int main(void)
         cmocka_unit_test(test_strategy_updates__too_few__refused),
         cmocka_unit_test(test_strategy_updates__sort__as_slow_sort),
         cmocka_unit_test(test_strategy_updates__afl_mixture__projected),
+        cmocka_unit_test(test_strategy_updates__afl_rounds__worst_site_leads),
         cmocka_unit_test(test_strategy_updates__fednova__normalised),
         cmocka_unit_test(test_strategy_updates__fedbuff__older_counts_less),
     };

@@ -276,6 +276,7 @@ static const struct row rows[] = {
      "s.yaml:19:25: server_learning_rate: has no effect here: with cyclic one site at a time hands "
      "its model on"},
     {18, 0, "  strategy: qffl", "s.yaml:18:3: aggregation: strategy qffl needs 'fairness_q'"},
+    {18, 0, "  strategy: afl", "s.yaml:18:3: aggregation: strategy afl needs 'mixture_rate'"},
     {18, 0, "  strategy: term", "s.yaml:18:3: aggregation: strategy term needs 'tilt'"},
     {18, 0, "  strategy: trimmed-mean\n  trim: 0.5", "s.yaml:19:9: trim: found '0.5'"},
     {18, 0, "  strategy: median\n  trim: 0.1",

@@ -246,6 +246,13 @@ static void test_world__killed_and_cut_with_qffl__same_model(void **state)
     check_strategy("qffl, fairness_q: 1", 0.02, 0.02);
 }
 
+/* Its mixture lies in a file of its own beside the checkpoint. */
+static void test_world__killed_and_cut_with_afl__same_model(void **state)
+{
+    (void)state;
+    check_strategy("afl, mixture_rate: 0.5", 0.02, 0.02);
+}
+
 int main(void)
 {
     csl_log_setup(stderr, CSL_LOG_LOGFMT, CSL_LOG_SILENT);
@@ -256,6 +263,7 @@ int main(void)
         cmocka_unit_test(test_world__killed_and_cut_with_cyclic__same_model),
         cmocka_unit_test(test_world__killed_and_cut_with_krum__same_model),
         cmocka_unit_test(test_world__killed_and_cut_with_qffl__same_model),
+        cmocka_unit_test(test_world__killed_and_cut_with_afl__same_model),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -240,12 +240,6 @@ static void test_world__killed_and_cut_with_krum__same_model(void **state)
     check_strategy("krum, byzantine: 0", 0.02, 0.02);
 }
 
-static void test_world__killed_and_cut_with_qffl__same_model(void **state)
-{
-    (void)state;
-    check_strategy("qffl, fairness_q: 1", 0.02, 0.02);
-}
-
 /* Its mixture lies in a file of its own beside the checkpoint. */
 static void test_world__killed_and_cut_with_afl__same_model(void **state)
 {
@@ -262,7 +256,6 @@ int main(void)
         cmocka_unit_test(test_world__killed_and_cut_with_scaffold__same_model),
         cmocka_unit_test(test_world__killed_and_cut_with_cyclic__same_model),
         cmocka_unit_test(test_world__killed_and_cut_with_krum__same_model),
-        cmocka_unit_test(test_world__killed_and_cut_with_qffl__same_model),
         cmocka_unit_test(test_world__killed_and_cut_with_afl__same_model),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -151,6 +151,9 @@ struct csl_study_release {                 /* what a model must reach before it 
 struct csl_aggregation {
     char strategy[CSL_ID_MAX]; /* name in aggregation/strategy/table.c */
     double server_learning_rate, momentum, beta1, beta2, tau;
+    /* Of strategies that see single updates (aggregation/strategy/strategy.h); 0 with the others */
+    double fairness_q, tilt, trim, mixture_rate;
+    uint32_t byzantine, keep;
     enum csl_weights_kind weights;
     struct csl_given_weight *given; /* [given_count], owned by the study */
     uint32_t given_count;

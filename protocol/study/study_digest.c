@@ -97,6 +97,14 @@ static void put_aggregation(struct csl_buf *b, const struct csl_aggregation *a)
     put_f64(b, a->beta1);
     put_f64(b, a->beta2);
     put_f64(b, a->tau);
+    if (csl_study__sees_updates(a->strategy)) { /* the name tells how long this is */
+        put_f64(b, a->fairness_q);
+        put_f64(b, a->tilt);
+        put_f64(b, a->trim);
+        put_f64(b, a->mixture_rate);
+        csl_buf_le32(b, a->byzantine);
+        csl_buf_le32(b, a->keep);
+    }
     csl_buf_le32(b, (uint32_t)a->weights);
     csl_buf_le32(b, a->given_count);
     for (uint32_t i = 0; i < a->given_count; i++) {

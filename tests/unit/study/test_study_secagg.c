@@ -244,6 +244,18 @@ static const struct {
     {{9, "aggregation: {strategy: scaffold}"},
      {0, NULL},
      "strategy: scaffold needs more than one masked sum a round"},
+    {{9, "aggregation: {strategy: median}"},
+     {0, NULL},
+     "strategy: median has to see single updates, and masks hide them from everybody; fedavg with "
+     "secure_aggregation.encoding.clip_norm"},
+    {{9, "aggregation: {strategy: geometric-median}"},
+     {0, NULL},
+     "strategy: geometric-median has to see single updates"},
+    {{9, "aggregation: {strategy: krum, byzantine: 0}"}, {0, NULL}, "has to see single updates"},
+    {{9, "aggregation: {strategy: qffl, fairness_q: 1}"},
+     {0, NULL},
+     "strategy: qffl multiplies each update by a factor of its site's loss, which sites do not do "
+     "inside their masks; fedavg, or no secure_aggregation, would be right"},
     {{11, JOINT}, {10, ""}, "joint noise protects nobody unless the sum is masked"},
     {{11, JOINT},
      {6, "    model: {kind: linear}\n  - id: liver\n    modality: tabular\n"

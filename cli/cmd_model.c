@@ -1,8 +1,9 @@
-/* cli/cmd_model.c - `consilium model inspect|export`. */
+/* cli/cmd_model.c - `consilium model inspect|export|card`. */
 #include "base/file.h"
 #include "base/str.h"
 #include "cli/cli.h"
 #include "cli/export/export.h"
+#include "cli/model_release.h"
 #include "cli/study_json.h"
 #include "coordinator/model/model_file.h"
 
@@ -56,26 +57,31 @@ static const char *const usage[] = {"inspect FILE [--json]",
                                     "export FILE --format npz|csv|safetensors --out PATH [--json]",
                                     "export FILE --format onnx [--study STUDY.yaml] [--domain ID] "
                                     "--out PATH [--json]",
-                                    NULL};
-static const char *const verbs[] = {"inspect", "export", NULL};
+                                    "card RUN [--json]", NULL};
+static const char *const verbs[] = {"inspect", "export", "card", NULL};
 static const char *const examples[] = {
     "consilium model inspect out/heart/model.h5",
     "consilium model export out/heart/model.h5 --format npz --out model.npz",
     "consilium model export out/heart/model.h5 --format onnx --study heart.yaml --out heart.onnx",
-    NULL};
+    "consilium model card out/heart", NULL};
 
 const struct csl_cli_doc csl_doc_model = {
     .name = "model",
-    .summary = "look into a model file and export it",
+    .summary = "look into a model file, export it, and write its model card",
     .usage = usage,
     .verbs = verbs,
     .options = options,
     .examples = examples,
-    .notes = "An ONNX file holds one domain's network. It takes raw values, as they are in the "
-             "record files, and gives probabilities (for survival the logarithm of the hazard "
-             "ratio); names, units and order of the inputs and what the output means are in its "
-             "doc strings. In a study with scaling: site the constants stay at the sites, and the "
-             "input must be standardised first: metadata key consilium.scaling says which it is.",
+    .notes =
+        "An ONNX file holds one domain's network. It takes raw values, as they are in the "
+        "record files, and gives probabilities (for survival the logarithm of the hazard "
+        "ratio); names, units and order of the inputs and what the output means are in its "
+        "doc strings. In a study with scaling: site the constants stay at the sites, and the "
+        "input must be standardised first: metadata key consilium.scaling says which it is.\n\n"
+        "Where study.yaml beside the model has a section 'release', export needs the "
+        "summary.json of the run that made the model, and refuses with status 1 what the "
+        "study's own conditions do not let out. card writes model_card.md and "
+        "model_card.json into RUN, prints one of them, and returns 1 likewise.",
 };
 
 struct range {
@@ -300,11 +306,13 @@ int csl_cmd_model(int argc, char *const *argv)
         return status;
     if (line.positional_count != 2)
         return csl_cli_misuse(&csl_doc_model,
-                              "found %zu word%s; a verb and one model file would be right",
+                              "found %zu word%s; a verb and one model file or run would be right",
                               line.positional_count, csl_str_plural(line.positional_count));
+    if (strcmp(line.positional[0], "card") == 0)
+        return csl_cli_card(&csl_doc_model, line.positional[1], flags.json);
     bool is_export = strcmp(line.positional[0], "export") == 0;
     if (!is_export && strcmp(line.positional[0], "inspect") != 0)
-        return csl_cli_misuse(&csl_doc_model, "found '%s'; inspect or export would be right",
+        return csl_cli_misuse(&csl_doc_model, "found '%s'; inspect, export or card would be right",
                               line.positional[0]);
     if (is_export && !flags.out[0])
         return csl_cli_misuse(&csl_doc_model, "export needs --out, where the file is written");
@@ -312,7 +320,11 @@ int csl_cmd_model(int argc, char *const *argv)
         return csl_cli_misuse(&csl_doc_model, "--study and --domain are for --format onnx");
     if (csl_model_read(line.positional[1], NULL, &m, &err) != CSL_OK)
         return csl_cli_fail_as(&csl_doc_model, &err, flags.json);
-    status = is_export ? export_to(&m, line.positional[1], &flags) : inspect(&m, flags.json);
+    if (!is_export)
+        status = inspect(&m, flags.json);
+    else if (csl_cli_may_export(&csl_doc_model, &m, line.positional[1],
+                                flags.study[0] ? flags.study : NULL, flags.json, &status))
+        status = export_to(&m, line.positional[1], &flags);
     csl_model_file_release(&m);
     return status;
 }

@@ -5,6 +5,7 @@
 #include "cli/cli.h"
 #include "simulations/manifest.h"
 #include "simulations/processes.h"
+#include "simulations/release.h"
 #include "simulations/run.h"
 #include "simulations/run_table.h"
 
@@ -332,6 +333,19 @@ static enum csl_code run(struct command *c, const struct csl_study *study, struc
     return code;
 }
 
+/* What stands against handing the model out, if the study says anything about that. */
+static void put_release(const struct csl_result *r, struct csl_buf *out)
+{
+    struct csl_release_verdict v;
+    csl_release_judge(r, &v);
+    if (!r->release.is_on)
+        return;
+    csl_buf_str(out, v.count == 0 ? "\nrelease: allowed by the study's conditions\n"
+                                  : "\nrelease: BLOCKED by the study's conditions\n");
+    for (uint32_t i = 0; i < v.count; i++)
+        csl_buf_printf(out, "  %s\n", v.reasons[i]);
+}
+
 static int print_result(const struct command *c, const struct csl_result *r)
 {
     struct csl_err err = {0};
@@ -343,6 +357,7 @@ static int print_result(const struct command *c, const struct csl_result *r)
     }
     if (!c->flags.json) {
         csl_run_table(r, &out);
+        put_release(r, &out);
         csl_buf_printf(&out, "\nreport: %s/report.html\n", c->flags.out);
     }
     int status = csl_cli_print(&out, CSL_EXIT_DONE);

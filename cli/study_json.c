@@ -133,6 +133,12 @@ static void put_aggregation(struct csl_json *j, const struct csl_aggregation *a)
     csl_json_put_f64(j, "beta1", a->beta1);
     csl_json_put_f64(j, "beta2", a->beta2);
     csl_json_put_f64(j, "tau", a->tau);
+    csl_json_put_f64(j, "fairness_q", a->fairness_q);
+    csl_json_put_f64(j, "tilt", a->tilt);
+    csl_json_put_f64(j, "trim", a->trim);
+    csl_json_put_f64(j, "mixture_rate", a->mixture_rate);
+    csl_json_put_u64(j, "byzantine", a->byzantine);
+    csl_json_put_u64(j, "keep", a->keep);
     csl_json_put_str(j, "weights", weights[a->weights]);
     if (a->weights == CSL_WEIGHTS_GIVEN) {
         csl_json_key(j, "given");

@@ -408,6 +408,16 @@ static enum csl_code allocate(struct csl_service *s, struct csl_err *err)
     return code;
 }
 
+static enum csl_code check_site_count(const struct csl_service *s, struct csl_err *err)
+{
+    if (s->strategy->choose != NULL && s->site_count > CSL_STRATEGY_UPDATES_MAX)
+        return CSL_FAIL(err, CSL_E_LIMIT,
+                        "strategy %s compares the updates of all sites; the roster has %u, at most "
+                        "%d would be right",
+                        s->strategy->name, s->site_count, CSL_STRATEGY_UPDATES_MAX);
+    return CSL_OK;
+}
+
 static struct csl_strategy_config strategy_config_of(const struct csl_study *study)
 {
     const struct csl_aggregation *a = &study->aggregation;
@@ -416,7 +426,14 @@ static struct csl_strategy_config strategy_config_of(const struct csl_study *stu
                                         .beta1 = a->beta1,
                                         .beta2 = a->beta2,
                                         .tau = a->tau,
-                                        .participation = 1};
+                                        .participation = 1,
+                                        .fairness_q = a->fairness_q,
+                                        .lipschitz = 1 / study->local.learning_rate,
+                                        .tilt = a->tilt,
+                                        .trim = a->trim,
+                                        .byzantine = a->byzantine,
+                                        .keep = a->keep,
+                                        .mixture_rate = a->mixture_rate};
 }
 
 enum csl_code csl_service_new(struct csl_service **out, const struct csl_service_config *config,
@@ -453,8 +470,12 @@ enum csl_code csl_service_new(struct csl_service **out, const struct csl_service
         s->seed = core.seed;
         s->site_count = csl_coord_site_count(s->core);
         s->strategy = csl_strategy_find(config->study->aggregation.strategy);
-        code = allocate(s, err);
+        code = check_site_count(s, err);
     }
+    if (code == CSL_OK)
+        code = allocate(s, err);
+    if (code == CSL_OK)
+        code = csl_service_new_mixture__(s, err);
     if (code == CSL_OK)
         code = csl_service_load__(s, err);
     if (code == CSL_OK)
@@ -509,6 +530,7 @@ void csl_service_free(struct csl_service *s)
     }
     for (uint32_t i = 0; i < CSL_SERVICE_STATE_MAX; i++)
         csl_free(s->state[i]);
+    csl_free(s->mixture);
     csl_free(s->answers);
     csl_free(s->folds);
     csl_free(s->io);

@@ -38,9 +38,8 @@ static enum csl_code verify_spool(struct csl_service *s, uint32_t site,
     return CSL_OK;
 }
 
-/* Where a block of a vector stands in the update; false: the update has no such block. */
-static bool find_block(const struct csl_service *s, const struct csl_coord_update *u,
-                       uint32_t vector, uint32_t block, uint64_t *at)
+bool csl_service_find_block__(const struct csl_service *s, const struct csl_coord_update *u,
+                              uint32_t vector, uint32_t block, uint64_t *at)
 {
     uint64_t before = 0, all = 0;
     bool is_there = false;
@@ -74,7 +73,8 @@ static enum csl_code fold_slice(struct part *p, uint32_t vector, uint32_t block,
     for (uint32_t i = 0; code == CSL_OK && i < s->fold_count; i++) {
         uint32_t site = s->folds[i];
         double weight = csl_coord_weight(s->core, site, block);
-        if (!find_block(s, &csl_coord_site(s->core, site)->update, vector, block, &at) ||
+        if (!csl_service_find_block__(s, &csl_coord_site(s->core, site)->update, vector, block,
+                                      &at) ||
             !(weight > 0))
             continue;
         code = csl_blob_read(s->spool, s->io[site].spool, at + first * sizeof(float), p->buffer,

@@ -84,6 +84,7 @@ struct csl_service {
     struct csl_mutex model_lock; /* global, state, version: held while they change or are copied */
     float *global;               /* [P] */
     float *state[CSL_SERVICE_STATE_MAX];
+    double *mixture;  /* [block_count, site_count]; NULL: the strategy keeps none; core thread */
     uint64_t version; /* rounds in the model */
     uint8_t broadcast_digest[CSL_DIGEST_BYTES];
     uint8_t model_digest[CSL_DIGEST_BYTES];
@@ -123,6 +124,25 @@ void csl_service_forget_updates__(struct csl_service *s, uint64_t round);
 uint64_t csl_service_broadcast_bytes__(const struct csl_service *s);
 void csl_service_digest_broadcast__(struct csl_service *s);
 
+/* service_updates.c: a block of a round under a strategy that sees single updates. open:
+ * CSL_E_STATE, the strategy has too few of them. */
+struct csl_service_rows;
+enum csl_code csl_service_rows_open__(struct csl_service *s, uint32_t block,
+                                      struct csl_service_rows **out,
+                                      struct csl_err *err) CSL_MUST_CHECK;
+enum csl_code csl_service_rows_mean__(struct csl_service_rows *r, uint64_t first, uint64_t count,
+                                      float *mean, struct csl_err *err) CSL_MUST_CHECK;
+void csl_service_rows_free__(struct csl_service_rows *r);
+
+/* service_mixture.c: nothing to do for a strategy that keeps none. load: CSL_E_CORRUPT. */
+enum csl_code csl_service_new_mixture__(struct csl_service *s, struct csl_err *err) CSL_MUST_CHECK;
+double *csl_service_mixture__(struct csl_service *s, uint32_t block, uint32_t site);
+enum csl_code csl_service_save_mixture__(struct csl_service *s, uint64_t round,
+                                         struct csl_err *err) CSL_MUST_CHECK;
+enum csl_code csl_service_load_mixture__(struct csl_service *s, uint64_t round,
+                                         struct csl_err *err) CSL_MUST_CHECK;
+void csl_service_forget_mixture__(struct csl_service *s, uint64_t round);
+
 /* service_heads.c: nothing to do in a study without privacy */
 enum csl_code csl_service_open_heads__(struct csl_service *s, struct csl_err *err) CSL_MUST_CHECK;
 /* Why an update that is announced here must not be taken; CSL_OK: it may. */
@@ -130,6 +150,9 @@ enum csl_code csl_service_take_head__(struct csl_service *s, uint32_t site,
                                       const struct csl_message *m) CSL_MUST_CHECK;
 void csl_service_put_head__(struct csl_service *s, uint32_t site, struct csl_message *m);
 /* service_fold.c */
+/* Where a block of a vector stands in the update, in bytes; false: the update has no such block. */
+bool csl_service_find_block__(const struct csl_service *s, const struct csl_coord_update *u,
+                              uint32_t vector, uint32_t block, uint64_t *at);
 void csl_service_close_spool__(struct csl_service *s, uint32_t site);
 void csl_service_fold__(struct csl_service *s, uint32_t site, uint64_t round); /* is to be folded */
 /* Folds what is to be folded and answers it. After every batch of events. */

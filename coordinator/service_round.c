@@ -169,29 +169,63 @@ void csl_service_grant_model__(struct csl_service *s, uint32_t site, uint64_t ro
     csl_service_send__(s, site, &m);
 }
 
-/* The strategy on one block, a slice at a time so that no second model is held. */
-static void apply_block(struct csl_service *s, uint64_t round, const struct csl_block_spec *block,
-                        uint32_t index, float *mean)
+/* One slice of what the strategy calls the mean. rows: NULL, or it sees single updates. */
+static enum csl_code mean_slice(struct csl_service *s, struct csl_service_rows *rows,
+                                uint32_t vector, uint32_t block, uint64_t first, uint64_t n,
+                                float *slice, struct csl_err *err)
 {
-    for (uint64_t first = 0; first < block->count; first += CSL_SERVICE_SLICE) {
+    if (rows != NULL)
+        return csl_service_rows_mean__(rows, first, n, slice, err);
+    if (s->secagg != NULL)
+        csl_service_secagg_mean__(s, block, first, n, slice);
+    else
+        csl_accumulator_mean(s->accumulator, vector, block, first, n, slice);
+    return CSL_OK;
+}
+
+/* The strategy on one block, a slice at a time so that no second model is held. */
+static enum csl_code apply_slices(struct csl_service *s, uint64_t round, uint32_t index,
+                                  struct csl_service_rows *rows, float *mean, struct csl_err *err)
+{
+    const struct csl_block_spec *block = &s->study->schema.blocks[index];
+    enum csl_code code = CSL_OK;
+    CSL_ASSERT(s->strategy->update_vectors <= 2);
+    for (uint64_t first = 0; code == CSL_OK && first < block->count; first += CSL_SERVICE_SLICE) {
         uint64_t n = block->count - first;
         n = n < CSL_SERVICE_SLICE ? n : CSL_SERVICE_SLICE;
         const float *means[2];
         float *states[CSL_SERVICE_STATE_MAX];
-        CSL_ASSERT(s->strategy->update_vectors <= 2);
-        for (uint32_t v = 0; v < s->strategy->update_vectors; v++) {
+        for (uint32_t v = 0; code == CSL_OK && v < s->strategy->update_vectors; v++) {
             float *slice = mean + (size_t)v * CSL_SERVICE_SLICE;
-            if (s->secagg != NULL)
-                csl_service_secagg_mean__(s, index, first, n, slice);
-            else
-                csl_accumulator_mean(s->accumulator, v, index, first, n, slice);
+            code = mean_slice(s, rows, v, index, first, n, slice, err);
             means[v] = slice;
         }
         for (uint32_t v = 0; v < s->strategy->state_vectors; v++)
             states[v] = s->state[v] + block->first + first;
-        s->strategy->apply(&s->strategy_config, round, n, means, s->global + block->first + first,
-                           states);
+        if (code == CSL_OK)
+            s->strategy->apply(&s->strategy_config, round, n, means,
+                               s->global + block->first + first, states);
     }
+    return code;
+}
+
+/* A block with too few updates for what its strategy promises stays as it is. */
+static enum csl_code apply_block(struct csl_service *s, uint64_t round, uint32_t index, float *mean,
+                                 struct csl_err *err)
+{
+    struct csl_service_rows *rows = NULL;
+    enum csl_code code = CSL_OK;
+    if (s->strategy->choose != NULL)
+        code = csl_service_rows_open__(s, index, &rows, err);
+    if (code == CSL_E_STATE) {
+        csl_log(CSL_LOG_WARN, "block.unchanged", CSL_U64("round", round),
+                CSL_STR("block", s->study->schema.blocks[index].name), CSL_STR("why", err->msg));
+        return CSL_OK;
+    }
+    if (code == CSL_OK)
+        code = apply_slices(s, round, index, rows, mean, err);
+    csl_service_rows_free__(rows);
+    return code;
 }
 
 static double round_loss(const struct csl_service *s, uint32_t *contributions)
@@ -246,17 +280,21 @@ void csl_service_aggregate__(struct csl_service *s, uint64_t round)
         csl_service_fail__(s, &err);
         return;
     }
+    enum csl_code code = CSL_OK;
     csl_mutex_lock(&s->model_lock);
-    for (uint32_t b = 0; b < s->study->schema.block_count; b++)
+    for (uint32_t b = 0; code == CSL_OK && b < s->study->schema.block_count; b++)
         if (s->secagg != NULL ? csl_service_secagg_has_block__(s, b)
                               : csl_accumulator_sites(s->accumulator, b) > 0)
-            apply_block(s, round, &s->study->schema.blocks[b], b, mean);
-    s->version = round;
-    csl_service_digest_broadcast__(s);
+            code = apply_block(s, round, b, mean, &err);
+    if (code == CSL_OK) {
+        s->version = round;
+        csl_service_digest_broadcast__(s);
+    }
     csl_mutex_unlock(&s->model_lock);
     csl_free(mean);
-    enum csl_code code = commit(s, round, &err);
-    if (code != CSL_OK) {
+    if (code == CSL_OK)
+        code = commit(s, round, &err);
+    if (code != CSL_OK) { /* nothing was committed: a restart does the round again */
         csl_service_fail__(s, &err);
         return;
     }

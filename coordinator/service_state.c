@@ -159,6 +159,8 @@ static enum csl_code resume(struct csl_service *s, const struct csl_store_study 
     csl_coord_restore(s->core, &snapshot);
     enum csl_code code = load_checkpoint(s, study->rounds_done, err);
     if (code == CSL_OK)
+        code = csl_service_load_mixture__(s, study->rounds_done, err);
+    if (code == CSL_OK)
         code = csl_store_each_member(s->store, restore_member, s, err);
     if (code == CSL_OK)
         code = csl_store_each_update(s->store, restore_update, s, err);
@@ -287,6 +289,7 @@ enum csl_code csl_service_commit_round__(struct csl_service *s, uint64_t round,
     char old[CSL_PATH_MAX]; /* the one before the last committed one stays: two are always there */
     if (checkpoint_path(s, round - 2, old, NULL) == CSL_OK)
         unlink(old);
+    csl_service_forget_mixture__(s, round - 2);
     return CSL_OK;
 }
 
@@ -309,6 +312,8 @@ enum csl_code csl_service_checkpoint__(struct csl_service *s, uint64_t round, st
         return CSL_OK;
     char path[CSL_PATH_MAX];
     enum csl_code code = checkpoint_path(s, round, path, err);
+    if (code == CSL_OK)
+        code = csl_service_save_mixture__(s, round, err);
     return code == CSL_OK ? write_model(s, path, round, s->strategy->state_vectors, err) : code;
 }
 

@@ -322,19 +322,25 @@ struct grouping {
     uint64_t seed;
 };
 
-static const struct csl_sim_attributes *attributes_at(const struct grouping *g, uint32_t site)
+static const struct csl_sim_attributes *attributes_at(const struct csl_sim_data *d, uint32_t site,
+                                                      uint32_t domain)
 {
-    return &g->d->attributes[(size_t)g->domain * g->d->site_count + site];
+    return &d->attributes[(size_t)domain * d->site_count + site];
 }
 
-/* The values of the grouping's attribute at one site, one per test record, or NULL. */
-static const char (*values_at(const struct grouping *g, uint32_t site))[32]
+const char (*csl_sim_values(const struct csl_sim_data *d, uint32_t site, uint32_t domain,
+                            const char *attribute))[32]
 {
-    const struct csl_sim_attributes *a = attributes_at(g, site);
+    const struct csl_sim_attributes *a = attributes_at(d, site, domain);
     for (uint32_t k = 0; k < a->count; k++)
-        if (strcmp(a->names[k], g->attribute) == 0)
+        if (strcmp(a->names[k], attribute) == 0)
             return (const char(*)[32]) & a->values[(size_t)k * a->records];
     return NULL;
+}
+
+static const char (*values_at(const struct grouping *g, uint32_t site))[32]
+{
+    return csl_sim_values(g->d, site, g->domain, g->attribute);
 }
 
 /* Bands in the order of what they hold: "<45" before "45-54", although '<' sorts after digits. */
@@ -344,12 +350,13 @@ static int compare_values(const char *a, const char *b)
     return is_first != is_second ? (is_first ? -1 : 1) : strcmp(a, b);
 }
 
-static uint32_t list_values(const struct grouping *g, char out[CSL_GROUP_VALUES_MAX][32])
+uint32_t csl_sim_list_values(const struct csl_sim_data *d, uint32_t domain, const char *attribute,
+                             char out[CSL_GROUP_VALUES_MAX + 1][32])
 {
     uint32_t count = 0;
-    for (uint32_t s = 0; s < g->d->site_count; s++) {
-        const char(*values)[32] = values_at(g, s);
-        for (uint32_t i = 0; values != NULL && i < attributes_at(g, s)->records; i++) {
+    for (uint32_t s = 0; s < d->site_count; s++) {
+        const char(*values)[32] = csl_sim_values(d, s, domain, attribute);
+        for (uint32_t i = 0; values != NULL && i < attributes_at(d, s, domain)->records; i++) {
             uint32_t k = 0;
             while (k < count && compare_values(out[k], values[i]) < 0)
                 k++;
@@ -413,12 +420,12 @@ enum csl_code csl_evaluate_groups(struct csl_result *r, const struct csl_sim_dat
     struct grouping g = {.d = d, .p = p, .seed = seed};
     for (g.domain = 0; g.domain < d->study->domain_count; g.domain++) {
         for (uint32_t s = 0; s < d->site_count; s++) {
-            const struct csl_sim_attributes *a = attributes_at(&g, s);
+            const struct csl_sim_attributes *a = attributes_at(d, s, g.domain);
             for (uint32_t k = 0; k < a->count && code == CSL_OK; k++) {
                 if (is_known(&g, s, a->names[k]))
                     continue;
                 g.attribute = a->names[k];
-                uint32_t count = list_values(&g, values);
+                uint32_t count = csl_sim_list_values(d, g.domain, g.attribute, values);
                 for (uint32_t v = 0; v < count && code == CSL_OK; v++)
                     code = add_group(r, &g, values[v], err);
             }

@@ -58,6 +58,21 @@ enum csl_code csl_evaluate_groups(struct csl_result *r, const struct csl_sim_dat
                                   const struct csl_predictions *p, uint64_t seed,
                                   struct csl_err *err) CSL_MUST_CHECK;
 
+/* The values of an attribute at one site, one per test record of the domain, "" for unknown; NULL:
+ * the site does not have the attribute. */
+const char (*csl_sim_values(const struct csl_sim_data *d, uint32_t site, uint32_t domain,
+                            const char *attribute))[32];
+/* Its values at all sites, in order; further ones are left out. */
+uint32_t csl_sim_list_values(const struct csl_sim_data *d, uint32_t domain, const char *attribute,
+                             char out[CSL_GROUP_VALUES_MAX + 1][32]);
+/* Evaluates from counts (aggregation/evaluate/sums.h): every site counts its own test records,
+ * domain by domain and group by group; the counts are added up, and all that follows comes from
+ * the sums. Fills r->fairness, and with study->fairness r->groups in place of csl_evaluate_groups.
+ * Survival has no such counts and is left out. (simulations/evaluate_sums.c) */
+enum csl_code csl_evaluate_by_counts(struct csl_result *r, const struct csl_sim_data *d,
+                                     const struct csl_predictions *p, uint64_t seed,
+                                     struct csl_err *err) CSL_MUST_CHECK;
+
 /* --- attributes (simulations/attributes.c) --- */
 struct csl_sim_attributes { /* of the test records of one domain at one site */
     uint32_t count;         /* attributes; 0: none, or the records could not be matched */

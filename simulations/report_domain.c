@@ -467,7 +467,9 @@ void csl_report__domain(struct csl_report *p, uint32_t domain)
     }
     csl_buf_str(p->out, ".</p>\n");
     put_sites(p, domain);
+    csl_report__classes(p, domain);
     put_calibration(p, domain);
+    csl_report__calibration(p, domain);
     put_all_metrics(p, domain);
     csl_report__baselines(p, domain);
     csl_report__end_section(p);

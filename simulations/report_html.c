@@ -165,6 +165,8 @@ static void put_nav(struct csl_report *p)
 {
     const struct csl_result *r = p->r;
     csl_buf_str(p->out, "<nav aria-label=\"Sections\"><ul>");
+    if (r->release.is_on)
+        csl_buf_str(p->out, "<li><a href=\"#release\">Release</a></li>");
     if (r->domain_count > 1)
         csl_buf_str(p->out, "<li><a href=\"#overview\">Domains and sites</a></li>");
     for (uint32_t d = 0; d < r->domain_count; d++) {
@@ -177,7 +179,7 @@ static void put_nav(struct csl_report *p)
     if (r->price_count > 0)
         csl_buf_str(p->out, "<li><a href=\"#prices\">Price of privacy</a></li>");
     csl_buf_str(p->out, "<li><a href=\"#curves\">Rounds</a></li>");
-    if (r->group_count > 0)
+    if (r->group_count > 0 || r->fairness.gap_count > 0)
         csl_buf_str(p->out, "<li><a href=\"#groups\">Patient groups</a></li>");
     if (r->repeats.count > 0)
         csl_buf_str(p->out, "<li><a href=\"#repeats\">Repeats</a></li>");
@@ -204,6 +206,7 @@ enum csl_code csl_report_html(const struct csl_result *r, struct csl_buf *out, s
     put_nav(&page);
     csl_buf_str(out, "</header><main id=\"main\">\n");
     csl_report__summary(&page);
+    csl_report__release(&page);
     if (r->domain_count > 1)
         csl_report__overview(&page);
     for (uint32_t d = 0; d < r->domain_count; d++)

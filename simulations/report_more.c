@@ -99,7 +99,7 @@ static void add_line(const struct csl_result *r, struct curve *c, const char *la
         y[n++] = r->rows[i].value;
     }
     if (n > 0)
-        c->lines[c->count++] = (struct csl_svg_series){label, style, n, x, y, NULL};
+        c->lines[c->count++] = (struct csl_svg_series){label, style, n, x, y, NULL, NULL};
 }
 
 static void put_curve(struct csl_report *p, struct curve *c, const char *title, const char *y_label)
@@ -210,6 +210,9 @@ static void put_group_table(struct csl_report *p, uint32_t domain)
         csl_buf_str(p->out, "</td><th scope=\"row\">");
         csl_report__text(p, group->value);
         csl_report__few(p, &group->metrics, r->domains[domain].task);
+        if (group->collapsed > 0)
+            csl_buf_printf(p->out, "<span class=\"few\">%u of its classes collapsed</span>",
+                           group->collapsed);
         csl_buf_str(p->out, "</th>");
         for (uint32_t i = 0; metrics[i] != NULL; i++)
             csl_report__metric_cell(p, csl_metrics_find(&group->metrics, metrics[i]), group->value,
@@ -223,11 +226,13 @@ static void put_group_table(struct csl_report *p, uint32_t domain)
 
 void csl_report__groups(struct csl_report *p)
 {
-    if (p->r->group_count == 0)
+    if (p->r->group_count == 0 && p->r->fairness.gap_count == 0)
         return;
     csl_report__section(p, "groups", "Patient groups");
-    for (uint32_t d = 0; d < p->r->domain_count; d++)
+    for (uint32_t d = 0; d < p->r->domain_count; d++) {
         put_group_table(p, d);
+        csl_report__gaps(p, d);
+    }
     csl_buf_str(p->out, "<p class=\"note\">Intervals of small groups are wide: a difference inside "
                         "them is no evidence of unequal treatment, and none of equal "
                         "treatment.</p>\n");
@@ -393,7 +398,10 @@ static void put_missing(struct csl_report *p)
     else
         csl_buf_str(p->out, "<li>Privacy loss: no noise was added and no budget was kept.</li>"
                             "<li>Ledger: nothing was entered, because nothing was charged.</li>");
-    if (r->group_count == 0)
+    if (r->group_count == 0 && r->fairness.asked.attribute_count > 0)
+        csl_buf_str(p->out, "<li>Patient groups: none is large enough to be shown, so nothing is "
+                            "known about unequal quality between groups.</li>");
+    else if (r->group_count == 0)
         csl_buf_str(p->out, "<li>Patient groups: the record files name no demographic attribute, "
                             "so nothing is known about unequal quality between groups.</li>");
     if (!r->baselines.is_present) {
@@ -428,7 +436,9 @@ static void put_methods(struct csl_report *p)
         "95 %: of the AUC after DeLong with a logit transform (after Wilson where a class has one "
         "member), of proportions after Wilson, of everything else by 1,000 bootstrap resamples of "
         "test records (percentiles; of the ECE the basic interval, because chance raises an ECE "
-        "on average: its interval can lie below the value); of a mean over sites by a "
+        "on average: its interval can lie below the value); of a difference between "
+        "patient groups the value plus and minus what such a difference is by chance in 95 % of "
+        "resamples; of a mean over sites by a "
         "normal approximation from the intervals of its sites. They describe the sampling of test "
         "patients for this one model. Means are taken site by site, then domain by domain, each "
         "counted once; pooled figures join all test records, so large sites count more.</p>"

@@ -55,6 +55,12 @@ void csl_report__prices(struct csl_report *p);  /* nothing without a sweep */
 void csl_report__curves(struct csl_report *p);
 void csl_report__groups(struct csl_report *p);
 void csl_report__repeats(struct csl_report *p);
+void csl_report__release(struct csl_report *p); /* nothing where the study asks for nothing */
+/* Inside a domain's section, and inside the groups' (report_fairness.c); nothing where nothing was
+ * counted. */
+void csl_report__classes(struct csl_report *p, uint32_t domain);
+void csl_report__calibration(struct csl_report *p, uint32_t domain);
+void csl_report__gaps(struct csl_report *p, uint32_t domain);
 void csl_report__run(struct csl_report *p); /* costs, what was not measured, methods */
 
 #endif

@@ -394,7 +394,7 @@ static void put_price_table(struct csl_report *p, uint32_t domain)
 }
 
 struct price_line {
-    double x[CSL_PRICES_MAX], y[CSL_PRICES_MAX], sd[CSL_PRICES_MAX];
+    double x[CSL_PRICES_MAX], y[CSL_PRICES_MAX], low[CSL_PRICES_MAX], high[CSL_PRICES_MAX];
     char labels[CSL_PRICES_MAX][24];
     const char *label_list[CSL_PRICES_MAX];
     uint32_t count;
@@ -421,7 +421,9 @@ static void take_line(const struct csl_result *r, uint32_t domain, struct price_
         uint32_t n = line->count++;
         line->x[n] = log2(price->epsilon);
         line->y[n] = s->mean;
-        line->sd[n] = csl_spread_sd(s, &sd) && sd <= 1 ? sd : 0;
+        sd = csl_spread_sd(s, &sd) && sd <= 1 ? sd : 0;
+        line->low[n] = s->mean - sd;
+        line->high[n] = s->mean + sd;
         (void)snprintf(line->labels[n], sizeof(line->labels[n]), "%g", price->epsilon);
         line->label_list[n] = line->labels[n];
     }
@@ -442,9 +444,9 @@ static void put_price_chart(struct csl_report *p, uint32_t domain)
     const char *metric = csl_metric_title(csl_headline(r->domains[domain].task)[0]);
     const struct csl_svg_series series[] = {
         {"mean over sites, \xc2\xb1 standard deviation over seeds", 0, line.count, line.x, line.y,
-         line.sd},
+         line.low, line.high},
         {"mean over sites, without privacy", 7, line.has_reference ? 2 : 0, line.ends,
-         line.reference, NULL}};
+         line.reference, NULL, NULL}};
     (void)snprintf(title, sizeof(title), "%s by epsilon", metric);
     (void)snprintf(description, sizeof(description),
                    "%u points from epsilon %s, where %s is %.3f, to epsilon %s, where it is %.3f.",

@@ -160,6 +160,23 @@ static void put_privacy_card(struct csl_report *p)
                    text, spent.sites, csl_str_plural(spent.sites), spent.delta);
 }
 
+static void put_worst_cards(struct csl_report *p)
+{
+    const struct csl_result *r = p->r;
+    uint32_t d = csl_result_worst_domain(r, NULL), g = csl_result_worst_group(r, UINT32_MAX, NULL);
+    char detail[200];
+    if (d != UINT32_MAX && r->domain_count > 1)
+        put_metric_card(p, "Worst domain, AUC or C-index",
+                        csl_discrimination(&r->federated.pooled[d]), r->domains[d].id);
+    if (g == UINT32_MAX)
+        return;
+    (void)snprintf(detail, sizeof(detail), "%s %s%s%s", r->groups[g].attribute, r->groups[g].value,
+                   r->domain_count > 1 ? " in " : "",
+                   r->domain_count > 1 ? r->domains[r->groups[g].domain].id : "");
+    put_metric_card(p, "Worst patient group, AUC or C-index",
+                    csl_discrimination(&r->groups[g].metrics), detail);
+}
+
 static void put_cards(struct csl_report *p)
 {
     static const char *const metrics[] = {"auc", "macro_f1", "c_index", "accuracy"};
@@ -174,6 +191,7 @@ static void put_cards(struct csl_report *p)
         if (is_headline(r, metrics[i]) && csl_evaluation_overall(&r->federated, metrics[i], &mean))
             put_mean_card(p, what, &mean, mean.count == 1 ? "domain" : "domains");
     }
+    put_worst_cards(p);
     put_privacy_card(p);
     csl_buf_str(p->out, "</ul>\n");
 }

@@ -139,9 +139,9 @@ static struct frame frame_of(const struct csl_svg_chart *c)
         for (uint32_t i = 0; i < c->series[s].count; i++) {
             x0 = fmin(x0, c->series[s].x[i]);
             x1 = fmax(x1, c->series[s].x[i]);
-            double spread = c->series[s].spread != NULL ? c->series[s].spread[i] : 0;
-            y0 = fmin(y0, c->series[s].y[i] - spread);
-            y1 = fmax(y1, c->series[s].y[i] + spread);
+            bool has_bar = c->series[s].low != NULL;
+            y0 = fmin(y0, has_bar ? c->series[s].low[i] : c->series[s].y[i]);
+            y1 = fmax(y1, has_bar ? c->series[s].high[i] : c->series[s].y[i]);
         }
     }
     CSL_ASSERT(x0 <= x1 && y0 <= y1);
@@ -253,9 +253,8 @@ static void put_series(struct csl_buf *out, const struct csl_svg_series *s, cons
         csl_html_text(out, s->label);
         csl_buf_str(out, "</title></polyline>");
     }
-    for (uint32_t i = 0; s->spread != NULL && i < s->count; i++)
-        put_whisker(out, s->style, at_x(f, s->x[i]), at_y(f, s->y[i] + s->spread[i]),
-                    at_y(f, s->y[i] - s->spread[i]));
+    for (uint32_t i = 0; s->low != NULL && i < s->count; i++)
+        put_whisker(out, s->style, at_x(f, s->x[i]), at_y(f, s->high[i]), at_y(f, s->low[i]));
     /* Few points are shown one by one; of many, the last. */
     for (uint32_t i = s->count <= 20 ? 0 : s->count - 1; i < s->count; i++)
         csl_buf_printf(out, "<circle class=\"point s%u\" cx=\"%.1f\" cy=\"%.1f\" r=\"%s\"/>",

@@ -35,8 +35,8 @@ struct csl_svg_series {
     const char *label;
     uint32_t style;
     uint32_t count;
-    const double *x, *y;  /* [count], x ascending, finite */
-    const double *spread; /* [count], drawn as y +- spread; NULL: none */
+    const double *x, *y;      /* [count], x ascending, finite */
+    const double *low, *high; /* [count], ends of a bar through the point; NULL: none */
 };
 struct csl_svg_chart {
     uint32_t id; /* unique in the page */

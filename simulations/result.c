@@ -18,8 +18,8 @@ static const char *const metric_names[] = {
 static const char *const metric_titles[] = {
     "AUC",     "Accuracy", "Balanced accuracy", "Macro-F1", "Sensitivity", "Specificity",
     "C-index", "ECE",      "Brier score",       "Log loss"};
-static const char *const method_names[] = {"delong", "wilson", "bootstrap", "bootstrap-basic",
-                                           NULL};
+static const char *const method_names[] = {
+    "delong", "delong-binned", "wilson", "bootstrap", "bootstrap-basic", "bootstrap-gap", NULL};
 
 static const char *intern(const char *const *known, const char *name)
 {
@@ -36,7 +36,8 @@ const char *const *csl_metric_names(void)
 
 const char *csl_metric_intern(const char *name)
 {
-    return intern(metric_names, name);
+    const char *known = intern(metric_names, name);
+    return known != NULL ? known : csl_gap_intern(name);
 }
 
 const char *csl_method_intern(const char *name)
@@ -49,7 +50,7 @@ const char *csl_metric_title(const char *name)
     for (size_t i = 0; metric_names[i] != NULL; i++)
         if (strcmp(metric_names[i], name) == 0)
             return metric_titles[i];
-    return name;
+    return csl_gap_title(name);
 }
 
 const char *csl_task_name(enum csl_task_kind task)
@@ -181,7 +182,8 @@ enum csl_code csl_result_init(struct csl_result *r, uint32_t site_count, uint32_
     CSL_ASSERT(r->sites == NULL && r->domains == NULL);
     r->sites = csl_alloc_array(site_count, sizeof(*r->sites));
     r->domains = csl_alloc_array(domain_count, sizeof(*r->domains));
-    if (r->sites == NULL || r->domains == NULL)
+    r->fairness.sums = csl_alloc_array(domain_count, sizeof(*r->fairness.sums));
+    if (r->sites == NULL || r->domains == NULL || r->fairness.sums == NULL)
         return CSL_FAIL(err, CSL_E_NOMEM, "no memory for the result of %u sites", site_count);
     r->site_count = site_count;
     r->domain_count = domain_count;
@@ -226,6 +228,8 @@ void csl_result_release(struct csl_result *r)
         csl_repeats_release(&r->prices[i].repeats);
     csl_free(r->prices);
     csl_free(r->groups);
+    csl_free(r->fairness.sums);
+    csl_free(r->fairness.gaps);
     csl_free(r->rows);
     csl_free(r->sites);
     csl_free(r->domains);

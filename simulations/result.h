@@ -12,6 +12,7 @@
 #include "aggregation/evaluate/metrics.h"
 #include "base/buf.h"
 #include "protocol/study/study.h"
+#include "simulations/result_fairness.h"
 #include "simulations/result_realised.h"
 
 #define CSL_SUMMARY_FORMAT    "consilium.summary/1"
@@ -69,13 +70,15 @@ struct csl_result_group { /* the federated model on the test patients with one a
     uint32_t domain;
     char attribute[CSL_ID_MAX], value[32];
     struct csl_metrics metrics;
+    uint64_t patients;  /* 0: only records were counted */
+    uint32_t collapsed; /* classes that are, where counted (csl_sum_figures) */
 };
 /* A row of metrics.csv. Scopes: "federation" (train_loss, contributions by round), "round_site",
  * "round_pooled" and "round_mean" (what the sites reported at that round; from the sum of their
- * counts; unweighted), "test_site", "test_pooled", "test_mean" (the released model), "privacy_site"
- * (epsilon, budget_epsilon, noise_multiplier of the whole run), "privacy_sum" (of all sums opened
- * up to that round: epsilon_coordinator, epsilon_colluding, epsilon_planned; struct
- * csl_result_realised). */
+ * counts; unweighted), "test_site", "test_pooled", "test_mean", "test_group", "test_gap" (the
+ * released model; result_fairness.h), "privacy_site" (epsilon, budget_epsilon, noise_multiplier of
+ * the whole run), "privacy_sum" (of all sums opened up to that round: epsilon_coordinator,
+ * epsilon_colluding, epsilon_planned; result_realised.h). */
 struct csl_result_row {
     uint64_t round;
     char scope[16], site[CSL_ID_MAX], domain[CSL_ID_MAX], metric[CSL_ID_MAX], method[16];
@@ -150,6 +153,8 @@ struct csl_result {
     struct csl_evaluation federated;
     struct csl_result_group *groups; /* [group_count]; owned */
     uint32_t group_count;
+    struct csl_result_fairness fairness;
+    struct csl_study_release release; /* what the study asks of a model that is handed out */
     struct csl_result_baselines baselines;
     struct csl_result_row *rows; /* [row_count]; owned */
     uint32_t row_count, row_capacity;

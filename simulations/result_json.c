@@ -6,7 +6,7 @@
 
 #include "base/banned.h"
 
-static void put_metrics(struct csl_json *j, const struct csl_metrics *m)
+void csl_result__put_metrics(struct csl_json *j, const struct csl_metrics *m)
 {
     csl_json_put_u64(j, "examples", m->examples);
     if (m->positives > 0)
@@ -74,7 +74,7 @@ static void put_cells(struct csl_json *j, const struct csl_result *r,
             continue;
         csl_json_object(j);
         csl_json_put_str(j, "id", r->sites[s].id);
-        put_metrics(j, m);
+        csl_result__put_metrics(j, m);
         csl_json_end(j);
     }
     csl_json_end(j);
@@ -96,7 +96,7 @@ static void put_evaluation(struct csl_json *j, const struct csl_result *r,
         if (domain->positive[0] != 0)
             csl_json_put_str(j, "positive", domain->positive);
         csl_json_put_u64(j, "classes", domain->classes);
-        put_metrics(j, &e->pooled[d]);
+        csl_result__put_metrics(j, &e->pooled[d]);
         if (e->cells != NULL) {
             put_means(j, e, false, d);
             put_cells(j, r, e, d);
@@ -109,7 +109,7 @@ static void put_evaluation(struct csl_json *j, const struct csl_result *r,
     if (e->domain_count == 1) {
         csl_json_key(j, "pooled");
         csl_json_object(j);
-        put_metrics(j, &e->pooled[0]);
+        csl_result__put_metrics(j, &e->pooled[0]);
         csl_json_end(j);
     }
 }
@@ -123,7 +123,7 @@ static void put_site(struct csl_json *j, const struct csl_result *r, uint32_t si
     csl_json_put_u64(j, "rounds_completed", s->rounds_completed);
     csl_result__put_site_privacy(j, r, site);
     if (r->domain_count == 1 && csl_evaluation_cell(&r->federated, site, 0)->examples > 0)
-        put_metrics(j, csl_evaluation_cell(&r->federated, site, 0));
+        csl_result__put_metrics(j, csl_evaluation_cell(&r->federated, site, 0));
     csl_json_end(j);
 }
 
@@ -137,7 +137,11 @@ static void put_groups(struct csl_json *j, const struct csl_result *r)
         csl_json_put_str(j, "attribute", g->attribute);
         csl_json_put_str(j, "value", g->value);
         csl_json_put_str(j, "domain", r->domains[g->domain].id);
-        put_metrics(j, &g->metrics);
+        if (g->patients > 0)
+            csl_json_put_u64(j, "patients", g->patients);
+        if (g->collapsed > 0)
+            csl_json_put_u64(j, "collapsed_classes", g->collapsed);
+        csl_result__put_metrics(j, &g->metrics);
         csl_json_end(j);
     }
     csl_json_end(j);
@@ -160,7 +164,7 @@ static void put_local(struct csl_json *j, const struct csl_result *r, uint32_t s
             continue;
         csl_json_object(j);
         csl_json_put_str(j, "id", r->domains[d].id);
-        put_metrics(j, &l->own[d]);
+        csl_result__put_metrics(j, &l->own[d]);
         csl_json_end(j);
     }
     csl_json_end(j);
@@ -408,6 +412,8 @@ enum csl_code csl_result_write_json(const struct csl_result *r, struct csl_buf *
     put_evaluation(&j, r, &r->federated);
     if (r->group_count > 0)
         put_groups(&j, r);
+    csl_result__put_fairness(&j, r);
+    csl_result__put_release(&j, r);
     put_baselines(&j, r);
     if (r->repeats.count > 0)
         put_repeats(&j, r, &r->repeats);

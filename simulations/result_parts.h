@@ -14,6 +14,25 @@ struct csl_result_reader {
 enum csl_code csl_result__bad(const struct csl_result_reader *rd, const char *member,
                               const char *wanted);
 
+/* "examples", "positives" and "metrics" into the open object (result_json.c), and back
+ * (result_read.c). */
+void csl_result__put_metrics(struct csl_json *j, const struct csl_metrics *m);
+enum csl_code csl_result__read_metrics(const struct csl_result_reader *rd,
+                                       const struct csl_json_value *object,
+                                       struct csl_metrics *m) CSL_MUST_CHECK;
+enum csl_code csl_result__read_metric(const struct csl_result_reader *rd, const char *name,
+                                      const struct csl_json_value *v,
+                                      struct csl_metric *out) CSL_MUST_CHECK;
+bool csl_result__find_domain(const struct csl_result *r, const struct csl_json_value *object,
+                             const char *key, uint32_t *domain);
+
+/* --- result_fairness_json.c --- */
+/* Members "fairness", "from_counts", "gaps", "worst"; "release". Absent where there is nothing. */
+void csl_result__put_fairness(struct csl_json *j, const struct csl_result *r);
+void csl_result__put_release(struct csl_json *j, const struct csl_result *r);
+enum csl_code csl_result__read_fairness(const struct csl_result_reader *rd,
+                                        const struct csl_json_value *root) CSL_MUST_CHECK;
+
 /* --- result_privacy.c --- */
 /* Member "privacy" of the run and of a site; "ledger" of the run, when any site has one. */
 void csl_result__put_privacy(struct csl_json *j, const struct csl_result *r);

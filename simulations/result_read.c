@@ -55,7 +55,8 @@ static bool find_site(const struct csl_result *r, json object, const char *key, 
     return false;
 }
 
-static bool find_domain(const struct csl_result *r, json object, const char *key, uint32_t *domain)
+bool csl_result__find_domain(const struct csl_result *r, json object, const char *key,
+                             uint32_t *domain)
 {
     const char *id;
     if (!csl_json_as_str(csl_json_get(object, key), &id))
@@ -66,15 +67,13 @@ static bool find_domain(const struct csl_result *r, json object, const char *key
     return false;
 }
 
-static enum csl_code read_metric(const struct csl_result_reader *rd, const char *name, json v,
-                                 struct csl_metrics *m)
+enum csl_code csl_result__read_metric(const struct csl_result_reader *rd, const char *name, json v,
+                                      struct csl_metric *out)
 {
     struct csl_metric item = {.name = csl_metric_intern(name)};
     const char *method;
     if (item.name == NULL)
         return csl_result__bad(rd, name, "a metric of this version");
-    if (m->count == CSL_METRICS_MAX)
-        return csl_result__bad(rd, name, "fewer metrics");
     if (!csl_json_as_f64(csl_json_get(v, "value"), &item.value))
         return csl_result__bad(rd, name, "a number 'value'");
     if (csl_json_as_str(csl_json_get(v, "method"), &method)) {
@@ -83,12 +82,12 @@ static enum csl_code read_metric(const struct csl_result_reader *rd, const char 
             !csl_json_as_f64(csl_json_get(v, "high"), &item.high))
             return csl_result__bad(rd, name, "a known 'method' with 'low' and 'high'");
     }
-    m->items[m->count++] = item;
+    *out = item;
     return CSL_OK;
 }
 
-static enum csl_code read_metrics(const struct csl_result_reader *rd, json object,
-                                  struct csl_metrics *m)
+enum csl_code csl_result__read_metrics(const struct csl_result_reader *rd, json object,
+                                       struct csl_metrics *m)
 {
     json metrics = csl_json_get(object, "metrics");
     enum csl_code code = get_u64(rd, object, "examples", &m->examples);
@@ -98,7 +97,10 @@ static enum csl_code read_metrics(const struct csl_result_reader *rd, json objec
     for (size_t i = 0; i < csl_json_count(metrics) && code == CSL_OK; i++) {
         const char *name;
         json v = csl_json_member_at(metrics, i, &name);
-        code = read_metric(rd, name, v, m);
+        if (m->count == CSL_METRICS_MAX)
+            return csl_result__bad(rd, name, "fewer metrics");
+        code = csl_result__read_metric(rd, name, v, &m->items[m->count]);
+        m->count += code == CSL_OK;
     }
     return code;
 }
@@ -114,7 +116,7 @@ static enum csl_code read_cells(const struct csl_result_reader *rd, json sites, 
             return csl_result__bad(rd, "id", "a site of the run");
         struct csl_metrics *cell = &e->cells[(size_t)site * e->domain_count + domain];
         code = cell->count > 0 ? csl_result__bad(rd, "id", "a site listed once")
-                               : read_metrics(rd, at, cell);
+                               : csl_result__read_metrics(rd, at, cell);
     }
     return code;
 }
@@ -133,9 +135,9 @@ static enum csl_code read_evaluation(const struct csl_result_reader *rd, json ob
     for (uint32_t d = 0; d < rd->r->domain_count && code == CSL_OK; d++) {
         uint32_t found;
         json at = csl_json_at(domains, d);
-        if (!find_domain(rd->r, at, "id", &found) || found != d)
+        if (!csl_result__find_domain(rd->r, at, "id", &found) || found != d)
             return csl_result__bad(rd, "id", "the domains in one order everywhere");
-        code = read_metrics(rd, at, &e->pooled[d]);
+        code = csl_result__read_metrics(rd, at, &e->pooled[d]);
         if (code == CSL_OK && e->cells != NULL)
             code = read_cells(rd, csl_json_get(at, "sites"), d, e);
     }
@@ -267,13 +269,19 @@ static enum csl_code read_groups(const struct csl_result_reader *rd, json groups
     for (size_t i = 0; i < csl_json_count(groups) && code == CSL_OK; i++) {
         struct csl_result_group g = {0};
         json at = csl_json_at(groups, i);
-        if (!find_domain(rd->r, at, "domain", &g.domain))
+        if (!csl_result__find_domain(rd->r, at, "domain", &g.domain))
             return csl_result__bad(rd, "domain", "a domain of the run");
         code = get_str(rd, at, "attribute", g.attribute, sizeof(g.attribute));
         if (code == CSL_OK)
             code = get_str(rd, at, "value", g.value, sizeof(g.value));
+        uint64_t collapsed;
+        get_u64_or_0(at, "patients", &g.patients);
+        get_u64_or_0(at, "collapsed_classes", &collapsed);
+        if (collapsed > CSL_CLASSES_MAX)
+            return csl_result__bad(rd, "collapsed_classes", "at most the classes");
+        g.collapsed = (uint32_t)collapsed;
         if (code == CSL_OK)
-            code = read_metrics(rd, at, &g.metrics);
+            code = csl_result__read_metrics(rd, at, &g.metrics);
         if (code == CSL_OK)
             code = csl_result_add_group(rd->r, &g, rd->err);
     }
@@ -292,9 +300,9 @@ static enum csl_code read_local(const struct csl_result_reader *rd, json v)
     json own = csl_json_get(v, "own");
     enum csl_code code = read_evaluation(rd, v, &l->evaluation);
     for (size_t i = 0; i < csl_json_count(own) && code == CSL_OK; i++) {
-        if (!find_domain(rd->r, csl_json_at(own, i), "id", &domain))
+        if (!csl_result__find_domain(rd->r, csl_json_at(own, i), "id", &domain))
             return csl_result__bad(rd, "id", "a domain of the run");
-        code = read_metrics(rd, csl_json_at(own, i), &l->own[domain]);
+        code = csl_result__read_metrics(rd, csl_json_at(own, i), &l->own[domain]);
     }
     return code;
 }
@@ -305,7 +313,7 @@ static enum csl_code read_best(const struct csl_result_reader *rd, json v)
     json chosen = csl_json_get(v, "chosen");
     for (size_t i = 0; i < csl_json_count(chosen); i++) {
         uint32_t domain, site;
-        if (!find_domain(rd->r, csl_json_at(chosen, i), "domain", &domain) ||
+        if (!csl_result__find_domain(rd->r, csl_json_at(chosen, i), "domain", &domain) ||
             !find_site(rd->r, csl_json_at(chosen, i), "site", &site))
             return csl_result__bad(rd, "chosen", "a domain and a site of the run");
         b->best_site[domain] = site;
@@ -501,6 +509,8 @@ enum csl_code csl_result_read_json(struct csl_result *out, const char *name, str
         code = read_evaluation(&rd, root, &r->federated);
     if (code == CSL_OK)
         code = read_groups(&rd, csl_json_get(root, "groups"));
+    if (code == CSL_OK)
+        code = csl_result__read_fairness(&rd, root);
     if (code == CSL_OK && csl_json_get(root, "baselines") != NULL)
         code = read_baselines(&rd, csl_json_get(root, "baselines"));
     if (code == CSL_OK && csl_json_get(root, "repeats") != NULL)

@@ -108,10 +108,14 @@ static enum csl_code evaluate(struct csl_result *r, struct run *run, const float
         return code;
     csl_evaluation_release(&r->federated);
     code = csl_evaluate_predictions(&r->federated, &run->data, &p, true, r->seed, err);
-    if (code == CSL_OK)
+    if (code == CSL_OK && is_shown(run, r->seed))
+        code = csl_evaluate_by_counts(r, &run->data, &p, r->seed, err);
+    if (code == CSL_OK && run->data.study->fairness.attribute_count == 0)
         code = csl_evaluate_groups(r, &run->data, &p, r->seed, err);
     if (code == CSL_OK)
         code = csl_result_add_test_rows(r, err);
+    if (code == CSL_OK)
+        code = csl_result_add_group_rows(r, err);
     csl_predictions_release(&p);
     return code;
 }

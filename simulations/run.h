@@ -35,11 +35,14 @@ struct csl_run_config {
  * seed finished is left out. */
 enum csl_code csl_run_study(struct csl_result *out, const struct csl_run_config *c,
                             struct csl_err *err) CSL_MUST_CHECK;
-/* summary.json, metrics.csv, report.html and study.yaml. */
+/* summary.json, metrics.csv, report.html, model_card.md, model_card.json and study.yaml. */
 enum csl_code csl_run_write_files(const struct csl_result *r, const struct csl_study *study,
                                   const char *out_dir, struct csl_err *err) CSL_MUST_CHECK;
 /* Reads RUN/summary.json and RUN/metrics.csv. */
 enum csl_code csl_run_read_files(struct csl_result *out, const char *run_dir,
+                                 struct csl_err *err) CSL_MUST_CHECK;
+/* model_card.md and model_card.json (simulations/release.h). */
+enum csl_code csl_run_write_card(const struct csl_result *r, const char *out_dir,
                                  struct csl_err *err) CSL_MUST_CHECK;
 enum csl_code csl_run_write_report(const struct csl_result *r, const char *path,
                                    struct csl_err *err) CSL_MUST_CHECK;

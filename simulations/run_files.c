@@ -1,6 +1,7 @@
 /* simulations/run_files.c - the files a run leaves behind. */
 #include "base/file.h"
 #include "base/mem.h"
+#include "simulations/release.h"
 #include "simulations/report_html.h"
 #include "simulations/run.h"
 
@@ -30,6 +31,26 @@ enum csl_code csl_run_write_report(const struct csl_result *r, const char *path,
     return code;
 }
 
+enum csl_code csl_run_write_card(const struct csl_result *r, const char *out_dir,
+                                 struct csl_err *err)
+{
+    static const struct {
+        const char *name;
+        void (*put)(const struct csl_result *r, struct csl_buf *out);
+    } cards[] = {{"model_card.md", csl_card_markdown}, {"model_card.json", csl_card_json}};
+    enum csl_code code = CSL_OK;
+    for (size_t i = 0; i < 2 && code == CSL_OK; i++) {
+        struct csl_buf text;
+        csl_buf_init(&text, CSL_SUMMARY_BYTES_MAX);
+        cards[i].put(r, &text);
+        code = csl_buf_status(&text, err);
+        if (code == CSL_OK)
+            code = write_file(out_dir, cards[i].name, CSL_SPAN(text.p, text.n), err);
+        csl_buf_release(&text);
+    }
+    return code;
+}
+
 enum csl_code csl_run_write_files(const struct csl_result *r, const struct csl_study *study,
                                   const char *out_dir, struct csl_err *err)
 {
@@ -49,6 +70,8 @@ enum csl_code csl_run_write_files(const struct csl_result *r, const struct csl_s
     csl_buf_release(&text);
     if (code == CSL_OK)
         code = write_file(out_dir, "study.yaml", csl_msg_span(&study->manifest), err);
+    if (code == CSL_OK)
+        code = csl_run_write_card(r, out_dir, err);
     if (code == CSL_OK)
         code = csl_path_join(path, sizeof(path), out_dir, "report.html", err);
     return code == CSL_OK ? csl_run_write_report(r, path, err) : code;

@@ -38,6 +38,8 @@ enum csl_code csl_run_describe(struct csl_result *r, const struct csl_run_config
     r->has_secure_aggregation = study->secagg.is_on && !c->is_unmasked;
     r->has_plain_sums = study->secagg.is_on && c->is_unmasked;
     csl_hex(study->digest, CSL_DIGEST_BYTES, r->study_digest);
+    r->fairness.asked = study->fairness;
+    r->release = study->release;
     r->rounds_planned = study->rounds;
     r->parameters = study->schema.parameters;
     for (uint32_t s = 0; s < r->site_count; s++)

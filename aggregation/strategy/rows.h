@@ -11,6 +11,15 @@ extern const struct csl_strategy_ops csl_strategy__fedyogi;
 extern const struct csl_strategy_ops csl_strategy__fedprox;
 extern const struct csl_strategy_ops csl_strategy__scaffold;
 extern const struct csl_strategy_ops csl_strategy__cyclic;
+extern const struct csl_strategy_ops csl_strategy__qffl;
+extern const struct csl_strategy_ops csl_strategy__term;
+extern const struct csl_strategy_ops csl_strategy__afl;
+extern const struct csl_strategy_ops csl_strategy__median;
+extern const struct csl_strategy_ops csl_strategy__trimmed_mean;
+extern const struct csl_strategy_ops csl_strategy__krum;
+extern const struct csl_strategy_ops csl_strategy__multi_krum;
+extern const struct csl_strategy_ops csl_strategy__bulyan;
+extern const struct csl_strategy_ops csl_strategy__geometric_median;
 
 /* x = x + rate * D, in double and rounded once: the server step of every strategy without moments.
  */

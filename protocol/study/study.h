@@ -136,9 +136,26 @@ struct csl_study_secagg {
 /* A study with lanes needs so many steps between -clip and clip in every lane. */
 #define CSL_STUDY_LEVELS_MIN 512
 
+/* Patient groups whose quality is looked at by itself; attribute_count 0: none. */
+#define CSL_FAIRNESS_ATTRIBUTES_MAX 4
+struct csl_study_fairness {
+    uint32_t attribute_count;
+    char attributes[CSL_FAIRNESS_ATTRIBUTES_MAX][CSL_ID_MAX]; /* names in the record files */
+    uint32_t minimum_group, minimum_sites; /* fewer test patients or sites: not shown */
+};
+struct csl_study_release {                 /* what a model must reach before it is handed out */
+    bool is_on;                            /* the rest is 0 without */
+    double minimum_auc, worst_group_floor; /* 0: none */
+    bool refuses_collapsed, needs_card;
+    char intended_use[512], not_for[512]; /* for the model card; "" */
+};
+
 struct csl_aggregation {
     char strategy[CSL_ID_MAX]; /* name in aggregation/strategy/table.c */
     double server_learning_rate, momentum, beta1, beta2, tau;
+    /* Of strategies that see single updates (aggregation/strategy/strategy.h); 0 with the others */
+    double fairness_q, tilt, trim, mixture_rate;
+    uint32_t byzantine, keep;
     enum csl_weights_kind weights;
     struct csl_given_weight *given; /* [given_count], owned by the study */
     uint32_t given_count;
@@ -174,6 +191,8 @@ struct csl_study {
     struct csl_aggregation aggregation;
     struct csl_study_privacy privacy;
     struct csl_study_secagg secagg;
+    struct csl_study_fairness fairness;
+    struct csl_study_release release;
     uint32_t minimum_sites; /* a round needs this many contributions */
     char (
         *participants)[CSL_ID_MAX]; /* [participant_count] sites to wait for; none: minimum_sites */

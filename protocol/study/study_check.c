@@ -3,8 +3,24 @@
 
 #include <string.h>
 
-const char *const csl_study__strategies[] = {
-    "fedavg", "fedprox", "fedavgm", "fedadam", "fedyogi", "fedadagrad", "scaffold", "cyclic", NULL};
+const char *const csl_study__strategies[] = {"fedavg",
+                                             "fedprox",
+                                             "fedavgm",
+                                             "fedadam",
+                                             "fedyogi",
+                                             "fedadagrad",
+                                             "scaffold",
+                                             "cyclic",
+                                             "qffl",
+                                             "term",
+                                             "afl",
+                                             "median",
+                                             "trimmed-mean",
+                                             "krum",
+                                             "multi-krum",
+                                             "bulyan",
+                                             "geometric-median",
+                                             NULL};
 
 /* Section `key` of `mapping`, or the mapping itself. */
 static const struct csl_yaml_node *find(const struct csl_yaml_node *root, const char *section,
@@ -109,6 +125,8 @@ enum csl_code csl_study__check(const struct csl_study_reader *r, const struct cs
         code = check_weights(r, root);
     if (code == CSL_OK)
         code = check_simulation(r, root);
+    if (code == CSL_OK)
+        code = csl_study__check_strategy(r, root);
     if (code == CSL_OK)
         code = csl_study__check_privacy(r, root);
     if (code == CSL_OK && s->evaluate_every > s->rounds)

@@ -97,6 +97,14 @@ static void put_aggregation(struct csl_buf *b, const struct csl_aggregation *a)
     put_f64(b, a->beta1);
     put_f64(b, a->beta2);
     put_f64(b, a->tau);
+    if (csl_study__sees_updates(a->strategy)) { /* the name tells how long this is */
+        put_f64(b, a->fairness_q);
+        put_f64(b, a->tilt);
+        put_f64(b, a->trim);
+        put_f64(b, a->mixture_rate);
+        csl_buf_le32(b, a->byzantine);
+        csl_buf_le32(b, a->keep);
+    }
     csl_buf_le32(b, (uint32_t)a->weights);
     csl_buf_le32(b, a->given_count);
     for (uint32_t i = 0; i < a->given_count; i++) {
@@ -118,7 +126,7 @@ static void put_privacy(struct csl_buf *b, const struct csl_study_privacy *p)
         put_f64(b, p->sampling_rate);
 }
 
-/* The last field; without it the bytes end here. */
+/* Like the two after it: without it there are no bytes. */
 static void put_secagg(struct csl_buf *b, const struct csl_study_secagg *a)
 {
     if (!a->is_on)
@@ -141,6 +149,31 @@ static void put_secagg(struct csl_buf *b, const struct csl_study_secagg *a)
         put_text(b, "audit");
         csl_buf_le32(b, a->audit_chunks);
     }
+}
+
+static void put_fairness(struct csl_buf *b, const struct csl_study_fairness *f)
+{
+    if (f->attribute_count == 0)
+        return;
+    put_text(b, "fairness");
+    csl_buf_le32(b, f->attribute_count);
+    for (uint32_t i = 0; i < f->attribute_count; i++)
+        put_text(b, f->attributes[i]);
+    csl_buf_le32(b, f->minimum_group);
+    csl_buf_le32(b, f->minimum_sites);
+}
+
+static void put_release(struct csl_buf *b, const struct csl_study_release *r)
+{
+    if (!r->is_on)
+        return;
+    put_text(b, "release");
+    put_f64(b, r->minimum_auc);
+    put_f64(b, r->worst_group_floor);
+    csl_buf_u8(b, r->refuses_collapsed);
+    csl_buf_u8(b, r->needs_card);
+    put_text(b, r->intended_use);
+    put_text(b, r->not_for);
 }
 
 static void put_baseline(struct csl_buf *b, const struct csl_baseline *c)
@@ -177,6 +210,8 @@ enum csl_code csl_study__digest(struct csl_study *s, struct csl_err *err)
     csl_buf_le32(&b, s->evaluate_every);
     put_baseline(&b, &s->baseline);
     put_secagg(&b, &s->secagg);
+    put_fairness(&b, &s->fairness);
+    put_release(&b, &s->release);
     code = csl_buf_status(&b, err);
     if (code == CSL_OK)
         csl_digest(b.p, b.n, s->digest);

@@ -75,6 +75,11 @@ static void explain_training(const struct csl_study *s, struct csl_buf *out)
         csl_buf_str(out, ": one site per round trains and hands its model on.\n");
     else
         csl_buf_printf(out, "; sites count %s.\n", weights[s->aggregation.weights]);
+    if (csl_study__updates_needed(&s->aggregation) > 1)
+        csl_buf_printf(out,
+                       "  A domain of which fewer than %llu sites send an update in a round is not "
+                       "changed in it.\n",
+                       (unsigned long long)csl_study__updates_needed(&s->aggregation));
     csl_str_duration(text, sizeof(text), s->round_deadline_ms * 1000000);
     csl_buf_printf(out,
                    "  A round needs %u contribution%s and closes after %s at the latest with "
@@ -196,6 +201,16 @@ static void explain_disclosure(const struct csl_study *s, struct csl_buf *out)
     if (strcmp(s->aggregation.strategy, "cyclic") == 0)
         csl_buf_str(out, "  With strategy cyclic every global model IS one site's model: each site "
                          "sees the update of the\n    site before it.\n");
+    if (csl_study__sees_updates(s->aggregation.strategy))
+        csl_buf_printf(
+            out,
+            "  Strategy %s has to see every site's update by itself, and the coordinator "
+            "does.\n",
+            s->aggregation.strategy);
+    if (strcmp(s->aggregation.strategy, "krum") == 0)
+        csl_buf_str(out,
+                    "  With strategy krum a domain's new model IS one site's in every round, and "
+                    "every site sees it.\n");
     if (s->aggregation.weights == CSL_WEIGHTS_GIVEN)
         csl_buf_str(out,
                     "  Every site sees the weights of all sites: they are part of the study.\n");
@@ -274,6 +289,7 @@ void csl_study_explain(const struct csl_study *s, struct csl_buf *out)
     explain_training(s, out);
     explain_disclosure(s, out);
     explain_price(s, out);
+    csl_study__explain_release(s, out);
     csl_buf_str(out, s->secagg.is_on
                          ? "  Secure aggregation is used. It hides nothing when the coordinator "
                            "holds the key that signs the roster of sites.\n"

@@ -59,6 +59,16 @@ enum csl_code csl_study__read_encoding(const struct csl_study_reader *r,
 enum csl_code csl_study__check_encoding(const struct csl_study_reader *r,
                                         const struct csl_yaml_node *root);
 
+/* study_release.c: sections 'fairness' and 'release'; release is read after fairness. */
+struct csl_buf;
+enum csl_code csl_study__read_fairness(const struct csl_study_reader *r,
+                                       const struct csl_yaml_node *root,
+                                       const struct csl_yaml_node *section);
+enum csl_code csl_study__read_release(const struct csl_study_reader *r,
+                                      const struct csl_yaml_node *root,
+                                      const struct csl_yaml_node *section);
+void csl_study__explain_release(const struct csl_study *s, struct csl_buf *out);
+
 /* study_domain.c */
 enum csl_code csl_study__read_domains(const struct csl_study_reader *r,
                                       const struct csl_yaml_node *root,
@@ -80,6 +90,17 @@ enum csl_code csl_study__read_aggregation(const struct csl_study_reader *r,
 enum csl_code csl_study__read_baselines(const struct csl_study_reader *r,
                                         const struct csl_yaml_node *root,
                                         const struct csl_yaml_node *section);
+/* study_strategy.c: strategies that see single updates; nothing to say of the others. */
+bool csl_study__sees_updates(const char *strategy);
+/* Of each block and round, for what the strategy promises; with fewer the block stays as it is. */
+uint64_t csl_study__updates_needed(const struct csl_aggregation *a);
+enum csl_code csl_study__check_strategy_keys(const struct csl_study_reader *r,
+                                             const struct csl_yaml_node *section,
+                                             const char *strategy);
+enum csl_code csl_study__check_strategy_weights(const struct csl_study_reader *r,
+                                                const struct csl_yaml_node *section);
+enum csl_code csl_study__check_strategy(const struct csl_study_reader *r,
+                                        const struct csl_yaml_node *root);
 /* study_sites.c: sites and simulation. */
 enum csl_code csl_study__read_sites(const struct csl_study_reader *r,
                                     const struct csl_yaml_node *root,

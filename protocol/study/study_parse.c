@@ -50,8 +50,8 @@ static const struct csl_option study_rows[] = {
     NODE(baselines, "baselines", "Local and pooled training for comparison; simulations only."),
     NODE(simulation, "simulation", "Where simulated sites get their records."),
     NODE(secure_aggregation, "secure_aggregation", "Sums under masks, so that no update is seen."),
-    NODE(fairness, "fairness", "Not available in this version."),
-    NODE(release, "release", "Not available in this version."),
+    NODE(fairness, "fairness", "Patient groups whose quality is looked at by itself."),
+    NODE(release, "release", "What a model must reach before it is handed out."),
     CSL_OPTION_END,
 };
 
@@ -172,29 +172,11 @@ enum csl_code csl_study__id(const struct csl_study_reader *r, const struct csl_y
     return CSL_OK;
 }
 
-/* Sections of later versions are named so that a study that asks for protection never runs without.
- */
-static enum csl_code refuse_unavailable(const struct csl_study_reader *r,
-                                        const struct raw_study *raw)
-{
-    const struct csl_yaml_node *sections[] = {raw->fairness, raw->release};
-
-    for (size_t i = 0; i < sizeof(sections) / sizeof(sections[0]); i++) {
-        if (sections[i])
-            return csl_yaml_fail(r->err, r->y, sections[i],
-                                 "not available in this version; leaving the section out would be "
-                                 "right");
-    }
-    return CSL_OK;
-}
-
 static enum csl_code read_root(const struct csl_study_reader *r, const struct csl_yaml_node *root)
 {
     struct raw_study raw = {0};
     enum csl_code code = csl_option_read_yaml(study_rows, &raw, r->y, root, r->err);
 
-    if (code == CSL_OK)
-        code = refuse_unavailable(r, &raw);
     if (code != CSL_OK)
         return code;
     CSL_ASSERT(csl_str_copy(r->s->id, sizeof(r->s->id), raw.id));
@@ -209,6 +191,10 @@ static enum csl_code read_root(const struct csl_study_reader *r, const struct cs
         code = csl_study__read_privacy(r, root, raw.privacy);
     if (code == CSL_OK)
         code = csl_study__read_secagg(r, root, raw.secure_aggregation);
+    if (code == CSL_OK)
+        code = csl_study__read_fairness(r, root, raw.fairness);
+    if (code == CSL_OK)
+        code = csl_study__read_release(r, root, raw.release);
     if (code == CSL_OK)
         code = csl_study__read_sites(r, root, raw.sites);
     if (code == CSL_OK)

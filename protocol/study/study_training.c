@@ -24,6 +24,8 @@ struct raw_training {
 struct raw_aggregation {
     char strategy[CSL_ID_MAX];
     double server_learning_rate, momentum, beta1, beta2, tau;
+    double fairness_q, tilt, trim, mixture_rate;
+    uint32_t byzantine, keep;
     const struct csl_yaml_node *weights;
 };
 struct raw_weights {
@@ -155,6 +157,48 @@ static const struct csl_option aggregation_rows[] = {
      .max = 1,
      .fallback = "1e-3",
      .help = "Added to the root of the mean square (fedadam, fedyogi, fedadagrad)."},
+    {.name = "fairness_q",
+     .type = CSL_OPT_F64,
+     AT(raw_aggregation, fairness_q),
+     .min = 0,
+     .max = 20,
+     .fallback = "0",
+     .help = "Power of a site's loss by which it counts (qffl); 0 is fedavg."},
+    {.name = "tilt",
+     .type = CSL_OPT_F64,
+     AT(raw_aggregation, tilt),
+     .min = -20,
+     .max = 20,
+     .fallback = "0",
+     .help = "Exponent per unit of a site's loss by which it counts (term); 0 is fedavg."},
+    {.name = "trim",
+     .type = CSL_OPT_F64,
+     AT(raw_aggregation, trim),
+     .min = 0,
+     .max = 0.49,
+     .fallback = "0",
+     .help = "Share of the updates cut off at either end (trimmed-mean)."},
+    {.name = "mixture_rate",
+     .type = CSL_OPT_F64,
+     AT(raw_aggregation, mixture_rate),
+     .min = 1e-6,
+     .max = 100,
+     .fallback = "1",
+     .help = "Step of the mixture over sites per unit of loss (afl)."},
+    {.name = "byzantine",
+     .type = CSL_OPT_U32,
+     AT(raw_aggregation, byzantine),
+     .min = 0,
+     .max = 63,
+     .fallback = "0",
+     .help = "Updates that may be arbitrary (krum, multi-krum, bulyan)."},
+    {.name = "keep",
+     .type = CSL_OPT_U32,
+     AT(raw_aggregation, keep),
+     .min = 1,
+     .max = 256,
+     .fallback = "1",
+     .help = "Updates that are averaged (multi-krum)."},
     {.name = "weights",
      .type = CSL_OPT_NODE,
      AT(raw_aggregation, weights),
@@ -406,6 +450,8 @@ enum csl_code csl_study__read_aggregation(const struct csl_study_reader *r,
     if (code == CSL_OK)
         code = check_settings(r, section, &raw);
     if (code == CSL_OK)
+        code = csl_study__check_strategy_keys(r, section, raw.strategy);
+    if (code == CSL_OK)
         code = check_positive(r, section, "server_learning_rate", raw.server_learning_rate);
     if (code == CSL_OK)
         code = check_positive(r, section, "tau", raw.tau);
@@ -417,7 +463,14 @@ enum csl_code csl_study__read_aggregation(const struct csl_study_reader *r,
     a->beta1 = raw.beta1;
     a->beta2 = raw.beta2;
     a->tau = raw.tau;
-    return read_weights(r, section, raw.weights);
+    a->fairness_q = raw.fairness_q;
+    a->tilt = raw.tilt;
+    a->trim = raw.trim;
+    a->mixture_rate = raw.mixture_rate;
+    a->byzantine = raw.byzantine;
+    a->keep = csl_yaml_get(section, "keep") ? raw.keep : 0;
+    code = read_weights(r, section, raw.weights);
+    return code == CSL_OK ? csl_study__check_strategy_weights(r, section) : code;
 }
 
 enum csl_code csl_study__read_baselines(const struct csl_study_reader *r,

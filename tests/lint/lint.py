@@ -53,6 +53,7 @@ TABLE = [
     ("aggregation/tensor/*", ["base/", CRYPTO], []),
     ("aggregation/strategy/*", ["base/"], []),
     ("aggregation/evaluate/*", ["base/", CRYPTO], []),
+    ("aggregation/weights/*", ["base/"], []),
     ("aggregation/*", ["base/", TENSOR], []),
     ("protocol/study/*", ["base/", CRYPTO, TENSOR], []),
     ("protocol/wire/messages*.c", ["base/", CRYPTO, TRANSPORT], ["protobuf-c"]),

@@ -87,8 +87,11 @@ static void test_strategy__fedavgm_rate_just_above_one__weighted_mean(void **sta
 static void test_strategy__rows__complete_and_found_by_name(void **state)
 {
     (void)state;
-    static const char *const names[] = {"fedavg",  "fedprox",    "fedavgm",  "fedadam",
-                                        "fedyogi", "fedadagrad", "scaffold", "cyclic"};
+    static const char *const names[] = {
+        "fedavg",     "fedprox",         "fedavgm",      "fedadam", "fedyogi",
+        "fedadagrad", "scaffold",        "cyclic",       "qffl",    "term",
+        "afl",        "median",          "trimmed-mean", "krum",    "multi-krum",
+        "bulyan",     "geometric-median"};
     size_t count = 0;
     for (; csl_strategies[count]->name != NULL; count++) {
         const struct csl_strategy_ops *ops = csl_strategies[count];
@@ -98,13 +101,17 @@ static void test_strategy__rows__complete_and_found_by_name(void **state)
         assert_true(ops->state_vectors <= 2);
         /* What is broadcast beyond the model is kept between rounds. */
         assert_true(ops->broadcast_vectors <= 1 + ops->state_vectors);
-        assert_true(ops->needs == CSL_NEEDS_SUM || ops->needs == CSL_NEEDS_UPDATES);
+        assert_true(ops->needs >= CSL_NEEDS_SUM && ops->needs <= CSL_NEEDS_FACTORS);
+        /* What is chosen or combined by the coordinator is seen by it. */
+        assert_true(ops->choose == NULL ||
+                    (ops->needs != CSL_NEEDS_SUM && ops->update_vectors == 1));
+        assert_true(ops->choose != NULL || (ops->combine == NULL && !ops->measures));
         assert_true(!ops->one_site_per_round || ops->needs == CSL_NEEDS_UPDATES);
         assert_non_null(ops->summary);
         assert_non_null(ops->apply);
     }
-    assert_int_equal(count, 8);
-    for (size_t i = 0; i < 8; i++)
+    assert_int_equal(count, 17);
+    for (size_t i = 0; i < 17; i++)
         assert_string_equal(csl_strategies[i]->name, names[i]);
     assert_null(csl_strategy_find("fedsgd"));
     assert_null(csl_strategy_find(""));

@@ -415,7 +415,7 @@ static void test_cli__man_and_completion__come_from_the_tables(void **state)
     assert_printed("## study");
     assert_printed("*--format* _CHOICE_");
     assert_int_equal(run("completion bash"), 0);
-    assert_printed("verbs='inspect export'");
+    assert_printed("verbs='inspect export card'");
     assert_printed("--json --format --out");
     assert_int_equal(run("completion bash | bash -n"), 0);
     assert_int_equal(run("completion tcsh"), 2);

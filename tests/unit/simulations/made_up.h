@@ -14,4 +14,8 @@ void made_up_privacy(struct csl_result *r, const char *mode, uint32_t canaries, 
 /* What the sums of a run in mode joint cost: seven and eight sites, one of which may collude. */
 void made_up_realised(struct csl_result *r);
 
+/* Adds what comes from summed counts, gaps, and a section 'release' that nothing stands against as
+ * long as there is one domain. */
+void made_up_fairness(struct csl_result *r);
+
 #endif

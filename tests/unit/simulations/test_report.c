@@ -54,6 +54,13 @@ static size_t check_nesting(const char *page)
     return count;
 }
 
+static void assert_has(const struct csl_buf *page, const char *const *wanted)
+{
+    for (size_t i = 0; wanted[i] != NULL; i++)
+        if (strstr(csl_buf_text(page), wanted[i]) == NULL)
+            fail_msg("the page lacks '%s'", wanted[i]);
+}
+
 static void test_page__of_one_domain__is_well_formed_and_complete(void **state)
 {
     static const char *const wanted[] = {
@@ -72,6 +79,7 @@ static void test_page__of_one_domain__is_well_formed_and_complete(void **state)
         "@media print",
         "age_band",
         "test patients are all of one kind",
+        NULL,
     };
     struct csl_result r;
     struct csl_buf page;
@@ -79,18 +87,9 @@ static void test_page__of_one_domain__is_well_formed_and_complete(void **state)
     made_up_result(&r, 4, 1, true);
     draw(&r, &page);
     assert_true(check_nesting(csl_buf_text(&page)) > 300);
-    for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++)
-        if (strstr(csl_buf_text(&page), wanted[i]) == NULL)
-            fail_msg("the page lacks '%s'", wanted[i]);
+    assert_has(&page, wanted);
     csl_buf_release(&page);
     csl_result_release(&r);
-}
-
-static void assert_has(const struct csl_buf *page, const char *const *wanted)
-{
-    for (size_t i = 0; wanted[i] != NULL; i++)
-        if (strstr(csl_buf_text(page), wanted[i]) == NULL)
-            fail_msg("the page lacks '%s'", wanted[i]);
 }
 
 static void test_page__of_a_private_run__says_what_was_spent_and_by_whom(void **state)
@@ -396,6 +395,83 @@ static void test_page__of_three_domains__has_a_table_of_domains_and_sites(void *
     csl_result_release(&r);
 }
 
+static void test_page__of_counts__has_classes_calibration_and_gaps(void **state)
+{
+    static const char *const wanted[] = {"Class by class",
+                                         "Calibration</title>",
+                                         "On the dashed line predictions are right.",
+                                         "Calibration in numbers",
+                                         "TPR gap (EOD)",
+                                         "Worst domain, AUC or C-index",
+                                         "Worst patient group",
+                                         NULL};
+    static const char *const other[] = {"TPR gap (EOD), sex: 0.060, 95 % interval 0.01 to 0.14",
+                                        "By age_band, 2 groups are hidden", "collapsed</span>",
+                                        NULL};
+    struct csl_result r;
+    struct csl_buf page;
+    (void)state;
+    made_up_result(&r, 8, 3, false);
+    made_up_fairness(&r);
+    r.fairness.sums[2].by_class[4].is_collapsed = true;
+    draw(&r, &page);
+    (void)check_nesting(csl_buf_text(&page));
+    assert_has(&page, wanted);
+    assert_has(&page, other);
+    csl_buf_release(&page);
+    csl_result_release(&r);
+}
+
+static void test_page__of_a_release__says_what_stands_against_it(void **state)
+{
+    static const char *const yes[] = {"May this model be handed out?", "<strong>Yes:</strong>",
+                                      "A second look at patients", NULL};
+    static const char *const no[] = {"<strong>No.</strong>", "intended_use is empty", "(empty)",
+                                     "minimum_auc: the AUC of domain heart-table is 0.", NULL};
+    struct csl_result r;
+    struct csl_buf page;
+    (void)state;
+    made_up_result(&r, 4, 1, false);
+    made_up_fairness(&r);
+    draw(&r, &page);
+    assert_has(&page, yes);
+    csl_buf_release(&page);
+    r.release.minimum_auc = 0.99;
+    r.release.intended_use[0] = 0;
+    draw(&r, &page);
+    (void)check_nesting(csl_buf_text(&page));
+    assert_has(&page, no);
+    csl_buf_release(&page);
+    csl_result_release(&r);
+}
+
+/* A drawing is either named (a title first, which role img reads out) or hidden from readers. */
+static void test_page__any__every_drawing_has_words(void **state)
+{
+    struct csl_result r;
+    struct csl_buf page;
+    uint32_t count = 0;
+    (void)state;
+    made_up_result(&r, 8, 3, true);
+    made_up_privacy(&r, "local", 100, true);
+    made_up_fairness(&r);
+    draw(&r, &page);
+    for (const char *p = strstr(csl_buf_text(&page), "<svg"); p != NULL;
+         p = strstr(p + 1, "<svg")) {
+        const char *end = strchr(p, '>'), *title = strstr(p, "<title");
+        const char *hidden = strstr(p, "aria-hidden=\"true\""), *role = strstr(p, "role=\"img\"");
+        assert_non_null(end);
+        bool is_hidden = hidden != NULL && hidden < end;
+        bool is_named = role != NULL && role < end && title == end + 1;
+        if (is_hidden == is_named)
+            fail_msg("%.160s", p);
+        count++;
+    }
+    assert_true(count > 100);
+    csl_buf_release(&page);
+    csl_result_release(&r);
+}
+
 static void test_page__any__loads_nothing_and_runs_nothing(void **state)
 {
     static const char *const unwanted[] = {"http://", "https://", "src=",   "<script",
@@ -421,6 +497,12 @@ static void test_page__hostile_texts__are_escaped_everywhere(void **state)
     (void)state;
     made_up_result(&r, 4, 1, true);
     made_up_privacy(&r, "local", 100, true);
+    made_up_fairness(&r);
+    assert_true(csl_str_copy(r.fairness.asked.attributes[0], CSL_ID_MAX, evil));
+    assert_true(csl_str_copy(r.fairness.gaps[0].attribute, CSL_ID_MAX, evil));
+    r.fairness.gaps[0].hidden = 1;
+    assert_true(csl_str_copy(r.release.intended_use, sizeof(r.release.intended_use), evil));
+    assert_true(csl_str_copy(r.release.not_for, sizeof(r.release.not_for), evil));
     assert_true(csl_str_copy(r.study, sizeof(r.study), evil));
     assert_true(csl_str_copy(r.question, sizeof(r.question), evil));
     assert_true(csl_str_copy(r.strategy, sizeof(r.strategy), evil));
@@ -470,6 +552,7 @@ static void test_page__of_a_result_read_back__is_the_same_page(void **state)
     (void)state;
     made_up_result(&r, 8, 3, true);
     made_up_privacy(&r, "local", 100, true);
+    made_up_fairness(&r);
     csl_buf_init(&json, CSL_SUMMARY_BYTES_MAX);
     csl_buf_init(&csv, CSL_SUMMARY_BYTES_MAX);
     assert_int_equal(csl_result_write_json(&r, &json, &err), CSL_OK);
@@ -505,6 +588,9 @@ int main(void)
         cmocka_unit_test(test_page__few_of_a_class__row_says_what_it_rests_on),
         cmocka_unit_test(test_page__one_line_in_a_chart__is_one_line),
         cmocka_unit_test(test_page__of_three_domains__has_a_table_of_domains_and_sites),
+        cmocka_unit_test(test_page__of_counts__has_classes_calibration_and_gaps),
+        cmocka_unit_test(test_page__of_a_release__says_what_stands_against_it),
+        cmocka_unit_test(test_page__any__every_drawing_has_words),
         cmocka_unit_test(test_page__any__loads_nothing_and_runs_nothing),
         cmocka_unit_test(test_page__hostile_texts__are_escaped_everywhere),
         cmocka_unit_test(test_page__nothing_measured__still_draws),

@@ -111,6 +111,8 @@ static void assert_same_after_reading(uint32_t sites, uint32_t domains, bool rep
     struct csl_buf json[2], csv[2];
     made_up_result(&made, sites, domains, repeats);
     made.has_plain_sums = domains == 1;
+    if (!repeats)
+        made_up_fairness(&made);
     write_both(&made, &json[0], &csv[0]);
     if (csl_result_read_json(&read, "summary.json", CSL_SPAN(json[0].p, json[0].n), &err))
         fail_msg("%s", err.msg);

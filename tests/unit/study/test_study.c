@@ -189,6 +189,16 @@ static void test_study__digest__changes_with_every_choice(void **state)
         {24, "  round_deadline: 1h"},
         {25, "evaluation: {every: 4}"},
         {26, ""},
+        {16, "rounds: 15\nfairness: {attributes: [sex]}"},
+        {16, "rounds: 15\nfairness: {attributes: [sex, age_band]}"},
+        {16, "rounds: 15\nfairness: {attributes: [sex], minimum_group: 31}"},
+        {16, "rounds: 15\nfairness: {attributes: [sex], minimum_sites: 4}"},
+        {16, "rounds: 15\nrelease: {}"},
+        {16, "rounds: 15\nrelease: {minimum_auc: 0.7}"},
+        {16, "rounds: 15\nrelease: {collapsed_class: allow}"},
+        {16, "rounds: 15\nrelease: {model_card: optional}"},
+        {16, "rounds: 15\nrelease: {intended_use: triage}"},
+        {16, "rounds: 15\nrelease: {not_for: triage}"},
     };
 
     (void)state;
@@ -389,6 +399,31 @@ static void test_study__schema__of_a_transformer_fits_the_longest_domain_name(vo
     csl_study_free(s);
 }
 
+static void test_study__release__floors_and_defaults(void **state)
+{
+    (void)state;
+    struct csl_err err;
+    struct csl_buf out;
+    struct csl_study *s = parse_with(
+        16, "rounds: 15\n"
+            "fairness: {attributes: [sex, age_band], minimum_group: 40}\n"
+            "release: {minimum_auc: 0.7, worst_group_floor: 0.6, intended_use: a second look}");
+    assert_int_equal(s->fairness.attribute_count, 2);
+    assert_string_equal(s->fairness.attributes[1], "age_band");
+    assert_int_equal(s->fairness.minimum_group, 40);
+    assert_int_equal(s->fairness.minimum_sites, 3);
+    assert_true(s->release.is_on && s->release.needs_card && s->release.refuses_collapsed);
+    assert_true(s->release.minimum_auc >= 0.7 && s->release.worst_group_floor >= 0.6);
+    assert_string_equal(s->release.intended_use, "a second look");
+    csl_buf_init(&out, 65536);
+    csl_study_explain(s, &out);
+    assert_int_equal(csl_buf_status(&out, &err), CSL_OK);
+    assert_non_null(strstr(csl_buf_text(&out), "at least 40 test patients at 3 sites"));
+    assert_non_null(strstr(csl_buf_text(&out), "An AUC of 0.6 in the worst patient group"));
+    csl_buf_release(&out);
+    csl_study_free(s);
+}
+
 static void test_study__digest__changes_with_every_size_of_a_model(void **state)
 {
     static const char *const image = "modality: image2d, shape: [16, 16, 1]";
@@ -485,6 +520,7 @@ int main(void)
         cmocka_unit_test(test_study__schema__of_a_cnn_has_convolutions_norms_and_a_head),
         cmocka_unit_test(test_study__schema__of_a_bag_has_a_table_and_layers),
         cmocka_unit_test(test_study__schema__of_a_transformer_fits_the_longest_domain_name),
+        cmocka_unit_test(test_study__release__floors_and_defaults),
         cmocka_unit_test(test_study__digest__changes_with_every_size_of_a_model),
         cmocka_unit_test(test_study__explain__says_what_is_seen_and_that_nothing_is_noised),
         cmocka_unit_test(test_study__no_memory__fails_cleanly_at_every_allocation),

@@ -86,8 +86,11 @@ static void test_study_scenarios__strategies__are_those_of_the_aggregation(void 
     (void)state;
     for (; csl_study__strategies[n]; n++)
         assert_non_null(csl_strategy_find(csl_study__strategies[n]));
-    for (size_t i = 0; csl_strategies[i]->name; i++)
+    for (size_t i = 0; csl_strategies[i]->name; i++) {
         assert_true(i < n);
+        assert_true(csl_study__sees_updates(csl_strategies[i]->name) ==
+                    (csl_strategies[i]->choose != NULL));
+    }
     assert_null(csl_strategies[n]->name);
 }
 

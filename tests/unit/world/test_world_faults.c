@@ -233,6 +233,20 @@ static void test_world__killed_and_cut_with_cyclic__same_model(void **state)
     check_strategy("cyclic", 0.02, 0.02);
 }
 
+/* Compared and combined from spools that a restart has to find again. */
+static void test_world__killed_and_cut_with_krum__same_model(void **state)
+{
+    (void)state;
+    check_strategy("krum, byzantine: 0", 0.02, 0.02);
+}
+
+/* Its mixture lies in a file of its own beside the checkpoint. */
+static void test_world__killed_and_cut_with_afl__same_model(void **state)
+{
+    (void)state;
+    check_strategy("afl, mixture_rate: 0.5", 0.02, 0.02);
+}
+
 int main(void)
 {
     csl_log_setup(stderr, CSL_LOG_LOGFMT, CSL_LOG_SILENT);
@@ -241,6 +255,8 @@ int main(void)
         cmocka_unit_test(test_world__processes_killed_at_random__same_model),
         cmocka_unit_test(test_world__killed_and_cut_with_scaffold__same_model),
         cmocka_unit_test(test_world__killed_and_cut_with_cyclic__same_model),
+        cmocka_unit_test(test_world__killed_and_cut_with_krum__same_model),
+        cmocka_unit_test(test_world__killed_and_cut_with_afl__same_model),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,4 +1,4 @@
-/* `consilium enrol authority|coordinator|site|federation|roster`: what daemons on different
+/* `consilium enrol authority|coordinator|site|federation|roster|epoch`: what daemons on different
  * machines need to know each other. Keys are made here and never replaced. */
 #include "base/str.h"
 #include "cli/enrol.h"
@@ -56,7 +56,7 @@ static const struct csl_option options[] = {
      .type = CSL_OPT_PATH,
      TEXT(signing_key),
      .fallback = "",
-     .help = "The site's signing.pub, for secure aggregation (roster add)."},
+     .help = "The site's signing.pub, for secure aggregation (roster add); signing.key (epoch)."},
     {.name = "federation",
      .type = CSL_OPT_PATH,
      TEXT(federation),
@@ -71,7 +71,22 @@ static const struct csl_option options[] = {
      .type = CSL_OPT_PATH,
      TEXT(root),
      .fallback = "",
-     .help = "The federation's federation.pub: --roster is a signed roster (roster show)."},
+     .help = "The federation's federation.pub: --roster is a signed roster (roster show, epoch)."},
+    {.name = "secret",
+     .type = CSL_OPT_PATH,
+     TEXT(secret),
+     .fallback = "",
+     .help = "This site's r, kept until all have committed (epoch commit, epoch reveal)."},
+    {.name = "commitments",
+     .type = CSL_OPT_PATH,
+     TEXT(commitments),
+     .fallback = "",
+     .help = "The commitments of all sites, one after the other (epoch reveal, epoch close)."},
+    {.name = "reveals",
+     .type = CSL_OPT_PATH,
+     TEXT(reveals),
+     .fallback = "",
+     .help = "What all sites revealed, one after the other (epoch close)."},
     {.name = "json",
      .type = CSL_OPT_BOOL,
      AT(json),
@@ -88,9 +103,13 @@ static const char *const usage[] = {
     "roster sign --federation FOLDER --roster FILE --coordinator FILE.pub --out FILE",
     "roster show --roster FILE [--root FILE.pub]",
     "roster deactivate --roster FILE --site ID",
+    "epoch commit --roster FILE --root FILE.pub --site ID --signing-key FILE --secret FILE --out "
+    "FILE",
+    "epoch reveal ... --commitments FILE --out FILE",
+    "epoch close --roster FILE --root FILE.pub --commitments FILE --reveals FILE --out FILE",
     NULL};
-static const char *const verbs[] = {"authority",  "coordinator", "site",
-                                    "federation", "roster",      NULL};
+static const char *const verbs[] = {"authority", "coordinator", "site", "federation",
+                                    "roster",    "epoch",       NULL};
 static const char *const examples[] = {
     "consilium enrol authority --trust-domain heart.example.org --out authority",
     "consilium enrol coordinator --authority authority --trust-domain heart.example.org --names "
@@ -129,7 +148,13 @@ const struct csl_cli_doc csl_doc_enrol = {
              "what an honest one sends. The federation keeps it, offline, and never the\n"
              "coordinator nor its operator. `roster sign` writes the roster that every party\n"
              "gets; each signature has a higher epoch than the one before, a site's number\n"
-             "stays for ever, and a site that leaves is deactivated, not taken out.",
+             "stays for ever, and a site that leaves is deactivated, not taken out.\n\n"
+             "`epoch` is for studies with sparse graphs, so for more than 128 sites. Who holds\n"
+             "whose shares must be chance that nobody chose: for each signed roster every site\n"
+             "commits to a secret of its own, and reveals it only when it has the commitments\n"
+             "of all. `close` checks all that was said and writes the file that both daemons\n"
+             "read. A site that does not reveal leaves the roster, and all begin anew with the\n"
+             "next one: a secret that was seen is never used again.",
 };
 
 static int roster(const struct csl_enrol *flags, const char *action)
@@ -165,8 +190,10 @@ int csl_cmd_enrol(int argc, char *const *argv)
         return csl_enrol_federation(&flags);
     if (strcmp(verb, "roster") == 0 && line.positional_count == 2)
         return roster(&flags, line.positional[1]);
+    if (strcmp(verb, "epoch") == 0 && line.positional_count == 2)
+        return csl_enrol_epoch(&flags, line.positional[1]);
     return csl_cli_misuse(&csl_doc_enrol,
                           "found %zu words%s%s; authority, coordinator, site ID, "
-                          "federation or roster ACTION would be right",
+                          "federation, roster ACTION or epoch ACTION would be right",
                           line.positional_count, verb[0] ? " that begin with " : "", verb);
 }

@@ -40,6 +40,8 @@ static const struct csl_option secagg_options[] = {
      "the roster that the federation signed; the sites hold the same"},
     {"root", CSL_OPT_PATH, SECAGG(root), 0, 0, NULL, NULL, NULL, NULL,
      "public key of the federation's root; the secret one must not be here"},
+    {"epoch", CSL_OPT_PATH, SECAGG(epoch), 0, 0, "", NULL, NULL, NULL,
+     "what the sites said to draw the seed of sparse graphs, by `consilium enrol epoch close`"},
     CSL_OPTION_END};
 
 static const struct csl_option log_options[] = {
@@ -91,8 +93,9 @@ enum csl_code csl_coordinator_config_read(struct csl_coordinator_config *out, co
     if (code == CSL_OK && (c.tls.key[0] == '\0' || c.tls.trust_domain[0] == '\0'))
         code = CSL_FAIL(err, CSL_E_INVAL,
                         "%s: the section tls (key, chain, roots, trust_domain) is missing", path);
-    char *const paths[] = {c.study,     c.roster,     c.state,         c.tls.key,    c.tls.chain,
-                           c.tls.roots, c.secagg.key, c.secagg.roster, c.secagg.root};
+    char *const paths[] = {c.study,       c.roster,      c.state,      c.tls.key,
+                           c.tls.chain,   c.tls.roots,   c.secagg.key, c.secagg.roster,
+                           c.secagg.root, c.secagg.epoch};
     for (size_t i = 0; code == CSL_OK && i < sizeof(paths) / sizeof(paths[0]); i++)
         code = paths[i][0] == '\0' ? CSL_OK : csl_path_beside(paths[i], path, err);
     if (code == CSL_OK && c.initial_model[0] != '\0')

@@ -13,6 +13,7 @@ struct csl_coordinator_config {
     } tls;
     struct {
         char key[CSL_PATH_MAX], roster[CSL_PATH_MAX], root[CSL_PATH_MAX]; /* all "": none */
+        char epoch[CSL_PATH_MAX];                                         /* "": no sparse graphs */
     } secagg;
     uint64_t open_wait_ms, linger_ms;
     uint64_t uploads_max;

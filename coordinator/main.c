@@ -51,6 +51,7 @@ static enum csl_code open_party(struct coordinator *c, struct csl_err *err)
     const struct csl_secagg_party_files files = {.key = c->config.secagg.key,
                                                  .roster = c->config.secagg.roster,
                                                  .root = c->config.secagg.root,
+                                                 .epoch = c->config.secagg.epoch,
                                                  .state_dir = c->config.state};
     if (c->config.secagg.key[0] == '\0')
         return CSL_OK;
@@ -109,6 +110,7 @@ static enum csl_code open_service(struct coordinator *c, struct csl_err *err)
         .initial_model = c->config.initial_model[0] != '\0' ? c->config.initial_model : NULL,
         .secagg_key = c->party != NULL ? c->party->key : NULL,
         .secagg_roster = c->party != NULL ? &c->party->roster : NULL,
+        .secagg_epoch_seed = c->party != NULL && c->party->has_epoch ? c->party->epoch_seed : NULL,
         .transport = c->transport};
     enum csl_code code = csl_service_new(&c->service, &s, err);
     if (code == CSL_OK)

@@ -34,6 +34,8 @@ struct csl_service_config {
      * id. Borrowed. NULL: such a study is refused. */
     const struct csl_sign_key *secagg_key;
     const struct csl_secagg_roster *secagg_roster;
+    const uint8_t *secagg_epoch_seed; /* [32], borrowed: of that roster, for studies with sparse
+                                         graphs (privacy/secagg/epoch.h). NULL: they are refused */
     /* Simulations, instead of the two: the words of such studies come plain and are added up. The
      * sums are those under masks to the bit, and this process sees every update. */
     bool is_unmasked;

@@ -51,6 +51,12 @@ enum csl_code csl_service_open_secagg__(struct csl_service *s, struct csl_err *e
     s->secagg = csl_alloc(sizeof(*s->secagg));
     if (s->secagg == NULL)
         return CSL_FAIL(err, CSL_E_NOMEM, "no memory for secure aggregation");
+    const struct csl_secagg_shape shape = csl_service_secagg_shape__(s);
+    s->secagg->bytes_from_site = csl_secagg_bytes_from_site(&shape);
+    if (shape.share_degree > 0)
+        csl_log(CSL_LOG_INFO, "secagg.graph", CSL_U64("share_degree", shape.share_degree),
+                CSL_U64("share_threshold", shape.share_threshold),
+                CSL_U64("losses_max", s->study->secagg.losses_max));
     s->secagg->only_site = NO_SITE;
     code = allocate(s->secagg, s, err);
     if (code == CSL_OK)
@@ -177,6 +183,7 @@ enum csl_code csl_service_secagg_machine__(const struct csl_service *s,
 {
     const struct csl_secagg_coordinator_setup setup = {.key = s->config.secagg_key,
                                                        .roster = s->config.secagg_roster,
+                                                       .epoch_seed = s->config.secagg_epoch_seed,
                                                        .memory = CSL_SECRET_MAY_SWAP};
     return csl_secagg_coordinator_new(out, &setup, err);
 }
@@ -249,9 +256,8 @@ enum csl_code csl_service_secagg_part__(struct csl_service *s, uint32_t site,
 {
     struct csl_span whole;
     struct csl_err err;
-    uint64_t bytes_max = csl_secagg_bytes_from_site(s->site_count, s->study->secagg.colluding,
-                                                    s->study->schema.block_count);
-    enum csl_code code = csl_parts_take(&s->io[site].parts, part, bytes_max, &whole, &err);
+    enum csl_code code =
+        csl_parts_take(&s->io[site].parts, part, s->secagg->bytes_from_site, &whole, &err);
     if (code != CSL_OK)
         csl_log(CSL_LOG_WARN, "site.bad_message",
                 CSL_STR("site", csl_coord_site(s->core, site)->id), CSL_STR("why", err.msg));
@@ -341,11 +347,12 @@ static void release(struct csl_service *s)
 static bool collects(enum csl_secagg_stage stage)
 {
     return stage == CSL_SECAGG_STAGE_OPEN || stage == CSL_SECAGG_STAGE_SHARING ||
-           stage == CSL_SECAGG_STAGE_PREPARING;
+           stage == CSL_SECAGG_STAGE_PREPARING || stage == CSL_SECAGG_STAGE_SEEDING;
 }
 
 /* Keys and shares by two fifths of the round's time, trained by four fifths; what is left is for
- * the uploads. */
+ * the uploads. A site that trained and does not say its r is in the sum all the same: the others
+ * put it together, so it is waited for no longer. */
 static uint64_t stage_deadline_ns(const struct csl_service *s, enum csl_secagg_stage stage)
 {
     uint64_t fifth = s->study->round_deadline_ms * CSL_NS_PER_MS / 5;

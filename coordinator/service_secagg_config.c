@@ -4,6 +4,7 @@
 
 #include "base/check.h"
 #include "privacy/crypto/rng.h"
+#include "privacy/secagg/graph_bound.h"
 
 #include <string.h>
 
@@ -41,6 +42,38 @@ static void describe_blocks(struct csl_service *s, struct csl_secagg_config *c)
         c->scalars[i].scale_q32 = INT64_C(1) << 32;
 }
 
+/* Masks for as many senders as a block can have, and for those that are left when as many were lost
+ * before the senders were known: a graph of fewer is the weaker one. */
+static uint32_t mask_degree(const struct csl_secagg_config *c, uint32_t active, uint32_t losses)
+{
+    uint32_t degree = 2, rings = c->block_count + 1;
+    for (uint32_t b = 0; b <= c->block_count; b++) {
+        uint32_t n = b < c->block_count ? csl_secagg_set_count(&c->blocks[b].eligible) : active;
+        uint32_t least = n > losses ? n - losses : n;
+        for (uint32_t k = least > CSL_SECAGG_COMPLETE_MAX ? least : CSL_SECAGG_COMPLETE_MAX + 1;
+             k <= n; k += n - k > 0 ? n - k : 1) {
+            uint32_t needed = csl_secagg_mask_degree(k, c->colluding, losses, rings);
+            degree = needed > degree ? needed : degree;
+        }
+    }
+    return degree < CSL_SECAGG_SITES_MAX ? degree : CSL_SECAGG_SITES_MAX;
+}
+
+static void describe_graphs(const struct csl_service *s, struct csl_secagg_config *c)
+{
+    const struct csl_study_secagg *a = &s->study->secagg;
+    const struct csl_secagg_roster *roster = s->config.secagg_roster;
+    if (roster == NULL || !csl_service_secagg_is_sparse__(s))
+        return;
+    uint32_t active = csl_secagg_roster_active(roster);
+    bool is_possible = csl_secagg_share_parameters(active, a->colluding, a->losses_max,
+                                                   &c->share_degree, &c->share_threshold);
+    CSL_ASSERT(is_possible); /* csl_service_secagg_check_size__ */
+    c->graph = 1;
+    c->losses_max = a->losses_max;
+    c->mask_degree = mask_degree(c, active, a->losses_max);
+}
+
 void csl_service_secagg_describe__(struct csl_service *s, struct csl_secagg_config *c)
 {
     const struct csl_secagg_roster *roster = s->config.secagg_roster;
@@ -59,6 +92,7 @@ void csl_service_secagg_describe__(struct csl_service *s, struct csl_secagg_conf
     c->colluding = s->study->secagg.colluding;
     c->roster_count = csl_service_secagg_rows__(s);
     describe_blocks(s, c);
+    describe_graphs(s, c);
     csl_secagg_weights_hash(s->secagg->weights, c->roster_count, c->block_count, c->weights_hash);
     struct csl_rng rng;
     csl_rng_init_os(&rng);

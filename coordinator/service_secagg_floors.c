@@ -3,15 +3,58 @@
 #include "coordinator/service_secagg.h"
 #include "coordinator/service_secagg_internal.h"
 
-#include "privacy/secagg/bounds.h"
-#include "privacy/secagg/set.h"
+#include "privacy/secagg/graph_bound.h"
+
+bool csl_service_secagg_is_sparse__(const struct csl_service *s)
+{
+    return s->study->secagg.is_sparse && !s->config.is_unmasked &&
+           csl_secagg_roster_active(s->config.secagg_roster) > CSL_SECAGG_COMPLETE_MAX;
+}
+
+struct csl_secagg_shape csl_service_secagg_shape__(const struct csl_service *s)
+{
+    const struct csl_study_secagg *a = &s->study->secagg;
+    struct csl_secagg_shape shape = {.sites = csl_service_secagg_rows__(s),
+                                     .colluding = a->colluding,
+                                     .blocks = s->study->schema.block_count};
+    if (csl_service_secagg_is_sparse__(s) &&
+        !csl_secagg_share_parameters(csl_secagg_roster_active(s->config.secagg_roster),
+                                     a->colluding, a->losses_max, &shape.share_degree,
+                                     &shape.share_threshold))
+        shape.share_degree = 0;
+    return shape;
+}
+
+static enum csl_code check_graph(const struct csl_service *s, struct csl_err *err)
+{
+    const struct csl_study_secagg *a = &s->study->secagg;
+    if (!csl_service_secagg_is_sparse__(s))
+        return CSL_OK;
+    if (s->config.secagg_epoch_seed == NULL)
+        return CSL_FAIL(err, CSL_E_UNSUPPORTED,
+                        "the study has sparse graphs, and this coordinator has no seed for them; "
+                        "secure_aggregation.epoch with the file of `consilium enrol epoch close` "
+                        "for its roster would be right");
+    const struct csl_secagg_shape shape = csl_service_secagg_shape__(s);
+    if (shape.share_degree == 0)
+        return CSL_FAIL(err, CSL_E_LIMIT,
+                        "secure_aggregation.graph: no sparse graph of %u sites keeps secrets from "
+                        "%u colluding ones when %u are lost; complete, or fewer losses_max, would "
+                        "be right",
+                        csl_secagg_roster_active(s->config.secagg_roster), a->colluding,
+                        a->losses_max);
+    return CSL_OK;
+}
 
 enum csl_code csl_service_secagg_check_size__(const struct csl_service *s, struct csl_err *err)
 {
-    uint32_t n = s->site_count, c = s->study->secagg.colluding;
-    uint64_t bytes = csl_secagg_bytes_to_site(n, c, s->study->schema.block_count);
-    uint64_t audit =
-        csl_secagg_bytes_of_audit(n, c, s->study->schema.block_count, s->study->schema.parameters);
+    uint32_t n = s->site_count;
+    enum csl_code code = check_graph(s, err);
+    if (code != CSL_OK)
+        return code;
+    const struct csl_secagg_shape shape = csl_service_secagg_shape__(s);
+    uint64_t bytes = csl_secagg_bytes_to_site(&shape);
+    uint64_t audit = csl_secagg_bytes_of_audit(&shape, s->study->schema.parameters);
     if (s->study->secagg.audit_chunks > 0 && audit > bytes)
         bytes = audit;
     bool fits = s->config.is_unmasked || bytes <= CSL_SECAGG_WHOLE_MAX;

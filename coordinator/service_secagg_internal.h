@@ -2,6 +2,7 @@
 #ifndef CSL_COORD_SERVICE_SECAGG_INTERNAL_H
 #define CSL_COORD_SERVICE_SECAGG_INTERNAL_H
 #include "coordinator/service_internal.h"
+#include "privacy/secagg/bounds.h"
 #include "privacy/secagg/coordinator.h"
 #include "privacy/secagg/journal.h"
 
@@ -18,8 +19,9 @@ struct csl_service_secagg {
     uint32_t *sites;   /* [roster's count] the study's; CSL_SECAGG_NOWHERE: another study's */
     uint32_t *weights; /* [roster's count][block_count] */
     uint64_t round, due_round, opened_ns;
-    uint16_t attempt;   /* of the round, from 1 */
-    uint32_t only_site; /* whom messages go to; NO_SITE: all */
+    uint64_t bytes_from_site; /* of the longest message of a site */
+    uint16_t attempt;         /* of the round, from 1 */
+    uint32_t only_site;       /* whom messages go to; NO_SITE: all */
     bool wants_close, is_released;
     bool is_closed; /* the core waits for the sum */
     bool has_root;  /* of the sum that was opened; durable before the model is */
@@ -57,6 +59,10 @@ uint32_t csl_service_secagg_number__(const struct csl_service *s, uint32_t site)
 uint32_t csl_service_secagg_site__(const struct csl_service *s, uint32_t number);
 /* Entries of the table of weights. */
 size_t csl_service_secagg_table__(const struct csl_service *s);
+
+/* Whether rounds are on sparse graphs, and how large a message of a round can be. */
+bool csl_service_secagg_is_sparse__(const struct csl_service *s);
+struct csl_secagg_shape csl_service_secagg_shape__(const struct csl_service *s);
 
 /* The sum that was opened: its sites, by their numbers, as far as they fit a line. */
 void csl_service_secagg_log_sum__(const struct csl_service *s);

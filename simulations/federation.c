@@ -2,6 +2,7 @@
 
 #include "base/mem.h"
 #include "privacy/crypto/secret.h"
+#include "simulations/ceremony.h"
 
 #include <string.h>
 
@@ -42,6 +43,34 @@ static enum csl_code sign_roster(struct csl_sim_federation *f, const char (*ids)
     return code;
 }
 
+struct keys_by_place {
+    const struct csl_sim_federation *f;
+    const char (*ids)[CSL_ID_MAX];
+};
+
+static enum csl_code key_at(void *ctx, uint32_t place, struct csl_sign_key *out,
+                            struct csl_err *err)
+{
+    const struct keys_by_place *k = ctx;
+    (void)err;
+    for (uint32_t i = 0; i < k->f->count; i++)
+        if (strcmp(k->ids[i], k->f->roster.sites[place].name) == 0)
+            *out = k->f->keys[i];
+    return CSL_OK;
+}
+
+static enum csl_code draw_seed(struct csl_sim_federation *f, const char (*ids)[CSL_ID_MAX],
+                               struct csl_err *err)
+{
+    struct keys_by_place keys = {f, ids};
+    struct csl_buf said;
+    csl_buf_init(&said, CSL_SECAGG_EPOCH_BYTES_MAX);
+    enum csl_code code = csl_sim_ceremony(&f->roster, key_at, &keys, &said, f->epoch_seed, err);
+    csl_buf_release(&said);
+    f->has_epoch = code == CSL_OK;
+    return code;
+}
+
 enum csl_code csl_sim_federation_make(struct csl_sim_federation *out, const struct csl_study *study,
                                       const char (*ids)[CSL_ID_MAX], uint32_t count,
                                       struct csl_err *err)
@@ -65,6 +94,10 @@ enum csl_code csl_sim_federation_make(struct csl_sim_federation *out, const stru
     }
     if (code == CSL_OK)
         code = sign_roster(out, ids, err);
+    if (code == CSL_OK && study->secagg.is_sparse)
+        code = draw_seed(out, ids, err);
+    for (uint32_t i = 0; code == CSL_OK && out->has_epoch && i < count; i++)
+        out->site[i].epoch_seed = out->epoch_seed;
     if (code != CSL_OK)
         csl_sim_federation_release(out);
     return code;

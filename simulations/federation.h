@@ -10,6 +10,8 @@
 struct csl_sim_federation {
     struct csl_sign_key coordinator;
     struct csl_secagg_roster roster;
+    bool has_epoch; /* sparse graphs were asked for, and the seed was drawn */
+    uint8_t epoch_seed[32];
     struct csl_sign_key *keys;   /* [count] by the order given */
     struct csl_agent_keys *site; /* [count] */
     uint32_t count;

@@ -7,6 +7,7 @@
 #include "privacy/secagg/party.h"
 #include "protocol/identity/pki.h"
 #include "protocol/identity/roster.h"
+#include "simulations/ceremony.h"
 #include "simulations/processes.h"
 
 #include <errno.h>
@@ -89,6 +90,8 @@ static void put_secagg(struct csl_buf *b, const struct csl_study *study, const c
                        "secure_aggregation:\n  key: \"%s/pki/%s.signing.key\"\n"
                        "  roster: \"%s/federation.roster\"\n  root: \"%s/pki/federation.pub\"\n",
                        above, who, above, above);
+    if (study->secagg.is_sparse)
+        csl_buf_printf(b, "  epoch: \"%s/federation.epoch\"\n", above);
 }
 
 static enum csl_code prepare_coordinator(const struct csl_world_config *c, uint16_t port,
@@ -231,6 +234,10 @@ static enum csl_code prepare_identity(const struct csl_world_config *c, struct c
 
 /* --- keys for sums under masks --- */
 
+struct keys_on_disk {
+    const struct csl_world_config *c;
+    const struct csl_secagg_roster *roster;
+};
 struct federation {
     struct csl_sign_key root;
     struct csl_secagg_roster roster;
@@ -275,6 +282,33 @@ static enum csl_code fill_roster(const struct csl_world_config *c, struct csl_se
     return code;
 }
 
+static enum csl_code key_at(void *ctx, uint32_t place, struct csl_sign_key *out,
+                            struct csl_err *err)
+{
+    const struct keys_on_disk *k = ctx;
+    char party[CSL_ID_MAX + 8], name[CSL_ID_MAX + 32], path[CSL_PATH_MAX];
+    site_party(k->roster->sites[place].name, party);
+    snprintf(name, sizeof(name), "pki/%s.signing.key", party);
+    enum csl_code code = csl_path_join(path, sizeof(path), k->c->state_dir, name, err);
+    return code == CSL_OK ? csl_sign_load(out, path, err) : code;
+}
+
+static enum csl_code write_epoch(const struct csl_world_config *c,
+                                 const struct csl_secagg_roster *roster, struct csl_err *err)
+{
+    struct keys_on_disk keys = {c, roster};
+    uint8_t seed[32];
+    struct csl_buf said;
+    if (!c->study->secagg.is_sparse)
+        return CSL_OK;
+    csl_buf_init(&said, CSL_SECAGG_EPOCH_BYTES_MAX);
+    enum csl_code code = csl_sim_ceremony(roster, key_at, &keys, &said, seed, err);
+    if (code == CSL_OK)
+        code = write_text(c->state_dir, "federation.epoch", &said, err);
+    csl_buf_release(&said);
+    return code;
+}
+
 /* The root's secret is not written: nobody else joins this run. */
 static enum csl_code write_federation(const struct csl_world_config *c, struct federation *f,
                                       struct csl_err *err)
@@ -294,6 +328,11 @@ static enum csl_code write_federation(const struct csl_world_config *c, struct f
         code = csl_secagg_roster_encode(&f->roster, &f->root, &bytes, err);
     if (code == CSL_OK)
         code = write_text(c->state_dir, "federation.roster", &bytes, err);
+    if (code == CSL_OK) /* read back: the ceremony is about the roster's hash */
+        code = csl_secagg_roster_decode(&f->roster, CSL_SPAN(bytes.p, bytes.n), f->root.public_key,
+                                        1, err);
+    if (code == CSL_OK)
+        code = write_epoch(c, &f->roster, err);
     csl_buf_release(&bytes);
     csl_sign_wipe(&f->root);
     return code;

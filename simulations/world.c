@@ -110,6 +110,7 @@ static enum csl_code open_coordinator(struct world *w, struct csl_err *err)
         .initial_model = c->initial_model,
         .secagg_key = w->federation.keys != NULL ? &w->federation.coordinator : NULL,
         .secagg_roster = w->federation.keys != NULL ? &w->federation.roster : NULL,
+        .secagg_epoch_seed = w->federation.has_epoch ? w->federation.epoch_seed : NULL,
         .is_unmasked = c->is_unmasked,
         .transport = w->server,
         .observer = {.ctx = w, .round = on_round, .evaluation = on_evaluation}};

@@ -1,6 +1,6 @@
 # The whole system in one process, and as processes on this machine.
 csl_module(csl_world
-  SOURCES world.c ledgers.c federation.c
+  SOURCES world.c ledgers.c federation.c ceremony.c
   LINK csl_ledger csl_audit csl_dp csl_coordinator csl_site_agent csl_inproc csl_study csl_base)
 csl_module(csl_processes
   SOURCES processes.c processes_prepare.c

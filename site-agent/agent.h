@@ -14,6 +14,8 @@
 struct csl_agent_keys {
     const struct csl_sign_key *key;
     const struct csl_secagg_roster *roster; /* decoded: signed by the federation's root */
+    const uint8_t *epoch_seed; /* [32] of that roster (privacy/secagg/epoch.h); NULL: studies with
+                                  sparse graphs are declined */
 };
 struct csl_agent_config {
     const char *site_id;                  /* for logs and labelled randomness; copied */

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "privacy/secagg/bounds.h"
+#include "privacy/secagg/graph_bound.h"
 
 #include <string.h>
 
@@ -20,8 +21,10 @@ static enum csl_code new_site(struct csl_agent *a, struct csl_secagg_site **out,
                               struct csl_err *err)
 {
     const struct csl_agent_keys *keys = a->config.secagg;
-    struct csl_secagg_site_setup setup = {
-        .key = keys->key, .roster = keys->roster, .memory = CSL_SECRET_MAY_SWAP};
+    struct csl_secagg_site_setup setup = {.key = keys->key,
+                                          .roster = keys->roster,
+                                          .epoch_seed = keys->epoch_seed,
+                                          .memory = CSL_SECRET_MAY_SWAP};
     uint32_t place;
     enum csl_code code = csl_secagg_roster_member(keys->roster, a->site_id, &place, err);
     if (code == CSL_OK)
@@ -33,6 +36,34 @@ static enum csl_code new_site(struct csl_agent *a, struct csl_secagg_site **out,
         return code;
     setup.site = keys->roster->sites[place].id;
     return csl_secagg_site_new(out, &setup, err);
+}
+
+/* How long a message of the study's rounds can be; declines graphs that cannot be. */
+static enum csl_code measure(const struct csl_agent *a, uint64_t *bytes, struct csl_err *err)
+{
+    const struct csl_study_secagg *asked = &a->study->secagg;
+    const struct csl_secagg_roster *roster = a->config.secagg->roster;
+    uint32_t active = csl_secagg_roster_active(roster);
+    struct csl_secagg_shape shape = {.sites = roster->count,
+                                     .colluding = asked->colluding,
+                                     .blocks = a->study->schema.block_count};
+    bool is_sparse = asked->is_sparse && active > CSL_SECAGG_COMPLETE_MAX;
+    if (is_sparse && a->config.secagg->epoch_seed == NULL)
+        return CSL_FAIL(err, CSL_E_DENIED,
+                        "the study has sparse graphs, and this site has no seed for them; "
+                        "secure_aggregation.epoch with the file of `consilium enrol epoch close` "
+                        "for its roster would be right");
+    if (is_sparse && !csl_secagg_share_parameters(active, asked->colluding, asked->losses_max,
+                                                  &shape.share_degree, &shape.share_threshold))
+        return CSL_FAIL(err, CSL_E_DENIED,
+                        "no sparse graph of %u sites keeps secrets from %u colluding ones when %u "
+                        "are lost",
+                        active, asked->colluding, asked->losses_max);
+    *bytes = csl_secagg_bytes_to_site(&shape);
+    uint64_t audit = csl_secagg_bytes_of_audit(&shape, a->study->schema.parameters);
+    if (asked->audit_chunks > 0 && audit > *bytes)
+        *bytes = audit;
+    return CSL_OK;
 }
 
 enum csl_code csl_agent_open_secagg__(struct csl_agent *a, struct csl_err *err)
@@ -49,7 +80,9 @@ enum csl_code csl_agent_open_secagg__(struct csl_agent *a, struct csl_err *err)
     if (g == NULL)
         return CSL_FAIL(err, CSL_E_NOMEM, "no memory for secure aggregation");
     memcpy(g->study_digest, a->study->digest, CSL_DIGEST_BYTES);
-    enum csl_code code = new_site(a, &g->fsm, err);
+    enum csl_code code = measure(a, &g->bytes_max, err);
+    if (code == CSL_OK)
+        code = new_site(a, &g->fsm, err);
     a->secagg = g;
     if (code == CSL_OK)
         code = csl_agent_secagg_restore__(a, err);
@@ -417,14 +450,7 @@ void csl_agent_secagg_part__(struct csl_agent *a, const struct csl_msg_secagg *p
     struct csl_err err;
     if (a->secagg == NULL || !csl_agent_masks__(a))
         return;
-    uint64_t bytes_max = csl_secagg_bytes_to_site(
-        a->config.secagg->roster->count, a->study->secagg.colluding, a->study->schema.block_count);
-    uint64_t audit_max =
-        csl_secagg_bytes_of_audit(a->config.secagg->roster->count, a->study->secagg.colluding,
-                                  a->study->schema.block_count, a->study->schema.parameters);
-    if (a->study->secagg.audit_chunks > 0 && audit_max > bytes_max)
-        bytes_max = audit_max;
-    enum csl_code code = csl_parts_take(&a->parts, part, bytes_max, &whole, &err);
+    enum csl_code code = csl_parts_take(&a->parts, part, a->secagg->bytes_max, &whole, &err);
     if (code == CSL_OK) {
         take_message(a, whole);
         return;

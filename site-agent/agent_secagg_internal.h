@@ -56,6 +56,7 @@ struct csl_agent_secagg {
     bool is_fresh;        /* the journal had no record when it was opened */
     uint64_t refusals_ns; /* of messages: when counting them began, how many since */
     uint32_t refusals;
+    uint64_t bytes_max; /* of one message */
     struct csl_agent_audit audit;
 };
 

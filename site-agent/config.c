@@ -35,6 +35,8 @@ static const struct csl_option secagg_options[] = {
      "the roster that the federation signed; one older than what was used before is refused"},
     {"root", CSL_OPT_PATH, IN(secagg, root), 0, 0, NULL, NULL, NULL, NULL,
      "public key of the federation's root, handed over by the federation, not the coordinator"},
+    {"epoch", CSL_OPT_PATH, IN(secagg, epoch), 0, 0, "", NULL, NULL, NULL,
+     "what the sites said to draw the seed of sparse graphs, by `consilium enrol epoch close`"},
     CSL_OPTION_END};
 
 static const struct csl_option policy_options[] = {
@@ -330,8 +332,8 @@ enum csl_code csl_site_config_read(struct csl_site_config *out, const char *path
         code =
             CSL_FAIL(err, CSL_E_INVAL, "%s: test_only_noise_seed where studies are approved", path);
 #endif
-    char *const paths[] = {c.records,   c.state,      c.tls.key,       c.tls.chain,
-                           c.tls.roots, c.secagg.key, c.secagg.roster, c.secagg.root};
+    char *const paths[] = {c.records,    c.state,         c.tls.key,     c.tls.chain,   c.tls.roots,
+                           c.secagg.key, c.secagg.roster, c.secagg.root, c.secagg.epoch};
     for (size_t i = 0; code == CSL_OK && i < sizeof(paths) / sizeof(paths[0]); i++)
         code = paths[i][0] == '\0' ? CSL_OK : csl_path_beside(paths[i], path, err);
     if (code == CSL_OK)

@@ -14,6 +14,7 @@ struct csl_site_config {
     } tls;
     struct {
         char key[CSL_PATH_MAX], roster[CSL_PATH_MAX], root[CSL_PATH_MAX]; /* all "": none */
+        char epoch[CSL_PATH_MAX];                                         /* "": no sparse graphs */
     } secagg;
 #ifdef CSL_TEST_SEEDS
     uint64_t test_only_noise_seed; /* 0: none; tests build it in, released programs lack the key */

@@ -58,6 +58,7 @@ static enum csl_code open_party(struct csl_secagg_party **out, const struct csl_
     const struct csl_secagg_party_files files = {.key = c->secagg.key,
                                                  .roster = c->secagg.roster,
                                                  .root = c->secagg.root,
+                                                 .epoch = c->secagg.epoch,
                                                  .state_dir = c->state,
                                                  .site = c->site};
     if (c->secagg.key[0] == '\0')
@@ -103,7 +104,7 @@ static int run(const char *path)
     struct csl_transport *transport = NULL;
     struct csl_agent *agent = NULL;
     struct csl_secagg_party *party = NULL;
-    struct csl_agent_keys keys = {NULL, NULL};
+    struct csl_agent_keys keys = {.key = NULL};
     enum csl_code code = csl_site_config_read(&c, path, &err);
     if (code != CSL_OK) {
         fprintf(stderr, "consilium-site: %s\n", err.msg);
@@ -116,7 +117,9 @@ static int run(const char *path)
     if (code == CSL_OK)
         code = open_party(&party, &c, &err);
     if (party != NULL)
-        keys = (struct csl_agent_keys){.key = party->key, .roster = &party->roster};
+        keys = (struct csl_agent_keys){.key = party->key,
+                                       .roster = &party->roster,
+                                       .epoch_seed = party->has_epoch ? party->epoch_seed : NULL};
     bool has_grpc = code == CSL_OK && (code = csl_grpc_init(&err)) == CSL_OK;
     if (code == CSL_OK)
         code = open_transport(&transport, &c, &err);

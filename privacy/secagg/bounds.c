@@ -12,32 +12,54 @@ static uint64_t larger(uint64_t a, uint64_t b)
     return a > b ? a : b;
 }
 
-uint64_t csl_secagg_bytes_to_site(uint32_t sites, uint32_t colluding, uint32_t blocks)
+static uint64_t threshold(const struct csl_secagg_shape *s)
 {
-    uint64_t n = sites, t = csl_secagg_quorum(sites, colluding), set = csl_secagg_set_bytes(sites);
-    uint64_t config = blocks * (36 + set + 4 * n) + 16 * ((uint64_t)blocks + 1);
-    uint64_t keys = n * CSL_SECAGG_ADVERTISE_BYTES;
-    uint64_t delivery =
-        n * (CSL_SECAGG_HEADER_BYTES + 4 + 2 * 32 * t + CSL_SIGN_SIGNATURE_BYTES + CSL_SEAL_BYTES);
-    uint64_t openings = n * csl_secagg_openings_max((uint32_t)t, colluding);
-    uint64_t senders = (blocks + 1) * set + openings * csl_secagg_opening_bytes();
-    return FIXED_BYTES + larger(larger(config, keys), larger(delivery, senders));
+    return s->share_degree > 0 ? s->share_threshold : csl_secagg_quorum(s->sites, s->colluding);
 }
 
-uint64_t csl_secagg_bytes_of_audit(uint32_t sites, uint32_t colluding, uint32_t blocks,
-                                   uint64_t entries)
+/* M4: the shares of so many dealers. */
+static uint64_t delivery(const struct csl_secagg_shape *s)
+{
+    bool is_sparse = s->share_degree > 0;
+    uint64_t dealers = is_sparse ? s->share_degree : s->sites, polynomials = is_sparse ? 3 : 2;
+    return dealers * (CSL_SECAGG_HEADER_BYTES + 4 + polynomials * 32 * threshold(s) +
+                      CSL_SIGN_SIGNATURE_BYTES + (is_sparse ? CSL_SEAL3_BYTES : CSL_SEAL_BYTES));
+}
+
+/* M7. On the sparse graph t_k is the least that keeps secrets, so no share may be opened, and every
+ * dealer's hash and commitment to r come along. */
+static uint64_t senders(const struct csl_secagg_shape *s)
+{
+    uint64_t sets = ((uint64_t)s->blocks + 1) * csl_secagg_set_bytes(s->sites);
+    if (s->share_degree > 0)
+        return sets + 64 * (uint64_t)s->sites;
+    return sets + (uint64_t)s->sites *
+                      csl_secagg_openings_max((uint32_t)threshold(s), s->colluding) *
+                      csl_secagg_opening_bytes();
+}
+
+uint64_t csl_secagg_bytes_to_site(const struct csl_secagg_shape *shape)
+{
+    uint64_t n = shape->sites, set = csl_secagg_set_bytes(shape->sites);
+    uint64_t config = shape->blocks * (36 + set + 4 * n) + 16 * ((uint64_t)shape->blocks + 1);
+    uint64_t keys = n * CSL_SECAGG_ADVERTISE_BYTES;
+    return FIXED_BYTES + larger(larger(config, keys), larger(delivery(shape), senders(shape)));
+}
+
+uint64_t csl_secagg_bytes_of_audit(const struct csl_secagg_shape *shape, uint64_t entries)
 {
     uint64_t chunks = entries / CSL_PRG_CHUNK_WORDS + 2; /* a rotation may round up */
-    uint64_t n = sites, t = csl_secagg_quorum(sites, colluding), hashes = 32 * chunks;
-    uint64_t answer = n * 32 * (1 + 2 * t) + 32 * ((uint64_t)blocks + 1) + hashes;
-    uint64_t manifest =
-        CSL_SECAGG_HEADER_BYTES + CSL_SIGN_SIGNATURE_BYTES + 68 + 44 * ((uint64_t)blocks + 1);
+    uint64_t n = shape->sites, hashes = 32 * chunks, blocks = shape->blocks;
+    uint64_t answer = n * 32 * (1 + 2 * threshold(shape)) + 32 * (blocks + 1) + hashes;
+    uint64_t manifest = CSL_SECAGG_HEADER_BYTES + CSL_SIGN_SIGNATURE_BYTES + 68 + 44 * (blocks + 1);
     return FIXED_BYTES + larger(answer, manifest + hashes + 8 * (uint64_t)CSL_PRG_CHUNK_WORDS);
 }
 
-uint64_t csl_secagg_bytes_from_site(uint32_t sites, uint32_t colluding, uint32_t blocks)
+uint64_t csl_secagg_bytes_from_site(const struct csl_secagg_shape *shape)
 {
+    bool is_sparse = shape->share_degree > 0;
     uint64_t shares =
-        2 * 32 * (uint64_t)csl_secagg_quorum(sites, colluding) + (uint64_t)sites * CSL_SEAL_BYTES;
-    return FIXED_BYTES + larger(shares, 44 * ((uint64_t)blocks + 1));
+        is_sparse ? 3 * 32 * threshold(shape) + (uint64_t)shape->share_degree * CSL_SEAL3_BYTES
+                  : 2 * 32 * threshold(shape) + (uint64_t)shape->sites * CSL_SEAL_BYTES;
+    return FIXED_BYTES + larger(shares, 44 * ((uint64_t)shape->blocks + 1));
 }

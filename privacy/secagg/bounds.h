@@ -6,14 +6,19 @@
 #define CSL_SECAGG_BOUNDS_H
 #include <stdint.h>
 
+struct csl_secagg_shape {
+    uint32_t sites, colluding, blocks;
+    /* Of the share graph, by csl_secagg_share_parameters; 0: the complete graph. */
+    uint32_t share_degree, share_threshold;
+};
+
 /* Bytes of the longest message to a site: the delivery of all shares (M4); M7 when as many shares
  * are opened as may be; or M0 with the table of weights. */
-uint64_t csl_secagg_bytes_to_site(uint32_t sites, uint32_t colluding, uint32_t blocks);
-/* Bytes of the longest message of an audit: an upload's chunk with its hashes, or the answer with
- * what was opened. entries: at least those of the largest block. */
-uint64_t csl_secagg_bytes_of_audit(uint32_t sites, uint32_t colluding, uint32_t blocks,
-                                   uint64_t entries);
+uint64_t csl_secagg_bytes_to_site(const struct csl_secagg_shape *shape);
+/* Bytes of the longest message of an audit, on the complete graph: an upload's chunk with its
+ * hashes, or the answer with what was opened. entries: at least those of the largest block. */
+uint64_t csl_secagg_bytes_of_audit(const struct csl_secagg_shape *shape, uint64_t entries);
 /* Bytes of the longest message from a site: its shares for all others (M3), or its manifest. */
-uint64_t csl_secagg_bytes_from_site(uint32_t sites, uint32_t colluding, uint32_t blocks);
+uint64_t csl_secagg_bytes_from_site(const struct csl_secagg_shape *shape);
 
 #endif

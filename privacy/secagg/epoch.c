@@ -77,6 +77,21 @@ enum csl_code csl_secagg_epoch_take(struct csl_secagg_epoch *e, struct csl_span 
     return CSL_OK;
 }
 
+enum csl_code csl_secagg_epoch_take_all(struct csl_secagg_epoch *e, struct csl_span bytes,
+                                        struct csl_err *err)
+{
+    if (bytes.n % CSL_SECAGG_EPOCH_MESSAGE_BYTES != 0)
+        return CSL_FAIL(err, CSL_E_PROTO,
+                        "found %zu bytes; messages of %d bytes, one after the other, would be "
+                        "right",
+                        bytes.n, CSL_SECAGG_EPOCH_MESSAGE_BYTES);
+    enum csl_code code = CSL_OK;
+    for (size_t at = 0; code == CSL_OK && at < bytes.n; at += CSL_SECAGG_EPOCH_MESSAGE_BYTES)
+        code =
+            csl_secagg_epoch_take(e, CSL_SPAN(bytes.p + at, CSL_SECAGG_EPOCH_MESSAGE_BYTES), err);
+    return code;
+}
+
 static enum csl_code say(const struct csl_secagg_epoch *e, uint8_t type, uint32_t site,
                          const uint8_t value[32], const struct csl_sign_key *key,
                          struct csl_buf *out, struct csl_err *err)

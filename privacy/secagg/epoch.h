@@ -20,6 +20,10 @@
 #include "privacy/secagg/messages.h"
 #include "privacy/secagg/roster.h"
 
+enum {
+    CSL_SECAGG_EPOCH_MESSAGE_BYTES = CSL_SECAGG_HEADER_BYTES + 32 + CSL_SIGN_SIGNATURE_BYTES,
+    CSL_SECAGG_EPOCH_BYTES_MAX = 2 * CSL_SECAGG_SITES_MAX * CSL_SECAGG_EPOCH_MESSAGE_BYTES
+};
 struct csl_secagg_epoch {
     const struct csl_secagg_roster *roster;            /* borrowed */
     struct csl_secagg_set active, committed, revealed; /* places in the roster */
@@ -32,6 +36,10 @@ void csl_secagg_epoch_init(struct csl_secagg_epoch *e, const struct csl_secagg_r
  * not the one committed to; CSL_E_STATE: an r before all committed. */
 enum csl_code csl_secagg_epoch_take(struct csl_secagg_epoch *e, struct csl_span bytes,
                                     struct csl_err *err) CSL_MUST_CHECK;
+/* Any number of them, one after the other, as they lie in a file: they are all of one length.
+ * Stops at the first error. */
+enum csl_code csl_secagg_epoch_take_all(struct csl_secagg_epoch *e, struct csl_span bytes,
+                                        struct csl_err *err) CSL_MUST_CHECK;
 /* Appends this site's message of step 1, of step 2. Step 2: CSL_E_STATE before all committed;
  * CSL_E_CRYPTO: not the r that the others hold a commitment to. CSL_E_NOMEM. */
 enum csl_code csl_secagg_epoch_commit(const struct csl_secagg_epoch *e, uint32_t site,

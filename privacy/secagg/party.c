@@ -28,6 +28,43 @@ enum csl_code csl_secagg_roster_load(struct csl_secagg_roster *out, const char *
     return code == CSL_OK ? code : CSL_FAIL(err, code, "%s: %s", path, why.msg);
 }
 
+enum csl_code csl_secagg_epoch_load(struct csl_secagg_epoch *e, const char *path,
+                                    struct csl_err *err)
+{
+    struct csl_msg bytes = {NULL, 0};
+    struct csl_err why = {.code = CSL_OK};
+    enum csl_code code = csl_file_read(&bytes, path, CSL_SECAGG_EPOCH_BYTES_MAX, err);
+    if (code != CSL_OK)
+        return code;
+    code = csl_secagg_epoch_take_all(e, csl_msg_span(&bytes), &why);
+    csl_msg_release(&bytes);
+    return code == CSL_OK ? code : CSL_FAIL(err, code, "%s: %s", path, why.msg);
+}
+
+/* The seed of the share graph, from what every site of this roster signed; this one among them, or
+ * the file would not be whole. */
+static enum csl_code read_epoch_seed(struct csl_secagg_party *p, const char *path,
+                                     struct csl_err *err)
+{
+    struct csl_err why = {.code = CSL_OK};
+    if (path == NULL || path[0] == '\0')
+        return CSL_OK;
+    struct csl_secagg_epoch *e = csl_alloc(sizeof(*e));
+    if (e == NULL)
+        return CSL_FAIL(err, CSL_E_NOMEM, "no memory for the ceremony of %u sites",
+                        p->roster.count);
+    csl_secagg_epoch_init(e, &p->roster);
+    enum csl_code code = csl_secagg_epoch_load(e, path, err);
+    if (code == CSL_OK) {
+        code = csl_secagg_epoch_seed(e, p->epoch_seed, &why);
+        if (code != CSL_OK)
+            code = CSL_FAIL(err, code, "%s: %s", path, why.msg);
+    }
+    p->has_epoch = code == CSL_OK;
+    csl_free(e);
+    return code;
+}
+
 /* A line with a number; without the file 0. */
 static enum csl_code read_epoch(uint64_t *out, const char *path, struct csl_err *err)
 {
@@ -111,6 +148,8 @@ enum csl_code csl_secagg_party_open(struct csl_secagg_party **out,
         code = read_roster(p, files, epoch_path, err);
     if (code == CSL_OK)
         code = check_key(p, files, err);
+    if (code == CSL_OK)
+        code = read_epoch_seed(p, files->epoch, err);
     if (code == CSL_OK)
         *out = p;
     else

@@ -4,17 +4,22 @@
 #ifndef CSL_SECAGG_PARTY_H
 #define CSL_SECAGG_PARTY_H
 #include "privacy/crypto/secret.h"
+#include "privacy/secagg/epoch.h"
 #include "privacy/secagg/roster.h"
 
 struct csl_secagg_party {
     struct csl_secret *memory; /* what key points into */
     const struct csl_sign_key *key;
     struct csl_secagg_roster roster;
+    bool has_epoch;
+    uint8_t epoch_seed[32]; /* of the roster's share graph, where there is one */
 };
 struct csl_secagg_party_files {
     const char *key;       /* csl_sign_store */
     const char *roster;    /* csl_secagg_roster_encode */
     const char *root;      /* csl_sign_store_public, role "federation" */
+    const char *epoch;     /* what all sites said in the ceremony for this roster (epoch.h): first
+                              every commitment, then every r. NULL or "": none */
     const char *state_dir; /* roster.epoch is kept in it; made when it is not there */
     const char *site;      /* the site's name; NULL: the coordinator */
 };
@@ -31,6 +36,10 @@ void csl_secagg_party_close(struct csl_secagg_party *p); /* wiped; NULL allowed 
 /* Whether as much memory as the largest round's secrets take could be locked. */
 bool csl_secagg_party_is_locked(const struct csl_secagg_party *p);
 
+/* What the sites said in the ceremony, out of a file, into *e, which was initialised. Errors name
+ * the file. */
+enum csl_code csl_secagg_epoch_load(struct csl_secagg_epoch *e, const char *path,
+                                    struct csl_err *err) CSL_MUST_CHECK;
 /* A signed roster out of its file, checked against the root's public key. Errors as above. */
 enum csl_code csl_secagg_roster_load(struct csl_secagg_roster *out, const char *path,
                                      const uint8_t root_key[CSL_SIGN_PUBLIC_BYTES],

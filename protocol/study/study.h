@@ -130,6 +130,8 @@ struct csl_study_secagg {
     bool is_rotated;
     uint32_t weight_cap;   /* weights by patients: one site counts with at most so many; else 0 */
     uint32_t audit_chunks; /* of each sum, that every site checks; 0: none */
+    bool is_sparse;        /* sparse graphs (FSA-1/k) where the roster has 129 sites or more */
+    uint32_t losses_max;   /* sparse: sites that may be lost once the senders are known */
 };
 /* A study with lanes needs so many steps between -clip and clip in every lane. */
 #define CSL_STUDY_LEVELS_MIN 512

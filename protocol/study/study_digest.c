@@ -141,6 +141,10 @@ static void put_secagg(struct csl_buf *b, const struct csl_study_secagg *a)
         csl_buf_u8(b, a->is_rotated);
         csl_buf_le32(b, a->weight_cap);
     }
+    if (a->is_sparse) { /* the same */
+        put_text(b, "sparse");
+        csl_buf_le32(b, a->losses_max);
+    }
     if (a->audit_chunks > 0) { /* studies without it are what they were before there was one */
         put_text(b, "audit");
         csl_buf_le32(b, a->audit_chunks);

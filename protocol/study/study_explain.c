@@ -110,6 +110,12 @@ static void explain_updates(const struct csl_study *s, struct csl_buf *out)
             csl_buf_printf(out, ", also when it works together with %u of the sites",
                            s->secagg.colluding);
         csl_buf_str(out, ".");
+        if (s->secagg.is_sparse)
+            csl_buf_printf(out,
+                           " From 129 sites on each shares masks\n    with some of the others "
+                           "only; a sum is given up when more than %u are lost while they "
+                           "upload.",
+                           s->secagg.losses_max);
         if (s->secagg.audit_chunks > 0)
             csl_buf_printf(
                 out,

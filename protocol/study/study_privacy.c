@@ -21,10 +21,12 @@ struct raw_privacy {
 
 struct raw_secagg {
     int protocol;
-    uint32_t colluding, minimum_sites, audit_chunks;
+    int graph;
+    uint32_t colluding, minimum_sites, audit_chunks, losses_max;
     const struct csl_yaml_node *encoding;
 };
 static const char *const protocol_names[] = {"fsa-1", NULL};
+static const char *const graph_names[] = {"complete", "sparse", NULL};
 
 #define AT(field) .offset = offsetof(struct raw_privacy, field)
 
@@ -205,8 +207,40 @@ static const struct csl_option secagg_rows[] = {
      .max = CSL_SECAGG_AUDITS_MAX,
      .fallback = "0",
      .help = "Chunks of 1 MiB of each sum that every site checks against the uploads, at random."},
+    {.name = "graph",
+     .type = CSL_OPT_ENUM,
+     .offset = offsetof(struct raw_secagg, graph),
+     .choices = graph_names,
+     .fallback = "complete",
+     .help = "Who shares masks with whom: every two sites; or, from 129 sites on, some."},
+    {.name = "losses_max",
+     .type = CSL_OPT_U32,
+     .offset = offsetof(struct raw_secagg, losses_max),
+     .max = CSL_SITES_MAX,
+     .fallback = "0",
+     .help = "With graph sparse: sites that may be lost while they upload."},
     CSL_OPTION_END,
 };
+
+static enum csl_code check_graph(const struct csl_study_reader *r,
+                                 const struct csl_yaml_node *section, const struct raw_secagg *raw)
+{
+    static const char *const losses[] = {"losses_max", NULL};
+
+    if (raw->graph == 0)
+        return csl_study__refuse_keys(r, section, losses,
+                                      "on the complete graph minimum_sites says how many may be "
+                                      "lost");
+    if (!csl_yaml_get(section, "losses_max"))
+        return csl_yaml_fail(r->err, r->y, section,
+                             "key 'losses_max' is missing; the sites that may be lost while they "
+                             "upload would be right: the sparser the graph, the fewer");
+    if (raw->audit_chunks > 0)
+        return csl_yaml_fail(r->err, r->y, csl_study__at(section, "audit_chunks"),
+                             "sums over sparse graphs are not audited; 0, or graph: complete, "
+                             "would be right");
+    return CSL_OK;
+}
 
 enum csl_code csl_study__read_secagg(const struct csl_study_reader *r,
                                      const struct csl_yaml_node *root,
@@ -228,12 +262,16 @@ enum csl_code csl_study__read_secagg(const struct csl_study_reader *r,
                              "found %u with colluding 0; 0 would be right: a site that audits sees "
                              "what the coordinator sees, so at least 1 must be assumed to collude",
                              raw.audit_chunks);
+    if (code == CSL_OK)
+        code = check_graph(r, section, &raw);
     if (code != CSL_OK)
         return code;
     r->s->secagg = (struct csl_study_secagg){.is_on = true,
                                              .colluding = raw.colluding,
                                              .minimum_sites = raw.minimum_sites,
-                                             .audit_chunks = raw.audit_chunks};
+                                             .audit_chunks = raw.audit_chunks,
+                                             .is_sparse = raw.graph == 1,
+                                             .losses_max = raw.losses_max};
     return csl_study__read_encoding(r, section, raw.encoding);
 }
 

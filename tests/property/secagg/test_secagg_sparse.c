@@ -2,6 +2,7 @@
  * graphs. Costly functions are answered from a book of earlier results (oracle.h). */
 #include "base/check.h"
 #include "privacy/crypto/init.h"
+#include "privacy/secagg/bounds.h"
 #include "privacy/secagg/graph.h"
 #include "tests/property/secagg/oracle.h"
 #include "tests/unit/secagg/attack.h"
@@ -71,6 +72,16 @@ static void test_secagg_sparse__all_sites__exact_sum(void **state)
     finish();
     assert_int_equal(monitor_count(&w, CSL_SECAGG_REVEAL, 0), MOST);
     assert_int_equal(w.named + w.alarms, 0);
+    /* What a receiver makes room for is enough, and not much more. */
+    const struct csl_secagg_shape shape = {.sites = MOST,
+                                           .colluding = w.config.colluding,
+                                           .blocks = w.config.block_count,
+                                           .share_degree = w.config.share_degree,
+                                           .share_threshold = w.config.share_threshold};
+    assert_in_range(w.longest[0], csl_secagg_bytes_to_site(&shape) * 4 / 5,
+                    csl_secagg_bytes_to_site(&shape));
+    assert_in_range(w.longest[1], csl_secagg_bytes_from_site(&shape) * 4 / 5,
+                    csl_secagg_bytes_from_site(&shape));
     world_remove(&w);
 }
 

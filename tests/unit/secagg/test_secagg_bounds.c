@@ -15,6 +15,12 @@
 
 #include <cmocka.h>
 
+#define SHAPE(n, c, b)                                                                             \
+    &(struct csl_secagg_shape)                                                                     \
+    {                                                                                              \
+        .sites = (n), .colluding = (c), .blocks = (b)                                              \
+    }
+
 enum { SITES = 19, COLLUDING = 6, BLOCKS = 3, ROOM = 1 << 21 };
 
 static struct csl_sign_key key;
@@ -55,7 +61,7 @@ static void test_bounds__delivery_of_all_shares__is_within(void **state)
         struct csl_secagg_message m;
         struct csl_buf shares;
         make_shares(i, &shares);
-        assert_in_range(shares.n, 1, csl_secagg_bytes_from_site(SITES, COLLUDING, BLOCKS));
+        assert_in_range(shares.n, 1, csl_secagg_bytes_from_site(SHAPE(SITES, COLLUDING, BLOCKS)));
         assert_int_equal(csl_secagg_decode(&m, CSL_SPAN(shares.p, shares.n), NULL), CSL_OK);
         csl_buf_append(&dealers, m.body.p, m.body.n);
         csl_buf_append(&dealers, m.signature, CSL_SIGN_SIGNATURE_BYTES);
@@ -66,7 +72,7 @@ static void test_bounds__delivery_of_all_shares__is_within(void **state)
     m.u.delivery = (struct csl_secagg_delivery){
         .threshold = csl_secagg_quorum(SITES, COLLUDING), .count = SITES - 1, .dealers = dealers.p};
     encode(&m, false, &out);
-    assert_in_range(out.n, SITES * 900, csl_secagg_bytes_to_site(SITES, COLLUDING, BLOCKS));
+    assert_in_range(out.n, SITES * 900, csl_secagg_bytes_to_site(SHAPE(SITES, COLLUDING, BLOCKS)));
     csl_buf_release(&dealers);
     csl_buf_release(&out);
 }
@@ -100,7 +106,7 @@ static void test_bounds__all_openings_that_may_be__are_within(void **state)
     for (uint32_t i = 0; i < SITES; i++)
         csl_secagg_set_put(&m.u.senders.members, i);
     encode(&m, true, &out);
-    assert_tight(out.n, csl_secagg_bytes_to_site(SITES, COLLUDING, BLOCKS));
+    assert_tight(out.n, csl_secagg_bytes_to_site(SHAPE(SITES, COLLUDING, BLOCKS)));
     csl_buf_release(&openings);
     csl_buf_release(&out);
 }
@@ -126,7 +132,7 @@ static void test_bounds__configuration_of_many_blocks__is_within(void **state)
     csl_buf_init(&out, ROOM);
     assert_int_equal(csl_secagg_config_encode(&c, &key, &out, NULL), CSL_OK);
     assert_in_range(out.n + 5 + 4 * SITES * MANY, SITES * MANY,
-                    csl_secagg_bytes_to_site(SITES, 0, MANY));
+                    csl_secagg_bytes_to_site(SHAPE(SITES, 0, MANY)));
     csl_buf_release(&out);
 }
 
@@ -136,13 +142,14 @@ static void test_bounds__large_federations__fit_the_wire(void **state)
 {
     (void)state;
     for (uint32_t colluding = 0; colluding < CSL_SECAGG_SITES_MAX; colluding += 31)
-        assert_in_range(csl_secagg_bytes_from_site(CSL_SECAGG_SITES_MAX, colluding, CSL_BLOCKS_MAX),
-                        1, CSL_SECAGG_BYTES_MAX);
-    assert_in_range(csl_secagg_bytes_to_site(128, 42, 1), 4 * CSL_SECAGG_BYTES_MAX,
+        assert_in_range(
+            csl_secagg_bytes_from_site(SHAPE(CSL_SECAGG_SITES_MAX, colluding, CSL_BLOCKS_MAX)), 1,
+            CSL_SECAGG_BYTES_MAX);
+    assert_in_range(csl_secagg_bytes_to_site(SHAPE(128, 42, 1)), 4 * CSL_SECAGG_BYTES_MAX,
                     CSL_SECAGG_WHOLE_MAX);
-    assert_in_range(csl_secagg_bytes_to_site(230, 76, 1), 1, CSL_SECAGG_WHOLE_MAX);
-    assert_in_range(csl_secagg_bytes_to_site(300, 0, 1), 1, CSL_SECAGG_WHOLE_MAX);
-    assert_true(csl_secagg_bytes_to_site(CSL_SECAGG_SITES_MAX, 0, 1) > CSL_SECAGG_WHOLE_MAX);
+    assert_in_range(csl_secagg_bytes_to_site(SHAPE(230, 76, 1)), 1, CSL_SECAGG_WHOLE_MAX);
+    assert_in_range(csl_secagg_bytes_to_site(SHAPE(300, 0, 1)), 1, CSL_SECAGG_WHOLE_MAX);
+    assert_true(csl_secagg_bytes_to_site(SHAPE(CSL_SECAGG_SITES_MAX, 0, 1)) > CSL_SECAGG_WHOLE_MAX);
 }
 
 /* A chunk of an upload with the hashes of all others, and the answer with all that was dealt. */
@@ -152,8 +159,8 @@ static void test_bounds__messages_of_an_audit__are_within(void **state)
     static struct csl_point points[SITES * 2 * SITES];
     static struct csl_scalar secrets[SITES];
     enum { CHUNKS = 40 };
-    const uint64_t bound =
-        csl_secagg_bytes_of_audit(SITES, COLLUDING, BLOCKS, (uint64_t)CHUNKS * CSL_PRG_CHUNK_WORDS);
+    const uint64_t bound = csl_secagg_bytes_of_audit(SHAPE(SITES, COLLUDING, BLOCKS),
+                                                     (uint64_t)CHUNKS * CSL_PRG_CHUNK_WORDS);
     static uint8_t hashes[CHUNKS * 32];
     struct csl_secagg_message manifest = {.type = CSL_SECAGG_MANIFEST, .site = 1};
     struct csl_buf inner, out;

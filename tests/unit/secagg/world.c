@@ -108,6 +108,7 @@ static void site_act(void *ctx, const struct csl_secagg_site_action *a)
         keep(&s->journal, (int)a->record, a->bytes);
         break;
     case CSL_SECAGG_SA_SEND:
+        w->longest[1] = a->bytes.n > w->longest[1] ? a->bytes.n : w->longest[1];
         monitor_sent(w, s->id, a->bytes);
         world_push(w, PARCEL_MESSAGE, s->id, 0, a->bytes);
         if (a->bytes.p[0] == CSL_SECAGG_SHARES || a->bytes.p[0] == CSL_SECAGG_SPARSE_SHARES ||
@@ -142,6 +143,7 @@ static void coordinator_act(void *ctx, const struct csl_secagg_coordinator_actio
             keep(&w->journal, (int)a->record, a->bytes);
         break;
     case CSL_SECAGG_CA_SEND:
+        w->longest[0] = a->bytes.n > w->longest[0] ? a->bytes.n : w->longest[0];
         monitor_sent(w, 0, a->bytes);
         world_push(w, PARCEL_MESSAGE, 0, a->site, a->bytes);
         break;

@@ -75,6 +75,7 @@ struct world {
     bool loses_on_restart; /* with the coordinator goes what it had on its way */
     bool records_traffic;
     struct csl_buf traffic; /* all bytes sent, when recorded */
+    size_t longest[2];      /* messages so far: to a site, from one */
     uint32_t corrupted;     /* sites whose key signs for the test, unseen by the monitor */
     uint32_t training;      /* makes model_hash different */
 };

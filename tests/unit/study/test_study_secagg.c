@@ -14,6 +14,8 @@
     "secure_aggregation: {protocol: fsa-1, colluding: 1, minimum_sites: 3, encoding: " what "}"
 #define JOINT "privacy: {mode: joint, epsilon: 1, delta: 1e-5, clip: 1, sampling_rate: 0.5}"
 
+#define SPARSE(what)                                                                               \
+    "secure_aggregation: {protocol: fsa-1, colluding: 1, minimum_sites: 3, graph: sparse" what "}"
 #define MASKS_AND(n)                                                                               \
     "secure_aggregation: {protocol: fsa-1, colluding: 1, minimum_sites: 3, audit_chunks: " #n "}"
 
@@ -95,6 +97,8 @@ static void test_study_secagg__digest__changes_with_each_promise(void **state)
         {10, LANES("{lane_bits: 16, clip_norm: 2, weight_cap: 9}")},
         {10, LANES("{lane_bits: 16, clip_norm: 1, weight_cap: 8}")},
         {10, LANES("{lane_bits: 16, clip_norm: 1, weight_cap: 9, rotation: false}")},
+        {10, SPARSE(", losses_max: 0")},
+        {10, SPARSE(", losses_max: 1")},
     };
     enum { COUNT = sizeof(changes) / sizeof(changes[0]) };
     uint8_t digests[COUNT + 1][CSL_DIGEST_BYTES];
@@ -189,6 +193,21 @@ static void test_study_secagg__sites__need_these_bits(void **state)
         assert_int_equal(csl_study_lane_bits(rows[i][0]), rows[i][1]);
 }
 
+static void test_study_secagg__sparse__read_and_explained(void **state)
+{
+    struct csl_study *s = NULL;
+    struct csl_buf text;
+    (void)state;
+    must_parse(&s, (struct change){10, SPARSE(", losses_max: 7")}, (struct change){0});
+    assert_true(s->secagg.is_sparse);
+    assert_int_equal(s->secagg.losses_max, 7);
+    csl_buf_init(&text, 1 << 16);
+    csl_study_explain(s, &text);
+    assert_non_null(strstr(csl_buf_text(&text), "when more than 7 are lost while they upload"));
+    csl_buf_release(&text);
+    csl_study_free(s);
+}
+
 static void test_study_secagg__audit__read_and_explained(void **state)
 {
     struct csl_study *s = NULL;
@@ -234,6 +253,16 @@ static const struct {
     {{10, "secure_aggregation: {protocol: fsa-1, colluding: 0, minimum_sites: 3, audit_chunks: 1}"},
      {0, NULL},
      "s.yaml:13:85: audit_chunks: found 1 with colluding 0"},
+    {{10, SPARSE("")}, {0, NULL}, "key 'losses_max' is missing"},
+    {{10, SPARSE(", losses_max: 2, audit_chunks: 1")},
+     {0, NULL},
+     "audit_chunks: sums over sparse graphs are not audited"},
+    {{10, "secure_aggregation: {protocol: fsa-1, colluding: 1, minimum_sites: 3, losses_max: 2}"},
+     {0, NULL},
+     "losses_max: has no effect here: on the complete graph"},
+    {{10, "secure_aggregation: {protocol: fsa-1, colluding: 1, minimum_sites: 3, graph: star}"},
+     {0, NULL},
+     "graph: found 'star'"},
     {{10, MASKS_AND(65)}, {0, NULL}, "s.yaml:13:85: audit_chunks: found '65'"},
     {{12, "sites: {minimum: 2, participants: [a, b, c, d], round_deadline: 10m}"},
      {0, NULL},
@@ -307,6 +336,7 @@ int main(void)
         cmocka_unit_test(test_study_secagg__explained__says_bits_norm_and_cap),
         cmocka_unit_test(test_study_secagg__sites__need_these_bits),
         cmocka_unit_test(test_study_secagg__words_of_64_bits_no_audit__digest_as_before),
+        cmocka_unit_test(test_study_secagg__sparse__read_and_explained),
         cmocka_unit_test(test_study_secagg__audit__read_and_explained),
         cmocka_unit_test(test_study_secagg__each_mistake__says_why),
     };

@@ -6,6 +6,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/mem.h"
+#include "privacy/crypto/init.h"
 #include "privacy/crypto/rng.h"
 #include "site-agent/training/train.h"
 
@@ -179,6 +180,8 @@ static struct figures measure_apart(const struct net *net, bool is_private, uint
 
 int main(int argc, char **argv)
 {
+    struct csl_err err = {0};
+    must(csl_crypto_init(&err), &err);
     bool is_csv = argc > 1 && strcmp(argv[1], "csv") == 0;
     for (size_t i = 0; i < NETS; i++) {
         struct figures plain = measure_apart(&nets[i], false, 1);

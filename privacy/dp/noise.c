@@ -128,8 +128,8 @@ double csl_noise_factor(const struct csl_noise *n, double norm, double moved)
 
 /* A double in [2^52, 2^53) is a whole number and its neighbours are 1 apart, and so are their bits:
  * the sum rounds to the nearest. */
-CSL_CLONES void csl_noise_add_rounded(double factor, const float *restrict vector, size_t count,
-                                      int64_t *restrict sum)
+CSL_WIDE_CLONES void csl_noise_add_rounded(double factor, const float *restrict vector,
+                                           size_t count, int64_t *restrict sum)
 {
     const double rounder = 0x1.8p52;
     int64_t zero;
@@ -164,8 +164,8 @@ enum csl_code csl_noise_add(struct csl_rng *rng, const struct csl_noise *n, int6
     return CSL_OK;
 }
 
-void csl_noise_scale(const struct csl_noise *n, const int64_t *sum, size_t count, double divisor,
-                     float *out)
+CSL_WIDE_CLONES void csl_noise_scale(const struct csl_noise *n, const int64_t *sum, size_t count,
+                                     double divisor, float *out)
 {
     CSL_ASSERT(divisor > 0.0);
     for (size_t i = 0; i < count; i++)

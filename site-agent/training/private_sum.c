@@ -9,11 +9,12 @@
 #include <math.h>
 #include <string.h>
 
-#define ROWS_AT_ONCE  64u        /* a patient with more records goes alone */
+#define ROWS_AT_ONCE  256u       /* a patient with more records goes alone */
 #define RECORDS_MAX   16u        /* of a patient whose linear layers are not formed */
 #define KEPT_MAX      (1u << 22) /* floats of gradients that are kept at once: 16 MiB */
 #define OUTER_LOG2    21         /* steps to the clip, at least, where products are rounded */
 #define LANES         8u
+#define ALL_ZERO      INT16_MIN
 #define OPERAND_ERROR 0x1p-21 /* of a product whose factors were rounded to odd significands */
 
 /* A linear layer of one position, whose gradient is a sum of outer products. */
@@ -22,6 +23,7 @@ struct outer_layer {
     uint64_t in, out;
     uint64_t weight, bias; /* in the net's block */
     bool has_bias;
+    int16_t *exponents; /* [rows_max] of the rows of its input, or ALL_ZERO */
 };
 /* Parameters of all other layers. */
 struct range {
@@ -42,12 +44,13 @@ struct csl_private_sum {
     uint64_t kept; /* floats of a patient in `ranges` */
     unsigned shift;
     uint64_t rows_max;
-    uint32_t patients_max;   /* in one piece */
-    uint32_t *rows;          /* [rows_max] records of the piece */
-    float *gradients;        /* [patients_max, kept] */
-    double *square, *factor; /* [patients_max] squared norm, then grid units per unit */
-    float *a, *b, *room;     /* operands of one layer */
-    double *most;            /* [rows_max] */
+    uint32_t patients_max;     /* in one piece */
+    uint32_t *rows;            /* [rows_max] records of the piece */
+    float *gradients;          /* [patients_max, kept] */
+    double *square, *factor;   /* [patients_max] squared norm, then grid units per unit */
+    double *scale_a, *scale_b; /* [rows_max] of one outer layer */
+    float *room;
+    int16_t *exponents; /* what those of the layers lie in */
 };
 
 static uint32_t records_of(const struct csl_batches *b, uint32_t patient)
@@ -115,11 +118,9 @@ static bool is_outer(const struct csl_private_sum *s, uint32_t layer)
 
 static enum csl_code allocate(struct csl_private_sum *s, struct csl_err *err)
 {
-    uint64_t in = 1, out = 1, rows = s->rows_max;
-    for (uint32_t i = 0; i < s->outer_count; i++) {
-        in = s->outer[i].in > in ? s->outer[i].in : in;
+    uint64_t out = 1, rows = s->rows_max;
+    for (uint32_t i = 0; i < s->outer_count; i++)
         out = s->outer[i].out > out ? s->outer[i].out : out;
-    }
     s->rows = csl_alloc_array((size_t)rows, sizeof(*s->rows));
     s->square = csl_alloc_array(s->patients_max, sizeof(*s->square));
     s->factor = csl_alloc_array(s->patients_max, sizeof(*s->factor));
@@ -127,12 +128,15 @@ static enum csl_code allocate(struct csl_private_sum *s, struct csl_err *err)
     if (!s->is_formed) {
         s->gradients =
             csl_alloc_array((size_t)s->kept, (size_t)s->patients_max * sizeof(*s->gradients));
-        s->a = csl_alloc_array((size_t)rows, (size_t)out * sizeof(*s->a));
-        s->b = csl_alloc_array((size_t)rows, (size_t)in * sizeof(*s->b));
+        s->scale_a = csl_alloc_array((size_t)rows, sizeof(*s->scale_a));
+        s->scale_b = csl_alloc_array((size_t)rows, sizeof(*s->scale_b));
         s->room = csl_alloc_array((size_t)csl_outer_room(rows, out), sizeof(*s->room));
-        s->most = csl_alloc_array((size_t)rows, sizeof(*s->most));
-        has_all = has_all && s->gradients != NULL && s->a != NULL && s->b != NULL &&
-                  s->room != NULL && s->most != NULL;
+        s->exponents =
+            csl_alloc_array((size_t)rows, (size_t)s->outer_count * sizeof(*s->exponents));
+        has_all = has_all && s->gradients != NULL && s->scale_a != NULL && s->scale_b != NULL &&
+                  s->room != NULL && s->exponents != NULL;
+        for (uint32_t i = 0; has_all && i < s->outer_count; i++)
+            s->outer[i].exponents = s->exponents + i * rows;
     }
     if (!has_all)
         return CSL_FAIL(err, CSL_E_NOMEM, "no memory for private steps of %llu parameters",
@@ -179,10 +183,10 @@ void csl_private_sum__close(struct csl_private_sum *s)
     csl_free(s->gradients);
     csl_free(s->square);
     csl_free(s->factor);
-    csl_free(s->a);
-    csl_free(s->b);
+    csl_free(s->scale_a);
+    csl_free(s->scale_b);
     csl_free(s->room);
-    csl_free(s->most);
+    csl_free(s->exponents);
     csl_free(s);
 }
 
@@ -256,18 +260,28 @@ CSL_CLONES static double dot(const float *restrict x, const float *restrict y, u
     return (low + high) + tail;
 }
 
+/* Of a row's length, so that the row divided by 2^exponent is at most 1. */
+static int16_t exponent_of(double square)
+{
+    int exponent = 0;
+    if (isfinite(square) && square > 0)
+        frexp(sqrt(square), &exponent);
+    return square > 0 ? (int16_t)exponent : ALL_ZERO;
+}
+
 /* At least the squared norm of sum_t g_t [a_t, 1]^T over the patient's rows: the ghost norm
  * sum_st (a_s . a_t + 1) (g_s . g_t), what its rounding may hide (a dot product of n terms in any
  * order is right to n 2^-53 of |x| |y|, Higham 2002, (3.5)), and how far odd significands move the
  * products that are summed. */
 static double outer_square(const struct outer_layer *o, const float *a, const float *g,
-                           uint64_t rows)
+                           uint64_t rows, int16_t *exponents)
 {
     double bias = o->has_bias ? 1 : 0, ghost = 0, lengths = 0;
     for (uint64_t s = 0; s < rows; s++)
         for (uint64_t t = 0; t <= s; t++) {
-            double along = (dot(a + s * o->in, a + t * o->in, o->in) + bias) *
-                           dot(g + s * o->out, g + t * o->out, o->out);
+            double left = dot(a + s * o->in, a + t * o->in, o->in);
+            double along = (left + bias) * dot(g + s * o->out, g + t * o->out, o->out);
+            exponents[s] = exponent_of(left); /* at last of s with itself */
             ghost += s == t ? along : 2 * along;
             lengths += s == t ? sqrt(along) : 0;
         }
@@ -312,40 +326,6 @@ static double keep_gradient(const struct csl_private_sum *s, const struct csl_pa
     return dot(kept, kept, s->kept);
 }
 
-CSL_CLONES static float put_odd(const float *restrict from, double factor, uint64_t n,
-                                float *restrict to)
-{
-    float lane[LANES] = {0}, most = 0;
-    uint64_t i = 0;
-    for (; i + LANES <= n; i += LANES)
-        for (uint64_t l = 0; l < LANES; l++) {
-            to[i + l] = csl_outer_odd((float)((double)from[i + l] * factor));
-            float size = fabsf(to[i + l]);
-            lane[l] = size > lane[l] ? size : lane[l];
-        }
-    for (; i < n; i++) {
-        to[i] = csl_outer_odd((float)((double)from[i] * factor));
-        most = fabsf(to[i]) > most ? fabsf(to[i]) : most;
-    }
-    for (uint64_t l = 0; l < LANES; l++)
-        most = lane[l] > most ? lane[l] : most;
-    return most;
-}
-
-CSL_CLONES static float largest(const float *x, uint64_t n)
-{
-    float lane[LANES] = {0}, most = 0;
-    uint64_t i = 0;
-    for (; i + LANES <= n; i += LANES)
-        for (uint64_t l = 0; l < LANES; l++)
-            lane[l] = fabsf(x[i + l]) > lane[l] ? fabsf(x[i + l]) : lane[l];
-    for (; i < n; i++)
-        most = fabsf(x[i]) > most ? fabsf(x[i]) : most;
-    for (uint64_t l = 0; l < LANES; l++)
-        most = lane[l] > most ? lane[l] : most;
-    return most;
-}
-
 /* The clipped gradients of one linear layer of all patients of the piece. */
 static void add_outer(struct csl_private_sum *s, const struct outer_layer *o,
                       const uint32_t *chosen, uint32_t count, int64_t *sum)
@@ -353,24 +333,22 @@ static void add_outer(struct csl_private_sum *s, const struct outer_layer *o,
     const struct csl_work *w = &s->t->work;
     const float *x = values_of(s, w->activation[o->layer]);
     const float *g = values_of(s, w->gradient[o->layer + 1]);
-    struct csl_outer outer = {
-        .m = o->out, .n = o->in, .a = s->a, .b = s->b, .most = s->most, .shift = s->shift};
+    struct csl_outer outer = {.m = o->out,
+                              .n = o->in,
+                              .a = g,
+                              .b = x,
+                              .scale_a = s->scale_a,
+                              .scale_b = s->scale_b,
+                              .shift = s->shift};
     for (uint32_t u = 0; u < count; u++)
-        for (uint32_t k = records_of(s->batches, chosen[u]); k > 0; k--, x += o->in, g += o->out) {
-            float size = largest(x, o->in);
-            if (!(s->factor[u] > 0))
-                continue;
-            if (o->has_bias)
-                csl_noise_add_rounded(s->factor[u], g, (size_t)o->out, sum + o->bias);
-            if (!(size > 0))
-                continue;
-            /* Both factors in float32's range, whatever the units: the larger goes to [1/2, 1). */
-            int exponent;
-            frexp((double)size, &exponent);
-            float *b = s->b + outer.rows * o->in, *a = s->a + outer.rows * o->out;
-            float left = put_odd(g, ldexp(s->factor[u], exponent - (int)s->shift), o->out, a);
-            float right = put_odd(x, ldexp(1, -exponent), o->in, b);
-            s->most[outer.rows++] = (double)left * (double)right;
+        for (uint32_t k = records_of(s->batches, chosen[u]); k > 0; k--, outer.rows++) {
+            int exponent = o->exponents[outer.rows];
+            double factor = exponent != ALL_ZERO ? s->factor[u] : 0;
+            s->scale_a[outer.rows] = ldexp(factor, exponent - (int)s->shift);
+            s->scale_b[outer.rows] = ldexp(1, -exponent);
+            if (o->has_bias && s->factor[u] > 0)
+                csl_noise_add_rounded(s->factor[u], g + outer.rows * o->out, (size_t)o->out,
+                                      sum + o->bias);
         }
     csl_outer_sum(&outer, s->room, sum + o->weight);
 }
@@ -394,10 +372,12 @@ static void add_outer_squares(struct csl_private_sum *s, const uint32_t *chosen,
         const struct outer_layer *o = &s->outer[i];
         const float *x = values_of(s, w->activation[o->layer]);
         const float *g = values_of(s, w->gradient[o->layer + 1]);
+        uint64_t at = 0;
         for (uint32_t u = 0; u < count; u++) {
             uint64_t rows = records_of(s->batches, chosen[u]);
             if (rows <= RECORDS_MAX)
-                s->square[u] += outer_square(o, x, g, rows);
+                s->square[u] += outer_square(o, x, g, rows, o->exponents + at);
+            at += rows;
             x += rows * o->in;
             g += rows * o->out;
         }

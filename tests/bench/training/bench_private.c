@@ -1,4 +1,4 @@
-/* bench_private [csv]
+/* bench_private [csv | NET, a number from 0: that one alone]
  * A step with privacy beside an ordinary one, as a study would run them: the same net, batch and
  * optimiser, through csl_trainer_run. Seconds of wall time (best of a few rounds of steps), peak
  * memory above what the program and its records take, each case in a process of its own, and where
@@ -183,7 +183,9 @@ int main(int argc, char **argv)
     struct csl_err err = {0};
     must(csl_crypto_init(&err), &err);
     bool is_csv = argc > 1 && strcmp(argv[1], "csv") == 0;
-    for (size_t i = 0; i < NETS; i++) {
+    size_t first = argc > 1 && !is_csv ? (size_t)strtoul(argv[1], NULL, 10) : 0;
+    size_t end = argc > 1 && !is_csv && first < NETS ? first + 1 : NETS;
+    for (size_t i = first; i < end; i++) {
         struct figures plain = measure_apart(&nets[i], false, 1);
         for (uint32_t threads = 1; threads <= 2; threads++) {
             struct figures f = measure_apart(&nets[i], true, threads);

@@ -9,10 +9,10 @@
 #include <math.h>
 #include <string.h>
 
-#define ROWS_AT_ONCE  256u       /* a patient with more records goes alone */
+#define ROWS_AT_ONCE  64u        /* a patient with more records goes alone */
 #define RECORDS_MAX   16u        /* of a patient whose linear layers are not formed */
 #define KEPT_MAX      (1u << 22) /* floats of gradients that are kept at once: 16 MiB */
-#define OUTER_LOG2    21         /* steps to the clip, at least, where products are rounded */
+#define OUTER_LOG2    23         /* steps to the clip, at least, where products are rounded */
 #define LANES         8u
 #define ALL_ZERO      INT16_MIN
 #define OPERAND_ERROR 0x1p-21 /* of a product whose factors were rounded to odd significands */
@@ -43,7 +43,8 @@ struct csl_private_sum {
     uint32_t range_count;
     uint64_t kept; /* floats of a patient in `ranges` */
     unsigned shift;
-    uint64_t rows_max;
+    uint64_t piece;            /* rows of a pass, always: see csl_private_sum__add */
+    uint64_t rows_max;         /* of a patient with more */
     uint32_t patients_max;     /* in one piece */
     uint32_t *rows;            /* [rows_max] records of the piece */
     float *gradients;          /* [patients_max, kept] */
@@ -160,8 +161,8 @@ enum csl_code csl_private_sum__open(struct csl_private_sum **out, struct csl_tra
     find_ranges(s);
     int log2 = ilogb((double)noise->l2_units) - OUTER_LOG2;
     s->shift = log2 > 0 ? (unsigned)log2 : 0;
-    s->rows_max = csl_net_rows_at_once(s->net, ROWS_AT_ONCE);
-    s->patients_max = (uint32_t)s->rows_max;
+    s->piece = s->rows_max = csl_net_rows_in_cache(s->net, ROWS_AT_ONCE);
+    s->patients_max = (uint32_t)s->piece;
     if (!s->is_formed && s->kept * s->patients_max > KEPT_MAX)
         s->patients_max = s->kept < KEPT_MAX ? (uint32_t)(KEPT_MAX / s->kept) : 1;
     for (uint32_t p = 0; p < b->examples->patients; p++)
@@ -197,7 +198,7 @@ uint32_t csl_private_sum__piece(const struct csl_private_sum *s, const uint32_t 
     uint32_t taken = 0;
     while (taken < count && taken < s->patients_max) {
         rows += records_of(s->batches, chosen[taken]);
-        if (taken > 0 && rows > s->rows_max)
+        if (taken > 0 && rows > s->piece)
             break;
         taken++;
     }
@@ -428,7 +429,12 @@ enum csl_code csl_private_sum__add(struct csl_private_sum *s, const uint32_t *ch
     for (uint32_t i = 0; i < count; i++)
         for (uint32_t r = b->first[chosen[i]]; r < b->first[chosen[i] + 1]; r++)
             s->rows[rows++] = r;
-    CSL_ASSERT(rows <= s->rows_max && count <= s->patients_max);
+    CSL_ASSERT(rows > 0 && rows <= s->rows_max && count <= s->patients_max);
+    /* A library's matrix product may add a row's terms in another order when it has other numbers
+     * of rows to do; then what a patient adds would depend on who else was drawn. So all passes
+     * have the same number of rows, but that of a patient who alone has more. */
+    while (rows < s->piece)
+        s->rows[rows++] = s->rows[0];
     struct csl_pass pass = {.ops = t->ops,
                             .dev = t->dev,
                             .weights = t->vectors[CSL_V_WEIGHTS],

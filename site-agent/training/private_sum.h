@@ -10,7 +10,7 @@
  *   - Linear layers: the gradient g a^T of a record is never formed. Its norm is |g| |a| (of
  * several records the ghost norm, Goodfellow 2015; Bu et al. 2023), in double; the sum of the
  * rounded outer products is one pass over all patients (compute/outer_sum.h), on a grid coarser
- * than that of the noise by a power of two, 2^21 to 2^22 steps to the clip.
+ * than that of the noise by a power of two, 2^23 to 2^24 steps to the clip.
  *   - All other layers: formed once for each patient, kept until the norm over all layers is known,
  *     then scaled, rounded and added. Convolutions and norms have few parameters for what they do.
  *   - On a device whose memory the host cannot read, and for a patient with more than 16 records in

@@ -210,14 +210,14 @@ uint32_t csl_private_sum__piece(const struct csl_private_sum *s, const uint32_t 
 /* The gradient of rows [at, at + rows) of the device's batch alone, into the pass's gradient: of
  * all layers, or of those that are not outer ones. */
 static void form_gradient(const struct csl_private_sum *s, const struct csl_pass *pass, uint64_t at,
-                          uint64_t rows, bool is_whole)
+                          uint64_t rows, bool has_outer)
 {
     const struct csl_net *n = s->net;
     const struct csl_work *w = &s->t->work;
     const struct csl_view all_one = {0};
     for (uint32_t i = 0; i < n->layer_count; i++) {
         const struct csl_layer *l = &n->layers[i];
-        if (l->ops->grad_params == NULL || (!is_whole && is_outer(s, i)))
+        if (l->ops->grad_params == NULL || (!has_outer && is_outer(s, i)))
             continue;
         struct csl_pass whole = csl_net_pass(n, pass, w, i);
         struct csl_pass one = csl_pass_part(&whole, l, at, rows);
@@ -243,6 +243,26 @@ static enum csl_code add_whole(struct csl_private_sum *s, const struct csl_pass 
     if (code == CSL_OK && !csl_noise_round(s->noise, t->host + n->first, (size_t)n->count, sum))
         (*rejected)++;
     return code;
+}
+
+/* How far rounding moves a patient's vector, in grid units, by the number of records: half a step
+ * for every rounding of every value. */
+static double moved_by(const struct csl_private_sum *s, uint64_t rows)
+{
+    double square = (double)s->kept / 4, per_row = (double)(rows * rows) / 4;
+    for (uint32_t i = 0; i < s->outer_count; i++) {
+        const struct outer_layer *o = &s->outer[i];
+        square += per_row * ldexp((double)(o->in * o->out), 2 * (int)s->shift);
+        square += per_row * (double)(o->has_bias ? o->out : 0);
+    }
+    return sqrt(square);
+}
+
+/* A patient whose gradient is formed as a whole: decided by the patient and the net alone. */
+static bool is_whole(const struct csl_private_sum *s, uint64_t rows)
+{
+    return s->is_formed || (s->outer_count > 0 && rows > RECORDS_MAX) ||
+           moved_by(s, rows) > (double)s->noise->l2_units / 4;
 }
 
 /* ---- norms ---- */
@@ -289,19 +309,6 @@ static double outer_square(const struct outer_layer *o, const float *a, const fl
     double hidden = (double)(o->in + o->out + rows * rows + 8) * 0x1p-52 * lengths * lengths;
     double norm = sqrt((ghost > 0 || isnan(ghost) ? ghost : 0) + hidden) + OPERAND_ERROR * lengths;
     return norm * norm;
-}
-
-/* How far rounding moves a patient's vector, in grid units, by the number of records: half a step
- * for every rounding of every value. */
-static double moved_by(const struct csl_private_sum *s, uint64_t rows)
-{
-    double square = (double)s->kept / 4, per_row = (double)(rows * rows) / 4;
-    for (uint32_t i = 0; i < s->outer_count; i++) {
-        const struct outer_layer *o = &s->outer[i];
-        square += per_row * ldexp((double)(o->in * o->out), 2 * (int)s->shift);
-        square += per_row * (double)(o->has_bias ? o->out : 0);
-    }
-    return sqrt(square);
 }
 
 /* ---- adding ---- */
@@ -376,7 +383,7 @@ static void add_outer_squares(struct csl_private_sum *s, const uint32_t *chosen,
         uint64_t at = 0;
         for (uint32_t u = 0; u < count; u++) {
             uint64_t rows = records_of(s->batches, chosen[u]);
-            if (rows <= RECORDS_MAX)
+            if (!is_whole(s, rows))
                 s->square[u] += outer_square(o, x, g, rows, o->exponents + at);
             at += rows;
             x += rows * o->in;
@@ -395,7 +402,7 @@ static enum csl_code add_piece(struct csl_private_sum *s, const struct csl_pass 
     memset(s->factor, 0, count * sizeof(*s->factor));
     for (uint32_t u = 0; code == CSL_OK && u < count; u++) {
         uint64_t rows = records_of(s->batches, chosen[u]);
-        if (s->is_formed || (s->outer_count > 0 && rows > RECORDS_MAX))
+        if (is_whole(s, rows))
             code = add_whole(s, pass, at, rows, sum, rejected, err);
         else
             s->square[u] = keep_gradient(s, pass, at, rows, s->gradients + u * s->kept);
@@ -406,7 +413,7 @@ static enum csl_code add_piece(struct csl_private_sum *s, const struct csl_pass 
     add_outer_squares(s, chosen, count);
     for (uint32_t u = 0; u < count; u++) {
         uint64_t rows = records_of(s->batches, chosen[u]);
-        if (s->outer_count > 0 && rows > RECORDS_MAX)
+        if (is_whole(s, rows))
             continue;
         s->factor[u] = csl_noise_factor(s->noise, sqrt(s->square[u]), moved_by(s, rows));
         if (!(s->factor[u] > 0))

@@ -7,6 +7,7 @@
  * after it sees the noisy sum only. What a patient adds depends on nobody else (private_sum.h). */
 #include "base/check.h"
 #include "base/mem.h"
+#include "base/thread.h"
 #include "privacy/crypto/secret.h"
 #include "privacy/dp/poisson_sample.h"
 #include "site-agent/training/private_sum.h"
@@ -22,6 +23,7 @@ struct dp_loop {
     uint32_t *chosen; /* [patients] drawn in this step, ascending */
     int64_t *sum;     /* [count] grid units */
     struct csl_private_sum *clipped;
+    int64_t *noise; /* [count] with two threads: the noise of a step; else NULL */
     /* with canaries: */
     struct csl_canaries *canaries; /* NULL: not in this domain */
     uint32_t *drawn;               /* [canaries] drawn in this step */
@@ -44,6 +46,10 @@ static enum csl_code dp_open(struct dp_loop *d, struct csl_err *err)
         d->scored = csl_alloc_array((size_t)n->count, sizeof(*d->scored));
         has_all = has_all && d->drawn != NULL && d->real != NULL && d->scored != NULL;
     }
+    if (d->canaries == NULL && d->t->threads > 1) {
+        d->noise = csl_alloc_array((size_t)n->count, sizeof(*d->noise));
+        has_all = has_all && d->noise != NULL;
+    }
     if (!has_all)
         return CSL_FAIL(err, CSL_E_NOMEM, "no memory for private steps of %llu parameters",
                         (unsigned long long)n->count);
@@ -57,6 +63,9 @@ static void dp_close(struct dp_loop *d)
     if (d->sum != NULL) /* in mode joint it has a share of the noise only */
         csl_wipe(d->sum, (size_t)d->t->nets[d->loop->domain].count * sizeof(*d->sum));
     csl_free(d->sum);
+    if (d->noise != NULL)
+        csl_wipe(d->noise, (size_t)d->t->nets[d->loop->domain].count * sizeof(*d->noise));
+    csl_free(d->noise);
     csl_free(d->drawn);
     csl_free(d->real);
     csl_free(d->scored);
@@ -103,6 +112,50 @@ static enum csl_code score_canaries(struct dp_loop *d, struct csl_err *err)
     return csl_canaries_score(d->canaries, d->scored, err);
 }
 
+static enum csl_code add_noise(struct dp_loop *d, int64_t *sum, struct csl_err *err)
+{
+    size_t count = (size_t)d->t->nets[d->loop->domain].count;
+    return csl_noise_add(d->run->rng, &d->plan->noise, sum, count, err);
+}
+
+struct noise_work {
+    struct dp_loop *d;
+    enum csl_code code;
+    struct csl_err err;
+};
+
+static void draw_noise(void *arg)
+{
+    struct noise_work *w = arg;
+    w->code = add_noise(w->d, w->d->noise, &w->err);
+}
+
+/* The sum of the patients and the noise, by two threads when there is room for it. Noise depends on
+ * nothing that the other thread does, and integers have no order: the same bits either way. Only
+ * one of the two draws from the generator at a time. */
+static enum csl_code sum_with_noise(struct dp_loop *d, size_t drawn, struct csl_err *err)
+{
+    uint64_t count = d->t->nets[d->loop->domain].count;
+    struct noise_work work = {.d = d};
+    struct csl_thread thread = {0};
+    bool is_apart = d->noise != NULL;
+    if (is_apart) {
+        memset(d->noise, 0, (size_t)count * sizeof(*d->noise));
+        is_apart = csl_thread_start(&thread, "noise", draw_noise, &work, NULL) == CSL_OK;
+    }
+    enum csl_code code = sum_batch(d, drawn, err);
+    csl_thread_join(&thread);
+    if (code == CSL_OK && d->canaries != NULL)
+        code = add_canaries(d, err);
+    if (code == CSL_OK && !is_apart)
+        return add_noise(d, d->sum, err);
+    if (code == CSL_OK && work.code != CSL_OK)
+        code = CSL_FAIL(err, work.code, "%s", work.err.msg);
+    for (uint64_t i = 0; code == CSL_OK && i < count; i++)
+        d->sum[i] += d->noise[i];
+    return code;
+}
+
 /* One release: d->sum becomes the noisy sum of the patients this step draws. */
 static enum csl_code noisy_sum(struct dp_loop *d, struct csl_err *err)
 {
@@ -114,11 +167,7 @@ static enum csl_code noisy_sum(struct dp_loop *d, struct csl_err *err)
         csl_poisson_sample(d->run->rng, d->plan->sampling_rate,
                            d->loop->batches->examples->patients, d->chosen, &drawn, err);
     if (code == CSL_OK)
-        code = sum_batch(d, drawn, err);
-    if (code == CSL_OK && d->canaries != NULL)
-        code = add_canaries(d, err);
-    if (code == CSL_OK)
-        code = csl_noise_add(d->run->rng, &d->plan->noise, d->sum, (size_t)n->count, err);
+        code = sum_with_noise(d, drawn, err);
     if (code == CSL_OK && d->canaries != NULL)
         code = score_canaries(d, err);
     if (code != CSL_OK)

@@ -149,6 +149,9 @@ enum csl_code csl_private_sum__open(struct csl_private_sum **out, struct csl_tra
                                     uint32_t domain, const struct csl_batches *b,
                                     const struct csl_noise *noise, struct csl_err *err)
 {
+    if (b->examples->patients > CSL_NOISE_VECTORS_MAX) /* then no sum can overflow */
+        return CSL_FAIL(err, CSL_E_LIMIT, "private steps of %u patients; at most 2^24",
+                        b->examples->patients);
     struct csl_private_sum *s = csl_alloc(sizeof(*s));
     if (s == NULL)
         return CSL_FAIL(err, CSL_E_NOMEM, "no memory for private steps");

@@ -138,7 +138,7 @@ static struct figures measure(const struct net *net, bool is_private, uint32_t t
     struct csl_private_run run = {.plan = &plan, .rng = &rng};
     struct csl_trainer *t = NULL;
     must(csl_trainer_new(&t, study, "auto", &err), &err);
-    (void)threads;
+    csl_trainer_use_threads(t, threads);
     struct csl_train_task task = {
         .data = &data, .seed = 1, .round = 1, .global = model, .update = update};
     if (is_private)

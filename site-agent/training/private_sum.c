@@ -119,9 +119,9 @@ static bool is_outer(const struct csl_private_sum *s, uint32_t layer)
 
 static enum csl_code allocate(struct csl_private_sum *s, struct csl_err *err)
 {
-    uint64_t out = 1, rows = s->rows_max;
+    uint64_t in = 1, rows = s->rows_max;
     for (uint32_t i = 0; i < s->outer_count; i++)
-        out = s->outer[i].out > out ? s->outer[i].out : out;
+        in = s->outer[i].in > in ? s->outer[i].in : in;
     s->rows = csl_alloc_array((size_t)rows, sizeof(*s->rows));
     s->square = csl_alloc_array(s->patients_max, sizeof(*s->square));
     s->factor = csl_alloc_array(s->patients_max, sizeof(*s->factor));
@@ -131,7 +131,7 @@ static enum csl_code allocate(struct csl_private_sum *s, struct csl_err *err)
             csl_alloc_array((size_t)s->kept, (size_t)s->patients_max * sizeof(*s->gradients));
         s->scale_a = csl_alloc_array((size_t)rows, sizeof(*s->scale_a));
         s->scale_b = csl_alloc_array((size_t)rows, sizeof(*s->scale_b));
-        s->room = csl_alloc_array((size_t)csl_outer_room(rows, out), sizeof(*s->room));
+        s->room = csl_alloc_array((size_t)csl_outer_room(rows, in), sizeof(*s->room));
         s->exponents =
             csl_alloc_array((size_t)rows, (size_t)s->outer_count * sizeof(*s->exponents));
         has_all = has_all && s->gradients != NULL && s->scale_a != NULL && s->scale_b != NULL &&

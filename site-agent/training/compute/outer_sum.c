@@ -13,7 +13,7 @@
 #define ROUNDER   12582912.0f /* 1.5 * 2^23 */
 #define RANGE     4194304.0   /* 2^22: how far an accumulator may move either way */
 #define WIDTH_MAX 32u         /* of a tile, floats */
-#define PANEL     256u        /* rows of b that are packed at once: 32 KiB */
+#define PANEL     256u        /* rows that are packed at once */
 #define HEIGHT    12u         /* of the tallest tile */
 
 /* to: [n] = odd significands of scale * from; in float32 where that cannot leave its range. */
@@ -205,30 +205,31 @@ static void add_tile(const struct csl_outer *o, const struct tiles *t, uint64_t 
     empty_tile(high, wide, z, t->width, o->shift, sum, o->n);
 }
 
-/* Rows [from, to). room: all columns of a packed, and the largest values of their rows. */
+/* Rows [from, to). room: all columns of b packed, and the largest values of their rows; so the sum
+ * is met row by row, as it lies in memory. */
 static void add_rows(const struct csl_outer *o, const struct tiles *t, uint64_t from, uint64_t to,
                      float *room, int64_t *sum)
 {
-    float panel[PANEL * WIDTH_MAX], most[PANEL];
-    uint64_t rows = to - from, step = rows * (t->height + 1);
-    const struct packed b = {panel, most};
-    for (uint64_t i = 0, at = 0; i < o->m; i += t->height, at += step)
-        pack(o, o->a, o->scale_a, o->m, from, to, i, t->height, room + at,
-             room + at + rows * t->height);
-    for (uint64_t j = 0; j < o->n; j += t->width) {
-        uint64_t wide = o->n - j < t->width ? o->n - j : t->width;
-        pack(o, o->b, o->scale_b, o->n, from, to, j, t->width, panel, most);
-        for (uint64_t i = 0, at = 0; i < o->m; i += t->height, at += step) {
-            const struct packed a = {room + at, room + at + rows * t->height};
-            uint64_t high = o->m - i < t->height ? o->m - i : t->height;
+    float panel[PANEL * HEIGHT], most[PANEL];
+    uint64_t rows = to - from, step = rows * (t->width + 1);
+    const struct packed a = {panel, most};
+    for (uint64_t j = 0, at = 0; j < o->n; j += t->width, at += step)
+        pack(o, o->b, o->scale_b, o->n, from, to, j, t->width, room + at,
+             room + at + rows * t->width);
+    for (uint64_t i = 0; i < o->m; i += t->height) {
+        uint64_t high = o->m - i < t->height ? o->m - i : t->height;
+        pack(o, o->a, o->scale_a, o->m, from, to, i, t->height, panel, most);
+        for (uint64_t j = 0, at = 0; j < o->n; j += t->width, at += step) {
+            const struct packed b = {room + at, room + at + rows * t->width};
+            uint64_t wide = o->n - j < t->width ? o->n - j : t->width;
             add_tile(o, t, rows, a, b, high, wide, sum + i * o->n + j);
         }
     }
 }
 
-uint64_t csl_outer_room(uint64_t rows, uint64_t m)
+uint64_t csl_outer_room(uint64_t rows, uint64_t n)
 {
-    return (rows < PANEL ? rows : PANEL) * (m + HEIGHT + m / 6 + 2);
+    return (rows < PANEL ? rows : PANEL) * (n + WIDTH_MAX + n / 16 + 2);
 }
 
 void csl_outer_sum(const struct csl_outer *o, float *room, int64_t *sum)
@@ -243,10 +244,10 @@ void csl_outer_sum(const struct csl_outer *o, float *room, int64_t *sum)
         add_rows(o, &t, from, o->rows - from < PANEL ? o->rows : from + PANEL, room, sum);
 }
 #else
-uint64_t csl_outer_room(uint64_t rows, uint64_t m)
+uint64_t csl_outer_room(uint64_t rows, uint64_t n)
 {
     (void)rows;
-    (void)m;
+    (void)n;
     return 1;
 }
 

@@ -48,7 +48,7 @@ struct csl_outer {
 };
 
 /* Floats of room that csl_outer_sum needs. */
-uint64_t csl_outer_room(uint64_t rows, uint64_t m);
+uint64_t csl_outer_room(uint64_t rows, uint64_t n);
 /* sum: [m, n]; the caller bounds the number of rows so that it cannot overflow. */
 void csl_outer_sum(const struct csl_outer *o, float *room, int64_t *sum);
 /* The definition, product by product; slow. */

@@ -12,6 +12,7 @@
 #include "privacy/dp/poisson_sample.h"
 #include "site-agent/training/private_sum.h"
 
+#include <stdatomic.h>
 #include <string.h>
 
 /* What one domain's steps need. */
@@ -23,13 +24,73 @@ struct dp_loop {
     uint32_t *chosen; /* [patients] drawn in this step, ascending */
     int64_t *sum;     /* [count] grid units */
     struct csl_private_sum *clipped;
-    int64_t *noise; /* [count] with two threads: the noise of a step; else NULL */
+    /* with two threads: */
+    struct csl_trainer *second_trainer;     /* else NULL; the weights are the first one's */
+    struct csl_private_sum *second_clipped; /* of it */
+    int64_t *second;                        /* [count] noise and the patients the second took */
+    uint32_t *ends;                         /* [patients] where pieces of the chosen end */
+    _Atomic uint32_t next;                  /* piece that nobody has taken yet */
     /* with canaries: */
     struct csl_canaries *canaries; /* NULL: not in this domain */
     uint32_t *drawn;               /* [canaries] drawn in this step */
     int64_t *real;                 /* [count] the sum before them */
     double *scored;                /* [count] */
 };
+
+/* What a second thread works with: memory of its own, the first one's weights. */
+static enum csl_code open_second(struct dp_loop *d, struct csl_err *err)
+{
+    const struct csl_batches *b = d->loop->batches;
+    const struct csl_trainer *first = d->t;
+    size_t count = (size_t)first->nets[d->loop->domain].count;
+    struct csl_trainer *t = csl_alloc(sizeof(*t));
+    if (t == NULL)
+        return CSL_FAIL(err, CSL_E_NOMEM, "no memory for a second thread");
+    d->second_trainer = t;
+    t->study = first->study;
+    t->ops = first->ops;
+    t->nets = first->nets;
+    t->vectors[CSL_V_WEIGHTS] = first->vectors[CSL_V_WEIGHTS];
+    t->host = csl_alloc_array((size_t)first->study->schema.parameters, sizeof(*t->host));
+    d->second = csl_alloc_array(count, sizeof(*d->second));
+    d->ends = csl_alloc_array(b->examples->patients, sizeof(*d->ends));
+    if (t->host == NULL || d->second == NULL || d->ends == NULL)
+        return CSL_FAIL(err, CSL_E_NOMEM, "no memory for a second thread");
+    enum csl_code code = t->ops->open(0, &t->dev, err);
+    if (code != CSL_OK)
+        return code;
+    csl_work_init(&t->work, t->ops, t->dev);
+    code = csl_trainer__need(t, CSL_V_GRADIENT, err);
+    if (code == CSL_OK)
+        code = t->ops->alloc(t->dev, sizeof(double), &t->losses, err);
+    if (code == CSL_OK)
+        code =
+            csl_private_sum__open(&d->second_clipped, t, d->loop->domain, b, &d->plan->noise, err);
+    return code;
+}
+
+static void close_second(struct dp_loop *d)
+{
+    struct csl_trainer *t = d->second_trainer;
+    if (t == NULL)
+        return;
+    csl_private_sum__close(d->second_clipped);
+    if (d->second != NULL)
+        csl_wipe(d->second, (size_t)t->nets[d->loop->domain].count * sizeof(*d->second));
+    csl_free(d->second);
+    csl_free(d->ends);
+    if (t->dev != NULL) {
+        csl_work_release(&t->work);
+        t->ops->free(t->vectors[CSL_V_GRADIENT]);
+        t->ops->free(t->losses);
+        t->ops->close(t->dev);
+    }
+    csl_free(t->keys);
+    csl_free(t->order);
+    csl_free(t->ids);
+    csl_free(t->host);
+    csl_free(t);
+}
 
 static enum csl_code dp_open(struct dp_loop *d, struct csl_err *err)
 {
@@ -46,26 +107,24 @@ static enum csl_code dp_open(struct dp_loop *d, struct csl_err *err)
         d->scored = csl_alloc_array((size_t)n->count, sizeof(*d->scored));
         has_all = has_all && d->drawn != NULL && d->real != NULL && d->scored != NULL;
     }
-    if (d->canaries == NULL && d->t->threads > 1) {
-        d->noise = csl_alloc_array((size_t)n->count, sizeof(*d->noise));
-        has_all = has_all && d->noise != NULL;
-    }
     if (!has_all)
         return CSL_FAIL(err, CSL_E_NOMEM, "no memory for private steps of %llu parameters",
                         (unsigned long long)n->count);
-    return csl_private_sum__open(&d->clipped, d->t, d->loop->domain, b, &d->plan->noise, err);
+    enum csl_code code =
+        csl_private_sum__open(&d->clipped, d->t, d->loop->domain, b, &d->plan->noise, err);
+    if (code == CSL_OK && d->t->threads > 1 && d->canaries == NULL && d->t->ops->host != NULL)
+        code = open_second(d, err);
+    return code;
 }
 
 static void dp_close(struct dp_loop *d)
 {
+    close_second(d);
     csl_private_sum__close(d->clipped);
     csl_free(d->chosen);
     if (d->sum != NULL) /* in mode joint it has a share of the noise only */
         csl_wipe(d->sum, (size_t)d->t->nets[d->loop->domain].count * sizeof(*d->sum));
     csl_free(d->sum);
-    if (d->noise != NULL)
-        csl_wipe(d->noise, (size_t)d->t->nets[d->loop->domain].count * sizeof(*d->noise));
-    csl_free(d->noise);
     csl_free(d->drawn);
     csl_free(d->real);
     csl_free(d->scored);
@@ -118,41 +177,73 @@ static enum csl_code add_noise(struct dp_loop *d, int64_t *sum, struct csl_err *
     return csl_noise_add(d->run->rng, &d->plan->noise, sum, count, err);
 }
 
-struct noise_work {
+struct share {
     struct dp_loop *d;
+    uint32_t pieces;
+    uint64_t rejected;
     enum csl_code code;
     struct csl_err err;
 };
 
-static void draw_noise(void *arg)
+/* Pieces that nobody has taken, into sum. */
+static enum csl_code take_pieces(struct share *s, struct csl_private_sum *clipped, int64_t *sum,
+                                 struct csl_err *err)
 {
-    struct noise_work *w = arg;
-    w->code = add_noise(w->d, w->d->noise, &w->err);
+    struct dp_loop *d = s->d;
+    enum csl_code code = CSL_OK;
+    for (uint32_t i; code == CSL_OK && (i = atomic_fetch_add(&d->next, 1)) < s->pieces;) {
+        uint32_t from = i > 0 ? d->ends[i - 1] : 0;
+        code = csl_private_sum__add(clipped, d->chosen + from, d->ends[i] - from, sum, &s->rejected,
+                                    err);
+    }
+    return code;
 }
 
-/* The sum of the patients and the noise, by two threads when there is room for it. Noise depends on
- * nothing that the other thread does, and integers have no order: the same bits either way. Only
- * one of the two draws from the generator at a time. */
-static enum csl_code sum_with_noise(struct dp_loop *d, size_t drawn, struct csl_err *err)
+/* The second thread draws the noise, which depends on no patient, and then helps. */
+static void second_share(void *arg)
+{
+    struct share *s = arg;
+    s->code = add_noise(s->d, s->d->second, &s->err);
+    if (s->code == CSL_OK)
+        s->code = take_pieces(s, s->d->second_clipped, s->d->second, &s->err);
+}
+
+/* By two threads: integers have no order, and only the second draws from the generator: the same
+ * bits as by one. */
+static enum csl_code sum_by_two(struct dp_loop *d, size_t drawn, struct csl_err *err)
 {
     uint64_t count = d->t->nets[d->loop->domain].count;
-    struct noise_work work = {.d = d};
+    struct share first = {.d = d}, second = {.d = d};
     struct csl_thread thread = {0};
-    bool is_apart = d->noise != NULL;
-    if (is_apart) {
-        memset(d->noise, 0, (size_t)count * sizeof(*d->noise));
-        is_apart = csl_thread_start(&thread, "noise", draw_noise, &work, NULL) == CSL_OK;
-    }
-    enum csl_code code = sum_batch(d, drawn, err);
+    for (uint32_t from = 0; from < drawn; from = d->ends[first.pieces++])
+        d->ends[first.pieces] =
+            from + csl_private_sum__piece(d->clipped, d->chosen + from, (uint32_t)drawn - from);
+    second.pieces = first.pieces;
+    atomic_store(&d->next, 0);
+    memset(d->second, 0, (size_t)count * sizeof(*d->second));
+    bool is_apart =
+        csl_thread_start(&thread, "private step", second_share, &second, NULL) == CSL_OK;
+    enum csl_code code = take_pieces(&first, d->clipped, d->sum, err);
     csl_thread_join(&thread);
+    if (!is_apart)
+        second_share(&second); /* the noise is left */
+    if (code == CSL_OK && second.code != CSL_OK)
+        code = CSL_FAIL(err, second.code, "%s", second.err.msg);
+    for (uint64_t i = 0; code == CSL_OK && i < count; i++)
+        d->sum[i] += d->second[i];
+    d->run->rejected += first.rejected + second.rejected;
+    return code;
+}
+
+static enum csl_code sum_with_noise(struct dp_loop *d, size_t drawn, struct csl_err *err)
+{
+    if (d->second_trainer != NULL)
+        return sum_by_two(d, drawn, err);
+    enum csl_code code = sum_batch(d, drawn, err);
     if (code == CSL_OK && d->canaries != NULL)
         code = add_canaries(d, err);
-    if (code == CSL_OK && !is_apart)
-        return add_noise(d, d->sum, err);
-    if (code == CSL_OK && work.code != CSL_OK)
-        code = CSL_FAIL(err, work.code, "%s", work.err.msg);
-    for (uint64_t i = 0; code == CSL_OK && i < count; i++)
-        d->sum[i] += d->noise[i];
+    if (code == CSL_OK)
+        code = add_noise(d, d->sum, err);
     return code;
 }
 

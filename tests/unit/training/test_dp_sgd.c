@@ -465,7 +465,7 @@ static void test_private_run__same_generator__same_bits_on_any_number_of_threads
     (void)state;
     struct fx f;
     struct private_run a, b;
-    open_one(&f, CSL_TASK_CLASSES, 10, 7, 60, 2, 16);
+    open_one(&f, CSL_TASK_CLASSES, 10, 7, 400, 2, 200); /* several pieces */
     f.study.local.steps = 5;
     float *global = fx_vector(&f, 3, 0.5);
     assert_int_equal(run_private(&f, 4, global, NULL, &a), CSL_OK);

@@ -1,8 +1,10 @@
 #include "privacy/dp/noise.h"
 
 #include "base/check.h"
+#include "base/clones.h"
 
 #include <math.h>
+#include <string.h>
 
 enum { SUM_LOG2_MAX = 61, SLICE = 1024 };
 
@@ -115,6 +117,31 @@ bool csl_noise_round(const struct csl_noise *n, const float *vector, size_t coun
     return true;
 }
 
+double csl_noise_factor(const struct csl_noise *n, double norm, double moved)
+{
+    double room = (double)n->l2_units - moved;
+    if (!isfinite(norm) || !(room >= 0.5 * (double)n->l2_units))
+        return 0;
+    double target = room * (1.0 - 0x1p-16) * n->unit;
+    return (norm > target ? target / norm : 1.0) / n->unit;
+}
+
+/* A double in [2^52, 2^53) is a whole number and its neighbours are 1 apart, and so are their bits:
+ * the sum rounds to the nearest. */
+CSL_WIDE_CLONES void csl_noise_add_rounded(double factor, const float *restrict vector,
+                                           size_t count, int64_t *restrict sum)
+{
+    const double rounder = 0x1.8p52;
+    int64_t zero;
+    memcpy(&zero, &rounder, sizeof(zero));
+    for (size_t i = 0; i < count; i++) {
+        double moved = (double)vector[i] * factor + rounder;
+        int64_t bits;
+        memcpy(&bits, &moved, sizeof(bits));
+        sum[i] += bits - zero;
+    }
+}
+
 enum csl_code csl_noise_add(struct csl_rng *rng, const struct csl_noise *n, int64_t *sum,
                             size_t count, struct csl_err *err)
 {
@@ -137,8 +164,8 @@ enum csl_code csl_noise_add(struct csl_rng *rng, const struct csl_noise *n, int6
     return CSL_OK;
 }
 
-void csl_noise_scale(const struct csl_noise *n, const int64_t *sum, size_t count, double divisor,
-                     float *out)
+CSL_WIDE_CLONES void csl_noise_scale(const struct csl_noise *n, const int64_t *sum, size_t count,
+                                     double divisor, float *out)
 {
     CSL_ASSERT(divisor > 0.0);
     for (size_t i = 0; i < count; i++)

@@ -58,6 +58,20 @@ void csl_noise_event(const struct csl_noise *n, struct csl_dp_event *event);
 bool csl_noise_round(const struct csl_noise *n, const float *vector, size_t count,
                      int64_t *sum) CSL_MUST_CHECK;
 
+/* The same in two steps, for whoever knows a bound on the length of a vector without holding all of
+ * it: the factor from the vector's values to grid units, such that what is rounded afterwards is
+ * within l2_units.
+ *
+ * norm: at least the vector's L2 norm, but for a relative error of 2^-18. moved: at most how far,
+ * in grid units, rounding moves the scaled vector, e.g. sqrt(dimensions) / 2. By the triangle
+ * inequality norm * factor + moved <= l2_units; of what rounding leaves, 2^-16 are set aside for
+ * errors of `norm` and of the product. 0: norm is NaN or Inf, the patient contributes exactly zero;
+ * also where moved leaves less than half of l2_units, and the caller forms the vector instead. */
+double csl_noise_factor(const struct csl_noise *n, double norm, double moved);
+/* sum += the grid points nearest to factor * vector, |factor * vector| < 2^50: moves each value by
+ * at most 1/2 and 2^-50 of it. */
+void csl_noise_add_rounded(double factor, const float *vector, size_t count, int64_t *sum);
+
 /* Adds the noise of one release to `sum` (count == dimensions), in slices of a vector if need be.
  * CSL_E_INVAL, `sum` untouched: a coordinate beyond 2^61 in absolute value. */
 enum csl_code csl_noise_add(struct csl_rng *rng, const struct csl_noise *n, int64_t *sum,

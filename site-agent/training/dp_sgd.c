@@ -4,17 +4,16 @@
  *
  * Why it is private: the sum moves by at most the noise's l2_units when one patient is taken away
  * (csl_noise_round), the noise is drawn for every step, also when nobody was drawn, and everything
- * after it sees the noisy sum only. Gradients of patients are formed one at a time, so that none
- * depends on who else was drawn; how many rows the device takes at once is no matter of privacy. */
+ * after it sees the noisy sum only. What a patient adds depends on nobody else (private_sum.h). */
 #include "base/check.h"
 #include "base/mem.h"
+#include "base/thread.h"
 #include "privacy/crypto/secret.h"
 #include "privacy/dp/poisson_sample.h"
-#include "site-agent/training/trainer.h"
+#include "site-agent/training/private_sum.h"
 
+#include <stdatomic.h>
 #include <string.h>
-
-#define ROWS_AT_ONCE 512u /* a patient with more records goes alone */
 
 /* What one domain's steps need. */
 struct dp_loop {
@@ -23,33 +22,83 @@ struct dp_loop {
     const struct csl_private_domain *plan;
     struct csl_private_run *run;
     uint32_t *chosen; /* [patients] drawn in this step, ascending */
-    uint32_t *rows;   /* [rows_max] records of the patients now on the device */
     int64_t *sum;     /* [count] grid units */
+    struct csl_private_sum *clipped;
+    /* with two threads: */
+    struct csl_trainer *second_trainer;     /* else NULL; the weights are the first one's */
+    struct csl_private_sum *second_clipped; /* of it */
+    int64_t *second;                        /* [count] noise and the patients the second took */
+    uint32_t *ends;                         /* [patients] where pieces of the chosen end */
+    _Atomic uint32_t next;                  /* piece that nobody has taken yet */
     /* with canaries: */
     struct csl_canaries *canaries; /* NULL: not in this domain */
     uint32_t *drawn;               /* [canaries] drawn in this step */
     int64_t *real;                 /* [count] the sum before them */
     double *scored;                /* [count] */
-    uint64_t rows_max;
 };
 
-static uint32_t records_of(const struct csl_batches *b, uint32_t patient)
+/* What a second thread works with: memory of its own, the first one's weights. */
+static enum csl_code open_second(struct dp_loop *d, struct csl_err *err)
 {
-    return b->first[patient + 1] - b->first[patient];
+    const struct csl_batches *b = d->loop->batches;
+    const struct csl_trainer *first = d->t;
+    size_t count = (size_t)first->nets[d->loop->domain].count;
+    struct csl_trainer *t = csl_alloc(sizeof(*t));
+    if (t == NULL)
+        return CSL_FAIL(err, CSL_E_NOMEM, "no memory for a second thread");
+    d->second_trainer = t;
+    t->study = first->study;
+    t->ops = first->ops;
+    t->nets = first->nets;
+    t->vectors[CSL_V_WEIGHTS] = first->vectors[CSL_V_WEIGHTS];
+    t->host = csl_alloc_array((size_t)first->study->schema.parameters, sizeof(*t->host));
+    d->second = csl_alloc_array(count, sizeof(*d->second));
+    d->ends = csl_alloc_array(b->examples->patients, sizeof(*d->ends));
+    if (t->host == NULL || d->second == NULL || d->ends == NULL)
+        return CSL_FAIL(err, CSL_E_NOMEM, "no memory for a second thread");
+    enum csl_code code = t->ops->open(0, &t->dev, err);
+    if (code != CSL_OK)
+        return code;
+    csl_work_init(&t->work, t->ops, t->dev);
+    code = csl_trainer__need(t, CSL_V_GRADIENT, err);
+    if (code == CSL_OK)
+        code = t->ops->alloc(t->dev, sizeof(double), &t->losses, err);
+    if (code == CSL_OK)
+        code =
+            csl_private_sum__open(&d->second_clipped, t, d->loop->domain, b, &d->plan->noise, err);
+    return code;
+}
+
+static void close_second(struct dp_loop *d)
+{
+    struct csl_trainer *t = d->second_trainer;
+    if (t == NULL)
+        return;
+    csl_private_sum__close(d->second_clipped);
+    if (d->second != NULL)
+        csl_wipe(d->second, (size_t)t->nets[d->loop->domain].count * sizeof(*d->second));
+    csl_free(d->second);
+    csl_free(d->ends);
+    if (t->dev != NULL) {
+        csl_work_release(&t->work);
+        t->ops->free(t->vectors[CSL_V_GRADIENT]);
+        t->ops->free(t->losses);
+        t->ops->close(t->dev);
+    }
+    csl_free(t->keys);
+    csl_free(t->order);
+    csl_free(t->ids);
+    csl_free(t->host);
+    csl_free(t);
 }
 
 static enum csl_code dp_open(struct dp_loop *d, struct csl_err *err)
 {
     const struct csl_net *n = &d->t->nets[d->loop->domain];
     const struct csl_batches *b = d->loop->batches;
-    d->rows_max = csl_net_rows_at_once(n, ROWS_AT_ONCE);
-    for (uint32_t p = 0; p < b->examples->patients; p++)
-        if (records_of(b, p) > d->rows_max)
-            d->rows_max = records_of(b, p);
     d->chosen = csl_alloc_array(b->examples->patients, sizeof(*d->chosen));
-    d->rows = csl_alloc_array((size_t)d->rows_max, sizeof(*d->rows));
     d->sum = csl_alloc_array((size_t)n->count, sizeof(*d->sum));
-    bool has_all = d->chosen != NULL && d->rows != NULL && d->sum != NULL;
+    bool has_all = d->chosen != NULL && d->sum != NULL;
     if (d->plan == &d->run->plan->domains[0])
         d->canaries = d->run->canaries;
     if (d->canaries != NULL) {
@@ -61,13 +110,18 @@ static enum csl_code dp_open(struct dp_loop *d, struct csl_err *err)
     if (!has_all)
         return CSL_FAIL(err, CSL_E_NOMEM, "no memory for private steps of %llu parameters",
                         (unsigned long long)n->count);
-    return csl_trainer__fit(d->t, n, d->rows_max, err);
+    enum csl_code code =
+        csl_private_sum__open(&d->clipped, d->t, d->loop->domain, b, &d->plan->noise, err);
+    if (code == CSL_OK && d->t->threads > 1 && d->canaries == NULL && d->t->ops->host != NULL)
+        code = open_second(d, err);
+    return code;
 }
 
 static void dp_close(struct dp_loop *d)
 {
+    close_second(d);
+    csl_private_sum__close(d->clipped);
     csl_free(d->chosen);
-    csl_free(d->rows);
     if (d->sum != NULL) /* in mode joint it has a share of the noise only */
         csl_wipe(d->sum, (size_t)d->t->nets[d->loop->domain].count * sizeof(*d->sum));
     csl_free(d->sum);
@@ -76,84 +130,15 @@ static void dp_close(struct dp_loop *d)
     csl_free(d->scored);
 }
 
-/* The gradient of rows [at, at + rows) of the device's batch alone, into the pass's gradient. */
-static void patient_gradient(const struct dp_loop *d, const struct csl_pass *pass, uint64_t at,
-                             uint64_t rows)
-{
-    const struct csl_net *n = &d->t->nets[d->loop->domain];
-    const struct csl_work *w = &d->t->work;
-    const struct csl_view all_one = {0};
-    for (uint32_t i = 0; i < n->layer_count; i++) {
-        const struct csl_layer *l = &n->layers[i];
-        if (l->ops->grad_params == NULL)
-            continue;
-        struct csl_pass whole = csl_net_pass(n, pass, w, i);
-        struct csl_pass one = csl_pass_part(&whole, l, at, rows);
-        struct csl_view x = w->activation[i];
-        if (i > 0 || n->tokens == 0) /* offsets point into all ids */
-            x = (struct csl_view){x.buf, x.first + at * l->in, rows * l->in};
-        struct csl_view g = {w->gradient[i + 1].buf, w->gradient[i + 1].first + at * l->out,
-                             rows * l->out};
-        l->ops->grad_params(l, &one, x, g, all_one, 0.0f);
-    }
-}
-
-/* Adds the clipped gradients of patients chosen[from, to), whose records are in d->rows. */
-static enum csl_code add_patients(struct dp_loop *d, uint32_t from, uint32_t to, uint64_t rows,
-                                  struct csl_err *err)
-{
-    struct csl_trainer *t = d->t;
-    const struct csl_net *n = &t->nets[d->loop->domain];
-    const struct csl_batches *b = d->loop->batches;
-    struct csl_pass pass = {.ops = t->ops,
-                            .dev = t->dev,
-                            .weights = t->vectors[CSL_V_WEIGHTS],
-                            .gradient = t->vectors[CSL_V_GRADIENT],
-                            .rows = rows};
-    csl_trainer__put_inputs(t, n, b->examples->x, d->rows, rows);
-    csl_trainer__put_truth(t, n, &t->work, b, d->rows, rows);
-    csl_net_forward(n, &pass, &t->work);
-    /* scale 1: a sum over patients of the mean over the patient's records */
-    struct csl_loss loss = csl_trainer__loss(n, &t->work, b, n->layer_count, rows, 1);
-    loss.loss = (struct csl_view){t->losses, 0, 1}; /* stays on the device: nobody may see it */
-    t->ops->loss(t->dev, &loss);
-    csl_net_grad_inputs(n, &pass, &t->work);
-    uint64_t at = 0;
-    for (uint32_t i = from; i < to; i++) {
-        uint64_t count = records_of(b, d->chosen[i]);
-        patient_gradient(d, &pass, at, count);
-        t->ops->get(t->dev, t->host + n->first, t->vectors[CSL_V_GRADIENT],
-                    n->first * sizeof(float), n->count * sizeof(float));
-        enum csl_code code = t->ops->sync(t->dev, err);
-        if (code != CSL_OK)
-            return code;
-        if (!csl_noise_round(&d->plan->noise, t->host + n->first, (size_t)n->count, d->sum))
-            d->run->rejected++;
-        at += count;
-    }
-    CSL_ASSERT(at == rows);
-    return CSL_OK;
-}
-
 /* The exact sum of the drawn patients' clipped contributions. */
 static enum csl_code sum_batch(struct dp_loop *d, size_t drawn, struct csl_err *err)
 {
-    const struct csl_batches *b = d->loop->batches;
-    uint32_t from = 0;
-    uint64_t rows = 0;
     enum csl_code code = CSL_OK;
-    for (uint32_t i = 0; code == CSL_OK && i < drawn; i++) {
-        uint32_t p = d->chosen[i];
-        if (rows > 0 && rows + records_of(b, p) > d->rows_max) {
-            code = add_patients(d, from, i, rows, err);
-            from = i;
-            rows = 0;
-        }
-        for (uint32_t r = b->first[p]; code == CSL_OK && r < b->first[p + 1]; r++)
-            d->rows[rows++] = r;
+    for (uint32_t from = 0, count; code == CSL_OK && from < drawn; from += count) {
+        count = csl_private_sum__piece(d->clipped, d->chosen + from, (uint32_t)drawn - from);
+        code = csl_private_sum__add(d->clipped, d->chosen + from, count, d->sum, &d->run->rejected,
+                                    err);
     }
-    if (code == CSL_OK && rows > 0)
-        code = add_patients(d, from, (uint32_t)drawn, rows, err);
     return code;
 }
 
@@ -186,6 +171,82 @@ static enum csl_code score_canaries(struct dp_loop *d, struct csl_err *err)
     return csl_canaries_score(d->canaries, d->scored, err);
 }
 
+static enum csl_code add_noise(struct dp_loop *d, int64_t *sum, struct csl_err *err)
+{
+    size_t count = (size_t)d->t->nets[d->loop->domain].count;
+    return csl_noise_add(d->run->rng, &d->plan->noise, sum, count, err);
+}
+
+struct share {
+    struct dp_loop *d;
+    uint32_t pieces;
+    uint64_t rejected;
+    enum csl_code code;
+    struct csl_err err;
+};
+
+/* Pieces that nobody has taken, into sum. */
+static enum csl_code take_pieces(struct share *s, struct csl_private_sum *clipped, int64_t *sum,
+                                 struct csl_err *err)
+{
+    struct dp_loop *d = s->d;
+    enum csl_code code = CSL_OK;
+    for (uint32_t i; code == CSL_OK && (i = atomic_fetch_add(&d->next, 1)) < s->pieces;) {
+        uint32_t from = i > 0 ? d->ends[i - 1] : 0;
+        code = csl_private_sum__add(clipped, d->chosen + from, d->ends[i] - from, sum, &s->rejected,
+                                    err);
+    }
+    return code;
+}
+
+/* The second thread draws the noise, which depends on no patient, and then helps. */
+static void second_share(void *arg)
+{
+    struct share *s = arg;
+    s->code = add_noise(s->d, s->d->second, &s->err);
+    if (s->code == CSL_OK)
+        s->code = take_pieces(s, s->d->second_clipped, s->d->second, &s->err);
+}
+
+/* By two threads: integers have no order, and only the second draws from the generator: the same
+ * bits as by one. */
+static enum csl_code sum_by_two(struct dp_loop *d, size_t drawn, struct csl_err *err)
+{
+    uint64_t count = d->t->nets[d->loop->domain].count;
+    struct share first = {.d = d}, second = {.d = d};
+    struct csl_thread thread = {0};
+    for (uint32_t from = 0; from < drawn; from = d->ends[first.pieces++])
+        d->ends[first.pieces] =
+            from + csl_private_sum__piece(d->clipped, d->chosen + from, (uint32_t)drawn - from);
+    second.pieces = first.pieces;
+    atomic_store(&d->next, 0);
+    memset(d->second, 0, (size_t)count * sizeof(*d->second));
+    bool is_apart =
+        csl_thread_start(&thread, "private step", second_share, &second, NULL) == CSL_OK;
+    enum csl_code code = take_pieces(&first, d->clipped, d->sum, err);
+    csl_thread_join(&thread);
+    if (!is_apart)
+        second_share(&second); /* the noise is left */
+    if (code == CSL_OK && second.code != CSL_OK)
+        code = CSL_FAIL(err, second.code, "%s", second.err.msg);
+    for (uint64_t i = 0; code == CSL_OK && i < count; i++)
+        d->sum[i] += d->second[i];
+    d->run->rejected += first.rejected + second.rejected;
+    return code;
+}
+
+static enum csl_code sum_with_noise(struct dp_loop *d, size_t drawn, struct csl_err *err)
+{
+    if (d->second_trainer != NULL)
+        return sum_by_two(d, drawn, err);
+    enum csl_code code = sum_batch(d, drawn, err);
+    if (code == CSL_OK && d->canaries != NULL)
+        code = add_canaries(d, err);
+    if (code == CSL_OK)
+        code = add_noise(d, d->sum, err);
+    return code;
+}
+
 /* One release: d->sum becomes the noisy sum of the patients this step draws. */
 static enum csl_code noisy_sum(struct dp_loop *d, struct csl_err *err)
 {
@@ -197,11 +258,7 @@ static enum csl_code noisy_sum(struct dp_loop *d, struct csl_err *err)
         csl_poisson_sample(d->run->rng, d->plan->sampling_rate,
                            d->loop->batches->examples->patients, d->chosen, &drawn, err);
     if (code == CSL_OK)
-        code = sum_batch(d, drawn, err);
-    if (code == CSL_OK && d->canaries != NULL)
-        code = add_canaries(d, err);
-    if (code == CSL_OK)
-        code = csl_noise_add(d->run->rng, &d->plan->noise, d->sum, (size_t)n->count, err);
+        code = sum_with_noise(d, drawn, err);
     if (code == CSL_OK && d->canaries != NULL)
         code = score_canaries(d, err);
     if (code != CSL_OK)

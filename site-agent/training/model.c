@@ -3,8 +3,10 @@
 #include "base/check.h"
 #include "base/checked.h"
 
-#define ALIGN_FLOATS   64u /* 256 bytes: rows of different activations share no cache line */
-#define FLOATS_AT_ONCE (UINT64_C(1) << 26) /* 256 MiB */
+#define ALIGN_FLOATS    64u /* 256 bytes: rows of different activations share no cache line */
+#define FLOATS_AT_ONCE  (UINT64_C(1) << 26) /* 256 MiB */
+#define FLOATS_IN_CACHE (UINT64_C(1) << 19) /* 2 MiB */
+#define ROWS_MIN        16u
 
 void csl_work_init(struct csl_work *w, const struct csl_compute_ops *ops, struct csl_dev *dev)
 {
@@ -45,6 +47,12 @@ uint64_t csl_net_rows_at_once(const struct csl_net *n, uint64_t wanted)
     uint64_t most = FLOATS_AT_ONCE / floats_of_row(n);
     most = most > 0 ? most : 1;
     return most < wanted ? most : wanted;
+}
+
+uint64_t csl_net_rows_in_cache(const struct csl_net *n, uint64_t wanted)
+{
+    uint64_t rows = FLOATS_IN_CACHE / floats_of_row(n);
+    return csl_net_rows_at_once(n, rows < ROWS_MIN ? ROWS_MIN : rows < wanted ? rows : wanted);
 }
 
 /* Floats of a batch, false when they overflow. */

@@ -54,6 +54,9 @@ enum csl_code csl_work_fit(struct csl_work *w, const struct csl_net *n, uint64_t
 
 /* How many rows, at most `wanted` and at least 1, fit a fixed amount of memory. */
 uint64_t csl_net_rows_at_once(const struct csl_net *n, uint64_t wanted);
+/* How many rows, 16 to `wanted`, whose activations about fit the caches: for work that may take a
+ * batch in pieces. */
+uint64_t csl_net_rows_in_cache(const struct csl_net *n, uint64_t wanted);
 /* The pass as layer i sees it. */
 struct csl_pass csl_net_pass(const struct csl_net *n, const struct csl_pass *p,
                              const struct csl_work *w, uint32_t i);

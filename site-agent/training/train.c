@@ -90,6 +90,11 @@ const char *csl_trainer_backend(const struct csl_trainer *t)
     return t->ops->name;
 }
 
+void csl_trainer_use_threads(struct csl_trainer *t, uint32_t threads)
+{
+    t->threads = threads;
+}
+
 enum csl_code csl_trainer__check_data(const struct csl_trainer *t, const struct csl_dataset *data,
                                       struct csl_err *err)
 {

@@ -17,6 +17,10 @@ enum csl_code csl_trainer_new(struct csl_trainer **out, const struct csl_study *
                               const char *backend, struct csl_err *err) CSL_MUST_CHECK;
 void csl_trainer_free(struct csl_trainer *t);
 const char *csl_trainer_backend(const struct csl_trainer *t);
+/* 2 or more: private steps on a CPU backend run on two threads, one of which draws the noise and
+ * then takes its share of the patients; the same bits. 1, as a new trainer has it: none is started.
+ */
+void csl_trainer_use_threads(struct csl_trainer *t, uint32_t threads);
 
 /* Training with privacy. The generator draws patients and noise; what it gives must be secret
  * (csl_rng_init_os) for the promise to hold. */

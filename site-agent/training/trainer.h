@@ -34,6 +34,7 @@ struct csl_trainer {
     uint64_t host_rows;
     uint32_t *ids; /* [ids_count] text batches: offsets, then ids */
     uint64_t ids_count;
+    uint32_t threads; /* csl_trainer_use_threads */
 };
 
 /* One domain's run of steps. */

@@ -14,7 +14,7 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
-#define CSL_COMPUTE_ABI 2u
+#define CSL_COMPUTE_ABI 3u
 
 struct csl_dev; /* one device and one ordered queue of work */
 
@@ -172,6 +172,8 @@ struct csl_compute_ops {
     void (*update)(struct csl_dev *d, const struct csl_update *u);
 
     enum csl_code (*sync)(struct csl_dev *d, struct csl_err *err); /* waits; first failure */
+    /* Where the host reads the buffer in place, after a sync. NULL: it cannot on this backend. */
+    const void *(*host)(const struct csl_cbuf *b);
 };
 
 const struct csl_compute_ops *csl_compute_cpu_ref(void);

@@ -74,6 +74,7 @@ void csl_cpu__relu(struct csl_dev *d, struct csl_view x, struct csl_view y);
 void csl_cpu__relu_backward(struct csl_dev *d, struct csl_view x, struct csl_view grad_out,
                             struct csl_view grad_in);
 enum csl_code csl_cpu__sync(struct csl_dev *d, struct csl_err *err);
+const void *csl_cpu__host(const struct csl_cbuf *b);
 /* Room for `bytes` until the next call; contents are lost. NULL: no memory, and the caller takes
  * the definition instead, which needs none. */
 void *csl_cpu__scratch(struct csl_dev *d, uint64_t bytes);
@@ -163,8 +164,8 @@ void csl_cpu__loss(struct csl_dev *d, const struct csl_loss *l);
     .get = csl_cpu__get, .add_u64 = csl_cpu__add_u64, .encode_u64 = csl_cpu__encode_u64,           \
     .decode_f32 = csl_cpu__decode_f32, .zero = csl_cpu__zero, .sumsq_f32 = csl_cpu__sumsq_f32,     \
     .add_bias = csl_cpu__add_bias, .scale_rows = csl_cpu__scale_rows, .relu = csl_cpu__relu,       \
-    .relu_backward = csl_cpu__relu_backward, .sync = csl_cpu__sync, .loss = csl_cpu__loss,         \
-    .copy_cols = csl_cpu__copy_cols, .pool_max = csl_cpu__pool_max,                                \
+    .relu_backward = csl_cpu__relu_backward, .sync = csl_cpu__sync, .host = csl_cpu__host,         \
+    .loss = csl_cpu__loss, .copy_cols = csl_cpu__copy_cols, .pool_max = csl_cpu__pool_max,         \
     .pool_max_backward = csl_cpu__pool_max_backward, .pool_average = csl_cpu__pool_average,        \
     .pool_average_backward = csl_cpu__pool_average_backward, .mean = csl_cpu__mean,                \
     .mean_backward = csl_cpu__mean_backward, .bag_forward = csl_cpu__bag_forward,                  \

@@ -338,6 +338,11 @@ enum csl_code csl_cpu__sync(struct csl_dev *d, struct csl_err *err)
     return CSL_OK;
 }
 
+const void *csl_cpu__host(const struct csl_cbuf *b)
+{
+    return b->bytes;
+}
+
 const struct csl_compute_ops *csl_compute_cpu_ref(void)
 {
     static const struct csl_compute_ops ops = {

@@ -38,6 +38,8 @@ static bool stop_at_third(void *ctx)
     return ++*polls > 2;
 }
 
+static uint32_t threads = 1; /* of trainers made from now on */
+
 static enum csl_code run_private(struct fx *f, uint64_t noise_seed, const float *global,
                                  uint32_t *polls, struct private_run *p)
 {
@@ -55,6 +57,7 @@ static enum csl_code run_private(struct fx *f, uint64_t noise_seed, const float 
     p->run.rng = &rng;
     p->o.update = csl_alloc_array(n, sizeof(float));
     assert_int_equal(csl_trainer_new(&t, &f->study, "cpu-ref", NULL), CSL_OK);
+    csl_trainer_use_threads(t, threads);
     struct csl_train_task task = {.data = &f->data,
                                   .privacy = &p->run,
                                   .seed = 42,
@@ -457,16 +460,18 @@ static void test_mode_site__training_diverges__noise_without_a_word(void **state
     fx_release(&f);
 }
 
-static void test_private_run__same_generator__same_bits(void **state)
+static void test_private_run__same_generator__same_bits_on_any_number_of_threads(void **state)
 {
     (void)state;
     struct fx f;
     struct private_run a, b;
-    open_one(&f, CSL_TASK_CLASSES, 10, 7, 60, 2, 16);
+    open_one(&f, CSL_TASK_CLASSES, 10, 7, 400, 2, 200); /* several pieces */
     f.study.local.steps = 5;
     float *global = fx_vector(&f, 3, 0.5);
     assert_int_equal(run_private(&f, 4, global, NULL, &a), CSL_OK);
+    threads = 2;
     assert_int_equal(run_private(&f, 4, global, NULL, &b), CSL_OK);
+    threads = 1;
     assert_memory_equal(a.o.update, b.o.update, (size_t)f.study.schema.parameters * sizeof(float));
     csl_free(global);
     run_free(&a);
@@ -494,7 +499,7 @@ int main(void)
             test_pitfall_19__norm_of_100000_large_values__neither_overflows_nor_escapes),
         cmocka_unit_test(test_mode_site__update__is_clipped_and_noised_as_a_whole),
         cmocka_unit_test(test_mode_site__training_diverges__noise_without_a_word),
-        cmocka_unit_test(test_private_run__same_generator__same_bits),
+        cmocka_unit_test(test_private_run__same_generator__same_bits_on_any_number_of_threads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -184,6 +184,7 @@ static const struct csl_compute_ops csl_cuda_ops = {
     .loss = op_loss,
     .update = op_update,
     .sync = dev_sync,
+    .host = NULL,
 };
 
 #endif

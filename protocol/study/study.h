@@ -37,7 +37,19 @@ enum csl_model_kind {
     CSL_MODEL_TRANSFORMER, /* over patches of an image, a signal or a series */
     CSL_MODEL_COUNT
 };
-enum csl_optimizer_kind { CSL_OPT_KIND_SGD, CSL_OPT_KIND_MOMENTUM, CSL_OPT_KIND_ADAM };
+enum csl_optimizer_kind {
+    CSL_OPT_KIND_SGD,
+    CSL_OPT_KIND_MOMENTUM,
+    CSL_OPT_KIND_ADAM,
+    CSL_OPT_KIND_ADAMW /* Adam whose weight decay acts on the weights, not on the gradient
+                          (Loshchilov and Hutter 2019) */
+};
+enum csl_schedule_kind {
+    CSL_SCHEDULE_CONSTANT,
+    CSL_SCHEDULE_COSINE, /* from rate down to floor * rate over `steps`, then floor * rate
+                            (Loshchilov and Hutter 2017, without restarts) */
+    CSL_SCHEDULE_STEP    /* times `factor` after every `every` steps */
+};
 enum csl_weights_kind { CSL_WEIGHTS_SAMPLES, CSL_WEIGHTS_EQUAL, CSL_WEIGHTS_GIVEN };
 enum csl_privacy_mode {
     CSL_PRIVACY_NONE,  /* no noise, no promise */
@@ -92,11 +104,26 @@ struct csl_domain { /* modality + task, one model block of the same id */
     uint32_t outputs; /* logits: 1 for binary and survival, classes otherwise */
 };
 
+/* How the learning rate changes over the steps of a whole run. The first `warmup` steps rise
+ * evenly: step k of them has (k + 1) / (warmup + 1) of the rate; the kind counts from behind them.
+ */
+struct csl_schedule {
+    enum csl_schedule_kind kind;
+    uint64_t warmup;
+    uint64_t
+        steps;    /* cosine: of the whole run, warm-up included; 0 in a study, whose run says it */
+    double floor; /* cosine; [0, 1] */
+    uint64_t every; /* step: > 0 */
+    double factor;  /* step; (0, 1] */
+};
+
 struct csl_local_training {
     enum csl_optimizer_kind optimizer;
     double learning_rate, momentum, beta1, beta2, epsilon;
-    uint32_t batch_patients; /* 0: the whole training set in one batch ("full" in YAML) */
-    uint32_t steps;          /* local updates per round */
+    double weight_decay;          /* adamw: every step also takes rate * weight_decay * w; else 0 */
+    struct csl_schedule schedule; /* over all steps of all rounds of a site */
+    uint32_t batch_patients;      /* 0: the whole training set in one batch ("full" in YAML) */
+    uint32_t steps;               /* local updates per round */
     double l2;          /* ridge added to each step's mean loss: l2 / 2 * ||w||^2, bias included */
     double proximal_mu; /* FedProx: mu / 2 * ||w - w_global||^2; set only with strategy fedprox */
 };
@@ -145,8 +172,9 @@ struct csl_aggregation {
 struct csl_baseline { /* pooled and local-only training, for comparison; simulations only */
     bool enabled;
     enum csl_optimizer_kind optimizer;
-    double learning_rate, l2;
-    uint32_t batch_patients; /* 0: full */
+    double learning_rate, l2, weight_decay;
+    struct csl_schedule schedule; /* over all steps of all epochs */
+    uint32_t batch_patients;      /* 0: full */
     uint32_t epochs;
 };
 

@@ -85,6 +85,12 @@ static void put_domain(struct csl_json *j, const struct csl_domain *d)
     csl_json_put_str(j, "scaling", scalings[d->scaling]);
     if (d->feature_count > 0)
         put_features(j, d);
+    if (d->missing != CSL_MISSING_CENTRE)
+        csl_json_put_str(j, "missing", d->missing == CSL_MISSING_MASK ? "mask" : "mask_and_delta");
+    if (d->windows > 0) {
+        csl_json_put_u64(j, "windows", d->windows);
+        csl_json_put_u64(j, "steps", d->steps);
+    }
     if (d->modality != CSL_TABULAR)
         put_u32_list(j, "shape", d->shape, axes[d->modality]);
     if (d->feature_count == 0) {

@@ -60,6 +60,17 @@ enum csl_privacy_mode {
                         */
 };
 
+/* What a model is told of the steps of a series at which a variable was not measured. */
+enum csl_missing {
+    CSL_MISSING_CENTRE,        /* nothing: they look like the mean */
+    CSL_MISSING_MASK,          /* a second input per variable: 1 measured, 0 not */
+    CSL_MISSING_MASK_AND_DELTA /* and a third: steps since it was last measured, or since the start,
+                                  over all steps; 0 at the first step (Che et al. 2018, GRU-D) */
+};
+/* Of each variable in a window: mean, smallest, largest, first, last, and the part of the steps
+ * with a measurement. */
+#define CSL_SUMMARY_INPUTS 6
+
 struct csl_feature {
     char name[CSL_ID_MAX]; /* free text of a column may differ: the import mapping says so */
     char unit[24];
@@ -91,10 +102,15 @@ struct csl_domain { /* modality + task, one model block of the same id */
     enum csl_scaling scaling;
     struct csl_feature *features; /* tabular, ehr_series: [feature_count]; owned by the study */
     uint32_t feature_count;
-    /* image2d: height, width, channels; signal: samples, channels; ehr_series: steps,
-     * feature_count; text: tokens, buckets, words of an n-gram; embedding: its length; image3d:
-     * depth, height, width, channels; the rest 1. tabular: 0 */
+    /* image2d: height, width, channels; signal: samples, channels; ehr_series: steps or windows,
+     * inputs of one (feature_count of them for each of its values, see `missing`, `windows`); text:
+     * tokens, buckets, words of an n-gram; embedding: its length; image3d: depth, height, width,
+     * channels; the rest 1. tabular: 0 */
     uint32_t shape[4];
+    enum csl_missing missing; /* ehr_series without windows */
+    uint32_t windows; /* ehr_series: the record's steps in so many parts of equal length, rounded
+                         down, each as CSL_SUMMARY_INPUTS values per variable; 0: the steps */
+    uint32_t steps;   /* of the record, with windows; else 0: they are shape[0] */
     double centre, scale; /* without features: one constant for all values; not used for text */
     uint32_t width; /* flattened model input D: feature_count, tokens, or the product of shape */
     enum csl_model_kind model;
@@ -224,8 +240,11 @@ enum csl_code csl_study_read(struct csl_study **out, const char *path,
 void csl_study_free(struct csl_study *s);
 const struct csl_domain *csl_study_find_domain(const struct csl_study *s,
                                                const char *id); /* NULL */
-const char *csl_modality_name(enum csl_modality m);             /* as the study file spells it */
-const char *csl_model_kind_name(enum csl_model_kind kind);      /* likewise */
+/* True when input k of [d->width] is a value of a feature, scaled and clipped like it. False for a
+ * mask, a time and a count of a series, which lie between 0 and 1 and stay as they are. */
+bool csl_domain_is_value(const struct csl_domain *d, uint32_t k);
+const char *csl_modality_name(enum csl_modality m);         /* as the study file spells it */
+const char *csl_model_kind_name(enum csl_model_kind kind);  /* likewise */
 const char *csl_privacy_mode_name(enum csl_privacy_mode m); /* "none", "local", "site", "joint" */
 /* The smallest lane_bits with CSL_STUDY_LEVELS_MIN for a roster of `sites`. */
 uint32_t csl_study_lane_bits(uint32_t sites);

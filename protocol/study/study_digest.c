@@ -169,6 +169,17 @@ static void put_schedule(struct csl_buf *b, const char *whose, double weight_dec
     put_f64(b, s->factor);
 }
 
+static void put_series(struct csl_buf *b, const struct csl_domain *d)
+{
+    if (d->missing == CSL_MISSING_CENTRE && d->windows == 0)
+        return;
+    put_text(b, "series");
+    put_text(b, d->id);
+    csl_buf_le32(b, (uint32_t)d->missing);
+    csl_buf_le32(b, d->windows);
+    csl_buf_le32(b, d->steps);
+}
+
 enum csl_code csl_study__digest(struct csl_study *s, struct csl_err *err)
 {
     struct csl_buf b;
@@ -195,6 +206,8 @@ enum csl_code csl_study__digest(struct csl_study *s, struct csl_err *err)
     put_secagg(&b, &s->secagg);
     put_schedule(&b, "local", s->local.weight_decay, &s->local.schedule);
     put_schedule(&b, "baselines", s->baseline.weight_decay, &s->baseline.schedule);
+    for (uint32_t i = 0; i < s->domain_count; i++)
+        put_series(&b, &s->domains[i]);
     code = csl_buf_status(&b, err);
     if (code == CSL_OK)
         csl_digest(b.p, b.n, s->digest);

@@ -14,6 +14,21 @@ static const char *task_text(const struct csl_domain *d)
     return texts[d->task];
 }
 
+static void explain_series(const struct csl_domain *d, struct csl_buf *out)
+{
+    if (d->missing != CSL_MISSING_CENTRE)
+        csl_buf_printf(out, "    The model is told when each of them was measured%s.\n",
+                       d->missing == CSL_MISSING_MASK_AND_DELTA ? ", and how long ago it last was"
+                                                                : "");
+    if (d->windows > 0)
+        csl_buf_printf(
+            out,
+            "    Of each, in %u window%s of the %u steps, the model is told the mean, "
+            "the smallest, the largest, the first\n    and the last value, and how often "
+            "it was measured.\n",
+            d->windows, csl_str_plural(d->windows), d->steps);
+}
+
 static void explain_domain(const struct csl_domain *d, struct csl_buf *out)
 {
     static const char *const models[] = {"linear model",
@@ -42,6 +57,7 @@ static void explain_domain(const struct csl_domain *d, struct csl_buf *out)
         }
         csl_buf_str(out, ".\n");
     }
+    explain_series(d, out);
     csl_buf_printf(out, "    %s\n",
                    d->scaling == CSL_SCALING_SITE
                        ? "Inputs are scaled by each site's own means and deviations, which stay "

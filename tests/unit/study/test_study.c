@@ -394,6 +394,37 @@ static void test_study__schema__of_a_transformer_fits_the_longest_domain_name(vo
     csl_study_free(s);
 }
 
+/* Inputs of a step or window, and that each choice is a study of its own. */
+static void test_study__series__has_the_width_of_its_marks_or_windows(void **state)
+{
+    static const struct {
+        const char *text;
+        uint32_t rows, inputs, steps;
+    } rows[] = {
+        {"    modality: ehr_series\n    shape: [4]", 4, 2, 0},
+        {"    modality: ehr_series\n    shape: [4]\n    missing: mask", 4, 4, 0},
+        {"    modality: ehr_series\n    shape: [4]\n    missing: mask_and_delta", 4, 6, 0},
+        {"    modality: ehr_series\n    shape: [4]\n    windows: 1", 1, 12, 4},
+        {"    modality: ehr_series\n    shape: [4]\n    windows: 3", 3, 12, 4},
+    };
+    enum { ROWS = sizeof(rows) / sizeof(rows[0]) };
+    uint8_t digests[ROWS][CSL_DIGEST_BYTES];
+
+    (void)state;
+    for (size_t i = 0; i < ROWS; i++) {
+        struct csl_study *s = parse_with(5, rows[i].text);
+        const struct csl_domain *d = &s->domains[0];
+        assert_int_equal(d->shape[0], rows[i].rows);
+        assert_int_equal(d->shape[1], rows[i].inputs);
+        assert_int_equal(d->width, rows[i].rows * rows[i].inputs);
+        assert_int_equal(d->steps, rows[i].steps);
+        memcpy(digests[i], s->digest, CSL_DIGEST_BYTES);
+        for (size_t k = 0; k < i; k++)
+            assert_memory_not_equal(digests[i], digests[k], CSL_DIGEST_BYTES);
+        csl_study_free(s);
+    }
+}
+
 static void test_study__digest__changes_with_every_size_of_a_model(void **state)
 {
     static const char *const image = "modality: image2d, shape: [16, 16, 1]";
@@ -490,6 +521,7 @@ int main(void)
         cmocka_unit_test(test_study__schema__of_a_cnn_has_convolutions_norms_and_a_head),
         cmocka_unit_test(test_study__schema__of_a_bag_has_a_table_and_layers),
         cmocka_unit_test(test_study__schema__of_a_transformer_fits_the_longest_domain_name),
+        cmocka_unit_test(test_study__series__has_the_width_of_its_marks_or_windows),
         cmocka_unit_test(test_study__digest__changes_with_every_size_of_a_model),
         cmocka_unit_test(test_study__explain__says_what_is_seen_and_that_nothing_is_noised),
         cmocka_unit_test(test_study__no_memory__fails_cleanly_at_every_allocation),

@@ -7,6 +7,7 @@
 #define CSL_STUDY_H
 #include "aggregation/tensor/schema.h"
 #include "base/yaml.h"
+#include "protocol/study/study_schedule.h"
 
 #include <stdbool.h>
 
@@ -43,12 +44,6 @@ enum csl_optimizer_kind {
     CSL_OPT_KIND_ADAM,
     CSL_OPT_KIND_ADAMW /* Adam whose weight decay acts on the weights, not on the gradient
                           (Loshchilov and Hutter 2019) */
-};
-enum csl_schedule_kind {
-    CSL_SCHEDULE_CONSTANT,
-    CSL_SCHEDULE_COSINE, /* from rate down to floor * rate over `steps`, then floor * rate
-                            (Loshchilov and Hutter 2017, without restarts) */
-    CSL_SCHEDULE_STEP    /* times `factor` after every `every` steps */
 };
 enum csl_weights_kind { CSL_WEIGHTS_SAMPLES, CSL_WEIGHTS_EQUAL, CSL_WEIGHTS_GIVEN };
 enum csl_privacy_mode {
@@ -118,19 +113,6 @@ struct csl_domain { /* modality + task, one model block of the same id */
     struct csl_model_sizes sizes;
     bool has_bias;    /* linear, cox: FLamby's Cox layer has one though it cancels */
     uint32_t outputs; /* logits: 1 for binary and survival, classes otherwise */
-};
-
-/* How the learning rate changes over the steps of a whole run. The first `warmup` steps rise
- * evenly: step k of them has (k + 1) / (warmup + 1) of the rate; the kind counts from behind them.
- */
-struct csl_schedule {
-    enum csl_schedule_kind kind;
-    uint64_t warmup;
-    uint64_t
-        steps;    /* cosine: of the whole run, warm-up included; 0 in a study, whose run says it */
-    double floor; /* cosine; [0, 1] */
-    uint64_t every; /* step: > 0 */
-    double factor;  /* step; (0, 1] */
 };
 
 struct csl_local_training {

@@ -100,8 +100,10 @@ static double update_std(const struct csl_study *study, const struct csl_plan_si
 
 static void spread_noise(struct csl_plan *p, uint32_t d)
 {
-    bool is_known =
-        p->study->privacy.mode == CSL_PRIVACY_SITE || p->study->local.optimizer == CSL_OPT_KIND_SGD;
+    const struct csl_local_training *local = &p->study->local;
+    bool is_plain = local->optimizer == CSL_OPT_KIND_SGD &&
+                    local->schedule.kind == CSL_SCHEDULE_CONSTANT && local->schedule.warmup == 0;
+    bool is_known = p->study->privacy.mode == CSL_PRIVACY_SITE || is_plain;
     double weights = 0, variance = 0;
 
     p->smallest[d] = UINT32_MAX;

@@ -6,7 +6,7 @@
 
 static const char *const tasks[] = {"binary", "classes", "survival"};
 static const char *const scalings[] = {"constants", "site"};
-static const char *const optimizers[] = {"sgd", "momentum", "adam"};
+static const char *const optimizers[] = {"sgd", "momentum", "adam", "adamw"};
 static const char *const weights[] = {"samples", "equal", "given"};
 static const char *const inits[] = {"zeros", "uniform", "ones"};
 
@@ -85,6 +85,12 @@ static void put_domain(struct csl_json *j, const struct csl_domain *d)
     csl_json_put_str(j, "scaling", scalings[d->scaling]);
     if (d->feature_count > 0)
         put_features(j, d);
+    if (d->missing != CSL_MISSING_CENTRE)
+        csl_json_put_str(j, "missing", d->missing == CSL_MISSING_MASK ? "mask" : "mask_and_delta");
+    if (d->windows > 0) {
+        csl_json_put_u64(j, "windows", d->windows);
+        csl_json_put_u64(j, "steps", d->steps);
+    }
     if (d->modality != CSL_TABULAR)
         put_u32_list(j, "shape", d->shape, axes[d->modality]);
     if (d->feature_count == 0) {
@@ -99,6 +105,27 @@ static void put_domain(struct csl_json *j, const struct csl_domain *d)
     csl_json_end(j);
 }
 
+static void put_schedule(struct csl_json *j, double weight_decay, const struct csl_schedule *s)
+{
+    static const char *const kinds[] = {"constant", "cosine", "step"};
+
+    if (weight_decay > 0)
+        csl_json_put_f64(j, "weight_decay", weight_decay);
+    if (s->kind == CSL_SCHEDULE_CONSTANT && s->warmup == 0)
+        return;
+    csl_json_key(j, "schedule");
+    csl_json_object(j);
+    csl_json_put_str(j, "kind", kinds[s->kind]);
+    csl_json_put_u64(j, "warmup", s->warmup);
+    if (s->kind == CSL_SCHEDULE_COSINE)
+        csl_json_put_f64(j, "floor", s->floor);
+    if (s->kind == CSL_SCHEDULE_STEP) {
+        csl_json_put_u64(j, "every", s->every);
+        csl_json_put_f64(j, "factor", s->factor);
+    }
+    csl_json_end(j);
+}
+
 static void put_local(struct csl_json *j, const struct csl_local_training *t)
 {
     csl_json_key(j, "local");
@@ -107,11 +134,12 @@ static void put_local(struct csl_json *j, const struct csl_local_training *t)
     csl_json_put_f64(j, "learning_rate", t->learning_rate);
     if (t->optimizer == CSL_OPT_KIND_MOMENTUM)
         csl_json_put_f64(j, "momentum", t->momentum);
-    if (t->optimizer == CSL_OPT_KIND_ADAM) {
+    if (t->optimizer == CSL_OPT_KIND_ADAM || t->optimizer == CSL_OPT_KIND_ADAMW) {
         csl_json_put_f64(j, "beta1", t->beta1);
         csl_json_put_f64(j, "beta2", t->beta2);
         csl_json_put_f64(j, "epsilon", t->epsilon);
     }
+    put_schedule(j, t->weight_decay, &t->schedule);
     csl_json_key(j, "batch_patients");
     if (t->batch_patients == 0)
         csl_json_str(j, "full");

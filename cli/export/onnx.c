@@ -40,17 +40,23 @@ static const struct {
 
 /* --- from raw values to inputs: the steps of csl_examples_scale__ --- */
 
-/* One float64 of every feature, by offset in csl_feature. */
-static enum csl_code feature_constant(struct onnx *o, const char *name, size_t offset,
+/* One float64 of every input along the last axis, by offset in csl_feature; `other` for those that
+ * are no values of a feature (a mask, a time, a count). */
+static enum csl_code feature_constant(struct onnx *o, const char *name, size_t offset, double other,
                                       double (*change)(double), struct csl_err *err)
 {
     const struct csl_domain *d = o->n.domain;
-    const uint64_t shape[1] = {d->feature_count};
-    double *values = csl_alloc_array(d->feature_count, sizeof(*values));
+    bool is_series = d->modality == CSL_EHR_SERIES;
+    uint32_t count = is_series ? d->shape[1] : d->feature_count;
+    const uint64_t shape[1] = {count};
+    double *values = csl_alloc_array(count, sizeof(*values));
     if (values == NULL)
-        return CSL_FAIL(err, CSL_E_NOMEM, "no memory for %u constants", d->feature_count);
-    for (uint32_t k = 0; k < d->feature_count; k++) {
-        memcpy(&values[k], (const char *)&d->features[k] + offset, sizeof(values[k]));
+        return CSL_FAIL(err, CSL_E_NOMEM, "no memory for %u constants", count);
+    for (uint32_t k = 0; k < count; k++) {
+        const struct csl_feature *f = &d->features[k % d->feature_count];
+        memcpy(&values[k], (const char *)f + offset, sizeof(values[k]));
+        if (!csl_domain_is_value(d, k))
+            values[k] = other;
         if (change != NULL)
             values[k] = change(values[k]);
     }
@@ -77,11 +83,11 @@ static enum csl_code add_constants(struct onnx *o, struct csl_err *err)
     if (d->scaling == CSL_SCALING_SITE)
         return CSL_OK;
     if (d->feature_count > 0) { /* along the last axis */
-        code =
-            feature_constant(o, "scaling.centre", offsetof(struct csl_feature, centre), NULL, err);
+        code = feature_constant(o, "scaling.centre", offsetof(struct csl_feature, centre), 0, NULL,
+                                err);
         if (code == CSL_OK)
-            code = feature_constant(o, "scaling.scale", offsetof(struct csl_feature, scale), NULL,
-                                    err);
+            code = feature_constant(o, "scaling.scale", offsetof(struct csl_feature, scale), 1,
+                                    NULL, err);
     } else {
         csl_onnx__constant(&o->n.graph, "scaling.centre", CSL_ONNX_DOUBLE, 0, NULL, &d->centre);
         csl_onnx__constant(&o->n.graph, "scaling.scale", CSL_ONNX_DOUBLE, 0, NULL, &d->scale);
@@ -100,9 +106,9 @@ static enum csl_code add_clip(struct onnx *o, struct csl_err *err)
         is_clipped = is_clipped || d->features[k].clip > 0;
     if (!is_clipped)
         return CSL_OK;
-    enum csl_code code = feature_constant(o, "scaling.lowest", clip, lowest, err);
+    enum csl_code code = feature_constant(o, "scaling.lowest", clip, 0, lowest, err);
     if (code == CSL_OK)
-        code = feature_constant(o, "scaling.highest", clip, highest, err);
+        code = feature_constant(o, "scaling.highest", clip, 0, highest, err);
     csl_onnx__add(&o->n, "Max", "scaling.lowest", NULL, "cut_below");
     csl_onnx__add(&o->n, "Min", "scaling.highest", NULL, "cut");
     return code;
@@ -180,6 +186,16 @@ static void describe_input(struct onnx *o)
         if (f->unit[0])
             csl_buf_printf(b, " [%s]", f->unit);
     }
+    if (d->missing != CSL_MISSING_CENTRE)
+        csl_buf_printf(b, "; then in the same order 1 where measured, else 0%s",
+                       d->missing == CSL_MISSING_MASK_AND_DELTA
+                           ? "; then steps since the last measurement, over all steps"
+                           : "");
+    if (d->windows > 0)
+        csl_buf_printf(b,
+                       "; of each window of %u steps / %u first all means, then all smallest, "
+                       "largest, first and last values, and the part of the steps measured",
+                       d->steps, d->windows);
 }
 
 /* The features once more as JSON, for programs. */

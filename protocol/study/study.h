@@ -7,6 +7,8 @@
 #define CSL_STUDY_H
 #include "aggregation/tensor/schema.h"
 #include "base/yaml.h"
+#include "protocol/study/study_privacy.h"
+#include "protocol/study/study_schedule.h"
 
 #include <stdbool.h>
 
@@ -37,16 +39,25 @@ enum csl_model_kind {
     CSL_MODEL_TRANSFORMER, /* over patches of an image, a signal or a series */
     CSL_MODEL_COUNT
 };
-enum csl_optimizer_kind { CSL_OPT_KIND_SGD, CSL_OPT_KIND_MOMENTUM, CSL_OPT_KIND_ADAM };
-enum csl_weights_kind { CSL_WEIGHTS_SAMPLES, CSL_WEIGHTS_EQUAL, CSL_WEIGHTS_GIVEN };
-enum csl_privacy_mode {
-    CSL_PRIVACY_NONE,  /* no noise, no promise */
-    CSL_PRIVACY_LOCAL, /* DP-SGD inside every site: each update is private by itself; unit: patient
-                        */
-    CSL_PRIVACY_SITE,  /* every site clips and noises its whole update; unit: the site */
-    CSL_PRIVACY_JOINT  /* every site adds a share of one noise inside the masked sum; unit: patient
-                        */
+enum csl_optimizer_kind {
+    CSL_OPT_KIND_SGD,
+    CSL_OPT_KIND_MOMENTUM,
+    CSL_OPT_KIND_ADAM,
+    CSL_OPT_KIND_ADAMW /* Adam whose weight decay acts on the weights, not on the gradient
+                          (Loshchilov and Hutter 2019) */
 };
+enum csl_weights_kind { CSL_WEIGHTS_SAMPLES, CSL_WEIGHTS_EQUAL, CSL_WEIGHTS_GIVEN };
+
+/* What a model is told of the steps of a series at which a variable was not measured. */
+enum csl_missing {
+    CSL_MISSING_CENTRE,        /* nothing: they look like the mean */
+    CSL_MISSING_MASK,          /* a second input per variable: 1 measured, 0 not */
+    CSL_MISSING_MASK_AND_DELTA /* and a third: steps since it was last measured, or since the start,
+                                  over all steps; 0 at the first step (Che et al. 2018, GRU-D) */
+};
+/* Of each variable in a window: mean, smallest, largest, first, last, and the part of the steps
+ * with a measurement. */
+#define CSL_SUMMARY_INPUTS 6
 
 struct csl_feature {
     char name[CSL_ID_MAX]; /* free text of a column may differ: the import mapping says so */
@@ -79,10 +90,15 @@ struct csl_domain { /* modality + task, one model block of the same id */
     enum csl_scaling scaling;
     struct csl_feature *features; /* tabular, ehr_series: [feature_count]; owned by the study */
     uint32_t feature_count;
-    /* image2d: height, width, channels; signal: samples, channels; ehr_series: steps,
-     * feature_count; text: tokens, buckets, words of an n-gram; embedding: its length; image3d:
-     * depth, height, width, channels; the rest 1. tabular: 0 */
+    /* image2d: height, width, channels; signal: samples, channels; ehr_series: steps or windows,
+     * inputs of one (feature_count of them for each of its values, see `missing`, `windows`); text:
+     * tokens, buckets, words of an n-gram; embedding: its length; image3d: depth, height, width,
+     * channels; the rest 1. tabular: 0 */
     uint32_t shape[4];
+    enum csl_missing missing; /* ehr_series without windows */
+    uint32_t windows; /* ehr_series: the record's steps in so many parts of equal length, rounded
+                         down, each as CSL_SUMMARY_INPUTS values per variable; 0: the steps */
+    uint32_t steps;   /* of the record, with windows; else 0: they are shape[0] */
     double centre, scale; /* without features: one constant for all values; not used for text */
     uint32_t width; /* flattened model input D: feature_count, tokens, or the product of shape */
     enum csl_model_kind model;
@@ -95,8 +111,10 @@ struct csl_domain { /* modality + task, one model block of the same id */
 struct csl_local_training {
     enum csl_optimizer_kind optimizer;
     double learning_rate, momentum, beta1, beta2, epsilon;
-    uint32_t batch_patients; /* 0: the whole training set in one batch ("full" in YAML) */
-    uint32_t steps;          /* local updates per round */
+    double weight_decay;          /* adamw: every step also takes rate * weight_decay * w; else 0 */
+    struct csl_schedule schedule; /* over all steps of all rounds of a site */
+    uint32_t batch_patients;      /* 0: the whole training set in one batch ("full" in YAML) */
+    uint32_t steps;               /* local updates per round */
     double l2;          /* ridge added to each step's mean loss: l2 / 2 * ||w||^2, bias included */
     double proximal_mu; /* FedProx: mu / 2 * ||w - w_global||^2; set only with strategy fedprox */
 };
@@ -105,36 +123,6 @@ struct csl_given_weight {
     char site[CSL_ID_MAX];
     double weight; /* > 0 */
 };
-
-/* What one unit (a patient, or with CSL_PRIVACY_SITE a whole site) may cost. Add/remove adjacency;
- * the number of patients a site trains on is taken as public. */
-struct csl_study_privacy {
-    enum csl_privacy_mode mode; /* the rest is 0 with CSL_PRIVACY_NONE */
-    double epsilon; /* every site spends at most this over all rounds, and solves for its noise; 0:
-                       the noise multiplier is stated instead */
-    double
-        noise_multiplier; /* noise standard deviation / clip, the same at every site; 0: solved */
-    double delta;         /* (0, 1) */
-    double clip;          /* L2 norm of one unit's contribution to one step; > 0 */
-    double sampling_rate; /* joint: of patients, the same at every site; (0, 1] */
-};
-
-/* Sums under masks (protocol FSA-1): the coordinator learns the sum over the surviving sites and
- * nothing of a single one. */
-struct csl_study_secagg {
-    bool is_on;             /* the rest is 0 without */
-    uint32_t colluding;     /* c: sites that may work with the coordinator */
-    uint32_t minimum_sites; /* survivors of a sum; >= colluding + 2 */
-    uint32_t lane_bits;     /* of a parameter: 16, 21, 32; 64: a word each, and the rest is 0 */
-    double clip_norm; /* L2 norm to which a site's update of each domain is scaled down; > 0 */
-    bool is_rotated;
-    uint32_t weight_cap;   /* weights by patients: one site counts with at most so many; else 0 */
-    uint32_t audit_chunks; /* of each sum, that every site checks; 0: none */
-    bool is_sparse;        /* sparse graphs (FSA-1/k) where the roster has 129 sites or more */
-    uint32_t losses_max;   /* sparse: sites that may be lost once the senders are known */
-};
-/* A study with lanes needs so many steps between -clip and clip in every lane. */
-#define CSL_STUDY_LEVELS_MIN 512
 
 /* Patient groups whose quality is looked at by itself; attribute_count 0: none. */
 #define CSL_FAIRNESS_ATTRIBUTES_MAX 4
@@ -164,8 +152,9 @@ struct csl_aggregation {
 struct csl_baseline { /* pooled and local-only training, for comparison; simulations only */
     bool enabled;
     enum csl_optimizer_kind optimizer;
-    double learning_rate, l2;
-    uint32_t batch_patients; /* 0: full */
+    double learning_rate, l2, weight_decay;
+    struct csl_schedule schedule; /* over all steps of all epochs */
+    uint32_t batch_patients;      /* 0: full */
     uint32_t epochs;
 };
 
@@ -217,8 +206,11 @@ enum csl_code csl_study_read(struct csl_study **out, const char *path,
 void csl_study_free(struct csl_study *s);
 const struct csl_domain *csl_study_find_domain(const struct csl_study *s,
                                                const char *id); /* NULL */
-const char *csl_modality_name(enum csl_modality m);             /* as the study file spells it */
-const char *csl_model_kind_name(enum csl_model_kind kind);      /* likewise */
+/* True when input k of [d->width] is a value of a feature, scaled and clipped like it. False for a
+ * mask, a time and a count of a series, which lie between 0 and 1 and stay as they are. */
+bool csl_domain_is_value(const struct csl_domain *d, uint32_t k);
+const char *csl_modality_name(enum csl_modality m);         /* as the study file spells it */
+const char *csl_model_kind_name(enum csl_model_kind kind);  /* likewise */
 const char *csl_privacy_mode_name(enum csl_privacy_mode m); /* "none", "local", "site", "joint" */
 /* The smallest lane_bits with CSL_STUDY_LEVELS_MIN for a roster of `sites`. */
 uint32_t csl_study_lane_bits(uint32_t sites);

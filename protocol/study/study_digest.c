@@ -126,7 +126,7 @@ static void put_privacy(struct csl_buf *b, const struct csl_study_privacy *p)
         put_f64(b, p->sampling_rate);
 }
 
-/* Like the two after it: without it there are no bytes. */
+/* This and all that follows begin with a text that names it, and are left out where absent. */
 static void put_secagg(struct csl_buf *b, const struct csl_study_secagg *a)
 {
     if (!a->is_on)
@@ -186,6 +186,37 @@ static void put_baseline(struct csl_buf *b, const struct csl_baseline *c)
     csl_buf_le32(b, c->epochs);
 }
 
+/* Studies without any of these are what they were before there were any. */
+static void put_schedule(struct csl_buf *b, const char *whose, double weight_decay,
+                         const struct csl_schedule *s)
+{
+    if (weight_decay > 0) {
+        put_text(b, "weight decay");
+        put_text(b, whose);
+        put_f64(b, weight_decay);
+    }
+    if (s->kind == CSL_SCHEDULE_CONSTANT && s->warmup == 0)
+        return;
+    put_text(b, "schedule");
+    put_text(b, whose);
+    csl_buf_le32(b, (uint32_t)s->kind);
+    csl_buf_le64(b, s->warmup);
+    put_f64(b, s->floor);
+    csl_buf_le64(b, s->every);
+    put_f64(b, s->factor);
+}
+
+static void put_series(struct csl_buf *b, const struct csl_domain *d)
+{
+    if (d->missing == CSL_MISSING_CENTRE && d->windows == 0)
+        return;
+    put_text(b, "series");
+    put_text(b, d->id);
+    csl_buf_le32(b, (uint32_t)d->missing);
+    csl_buf_le32(b, d->windows);
+    csl_buf_le32(b, d->steps);
+}
+
 enum csl_code csl_study__digest(struct csl_study *s, struct csl_err *err)
 {
     struct csl_buf b;
@@ -212,6 +243,10 @@ enum csl_code csl_study__digest(struct csl_study *s, struct csl_err *err)
     put_secagg(&b, &s->secagg);
     put_fairness(&b, &s->fairness);
     put_release(&b, &s->release);
+    put_schedule(&b, "local", s->local.weight_decay, &s->local.schedule);
+    put_schedule(&b, "baselines", s->baseline.weight_decay, &s->baseline.schedule);
+    for (uint32_t i = 0; i < s->domain_count; i++)
+        put_series(&b, &s->domains[i]);
     code = csl_buf_status(&b, err);
     if (code == CSL_OK)
         csl_digest(b.p, b.n, s->digest);

@@ -25,6 +25,7 @@ static const char *const shape_texts[] = {NULL,
                                           "[depth, height, width, channels]"};
 static const uint32_t shape_axes[] = {0, 3, 2, 1, 3, 1, 4};
 static const char *const task_names[] = {"binary", "classes", "survival", NULL};
+static const char *const missing_names[] = {"centre", "mask", "mask_and_delta", NULL};
 static const char *const scaling_names[] = {"constants", "site", NULL};
 
 const char *csl_modality_name(enum csl_modality m)
@@ -33,9 +34,19 @@ const char *csl_modality_name(enum csl_modality m)
     return modality_names[m];
 }
 
+bool csl_domain_is_value(const struct csl_domain *d, uint32_t k)
+{
+    if (d->modality != CSL_EHR_SERIES)
+        return true;
+    uint32_t at = k % d->shape[1] / d->feature_count;
+    return d->windows > 0 ? at + 1 < CSL_SUMMARY_INPUTS : at == 0;
+}
+
 struct raw_domain {
     char id[CSL_ID_MAX];
     int modality, scaling;
+    int missing;
+    uint32_t windows;
     const struct csl_yaml_node *task, *features, *shape, *model;
     double centre, scale, clip;
 };
@@ -79,6 +90,21 @@ static const struct csl_option domain_rows[] = {
          "Of all but tabular: image2d: [height, width, channels]; signal: [samples, "
          "channels]; ehr_series: [steps]; text: [tokens, buckets, ngrams]; embedding: [length]; "
          "image3d: [depth, height, width, channels]."},
+    {.name = "missing",
+     .type = CSL_OPT_ENUM,
+     AT(raw_domain, missing),
+     .choices = missing_names,
+     .fallback = "centre",
+     .help = "What the model is told of values that were not measured (ehr_series): nothing, which "
+             "ones, or also for how long."},
+    {.name = "windows",
+     .type = CSL_OPT_U32,
+     AT(raw_domain, windows),
+     .max = CSL_FEATURES_MAX,
+     .fallback = "0",
+     .help =
+         "The steps in so many parts, each as mean, smallest, largest, first and last value and "
+         "the part of the steps with one (ehr_series); 0: the steps."},
     {.name = "centre",
      .type = CSL_OPT_F64,
      AT(raw_domain, centre),
@@ -290,6 +316,39 @@ static enum csl_code read_features(const struct csl_study_reader *r,
     return CSL_OK;
 }
 
+/* What a series becomes: [steps, inputs of a step] or [windows, inputs of a window]. */
+static enum csl_code read_series(const struct csl_study_reader *r, const struct csl_yaml_node *item,
+                                 const struct raw_domain *raw, struct csl_domain *d)
+{
+    static const char *const missing_keys[] = {"missing", NULL};
+    uint64_t inputs = (uint64_t)raw->missing + 1;
+
+    d->missing = (enum csl_missing)raw->missing;
+    if (raw->windows > 0) {
+        enum csl_code code = csl_study__refuse_keys(
+            r, item, missing_keys, "a window says which part of its steps has a measurement");
+        if (code != CSL_OK)
+            return code;
+        if (raw->windows > d->shape[0])
+            return csl_yaml_fail(r->err, r->y, csl_study__at(item, "windows"),
+                                 "%u windows of %u step%s; at most one for each step would be "
+                                 "right",
+                                 raw->windows, d->shape[0], csl_str_plural(d->shape[0]));
+        d->windows = raw->windows;
+        d->steps = d->shape[0];
+        d->shape[0] = raw->windows;
+        inputs = CSL_SUMMARY_INPUTS;
+    }
+    inputs *= d->feature_count;
+    uint64_t width = inputs * d->shape[0];
+    if (width > CSL_FEATURES_MAX)
+        return csl_yaml_fail(r->err, r->y, item, "%llu values; at most %d would be right",
+                             (unsigned long long)width, CSL_FEATURES_MAX);
+    d->shape[1] = (uint32_t)inputs;
+    d->width = (uint32_t)width;
+    return CSL_OK;
+}
+
 static enum csl_code read_shape(const struct csl_study_reader *r, const struct csl_yaml_node *list,
                                 struct csl_domain *d)
 {
@@ -324,6 +383,7 @@ static enum csl_code read_input(const struct csl_study_reader *r, const struct c
 {
     static const char *const shape_keys[] = {"shape", NULL};
     static const char *const named_keys[] = {"features", "clip", NULL};
+    static const char *const series_keys[] = {"missing", "windows", NULL};
     static const char *const text_keys[] = {"scaling", "centre", "scale", NULL};
     bool is_named = d->modality == CSL_TABULAR || d->modality == CSL_EHR_SERIES;
     enum csl_code code = check_scale(r, item, raw->scale);
@@ -340,6 +400,8 @@ static enum csl_code read_input(const struct csl_study_reader *r, const struct c
     if (code == CSL_OK && !is_named)
         code = csl_study__refuse_keys(r, item, named_keys,
                                       "for modality: tabular and ehr_series only");
+    if (code == CSL_OK && d->modality != CSL_EHR_SERIES)
+        code = csl_study__refuse_keys(r, item, series_keys, "for modality: ehr_series only");
     if (code == CSL_OK && d->modality == CSL_TEXT)
         code = csl_study__refuse_keys(r, item, text_keys, "token ids are not scaled");
     if (code != CSL_OK)
@@ -353,7 +415,9 @@ static enum csl_code read_input(const struct csl_study_reader *r, const struct c
                              modality_names[d->modality], shape_texts[d->modality]);
     if (is_named)
         code = read_features(r, raw->features, raw, d);
-    return code == CSL_OK && raw->shape ? read_shape(r, raw->shape, d) : code;
+    if (code == CSL_OK && raw->shape)
+        code = read_shape(r, raw->shape, d);
+    return code == CSL_OK && d->modality == CSL_EHR_SERIES ? read_series(r, item, raw, d) : code;
 }
 
 static enum csl_code read_domain(const struct csl_study_reader *r, const struct csl_yaml_node *item,

@@ -14,6 +14,21 @@ static const char *task_text(const struct csl_domain *d)
     return texts[d->task];
 }
 
+static void explain_series(const struct csl_domain *d, struct csl_buf *out)
+{
+    if (d->missing != CSL_MISSING_CENTRE)
+        csl_buf_printf(out, "    The model is told when each of them was measured%s.\n",
+                       d->missing == CSL_MISSING_MASK_AND_DELTA ? ", and how long ago it last was"
+                                                                : "");
+    if (d->windows > 0)
+        csl_buf_printf(
+            out,
+            "    Of each, in %u window%s of the %u steps, the model is told the mean, "
+            "the smallest, the largest, the first\n    and the last value, and how often "
+            "it was measured.\n",
+            d->windows, csl_str_plural(d->windows), d->steps);
+}
+
 static void explain_domain(const struct csl_domain *d, struct csl_buf *out)
 {
     static const char *const models[] = {"linear model",
@@ -42,6 +57,7 @@ static void explain_domain(const struct csl_domain *d, struct csl_buf *out)
         }
         csl_buf_str(out, ".\n");
     }
+    explain_series(d, out);
     csl_buf_printf(out, "    %s\n",
                    d->scaling == CSL_SCALING_SITE
                        ? "Inputs are scaled by each site's own means and deviations, which stay "
@@ -52,7 +68,7 @@ static void explain_domain(const struct csl_domain *d, struct csl_buf *out)
 
 static void explain_training(const struct csl_study *s, struct csl_buf *out)
 {
-    static const char *const optimizers[] = {"sgd", "momentum", "adam"};
+    static const char *const optimizers[] = {"sgd", "momentum", "adam", "adamw"};
     static const char *const weights[] = {"by their number of training patients", "all alike",
                                           "by the weights the study lists"};
     char text[32];
@@ -60,9 +76,13 @@ static void explain_training(const struct csl_study *s, struct csl_buf *out)
     csl_str_f64(text, sizeof(text), s->local.learning_rate);
     csl_buf_printf(out,
                    "How it is trained\n  %u round%s. In each, a site takes %u %s step%s "
-                   "(learning rate %s) on ",
+                   "(learning rate %s",
                    s->rounds, csl_str_plural(s->rounds), s->local.steps,
                    optimizers[s->local.optimizer], csl_str_plural(s->local.steps), text);
+    csl_study__explain_schedule(&s->local.schedule, out);
+    if (s->local.weight_decay > 0)
+        csl_buf_printf(out, "; weight decay %g", s->local.weight_decay);
+    csl_buf_str(out, ") on ");
     if (s->privacy.mode == CSL_PRIVACY_JOINT)
         csl_buf_printf(out, "patients drawn with rate %g.\n", s->privacy.sampling_rate);
     else if (s->local.batch_patients == 0)

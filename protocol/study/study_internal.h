@@ -101,6 +101,14 @@ enum csl_code csl_study__check_strategy_weights(const struct csl_study_reader *r
                                                 const struct csl_yaml_node *section);
 enum csl_code csl_study__check_strategy(const struct csl_study_reader *r,
                                         const struct csl_yaml_node *root);
+/* study_schedule.c: the key `schedule` of `parent`; absent: a constant rate. */
+enum csl_code csl_study__read_schedule(const struct csl_study_reader *r,
+                                       const struct csl_yaml_node *parent,
+                                       const struct csl_yaml_node *section,
+                                       struct csl_schedule *out);
+/* ", cosine to 0.1 of it over all rounds after 20 steps of warm-up", or nothing. */
+struct csl_buf;
+void csl_study__explain_schedule(const struct csl_schedule *s, struct csl_buf *out);
 /* study_sites.c: sites and simulation. */
 enum csl_code csl_study__read_sites(const struct csl_study_reader *r,
                                     const struct csl_yaml_node *root,

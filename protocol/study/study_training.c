@@ -9,12 +9,13 @@
 #define STEPS_MAX  1000000
 #define EPOCHS_MAX 1000000
 
-static const char *const optimizer_names[] = {"sgd", "momentum", "adam", NULL};
+static const char *const optimizer_names[] = {"sgd", "momentum", "adam", "adamw", NULL};
 static const char *const weights_names[] = {"samples", "equal", "given", NULL};
 
 struct raw_local {
     int optimizer;
-    double learning_rate, momentum, beta1, beta2, epsilon, l2, proximal_mu;
+    double learning_rate, momentum, beta1, beta2, epsilon, weight_decay, l2, proximal_mu;
+    const struct csl_yaml_node *schedule;
     char batch[16];
     uint32_t steps;
 };
@@ -34,7 +35,8 @@ struct raw_weights {
 };
 struct raw_baselines {
     int optimizer;
-    double learning_rate, l2;
+    double learning_rate, l2, weight_decay;
+    const struct csl_yaml_node *schedule;
     char batch[16];
     uint32_t epochs;
 };
@@ -75,21 +77,32 @@ static const struct csl_option local_rows[] = {
      .min = 0,
      .max = 0.999999,
      .fallback = "0.9",
-     .help = "Memory of the mean (optimizer adam)."},
+     .help = "Memory of the mean (optimizers adam and adamw)."},
     {.name = "beta2",
      .type = CSL_OPT_F64,
      AT(raw_local, beta2),
      .min = 0,
      .max = 0.99999999,
      .fallback = "0.999",
-     .help = "Memory of the mean square (optimizer adam)."},
+     .help = "Memory of the mean square (optimizers adam and adamw)."},
     {.name = "epsilon",
      .type = CSL_OPT_F64,
      AT(raw_local, epsilon),
      .min = 0,
      .max = 1,
      .fallback = "1e-8",
-     .help = "Added to the root of the mean square (optimizer adam)."},
+     .help = "Added to the root of the mean square (optimizers adam and adamw)."},
+    {.name = "weight_decay",
+     .type = CSL_OPT_F64,
+     AT(raw_local, weight_decay),
+     .min = 0,
+     .max = 1000,
+     .fallback = "0.01",
+     .help = "A step also takes learning rate times this off every weight (optimizer adamw)."},
+    {.name = "schedule",
+     .type = CSL_OPT_NODE,
+     AT(raw_local, schedule),
+     .help = "How the learning rate changes over the steps of all rounds."},
     {.name = "batch_patients",
      .type = CSL_OPT_STR,
      TEXT(raw_local, batch),
@@ -260,6 +273,17 @@ static const struct csl_option baseline_rows[] = {
      .max = 1e6,
      .fallback = "0",
      .help = "Ridge, as in training.local."},
+    {.name = "weight_decay",
+     .type = CSL_OPT_F64,
+     AT(raw_baselines, weight_decay),
+     .min = 0,
+     .max = 1000,
+     .fallback = "0.01",
+     .help = "As in training.local (optimizer adamw)."},
+    {.name = "schedule",
+     .type = CSL_OPT_NODE,
+     AT(raw_baselines, schedule),
+     .help = "As in training.local, over the steps of all epochs."},
     CSL_OPTION_END,
 };
 
@@ -293,12 +317,16 @@ static enum csl_code refuse_other_optimizers(const struct csl_study_reader *r,
 {
     static const char *const momentum_keys[] = {"momentum", NULL};
     static const char *const adam_keys[] = {"beta1", "beta2", "epsilon", NULL};
+    static const char *const adamw_keys[] = {"weight_decay", NULL};
     enum csl_code code = CSL_OK;
 
     if (optimizer != CSL_OPT_KIND_MOMENTUM)
         code = csl_study__refuse_keys(r, section, momentum_keys, "only optimizer: momentum has it");
-    if (code == CSL_OK && optimizer != CSL_OPT_KIND_ADAM)
-        code = csl_study__refuse_keys(r, section, adam_keys, "only optimizer: adam has it");
+    if (code == CSL_OK && optimizer != CSL_OPT_KIND_ADAM && optimizer != CSL_OPT_KIND_ADAMW)
+        code =
+            csl_study__refuse_keys(r, section, adam_keys, "only optimizers adam and adamw have it");
+    if (code == CSL_OK && optimizer != CSL_OPT_KIND_ADAMW)
+        code = csl_study__refuse_keys(r, section, adamw_keys, "only optimizer: adamw has it");
     return code;
 }
 
@@ -322,6 +350,8 @@ enum csl_code csl_study__read_training(const struct csl_study_reader *r,
         code = check_positive(r, outer.local, "epsilon", raw.epsilon);
     if (code == CSL_OK)
         code = read_batch(r, outer.local, raw.batch, &t->batch_patients);
+    if (code == CSL_OK)
+        code = csl_study__read_schedule(r, outer.local, raw.schedule, &t->schedule);
     if (code != CSL_OK)
         return code;
     t->optimizer = (enum csl_optimizer_kind)raw.optimizer;
@@ -330,6 +360,7 @@ enum csl_code csl_study__read_training(const struct csl_study_reader *r,
     t->beta1 = raw.beta1;
     t->beta2 = raw.beta2;
     t->epsilon = raw.epsilon;
+    t->weight_decay = t->optimizer == CSL_OPT_KIND_ADAMW ? raw.weight_decay : 0;
     t->steps = raw.steps;
     t->l2 = raw.l2;
     t->proximal_mu = raw.proximal_mu;
@@ -488,12 +519,17 @@ enum csl_code csl_study__read_baselines(const struct csl_study_reader *r,
         code = check_positive(r, section, "learning_rate", raw.learning_rate);
     if (code == CSL_OK)
         code = read_batch(r, section, raw.batch, &b->batch_patients);
+    if (code == CSL_OK)
+        code = refuse_other_optimizers(r, section, raw.optimizer);
+    if (code == CSL_OK)
+        code = csl_study__read_schedule(r, section, raw.schedule, &b->schedule);
     if (code != CSL_OK)
         return code;
     b->enabled = true;
     b->optimizer = (enum csl_optimizer_kind)raw.optimizer;
     b->learning_rate = raw.learning_rate;
     b->l2 = raw.l2;
+    b->weight_decay = b->optimizer == CSL_OPT_KIND_ADAMW ? raw.weight_decay : 0;
     b->epochs = raw.epochs;
     return CSL_OK;
 }

@@ -2,6 +2,7 @@
 
 #include "base/checked.h"
 #include "base/mem.h"
+#include "site-agent/data/series.h"
 
 #include <float.h>
 #include <math.h>
@@ -73,10 +74,13 @@ void csl_inputs_copy__(const struct csl_domain *d, const struct csl_domain_sourc
         memcpy(to, from, d->width * sizeof(*to));
         return;
     }
-    uint32_t names = csl_modality_names__(m), steps = d->width / d->feature_count;
-    for (uint32_t t = 0; t < steps; t++, from += names)
-        for (uint32_t k = 0; k < d->feature_count; k++)
-            *to++ = from[s->columns[k]];
+    uint32_t names = csl_modality_names__(m);
+    if (d->modality == CSL_EHR_SERIES) {
+        csl_series_inputs(d, from, names, s->columns, to);
+        return;
+    }
+    for (uint32_t k = 0; k < d->feature_count; k++)
+        to[k] = from[s->columns[k]];
 }
 
 enum csl_code csl_examples_extract__(const struct csl_records *r, const struct csl_domain *d,
@@ -152,10 +156,11 @@ void csl_constants_release__(struct csl_feature_constants *c)
     memset(c, 0, sizeof(*c));
 }
 
-/* Inputs with constants of their own: all of them, or the variables of a series. */
+/* Inputs with constants of their own: all of them, or those of one step of a series. Windows are
+ * few and differ (a first value lies nearer to admission), so that each has its own. */
 static uint32_t constants_period(const struct csl_domain *d)
 {
-    return d->modality == CSL_EHR_SERIES ? d->feature_count : d->width;
+    return d->modality == CSL_EHR_SERIES && d->windows == 0 ? d->shape[1] : d->width;
 }
 
 void csl_site_sums_release__(struct csl_site_sums *s)
@@ -236,8 +241,16 @@ enum csl_code csl_constants_from__(const struct csl_domain *d, const struct csl_
     if (d->scaling == CSL_SCALING_SITE)
         site_constants(sums, &c);
     for (uint32_t k = 0; k < period && d->scaling == CSL_SCALING_CONSTANTS; k++) {
-        c.centre[k] = d->feature_count > 0 ? d->features[k].centre : d->centre;
-        c.scale[k] = d->feature_count > 0 ? d->features[k].scale : d->scale;
+        const struct csl_feature *f =
+            d->feature_count > 0 ? &d->features[k % d->feature_count] : NULL;
+        c.centre[k] = f != NULL ? f->centre : d->centre;
+        c.scale[k] = f != NULL ? f->scale : d->scale;
+    }
+    for (uint32_t k = 0; k < period; k++) {
+        if (csl_domain_is_value(d, k))
+            continue;
+        c.centre[k] = 0.0;
+        c.scale[k] = 1.0;
     }
     repeat_constants(period, &c);
     *out = c;
@@ -269,7 +282,7 @@ enum csl_code csl_row_scale__(float *row, const struct csl_domain *d,
     for (uint32_t k = 0; d->modality != CSL_TEXT && k < d->width; k++) {
         const struct csl_feature *f =
             d->feature_count > 0 ? &d->features[k % d->feature_count] : NULL;
-        double clip = f != NULL ? f->clip : 0.0;
+        double clip = f != NULL && csl_domain_is_value(d, k) ? f->clip : 0.0;
         double v = ((double)row[k] - c->centre[k]) / c->scale[k];
         if (isnan(row[k]) || isinf(c->scale[k]))
             v = 0.0;

@@ -35,12 +35,17 @@ static const struct csl_feature *lacking_feature(const struct csl_domain *d,
     return NULL;
 }
 
+static uint32_t steps_of(const struct csl_domain *d)
+{
+    return d->windows > 0 ? d->steps : d->shape[0];
+}
+
 static bool shape_fits(const struct csl_domain *d, const struct csl_record_modality *m)
 {
     if (d->modality == CSL_TABULAR)
         return lacking_feature(d, m) == NULL;
     if (d->modality == CSL_EHR_SERIES)
-        return m->shape[0] == d->shape[0] && lacking_feature(d, m) == NULL;
+        return m->shape[0] == steps_of(d) && lacking_feature(d, m) == NULL;
     if (d->modality == CSL_TEXT) /* a longer note is cut off where the study says */
         return m->shape[0] >= d->shape[0] && m->text->rule.buckets == d->shape[1] &&
                m->text->rule.ngrams == d->shape[2];
@@ -102,7 +107,7 @@ static enum csl_code refuse_modality(const struct csl_domain *d, const char *fil
                         "%s: %u %s modalities fit domain %s; one named %s or %s would be right",
                         file, fitting, kind_name(d->modality), d->id, d->id, d->label);
     if (d->modality == CSL_TABULAR ||
-        (d->modality == CSL_EHR_SERIES && near->shape[0] == d->shape[0]))
+        (d->modality == CSL_EHR_SERIES && near->shape[0] == steps_of(d)))
         return CSL_FAIL(err, CSL_E_INVAL,
                         "%s: /modalities/%s has no feature named '%s', which domain %s needs", file,
                         near->name, lacking_feature(d, near)->name, d->id);
@@ -113,9 +118,15 @@ static enum csl_code refuse_modality(const struct csl_domain *d, const char *fil
                         file, near->name, near->shape[0], near->text->rule.buckets,
                         near->text->rule.ngrams, d->id, d->shape[0], d->shape[1], d->shape[2]);
     char here[64], wanted[64];
+    uint32_t shape[4];
+    memcpy(shape, d->shape, sizeof(shape));
+    if (d->modality == CSL_EHR_SERIES) {
+        shape[0] = steps_of(d);
+        shape[1] = d->feature_count;
+    }
     return CSL_FAIL(err, CSL_E_INVAL, "%s: /modalities/%s is %s per record; domain %s needs %s",
                     file, near->name, shape_text(here, near->shape, near->rank), d->id,
-                    shape_text(wanted, d->shape, near->rank));
+                    shape_text(wanted, shape, near->rank));
 }
 
 static enum csl_code check_label(const struct csl_domain *d, const struct csl_record_label *l,

@@ -224,8 +224,8 @@ static void copy_input(const struct csl_domain *d, const struct csl_domain_sourc
     csl_inputs_copy__(d, source, record, in->x + at);
     for (uint32_t k = 0; in->known != NULL && k < in->width; k++) {
         in->known[at + k] = (uint8_t)(isnan(in->x[at + k]) ? 0 : 1);
-        if (in->length != NULL && in->known[at + k] != 0)
-            in->length[row] = k / d->feature_count + 1;
+        if (in->length != NULL && in->known[at + k] != 0 && csl_domain_is_value(d, k))
+            in->length[row] = k / d->shape[1] + 1;
     }
 }
 

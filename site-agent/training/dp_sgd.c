@@ -295,7 +295,7 @@ enum csl_code csl_trainer__private_loop(struct csl_trainer *t, struct csl_loop *
         if (code == CSL_OK)
             code = private_step(&d, err);
         if (code == CSL_OK)
-            csl_optimiser_step(&loop->optimiser, t->ops, t->dev);
+            csl_trainer__update(t, loop, k);
     }
     dp_close(&d);
     return code;

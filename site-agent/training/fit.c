@@ -17,6 +17,7 @@ static enum csl_code fit_domain(struct csl_trainer *t, const struct csl_dataset 
         .beta2 = 0.999,
         .epsilon = 1e-8,
         .l2 = c->l2,
+        .decay = c->weight_decay,
     };
     struct csl_batches batches;
     enum csl_code code =
@@ -30,7 +31,10 @@ static enum csl_code fit_domain(struct csl_trainer *t, const struct csl_dataset 
         .steps = c->epochs * batches.per_epoch,
         .what = "baseline of seed",
         .number = seed,
+        .schedule = c->schedule,
+        .learning_rate = c->learning_rate,
     };
+    loop.schedule.steps = loop.steps;
     code = csl_trainer__optimiser(t, n, &config, &loop.optimiser, err);
     if (code == CSL_OK)
         code = csl_trainer__loop(t, &loop, err);

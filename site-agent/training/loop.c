@@ -163,6 +163,13 @@ enum csl_code csl_trainer__optimiser(struct csl_trainer *t, const struct csl_net
     return CSL_OK;
 }
 
+void csl_trainer__update(struct csl_trainer *t, struct csl_loop *loop, uint64_t k)
+{
+    loop->optimiser.update.rate =
+        csl_schedule_rate(&loop->schedule, loop->learning_rate, loop->position + k);
+    csl_optimiser_step(&loop->optimiser, t->ops, t->dev);
+}
+
 /* The losses of steps done - count .. done - 1 come back; the first that is not finite is an error.
  */
 static enum csl_code collect(struct csl_trainer *t, struct csl_loop *loop, uint64_t done,
@@ -215,7 +222,7 @@ enum csl_code csl_trainer__loop(struct csl_trainer *t, struct csl_loop *loop, st
         loss.loss = (struct csl_view){t->losses, slot++, 1};
         t->ops->loss(t->dev, &loss);
         csl_net_backward(n, &pass, &t->work);
-        csl_optimiser_step(&loop->optimiser, t->ops, t->dev);
+        csl_trainer__update(t, loop, k);
         if (slot == CSL_LOSS_SLOTS || k + 1 == loop->steps) {
             code = collect(t, loop, k + 1, slot, err);
             if (code != CSL_OK)

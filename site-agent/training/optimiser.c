@@ -6,6 +6,7 @@ static enum csl_update_kind kind_of(enum csl_optimizer_kind kind)
     case CSL_OPT_KIND_MOMENTUM:
         return CSL_UPDATE_MOMENTUM;
     case CSL_OPT_KIND_ADAM:
+    case CSL_OPT_KIND_ADAMW:
         return CSL_UPDATE_ADAM;
     case CSL_OPT_KIND_SGD:
         break;
@@ -19,6 +20,7 @@ uint32_t csl_optimiser_moments(enum csl_optimizer_kind kind)
     case CSL_OPT_KIND_MOMENTUM:
         return 1;
     case CSL_OPT_KIND_ADAM:
+    case CSL_OPT_KIND_ADAMW:
         return 2;
     case CSL_OPT_KIND_SGD:
         break;

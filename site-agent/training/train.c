@@ -183,6 +183,7 @@ static enum csl_code train_domain(struct csl_trainer *t, const struct csl_train_
         .beta2 = c->beta2,
         .epsilon = c->epsilon,
         .l2 = c->l2,
+        .decay = c->weight_decay,
     };
     struct csl_batches batches;
     enum csl_code code =
@@ -200,7 +201,10 @@ static enum csl_code train_domain(struct csl_trainer *t, const struct csl_train_
         .cancelled = task->cancelled,
         .cancelled_ctx = task->cancelled_ctx,
         .is_loss_secret = task->privacy != NULL,
+        .schedule = c->schedule,
+        .learning_rate = c->learning_rate,
     };
+    loop.schedule.steps = (uint64_t)c->steps * t->study->rounds;
     code = csl_trainer__optimiser(t, n, &config, &loop.optimiser, err);
     if (code == CSL_OK)
         code = put_block(t, n, task, &loop.optimiser, err);
@@ -238,12 +242,25 @@ static enum csl_code get_block(struct csl_trainer *t, const struct csl_train_tas
     return CSL_OK;
 }
 
+/* The rates of the round's steps together. */
+static double path_of(const struct csl_study *s, uint64_t round)
+{
+    struct csl_schedule schedule = s->local.schedule;
+    double path = 0;
+    if (schedule.kind == CSL_SCHEDULE_CONSTANT && schedule.warmup == 0)
+        return (double)s->local.steps * s->local.learning_rate;
+    schedule.steps = (uint64_t)s->local.steps * s->rounds;
+    for (uint64_t k = 0; k < s->local.steps; k++)
+        path +=
+            csl_schedule_rate(&schedule, s->local.learning_rate, (round - 1) * s->local.steps + k);
+    return path;
+}
+
 /* Writes the outputs of one trained block; nothing can fail any more. */
 static void finish_block(const struct csl_trainer *t, const struct csl_train_task *task,
                          const struct csl_net *n)
 {
-    const struct csl_local_training *c = &t->study->local;
-    double path = (double)c->steps * c->learning_rate;
+    double path = task->control != NULL ? path_of(t->study, task->round) : 1;
     for (uint64_t i = n->first; i < n->first + n->count; i++) {
         double moved = (double)t->host[i] - (double)task->global[i];
         task->update[i] = (float)moved;

@@ -5,6 +5,7 @@
 #include "site-agent/training/batch.h"
 #include "site-agent/training/model.h"
 #include "site-agent/training/optimiser.h"
+#include "site-agent/training/schedule.h"
 #include "site-agent/training/train.h"
 
 #define CSL_LOSS_SLOTS 1024 /* losses collected on the device before the host looks at them */
@@ -42,6 +43,8 @@ struct csl_loop {
     uint32_t domain;
     struct csl_batches *batches;
     struct csl_optimiser optimiser;
+    struct csl_schedule schedule; /* its steps count from the start of the run, as position */
+    double learning_rate;
     uint64_t position, steps; /* first step's place in the batch sequence; how many */
     const char *what;         /* "round" or "baseline of seed", for errors */
     uint64_t number;
@@ -78,6 +81,8 @@ struct csl_loss csl_trainer__loss(const struct csl_net *n, const struct csl_work
 enum csl_code csl_trainer__optimiser(struct csl_trainer *t, const struct csl_net *n,
                                      const struct csl_optimiser_config *c, struct csl_optimiser *o,
                                      struct csl_err *err);
+/* One step of the optimiser at the rate that the schedule has for step k of the loop. */
+void csl_trainer__update(struct csl_trainer *t, struct csl_loop *loop, uint64_t k);
 enum csl_code csl_trainer__loop(struct csl_trainer *t, struct csl_loop *loop, struct csl_err *err);
 /* The same with privacy (dp_sgd.c): the batches give records per patient only, not their order. */
 enum csl_code csl_trainer__private_loop(struct csl_trainer *t, struct csl_loop *loop,

@@ -219,6 +219,7 @@ static void test_dataset__series_scaled_by_site__has_one_constant_per_variable(v
                            .scaling = CSL_SCALING_SITE,
                            .features = features,
                            .feature_count = 2,
+                           .shape = {2, 2, 1, 1},
                            .width = 4};
     float x[8] = {1.0f, NAN, 3.0f, NAN, 5.0f, NAN, NAN, 7.0f};
     e.x = x;

@@ -7,6 +7,7 @@
 #include "cli/export/export.h"
 #include "cli/export/protobuf_write.h"
 
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -287,6 +288,46 @@ static void test_export__onnx_of_a_network_it_has_no_nodes_for__is_refused(void 
     }
 }
 
+static bool holds_doubles(const struct csl_msg *m, const double *values, size_t bytes)
+{
+    for (size_t i = 0; i + bytes <= m->n; i++)
+        if (memcmp(m->p + i, values, bytes) == 0)
+            return true;
+    return false;
+}
+
+/* Marks of a series are inputs that no constant changes. */
+static void test_export__onnx_of_a_series_with_marks__scales_its_values_alone(void **state)
+{
+    static const char yaml[] =
+        "study: x\nrounds: 1\naggregation: {strategy: fedavg}\n"
+        "training: {local: {learning_rate: 1, batch_patients: 4, steps: 1}}\n"
+        "domains: [{id: d, task: {kind: binary, label: l}, "
+        "modality: ehr_series, shape: [4], missing: mask, model: {kind: "
+        "linear}, features: [{name: a, centre: 3, scale: 2, clip: 5}]}]\n";
+    static const double centre[2] = {3, 0}, scale[2] = {2, 1};
+    static const double low[2] = {-5, -HUGE_VAL}, high[2] = {5, HUGE_VAL};
+    struct csl_study *s = NULL;
+    struct csl_msg bytes = {0};
+
+    (void)state;
+    assert_int_equal(csl_study_parse(&s, "x.yaml", CSL_SPAN(yaml, sizeof(yaml) - 1), NULL), CSL_OK);
+    struct csl_model_file m = {.schema = csl_alloc(sizeof(*m.schema))};
+    memcpy(m.info.study_digest, s->digest, CSL_DIGEST_BYTES);
+    *m.schema = s->schema;
+    m.parameters = csl_alloc_array((size_t)s->schema.parameters, sizeof(float));
+    assert_int_equal(csl_export_onnx(&m, s, 0, path, NULL), CSL_OK);
+    assert_int_equal(csl_file_read(&bytes, path, 1 << 20, NULL), CSL_OK);
+    assert_true(holds(&bytes, "then in the same order 1 where measured, else 0"));
+    assert_true(holds_doubles(&bytes, centre, sizeof(centre)));
+    assert_true(holds_doubles(&bytes, scale, sizeof(scale)));
+    assert_true(holds_doubles(&bytes, low, sizeof(low)));
+    assert_true(holds_doubles(&bytes, high, sizeof(high)));
+    csl_msg_release(&bytes);
+    csl_model_file_release(&m);
+    csl_study_free(s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -297,6 +338,7 @@ int main(void)
         cmocka_unit_test(
             test_export__two_tensors_of_one_name__are_refused_where_blocks_are_not_known),
         cmocka_unit_test(test_export__onnx__names_inputs_outputs_and_their_meaning),
+        cmocka_unit_test(test_export__onnx_of_a_series_with_marks__scales_its_values_alone),
         cmocka_unit_test(test_export__into_a_folder_that_is_not_there__says_what_would_be_right),
         cmocka_unit_test(test_export__onnx_with_another_study__is_refused),
         cmocka_unit_test(test_export__onnx_of_a_network_it_has_no_nodes_for__is_refused),

@@ -180,6 +180,11 @@ static void test_study__digest__changes_with_every_choice(void **state)
         {14, "    batch_patients: full"},
         {15, "    steps: 101"},
         {15, "    steps: 100\n    l2: 1e-9"},
+        {15, "    steps: 100\n    schedule: {warmup: 1}"},
+        {15, "    steps: 100\n    schedule: {kind: cosine}"},
+        {15, "    steps: 100\n    schedule: {kind: step, every: 7}"},
+        {26,
+         "baselines: {optimizer: adamw, learning_rate: 0.001, batch_patients: full, epochs: 50}"},
         {16, "rounds: 16"},
         {18, "  strategy: scaffold"},
         {18, "  strategy: fedavg\n  server_learning_rate: 0.5"},
@@ -424,6 +429,37 @@ static void test_study__release__floors_and_defaults(void **state)
     csl_study_free(s);
 }
 
+/* Inputs of a step or window, and that each choice is a study of its own. */
+static void test_study__series__has_the_width_of_its_marks_or_windows(void **state)
+{
+    static const struct {
+        const char *text;
+        uint32_t rows, inputs, steps;
+    } rows[] = {
+        {"    modality: ehr_series\n    shape: [4]", 4, 2, 0},
+        {"    modality: ehr_series\n    shape: [4]\n    missing: mask", 4, 4, 0},
+        {"    modality: ehr_series\n    shape: [4]\n    missing: mask_and_delta", 4, 6, 0},
+        {"    modality: ehr_series\n    shape: [4]\n    windows: 1", 1, 12, 4},
+        {"    modality: ehr_series\n    shape: [4]\n    windows: 3", 3, 12, 4},
+    };
+    enum { ROWS = sizeof(rows) / sizeof(rows[0]) };
+    uint8_t digests[ROWS][CSL_DIGEST_BYTES];
+
+    (void)state;
+    for (size_t i = 0; i < ROWS; i++) {
+        struct csl_study *s = parse_with(5, rows[i].text);
+        const struct csl_domain *d = &s->domains[0];
+        assert_int_equal(d->shape[0], rows[i].rows);
+        assert_int_equal(d->shape[1], rows[i].inputs);
+        assert_int_equal(d->width, rows[i].rows * rows[i].inputs);
+        assert_int_equal(d->steps, rows[i].steps);
+        memcpy(digests[i], s->digest, CSL_DIGEST_BYTES);
+        for (size_t k = 0; k < i; k++)
+            assert_memory_not_equal(digests[i], digests[k], CSL_DIGEST_BYTES);
+        csl_study_free(s);
+    }
+}
+
 static void test_study__digest__changes_with_every_size_of_a_model(void **state)
 {
     static const char *const image = "modality: image2d, shape: [16, 16, 1]";
@@ -521,6 +557,7 @@ int main(void)
         cmocka_unit_test(test_study__schema__of_a_bag_has_a_table_and_layers),
         cmocka_unit_test(test_study__schema__of_a_transformer_fits_the_longest_domain_name),
         cmocka_unit_test(test_study__release__floors_and_defaults),
+        cmocka_unit_test(test_study__series__has_the_width_of_its_marks_or_windows),
         cmocka_unit_test(test_study__digest__changes_with_every_size_of_a_model),
         cmocka_unit_test(test_study__explain__says_what_is_seen_and_that_nothing_is_noised),
         cmocka_unit_test(test_study__no_memory__fails_cleanly_at_every_allocation),

@@ -111,22 +111,37 @@ struct reference {
     double w[256], moment1[256], moment2[256];
 };
 
-static void reference_step(const struct fx *f, struct reference *s, const double *g, uint64_t t)
+/* Position: of the step in the whole run. A study here has a constant rate or a cosine. */
+static double reference_rate(const struct fx *f, uint64_t position)
+{
+    const struct csl_local_training *c = &f->study.local;
+    double all = (double)f->study.rounds * c->steps, at = (double)position;
+    double warm = (double)c->schedule.warmup, floor = c->schedule.floor;
+    if (c->schedule.kind == CSL_SCHEDULE_CONSTANT)
+        return c->learning_rate;
+    if (at < warm)
+        return c->learning_rate * (at + 1) / (warm + 1);
+    return c->learning_rate *
+           (floor + (1 - floor) * (1 + cos(acos(-1.0) * (at - warm) / (all - warm))) / 2);
+}
+
+static void reference_step(const struct fx *f, struct reference *s, const double *g, uint64_t t,
+                           double rate)
 {
     const struct csl_local_training *c = &f->study.local;
     for (uint64_t i = 0; i < f->study.schema.parameters; i++) {
         double *m = &s->moment1[i], *v = &s->moment2[i];
         if (c->optimizer == CSL_OPT_KIND_SGD) {
-            s->w[i] -= c->learning_rate * g[i];
+            s->w[i] -= rate * g[i];
         } else if (c->optimizer == CSL_OPT_KIND_MOMENTUM) {
             *m = c->momentum * *m + g[i];
-            s->w[i] -= c->learning_rate * *m;
+            s->w[i] -= rate * *m;
         } else {
             *m = c->beta1 * *m + (1 - c->beta1) * g[i];
             *v = c->beta2 * *v + (1 - c->beta2) * g[i] * g[i];
             double m_hat = *m / (1 - pow(c->beta1, (double)t));
             double v_hat = *v / (1 - pow(c->beta2, (double)t));
-            s->w[i] -= c->learning_rate * m_hat / (sqrt(v_hat) + c->epsilon);
+            s->w[i] -= rate * (m_hat / (sqrt(v_hat) + c->epsilon) + c->weight_decay * s->w[i]);
         }
     }
 }
@@ -160,7 +175,7 @@ static void reference_run(const struct fx *f, const char *purpose, uint64_t posi
             if (control != NULL)
                 g[i] += (double)control[i] - (double)site_control[i];
         }
-        reference_step(f, &s, g, k + 1);
+        reference_step(f, &s, g, k + 1, reference_rate(f, position + k));
     }
     for (uint64_t i = 0; i < n; i++)
         update[i] = s.w[i] - (double)global[i];
@@ -173,6 +188,8 @@ struct local_case {
     double rate, l2, mu;
     bool has_control;
     uint64_t round;
+    double decay;
+    bool has_cosine; /* over four rounds, with a warm-up that ends in the first */
 };
 
 static void check_local(const struct local_case *c, const char *backend)
@@ -189,6 +206,14 @@ static void check_local(const struct local_case *c, const char *backend)
     f.study.local.learning_rate = c->rate;
     f.study.local.l2 = c->l2;
     f.study.local.proximal_mu = c->mu;
+    f.study.local.weight_decay = c->decay;
+    f.study.rounds = 4;
+    if (c->has_cosine)
+        f.study.local.schedule =
+            (struct csl_schedule){.kind = CSL_SCHEDULE_COSINE, .warmup = 4, .floor = 0.1};
+    double path = 0;
+    for (uint64_t k = 0; k < c->steps; k++)
+        path += reference_rate(&f, (c->round - 1) * c->steps + k);
     uint64_t n = f.study.schema.parameters;
     float *global = fx_vector(&f, 1, 0.3), *control = fx_vector(&f, 2, 0.2);
     float *own = fx_vector(&f, 3, 0.2);
@@ -207,8 +232,8 @@ static void check_local(const struct local_case *c, const char *backend)
                      (double)o.update[i], want[i]);
         if (!c->has_control)
             continue;
-        double next = (double)own[i] - (double)control[i] - want[i] / (c->steps * c->rate);
-        assert_true(fabs((double)o.site_control[i] - next) < 1e-5 / (c->steps * c->rate) + 1e-6);
+        double next = (double)own[i] - (double)control[i] - want[i] / path;
+        assert_true(fabs((double)o.site_control[i] - next) < 1e-5 / path + 1e-6);
         assert_true((double)o.control_change[i] == (double)(o.site_control[i] - own[i]));
     }
     fx_outcome_free(&o);
@@ -222,19 +247,24 @@ static void test_round__each_optimiser_and_strategy_term__equals_the_reference(v
 {
     (void)state;
     static const struct local_case cases[] = {
-        {CSL_TASK_BINARY, CSL_OPT_KIND_SGD, 4, 1, 10, 0.1, 0, 0, false, 1},
-        {CSL_TASK_BINARY, CSL_OPT_KIND_SGD, 4, 1, 10, 0.1, 0, 0, false,
-         3}, /* ends inside epoch 6 */
-        {CSL_TASK_BINARY, CSL_OPT_KIND_SGD, 0, 1, 5, 0.1, 0, 0, false, 2},
-        {CSL_TASK_BINARY, CSL_OPT_KIND_SGD, 500, 1, 5, 0.1, 0, 0, false, 2},
-        {CSL_TASK_BINARY, CSL_OPT_KIND_SGD, 4, 3, 10, 0.1, 0, 0, false, 2}, /* several records */
-        {CSL_TASK_BINARY, CSL_OPT_KIND_SGD, 4, 1, 10, 0.1, 0.3, 0, false, 1},
-        {CSL_TASK_BINARY, CSL_OPT_KIND_SGD, 4, 1, 10, 0.1, 0, 0.7, false, 1},
-        {CSL_TASK_BINARY, CSL_OPT_KIND_SGD, 4, 1, 10, 0.1, 0.1, 0, true, 2},
-        {CSL_TASK_CLASSES, CSL_OPT_KIND_MOMENTUM, 4, 1, 10, 0.05, 0, 0, false, 1},
-        {CSL_TASK_CLASSES, CSL_OPT_KIND_ADAM, 4, 2, 10, 0.05, 0.2, 0.1, false, 2},
-        {CSL_TASK_SURVIVAL, CSL_OPT_KIND_SGD, 4, 1, 10, 0.1, 0, 0, false, 1},
-        {CSL_TASK_SURVIVAL, CSL_OPT_KIND_ADAM, 5, 2, 7, 0.02, 0, 0, false, 4},
+        {CSL_TASK_BINARY, CSL_OPT_KIND_SGD, 4, 1, 10, 0.1, 0, 0, false, 1, 0, false},
+        {CSL_TASK_BINARY, CSL_OPT_KIND_SGD, 4, 1, 10, 0.1, 0, 0, false, 3, 0,
+         false}, /* ends inside epoch 6 */
+        {CSL_TASK_BINARY, CSL_OPT_KIND_SGD, 0, 1, 5, 0.1, 0, 0, false, 2, 0, false},
+        {CSL_TASK_BINARY, CSL_OPT_KIND_SGD, 500, 1, 5, 0.1, 0, 0, false, 2, 0, false},
+        {CSL_TASK_BINARY, CSL_OPT_KIND_SGD, 4, 3, 10, 0.1, 0, 0, false, 2, 0,
+         false}, /* several records */
+        {CSL_TASK_BINARY, CSL_OPT_KIND_SGD, 4, 1, 10, 0.1, 0.3, 0, false, 1, 0, false},
+        {CSL_TASK_BINARY, CSL_OPT_KIND_SGD, 4, 1, 10, 0.1, 0, 0.7, false, 1, 0, false},
+        {CSL_TASK_BINARY, CSL_OPT_KIND_SGD, 4, 1, 10, 0.1, 0.1, 0, true, 2, 0, false},
+        {CSL_TASK_CLASSES, CSL_OPT_KIND_MOMENTUM, 4, 1, 10, 0.05, 0, 0, false, 1, 0, false},
+        {CSL_TASK_CLASSES, CSL_OPT_KIND_ADAM, 4, 2, 10, 0.05, 0.2, 0.1, false, 2, 0, false},
+        {CSL_TASK_SURVIVAL, CSL_OPT_KIND_SGD, 4, 1, 10, 0.1, 0, 0, false, 1, 0, false},
+        {CSL_TASK_SURVIVAL, CSL_OPT_KIND_ADAM, 5, 2, 7, 0.02, 0, 0, false, 4, 0, false},
+        {CSL_TASK_BINARY, CSL_OPT_KIND_SGD, 4, 1, 10, 0.1, 0, 0, false, 1, 0, true},
+        {CSL_TASK_BINARY, CSL_OPT_KIND_SGD, 4, 1, 10, 0.1, 0.1, 0, true, 3, 0, true},
+        {CSL_TASK_CLASSES, CSL_OPT_KIND_ADAMW, 4, 2, 10, 0.05, 0, 0.1, false, 2, 0.5, false},
+        {CSL_TASK_CLASSES, CSL_OPT_KIND_ADAMW, 4, 1, 10, 0.05, 0.2, 0, false, 4, 0.5, true},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         check_local(&cases[i], "cpu-ref");

@@ -242,6 +242,15 @@ void csl_option_help_keys(const struct csl_option *rows, struct csl_buf *out)
     }
 }
 
+/* A default of nothing is a comment: an empty id would be refused, and an empty path would begin a
+ * section whose other keys are required. */
+static bool has_written_default(const struct csl_option *row)
+{
+    bool is_name = row->type == CSL_OPT_ID || row->type == CSL_OPT_PATH;
+    return row->type != CSL_OPT_NODE && row->fallback != NULL &&
+           !(is_name && row->fallback[0] == '\0');
+}
+
 /* Whether a section writes a line of its own; if not, its name must stay a comment as well, since a
  * name followed by nothing is an error. */
 static bool has_default_inside(const struct csl_option *section)
@@ -249,7 +258,7 @@ static bool has_default_inside(const struct csl_option *section)
     struct walk w;
     walk_init(&w, section);
     for (const struct csl_option *row = walk_next(&w); row != NULL; row = walk_next(&w))
-        if (!csl_option__is_nested(row) && row->fallback != NULL)
+        if (!csl_option__is_nested(row) && has_written_default(row))
             return true;
     return false;
 }
@@ -279,12 +288,8 @@ void csl_option_default_yaml(const struct csl_option *rows, struct csl_buf *out)
             csl_buf_printf(out, "%*s# %s\n", indent, "", row->help);
         if (row->type != CSL_OPT_SECTION)
             csl_buf_printf(out, "%*s# %s\n", indent, "", facts);
-        bool is_written = row->type == CSL_OPT_SECTION
-                              ? has_default_inside(row->section)
-                              : row->type != CSL_OPT_NODE && row->fallback != NULL;
-        /* An id without a value cannot be written: an empty name is refused. */
-        if (row->type == CSL_OPT_ID && row->fallback != NULL && row->fallback[0] == '\0')
-            is_written = false;
+        bool is_written = row->type == CSL_OPT_SECTION ? has_default_inside(row->section)
+                                                       : has_written_default(row);
         csl_buf_printf(out, "%*s%s%s:", indent, "", is_written ? "" : "# ", row->name);
         if (is_written && row->type != CSL_OPT_SECTION) {
             csl_buf_u8(out, ' ');

@@ -352,7 +352,7 @@ def run_document(export, languages):
     run(export.arguments.peer, "model", os.path.join(folder, "study.yaml"), "7", os.path.join(folder, "model.h5"))
     with open(export.arguments.document, encoding="utf-8") as f:
         blocks = re.findall(r"(?ms)^```(\w+)\n(.*?)^```$", f.read())
-    check({"sh", "python"} == {language for language, _ in blocks}, f"{export.arguments.document}: {len(blocks)} blocks")
+    check({"sh", "python", "yaml"} == {language for language, _ in blocks}, f"{export.arguments.document}: {len(blocks)} blocks")
     where = {"PATH": os.path.dirname(export.arguments.consilium) + ":" + os.environ["PATH"]}
     for language, text in blocks:
         if language not in languages:

@@ -108,11 +108,15 @@ enum csl_code csl_agent_reserve__(struct csl_agent *a, const struct csl_msg_task
 enum csl_code csl_agent_charge__(struct csl_agent *a, const struct csl_outbox *outbox,
                                  const struct csl_train_report *report,
                                  struct csl_err *err) CSL_MUST_CHECK;
-/* Closes the reservation in hand, if there is one: released, or never charged and given back. */
+/* Closes the reservation in hand, if there is one: released, or never charged and given back. A
+ * site that is suspended gives nothing back. */
 void csl_agent_settle__(struct csl_agent *a, bool was_released);
 /* Training failed after noisy sums were drawn. That it failed is told, and says something about
  * them: the reservation stays spent, though no update leaves. */
 void csl_agent_forfeit__(struct csl_agent *a);
+/* An administrator confirmed a rollback. What the study has reserved may be about an update that
+ * left in the time that was lost, so all of it stays spent. */
+void csl_agent_forfeit_open__(struct csl_agent *a);
 /* The ledger's heads in messages: announced with an update, checked against what the coordinator
  * remembers, its countersignature stored. */
 void csl_agent_put_head__(struct csl_agent *a, struct csl_message *m);

@@ -21,6 +21,7 @@
 
 #define AUDIT_CONFIDENCE 0.95
 #define ATTEMPTS_MAX     1000u /* of one round; a coordinator that asks more often is refused */
+#define RESERVATIONS_MAX 64    /* open at a time */
 
 static bool has_privacy(const struct csl_agent *a)
 {
@@ -275,13 +276,28 @@ void csl_agent_settle__(struct csl_agent *a, bool was_released)
 {
     /* a charge stays until its update has left; what is not charged cannot leave */
     if (a->has_reservation && a->is_reservation_charged == was_released)
-        settle(a, was_released);
+        settle(a, was_released || csl_agent_secagg_is_suspended__(a));
 }
 
 void csl_agent_forfeit__(struct csl_agent *a)
 {
     if (a->has_reservation && !a->is_reservation_charged)
         settle(a, true);
+}
+
+void csl_agent_forfeit_open__(struct csl_agent *a)
+{
+    struct csl_ledger_open_reservation open[RESERVATIONS_MAX];
+    struct csl_err err = {.code = CSL_OK};
+    enum csl_code code = CSL_OK;
+    if (!has_privacy(a))
+        return;
+    size_t count = csl_ledger_open_reservations(a->ledger, open, RESERVATIONS_MAX);
+    for (size_t i = 0; code == CSL_OK && i < count && i < RESERVATIONS_MAX; i++)
+        if (memcmp(open[i].study_digest, a->study->digest, CSL_DIGEST_BYTES) == 0)
+            code = csl_ledger_settle(a->ledger, open[i].reservation, true, &err);
+    if (code != CSL_OK)
+        csl_agent_fail__(a, &err);
 }
 
 /* Trained words that wait for their masks: what they were reserved stays reserved. */
@@ -297,15 +313,15 @@ static void keep_reservation(struct csl_agent *a, const struct csl_ledger_open_r
  * reserved for it is charged now. Reservations of anything else never became an update. */
 enum csl_code csl_agent_recover_privacy__(struct csl_agent *a, struct csl_err *err)
 {
-    struct csl_ledger_open_reservation open[64];
+    struct csl_ledger_open_reservation open[RESERVATIONS_MAX];
     const struct csl_outbox *outbox = &a->memory.outbox;
     struct csl_dp_event events[CSL_DOMAINS_MAX];
     enum csl_code code = CSL_OK;
     if (!has_privacy(a))
         return CSL_OK;
-    size_t count = csl_ledger_open_reservations(a->ledger, open, 64);
+    size_t count = csl_ledger_open_reservations(a->ledger, open, RESERVATIONS_MAX);
     csl_privacy_plan_events(&a->plan, 1, events);
-    for (size_t i = 0; code == CSL_OK && i < count && i < 64; i++) {
+    for (size_t i = 0; code == CSL_OK && i < count && i < RESERVATIONS_MAX; i++) {
         bool is_ours = memcmp(open[i].study_digest, a->study->digest, CSL_DIGEST_BYTES) == 0;
         bool is_outbox =
             is_ours && outbox->round == open[i].round && !csl_agent_is_charged__(a, outbox);
@@ -315,7 +331,8 @@ enum csl_code csl_agent_recover_privacy__(struct csl_agent *a, struct csl_err *e
         }
         code = is_outbox ? charge(a, outbox, open[i].attempt, open[i].reservation, events,
                                   a->config.noise_seed != NULL, err)
-                         : csl_ledger_settle(a->ledger, open[i].reservation, false, err);
+                         : csl_ledger_settle(a->ledger, open[i].reservation,
+                                             is_ours && csl_agent_secagg_is_suspended__(a), err);
     }
     return code;
 }

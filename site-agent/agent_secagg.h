@@ -25,12 +25,21 @@
  *
  * Without a state folder all of it is in memory. A site that finds a signature of its own that its
  * journal does not know was set back to an earlier state: it takes no part until an administrator
- * makes the file `secagg-confirmed` in the state folder and starts it again. */
+ * makes the file `secagg-confirmed` in the state folder and starts it again. Nothing that the study
+ * reserved is given back then.
+ *
+ * Errors. What the coordinator sent wrong is logged (ten lines a minute) and dropped, or ends the
+ * session; the transport's back-off (transport.h) bounds how often that can be. A record, row or
+ * charge that cannot be made durable fails the agent (csl_agent_fail__), and nothing more happens:
+ * a restart goes on from what is on disk. Ownership: events, tasks and messages are borrowed for
+ * the call; what is kept of them is copied, and is the agent's until csl_agent_free_secagg__. */
 #ifndef CSL_AGENT_SECAGG_H
 #define CSL_AGENT_SECAGG_H
 #include "site-agent/agent_internal.h"
 
-/* For the study that was just opened. CSL_E_DENIED: the study wants it and there are no keys. */
+/* For the study that was just opened. Nothing to do where it has no masks. CSL_E_DENIED: there are
+ * no keys, or the floors of this site are above the study; CSL_E_STATE: a journal as an earlier
+ * version named it; CSL_E_CORRUPT, CSL_E_IO: the journal; CSL_E_NOMEM. The study is then closed. */
 enum csl_code csl_agent_open_secagg__(struct csl_agent *a, struct csl_err *err) CSL_MUST_CHECK;
 void csl_agent_free_secagg__(struct csl_agent *a);
 /* The study that was opened last is declined: a journal that never held anything goes again. */

@@ -15,7 +15,11 @@
 /* le64 round, le64 bytes, model digest, digest of the plain words, le32 attempt in the ledger, le32
  * blocks, {le32 block, le64 patients} */
 #define WORDS_RECORD 0x100u
-enum { WORDS_FIXED = 8 + 8 + 2 * CSL_DIGEST_BYTES + 4 + 4, WORDS_BLOCK = 4 + 8 };
+enum {
+    WORDS_FIXED = 8 + 8 + 2 * CSL_DIGEST_BYTES + 4 + 4,
+    WORDS_BLOCK = 4 + 8,
+    OLD_NAME_BYTES = 8
+};
 
 #define CONFIRMED_FILE "secagg-confirmed"
 
@@ -151,6 +155,7 @@ static void take_confirmation(struct csl_agent *a)
         !csl_file_exists(path))
         return;
     if (csl_secagg_site_is_suspended(a->secagg->fsm)) {
+        csl_agent_forfeit_open__(a); /* before anything says that the words are gone */
         (void)csl_agent_secagg_step__(
             a, &(struct csl_secagg_site_event){.kind = CSL_SECAGG_SE_CONFIRMED});
         (void)csl_agent_secagg_step__(
@@ -167,17 +172,40 @@ static void take_confirmation(struct csl_agent *a)
         unlink(path);
 }
 
+static enum csl_code journal_path(const struct csl_agent *a, size_t digest_bytes,
+                                  char out[CSL_PATH_MAX], struct csl_err *err)
+{
+    char hex[2 * CSL_DIGEST_BYTES + 1], name[96];
+    csl_hex(a->secagg->study_digest, digest_bytes, hex);
+    snprintf(name, sizeof(name), "secagg-%s.journal", hex);
+    return csl_path_join(out, CSL_PATH_MAX, a->config.state_dir, name, err);
+}
+
+/* Earlier versions named a journal by 8 bytes of the digest. A site that began an empty one beside
+ * it would have forgotten what it signed. Which of the two is right is not guessed. */
+static enum csl_code refuse_old_name(const struct csl_agent *a, const char *path,
+                                     struct csl_err *err)
+{
+    char old[CSL_PATH_MAX];
+    enum csl_code code = journal_path(a, OLD_NAME_BYTES, old, err);
+    if (code != CSL_OK || !csl_file_exists(old))
+        return code;
+    return CSL_FAIL(err, CSL_E_STATE,
+                    "%s is a journal as an earlier version named it; move it and its .key to %s",
+                    old, strrchr(path, '/') + 1);
+}
+
 enum csl_code csl_agent_secagg_restore__(struct csl_agent *a, struct csl_err *err)
 {
     struct csl_agent_secagg *g = a->secagg;
     const struct csl_secagg_journal_reader reader = {a, restore_record};
-    char hex[2 * CSL_DIGEST_BYTES + 1], name[96], path[CSL_PATH_MAX];
+    char path[CSL_PATH_MAX];
     if (a->config.state_dir == NULL)
         return CSL_OK;
     g->is_fresh = true;
-    csl_hex(g->study_digest, CSL_DIGEST_BYTES, hex);
-    snprintf(name, sizeof(name), "secagg-%s.journal", hex);
-    enum csl_code code = csl_path_join(path, sizeof(path), a->config.state_dir, name, err);
+    enum csl_code code = journal_path(a, CSL_DIGEST_BYTES, path, err);
+    if (code == CSL_OK)
+        code = refuse_old_name(a, path, err);
     if (code == CSL_OK)
         code = csl_secagg_journal_open(&g->journal, path, &reader, err);
     if (code == CSL_OK)

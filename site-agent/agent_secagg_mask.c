@@ -94,9 +94,9 @@ static enum csl_code put_lanes(struct words *w, uint32_t block, const float *upd
         have += words;
     }
     csl_encoder_wipe(&encoder);
-    if (cut > 0) /* of no use to anybody but this site's administrator */
+    if (cut > 0) /* how much would be a figure about the patients that no noise covers */
         csl_log(CSL_LOG_WARN, "secagg.cut", CSL_STR("domain", a->study->domains[block].id),
-                CSL_U64("coefficients", cut), CSL_U64("of", e.coefficients));
+                CSL_STR("remedy", "a larger clip_norm of the study cuts less"));
     return code == CSL_OK ? put_words(w, have, err) : code;
 }
 

@@ -24,8 +24,8 @@ enum csl_code csl_agent_open_study__(struct csl_agent *a, struct csl_span manife
                                      struct csl_err *err)
 {
     csl_agent_secagg_cancel__(a);
-    csl_agent_close_study__(a);
     csl_agent_settle__(a, false); /* of another study, or of this one: what was made is forgotten */
+    csl_agent_close_study__(a);
     enum csl_code code = csl_study_parse(&a->study, "study", manifest, err);
     if (code == CSL_OK)
         code = csl_policy_check(&a->policy, a->study, err);

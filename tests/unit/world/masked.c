@@ -9,6 +9,7 @@
 #include "simulations/federation.h"
 #include "site-agent/data/record.h"
 
+#include <dirent.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -283,6 +284,42 @@ static void copy_journal(uint32_t site, bool is_back)
     }
 }
 
+static void copy_folder(const char *from, const char *to)
+{
+    struct csl_err err = {.code = CSL_OK};
+    char a[CSL_PATH_MAX], b[CSL_PATH_MAX];
+    DIR *d = opendir(from);
+    assert_non_null(d);
+    masked_must(csl_dir_make(to, &err), &err);
+    for (const struct dirent *e; (e = readdir(d)) != NULL;) {
+        masked_must(csl_path_join(a, sizeof(a), from, e->d_name, &err), &err);
+        masked_must(csl_path_join(b, sizeof(b), to, e->d_name, &err), &err);
+        if (e->d_name[0] != '.' && strcmp(e->d_name, "blobs") != 0)
+            copy_file(a, b);
+    }
+    closedir(d);
+}
+
+/* All of the state folder, as a backup of the machine has it. */
+static void copy_state(uint32_t site, bool is_back)
+{
+    static const char *const folders[] = {"", "/blobs"};
+    char name[160], path[CSL_PATH_MAX], copy[CSL_PATH_MAX];
+    if (!masked_w.plan->rolls_back_all) {
+        copy_journal(site, is_back);
+        return;
+    }
+    for (size_t i = 0; i < 2; i++) {
+        snprintf(name, sizeof(name), "run/%s%s", masked_ids[site], folders[i]);
+        fixture_path(masked_w.f, name, path);
+        snprintf(name, sizeof(name), "run/copy%s", folders[i]);
+        fixture_path(masked_w.f, name, copy);
+        if (is_back && i == 0)
+            fixture_remove(path);
+        copy_folder(is_back ? copy : path, is_back ? path : copy);
+    }
+}
+
 static void confirm(uint32_t site)
 {
     struct csl_err err = {.code = CSL_OK};
@@ -308,7 +345,7 @@ static void maybe_roll_back(void)
         return;
     close_site(i);
     if (is_back)
-        copy_journal(i, true);
+        copy_state(i, true);
     else if (is_confirmed)
         confirm(i);
     masked_w.was_rolled_back |= is_back;
@@ -327,10 +364,13 @@ static void maybe_restart(void)
     if (!core->has_task || core->task.type != CSL_TASK_TRAIN ||
         core->task.round != masked_w.plan->restart_round)
         return;
+    if (masked_w.plan->rolls_back_all && /* once its journal has the words */
+        (masked_w.sites[i].plain_round != core->task.round || masked_w.waited++ == 0))
+        return;
     masked_w.has_restarted = true;
     close_site(i);
     if (masked_w.plan->rolled_back_round != 0)
-        copy_journal(i, false);
+        copy_state(i, false);
     open_site(i);
 }
 
@@ -426,6 +466,13 @@ static void run_to_the_end(void)
             fail_msg("schedule %llu stands still", (unsigned long long)masked_w.plan->schedule);
         (void)csl_inproc_step(masked_w.net, is_net ? UINT64_MAX : next);
     }
+}
+
+static void hear_the_end(void)
+{
+    for (uint32_t instants = 0; instants < 1000; instants++)
+        if (!run_instant() && !csl_inproc_step(masked_w.net, UINT64_MAX))
+            return;
 }
 
 static void collect(void)
@@ -524,9 +571,13 @@ void masked_run(struct fixture *f, const struct masked_plan *plan, struct masked
         revive_site(i);
     }
     run_to_the_end();
+    if (plan->at_end != NULL)
+        hear_the_end();
     collect();
     for (uint32_t i = 0; i < MASKED_SITES; i++)
         close_site(i);
+    if (plan->at_end != NULL)
+        plan->at_end();
     kill_transport(masked_w.server);
     csl_service_free(masked_w.service);
     csl_inproc_free(masked_w.net);

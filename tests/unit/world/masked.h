@@ -45,6 +45,7 @@ struct masked_plan {
     uint32_t restart_site;
     uint64_t rolled_back_round; /* 0: never; else restart_site is then set back to the state folder
                                    that it had in restart_round, and goes on with that */
+    bool rolls_back_all;        /* ledger, rows and blobs too; else the journal alone */
     uint64_t confirmed_round;   /* 0: never; else its administrator says that this is known */
     uint64_t
         bounced_round; /* 0: never; else restart_site is started again when that is the round */
@@ -67,6 +68,9 @@ struct masked_plan {
     /* Sees every SECAGG message before it leaves, either way, and may replace it; NULL: nobody. */
     bool (*meddle)(enum csl_direction to, uint32_t site, struct csl_message *m);
     bool meddles_with_all; /* every other control message too */
+    /* NULL: nobody. After the sites could hear the end and are closed; their folders still stand.
+     */
+    void (*at_end)(void);
 };
 struct masked_plain { /* where in `plain` the update of a site stands */
     uint32_t site;

@@ -39,6 +39,7 @@ struct masked_world {
     uint8_t certified[8][32]; /* sessions whose certificates were seen */
     struct masked_party sites[MASKED_SITES];
     bool has_restarted, was_rolled_back, was_confirmed, was_bounced, was_killed;
+    uint32_t waited;
     bool has_asked; /* about the round of the plan's audit_restart_round */
     struct masked_signature *signatures;
     uint32_t signature_count, signature_capacity;

@@ -83,6 +83,13 @@ static const struct csl_option options[] = {
      TEXT(patients),
      .fallback = "",
      .help = "Training patients of the sites, SITE=N,..., in place of their data (plan)."},
+    {.name = "survivors",
+     .type = CSL_OPT_STR,
+     TEXT(survivors),
+     .fallback = "",
+     .help =
+         "Sites in the sums that were opened, N,N,..., a number for each round: what they cost, "
+         "against the coordinator alone and with the study's colluding sites (plan, mode joint)."},
     {.name = "json",
      .type = CSL_OPT_BOOL,
      AT(json),
@@ -91,7 +98,8 @@ static const struct csl_option options[] = {
     CSL_OPTION_END,
 };
 static const char *const usage[] = {
-    "plan STUDY.yaml [--data DIR | --patients SITE=N,...] [--epsilon E | --noise N] [--rounds R]",
+    "plan STUDY.yaml [--data DIR | --patients SITE=N,...] [--epsilon E | --noise N] [--rounds R] "
+    "[--survivors N,...]",
     "epsilon --noise-multiplier N --sampling-rate Q --steps T --delta D [--sampler S]",
     "noise --epsilon E --sampling-rate Q --steps T --delta D [--sampler S]",
     "steps --epsilon E --noise-multiplier N --sampling-rate Q --delta D [--sampler S]",

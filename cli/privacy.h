@@ -15,7 +15,7 @@ struct csl_privacy_flags { /* 0 or "": not given */
     int sampler; /* index; csl_privacy_sampler */
     double noise;
     uint32_t rounds;
-    char data[CSL_PATH_MAX], patients[4096];
+    char data[CSL_PATH_MAX], patients[4096], survivors[8192];
     bool json;
 };
 extern const struct csl_cli_doc csl_doc_privacy;

@@ -155,7 +155,10 @@ static enum csl_code make_plan(struct csl_plan *p, const char *path,
                                const struct csl_privacy_flags *flags, struct csl_err *err)
 {
     struct csl_progress progress;
-    enum csl_code code = csl_plan_find_sites(p, path, flags, err);
+    enum csl_code code = csl_plan_take_survivors(p, flags->survivors, err);
+
+    if (code == CSL_OK)
+        code = csl_plan_find_sites(p, path, flags, err);
 
     if (code != CSL_OK)
         return code;

@@ -26,7 +26,9 @@ struct csl_plan {
     double budget;                 /* epsilon every site may spend; 0: none is stated */
     struct csl_plan_site *sites;   /* [count]; owned */
     uint32_t count;
-    uint32_t first_out;                 /* the site whose budget ends first, or that spends most */
+    uint32_t first_out;  /* the site whose budget ends first, or that spends most */
+    uint32_t *survivors; /* [survivor_count] sites in the sums that were opened; owned */
+    uint32_t survivor_count;
     uint32_t smallest[CSL_DOMAINS_MAX]; /* the site with the fewest patients; UINT32_MAX: none */
 };
 
@@ -46,5 +48,15 @@ enum csl_code csl_plan_text(const struct csl_plan *p, struct csl_buf *out,
 /* Prices every round of every site: shows progress on stderr. */
 enum csl_code csl_plan_json(const struct csl_plan *p, struct csl_buf *out,
                             struct csl_err *err) CSL_MUST_CHECK;
+/* Reads "N,N,..." into p->survivors; "" leaves it empty. CSL_E_INVAL: another mode than joint, more
+ * numbers than rounds, a number that no sum of the study can have. */
+enum csl_code csl_plan_take_survivors(struct csl_plan *p, const char *text,
+                                      struct csl_err *err) CSL_MUST_CHECK;
+/* After each round: what the sums cost the coordinator alone, it with the colluding sites, and as
+ * planned. Nothing without survivors. */
+enum csl_code csl_plan_survivors_text(const struct csl_plan *p, struct csl_buf *out,
+                                      struct csl_err *err) CSL_MUST_CHECK;
+enum csl_code csl_plan_survivors_json(const struct csl_plan *p, struct csl_json *j,
+                                      struct csl_err *err) CSL_MUST_CHECK; /* member "realised" */
 
 #endif

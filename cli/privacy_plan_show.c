@@ -222,9 +222,10 @@ enum csl_code csl_plan_text(const struct csl_plan *p, struct csl_buf *out, struc
         put_joint_noise(p, out);
     for (uint32_t d = 0; !is_joint && d < p->study->domain_count; d++)
         put_domain_noise(p, d, out);
+    code = csl_plan_survivors_text(p, out, err);
     csl_buf_str(out, unit_words(p->study->privacy.mode));
     put_warnings(p, out);
-    return CSL_OK;
+    return code;
 }
 
 /* --- for programs --- */
@@ -324,6 +325,8 @@ enum csl_code csl_plan_json(const struct csl_plan *p, struct csl_buf *out, struc
         code = put_site_json(p, i, &progress, &j, err);
     csl_progress_finish(&progress);
     csl_json_end(&j);
+    if (code == CSL_OK)
+        code = csl_plan_survivors_json(p, &j, err);
     csl_json_end(&j);
     csl_buf_str(out, "\n");
     return code;

@@ -31,6 +31,7 @@ void csl_plan_release(struct csl_plan *p)
     for (uint32_t i = 0; i < p->count; i++)
         csl_privacy_plan_release(&p->sites[i].plan);
     csl_free(p->sites);
+    csl_free(p->survivors);
 }
 
 /* --- --patients SITE=N,... --- */

@@ -2,6 +2,8 @@
  * quality, and what stands behind the figures. */
 #include "simulations/report_parts.h"
 
+#include "base/str.h"
+
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -180,6 +182,77 @@ static void put_sites(struct csl_report *p, const struct csl_result_spent *spent
                         "the clip. Budget is what the site's own policy allows.</p>\n");
 }
 
+/* --- what the opened sums cost --- */
+
+static void put_realised_row(struct csl_report *p, const char *name, double epsilon,
+                             const char *shares)
+{
+    csl_buf_str(p->out, "<tr><th scope=\"row\">");
+    csl_report__text(p, name);
+    csl_buf_str(p->out, "</th><td class=\"num\">");
+    put_epsilon(p, epsilon, true);
+    csl_buf_printf(p->out, "</td><td class=\"num\">%s</td></tr>\n", shares);
+}
+
+/* The rows of metrics.csv: three of a round, in this order (run_realised.c). */
+static void put_realised_rounds(struct csl_report *p)
+{
+    static const char *const metrics[] = {"epsilon_coordinator", "epsilon_colluding",
+                                          "epsilon_planned"};
+    const struct csl_result *r = p->r;
+    uint64_t round = 0;
+    csl_buf_str(p->out, "<details><summary>After each round</summary>");
+    csl_report__table(p, "Epsilon of all sums opened up to a round.");
+    csl_buf_str(p->out, "<thead><tr><th scope=\"col\" class=\"num\">Round</th>"
+                        "<th scope=\"col\" class=\"num\">Coordinator<br>alone</th>"
+                        "<th scope=\"col\" class=\"num\">With the<br>colluding sites</th>"
+                        "<th scope=\"col\" class=\"num\">As planned</th></tr></thead><tbody>\n");
+    for (uint32_t i = 0; i < r->row_count; i++) {
+        const struct csl_result_row *row = &r->rows[i];
+        if (strcmp(row->scope, "privacy_sum") != 0)
+            continue;
+        if (row->round != round)
+            csl_buf_printf(p->out, "%s<tr><th scope=\"row\" class=\"num\">%llu</th>",
+                           round != 0 ? "</tr>\n" : "", (unsigned long long)row->round);
+        round = row->round;
+        for (size_t m = 0; m < sizeof(metrics) / sizeof(metrics[0]); m++) {
+            if (strcmp(row->metric, metrics[m]) != 0)
+                continue;
+            csl_buf_str(p->out, "<td class=\"num\">");
+            put_epsilon(p, row->value, true);
+            csl_buf_str(p->out, "</td>");
+        }
+    }
+    csl_buf_str(p->out, round != 0 ? "</tr>\n</tbody>" : "</tbody>");
+    csl_report__end_table(p);
+    csl_buf_str(p->out, "</details>\n");
+}
+
+static void put_realised(struct csl_report *p)
+{
+    const struct csl_result_realised *v = &p->r->realised;
+    char name[64], shares[32];
+    if (!v->is_present)
+        return;
+    csl_report__table(p, "What the sums that were opened cost, from the noise in each of them.");
+    csl_buf_str(p->out, "<thead><tr><th scope=\"col\">Against</th>"
+                        "<th scope=\"col\" class=\"num\">Epsilon</th>"
+                        "<th scope=\"col\" class=\"num\">Shares of noise<br>counted</th>"
+                        "</tr></thead><tbody>\n");
+    csl_realised_shares(shares, sizeof(shares), v, 0);
+    put_realised_row(p, "The coordinator alone", v->coordinator, shares);
+    csl_realised_shares(shares, sizeof(shares), v, v->colluding_sites);
+    (void)snprintf(name, sizeof(name), "The coordinator with %u colluding site%s",
+                   v->colluding_sites, csl_str_plural(v->colluding_sites));
+    put_realised_row(p, name, v->colluding, shares);
+    (void)snprintf(shares, sizeof(shares), "%u", v->floor - v->colluding_sites);
+    put_realised_row(p, "As planned, and charged", v->planned, shares);
+    csl_buf_str(p->out, "</tbody>");
+    csl_report__end_table(p);
+    csl_buf_str(p->out, "<p class=\"note\">" CSL_REALISED_WORDS "</p>\n");
+    put_realised_rounds(p);
+}
+
 static void put_heads(struct csl_report *p)
 {
     const struct csl_result *r = p->r;
@@ -261,6 +334,7 @@ void csl_report__privacy(struct csl_report *p)
     if (csl_result_spent(r, &spent)) {
         put_warnings(p, &spent);
         put_sites(p, &spent);
+        put_realised(p);
         put_heads(p);
         if (spent.has_audit)
             put_audit(p);

@@ -12,6 +12,7 @@
 #include "aggregation/evaluate/metrics.h"
 #include "base/buf.h"
 #include "protocol/study/study.h"
+#include "simulations/result_realised.h"
 
 #define CSL_SUMMARY_FORMAT    "consilium.summary/1"
 #define CSL_SUMMARY_BYTES_MAX (256u * 1024u * 1024u)
@@ -72,7 +73,9 @@ struct csl_result_group { /* the federated model on the test patients with one a
 /* A row of metrics.csv. Scopes: "federation" (train_loss, contributions by round), "round_site",
  * "round_pooled" and "round_mean" (what the sites reported at that round; from the sum of their
  * counts; unweighted), "test_site", "test_pooled", "test_mean" (the released model), "privacy_site"
- * (epsilon, budget_epsilon, noise_multiplier of the whole run). */
+ * (epsilon, budget_epsilon, noise_multiplier of the whole run), "privacy_sum" (of all sums opened
+ * up to that round: epsilon_coordinator, epsilon_colluding, epsilon_planned; struct
+ * csl_result_realised). */
 struct csl_result_row {
     uint64_t round;
     char scope[16], site[CSL_ID_MAX], domain[CSL_ID_MAX], metric[CSL_ID_MAX], method[16];
@@ -135,6 +138,7 @@ struct csl_result {
     char study_digest[2 * CSL_DIGEST_BYTES + 1], model_digest[2 * CSL_DIGEST_BYTES + 1];
     char initial_model_digest[2 * CSL_DIGEST_BYTES + 1]; /* "": drawn from the seed */
     char transport[16], backend[24], privacy[16];
+    struct csl_result_realised realised;
     bool has_secure_aggregation, was_interrupted;
     bool has_plain_sums; /* the study has secure aggregation, and the run left the masks out */
     uint64_t seed, rounds, rounds_planned, parameters;

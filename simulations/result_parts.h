@@ -27,4 +27,11 @@ enum csl_code csl_result__read_site_privacy(const struct csl_result_reader *rd,
                                             const struct csl_json_value *v,
                                             struct csl_result_privacy *out) CSL_MUST_CHECK;
 
+/* --- result_realised.c: member "realised" of the run's "privacy"; none where nothing is known ---
+ */
+void csl_result__put_realised(struct csl_json *j, const struct csl_result_realised *p);
+/* `v` may be NULL: nothing is known. */
+enum csl_code csl_result__read_realised(const struct csl_result_reader *rd,
+                                        const struct csl_json_value *v) CSL_MUST_CHECK;
+
 #endif

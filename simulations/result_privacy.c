@@ -134,6 +134,7 @@ void csl_result__put_privacy(struct csl_json *j, const struct csl_result *r)
     csl_json_put_str(j, "mode", r->privacy);
     if (csl_result_spent(r, &spent))
         put_bound(j, spent.epsilon, spent.delta);
+    csl_result__put_realised(j, &r->realised);
     csl_json_end(j);
 }
 
@@ -198,7 +199,7 @@ enum csl_code csl_result__read_mode(const struct csl_result_reader *rd, json pri
         for (enum csl_privacy_mode m = CSL_PRIVACY_NONE; m <= CSL_PRIVACY_JOINT; m++)
             if (strcmp(mode, csl_privacy_mode_name(m)) == 0 &&
                 csl_str_copy(rd->r->privacy, sizeof(rd->r->privacy), mode))
-                return CSL_OK;
+                return csl_result__read_realised(rd, csl_json_get(privacy, "realised"));
     return csl_result__bad(rd, "mode", "none, local or site");
 }
 

@@ -52,5 +52,11 @@ enum csl_code csl_run_describe(struct csl_result *r, const struct csl_run_config
 enum csl_code csl_run_take_world(struct csl_result *r, const struct csl_study *study,
                                  const struct csl_world_result *w,
                                  struct csl_err *err) CSL_MUST_CHECK;
+/* Mode joint: r->realised, and its rows. Nothing in other modes, and where it is not known for
+ * every round how many sites its sum holds. Some milliseconds for each of at most a hundred rounds.
+ */
+enum csl_code csl_run_take_realised(struct csl_result *r, const struct csl_study *study,
+                                    const struct csl_world_result *w,
+                                    struct csl_err *err) CSL_MUST_CHECK;
 
 #endif

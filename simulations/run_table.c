@@ -1,6 +1,8 @@
 /* simulations/run_table.c - sites by headline metrics, the alternatives, and what privacy cost. */
 #include "simulations/run_table.h"
 
+#include "base/str.h"
+
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -217,6 +219,32 @@ static void put_text(struct csl_buf *out, const char *text)
     csl_buf_str(out, "\n");
 }
 
+static void put_realised_row(struct csl_buf *out, const char *name, double epsilon,
+                             const char *shares)
+{
+    put_name(out, name);
+    put_epsilon(out, epsilon);
+    csl_buf_printf(out, "%s\n", shares);
+}
+
+static void put_realised(struct csl_buf *out, const struct csl_result_realised *p)
+{
+    char name[NAME_WIDTH + 1], shares[32];
+    if (!p->is_present)
+        return;
+    csl_buf_printf(out, "\n  %-*s%-*sshares of noise\n", NAME_WIDTH, "sums that were opened",
+                   NUMBER_WIDTH, "epsilon");
+    csl_realised_shares(shares, sizeof(shares), p, 0);
+    put_realised_row(out, "against the coordinator", p->coordinator, shares);
+    csl_realised_shares(shares, sizeof(shares), p, p->colluding_sites);
+    (void)snprintf(name, sizeof(name), "and %u colluding site%s", p->colluding_sites,
+                   csl_str_plural(p->colluding_sites));
+    put_realised_row(out, name, p->colluding, shares);
+    (void)snprintf(shares, sizeof(shares), "%u", p->floor - p->colluding_sites);
+    put_realised_row(out, "as planned, and charged", p->planned, shares);
+    put_text(out, CSL_REALISED_WORDS);
+}
+
 static void put_privacy(struct csl_buf *out, const struct csl_result *r)
 {
     static const char *const heads[] = {"noise", "epsilon", "budget", "delta", "entries"};
@@ -244,6 +272,7 @@ static void put_privacy(struct csl_buf *out, const struct csl_result *r)
     put_number(out, spent.delta);
     csl_buf_printf(out, "%-*llu%s\n", NUMBER_WIDTH, (unsigned long long)spent.entries,
                    spent.is_verified ? "yes" : "NO");
+    put_realised(out, &r->realised);
 }
 
 static void put_price(struct csl_buf *out, const struct csl_result_price *p, uint32_t domain,

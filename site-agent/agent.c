@@ -202,7 +202,7 @@ static void emit(void *ctx, const struct csl_site_action *action)
     case CSL_SA_FINISHED:
         csl_log(CSL_LOG_INFO, "study.ended", CSL_STR("site", a->site_id),
                 CSL_STR("outcome", a->core.was_released ? "released" : "aborted"));
-        csl_agent_audit_end__(a);
+        csl_agent_secagg_end__(a);
         a->is_finished = true;
         break;
     }

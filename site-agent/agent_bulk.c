@@ -112,14 +112,15 @@ static enum csl_code hash_prefix(struct fetch *f, struct csl_err *err)
 
 /* Only what is still of use stays: the model to come, the outbox, the control variate, and words
  * that may have to be masked. */
-static void tidy(struct csl_agent *a, const struct csl_msg_task *task, const char *model)
+static void tidy(struct csl_agent *a, const char *model)
 {
     char update[CSL_ID_MAX], control[CSL_ID_MAX], plain[CSL_ID_MAX];
+    uint64_t words = csl_agent_secagg_words_round__(a); /* not the task's: they may be older */
     csl_agent_blob_name__(update, "update", a->memory.outbox.round);
     csl_agent_blob_name__(control, "control", a->memory.control_round);
-    csl_agent_blob_name__(plain, "plain", task->round);
+    csl_agent_blob_name__(plain, "plain", words);
     const char *keep[] = {model, update, control, plain};
-    csl_blobs_keep_only(a->blobs, keep, csl_agent_secagg_holds__(a, task) ? 4 : 3);
+    csl_blobs_keep_only(a->blobs, keep, words != 0 ? 4 : 3);
 }
 
 void csl_agent_fetch__(struct csl_agent *a, const struct csl_site_action *action)
@@ -146,7 +147,7 @@ void csl_agent_fetch__(struct csl_agent *a, const struct csl_site_action *action
     memcpy(f->digest, action->task.model_digest, CSL_DIGEST_BYTES);
     csl_agent_model_name__(f->name, f->digest);
     csl_sha256_init(&f->hash);
-    tidy(a, &action->task, f->name);
+    tidy(a, f->name);
     code = hash_prefix(f, &err);
     struct csl_bulk_head head = {.bytes_total = f->total, .bytes_offset = f->position};
     memcpy(head.ticket, action->ticket, CSL_TICKET_BYTES);

@@ -1,12 +1,15 @@
 #include "site-agent/agent_secagg_internal.h"
 
 #include "base/check.h"
+#include "base/clock.h"
 #include "base/le.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "privacy/secagg/bounds.h"
 
 #include <string.h>
+
+enum { REFUSALS_LOGGED = 10 }; /* a minute */
 
 bool csl_agent_masks__(const struct csl_agent *a)
 {
@@ -66,6 +69,22 @@ void csl_agent_free_secagg__(struct csl_agent *a)
     a->secagg = NULL;
 }
 
+void csl_agent_secagg_discard__(struct csl_agent *a)
+{
+    if (a->secagg != NULL && a->secagg->is_fresh) {
+        csl_secagg_journal_destroy(a->secagg->journal);
+        a->secagg->journal = NULL;
+        csl_agent_free_secagg__(a);
+    }
+}
+
+void csl_agent_secagg_end__(struct csl_agent *a)
+{
+    csl_agent_audit_end__(a);
+    if (a->secagg != NULL)
+        csl_agent_secagg_drop_words__(a);
+}
+
 /* --- the protocol --- */
 
 /* Without memory the rest is left out: the coordinator ends the session over the gap, and asks
@@ -109,6 +128,21 @@ static void on_action(void *ctx, const struct csl_secagg_site_action *action)
     }
 }
 
+/* Whoever is at the other end can send as many as it likes; no more than these are worth a line. */
+static void log_refusal(struct csl_agent *a, enum csl_log_level level, const struct csl_err *err)
+{
+    struct csl_agent_secagg *g = a->secagg;
+    if (g->refusals == 0 || a->now_ns - g->refusals_ns >= 60 * CSL_NS_PER_S) {
+        if (g->refusals > REFUSALS_LOGGED)
+            csl_log(level, "secagg.refused_more", CSL_STR("site", a->site_id),
+                    CSL_U64("messages", g->refusals - REFUSALS_LOGGED));
+        g->refusals_ns = a->now_ns;
+        g->refusals = 0;
+    }
+    if (g->refusals < UINT32_MAX && ++g->refusals <= REFUSALS_LOGGED)
+        csl_log_err(level, "secagg.refused", err);
+}
+
 enum csl_code csl_agent_secagg_step__(struct csl_agent *a, const struct csl_secagg_site_event *ev)
 {
     const struct csl_secagg_site_out out = {a, on_action};
@@ -119,7 +153,7 @@ enum csl_code csl_agent_secagg_step__(struct csl_agent *a, const struct csl_seca
     if (code == CSL_E_NOMEM) /* the machine may be half way; a restart reads its journal */
         csl_agent_fail__(a, &err);
     else if (code != CSL_OK)
-        csl_log_err(CSL_LOG_INFO, "secagg.refused", &err);
+        log_refusal(a, CSL_LOG_INFO, &err);
     return code;
 }
 
@@ -130,7 +164,7 @@ static void give_up(struct csl_agent *a)
                                   &(struct csl_secagg_site_event){.kind = CSL_SECAGG_SE_GIVE_UP});
 }
 
-static void drop_words(struct csl_agent *a)
+void csl_agent_secagg_drop_words__(struct csl_agent *a)
 {
     char plain[CSL_ID_MAX];
     if (a->secagg->update.outbox.round == 0)
@@ -190,7 +224,7 @@ static void mask(struct csl_agent *a)
     enum csl_code code = csl_agent_secagg_mask__(a, &e.outbox, &masked, &err);
     if (code == CSL_E_CORRUPT) {
         csl_log_err(CSL_LOG_ERROR, "secagg.words_lost", &err);
-        drop_words(a);
+        csl_agent_secagg_drop_words__(a);
         give_up(a);
         return;
     }
@@ -227,7 +261,7 @@ static void settle(struct csl_agent *a)
     if (update == CSL_SECAGG_UPDATE_ABANDONED)
         withdraw(a);
     if (update == CSL_SECAGG_UPDATE_INCLUDED || update == CSL_SECAGG_UPDATE_EXCLUDED)
-        drop_words(a);
+        csl_agent_secagg_drop_words__(a);
 }
 
 /* The core hears that it was trained when the manifest is signed, and not before. */
@@ -288,7 +322,7 @@ static void begin_attempt(struct csl_agent *a, const struct csl_secagg_config *c
     struct csl_agent_secagg *g = a->secagg;
     g->is_told = g->must_mask = g->may_leave = g->is_settled = false;
     if (!fits_words(g, c))
-        drop_words(a);
+        csl_agent_secagg_drop_words__(a);
 }
 
 static void offer_config(struct csl_agent *a, const struct csl_secagg_config *c,
@@ -301,6 +335,7 @@ static void offer_config(struct csl_agent *a, const struct csl_secagg_config *c,
     csl_rng_bytes(&rng, secret, sizeof(secret));
     csl_rng_wipe(&rng);
     a->secagg->opening_round = c->round;
+    memcpy(a->secagg->opening_model, a->core.task.model_digest, CSL_DIGEST_BYTES);
     enum csl_code code = csl_agent_secagg_step__(
         a, &(struct csl_secagg_site_event){.kind = CSL_SECAGG_SE_CONFIG,
                                            .bytes = bytes,
@@ -323,7 +358,7 @@ static void take_config(struct csl_agent *a, struct csl_span body)
     struct csl_span bytes = CSL_SPAN(body.p + 4, csl_load_le32(body.p));
     if (csl_secagg_config_decode(&c, bytes, &err) != CSL_OK ||
         csl_agent_secagg_check_blocks__(a, &c, &err) != CSL_OK) {
-        csl_log_err(CSL_LOG_WARN, "secagg.refused", &err);
+        log_refusal(a, CSL_LOG_WARN, &err);
         return;
     }
     const struct csl_msg_task *task = &a->core.task;
@@ -354,7 +389,7 @@ static void take_protocol(struct csl_agent *a, struct csl_span bytes)
     if (sid == NULL || memcmp(sid, m.id, 32) != 0)
         return;
     settle(a);
-    drop_words(a);
+    csl_agent_secagg_drop_words__(a);
     csl_agent_audit_begin__(a, bytes);
     g->opening_round = 0;
     g->is_told = g->must_mask = g->may_leave = false;
@@ -406,6 +441,12 @@ bool csl_agent_secagg_holds__(const struct csl_agent *a, const struct csl_msg_ta
     return g != NULL && csl_agent_masks__(a) && g->has_words &&
            g->update.outbox.round == task->round &&
            memcmp(g->update.outbox.model_digest, task->model_digest, CSL_DIGEST_BYTES) == 0;
+}
+
+uint64_t csl_agent_secagg_words_round__(const struct csl_agent *a)
+{
+    const struct csl_agent_secagg *g = a->secagg;
+    return g != NULL && g->has_words ? g->update.outbox.round : 0;
 }
 
 bool csl_agent_secagg_covers__(const struct csl_agent *a, uint64_t round, uint32_t attempt)
@@ -461,7 +502,7 @@ void csl_agent_secagg_cancel__(struct csl_agent *a)
     if (g == NULL || !a->core.is_working || a->has_work ||
         !csl_agent_secagg_holds__(a, &a->core.task))
         return;
-    drop_words(a);
+    csl_agent_secagg_drop_words__(a);
     if (needs_words(g))
         give_up(a);
     struct csl_agent_event *e = csl_agent_event_new__(CSL_SE_TRAINED);

@@ -33,6 +33,10 @@
 /* For the study that was just opened. CSL_E_DENIED: the study wants it and there are no keys. */
 enum csl_code csl_agent_open_secagg__(struct csl_agent *a, struct csl_err *err) CSL_MUST_CHECK;
 void csl_agent_free_secagg__(struct csl_agent *a);
+/* The study that was opened last is declined: a journal that never held anything goes again. */
+void csl_agent_secagg_discard__(struct csl_agent *a);
+/* The study ended: no attempt will want the plain words any more. */
+void csl_agent_secagg_end__(struct csl_agent *a);
 bool csl_agent_masks__(const struct csl_agent *a); /* the accepted study does */
 
 /* At a start, once the core is there. */
@@ -47,6 +51,8 @@ void csl_agent_secagg_trained__(struct csl_agent *a, const struct csl_agent_even
 void csl_agent_secagg_cancel__(struct csl_agent *a);
 /* The words of this task's update are here: it is not trained again. */
 bool csl_agent_secagg_holds__(const struct csl_agent *a, const struct csl_msg_task *task);
+/* Of the words that are here; 0: none. */
+uint64_t csl_agent_secagg_words_round__(const struct csl_agent *a);
 /* A charge of that round and attempt is about the words that are here, or were, whatever masks they
  * are under. */
 bool csl_agent_secagg_covers__(const struct csl_agent *a, uint64_t round, uint32_t attempt);

@@ -44,15 +44,23 @@ struct csl_agent_secagg {
     struct csl_agent_event update; /* outbox.round 0: none */
     bool has_words;
     uint8_t words_digest[CSL_DIGEST_BYTES];
-    uint32_t
-        ledger_attempt;     /* what they were reserved and are charged as; once, whatever happens */
-    uint64_t opening_round; /* of the M0 that is being looked at */
-    bool is_told;           /* the protocol knows that it was trained */
-    bool must_mask, may_leave, is_settled, must_resume;
+    /* What they were reserved and are charged as; once, whatever happens. */
+    uint32_t ledger_attempt;
+    uint64_t opening_round;                  /* of the M0 that is being looked at */
+    uint8_t opening_model[CSL_DIGEST_BYTES]; /* the one it has to be of */
+    bool is_told;                            /* the protocol knows that it was trained */
+    bool must_mask;
+    bool may_leave;
+    bool is_settled;
+    bool must_resume;
+    bool is_fresh;        /* the journal had no record when it was opened */
+    uint64_t refusals_ns; /* of messages: when counting them began, how many since */
+    uint32_t refusals;
     struct csl_agent_audit audit;
 };
 
-/* agent_secagg.c */
+/* agent_secagg.c. drop_words: off the disk; that they were charged stays known. */
+void csl_agent_secagg_drop_words__(struct csl_agent *a);
 enum csl_code csl_agent_secagg_step__(struct csl_agent *a, const struct csl_secagg_site_event *ev);
 
 /* agent_secagg_journal.c. Without a state folder nothing is written and nothing restored. */

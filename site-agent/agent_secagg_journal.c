@@ -50,7 +50,9 @@ static enum csl_code begin_anew(struct csl_agent *a, struct csl_span snapshot, s
     struct csl_buf words;
     struct csl_secagg_journal_record r[2] = {{.type = CSL_SECAGG_SJ_SNAPSHOT, .payload = snapshot},
                                              {.type = WORDS_RECORD}};
-    bool is_needed = g->has_words && g->update.outbox.round == g->opening_round;
+    const struct csl_outbox *o = &g->update.outbox;
+    bool is_needed = g->has_words && o->round == g->opening_round &&
+                     memcmp(o->model_digest, g->opening_model, CSL_DIGEST_BYTES) == 0;
     write_words(g, &words);
     enum csl_code code = csl_buf_status(&words, err);
     r[1].payload = CSL_SPAN(words.p, words.n);
@@ -118,6 +120,7 @@ static enum csl_code restore_record(void *ctx, const struct csl_secagg_journal_r
                                     struct csl_err *err)
 {
     struct csl_agent *a = ctx;
+    a->secagg->is_fresh = false;
     if (r->type == WORDS_RECORD)
         return read_words(a, r->payload, err);
     if (r->type == CSL_SECAGG_SJ_SNAPSHOT || r->type == CSL_SECAGG_SJ_CONFIG)
@@ -152,6 +155,7 @@ static void take_confirmation(struct csl_agent *a)
             a, &(struct csl_secagg_site_event){.kind = CSL_SECAGG_SE_CONFIRMED});
         (void)csl_agent_secagg_step__(
             a, &(struct csl_secagg_site_event){.kind = CSL_SECAGG_SE_FORGET});
+        csl_agent_secagg_drop_words__(a);
         csl_log(CSL_LOG_WARN, "secagg.confirmed", CSL_STR("site", a->site_id));
     }
     if (a->secagg->audit.state == CSL_AUDIT_FAILED) {
@@ -167,10 +171,11 @@ enum csl_code csl_agent_secagg_restore__(struct csl_agent *a, struct csl_err *er
 {
     struct csl_agent_secagg *g = a->secagg;
     const struct csl_secagg_journal_reader reader = {a, restore_record};
-    char hex[17], name[64], path[CSL_PATH_MAX];
+    char hex[2 * CSL_DIGEST_BYTES + 1], name[96], path[CSL_PATH_MAX];
     if (a->config.state_dir == NULL)
         return CSL_OK;
-    csl_hex(g->study_digest, 8, hex);
+    g->is_fresh = true;
+    csl_hex(g->study_digest, CSL_DIGEST_BYTES, hex);
     snprintf(name, sizeof(name), "secagg-%s.journal", hex);
     enum csl_code code = csl_path_join(path, sizeof(path), a->config.state_dir, name, err);
     if (code == CSL_OK)

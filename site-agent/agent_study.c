@@ -83,6 +83,7 @@ void csl_agent_consider__(struct csl_agent *a, const struct csl_msg_study_offer 
     struct csl_msg_study_answer answer = {.accepted = false};
     memcpy(answer.study_digest, offer->study_digest, CSL_DIGEST_BYTES);
     struct csl_err err = {.code = CSL_OK};
+    uint64_t words = csl_agent_secagg_words_round__(a);
     enum csl_code code = csl_agent_open_study__(a, csl_msg_span(&offer->manifest), &err);
     if (code == CSL_OK && memcmp(a->study->digest, offer->study_digest, CSL_DIGEST_BYTES) != 0)
         code = CSL_FAIL(&err, CSL_E_DENIED, "the study's digest is not the one that was offered");
@@ -104,6 +105,11 @@ void csl_agent_consider__(struct csl_agent *a, const struct csl_msg_study_offer 
             fresh.outbox = a->memory.outbox;
             fresh.control_round = a->memory.control_round;
         }
+        if (!is_same && words != 0) { /* of the study whose place it takes */
+            char plain[CSL_ID_MAX];
+            csl_agent_blob_name__(plain, "plain", words);
+            csl_blob_remove(a->blobs, plain);
+        }
         csl_site_memory_release(&a->memory);
         a->memory = fresh;
         code = csl_agent_save__(a, &err);
@@ -118,6 +124,11 @@ void csl_agent_consider__(struct csl_agent *a, const struct csl_msg_study_offer 
         answer.block_count = 0;
         csl_str_copy(answer.reason, sizeof(answer.reason), public_reason(&err));
         csl_log_err(CSL_LOG_WARN, "study.declined", &err);
+        bool is_accepted_one =
+            a->memory.has_study &&
+            memcmp(a->memory.study_digest, offer->study_digest, CSL_DIGEST_BYTES) == 0;
+        if (!is_accepted_one)
+            csl_agent_secagg_discard__(a);
     }
     /* A study that was declined does not take the place of the accepted one. */
     if (!answer.accepted && a->memory.has_study &&

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Runs the studies that copy FLamby's and compares their figures with the published ones.
 
-    check_flamby.py [--consilium PROGRAM] [--data DIR] [--only NAME] [--jobs N] [--json]
+    check_flamby.py [--consilium PROGRAM] [--data DIR] [--only NAME | --skip NAME] [--jobs N] [--json]
 
 Every simulations/scenarios/flamby-*.yaml and heart-*.yaml is run over seeds 42 to 61, and those with
 a published mean over five seeds also over seeds 42 to 46. Prints one row per figure; exit status 0
@@ -211,11 +211,13 @@ def main():
     parser.add_argument("--consilium", help="the program; build/*/bin/consilium without it")
     parser.add_argument("--data", help="folder with uci-heart-disease and tcga-brca; CONSILIUM_DATA or ../shared/data")
     parser.add_argument("--only", help="one study")
+    parser.add_argument("--skip", help="all but one study")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="studies at once")
     parser.add_argument("--json", action="store_true", help="print the rows as JSON")
     args = parser.parse_args()
     data = args.data or os.environ.get("CONSILIUM_DATA") or os.path.join(ROOT, "..", "shared", "data")
-    missing = [d for d in ("uci-heart-disease", "tcga-brca") if not os.path.isdir(os.path.join(data, d))]
+    folders = ["uci-heart-disease"] if "heart" in (args.only or "") else ["uci-heart-disease", "tcga-brca"]
+    missing = [d for d in folders if not os.path.isdir(os.path.join(data, d))]
     if missing:
         print(f"check_flamby.py: skipped: {' and '.join(missing)} not below {data}; --data or CONSILIUM_DATA says where")
         return 77
@@ -227,6 +229,7 @@ def main():
         return 1
     if args.only:
         names = [n for n in names if n == args.only]
+    names = [n for n in names if n != args.skip]
     with tempfile.TemporaryDirectory() as folder, concurrent.futures.ThreadPoolExecutor(args.jobs) as pool:
         try:
             parts = list(pool.map(lambda n: check_study(program, data, n, folder), names))

@@ -10,8 +10,8 @@
 
 #define EPOCH_FILE "roster.epoch"
 enum { EPOCH_BYTES_MAX = 32 };
-/* The arenas of an attempt at the most sites that one message has room for (about 75), a third of
- * them lost after they promised an update: some 1,300 keys of streams at the coordinator. */
+/* The arenas of an attempt of some 75 sites, a third of them lost after they promised an update:
+ * some 1,300 keys of streams at the coordinator. Of more sites a part may be unlocked. */
 enum { ROUND_BYTES = 1 << 20 };
 
 enum csl_code csl_secagg_roster_load(struct csl_secagg_roster *out, const char *path,

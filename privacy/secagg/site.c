@@ -260,9 +260,7 @@ enum csl_code csl_secagg_site_step(struct csl_secagg_site *s,
         code = csl_secagg__site_give_up(s, err);
         break;
     case CSL_SECAGG_SE_CONFIRMED:
-        csl_secagg__site_journal(s, CSL_SECAGG_SJ_CONFIRMED, CSL_SPAN(NULL, 0));
-        s->is_suspended = false;
-        code = CSL_OK;
+        code = csl_secagg__site_confirmed(s, err);
         break;
     case CSL_SECAGG_SE_FORGET:
         code = csl_secagg__site_forget(s, err);
@@ -373,8 +371,7 @@ static enum csl_code restore(struct csl_secagg_site *s, enum csl_secagg_site_rec
         s->is_suspended = true;
         return bytes.n == 32 ? csl_secagg__digests_add(&s->votes, bytes.p, err) : CSL_OK;
     case CSL_SECAGG_SJ_CONFIRMED:
-        s->is_suspended = false;
-        return CSL_OK;
+        return csl_secagg__site_confirmed(s, err);
     default:
         break;
     }

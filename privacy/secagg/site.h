@@ -67,14 +67,17 @@ struct csl_secagg_site_setup {
 };
 
 enum csl_secagg_site_event_kind {
-    CSL_SECAGG_SE_CONFIG,    /* bytes (M0), weights, model_hash, plan_hash, secret */
-    CSL_SECAGG_SE_MESSAGE,   /* bytes, from the coordinator */
-    CSL_SECAGG_SE_TRAINED,   /* blocks: those of the table that this site sends */
-    CSL_SECAGG_SE_MASKED,    /* masked: the masked file and its roots are durable */
-    CSL_SECAGG_SE_GIVE_UP,   /* this site waits no longer */
-    CSL_SECAGG_SE_CONFIRMED, /* an operator looked at the alarm: take part again */
-    CSL_SECAGG_SE_FORGET     /* the attempt is over here: its secrets go, and an update that was
-                                sent and not settled is burned. What was signed stays known */
+    CSL_SECAGG_SE_CONFIG,  /* bytes (M0), weights, model_hash, plan_hash, secret */
+    CSL_SECAGG_SE_MESSAGE, /* bytes, from the coordinator */
+    CSL_SECAGG_SE_TRAINED, /* blocks: those of the table that this site sends */
+    CSL_SECAGG_SE_MASKED,  /* masked: the masked file and its roots are durable */
+    CSL_SECAGG_SE_GIVE_UP, /* this site waits no longer */
+    /* An operator looked at the alarm: take part again. The attempt that is open, and every later
+     * one of its round, is burned with its model and plan; in the lost time it may have been
+     * summed. */
+    CSL_SECAGG_SE_CONFIRMED,
+    CSL_SECAGG_SE_FORGET /* the attempt is over here: its secrets go, and an update that was
+                            sent and not settled is burned. What was signed stays known */
 };
 struct csl_secagg_masked {
     uint8_t plain[32]; /* commitment to the encoded plaintext, or zero */

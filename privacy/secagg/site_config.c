@@ -114,6 +114,23 @@ enum csl_code csl_secagg__site_forget(struct csl_secagg_site *s, struct csl_err 
     return code;
 }
 
+enum csl_code csl_secagg__site_confirmed(struct csl_secagg_site *s, struct csl_err *err)
+{
+    uint8_t pair[32];
+    enum csl_code code = CSL_OK;
+    if (s->at.exists) {
+        csl_secagg__pair_digest(&s->at.config, pair);
+        code = csl_secagg__digests_add(&s->contributed, pair, err);
+    }
+    if (code != CSL_OK)
+        return code;
+    csl_secagg__site_journal(s, CSL_SECAGG_SJ_CONFIRMED, CSL_SPAN(NULL, 0));
+    csl_secagg__attempt_release(&s->at);
+    s->last_attempt = UINT16_MAX;
+    s->is_suspended = false;
+    return CSL_OK;
+}
+
 /* z || le32 length || M0 || weights, in one piece of memory that is wiped. */
 static enum csl_code journal_config(struct csl_secagg_site *s, const struct csl_secagg_attempt *a,
                                     struct csl_err *err)

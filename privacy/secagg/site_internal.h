@@ -105,6 +105,10 @@ enum csl_code csl_secagg__site_dispute(struct csl_secagg_site *s,
 enum csl_code csl_secagg__site_trained(struct csl_secagg_site *s,
                                        const struct csl_secagg_set *blocks, struct csl_err *err);
 enum csl_code csl_secagg__site_forget(struct csl_secagg_site *s, struct csl_err *err);
+/* What the journal does not know may have been signed about the attempt it ends with, and its
+ * update may be in a sum: that attempt is over, its pair counts as contributed to, its round is
+ * closed. */
+enum csl_code csl_secagg__site_confirmed(struct csl_secagg_site *s, struct csl_err *err);
 enum csl_code csl_secagg__site_send_advertise(struct csl_secagg_site *s, struct csl_err *err);
 enum csl_code csl_secagg__site_send_shares(struct csl_secagg_site *s, struct csl_err *err);
 enum csl_code csl_secagg__site_send_ack(struct csl_secagg_site *s, struct csl_err *err);

@@ -1,5 +1,7 @@
 #include "site-agent/training/privacy_plan.h"
 
+#include "base/mem.h"
+
 #include <math.h>
 #include <string.h>
 
@@ -185,6 +187,47 @@ enum csl_code csl_privacy_plan_make(struct csl_privacy_plan *out, const struct c
     enum csl_code code = make(out, study, patients, err);
     if (code != CSL_OK)
         csl_privacy_plan_release(out);
+    return code;
+}
+
+/* One step for each sum, those with equally many unknown shares together. Returns the events. */
+static size_t count_sums(const struct csl_privacy_plan *p, uint32_t known,
+                         const uint32_t *survivors, size_t rounds, struct csl_dp_event *events)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < rounds; i++) {
+        struct csl_dp_event e = p->events[0];
+        csl_noise_event(&p->domains[0].noise, &e);
+        scale_to_shares(&e, survivors[i] - known);
+        size_t at = 0;
+        while (at < count && events[at].std_units != e.std_units)
+            at++;
+        if (at < count)
+            events[at].steps += e.steps;
+        else
+            events[count++] = e;
+    }
+    return count;
+}
+
+enum csl_code csl_privacy_plan_realised(const struct csl_privacy_plan *p, uint32_t known,
+                                        const uint32_t *survivors, size_t rounds, double *epsilon,
+                                        struct csl_err *err)
+{
+    if (p->mode != CSL_PRIVACY_JOINT || p->domain_count != 1 || p->event_count != 1)
+        return CSL_FAIL(err, CSL_E_INVAL, "only sums of mode joint hold shares of a noise");
+    for (size_t i = 0; i < rounds; i++)
+        if (survivors[i] <= known)
+            return CSL_FAIL(err, CSL_E_INVAL,
+                            "sum %zu: found %u survivors, of whom %u are known; more would be "
+                            "right: there is no noise left in it",
+                            i + 1, survivors[i], known);
+    struct csl_dp_event *events = csl_alloc_array(rounds > 0 ? rounds : 1, sizeof(*events));
+    if (events == NULL)
+        return CSL_FAIL(err, CSL_E_NOMEM, "no memory for the price of %zu rounds", rounds);
+    size_t count = count_sums(p, known, survivors, rounds, events);
+    enum csl_code code = csl_account_epsilon(events, count, p->delta, epsilon, err);
+    csl_free(events);
     return code;
 }
 

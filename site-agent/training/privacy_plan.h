@@ -44,4 +44,16 @@ void csl_privacy_plan_release(struct csl_privacy_plan *p); /* accepts an empty o
 void csl_privacy_plan_events(const struct csl_privacy_plan *p, uint64_t rounds,
                              struct csl_dp_event *out);
 
+/* Mode joint: epsilon, rounded up, of `rounds` sums that were opened, at the plan's delta. Sum i
+ * holds the shares of survivors[i] sites, of which an adversary knows `known` (0: the coordinator
+ * alone; the study's colluding: the coordinator with as many sites) and subtracts them, so that
+ * survivors[i] - known shares of variance are priced. Never above the plan's price where no sum has
+ * fewer than minimum_sites survivors and at most the study's colluding are known. It says what was
+ * lost, after the fact: who decides what may still be spent counts the plan's. CSL_E_INVAL: another
+ * mode, a sum with nothing but known shares; CSL_E_NOMEM. 0 for no rounds. Milliseconds for each
+ * number of survivors. Any thread. */
+enum csl_code csl_privacy_plan_realised(const struct csl_privacy_plan *p, uint32_t known,
+                                        const uint32_t *survivors, size_t rounds, double *epsilon,
+                                        struct csl_err *err) CSL_MUST_CHECK;
+
 #endif

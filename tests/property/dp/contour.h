@@ -6,7 +6,15 @@
 #ifndef CSL_TESTS_PROPERTY_DP_CONTOUR_H
 #define CSL_TESTS_PROPERTY_DP_CONTOUR_H
 #include <stdbool.h>
+#include <stddef.h>
 
+#define CONTOUR_PARTS_MAX 4
+struct contour_part { /* so many equal steps */
+    double sigma, q, steps;
+};
+/* All steps together; parts: [count], at most CONTOUR_PARTS_MAX. The rest as below. */
+bool contour_delta_of(const struct contour_part *parts, size_t count, bool is_add, double eps,
+                      double *delta_out);
 /* false: it would take too many nodes. Relative error about 1e-8. is_add: the direction. */
 bool contour_delta(double sigma, double q, double steps, bool is_add, double eps,
                    double *delta_out);

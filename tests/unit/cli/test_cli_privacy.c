@@ -1,6 +1,7 @@
 /* `consilium privacy` as people call it. argv[1] is the program. True epsilons are from an
  * independent computation with 34 digits (characteristic functions, contour integration). */
 #include "base/str.h"
+#include "privacy/dp/gaussian.h"
 #include "simulations/result.h"
 #include "tests/unit/cli/cli_run.h"
 
@@ -14,6 +15,7 @@
 #include <cmocka.h>
 
 #define PRIVATE "simulations/scenarios/heart-local.yaml"
+#define JOINT   "simulations/scenarios/synthetic-joint.yaml --patients a=400,b=300,c=300,d=60"
 #define OPEN    "simulations/scenarios/heart-public-constants.yaml"
 #define SETTING "--noise-multiplier 1 --sampling-rate 0.01 --steps 10000 --delta 1e-5"
 
@@ -380,6 +382,40 @@ static void test_cli_privacy__plan_that_cannot_be__says_why(void **state)
     assert_int_equal(cli_run("privacy plan %/absent.yaml"), 2);
 }
 
+/* Noise of six shares; epsilon .1472 of a full batch with sigma 17.45 needs sqrt(8 / 6) or
+ * sqrt(7 / 6) times that sigma here. */
+static void test_cli_privacy__plan_with_survivors__prices_the_sums(void **state)
+{
+    (void)state;
+    assert_int_equal(cli_run("privacy plan " JOINT " --survivors 8,7,7 --json"), 0);
+    struct csl_json_doc *doc = cli_parse_output();
+    double noise = cli_number(doc, "sites/0/noise_multiplier");
+    const struct {
+        const char *path;
+        double inverse; /* of the squared noise over that of one share */
+    } rows[] = {{"realised/0/epsilon_coordinator", 1.0 / 8},
+                {"realised/0/epsilon_colluding", 1.0 / 7},
+                {"realised/0/epsilon_planned", 1.0 / 6},
+                {"realised/2/epsilon_coordinator", 1.0 / 8 + 2.0 / 7},
+                {"realised/2/epsilon_colluding", 1.0 / 7 + 2.0 / 6},
+                {"realised/2/epsilon_planned", 3.0 / 6}};
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        double exact = csl_dp_gaussian_eps_lower(sqrt(6 * rows[i].inverse) / noise, 1e-4);
+        assert_between(exact, cli_number(doc, rows[i].path), exact * 1.002);
+    }
+    csl_json_free(doc);
+    assert_int_equal(cli_run("privacy plan " JOINT " --survivors 8,7,7"), 0);
+    cli_assert_printed("against it with 1 site");
+    cli_assert_printed("       2        7 ");
+    assert_int_equal(cli_run("privacy plan " JOINT " --survivors 8,6"), 2);
+    cli_assert_printed("found '6' for round 2; 7, the fewest sites");
+    assert_int_equal(cli_run("privacy plan " JOINT " --survivors 8,,8"), 2);
+    assert_int_equal(cli_run("privacy plan " JOINT " --rounds 2 --survivors 8,8,8"), 2);
+    cli_assert_printed("found 3 numbers; at most 2");
+    assert_int_equal(cli_run("privacy plan " PRIVATE " --patients a=9 --survivors 8"), 2);
+    cli_assert_printed("only the sums of mode joint");
+}
+
 static void test_cli_privacy__study_check__points_to_the_plan(void **state)
 {
     (void)state;
@@ -462,6 +498,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_cli_privacy__plan_with_fixed_noise__says_who_runs_out_first),
         cmocka_unit_test(test_cli_privacy__plan_from_the_records__counts_training_patients),
         cmocka_unit_test(test_cli_privacy__plan_that_cannot_be__says_why),
+        cmocka_unit_test(test_cli_privacy__plan_with_survivors__prices_the_sums),
         cmocka_unit_test(test_cli_privacy__study_check__points_to_the_plan),
         cmocka_unit_test(test_cli_privacy__audit__sets_what_was_seen_beside_the_ledger),
         cmocka_unit_test(test_cli_privacy__audit_of_a_run_without_one__is_a_no),

@@ -99,6 +99,39 @@ static void test_secagg_pitfall_35__journal_rolled_back__site_notices_and_stops(
     csl_msg_release(&result);
 }
 
+/* The journal is from before the manifest was signed, and what became of the update is withheld: in
+ * the lost time it may have gone into a sum. Confirming ends the attempt and burns its model. */
+static void test_secagg_pitfall_35__confirmed_before_its_manifest__update_is_burned(void **state)
+{
+    struct csl_secagg_site_event confirmed = {.kind = CSL_SECAGG_SE_CONFIRMED};
+    (void)state;
+    attack_begin(&w, 5, 1, CSL_SECAGG_STAGE_OPEN);
+    struct csl_msg keys = attack_hold(&w, CSL_SECAGG_ROUND_KEYS, w.sites[0].id);
+    struct csl_msg m0 = {0};
+    assert_int_equal(csl_msg_copy(&m0, csl_msg_span(&w.journal.items[0].bytes), NULL), CSL_OK);
+    world_restart_site(&w, &w.sites[0], 0);
+    w.book_count = 0; /* as above: its first M1 was another */
+    assert_int_equal(attack_tell(&w, 0, &m0), CSL_OK);
+    assert_int_equal(attack_tell(&w, 0, &keys), CSL_E_DENIED);
+    assert_true(csl_secagg_site_is_suspended(w.sites[0].machine));
+    assert_int_equal(world_step_site(&w, &w.sites[0], &confirmed), CSL_OK);
+    for (int restarts = 0; restarts < 2; restarts++) {
+        assert_false(csl_secagg_site_is_suspended(w.sites[0].machine));
+        assert_true(csl_secagg_site_phase(w.sites[0].machine) == CSL_SECAGG_IDLE);
+        struct csl_secagg_config c = w.config;
+        c.attempt = 2;
+        assert_int_equal(attack_offer(&w, &w.sites[0], &c, w.weights), CSL_E_DENIED);
+        c.model_hash[0] ^= 1; /* no attempt of the round, on whatever model */
+        assert_int_equal(attack_offer(&w, &w.sites[0], &c, w.weights), CSL_E_DENIED);
+        c = w.config;
+        c.round++; /* and no round of the same model */
+        assert_int_equal(attack_offer(&w, &w.sites[0], &c, w.weights), CSL_E_DENIED);
+        world_restart_site(&w, &w.sites[0], UINT32_MAX);
+    }
+    csl_msg_release(&keys);
+    csl_msg_release(&m0);
+}
+
 /* Forgotten in the middle: no secret is left, nothing more is signed, and what was sent is not sent
  * in another attempt. */
 static void test_secagg_threat__attempt_forgotten__update_is_burned(void **state)
@@ -340,6 +373,7 @@ int main(void)
         TEST(test_secagg_pitfall_34__roster_not_the_roots__refused),
         TEST(test_secagg_pitfall_35__journal_rolled_back__site_notices_and_stops),
         TEST(test_secagg_pitfall_35__other_keys_of_its_own__site_notices_and_stops),
+        TEST(test_secagg_pitfall_35__confirmed_before_its_manifest__update_is_burned),
         TEST(test_secagg_threat__attempt_forgotten__update_is_burned),
         TEST(test_secagg_pitfall_36__sparse_graph_of_few_sites__refused),
         TEST(test_secagg_pitfall_38__thresholds_too_low__refused),

@@ -255,3 +255,26 @@ void made_up_privacy(struct csl_result *r, const char *mode, uint32_t canaries, 
     if (prices)
         add_prices(r);
 }
+
+void made_up_realised(struct csl_result *r)
+{
+    static const char *const metrics[] = {"epsilon_coordinator", "epsilon_colluding",
+                                          "epsilon_planned"};
+    struct csl_err err;
+    r->realised = (struct csl_result_realised){.is_present = true,
+                                               .coordinator = 0.8512,
+                                               .colluding = 0.9171,
+                                               .planned = 1.0,
+                                               .colluding_sites = 1,
+                                               .floor = 6,
+                                               .fewest = 7,
+                                               .most = 8};
+    for (uint32_t round = 1; round <= 15; round++) {
+        for (uint32_t m = 0; m < 3; m++) {
+            struct csl_result_row row = {.round = round, .value = 0.01 * round + 0.001 * m};
+            COPY(row.scope, "privacy_sum");
+            COPY(row.metric, metrics[m]);
+            CSL_ASSERT(csl_result_add_row(r, &row, &err) == CSL_OK);
+        }
+    }
+}

@@ -11,5 +11,7 @@ void made_up_result(struct csl_result *r, uint32_t sites, uint32_t domains, bool
 /* Gives r a ledger per site (none for the last one, which never accepted the study), and with
  * `prices` a sweep over epsilon .5, 1, 2, 8 and none with five seeds. canaries 0: no audit. */
 void made_up_privacy(struct csl_result *r, const char *mode, uint32_t canaries, bool prices);
+/* What the sums of a run in mode joint cost: seven and eight sites, one of which may collude. */
+void made_up_realised(struct csl_result *r);
 
 #endif

@@ -143,6 +143,42 @@ static void test_page__of_mode_site__names_the_hospital_as_the_unit(void **state
     csl_result_release(&r);
 }
 
+static void test_page_and_table__of_mode_joint__say_what_the_sums_cost(void **state)
+{
+    static const char *const wanted[] = {
+        "<th scope=\"row\">The coordinator alone</th><td class=\"num\">0.852</td>"
+        "<td class=\"num\">7 to 8</td>",
+        "The coordinator with 1 colluding site</th><td class=\"num\">0.918</td>"
+        "<td class=\"num\">6 to 7</td>",
+        "As planned, and charged</th><td class=\"num\">1.000</td><td class=\"num\">5</td>",
+        CSL_REALISED_WORDS,
+        "<th scope=\"row\" class=\"num\">15</th><td class=\"num\">0.150</td>"
+        "<td class=\"num\">0.151</td><td class=\"num\">0.152</td></tr>",
+        NULL};
+    static const char *const lines[] = {
+        "against the coordinator             0.852         7 to 8\n",
+        "and 1 colluding site                0.918         6 to 7\n",
+        "as planned, and charged             1.000         5\n", NULL};
+    struct csl_result r;
+    struct csl_buf page, table;
+    (void)state;
+    made_up_result(&r, 4, 1, false);
+    made_up_privacy(&r, "joint", 0, false);
+    draw(&r, &page);
+    assert_null(strstr(csl_buf_text(&page), "The coordinator alone")); /* not known */
+    csl_buf_release(&page);
+    made_up_realised(&r);
+    draw(&r, &page);
+    (void)check_nesting(csl_buf_text(&page));
+    assert_has(&page, wanted);
+    csl_buf_init(&table, CSL_REPORT_BYTES_MAX);
+    csl_run_table(&r, &table);
+    assert_has(&table, lines);
+    csl_buf_release(&table);
+    csl_buf_release(&page);
+    csl_result_release(&r);
+}
+
 static void test_page__of_an_audit__has_lower_beside_upper_bound(void **state)
 {
     static const char *const wanted[] = {
@@ -457,6 +493,7 @@ int main(void)
         cmocka_unit_test(test_page__of_one_domain__is_well_formed_and_complete),
         cmocka_unit_test(test_page__of_a_private_run__says_what_was_spent_and_by_whom),
         cmocka_unit_test(test_page__of_mode_site__names_the_hospital_as_the_unit),
+        cmocka_unit_test(test_page_and_table__of_mode_joint__say_what_the_sums_cost),
         cmocka_unit_test(test_page__of_an_audit__has_lower_beside_upper_bound),
         cmocka_unit_test(test_page__ledger_that_did_not_verify__warns_on_top_and_in_its_row),
         cmocka_unit_test(test_page__more_spent_than_allowed_or_no_bound__is_drawn_as_such),

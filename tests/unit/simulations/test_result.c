@@ -222,6 +222,24 @@ static void test_files__privacy_and_audit__read_back_as_they_were(void **state)
     csl_result_release(&read);
 }
 
+static void test_files__price_of_the_sums__reads_back_as_it_was(void **state)
+{
+    struct csl_result made, read;
+    (void)state;
+    made_up_result(&made, 5, 1, false);
+    made_up_privacy(&made, "joint", 0, false);
+    made_up_realised(&made);
+    read_back(&made, &read);
+    const struct csl_result_realised *a = &made.realised, *b = &read.realised;
+    assert_true(b->is_present && a->coordinator == b->coordinator);
+    assert_true(a->colluding == b->colluding && a->planned == b->planned);
+    assert_true(a->colluding_sites == b->colluding_sites && a->floor == b->floor);
+    assert_true(a->fewest == b->fewest && a->most == b->most);
+    assert_int_equal(read.row_count, made.row_count);
+    csl_result_release(&made);
+    csl_result_release(&read);
+}
+
 static void test_files__prices__read_back_with_their_spread(void **state)
 {
     struct csl_result made, read;
@@ -437,6 +455,36 @@ static void test_read__damaged_privacy__names_file_and_member(void **state)
     }
 }
 
+static void test_read__damaged_price_of_the_sums__names_file_and_member(void **state)
+{
+    static const char *const rows[][3] = {
+        {"\"mode\": \"joint\"", "\"mode\": \"local\"", "realised"},
+        {"\"epsilon_coordinator\": 0", "\"epsilon_coordinator\":-1", "epsilon_coordinator"},
+        {"\"epsilon_planned\"", "\"epsilon_plannet\"", "epsilon_planned"},
+        {"\"colluding\": 1", "\"colluding\": 7", "fewest_sites"},
+        {"\"most_sites\": 8", "\"most_sites\": 6", "fewest_sites"},
+        {"\"minimum_sites\": 6", "\"minimum_sites\":-6", "minimum_sites"},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct csl_result r, read = {0};
+        struct csl_buf json, csv;
+        made_up_result(&r, 4, 1, false);
+        made_up_privacy(&r, "joint", 0, false);
+        made_up_realised(&r);
+        write_both(&r, &json, &csv);
+        damage(&json, rows[i][0], rows[i][1]);
+        if (csl_result_read_json(&read, "run/summary.json", CSL_SPAN(json.p, json.n), &err) ==
+            CSL_OK)
+            fail_msg("%s was read", rows[i][1]);
+        if (strstr(err.msg, "run/summary.json") == NULL || strstr(err.msg, rows[i][2]) == NULL)
+            fail_msg("'%s' does not name %s", err.msg, rows[i][2]);
+        csl_buf_release(&json);
+        csl_buf_release(&csv);
+        csl_result_release(&r);
+    }
+}
+
 static void test_read__ledger_without_privacy__is_refused(void **state)
 {
     struct csl_result r, read = {0};
@@ -517,6 +565,8 @@ int main(void)
         cmocka_unit_test(test_files__three_domains__read_back_as_they_were),
         cmocka_unit_test(test_files__repeats__read_back_with_their_spread),
         cmocka_unit_test(test_files__privacy_and_audit__read_back_as_they_were),
+        cmocka_unit_test(test_files__price_of_the_sums__reads_back_as_it_was),
+        cmocka_unit_test(test_read__damaged_price_of_the_sums__names_file_and_member),
         cmocka_unit_test(test_files__prices__read_back_with_their_spread),
         cmocka_unit_test(test_spent__of_disjoint_sites__is_the_largest_and_all_entries),
         cmocka_unit_test(test_summary__of_privacy__has_the_members_of_its_document),

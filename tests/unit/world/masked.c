@@ -271,9 +271,9 @@ static void copy_file(const char *from, const char *to)
 /* The journal alone: what an administrator restores who keeps no copy of the rest. */
 static void copy_journal(uint32_t site, bool is_back)
 {
-    char hex[17], name[128], path[CSL_PATH_MAX], copy[CSL_PATH_MAX];
+    char hex[2 * CSL_DIGEST_BYTES + 1], name[160], path[CSL_PATH_MAX], copy[CSL_PATH_MAX];
     static const char *const endings[] = {"", ".key"};
-    csl_hex(masked_w.study->digest, 8, hex);
+    csl_hex(masked_w.study->digest, CSL_DIGEST_BYTES, hex);
     for (size_t i = 0; i < 2; i++) {
         snprintf(name, sizeof(name), "run/%s/secagg-%s.journal%s", masked_ids[site], hex,
                  endings[i]);

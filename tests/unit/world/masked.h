@@ -67,6 +67,7 @@ struct masked_plan {
     const uint64_t *noise_seed;
     /* Sees every SECAGG message before it leaves, either way, and may replace it; NULL: nobody. */
     bool (*meddle)(enum csl_direction to, uint32_t site, struct csl_message *m);
+    bool meddles_with_all; /* every other control message too */
 };
 struct masked_plain { /* where in `plain` the update of a site stands */
     uint32_t site;

@@ -179,7 +179,7 @@ static void meddle(enum csl_direction to, uint32_t site, struct csl_msg *bytes)
         return;
     masked_must(csl_message_decode(&m, to, csl_msg_span(bytes), &mistake), &mistake);
     bool is_secagg = m.kind == CSL_MSG_SECAGG || m.kind == CSL_MSG_SECAGG_TO_SITE;
-    if (is_secagg && masked_w.plan->meddle(to, site, &m)) {
+    if ((is_secagg || masked_w.plan->meddles_with_all) && masked_w.plan->meddle(to, site, &m)) {
         csl_msg_release(bytes);
         masked_must(csl_message_encode(&m, bytes, &mistake), &mistake);
     }

@@ -1,6 +1,8 @@
 /* Masked rounds that do not get on: given up with the sites' votes and opened again, or ended with
  * a reason. Never a sum that is not exact, and never for ever. */
-#include "tests/unit/world/masked.h"
+#include "coordinator/service_internal.h"
+#include "privacy/secagg/messages.h"
+#include "tests/unit/world/masked_internal.h"
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -222,6 +224,57 @@ static void test_secagg_pitfall_35__old_journal__out_until_confirmed(void **stat
     masked_release(&r);
 }
 
+/* --- the second attempt on another model --- */
+
+enum { VICTIM = 4 };
+
+static struct {
+    bool has_swapped;
+    uint32_t withheld, sent; /* grants of the new model; manifests after it was swapped in */
+} swap;
+
+/* Once the first attempt was abandoned the model is another one. The victim is kept from it, and
+ * has words of the first. */
+static bool swap_model(enum csl_direction to, uint32_t site, struct csl_message *m)
+{
+    struct csl_service *s = masked_w.service;
+    bool is_secagg = m->kind == CSL_MSG_SECAGG || m->kind == CSL_MSG_SECAGG_TO_SITE;
+    if (to == CSL_TO_SITE && is_secagg && !swap.has_swapped && m->u.secagg.body.n > 2 &&
+        m->u.secagg.body.p[0] == 1 && m->u.secagg.body.p[1] == CSL_SECAGG_ABANDONED) {
+        swap.has_swapped = true;
+        for (uint64_t i = 0; i < s->study->schema.parameters; i++)
+            s->global[i] += 1.0f;
+        csl_service_digest_broadcast__(s);
+        csl_coord_set_model(s->core, s->broadcast_digest, csl_service_broadcast_bytes__(s));
+    }
+    if (site != VICTIM || !swap.has_swapped)
+        return false;
+    if (to == CSL_TO_SITE && m->kind == CSL_MSG_MODEL_GRANT && m->u.model_grant.round == 1) {
+        m->u.model_grant.round = 7; /* never asked for: it keeps the model that it has */
+        swap.withheld++;
+        return true;
+    }
+    if (to == CSL_TO_COORDINATOR && m->kind == CSL_MSG_SECAGG && m->u.secagg.body.n > 0 &&
+        m->u.secagg.body.p[0] == CSL_SECAGG_MANIFEST)
+        swap.sent++;
+    return false;
+}
+
+static void test_world_secagg_stuck__second_attempt_of_another_model__no_upload(void **state)
+{
+    struct masked_plan plan = lying_plan(2);
+    struct masked_result r;
+    (void)state;
+    memset(&swap, 0, sizeof(swap));
+    plan.meddle = swap_model;
+    plan.meddles_with_all = true;
+    masked_run(&fixture, &plan, &r);
+    assert_true(swap.has_swapped && swap.withheld > 0);
+    assert_int_equal(swap.sent, 0);
+    assert_int_equal(r.site_rounds[VICTIM], 1);
+    masked_release(&r);
+}
+
 static int set_up(void **state)
 {
     (void)state;
@@ -247,6 +300,7 @@ int main(void)
         cmocka_unit_test(test_secagg_pitfall_21__two_lost_for_ever__ends_with_a_reason),
         cmocka_unit_test(test_secagg_pitfall_21__two_lost_before_the_keys__sum_of_the_others),
         cmocka_unit_test(test_secagg_pitfall_21__two_lost_for_a_while__same_bits),
+        cmocka_unit_test(test_world_secagg_stuck__second_attempt_of_another_model__no_upload),
         cmocka_unit_test(test_secagg_pitfall_35__old_journal__out_until_confirmed),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

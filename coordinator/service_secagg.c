@@ -416,6 +416,8 @@ static void close_uploads(struct csl_service *s)
     if (!s->config.is_unmasked &&
         csl_secagg_coordinator_stage(s->secagg->fsm) != CSL_SECAGG_STAGE_UPLOADING)
         return; /* before a restart */
+    if (s->secagg->has_given_up)
+        return; /* a set of survivors would only split the votes */
     enum csl_code code = csl_service_secagg_check_floors__(s, true, &err);
     if (s->config.is_unmasked)
         s->secagg->is_released = code == CSL_OK; /* nobody has to vote on what is seen anyway */

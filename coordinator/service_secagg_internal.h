@@ -102,6 +102,10 @@ void csl_service_secagg_record__(struct csl_service *s,
                                  const struct csl_secagg_coordinator_action *a);
 enum csl_code csl_service_secagg_record_root__(struct csl_service *s, const uint8_t root[32],
                                                struct csl_err *err) CSL_MUST_CHECK;
+/* The open attempt is given up: durable before anybody is asked to vote so, for votes to abandon
+ * and votes for a sum together may be too few of either. */
+enum csl_code csl_service_secagg_record_given_up__(struct csl_service *s,
+                                                   struct csl_err *err) CSL_MUST_CHECK;
 /* The chain's new head, from the first copy of M13. */
 void csl_service_secagg_keep_result__(struct csl_service *s, struct csl_span bytes);
 /* Of the root that was recorded and the model that was committed. */

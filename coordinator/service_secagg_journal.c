@@ -16,7 +16,8 @@
 /* The service's own records, among the machine's. */
 enum {
     ROOT_RECORD = 0x200, /* of the sum that was opened; before its model is committed */
-    CERTIFICATE_RECORD   /* of an earlier attempt of the round; before M0 of the next */
+    CERTIFICATE_RECORD,  /* of an earlier attempt of the round; before M0 of the next */
+    GIVEN_UP_RECORD      /* nothing in it; before the sites are asked to abandon the attempt */
 };
 #define RESULTS_BYTES_MAX                                                                          \
     ((size_t)8 + CSL_SECAGG_RESULTS_KEPT * ((size_t)4 + CSL_SECAGG_BYTES_MAX) + CSL_SHA256_BYTES)
@@ -183,6 +184,13 @@ enum csl_code csl_service_secagg_record_root__(struct csl_service *s, const uint
     return code;
 }
 
+enum csl_code csl_service_secagg_record_given_up__(struct csl_service *s, struct csl_err *err)
+{
+    const struct csl_secagg_journal_record r = {.type = GIVEN_UP_RECORD};
+    struct csl_secagg_journal *journal = s->secagg->journal;
+    return journal == NULL ? CSL_OK : csl_secagg_journal_append(journal, &r, err);
+}
+
 void csl_service_secagg_result__(struct csl_service *s)
 {
     struct csl_err err = {.code = CSL_OK};
@@ -231,6 +239,10 @@ static enum csl_code restore_record(void *ctx, const struct csl_secagg_journal_r
         return read_certificate(g, r->payload, err);
     if (r->type >= CSL_SERVICE_AUDIT_RECORDS)
         return csl_service_audit_restore_record__(s, r, err);
+    if (r->type == GIVEN_UP_RECORD) {
+        g->has_given_up = true;
+        return CSL_OK;
+    }
     if (r->type == ROOT_RECORD) {
         if (r->payload.n != sizeof(g->root))
             return CSL_FAIL(err, CSL_E_CORRUPT, "a root of %zu bytes", r->payload.n);

@@ -137,7 +137,7 @@ void csl_service_secagg_go_on__(struct csl_service *s)
         csl_service_fail__(s, &err);
         return;
     }
-    g->opened_ns = g->stage_ns = s->now_ns;
+    g->opened_ns = g->stage_ns = g->gave_up_ns = s->now_ns;
     g->is_closed = g->wants_close = false;
     csl_log(CSL_LOG_INFO, "secagg.restored", CSL_U64("round", g->round),
             CSL_U64("attempt", g->attempt),
@@ -164,6 +164,11 @@ static void ask_to_abandon(struct csl_service *s)
 static void give_up(struct csl_service *s)
 {
     struct csl_service_secagg *g = s->secagg;
+    struct csl_err err = {.code = CSL_OK};
+    if (csl_service_secagg_record_given_up__(s, &err) != CSL_OK) {
+        csl_service_fail__(s, &err);
+        return;
+    }
     g->has_given_up = true;
     g->gave_up_ns = s->now_ns;
     csl_log(CSL_LOG_WARN, "secagg.given_up", CSL_U64("round", g->round),

@@ -91,6 +91,9 @@ void csl_service_lanes_close__(struct csl_service *s, uint32_t block, struct csl
 void csl_service_secagg_promise__(struct csl_service *s, uint32_t site);
 bool csl_service_secagg_is_held__(const struct csl_service *s, uint32_t site, uint32_t index);
 
+/* service_secagg_floors.c: the site enrolled with records of this block. */
+bool csl_service_secagg_knows__(const struct csl_coord_site *site, uint32_t block);
+
 /* service_secagg_config.c: M0 of the round that is open, and its table of weights. */
 void csl_service_secagg_describe__(struct csl_service *s, struct csl_secagg_config *c);
 

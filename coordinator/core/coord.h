@@ -128,8 +128,8 @@ enum csl_coord_action_kind {
     CSL_CA_GRANT_UPDATE, /* site_index: ticket and resume offset, then UPDATE_GRANT */
     CSL_CA_FOLD,         /* site_index: add its spooled update; answer with FOLDED */
     CSL_CA_OPEN_ROUND,   /* round: fresh accumulator; weights are fixed from here on */
-    CSL_CA_AGGREGATE,    /* round: strategy, checkpoint, commit with csl_coord_after; answer with
-                            AGGREGATED */
+    CSL_CA_AGGREGATE,    /* round: under masks vote and opening, which may end in REOPEN; strategy,
+                            checkpoint, commit with csl_coord_after; answer with AGGREGATED */
     CSL_CA_SHORT,        /* round: under masks, too few updates, and the time is up or nobody else
                             sends one; REOPEN may answer, or updates that come after all */
     CSL_CA_SAVE_EVALUATION, /* site_index, evaluation (borrowed until the step returns) */

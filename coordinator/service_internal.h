@@ -22,8 +22,12 @@
 #define CSL_SERVICE_QUEUED_MAX   32u
 #define CSL_SERVICE_QUEUED_BYTES ((size_t)256 * 1024 * 1024)
 #define CSL_SERVICE_QUEUED_SLOTS 8192u
-/* Of each site FOLDED, ABSENT and SILENT, the latter two also at a start; AGGREGATED and REOPEN. */
-#define CSL_SERVICE_ANSWERS(sites) (5 * (sites) + 2)
+/* Of each site FOLDED, ABSENT and SILENT, the latter two also at a start; AGGREGATED, REOPEN,
+ * ABORT.
+ */
+#define CSL_SERVICE_ANSWERS(sites) (5 * (sites) + 3)
+
+#define CSL_SERVICE_REASON_MAX 192
 
 struct csl_ticket {
     bool is_valid;
@@ -89,7 +93,8 @@ struct csl_service {
     uint8_t model_digest[CSL_DIGEST_BYTES];
     uint8_t *io_buffer; /* [CSL_SERVICE_IO_BYTES], core thread */
     bool is_finished;
-    struct csl_err failure; /* code CSL_OK: none */
+    char end_reason[CSL_SERVICE_REASON_MAX]; /* why the study was aborted; "": not, or unknown */
+    struct csl_err failure;                  /* code CSL_OK: none */
     uint64_t status_written_ns;
     bool is_status_stale;
 };
@@ -150,6 +155,9 @@ enum csl_code csl_service_commit_round__(struct csl_service *s, uint64_t round,
                                          struct csl_err *err);
 enum csl_code csl_service_checkpoint__(struct csl_service *s, uint64_t round, struct csl_err *err);
 void csl_service_release_model__(struct csl_service *s);
+/* The study is over: what status.json and the outcome say of it, kept over restarts. reason: why it
+ * was aborted; NULL: it was not, or before this start. */
+void csl_service_note_end__(struct csl_service *s, const char *reason);
 void csl_service_write_status__(struct csl_service *s);
 
 #endif

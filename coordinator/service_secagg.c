@@ -11,6 +11,7 @@
 #include "privacy/secagg/coordinator.h"
 #include "privacy/secagg/policy.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #define NO_SITE UINT32_MAX
@@ -186,8 +187,6 @@ static void begin(struct csl_service *s)
     struct csl_service_secagg *g = s->secagg;
     struct csl_err err = {.code = CSL_OK};
     csl_service_secagg_next_attempt__(s);
-    if (s->failure.code != CSL_OK)
-        return;
     csl_service_secagg_describe__(s, &g->config);
     enum csl_code code = csl_service_secagg_check_floors__(s, false, &err);
     if (code == CSL_OK && !s->config.is_unmasked)
@@ -380,6 +379,27 @@ static bool is_awaited(const struct csl_service *s)
     return false;
 }
 
+/* Nobody's keys are lost with the process: it says who did not come, and waits again when it is
+ * started again. */
+static void fail_opening(struct csl_service *s, const struct csl_err *why)
+{
+    const struct csl_service_secagg *g = s->secagg;
+    char missing[CSL_ERR_MSG_MAX / 2] = "";
+    struct csl_err err = {.code = CSL_OK};
+    for (uint32_t i = 0; i < s->site_count; i++) {
+        const struct csl_coord_site *site = csl_coord_site(s->core, i);
+        size_t n = strlen(missing);
+        if (site->in_cohort &&
+            !csl_secagg_coordinator_is_ready(g->fsm, csl_service_secagg_number__(s, i)))
+            snprintf(missing + n, sizeof(missing) - n, "%s%s", n == 0 ? "" : ", ", site->id);
+    }
+    (void)CSL_FAIL(&err, why->code,
+                   "secure_aggregation: round %llu: %s; missing: %s. Started again, the "
+                   "coordinator waits for them",
+                   (unsigned long long)g->round, why->msg, missing);
+    csl_service_fail__(s, &err);
+}
+
 static bool close_stage(struct csl_service *s)
 {
     struct csl_service_secagg *g = s->secagg;
@@ -397,7 +417,9 @@ static bool close_stage(struct csl_service *s)
     if (is_waiting && s->now_ns < round_end_ns(s))
         return false;
     /* Too few, and nobody else can come: those that are left may be a quorum by themselves. */
-    if (stage == CSL_SECAGG_STAGE_OPEN || err.code != CSL_E_DENIED)
+    if (stage == CSL_SECAGG_STAGE_OPEN && err.code == CSL_E_DENIED)
+        fail_opening(s, &err);
+    else if (err.code != CSL_E_DENIED)
         csl_service_fail__(s, &err);
     else
         csl_service_secagg_start_over__(s);

@@ -34,7 +34,8 @@ struct csl_service_secagg {
     enum csl_secagg_stage stage_seen;
     uint64_t stage_ns, gave_up_ns;
     bool is_short, has_given_up;
-    bool is_over, is_reopening; /* the attempt is; the core was told to open another */
+    bool is_over, is_reopening; /* the attempt is; the core was told to open another, or to end */
+    char no_more[CSL_SERVICE_REASON_MAX]; /* why the study ends after the last attempt */
     struct csl_msg certificates[CSL_SECAGG_ATTEMPTS_MAX]; /* of this round's earlier attempts */
     uint32_t certificate_count;
     float *mean; /* [P] */
@@ -120,8 +121,7 @@ void csl_service_secagg_tell__(struct csl_service *s, uint32_t site, struct csl_
 /* service_secagg_stuck.c */
 void csl_service_secagg_keep_certificate__(struct csl_service *s, struct csl_span bytes);
 void csl_service_secagg_forget_certificates__(struct csl_service_secagg *g);
-/* Round and number of the attempt that is due; the last one is let go. Fails the service after
- * CSL_SECAGG_ATTEMPTS_MAX. */
+/* Round and number of the attempt that is due; the last one is let go. */
 void csl_service_secagg_next_attempt__(struct csl_service *s);
 /* Before anybody can have signed a manifest: no certificate is needed. */
 void csl_service_secagg_start_over__(struct csl_service *s);

@@ -144,6 +144,7 @@ struct csl_coord_action {
     enum csl_code code;
     struct csl_message message; /* SEND; contents borrowed from the core and the study */
     const struct csl_msg_evaluation *evaluation;
+    const char *reason; /* FINISHED: why it was aborted; NULL: released, or over before the start */
 };
 /* Actions are handed over one at a time while the core steps; the executor must not call back in.
  */

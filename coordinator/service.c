@@ -101,6 +101,19 @@ void csl_service_fail__(struct csl_service *s, const struct csl_err *err)
     s->is_finished = true;
 }
 
+void csl_service_log_site__(struct csl_service *s, uint32_t site, struct csl_log_quota *quota,
+                            enum csl_log_level level, const char *event, const char *why)
+{
+    const char *id = csl_coord_site(s->core, site)->id;
+    uint32_t unsaid;
+    bool is_said = csl_log_quota_take(quota, s->now_ns, &unsaid);
+    if (unsaid > 0)
+        csl_log(level, "site.lines_left_out", CSL_STR("site", id), CSL_STR("event", event),
+                CSL_U64("lines", unsaid));
+    if (is_said)
+        csl_log(level, event, CSL_STR("site", id), CSL_STR("why", why));
+}
+
 void csl_service_send__(struct csl_service *s, uint32_t site, const struct csl_message *m)
 {
     struct csl_site_io *io = &s->io[site];
@@ -237,7 +250,8 @@ static void handle_message(struct csl_service *s, struct csl_service_event *e)
         csl_message_release(&m);
     }
     if (code != CSL_OK) {
-        csl_log(CSL_LOG_WARN, "site.bad_message", CSL_STR("site", id), CSL_STR("why", err.msg));
+        csl_service_log_site__(s, site, &io->bad_messages, CSL_LOG_WARN, "site.bad_message",
+                               err.msg);
         s->config.transport->ops->drop(s->config.transport, e->ev.conn, code);
         return;
     }

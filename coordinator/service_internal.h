@@ -5,6 +5,7 @@
 #include "aggregation/strategy/strategy.h"
 #include "base/blob.h"
 #include "base/file.h"
+#include "base/log.h"
 #include "base/thread.h"
 #include "coordinator/heads.h"
 #include "coordinator/service.h"
@@ -45,6 +46,7 @@ struct csl_site_io {
     uint64_t sequence_in, sequence_out;
     struct csl_parts parts; /* of this session */
     csl_conn conn;
+    struct csl_log_quota bad_messages, refusals; /* lines about it */
     bool has_grant, awaits_grant; /* of an upload; has_grant stays set after the upload is over */
     uint64_t grant_round, granted_ns;
     bool is_countersigned; /* the head announced last */
@@ -104,6 +106,9 @@ struct csl_service {
 bool csl_service_post__(struct csl_service *s, const struct csl_coord_event *ev,
                         const char *site_id, struct csl_msg *take_bytes);
 void csl_service_answer__(struct csl_service *s, const struct csl_coord_event *ev);
+/* A line about what a site sent, with the quota of its kind. */
+void csl_service_log_site__(struct csl_service *s, uint32_t site, struct csl_log_quota *quota,
+                            enum csl_log_level level, const char *event, const char *why);
 void csl_service_fail__(struct csl_service *s, const struct csl_err *err);
 void csl_service_send__(struct csl_service *s, uint32_t site, const struct csl_message *m);
 

@@ -239,8 +239,8 @@ static void take_message(struct csl_service *s, uint32_t site, struct csl_span b
     if (code == CSL_E_NOMEM) /* the machine may be half way; a restart reads its journal */
         csl_service_fail__(s, &err);
     else if (code != CSL_OK)
-        csl_log(CSL_LOG_INFO, "secagg.refused", CSL_STR("site", csl_coord_site(s->core, site)->id),
-                CSL_STR("why", err.msg));
+        csl_service_log_site__(s, site, &s->io[site].refusals, CSL_LOG_INFO, "secagg.refused",
+                               err.msg);
 }
 
 enum csl_code csl_service_secagg_part__(struct csl_service *s, uint32_t site,
@@ -252,8 +252,8 @@ enum csl_code csl_service_secagg_part__(struct csl_service *s, uint32_t site,
                                                     s->study->schema.block_count);
     enum csl_code code = csl_parts_take(&s->io[site].parts, part, bytes_max, &whole, &err);
     if (code != CSL_OK)
-        csl_log(CSL_LOG_WARN, "site.bad_message",
-                CSL_STR("site", csl_coord_site(s->core, site)->id), CSL_STR("why", err.msg));
+        csl_service_log_site__(s, site, &s->io[site].bad_messages, CSL_LOG_WARN, "site.bad_message",
+                               err.msg);
     else if (whole.n > 0)
         take_message(s, site, whole);
     return code;

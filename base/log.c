@@ -152,3 +152,14 @@ void csl_log_err(enum csl_log_level level, const char *event, const struct csl_e
     size_t count = sizeof(fields) / sizeof(fields[0]);
     csl_log_event(level, event, err->sys_errno == 0 ? count - 1 : count, fields);
 }
+
+bool csl_log_quota_take(struct csl_log_quota *q, uint64_t now_ns, uint32_t *unsaid)
+{
+    *unsaid = 0;
+    if (q->events == 0 || now_ns - q->since_ns >= 60 * CSL_NS_PER_S) {
+        *unsaid = q->events > CSL_LOG_QUOTA ? q->events - CSL_LOG_QUOTA : 0;
+        *q = (struct csl_log_quota){.since_ns = now_ns};
+    }
+    q->events += q->events < UINT32_MAX;
+    return q->events <= CSL_LOG_QUOTA;
+}

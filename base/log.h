@@ -6,6 +6,7 @@
 #define CSL_BASE_LOG_H
 #include "base/err.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -44,5 +45,16 @@ void csl_log_event(enum csl_log_level level, const char *event, size_t count,
                   (struct csl_log_field[]){__VA_ARGS__})
 /* Logs *err under `event` with its code, message and place. */
 void csl_log_err(enum csl_log_level level, const char *event, const struct csl_err *err);
+
+/* Lines that a peer causes: at most CSL_LOG_QUOTA a minute, for it can cause as many as it likes.
+ * One for each kind of line and peer; zeroed at first; one thread. */
+#define CSL_LOG_QUOTA 10u
+struct csl_log_quota {
+    uint64_t since_ns;
+    uint32_t events;
+};
+/* Whether this one is worth a line. *unsaid: how many were not in the minute that is over, where a
+ * new one begins; else 0. now_ns: monotonic. */
+bool csl_log_quota_take(struct csl_log_quota *q, uint64_t now_ns, uint32_t *unsaid);
 
 #endif

@@ -39,7 +39,7 @@ struct site_status {
     uint64_t patients;
 };
 struct status {
-    const char *study, *state;
+    const char *study, *state, *reason;
     uint64_t round, rounds, updated_unix_ms;
     const struct csl_json_value *sites;
 };
@@ -57,6 +57,7 @@ static enum csl_code read_status(const char *path, const struct csl_json_value *
 {
     s->study = text_of(root, "study");
     s->state = text_of(root, "state");
+    s->reason = text_of(root, "reason");
     s->sites = csl_json_get(root, "sites");
     if (strcmp(text_of(root, "format"), STATUS_FORMAT) != 0)
         return CSL_FAIL(err, CSL_E_CORRUPT, "%s: not a status file; format %s would be right", path,
@@ -97,6 +98,11 @@ static void print_text(const struct status *s, struct csl_buf *out)
     csl_str_escape(shown, sizeof(shown), s->state, strlen(s->state));
     csl_buf_printf(out, "%s, round %" PRIu64 " of %" PRIu64 ", as of %s ago\n", shown, s->round,
                    s->rounds, age);
+    if (s->reason[0] != '\0') {
+        char reason[512];
+        csl_str_escape(reason, sizeof(reason), s->reason, strlen(s->reason));
+        csl_buf_printf(out, "reason: %s\n", reason);
+    }
     if (is_over(s))
         csl_buf_str(out, "the study is over; its sites as they were at that time:\n");
     else if (age_ms > FRESH_MS)
@@ -129,6 +135,8 @@ static void print_json(const struct status *s, struct csl_buf *out)
     csl_json_put_str(&j, "format", STATUS_FORMAT);
     csl_json_put_str(&j, "study", s->study);
     csl_json_put_str(&j, "state", s->state);
+    if (s->reason[0] != '\0')
+        csl_json_put_str(&j, "reason", s->reason);
     csl_json_put_u64(&j, "round", s->round);
     csl_json_put_u64(&j, "rounds", s->rounds);
     csl_json_key(&j, "sites");

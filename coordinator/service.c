@@ -183,6 +183,7 @@ static void emit(void *ctx, const struct csl_coord_action *a)
         if (s->secagg != NULL)
             csl_service_audit_drop__(s);
         csl_service_release_model__(s);
+        csl_service_note_end__(s, a->reason);
         s->is_finished = true;
         break;
     }
@@ -236,7 +237,8 @@ static void handle_message(struct csl_service *s, struct csl_service_event *e)
         csl_message_release(&m);
     }
     if (code != CSL_OK) {
-        csl_log(CSL_LOG_WARN, "site.bad_message", CSL_STR("site", id), CSL_STR("why", err.msg));
+        csl_service_log_site__(s, site, &io->bad_messages, CSL_LOG_WARN, "site.bad_message",
+                               err.msg);
         s->config.transport->ops->drop(s->config.transport, e->ev.conn, code);
         return;
     }
@@ -564,9 +566,10 @@ enum csl_code csl_service_outcome(const struct csl_service *s, struct csl_err *e
     }
     if (csl_coord_state(s->core) == CSL_STUDY_RELEASED)
         return CSL_OK;
-    return CSL_FAIL(err, CSL_E_CANCELLED, "the study is %s after %llu of %u rounds",
+    return CSL_FAIL(err, CSL_E_CANCELLED, "the study is %s after %llu of %u rounds%s%s",
                     csl_study_state_name(csl_coord_state(s->core)),
-                    (unsigned long long)csl_coord_rounds_done(s->core), s->study->rounds);
+                    (unsigned long long)csl_coord_rounds_done(s->core), s->study->rounds,
+                    s->end_reason[0] == '\0' ? "" : ": ", s->end_reason);
 }
 
 const struct csl_coord *csl_service_core(const struct csl_service *s)

@@ -1,5 +1,5 @@
 csl_module(csl_coordinator
-  SOURCES service.c service_bulk.c service_round.c service_fold.c service_updates.c service_mixture.c service_state.c service_heads.c
+  SOURCES service.c service_log.c service_bulk.c service_round.c service_fold.c service_updates.c service_mixture.c service_state.c service_heads.c
           service_secagg.c service_secagg_words.c service_secagg_config.c service_secagg_floors.c
           service_secagg_roster.c service_secagg_journal.c service_secagg_stuck.c
           service_secagg_unmasked.c service_secagg_lanes.c service_secagg_audit.c

@@ -5,6 +5,7 @@
 #include "aggregation/strategy/strategy.h"
 #include "base/blob.h"
 #include "base/file.h"
+#include "base/log.h"
 #include "base/thread.h"
 #include "coordinator/heads.h"
 #include "coordinator/service.h"
@@ -22,8 +23,12 @@
 #define CSL_SERVICE_QUEUED_MAX   32u
 #define CSL_SERVICE_QUEUED_BYTES ((size_t)256 * 1024 * 1024)
 #define CSL_SERVICE_QUEUED_SLOTS 8192u
-/* Of each site FOLDED, ABSENT and SILENT, the latter two also at a start; AGGREGATED and REOPEN. */
-#define CSL_SERVICE_ANSWERS(sites) (5 * (sites) + 2)
+/* Of each site FOLDED, ABSENT and SILENT, the latter two also at a start; AGGREGATED, REOPEN,
+ * ABORT.
+ */
+#define CSL_SERVICE_ANSWERS(sites) (5 * (sites) + 3)
+
+#define CSL_SERVICE_REASON_MAX 192
 
 struct csl_ticket {
     bool is_valid;
@@ -41,6 +46,7 @@ struct csl_site_io {
     uint64_t sequence_in, sequence_out;
     struct csl_parts parts; /* of this session */
     csl_conn conn;
+    struct csl_log_quota bad_messages, refusals; /* lines about it */
     bool has_grant, awaits_grant; /* of an upload; has_grant stays set after the upload is over */
     uint64_t grant_round, granted_ns;
     bool is_countersigned; /* the head announced last */
@@ -90,7 +96,8 @@ struct csl_service {
     uint8_t model_digest[CSL_DIGEST_BYTES];
     uint8_t *io_buffer; /* [CSL_SERVICE_IO_BYTES], core thread */
     bool is_finished;
-    struct csl_err failure; /* code CSL_OK: none */
+    char end_reason[CSL_SERVICE_REASON_MAX]; /* why the study was aborted; "": not, or unknown */
+    struct csl_err failure;                  /* code CSL_OK: none */
     uint64_t status_written_ns;
     bool is_status_stale;
 };
@@ -100,6 +107,9 @@ struct csl_service {
 bool csl_service_post__(struct csl_service *s, const struct csl_coord_event *ev,
                         const char *site_id, struct csl_msg *take_bytes);
 void csl_service_answer__(struct csl_service *s, const struct csl_coord_event *ev);
+/* A line about what a site sent, with the quota of its kind. */
+void csl_service_log_site__(struct csl_service *s, uint32_t site, struct csl_log_quota *quota,
+                            enum csl_log_level level, const char *event, const char *why);
 void csl_service_fail__(struct csl_service *s, const struct csl_err *err);
 void csl_service_send__(struct csl_service *s, uint32_t site, const struct csl_message *m);
 
@@ -173,6 +183,9 @@ enum csl_code csl_service_commit_round__(struct csl_service *s, uint64_t round,
                                          struct csl_err *err);
 enum csl_code csl_service_checkpoint__(struct csl_service *s, uint64_t round, struct csl_err *err);
 void csl_service_release_model__(struct csl_service *s);
+/* The study is over: what status.json and the outcome say of it, kept over restarts. reason: why it
+ * was aborted; NULL: it was not, or before this start. */
+void csl_service_note_end__(struct csl_service *s, const char *reason);
 void csl_service_write_status__(struct csl_service *s);
 
 #endif

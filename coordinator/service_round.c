@@ -97,8 +97,6 @@ static bool is_sending(const struct csl_service *s, uint32_t site)
     return s->io[site].conn != 0 && csl_coord_site(s->core, site)->progress == CSL_SITE_SENDING;
 }
 
-/* What is in flight for each upload costs memory, so only so many run at once; the others have
- * announced theirs and wait, which costs nothing. */
 /* A site that was granted an upload and does not open it within a minute keeps nobody waiting. */
 static bool holds_slot(struct csl_service *s, uint32_t site)
 {
@@ -111,6 +109,8 @@ static bool holds_slot(struct csl_service *s, uint32_t site)
     return !is_unopened || s->now_ns - io->granted_ns < UNOPENED_NS;
 }
 
+/* What is in flight for each upload costs memory, so only so many run at once; the others have
+ * announced theirs and wait, which costs nothing. */
 static bool has_room(struct csl_service *s)
 {
     uint32_t under_way = 0;

@@ -11,6 +11,7 @@
 #include "privacy/secagg/coordinator.h"
 #include "privacy/secagg/policy.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #define NO_SITE UINT32_MAX
@@ -193,8 +194,6 @@ static void begin(struct csl_service *s)
     struct csl_service_secagg *g = s->secagg;
     struct csl_err err = {.code = CSL_OK};
     csl_service_secagg_next_attempt__(s);
-    if (s->failure.code != CSL_OK)
-        return;
     csl_service_secagg_describe__(s, &g->config);
     enum csl_code code = csl_service_secagg_check_floors__(s, false, &err);
     if (code == CSL_OK && !s->config.is_unmasked)
@@ -247,8 +246,8 @@ static void take_message(struct csl_service *s, uint32_t site, struct csl_span b
     if (code == CSL_E_NOMEM) /* the machine may be half way; a restart reads its journal */
         csl_service_fail__(s, &err);
     else if (code != CSL_OK)
-        csl_log(CSL_LOG_INFO, "secagg.refused", CSL_STR("site", csl_coord_site(s->core, site)->id),
-                CSL_STR("why", err.msg));
+        csl_service_log_site__(s, site, &s->io[site].refusals, CSL_LOG_INFO, "secagg.refused",
+                               err.msg);
 }
 
 enum csl_code csl_service_secagg_part__(struct csl_service *s, uint32_t site,
@@ -259,8 +258,8 @@ enum csl_code csl_service_secagg_part__(struct csl_service *s, uint32_t site,
     enum csl_code code =
         csl_parts_take(&s->io[site].parts, part, s->secagg->bytes_from_site, &whole, &err);
     if (code != CSL_OK)
-        csl_log(CSL_LOG_WARN, "site.bad_message",
-                CSL_STR("site", csl_coord_site(s->core, site)->id), CSL_STR("why", err.msg));
+        csl_service_log_site__(s, site, &s->io[site].bad_messages, CSL_LOG_WARN, "site.bad_message",
+                               err.msg);
     else if (whole.n > 0)
         take_message(s, site, whole);
     return code;
@@ -387,6 +386,27 @@ static bool is_awaited(const struct csl_service *s)
     return false;
 }
 
+/* Nobody's keys are lost with the process: it says who did not come, and waits again when it is
+ * started again. */
+static void fail_opening(struct csl_service *s, const struct csl_err *why)
+{
+    const struct csl_service_secagg *g = s->secagg;
+    char missing[CSL_ERR_MSG_MAX / 2] = "";
+    struct csl_err err = {.code = CSL_OK};
+    for (uint32_t i = 0; i < s->site_count; i++) {
+        const struct csl_coord_site *site = csl_coord_site(s->core, i);
+        size_t n = strlen(missing);
+        if (site->in_cohort &&
+            !csl_secagg_coordinator_is_ready(g->fsm, csl_service_secagg_number__(s, i)))
+            snprintf(missing + n, sizeof(missing) - n, "%s%s", n == 0 ? "" : ", ", site->id);
+    }
+    (void)CSL_FAIL(&err, why->code,
+                   "secure_aggregation: round %llu: %s; missing: %s. Started again, the "
+                   "coordinator waits for them",
+                   (unsigned long long)g->round, why->msg, missing);
+    csl_service_fail__(s, &err);
+}
+
 static bool close_stage(struct csl_service *s)
 {
     struct csl_service_secagg *g = s->secagg;
@@ -404,7 +424,9 @@ static bool close_stage(struct csl_service *s)
     if (is_waiting && s->now_ns < round_end_ns(s))
         return false;
     /* Too few, and nobody else can come: those that are left may be a quorum by themselves. */
-    if (stage == CSL_SECAGG_STAGE_OPEN || err.code != CSL_E_DENIED)
+    if (stage == CSL_SECAGG_STAGE_OPEN && err.code == CSL_E_DENIED)
+        fail_opening(s, &err);
+    else if (err.code != CSL_E_DENIED)
         csl_service_fail__(s, &err);
     else
         csl_service_secagg_start_over__(s);
@@ -423,6 +445,8 @@ static void close_uploads(struct csl_service *s)
     if (!s->config.is_unmasked &&
         csl_secagg_coordinator_stage(s->secagg->fsm) != CSL_SECAGG_STAGE_UPLOADING)
         return; /* before a restart */
+    if (s->secagg->has_given_up)
+        return; /* a set of survivors would only split the votes */
     enum csl_code code = csl_service_secagg_check_floors__(s, true, &err);
     if (s->config.is_unmasked)
         s->secagg->is_released = code == CSL_OK; /* nobody has to vote on what is seen anyway */

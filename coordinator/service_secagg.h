@@ -9,10 +9,10 @@
  * again; a sum that was opened is opened again; a result whose model was committed is told.
  *
  * An attempt that does not get on is given up (service_secagg_stuck.c): the sites vote for
- * abandoning it, and with the certificate the round is opened once more, at most five times. When
- * neither the sum nor its end has the votes, or the votes are there and too few sites open the sum,
- * the service fails after a while and says so; started again it waits again. Without a state folder
- * all of it is in memory. */
+ * abandoning it, and with the certificate the round is opened once more; after five attempts the
+ * study is aborted. When neither the sum nor its end has the votes, or the votes are there and too
+ * few sites open the sum, the service fails after a while and says so; started again it waits
+ * again. Without a state folder all of it is in memory. */
 #ifndef CSL_COORD_SERVICE_SECAGG_H
 #define CSL_COORD_SERVICE_SECAGG_H
 #include "coordinator/service_internal.h"

@@ -8,15 +8,11 @@
 
 #include <string.h>
 
-static bool has_block(const struct csl_service *s, uint32_t index, uint32_t block)
+static bool sends(const struct csl_service *s, uint32_t index, uint32_t block)
 {
     if (index == CSL_SECAGG_NOWHERE || !csl_coord_site(s->core, index)->in_cohort)
         return false;
-    const struct csl_coord_site *site = csl_coord_site(s->core, index);
-    for (uint32_t k = 0; k < site->block_count; k++)
-        if (site->blocks[k].block == block)
-            return true;
-    return false;
+    return csl_service_secagg_knows__(csl_coord_site(s->core, index), block);
 }
 
 static void describe_blocks(struct csl_service *s, struct csl_secagg_config *c)
@@ -32,7 +28,7 @@ static void describe_blocks(struct csl_service *s, struct csl_secagg_config *c)
                                                    c->roster_count, &c->blocks[b], NULL);
         CSL_ASSERT(code == CSL_OK); /* csl_service_secagg_check_size__ */
         for (uint32_t i = 0; i < c->roster_count; i++) {
-            bool is_eligible = has_block(s, s->secagg->sites[i], b);
+            bool is_eligible = sends(s, s->secagg->sites[i], b);
             if (is_eligible)
                 csl_secagg_set_put(&c->blocks[b].eligible, i);
             s->secagg->weights[(size_t)i * schema->block_count + b] = is_eligible ? 1 : 0;

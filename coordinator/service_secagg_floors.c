@@ -72,7 +72,7 @@ enum csl_code csl_service_secagg_check_size__(const struct csl_service *s, struc
     return CSL_OK;
 }
 
-static bool has_block(const struct csl_coord_site *site, uint32_t block)
+bool csl_service_secagg_knows__(const struct csl_coord_site *site, uint32_t block)
 {
     for (uint32_t k = 0; k < site->block_count; k++)
         if (site->blocks[k].block == block)
@@ -89,7 +89,7 @@ enum csl_code csl_service_secagg_check_floors__(const struct csl_service *s, boo
         for (uint32_t i = 0; i < s->site_count; i++) {
             const struct csl_coord_site *site = csl_coord_site(s->core, i);
             bool counts = is_closing ? site->progress == CSL_SITE_HELD : site->in_cohort;
-            n += counts && has_block(site, b);
+            n += counts && csl_service_secagg_knows__(site, b);
         }
         if (n < least && !(is_closing && n == 0))
             return CSL_FAIL(err, CSL_E_STATE,

@@ -36,7 +36,8 @@ struct csl_service_secagg {
     enum csl_secagg_stage stage_seen;
     uint64_t stage_ns, gave_up_ns;
     bool is_short, has_given_up;
-    bool is_over, is_reopening; /* the attempt is; the core was told to open another */
+    bool is_over, is_reopening; /* the attempt is; the core was told to open another, or to end */
+    char no_more[CSL_SERVICE_REASON_MAX]; /* why the study ends after the last attempt */
     struct csl_msg certificates[CSL_SECAGG_ATTEMPTS_MAX]; /* of this round's earlier attempts */
     uint32_t certificate_count;
     float *mean; /* [P] */
@@ -97,6 +98,9 @@ void csl_service_lanes_close__(struct csl_service *s, uint32_t block, struct csl
 void csl_service_secagg_promise__(struct csl_service *s, uint32_t site);
 bool csl_service_secagg_is_held__(const struct csl_service *s, uint32_t site, uint32_t index);
 
+/* service_secagg_floors.c: the site enrolled with records of this block. */
+bool csl_service_secagg_knows__(const struct csl_coord_site *site, uint32_t block);
+
 /* service_secagg_config.c: M0 of the round that is open, and its table of weights. */
 void csl_service_secagg_describe__(struct csl_service *s, struct csl_secagg_config *c);
 
@@ -108,6 +112,10 @@ void csl_service_secagg_record__(struct csl_service *s,
                                  const struct csl_secagg_coordinator_action *a);
 enum csl_code csl_service_secagg_record_root__(struct csl_service *s, const uint8_t root[32],
                                                struct csl_err *err) CSL_MUST_CHECK;
+/* The open attempt is given up: durable before anybody is asked to vote so, for votes to abandon
+ * and votes for a sum together may be too few of either. */
+enum csl_code csl_service_secagg_record_given_up__(struct csl_service *s,
+                                                   struct csl_err *err) CSL_MUST_CHECK;
 /* The chain's new head, from the first copy of M13. */
 void csl_service_secagg_keep_result__(struct csl_service *s, struct csl_span bytes);
 /* Of the root that was recorded and the model that was committed. */
@@ -119,8 +127,7 @@ void csl_service_secagg_tell__(struct csl_service *s, uint32_t site, struct csl_
 /* service_secagg_stuck.c */
 void csl_service_secagg_keep_certificate__(struct csl_service *s, struct csl_span bytes);
 void csl_service_secagg_forget_certificates__(struct csl_service_secagg *g);
-/* Round and number of the attempt that is due; the last one is let go. Fails the service after
- * CSL_SECAGG_ATTEMPTS_MAX. */
+/* Round and number of the attempt that is due; the last one is let go. */
 void csl_service_secagg_next_attempt__(struct csl_service *s);
 /* Before anybody can have signed a manifest: no certificate is needed. */
 void csl_service_secagg_start_over__(struct csl_service *s);

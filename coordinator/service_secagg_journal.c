@@ -16,7 +16,8 @@
 /* The service's own records, among the machine's. */
 enum {
     ROOT_RECORD = 0x200, /* of the sum that was opened; before its model is committed */
-    CERTIFICATE_RECORD   /* of an earlier attempt of the round; before M0 of the next */
+    CERTIFICATE_RECORD,  /* of an earlier attempt of the round; before M0 of the next */
+    GIVEN_UP_RECORD      /* nothing in it; before the sites are asked to abandon the attempt */
 };
 #define RESULTS_BYTES_MAX                                                                          \
     ((size_t)8 + CSL_SECAGG_RESULTS_KEPT * ((size_t)4 + CSL_SECAGG_BYTES_MAX) + CSL_SHA256_BYTES)
@@ -63,23 +64,36 @@ static enum csl_code save_results(const struct csl_service *s, struct csl_err *e
     return code;
 }
 
-/* Signed by us, and the continuation of the one before. */
-static enum csl_code load_result(struct csl_service *s, uint64_t index, struct csl_span bytes,
-                                 struct csl_err *err)
+static const char *trouble_of(const struct csl_service *s, bool is_first, struct csl_span bytes,
+                              struct csl_secagg_message *m)
+{
+    if (csl_secagg_decode(m, bytes, NULL) != CSL_OK || m->type != CSL_SECAGG_RESULT)
+        return "is no result";
+    if (!csl_secagg_is_signed(m, s->config.secagg_key->public_key))
+        return "is not signed by this coordinator's key";
+    if (!is_first && memcmp(m->u.result.previous_head, s->secagg->head, 32) != 0)
+        return "does not continue the one before it";
+    return NULL;
+}
+
+static enum csl_code load_result(struct csl_service *s, const char *path, uint64_t index,
+                                 struct csl_span bytes, struct csl_err *err)
 {
     struct csl_service_secagg *g = s->secagg;
     struct csl_secagg_message m;
-    bool is_first = index == oldest_result(g);
-    if (csl_secagg_decode(&m, bytes, NULL) != CSL_OK || m.type != CSL_SECAGG_RESULT ||
-        !csl_secagg_is_signed(&m, s->config.secagg_key->public_key) ||
-        (!is_first && memcmp(m.u.result.previous_head, g->head, sizeof(g->head)) != 0))
-        return CSL_FAIL(err, CSL_E_CORRUPT, "result %llu of secagg.results is damaged",
-                        (unsigned long long)index);
+    const char *trouble = trouble_of(s, index == oldest_result(g), bytes, &m);
+    if (trouble != NULL)
+        return CSL_FAIL(err, CSL_E_CORRUPT,
+                        "%s: result %llu of %llu %s; a chain of results (M13) that the key of "
+                        "secure_aggregation.key signed would be right",
+                        path, (unsigned long long)index + 1, (unsigned long long)g->result_count,
+                        trouble);
     memcpy(g->head, m.u.result.head, sizeof(g->head));
     return csl_msg_copy(&g->results[index % CSL_SECAGG_RESULTS_KEPT], bytes, err);
 }
 
-static enum csl_code parse_results(struct csl_service *s, struct csl_span all, struct csl_err *err)
+static enum csl_code parse_results(struct csl_service *s, const char *path, struct csl_span all,
+                                   struct csl_err *err)
 {
     struct csl_service_secagg *g = s->secagg;
     uint8_t digest[CSL_SHA256_BYTES];
@@ -88,13 +102,18 @@ static enum csl_code parse_results(struct csl_service *s, struct csl_span all, s
     size_t end = is_good ? all.n - sizeof(digest) : 0, at = 8;
     csl_sha256_digest(all.p, end, digest);
     if (!is_good || memcmp(digest, all.p + end, sizeof(digest)) != 0)
-        return CSL_FAIL(err, CSL_E_CORRUPT, "secagg.results is damaged");
+        return CSL_FAIL(err, CSL_E_CORRUPT,
+                        "%s: %zu bytes that do not have the SHA-256 at their end; the file as it "
+                        "was written, or none of it and of the study's other files, would be right",
+                        path, all.n);
     g->result_count = csl_load_le64(all.p);
     for (uint64_t i = oldest_result(g); code == CSL_OK && i < g->result_count; i++) {
         size_t n = end - at < 4 ? SIZE_MAX : csl_load_le32(all.p + at);
         if (end - at < 4 || n > end - at - 4)
-            return CSL_FAIL(err, CSL_E_CORRUPT, "secagg.results ends too early");
-        code = load_result(s, i, CSL_SPAN(all.p + at + 4, n), err);
+            return CSL_FAIL(err, CSL_E_CORRUPT,
+                            "%s: ends within result %llu; %llu of them would be right", path,
+                            (unsigned long long)i + 1, (unsigned long long)g->result_count);
+        code = load_result(s, path, i, CSL_SPAN(all.p + at + 4, n), err);
         at += 4 + n;
     }
     return code;
@@ -109,7 +128,7 @@ static enum csl_code load_results(struct csl_service *s, struct csl_err *err)
         return code;
     code = csl_file_read(&bytes, path, RESULTS_BYTES_MAX, err);
     if (code == CSL_OK)
-        code = parse_results(s, csl_msg_span(&bytes), err);
+        code = parse_results(s, path, csl_msg_span(&bytes), err);
     csl_msg_release(&bytes);
     return code;
 }
@@ -183,6 +202,13 @@ enum csl_code csl_service_secagg_record_root__(struct csl_service *s, const uint
     return code;
 }
 
+enum csl_code csl_service_secagg_record_given_up__(struct csl_service *s, struct csl_err *err)
+{
+    const struct csl_secagg_journal_record r = {.type = GIVEN_UP_RECORD};
+    struct csl_secagg_journal *journal = s->secagg->journal;
+    return journal == NULL ? CSL_OK : csl_secagg_journal_append(journal, &r, err);
+}
+
 void csl_service_secagg_result__(struct csl_service *s)
 {
     struct csl_err err = {.code = CSL_OK};
@@ -197,15 +223,21 @@ void csl_service_secagg_result__(struct csl_service *s)
 
 /* --- reading --- */
 
-static enum csl_code note_input(struct csl_service *s, struct csl_span bytes)
+static enum csl_code note_input(struct csl_service *s, struct csl_span bytes, struct csl_err *err)
 {
     struct csl_service_secagg *g = s->secagg;
     struct csl_secagg_message m;
     if (csl_secagg_decode(&m, bytes, NULL) != CSL_OK)
-        return CSL_E_CORRUPT;
+        return CSL_FAIL(err, CSL_E_CORRUPT,
+                        "secagg.journal: a record of type %d holds %zu bytes that are no message; "
+                        "one message of a site would be right",
+                        (int)CSL_SECAGG_CJ_INPUT, bytes.n);
     uint32_t site = csl_service_secagg_site__(s, m.site);
     if (site == CSL_SECAGG_NOWHERE)
-        return CSL_E_CORRUPT;
+        return CSL_FAIL(err, CSL_E_CORRUPT,
+                        "secagg.journal: a message of type %d is of site %u, which is not in this "
+                        "study; a site of the study and its signed roster would be right",
+                        (int)m.type, m.site);
     if (m.type == CSL_SECAGG_MANIFEST)
         g->manifests[site] = m.u.manifest;
     return CSL_OK;
@@ -215,7 +247,10 @@ static enum csl_code read_certificate(struct csl_service_secagg *g, struct csl_s
                                       struct csl_err *err)
 {
     if (g->certificate_count >= CSL_SECAGG_ATTEMPTS_MAX)
-        return CSL_FAIL(err, CSL_E_CORRUPT, "more certificates than attempts");
+        return CSL_FAIL(err, CSL_E_CORRUPT,
+                        "secagg.journal: more than %d certificates of abandoned attempts; at most "
+                        "one for each attempt of a round would be right",
+                        CSL_SECAGG_ATTEMPTS_MAX);
     enum csl_code code = csl_msg_copy(&g->certificates[g->certificate_count], bytes, err);
     g->certificate_count += code == CSL_OK;
     return code;
@@ -231,9 +266,16 @@ static enum csl_code restore_record(void *ctx, const struct csl_secagg_journal_r
         return read_certificate(g, r->payload, err);
     if (r->type >= CSL_SERVICE_AUDIT_RECORDS)
         return csl_service_audit_restore_record__(s, r, err);
+    if (r->type == GIVEN_UP_RECORD) {
+        g->has_given_up = true;
+        return CSL_OK;
+    }
     if (r->type == ROOT_RECORD) {
         if (r->payload.n != sizeof(g->root))
-            return CSL_FAIL(err, CSL_E_CORRUPT, "a root of %zu bytes", r->payload.n);
+            return CSL_FAIL(err, CSL_E_CORRUPT,
+                            "secagg.journal: the record of the sum's root has %zu bytes; %zu "
+                            "would be right",
+                            r->payload.n, sizeof(g->root));
         memcpy(g->root, r->payload.p, sizeof(g->root));
         g->has_root = true;
         return CSL_OK;
@@ -243,7 +285,7 @@ static enum csl_code restore_record(void *ctx, const struct csl_secagg_journal_r
     if (code == CSL_OK)
         code = csl_secagg_coordinator_restore(g->fsm, (enum csl_secagg_coordinator_record)r->type,
                                               r->payload, err);
-    return code == CSL_OK && r->type == CSL_SECAGG_CJ_INPUT ? note_input(s, r->payload) : code;
+    return code == CSL_OK && r->type == CSL_SECAGG_CJ_INPUT ? note_input(s, r->payload, err) : code;
 }
 
 /* The model of the round was committed: what is left is to tell the result. */

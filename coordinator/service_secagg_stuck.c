@@ -4,6 +4,7 @@
  *     uploads     too few (the core says so)               -> the sites are asked to abandon
  *     votes       not enough after a fifth of the round    -> the sites are asked to abandon
  *     abandoned   t_g votes say so                         -> next attempt, with the certificate
+ *     last        the fifth of a round is over             -> the study is aborted, and says why
  *     given up    neither side has t_g votes after a round -> the service fails and says so
  *     opening     too few shares after a round             -> the service fails and says so
  *
@@ -17,6 +18,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #define NO_DEADLINE_NS (3600 * CSL_NS_PER_S) /* of a round that has none: votes still end */
@@ -55,7 +57,6 @@ void csl_service_secagg_forget_certificates__(struct csl_service_secagg *g)
 void csl_service_secagg_next_attempt__(struct csl_service *s)
 {
     struct csl_service_secagg *g = s->secagg;
-    struct csl_err err = {.code = CSL_OK};
     bool is_same = g->due_round == g->round && g->attempt > 0;
     if (!is_same)
         csl_service_secagg_forget_certificates__(g);
@@ -70,13 +71,6 @@ void csl_service_secagg_next_attempt__(struct csl_service *s)
     g->is_short = g->has_given_up = g->is_over = g->is_reopening = false;
     memset(g->manifests, 0, s->site_count * sizeof(*g->manifests));
     g->attempt = is_same ? (uint16_t)(g->attempt + 1) : 1;
-    if (g->attempt <= CSL_SECAGG_ATTEMPTS_MAX)
-        return;
-    (void)CSL_FAIL(&err, CSL_E_STATE,
-                   "secure_aggregation: %d attempts of round %llu were given up; the logs of the "
-                   "sites say why",
-                   CSL_SECAGG_ATTEMPTS_MAX, (unsigned long long)g->round);
-    csl_service_fail__(s, &err);
 }
 
 void csl_service_secagg_start_over__(struct csl_service *s)
@@ -137,7 +131,7 @@ void csl_service_secagg_go_on__(struct csl_service *s)
         csl_service_fail__(s, &err);
         return;
     }
-    g->opened_ns = g->stage_ns = s->now_ns;
+    g->opened_ns = g->stage_ns = g->gave_up_ns = s->now_ns;
     g->is_closed = g->wants_close = false;
     csl_log(CSL_LOG_INFO, "secagg.restored", CSL_U64("round", g->round),
             CSL_U64("attempt", g->attempt),
@@ -164,6 +158,11 @@ static void ask_to_abandon(struct csl_service *s)
 static void give_up(struct csl_service *s)
 {
     struct csl_service_secagg *g = s->secagg;
+    struct csl_err err = {.code = CSL_OK};
+    if (csl_service_secagg_record_given_up__(s, &err) != CSL_OK) {
+        csl_service_fail__(s, &err);
+        return;
+    }
     g->has_given_up = true;
     g->gave_up_ns = s->now_ns;
     csl_log(CSL_LOG_WARN, "secagg.given_up", CSL_U64("round", g->round),
@@ -223,6 +222,23 @@ static bool is_late(struct csl_service *s, enum csl_secagg_stage stage)
     return true;
 }
 
+/* The core opens the round again; after the last attempt it ends the study, for which it waits as
+ * it does for a round that is being committed. */
+static void reopen(struct csl_service *s)
+{
+    struct csl_service_secagg *g = s->secagg;
+    g->is_reopening = true;
+    if (g->attempt >= CSL_SECAGG_ATTEMPTS_MAX) {
+        snprintf(g->no_more, sizeof(g->no_more),
+                 "secure_aggregation: %d attempts of round %llu were given up; the logs of the "
+                 "sites say why",
+                 CSL_SECAGG_ATTEMPTS_MAX, (unsigned long long)g->round);
+        csl_service_answer__(s,
+                             &(struct csl_coord_event){.kind = CSL_CE_ABORT, .reason = g->no_more});
+    }
+    csl_service_answer__(s, &(struct csl_coord_event){.kind = CSL_CE_REOPEN, .round = g->round});
+}
+
 bool csl_service_secagg_unstick__(struct csl_service *s)
 {
     struct csl_service_secagg *g = s->secagg;
@@ -230,9 +246,7 @@ bool csl_service_secagg_unstick__(struct csl_service *s)
         return false;
     enum csl_secagg_stage stage = csl_secagg_coordinator_stage(g->fsm);
     if (g->is_over && !g->is_reopening) {
-        g->is_reopening = true;
-        csl_service_answer__(s,
-                             &(struct csl_coord_event){.kind = CSL_CE_REOPEN, .round = g->round});
+        reopen(s);
         return true;
     }
     if (stage != g->stage_seen)

@@ -332,6 +332,27 @@ void csl_service_release_model__(struct csl_service *s)
     csl_log(CSL_LOG_INFO, "model.released", CSL_STR("path", path), CSL_STR("digest", hex));
 }
 
+/* In a file of its own, ended.txt, because status.json is written anew at every start. */
+void csl_service_note_end__(struct csl_service *s, const char *reason)
+{
+    char path[CSL_PATH_MAX];
+    struct csl_msg kept = {NULL, 0};
+    struct csl_err err = {.code = CSL_OK};
+    csl_str_copy(s->end_reason, sizeof(s->end_reason), reason != NULL ? reason : "");
+    if (s->store == NULL || csl_coord_state(s->core) != CSL_STUDY_ABORTED)
+        return;
+    enum csl_code code = path_in_state(s, "ended.txt", path, &err);
+    if (code == CSL_OK && reason != NULL)
+        code = csl_file_write_atomic(path, CSL_SPAN(reason, strlen(reason)), 0644, &err);
+    else if (code == CSL_OK && csl_file_exists(path))
+        code = csl_file_read(&kept, path, sizeof(s->end_reason) - 1, &err);
+    if (code == CSL_OK && kept.n > 0)
+        snprintf(s->end_reason, sizeof(s->end_reason), "%.*s", (int)kept.n, (const char *)kept.p);
+    if (code != CSL_OK) /* the state itself is durable */
+        csl_log_err(CSL_LOG_WARN, "study.reason_not_kept", &err);
+    csl_msg_release(&kept);
+}
+
 /* --- status.json --- */
 
 static const char *site_state(const struct csl_coord_site *c)
@@ -375,6 +396,8 @@ void csl_service_write_status__(struct csl_service *s)
     csl_json_put_str(&j, "format", "consilium.status/1");
     csl_json_put_str(&j, "study", s->study->id);
     csl_json_put_str(&j, "state", csl_study_state_name(csl_coord_state(s->core)));
+    if (s->end_reason[0] != '\0')
+        csl_json_put_str(&j, "reason", s->end_reason);
     csl_json_put_u64(&j, "round", csl_coord_rounds_done(s->core));
     csl_json_put_u64(&j, "rounds", s->study->rounds);
     csl_json_put_u64(&j, "updated_unix_ms", csl_clock_unix_ms());

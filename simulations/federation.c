@@ -4,14 +4,22 @@
 #include "privacy/crypto/secret.h"
 #include "simulations/ceremony.h"
 
+#include <stdlib.h>
 #include <string.h>
 
-static uint32_t number_of(const char (*ids)[CSL_ID_MAX], uint32_t count, uint32_t index)
+static int by_name(const void *a, const void *b)
 {
-    uint32_t before = 0;
-    for (uint32_t i = 0; i < count; i++)
-        before += strcmp(ids[i], ids[index]) < 0;
-    return before + 1;
+    const struct csl_secagg_roster_site *left = a, *right = b;
+    return strcmp(left->name, right->name);
+}
+
+void csl_sim_roster_number(struct csl_secagg_roster *r)
+{
+    qsort(r->sites, r->count, sizeof(r->sites[0]), by_name);
+    for (uint32_t i = 0; i < r->count; i++) {
+        r->sites[i].id = i + 1;
+        r->sites[i].is_active = true;
+    }
 }
 
 /* Signed by a root and read back under it, as a site would. */
@@ -25,13 +33,10 @@ static enum csl_code sign_roster(struct csl_sim_federation *f, const char (*ids)
     r->count = f->count;
     memcpy(r->coordinator_key, f->coordinator.public_key, sizeof(r->coordinator_key));
     for (uint32_t i = 0; i < f->count; i++) {
-        uint32_t number = number_of(ids, f->count, i);
-        struct csl_secagg_roster_site *s = &r->sites[number - 1];
-        s->id = number;
-        s->is_active = true;
-        memcpy(s->name, ids[i], sizeof(s->name));
-        memcpy(s->key, f->keys[i].public_key, sizeof(s->key));
+        memcpy(r->sites[i].name, ids[i], sizeof(r->sites[i].name));
+        memcpy(r->sites[i].key, f->keys[i].public_key, sizeof(r->sites[i].key));
     }
+    csl_sim_roster_number(r);
     csl_sign_keygen(&root);
     csl_buf_init(&bytes, CSL_SECAGG_ROSTER_BYTES_MAX);
     enum csl_code code = csl_secagg_roster_encode(r, &root, &bytes, err);

@@ -17,6 +17,10 @@ struct csl_sim_federation {
     uint32_t count;
 };
 
+/* Of the r->count sites with names and keys, in any order: sorted by name, numbered from 1, active.
+ */
+void csl_sim_roster_number(struct csl_secagg_roster *r);
+
 /* Without secure aggregation in the study nothing is made. Sites are numbered by their sorted ids.
  * CSL_E_NOMEM; CSL_E_LIMIT: more sites than a complete graph has room for. *out then belongs to
  * csl_sim_federation_release. */

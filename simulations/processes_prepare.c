@@ -8,6 +8,7 @@
 #include "protocol/identity/pki.h"
 #include "protocol/identity/roster.h"
 #include "simulations/ceremony.h"
+#include "simulations/federation.h"
 #include "simulations/processes.h"
 
 #include <errno.h>
@@ -270,15 +271,12 @@ static enum csl_code fill_roster(const struct csl_world_config *c, struct csl_se
     r->count = c->site_count;
     for (uint32_t i = 0; code == CSL_OK && i < c->site_count; i++) {
         char party[CSL_ID_MAX + 8];
-        uint32_t before = 0;
-        for (uint32_t k = 0; k < c->site_count; k++)
-            before += strcmp(c->sites[k].id, c->sites[i].id) < 0;
-        struct csl_secagg_roster_site *s = &r->sites[before];
-        *s = (struct csl_secagg_roster_site){.id = before + 1, .is_active = true};
+        struct csl_secagg_roster_site *s = &r->sites[i];
         csl_str_copy(s->name, sizeof(s->name), c->sites[i].id);
         site_party(c->sites[i].id, party);
         code = make_signing_key(c, party, s->key, err);
     }
+    csl_sim_roster_number(r);
     return code;
 }
 

@@ -128,8 +128,8 @@ enum csl_coord_action_kind {
     CSL_CA_GRANT_UPDATE, /* site_index: ticket and resume offset, then UPDATE_GRANT */
     CSL_CA_FOLD,         /* site_index: add its spooled update; answer with FOLDED */
     CSL_CA_OPEN_ROUND,   /* round: fresh accumulator; weights are fixed from here on */
-    CSL_CA_AGGREGATE,    /* round: strategy, checkpoint, commit with csl_coord_after; answer with
-                            AGGREGATED */
+    CSL_CA_AGGREGATE,    /* round: under masks vote and opening, which may end in REOPEN; strategy,
+                            checkpoint, commit with csl_coord_after; answer with AGGREGATED */
     CSL_CA_SHORT,        /* round: under masks, too few updates, and the time is up or nobody else
                             sends one; REOPEN may answer, or updates that come after all */
     CSL_CA_SAVE_EVALUATION, /* site_index, evaluation (borrowed until the step returns) */
@@ -144,6 +144,7 @@ struct csl_coord_action {
     enum csl_code code;
     struct csl_message message; /* SEND; contents borrowed from the core and the study */
     const struct csl_msg_evaluation *evaluation;
+    const char *reason; /* FINISHED: why it was aborted; NULL: released, or over before the start */
 };
 /* Actions are handed over one at a time while the core steps; the executor must not call back in.
  */

@@ -222,7 +222,9 @@ static void finish(struct csl_coord *c, enum csl_study_state state, const char *
     for (uint32_t i = 0; i < c->site_count; i++)
         if (c->sites[i].has_greeted)
             csl_coord_send__(c, i, &m);
-    csl_coord_emit__(c, &(struct csl_coord_action){.kind = CSL_CA_FINISHED});
+    csl_coord_emit__(
+        c, &(struct csl_coord_action){.kind = CSL_CA_FINISHED,
+                                      .reason = state == CSL_STUDY_ABORTED ? reason : NULL});
 }
 
 /* A round that is being committed is committed first: what the study row says never goes back (I4).

@@ -191,6 +191,24 @@ static void test_progress__terminal_and_unknown_total__redraws_one_line(void **s
     assert_null(strchr(text, '%'));
 }
 
+static void test_log_quota__many_in_a_minute__ten_lines_and_the_rest_counted(void **state)
+{
+    static const uint64_t minute = 60 * UINT64_C(1000000000), start = 5;
+    struct csl_log_quota q = {0};
+    uint32_t unsaid, said = 0;
+    (void)state;
+    for (uint64_t i = 0; i < 25; i++) {
+        said += csl_log_quota_take(&q, start + i, &unsaid);
+        assert_int_equal(unsaid, 0);
+    }
+    assert_int_equal(said, 10);
+    assert_false(csl_log_quota_take(&q, start + minute - 1, &unsaid));
+    assert_true(csl_log_quota_take(&q, start + minute, &unsaid));
+    assert_int_equal(unsaid, 16);
+    assert_true(csl_log_quota_take(&q, start + 2 * minute, &unsaid));
+    assert_int_equal(unsaid, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -209,6 +227,7 @@ int main(void)
                                         stream_setup, stream_teardown),
         cmocka_unit_test_setup_teardown(test_progress__terminal_and_unknown_total__redraws_one_line,
                                         stream_setup, stream_teardown),
+        cmocka_unit_test(test_log_quota__many_in_a_minute__ten_lines_and_the_rest_counted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

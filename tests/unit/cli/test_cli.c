@@ -340,6 +340,18 @@ static void test_cli__status__shows_rounds_and_sites(void **state)
     csl_json_free(doc);
 }
 
+static void test_cli__status__aborted__says_why(void **state)
+{
+    (void)state;
+    put_file("status.json", "{\"format\": \"consilium.status/1\", \"study\": \"heart-4\", "
+                            "\"state\": \"aborted\", \"reason\": \"5 attempts\", \"round\": 1, "
+                            "\"rounds\": 3, \"updated_unix_ms\": 1, \"sites\": []}");
+    assert_int_equal(run("status %"), 0);
+    assert_printed("reason: 5 attempts\n");
+    assert_int_equal(run("status % --json"), 0);
+    assert_printed("\"reason\": \"5 attempts\"");
+}
+
 static void test_cli__status__of_something_else_is_refused(void **state)
 {
     (void)state;
@@ -443,6 +455,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_cli__model_export_safetensors__starts_with_the_length_of_its_header),
         cmocka_unit_test(test_cli__model_export_npz__is_a_stored_zip_of_npy),
         cmocka_unit_test(test_cli__status__shows_rounds_and_sites),
+        cmocka_unit_test(test_cli__status__aborted__says_why),
         cmocka_unit_test(test_cli__status__of_something_else_is_refused),
         cmocka_unit_test(test_cli__simulate__flags_that_exclude_each_other_are_usage),
         cmocka_unit_test(test_cli__simulate__prices_that_do_not_ascend_are_usage),

@@ -98,8 +98,9 @@ struct csl_study *masked_study(const struct masked_plan *plan)
              "    task: {kind: binary, label: ill, positive: 1}\n"
              "    features: [first, second]\n    scaling: constants\n    model: %s\n%s"
              "training: {local: %s}\nrounds: %u\n%s\n"
-             "sites: {minimum: %u, round_deadline: 1h}\nevaluation: {every: 1}\n",
-             model, more, local, plan->rounds, plan->sections, plan->minimum_sites);
+             "sites: {minimum: %u, round_deadline: 1h}\nevaluation: {every: %d}\n",
+             model, more, local, plan->rounds, plan->sections, plan->minimum_sites,
+             plan->has_last_evaluation_only ? 0 : 1);
     masked_must(csl_study_parse(&s, "masked.yaml", CSL_SPAN(yaml, strlen(yaml)), &err), &err);
     return s;
 }

@@ -61,9 +61,10 @@ struct masked_plan {
     /* The signed roster has sites of other studies too, one of them revoked, and numbers that are
      * neither one after the other nor in the order of the names. */
     bool has_strangers;
-    uint32_t colluding_floor; /* of every site */
-    bool is_rehearsal;        /* csl_service_config */
-    bool is_unmasked;         /* plain sums where the study wants masks; nobody has keys */
+    uint32_t colluding_floor;      /* of every site */
+    bool is_rehearsal;             /* csl_service_config */
+    bool has_last_evaluation_only; /* evaluation: {every: 0} instead of 1 */
+    bool is_unmasked;              /* plain sums where the study wants masks; nobody has keys */
     const uint64_t *noise_seed;
     /* Sees every SECAGG message before it leaves, either way, and may replace it; NULL: nobody. */
     bool (*meddle)(enum csl_direction to, uint32_t site, struct csl_message *m);

@@ -21,6 +21,7 @@ struct masked_party {
 };
 /* What a site signed: one message of a type in a session, whatever happens to the site. */
 struct masked_signature {
+    uint64_t round; /* that was open when it was first said */
     uint32_t site;
     uint8_t type, id[32], digest[CSL_SHA256_BYTES];
 };

@@ -87,7 +87,10 @@ static void lie(uint32_t site, struct csl_msg_update_ready *u)
 
 static void check_signed_once(uint32_t site, const struct csl_secagg_message *m)
 {
-    struct masked_signature fresh = {.site = site, .type = (uint8_t)m->type};
+    struct masked_signature fresh = {
+        .site = site,
+        .type = (uint8_t)m->type,
+        .round = csl_coord_rounds_done(csl_service_core(masked_w.service)) + 1};
     memcpy(fresh.id, m->id, sizeof(fresh.id));
     csl_sha256_digest(m->whole.p, m->whole.n, fresh.digest);
     for (uint32_t i = 0; i < masked_w.signature_count; i++) {
@@ -104,6 +107,18 @@ static void check_signed_once(uint32_t site, const struct csl_secagg_message *m)
         assert_non_null(masked_w.signatures);
     }
     masked_w.signatures[masked_w.signature_count++] = fresh;
+}
+
+/* That of the session's first message: shares leave while its round is open, a manifest may be said
+ * again when the core has another task. */
+static uint64_t round_of(uint32_t site, const struct csl_secagg_message *m)
+{
+    for (uint32_t i = 0; i < masked_w.signature_count; i++)
+        if (masked_w.signatures[i].site == site &&
+            memcmp(masked_w.signatures[i].id, m->id, sizeof(m->id)) == 0)
+            return masked_w.signatures[i].round;
+    fail_msg("a manifest that was not looked at");
+    return 0;
 }
 
 static void look_at_secagg(uint32_t site, struct csl_span body)
@@ -123,7 +138,7 @@ static void look_at_secagg(uint32_t site, struct csl_span body)
         masked_w.sites[site].voted_round =
             csl_coord_rounds_done(csl_service_core(masked_w.service)) + 1;
     if (s.type == CSL_SECAGG_MANIFEST)
-        check_charged(site, csl_agent_core(masked_w.sites[site].agent)->task.round);
+        check_charged(site, round_of(site, &s));
 }
 
 static void look_at(uint32_t site, struct csl_message *m)

@@ -247,6 +247,45 @@ static void test_world__killed_and_cut_with_afl__same_model(void **state)
     check_strategy("afl, mixture_rate: 0.5", 0.02, 0.02);
 }
 
+static void check_tells(struct world *w, const char *reason)
+{
+    struct csl_err err = {.code = CSL_OK};
+    struct csl_msg status = {NULL, 0};
+    char path[CSL_PATH_MAX], text[4096];
+    assert_true(csl_service_is_finished(w->service));
+    assert_int_equal(csl_service_outcome(w->service, &err), CSL_E_CANCELLED);
+    assert_non_null(strstr(err.msg, reason));
+    fixture_path(w->f, "run/coordinator/status.json", path);
+    must(csl_file_read(&status, path, 1 << 20, &err), &err);
+    snprintf(text, sizeof(text), "%.*s", (int)status.n, (const char *)status.p);
+    assert_non_null(strstr(text, reason));
+    csl_msg_release(&status);
+}
+
+/* The coordinator says why it ended, and so does the next one on its state. */
+static void test_world__study_aborted__reason_told_after_a_restart(void **state)
+{
+    struct fixture f;
+    struct csl_inproc_config net = {.seed = 1};
+    struct csl_err err = {.code = CSL_OK};
+    (void)state;
+    fixture_open(&f, "fedavg", ROUNDS);
+    struct world w = {.f = &f};
+    must(csl_inproc_new(&w.net, &net, &err), &err);
+    for (int starts = 0; starts < 2; starts++) {
+        open_service(&w);
+        if (starts == 0)
+            csl_service_abort(w.service, "ended by the test");
+        csl_service_pump(w.service, csl_inproc_now_ns(w.net));
+        check_tells(&w, "by the test");
+        w.server->ops->stop(w.server, 0);
+        w.server->ops->free(w.server);
+        csl_service_free(w.service);
+    }
+    csl_inproc_free(w.net);
+    fixture_close(&f);
+}
+
 int main(void)
 {
     csl_log_setup(stderr, CSL_LOG_LOGFMT, CSL_LOG_SILENT);
@@ -257,6 +296,7 @@ int main(void)
         cmocka_unit_test(test_world__killed_and_cut_with_cyclic__same_model),
         cmocka_unit_test(test_world__killed_and_cut_with_krum__same_model),
         cmocka_unit_test(test_world__killed_and_cut_with_afl__same_model),
+        cmocka_unit_test(test_world__study_aborted__reason_told_after_a_restart),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

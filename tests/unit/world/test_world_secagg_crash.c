@@ -41,10 +41,11 @@ static void assert_same(const struct masked_plan *plan, const struct masked_resu
 }
 
 /* Every write of one party until the second round has begun: before it is there, and after. */
-static void check_every_write(uint32_t party, uint64_t writes_at_least)
+static void check_every_write(uint32_t party, bool is_evaluated, uint64_t writes_at_least)
 {
     struct masked_plan plan = plan_of(2);
     struct masked_result calm, r;
+    plan.has_last_evaluation_only = !is_evaluated;
     masked_run(&fixture, &plan, &calm);
     assert_int_equal(calm.deaths, 0);
     assert_true(calm.writes[party] >= writes_at_least); /* else they are not counted */
@@ -64,13 +65,27 @@ static void check_every_write(uint32_t party, uint64_t writes_at_least)
 static void test_secagg_pitfall_01_23__site_dies_at_every_write__same_bits(void **state)
 {
     (void)state;
-    check_every_write(2, 2 * 14);
+    check_every_write(2, true, 2 * 14);
+}
+
+/* Without evaluations the next task follows at once: nobody is asked anything between the rounds.
+ */
+static void test_world_secagg_crash__site_dies_without_evaluations__same_bits(void **state)
+{
+    (void)state;
+    check_every_write(2, false, 2 * 12);
 }
 
 static void test_secagg_pitfall_22_23_24__coordinator_dies_at_every_write__same_bits(void **state)
 {
     (void)state;
-    check_every_write(MASKED_SERVICE, 2 * 5 * 7);
+    check_every_write(MASKED_SERVICE, true, 2 * 5 * 7);
+}
+
+static void test_world_secagg_crash__coordinator_dies_without_evaluations__same_bits(void **state)
+{
+    (void)state;
+    check_every_write(MASKED_SERVICE, false, 2 * 5 * 6);
 }
 
 static int set_up(void **state)
@@ -93,6 +108,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_secagg_pitfall_01_23__site_dies_at_every_write__same_bits),
         cmocka_unit_test(test_secagg_pitfall_22_23_24__coordinator_dies_at_every_write__same_bits),
+        cmocka_unit_test(test_world_secagg_crash__site_dies_without_evaluations__same_bits),
+        cmocka_unit_test(test_world_secagg_crash__coordinator_dies_without_evaluations__same_bits),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -3,6 +3,7 @@
  * privacy, a site that dies at each of its writes: nothing charged twice. */
 #include "tests/unit/world/masked.h"
 
+#include "base/clock.h"
 #include "base/log.h"
 
 #include <setjmp.h>
@@ -121,6 +122,36 @@ static void test_world_secagg_deaths__joint_site_dies_at_every_write__charged_on
     }
 }
 
+/* The coordinator asks to abandon, dies at each of its writes around that, and is back before the
+ * two that were lost: with their uploads there would be enough, and the votes would be split. */
+static void test_world_secagg_deaths__coordinator_dies_given_up__abandoned_same_bits(void **state)
+{
+    struct masked_plan plan = plan_of(2);
+    struct masked_result calm, r;
+    uint32_t missed = 0;
+    (void)state;
+    masked_run(&fixture, &plan, &calm);
+    uint64_t writes = calm.writes[MASKED_SERVICE]; /* it gives up before half of them */
+    plan.lost_round = 1;
+    plan.lost_site = 1;
+    plan.lost_more = 1;
+    plan.lost_when = LOST_ANNOUNCED;
+    plan.back_ns = 5400 * CSL_NS_PER_S;
+    plan.dying.party = MASKED_SERVICE;
+    for (plan.dying.at = writes / 4; plan.dying.at <= writes / 2; plan.dying.at++) {
+        for (int after = 0; after < 2; after++) {
+            plan.dying.is_after = after == 1;
+            masked_run(&fixture, &plan, &r);
+            assert_same(&plan, &calm, &r);
+            assert_int_equal(r.deaths, 1);
+            missed += r.abandoned != 1;
+            masked_release(&r);
+        }
+    }
+    assert_int_equal(missed, 1); /* dead before it had given up: the two come back in time */
+    masked_release(&calm);
+}
+
 static int set_up(void **state)
 {
     (void)state;
@@ -141,6 +172,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_world_secagg_deaths__deaths_at_random__same_bits),
         cmocka_unit_test(test_world_secagg_deaths__deaths_in_two_attempts__same_bits),
+        cmocka_unit_test(test_world_secagg_deaths__coordinator_dies_given_up__abandoned_same_bits),
         cmocka_unit_test(test_world_secagg_deaths__joint_site_dies_at_every_write__charged_once),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

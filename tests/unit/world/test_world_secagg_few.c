@@ -77,6 +77,7 @@ static void test_world_secagg_few__too_few_for_a_sum__ends_with_the_round(void *
     run(&plan, &r);
     assert_int_equal(r.code, CSL_E_DENIED);
     assert_non_null(strstr(r.reason, "at least 5"));
+    assert_non_null(strstr(r.reason, "missing: brno. Started again"));
     assert_int_equal(r.rounds, 1);
     masked_release(&r);
 }

@@ -111,14 +111,15 @@ static void test_world_secagg_stuck__second_attempt_with_privacy__charged_once(v
     masked_release(&r);
 }
 
-static void test_world_secagg_stuck__never_enough_good_uploads__ends_after_five(void **state)
+static void test_world_secagg_stuck__never_enough_good_uploads__aborted_after_five(void **state)
 {
     struct masked_plan plan = lying_plan(3);
     struct masked_result r;
     (void)state;
     plan.lies_once = false;
     masked_run(&fixture, &plan, &r);
-    assert_int_equal(r.code, CSL_E_STATE);
+    assert_int_equal(r.code, CSL_E_CANCELLED);
+    assert_non_null(strstr(r.reason, "the study is aborted after 1 of 3 rounds: "));
     assert_non_null(strstr(r.reason, "5 attempts of round 2 were given up"));
     assert_int_equal(r.rounds, 1);
     assert_int_equal(r.abandoned, 5);
@@ -296,7 +297,7 @@ int main(void)
         cmocka_unit_test(test_world_secagg_stuck__too_few_good_uploads__second_attempt_same_bits),
         cmocka_unit_test(test_world_secagg_stuck__second_attempt_in_bad_weather__same_bits),
         cmocka_unit_test(test_world_secagg_stuck__second_attempt_with_privacy__charged_once),
-        cmocka_unit_test(test_world_secagg_stuck__never_enough_good_uploads__ends_after_five),
+        cmocka_unit_test(test_world_secagg_stuck__never_enough_good_uploads__aborted_after_five),
         cmocka_unit_test(test_secagg_pitfall_21__two_lost_for_ever__ends_with_a_reason),
         cmocka_unit_test(test_secagg_pitfall_21__two_lost_before_the_keys__sum_of_the_others),
         cmocka_unit_test(test_secagg_pitfall_21__two_lost_for_a_while__same_bits),

@@ -2,11 +2,11 @@
  * Nothing here touches the core; what happened is posted to it as an event. */
 #include "coordinator/service_internal.h"
 
+#include "aggregation/tensor/part.h"
 #include "base/check.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "privacy/crypto/sha256.h"
-#include "protocol/wire/model_part.h"
 
 #include <math.h>
 #include <sodium.h>
@@ -302,7 +302,7 @@ static void copy_overlap(const void *source, uint64_t at, uint64_t length, uint6
     *n -= take;
 }
 
-/* The same of a site's part: digests, then its blocks (protocol/wire/model_part.h). */
+/* The same of a site's part: digests, then its blocks (aggregation/tensor/part.h). */
 static void copy_part(const struct download *d, uint64_t from, uint8_t *out, size_t n)
 {
     const struct csl_service *s = d->s;

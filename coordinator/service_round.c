@@ -2,13 +2,13 @@
 #include "coordinator/service_secagg.h"
 #include "coordinator/service_secagg_audit.h"
 
+#include "aggregation/tensor/part.h"
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "privacy/crypto/rng.h"
 #include "privacy/crypto/sha256.h"
-#include "protocol/wire/model_part.h"
 
 #include <float.h>
 #include <math.h>

@@ -2,10 +2,10 @@
  * transport's threads and touch nothing but blobs and themselves. */
 #include "site-agent/agent_secagg.h"
 
+#include "aggregation/tensor/part.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "privacy/crypto/sha256.h"
-#include "protocol/wire/model_part.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -2,13 +2,13 @@
 #include "site-agent/agent_secagg.h"
 
 #include "aggregation/evaluate/metrics.h"
+#include "aggregation/tensor/part.h"
 #include "base/check.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "privacy/crypto/secret.h"
 #include "privacy/crypto/sha256.h"
-#include "protocol/wire/model_part.h"
 
 #include <math.h>
 #include <string.h>

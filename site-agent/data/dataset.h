@@ -37,7 +37,7 @@ struct csl_dataset {
         *domains)[CSL_SPLIT_COUNT];    /* [domain_count]; records 0: the site has none */
     struct csl_multimodal *multimodal; /* a study with inputs: all of them; else NULL; owned */
     uint64_t *input_patients; /* [study->input_count] csl_dataset_block_patients of them; owned */
-    uint64_t bytes;                    /* memory held */
+    uint64_t bytes;           /* memory held */
 };
 
 /* How raw values become inputs. Under CSL_SCALING_SITE the constants come from the site's own

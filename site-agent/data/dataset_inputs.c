@@ -118,4 +118,3 @@ enum csl_code csl_dataset_fill__(struct csl_dataset *d, const char *const *paths
     d->bytes = d->multimodal->bytes;
     return CSL_OK;
 }
-

@@ -3,12 +3,12 @@
  * for, nor sends one, and all of this at once with masks. */
 #include "tests/unit/world/fixture.h"
 
+#include "aggregation/tensor/part.h"
 #include "base/check.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "privacy/crypto/hash.h"
 #include "privacy/crypto/init.h"
-#include "protocol/wire/model_part.h"
 #include "simulations/world.h"
 #include "site-agent/data/record.h"
 

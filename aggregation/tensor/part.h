@@ -1,4 +1,4 @@
-/* protocol/wire/model_part.h - the broadcast of a study with inputs: a site downloads the blocks of
+/* aggregation/tensor/part.h - the broadcast of a study with inputs: a site downloads the blocks of
  * the model that it has training patients for, and no others.
  *
  * The digest that a task names is SHA-256 over the SHA-256 of every block of every broadcast
@@ -6,8 +6,8 @@
  * site's blocks as float32, in the same order. So a site knows that what it has belongs to the same
  * model as what it has not, and masks bind all sites to one model. (Merkle 1987, with a tree of one
  * level.) */
-#ifndef CSL_WIRE_MODEL_PART_H
-#define CSL_WIRE_MODEL_PART_H
+#ifndef CSL_TENSOR_PART_H
+#define CSL_TENSOR_PART_H
 #include "aggregation/tensor/schema.h"
 
 /* Bytes of the digests in front. */

@@ -87,9 +87,12 @@ static void explain_inputs(const struct csl_study *s, struct csl_buf *out)
         csl_buf_printf(out, "  %s: read", s->inputs[i].id);
         explain_values(&s->inputs[i], out);
     }
-    csl_buf_str(out, "  A site receives and sends the parts of the model that it has training "
-                     "records for, and no others;\n    which parts those are is seen by the "
-                     "coordinator.\n");
+    bool hides_counts = s->secagg.is_on || s->privacy.mode == CSL_PRIVACY_SITE;
+    csl_buf_printf(out,
+                   "  A site receives and sends the parts of the model that it has training "
+                   "records for, and no others;\n    which parts those are%s is seen by the "
+                   "coordinator.\n",
+                   hides_counts ? "" : ", and for how many training patients,");
 }
 
 static void explain_training(const struct csl_study *s, struct csl_buf *out)

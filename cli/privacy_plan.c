@@ -92,7 +92,7 @@ static double update_std(const struct csl_study *study, const struct csl_plan_si
     if (p->mode == CSL_PRIVACY_SITE)
         return p->noise_multiplier * clip;
     for (uint32_t i = 0; i < p->domain_count; i++)
-        if (p->domains[i].domain == d)
+        if (study->input_count > 0 || p->domains[i].domain == d)
             return study->local.learning_rate * sqrt((double)study->local.steps) *
                    p->events[i].noise_multiplier * clip / p->domains[i].expected_batch;
     return 0;

@@ -13,8 +13,8 @@ struct csl_plan_noise {
 };
 struct csl_plan_site {
     char id[CSL_ID_MAX];
-    uint64_t patients[CSL_DOMAINS_MAX]; /* training patients by domain; 0: lacks it */
-    uint64_t total;                     /* over its domains: at most so many patients */
+    uint64_t patients[CSL_BLOCKS_MAX + 1]; /* as csl_privacy_plan_make takes them */
+    uint64_t total;                        /* over its domains: at most so many patients */
     struct csl_privacy_plan plan;
     uint64_t lasts; /* rounds its budget pays for, at most those of the study */
     struct csl_plan_noise noise[CSL_DOMAINS_MAX];

@@ -56,8 +56,8 @@ static enum csl_code parse_site(const struct csl_study *study, const char *text,
                         "--patients: found '%.*s'; SITE=N,SITE=N,... with N training patients "
                         "would be right",
                         n < 60 ? (int)n : 60, text);
-    for (uint32_t d = 0; d < study->domain_count; d++)
-        out->patients[d] = patients;
+    for (uint32_t b = 0; b <= study->schema.block_count; b++)
+        out->patients[b] = patients;
     return CSL_OK;
 }
 
@@ -128,8 +128,9 @@ static enum csl_code count_patients(struct csl_plan_site *to, const struct csl_w
     if (code != CSL_OK)
         return code;
     (void)csl_str_copy(to->id, sizeof(to->id), site->id);
-    for (uint32_t d = 0; d < study->domain_count; d++)
-        to->patients[d] = csl_dataset_patients(data, d, CSL_SPLIT_TRAIN);
+    for (uint32_t b = 0; b < study->schema.block_count; b++)
+        to->patients[b] = csl_dataset_block_patients(data, b);
+    to->patients[study->schema.block_count] = csl_dataset_patients_at_most(data);
     csl_dataset_free(data);
     return CSL_OK;
 }
@@ -198,6 +199,8 @@ enum csl_code csl_plan_find_sites(struct csl_plan *p, const char *study_path,
         struct csl_plan_site *s = &p->sites[i];
         for (uint32_t d = 0; d < p->study->domain_count; d++)
             s->total += s->patients[d];
+        if (p->study->input_count > 0)
+            s->total = s->patients[p->study->schema.block_count];
     }
     return code;
 }

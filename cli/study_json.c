@@ -69,19 +69,31 @@ static void put_sizes(struct csl_json *j, const struct csl_model_sizes *m)
             csl_json_put_u64(j, sizes[i].key, sizes[i].value);
 }
 
-static void put_domain(struct csl_json *j, const struct csl_domain *d)
+static void put_fusion(struct csl_json *j, const struct csl_study *s, const struct csl_domain *d)
 {
-    static const uint32_t axes[CSL_MODALITY_COUNT] = {0, 3, 2, 2, 3, 1, 4};
+    csl_json_key(j, "inputs");
+    csl_json_array(j);
+    for (uint32_t i = 0; i < d->fusion.input_count; i++)
+        csl_json_str(j, s->inputs[d->fusion.inputs[i]].id);
+    csl_json_end(j);
+    csl_json_put_str(j, "fusion", d->fusion.kind == CSL_FUSION_GATED ? "gated" : "mean");
+    csl_json_put_f64(j, "modality_dropout", d->fusion.modality_dropout);
+}
 
-    csl_json_object(j);
-    csl_json_put_str(j, "id", d->id);
-    csl_json_put_str(j, "modality", csl_modality_name(d->modality));
+static void put_task(struct csl_json *j, const struct csl_domain *d)
+{
     csl_json_put_str(j, "task", tasks[d->task]);
     csl_json_put_str(j, "label", d->label);
     if (d->positive[0])
         csl_json_put_str(j, "positive", d->positive);
     if (d->classes > 0)
         csl_json_put_u64(j, "classes", d->classes);
+}
+
+static void put_values(struct csl_json *j, const struct csl_domain *d)
+{
+    static const uint32_t axes[CSL_MODALITY_COUNT] = {0, 3, 2, 2, 3, 1, 4};
+
     csl_json_put_str(j, "scaling", scalings[d->scaling]);
     if (d->feature_count > 0)
         put_features(j, d);
@@ -97,6 +109,21 @@ static void put_domain(struct csl_json *j, const struct csl_domain *d)
         csl_json_put_f64(j, "centre", d->centre);
         csl_json_put_f64(j, "scale", d->scale);
     }
+}
+
+/* Of the study's domains, or of its inputs, which have no task. */
+static void put_domain(struct csl_json *j, const struct csl_study *s, const struct csl_domain *d,
+                       bool is_input)
+{
+    csl_json_object(j);
+    csl_json_put_str(j, "id", d->id);
+    csl_json_put_str(j, "modality", csl_domain_reads(d));
+    if (!is_input)
+        put_task(j, d);
+    if (d->fusion.input_count > 0)
+        put_fusion(j, s, d);
+    else
+        put_values(j, d);
     csl_json_put_str(j, "model", csl_model_kind_name(d->model));
     if (d->hidden_count > 0)
         put_u32_list(j, "hidden", d->hidden, d->hidden_count);
@@ -262,10 +289,17 @@ void csl_cli_study_json(const struct csl_study *s, struct csl_buf *out)
     csl_cli_put_digest(&j, "study_digest", s->digest);
     csl_json_put_str(&j, "question", s->question);
     csl_json_put_u64(&j, "rounds", s->rounds);
+    if (s->input_count > 0) {
+        csl_json_key(&j, "inputs");
+        csl_json_array(&j);
+        for (uint32_t i = 0; i < s->input_count; i++)
+            put_domain(&j, s, &s->inputs[i], true);
+        csl_json_end(&j);
+    }
     csl_json_key(&j, "domains");
     csl_json_array(&j);
     for (uint32_t i = 0; i < s->domain_count; i++)
-        put_domain(&j, &s->domains[i]);
+        put_domain(&j, s, &s->domains[i], false);
     csl_json_end(&j);
     put_schema(&j, &s->schema);
     put_local(&j, &s->local);
@@ -301,9 +335,8 @@ void csl_cli_study_text(const struct csl_study *s, struct csl_buf *out)
                    "label", "inputs", "model");
     for (uint32_t i = 0; i < s->domain_count; i++) {
         const struct csl_domain *d = &s->domains[i];
-        csl_buf_printf(out, "%-20s %-10s %-9s %-20s %7u %s\n", d->id,
-                       csl_modality_name(d->modality), tasks[d->task], d->label, d->width,
-                       csl_model_kind_name(d->model));
+        csl_buf_printf(out, "%-20s %-10s %-9s %-20s %7u %s\n", d->id, csl_domain_reads(d),
+                       tasks[d->task], d->label, d->width, csl_model_kind_name(d->model));
     }
     csl_buf_printf(out, "\n%-32s %s\n", "tensor", "shape");
     for (uint32_t i = 0; i < s->schema.tensor_count; i++) {

@@ -2,6 +2,7 @@
  * Nothing here touches the core; what happened is posted to it as an event. */
 #include "coordinator/service_internal.h"
 
+#include "aggregation/tensor/part.h"
 #include "base/check.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -268,6 +269,7 @@ enum csl_code csl_service_upload_open__(void *ctx, const struct csl_peer *peer,
 struct download {
     struct csl_service *s;
     uint64_t version, position, total;
+    bool has[CSL_BLOCKS_MAX]; /* a study with inputs: what the site is sent */
 };
 
 /* Bytes [from, from + n) of the broadcast: the model, then (SCAFFOLD) the server control. */
@@ -286,6 +288,62 @@ static void copy_broadcast(const struct csl_service *s, uint64_t from, uint8_t *
     }
 }
 
+/* Copies what of [at, at + length) lies in [*from, *from + *n), which follow one another. */
+static void copy_overlap(const void *source, uint64_t at, uint64_t length, uint64_t *from,
+                         uint8_t **out, size_t *n)
+{
+    if (*n == 0 || *from < at || *from >= at + length)
+        return;
+    uint64_t left = at + length - *from;
+    size_t take = left < *n ? (size_t)left : *n;
+    memcpy(*out, (const uint8_t *)source + (*from - at), take);
+    *from += take;
+    *out += take;
+    *n -= take;
+}
+
+/* The same of a site's part: digests, then its blocks (aggregation/tensor/part.h). */
+static void copy_part(const struct download *d, uint64_t from, uint8_t *out, size_t n)
+{
+    const struct csl_service *s = d->s;
+    const struct csl_schema *schema = &s->study->schema;
+    uint64_t at = csl_part_head_bytes(schema, s->strategy->broadcast_vectors);
+    copy_overlap(s->part_digests, 0, at, &from, &out, &n);
+    for (uint32_t v = 0; v < s->strategy->broadcast_vectors; v++) {
+        const float *vector = v == 0 ? s->global : s->state[v - 1];
+        for (uint32_t b = 0; n > 0 && b < schema->block_count; b++) {
+            uint64_t bytes = schema->blocks[b].count * sizeof(float);
+            if (!d->has[b])
+                continue;
+            copy_overlap(vector + schema->blocks[b].first, at, bytes, &from, &out, &n);
+            at += bytes;
+        }
+    }
+    CSL_ASSERT(n == 0);
+}
+
+static void copy_download(const struct download *d, uint64_t from, uint8_t *out, size_t n)
+{
+    if (d->s->study->input_count > 0)
+        copy_part(d, from, out, n);
+    else
+        copy_broadcast(d->s, from, out, n);
+}
+
+static void digest_download(const struct download *d, uint8_t out[CSL_DIGEST_BYTES])
+{
+    uint8_t buffer[4096];
+    struct csl_sha256 h;
+    csl_sha256_init(&h);
+    for (uint64_t at = 0; at < d->total;) {
+        size_t n = d->total - at < sizeof(buffer) ? (size_t)(d->total - at) : sizeof(buffer);
+        copy_part(d, at, buffer, n);
+        csl_sha256_update(&h, buffer, n);
+        at += n;
+    }
+    csl_sha256_final(&h, out);
+}
+
 static enum csl_code download_read(void *self, uint8_t *buffer, size_t capacity, size_t *n,
                                    struct csl_err *err)
 {
@@ -295,7 +353,7 @@ static enum csl_code download_read(void *self, uint8_t *buffer, size_t capacity,
     csl_mutex_lock(&d->s->model_lock);
     bool is_same = d->s->version == d->version;
     if (is_same)
-        copy_broadcast(d->s, d->position, buffer, take);
+        copy_download(d, d->position, buffer, take);
     csl_mutex_unlock(&d->s->model_lock);
     if (!is_same)
         return CSL_FAIL(err, CSL_E_STATE, "the round closed during the download");
@@ -309,7 +367,9 @@ static enum csl_code download_digest(void *self, uint8_t out[32], struct csl_err
     struct download *d = self;
     csl_mutex_lock(&d->s->model_lock);
     bool is_same = d->s->version == d->version;
-    if (is_same)
+    if (is_same && d->s->study->input_count > 0)
+        digest_download(d, out);
+    else if (is_same)
         memcpy(out, d->s->broadcast_digest, CSL_DIGEST_BYTES);
     csl_mutex_unlock(&d->s->model_lock);
     return is_same ? CSL_OK : CSL_FAIL(err, CSL_E_STATE, "the round closed during the download");
@@ -330,7 +390,8 @@ enum csl_code csl_service_download_open__(void *ctx, const struct csl_peer *peer
         return CSL_FAIL(err, CSL_E_DENIED, "site %s is not in the roster", peer->site_id);
     csl_mutex_lock(&s->lock);
     struct csl_ticket ticket = s->io[site].download;
-    bool fits = ticket_fits(&ticket, head);
+    bool fits = ticket_fits(&ticket, head), has[CSL_BLOCKS_MAX];
+    memcpy(has, s->io[site].download_has, sizeof(has));
     s->io[site].download.is_valid = s->io[site].download.is_valid && !fits;
     csl_mutex_unlock(&s->lock);
     if (!fits)
@@ -344,7 +405,8 @@ enum csl_code csl_service_download_open__(void *ctx, const struct csl_peer *peer
     struct download *d = csl_alloc(sizeof(*d));
     if (d == NULL)
         return CSL_FAIL(err, CSL_E_NOMEM, "no memory for a download");
-    *d = (struct download){s, ticket.round, head->bytes_offset, ticket.bytes_total};
+    *d = (struct download){s, ticket.round, head->bytes_offset, ticket.bytes_total, {false}};
+    memcpy(d->has, has, sizeof(has));
     *out = (struct csl_bulk_source){d, download_read, download_digest, download_close};
     return CSL_OK;
 }

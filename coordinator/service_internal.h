@@ -15,10 +15,11 @@
 
 #include <stdatomic.h>
 
-#define CSL_SERVICE_IO_BYTES  ((size_t)256 * 1024) /* spool writes and reads */
-#define CSL_SERVICE_SLICE     65536u               /* parameters per strategy step */
-#define CSL_SERVICE_STATE_MAX 4                    /* vectors a strategy may keep */
-#define CSL_SERVICE_BATCH     1024u                /* events between two looks at the clock */
+#define CSL_SERVICE_IO_BYTES      ((size_t)256 * 1024) /* spool writes and reads */
+#define CSL_SERVICE_SLICE         65536u               /* parameters per strategy step */
+#define CSL_SERVICE_STATE_MAX     4                    /* vectors a strategy may keep */
+#define CSL_SERVICE_BROADCAST_MAX 2                    /* vectors a site is sent */
+#define CSL_SERVICE_BATCH         1024u                /* events between two looks at the clock */
 /* Messages that wait for the core: of one connection, of all, and how connections are counted. */
 #define CSL_SERVICE_QUEUED_MAX   32u
 #define CSL_SERVICE_QUEUED_BYTES ((size_t)256 * 1024 * 1024)
@@ -41,6 +42,7 @@ struct csl_site_io {
     uint64_t generation;    /* guarded by lock: only the upload of the newest grant may write */
     char spool[CSL_ID_MAX]; /* guarded by lock: name of the newest grant's spool */
     struct csl_ticket upload, download; /* guarded by service lock */
+    bool download_has[CSL_BLOCKS_MAX];  /* likewise: blocks of the download's part */
     uint64_t verified_round;            /* guarded by service lock: spool was verified whole */
     /* core thread: */
     uint64_t sequence_in, sequence_out;
@@ -94,6 +96,8 @@ struct csl_service {
     uint64_t version; /* rounds in the model */
     uint8_t broadcast_digest[CSL_DIGEST_BYTES];
     uint8_t model_digest[CSL_DIGEST_BYTES];
+    /* a study with inputs: of every block of every broadcast vector */
+    uint8_t part_digests[CSL_SERVICE_BROADCAST_MAX * CSL_BLOCKS_MAX * CSL_DIGEST_BYTES];
     uint8_t *io_buffer; /* [CSL_SERVICE_IO_BYTES], core thread */
     bool is_finished;
     char end_reason[CSL_SERVICE_REASON_MAX]; /* why the study was aborted; "": not, or unknown */
@@ -132,6 +136,9 @@ void csl_service_aggregate__(struct csl_service *s, uint64_t round);
 /* A round that is not committed: its rows go first. */
 void csl_service_forget_updates__(struct csl_service *s, uint64_t round);
 uint64_t csl_service_broadcast_bytes__(const struct csl_service *s);
+/* What the site downloads: all of it, or of a study with inputs its part (has: which blocks). */
+uint64_t csl_service_download_bytes__(const struct csl_service *s, uint32_t site,
+                                      bool has[CSL_BLOCKS_MAX]);
 void csl_service_digest_broadcast__(struct csl_service *s);
 
 /* service_updates.c: a block of a round under a strategy that sees single updates. open:

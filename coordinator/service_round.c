@@ -2,6 +2,7 @@
 #include "coordinator/service_secagg.h"
 #include "coordinator/service_secagg_audit.h"
 
+#include "aggregation/tensor/part.h"
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -21,19 +22,53 @@ uint64_t csl_service_broadcast_bytes__(const struct csl_service *s)
     return s->study->schema.parameters * sizeof(float) * s->strategy->broadcast_vectors;
 }
 
+/* Vector v of the broadcast: the model, then (SCAFFOLD) the server control. */
+static const float *vector_of(const struct csl_service *s, uint32_t v)
+{
+    return v == 0 ? s->global : s->state[v - 1];
+}
+
+/* A study with inputs: of the blocks' digests, which stand in front of every download. */
+static void digest_parts(struct csl_service *s)
+{
+    const struct csl_schema *schema = &s->study->schema;
+    uint8_t *to = s->part_digests;
+    for (uint32_t v = 0; v < s->strategy->broadcast_vectors; v++)
+        for (uint32_t b = 0; b < schema->block_count; b++, to += CSL_DIGEST_BYTES)
+            csl_sha256_digest(vector_of(s, v) + schema->blocks[b].first,
+                              schema->blocks[b].count * sizeof(float), to);
+    csl_sha256_digest(s->part_digests, (size_t)(to - s->part_digests), s->broadcast_digest);
+}
+
 void csl_service_digest_broadcast__(struct csl_service *s)
 {
     uint64_t parameters = s->study->schema.parameters;
     struct csl_sha256 h;
-    csl_sha256_init(&h);
-    csl_sha256_update(&h, s->global, parameters * sizeof(float));
-    for (uint32_t i = 1; i < s->strategy->broadcast_vectors; i++)
-        csl_sha256_update(&h, s->state[i - 1], parameters * sizeof(float));
-    csl_sha256_final(&h, s->broadcast_digest);
-    if (s->strategy->broadcast_vectors == 1) /* the same bytes */
-        memcpy(s->model_digest, s->broadcast_digest, CSL_DIGEST_BYTES);
-    else
-        csl_sha256_digest(s->global, parameters * sizeof(float), s->model_digest);
+    csl_sha256_digest(s->global, parameters * sizeof(float), s->model_digest);
+    CSL_ASSERT(s->strategy->broadcast_vectors <= CSL_SERVICE_BROADCAST_MAX);
+    if (s->study->input_count > 0) {
+        digest_parts(s);
+    } else if (s->strategy->broadcast_vectors == 1) { /* the same bytes */
+        memcpy(s->broadcast_digest, s->model_digest, CSL_DIGEST_BYTES);
+    } else {
+        csl_sha256_init(&h);
+        for (uint32_t v = 0; v < s->strategy->broadcast_vectors; v++)
+            csl_sha256_update(&h, vector_of(s, v), parameters * sizeof(float));
+        csl_sha256_final(&h, s->broadcast_digest);
+    }
+}
+
+/* The core thread only; the transport's threads work on a download's own list. */
+uint64_t csl_service_download_bytes__(const struct csl_service *s, uint32_t site,
+                                      bool has[CSL_BLOCKS_MAX])
+{
+    const struct csl_coord_site *from = csl_coord_site(s->core, site);
+    memset(has, 0, CSL_BLOCKS_MAX * sizeof(*has));
+    for (uint32_t i = 0; i < from->block_count; i++)
+        has[from->blocks[i].block] = true;
+    if (s->study->input_count == 0)
+        return csl_service_broadcast_bytes__(s);
+    return csl_part_bytes(&s->study->schema, s->strategy->broadcast_vectors, has);
 }
 
 /* Named by the update it holds, so that a transfer resumes even after a restart, and an update that
@@ -158,10 +193,13 @@ void csl_service_admit__(struct csl_service *s)
 void csl_service_grant_model__(struct csl_service *s, uint32_t site, uint64_t round)
 {
     CSL_ASSERT(round == s->version);
-    struct csl_ticket t = {.round = round, .bytes_total = csl_service_broadcast_bytes__(s)};
+    bool has[CSL_BLOCKS_MAX];
+    struct csl_ticket t = {.round = round,
+                           .bytes_total = csl_service_download_bytes__(s, site, has)};
     new_ticket(&t);
     csl_mutex_lock(&s->lock);
     s->io[site].download = t;
+    memcpy(s->io[site].download_has, has, sizeof(has));
     csl_mutex_unlock(&s->lock);
     struct csl_message m = {.kind = CSL_MSG_MODEL_GRANT};
     m.u.model_grant.round = round;

@@ -95,8 +95,8 @@ enum csl_code csl_service_secagg_check_floors__(const struct csl_service *s, boo
             return CSL_FAIL(err, CSL_E_STATE,
                             "secure_aggregation: domain %s %s %u sites; at least minimum_sites %u, "
                             "or a study without that domain, would be right",
-                            s->study->domains[b].id, is_closing ? "has updates of" : "is known at",
-                            n, least);
+                            s->study->schema.blocks[b].name,
+                            is_closing ? "has updates of" : "is known at", n, least);
     }
     return CSL_OK;
 }

@@ -84,6 +84,7 @@ void csl_service_lanes_close__(struct csl_service *s, uint32_t block, struct csl
 {
     if (l != NULL && l->outside > 0)
         csl_log(CSL_LOG_WARN, "secagg.outside", CSL_U64("round", s->secagg->round),
-                CSL_STR("domain", s->study->domains[block].id), CSL_U64("lanes", l->outside));
+                CSL_STR("domain", s->study->schema.blocks[block].name),
+                CSL_U64("lanes", l->outside));
     csl_free(l);
 }

@@ -6,6 +6,7 @@
 #include "base/str.h"
 #include "site-agent/data/record.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/banned.h"
@@ -430,6 +431,49 @@ enum csl_code csl_evaluate_groups(struct csl_result *r, const struct csl_sim_dat
                     code = add_group(r, &g, values[v], err);
             }
         }
+    }
+    return code;
+}
+
+/* The joined test records of a domain, one of its inputs taken as absent. */
+static enum csl_code add_without(struct csl_result *r, const struct csl_sim_data *d,
+                                 struct csl_trainer *trainer, const float *parameters,
+                                 uint32_t domain, uint32_t input, struct csl_err *err)
+{
+    const struct csl_domain *what = &d->study->domains[domain];
+    struct csl_result_group group = {.domain = domain, .attribute = "input left out"};
+    struct scored all;
+    enum csl_code code = scored_init(&all, what, test_records(d, domain), err);
+    for (uint32_t s = 0; code == CSL_OK && s < d->site_count; s++) {
+        struct csl_examples e = d->sites[s]->domains[domain][CSL_SPLIT_TEST]; /* a view */
+        float *scores = NULL;
+        e.absent = UINT32_C(1) << input;
+        if (e.records > 0)
+            code = predict(trainer, what, domain, &e, parameters, &scores, err);
+        for (uint32_t i = 0; code == CSL_OK && i < e.records; i++)
+            scored_add(&all, &e, scores, i);
+        csl_free(scores);
+    }
+    (void)snprintf(group.value, sizeof(group.value), "%.31s", d->study->inputs[input].id);
+    if (code == CSL_OK && all.count >= CSL_GROUP_RECORDS_MIN) {
+        code =
+            measure(&group.metrics, what, all.scores, all.label, all.time, all.count, r->seed, err);
+        if (code == CSL_OK)
+            code = csl_result_add_group(r, &group, err);
+    }
+    scored_release(&all);
+    return code;
+}
+
+enum csl_code csl_evaluate_without_inputs(struct csl_result *r, const struct csl_sim_data *d,
+                                          struct csl_trainer *trainer, const float *parameters,
+                                          struct csl_err *err)
+{
+    enum csl_code code = CSL_OK;
+    for (uint32_t k = 0; k < d->study->domain_count; k++) {
+        const struct csl_domain_fusion *f = &d->study->domains[k].fusion;
+        for (uint32_t i = 0; f->input_count > 1 && i < f->input_count && code == CSL_OK; i++)
+            code = add_without(r, d, trainer, parameters, k, f->inputs[i], err);
     }
     return code;
 }

@@ -72,6 +72,11 @@ uint32_t csl_sim_list_values(const struct csl_sim_data *d, uint32_t domain, cons
 enum csl_code csl_evaluate_by_counts(struct csl_result *r, const struct csl_sim_data *d,
                                      const struct csl_predictions *p, uint64_t seed,
                                      struct csl_err *err) CSL_MUST_CHECK;
+/* Adds for every domain of several inputs, and each of them, the joined test records as if none had
+ * it: as groups of the attribute "input left out". */
+enum csl_code csl_evaluate_without_inputs(struct csl_result *r, const struct csl_sim_data *d,
+                                          struct csl_trainer *trainer, const float *parameters,
+                                          struct csl_err *err) CSL_MUST_CHECK;
 
 /* --- attributes (simulations/attributes.c) --- */
 struct csl_sim_attributes { /* of the test records of one domain at one site */

@@ -14,7 +14,7 @@
 static void describe_domain(struct csl_result_domain *to, const struct csl_domain *d)
 {
     COPY(to->id, d->id);
-    COPY(to->modality, csl_modality_name(d->modality));
+    COPY(to->modality, csl_domain_reads(d));
     COPY(to->label, d->label);
     COPY(to->positive, d->positive);
     to->task = d->task;

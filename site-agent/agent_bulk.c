@@ -2,6 +2,7 @@
  * transport's threads and touch nothing but blobs and themselves. */
 #include "site-agent/agent_secagg.h"
 
+#include "aggregation/tensor/part.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "privacy/crypto/sha256.h"
@@ -47,6 +48,9 @@ struct fetch {
     uint8_t digest[CSL_DIGEST_BYTES];
     uint64_t position, total;
     struct csl_sha256 hash;
+    const struct csl_schema *schema; /* a part of the model comes; NULL: all of it */
+    uint32_t vectors;
+    bool has[CSL_BLOCKS_MAX];
 };
 
 static enum csl_code fetch_write(void *self, struct csl_span s, struct csl_err *err)
@@ -63,6 +67,60 @@ static enum csl_code fetch_write(void *self, struct csl_span s, struct csl_err *
     return CSL_OK;
 }
 
+static bool hash_range(struct fetch *f, uint64_t from, uint64_t bytes, uint8_t *buffer,
+                       uint8_t digest[CSL_DIGEST_BYTES])
+{
+    struct csl_sha256 h;
+    struct csl_err err;
+    csl_sha256_init(&h);
+    for (uint64_t at = 0; at < bytes;) {
+        size_t n = bytes - at < CSL_AGENT_IO_BYTES ? (size_t)(bytes - at) : CSL_AGENT_IO_BYTES;
+        if (csl_blob_read(f->blobs, f->name, from + at, buffer, n, &err) != CSL_OK)
+            return false;
+        csl_sha256_update(&h, buffer, n);
+        at += n;
+    }
+    csl_sha256_final(&h, digest);
+    return true;
+}
+
+/* The digests in front are those of the model that the task names, and of the blocks behind them.
+ */
+static bool is_part_right(struct fetch *f)
+{
+    uint8_t *buffer = csl_alloc(CSL_AGENT_IO_BYTES), actual[CSL_DIGEST_BYTES];
+    uint8_t named[CSL_DIGEST_BYTES];
+    uint64_t head = csl_part_head_bytes(f->schema, f->vectors), at = head, entry = 0;
+    struct csl_err err;
+    bool is_right = buffer != NULL && hash_range(f, 0, head, buffer, actual) &&
+                    memcmp(actual, f->digest, CSL_DIGEST_BYTES) == 0;
+    for (uint32_t v = 0; v < f->vectors; v++) {
+        for (uint32_t b = 0; is_right && b < f->schema->block_count; b++, entry++) {
+            uint64_t bytes = f->schema->blocks[b].count * sizeof(float);
+            if (!f->has[b])
+                continue;
+            is_right = csl_blob_read(f->blobs, f->name, entry * CSL_DIGEST_BYTES, named,
+                                     CSL_DIGEST_BYTES, &err) == CSL_OK &&
+                       hash_range(f, at, bytes, buffer, actual) &&
+                       memcmp(actual, named, CSL_DIGEST_BYTES) == 0;
+            at += bytes;
+        }
+    }
+    csl_free(buffer);
+    return is_right;
+}
+
+bool csl_agent_has_part__(const struct csl_agent *a)
+{
+    return a->study->input_count > 0;
+}
+
+void csl_agent_part__(const struct csl_agent *a, bool has[CSL_BLOCKS_MAX])
+{
+    for (uint32_t b = 0; b < a->study->schema.block_count; b++)
+        has[b] = csl_dataset_block_patients(a->data, b) > 0;
+}
+
 static enum csl_code fetch_finish(void *self, const uint8_t digest[32], struct csl_err *err)
 {
     struct fetch *f = self;
@@ -72,8 +130,9 @@ static enum csl_code fetch_finish(void *self, const uint8_t digest[32], struct c
     if (f->position != f->total) {
         code = CSL_FAIL(err, CSL_E_PROTO, "the model ended at byte %llu of %llu",
                         (unsigned long long)f->position, (unsigned long long)f->total);
-    } else if (memcmp(actual, f->digest, CSL_DIGEST_BYTES) != 0 ||
-               memcmp(actual, digest, CSL_DIGEST_BYTES) != 0) {
+    } else if (memcmp(actual, digest, CSL_DIGEST_BYTES) != 0 ||
+               (f->schema == NULL && memcmp(actual, f->digest, CSL_DIGEST_BYTES) != 0) ||
+               (f->schema != NULL && !is_part_right(f))) {
         csl_blob_remove(f->blobs, f->name); /* from the beginning next time */
         code = CSL_FAIL(err, CSL_E_CORRUPT, "the model does not have the digest the task names");
     }
@@ -144,6 +203,12 @@ void csl_agent_fetch__(struct csl_agent *a, const struct csl_site_action *action
     }
     f->blobs = a->blobs;
     f->total = expected;
+    if (csl_agent_has_part__(a)) {
+        f->schema = &a->study->schema;
+        f->vectors = a->strategy->broadcast_vectors;
+        csl_agent_part__(a, f->has);
+        f->total = csl_part_bytes(f->schema, f->vectors, f->has);
+    }
     memcpy(f->digest, action->task.model_digest, CSL_DIGEST_BYTES);
     csl_agent_model_name__(f->name, f->digest);
     csl_sha256_init(&f->hash);

@@ -128,4 +128,10 @@ void csl_agent_fetch__(struct csl_agent *a, const struct csl_site_action *action
 void csl_agent_upload__(struct csl_agent *a, const struct csl_site_action *action);
 void csl_agent_bulk_done__(void *ctx, uint64_t bulk_id, enum csl_code code);
 
+/* A study with inputs: the site downloads the blocks it has training patients for
+ * (aggregation/tensor/part.h).
+ */
+bool csl_agent_has_part__(const struct csl_agent *a);
+void csl_agent_part__(const struct csl_agent *a, bool has[CSL_BLOCKS_MAX]);
+
 #endif

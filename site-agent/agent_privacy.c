@@ -16,6 +16,7 @@
 #include "base/str.h"
 #include "privacy/dp/account.h"
 #include "privacy/ledger/merkle.h"
+#include "site-agent/data/multimodal.h"
 
 #include <string.h>
 
@@ -71,14 +72,18 @@ static enum csl_code open_ledger(struct csl_agent *a, struct csl_err *err)
     return code;
 }
 
-/* At most this many: a patient may be in several domains. Above is the safe side of delta, which
- * must be below one over the number. */
-static uint64_t patients_at_most(const struct csl_agent *a)
+static void hash_inputs(struct csl_hash *h, const struct csl_multimodal *m)
 {
-    uint64_t sum = 0;
-    for (uint32_t d = 0; d < a->study->domain_count; d++)
-        sum += csl_dataset_patients(a->data, d, CSL_SPLIT_TRAIN);
-    return sum;
+    const struct csl_multimodal_split *s = &m->splits[CSL_SPLIT_TRAIN];
+    for (uint32_t i = 0; i < m->input_count; i++) {
+        const struct csl_inputs *in = &s->inputs[i];
+        size_t values = (size_t)s->records * in->width;
+        csl_hash_update(h, in->available, s->records);
+        if (in->x != NULL)
+            csl_hash_update(h, in->x, values * sizeof(*in->x));
+        if (in->tokens != NULL)
+            csl_hash_update(h, in->tokens, values * sizeof(*in->tokens));
+    }
 }
 
 /* Tells one cohort from another without telling anything about it: keyed by the ledger's secret
@@ -93,10 +98,15 @@ static void digest_cohort(const struct csl_agent *a, uint8_t out[CSL_DIGEST_BYTE
         csl_hash_update(&h, &e->records, sizeof(e->records));
         if (e->records == 0)
             continue;
-        csl_hash_update(&h, e->x, (size_t)e->records * e->width * sizeof(*e->x));
+        if (e->x != NULL)
+            csl_hash_update(&h, e->x, (size_t)e->records * e->width * sizeof(*e->x));
+        else
+            csl_hash_update(&h, e->row, e->records * sizeof(*e->row));
         csl_hash_update(&h, e->patient, e->records * sizeof(*e->patient));
         csl_hash_update(&h, e->label, e->records);
     }
+    if (a->data->multimodal != NULL)
+        hash_inputs(&h, a->data->multimodal);
     csl_hash_final(&h, out);
 }
 
@@ -162,9 +172,9 @@ static enum csl_code open_audit(struct csl_agent *a, struct csl_err *err)
         csl_rng_init_os(&rng);
     else
         csl_rng_init_named(&rng, *a->config.noise_seed, "rehearsal/canaries", a->site_id, 0);
-    const struct csl_block_spec *block = &a->study->schema.blocks[p->domains[0].domain];
-    enum csl_code code = csl_canaries_new(&a->canaries, &rng, a->config.audit_canaries,
-                                          (size_t)block->count, a->study->privacy.clip, err);
+    enum csl_code code =
+        csl_canaries_new(&a->canaries, &rng, a->config.audit_canaries,
+                         (size_t)p->domains[0].parameters, a->study->privacy.clip, err);
     csl_rng_wipe(&rng);
     return code;
 }
@@ -179,12 +189,14 @@ enum csl_code csl_agent_audit(const struct csl_agent *a, struct csl_audit_result
 
 enum csl_code csl_agent_open_privacy__(struct csl_agent *a, struct csl_err *err)
 {
-    uint64_t patients[CSL_DOMAINS_MAX];
+    uint64_t patients[CSL_BLOCKS_MAX + 1];
     if (!has_privacy(a))
         return CSL_OK;
-    for (uint32_t d = 0; d < a->study->domain_count; d++)
-        patients[d] = csl_dataset_patients(a->data, d, CSL_SPLIT_TRAIN);
-    enum csl_code code = csl_policy_check_delta(&a->policy, a->study, patients_at_most(a), err);
+    for (uint32_t b = 0; b < a->study->schema.block_count; b++)
+        patients[b] = csl_dataset_block_patients(a->data, b);
+    patients[a->study->schema.block_count] = csl_dataset_patients_at_most(a->data);
+    enum csl_code code = csl_policy_check_delta(
+        &a->policy, a->study, csl_dataset_patients_at_most(a->data), err); /* above is safe */
     if (code == CSL_OK)
         code = csl_privacy_plan_make(&a->plan, a->study, patients, err);
     if (code == CSL_OK)
@@ -238,7 +250,7 @@ static enum csl_code charge(struct csl_agent *a, const struct csl_outbox *outbox
         .event_count = a->plan.event_count,
         .clip = a->study->privacy.clip,
         .normaliser = a->plan.domain_count > 0 ? a->plan.domains[0].expected_batch : 1,
-        .cohort_band = csl_ledger_band(patients_at_most(a)),
+        .cohort_band = csl_ledger_band(csl_dataset_patients_at_most(a->data)),
         .software = "consilium-site/0.1.0",
         .is_rehearsal = is_rehearsal};
     memcpy(c.study_digest, a->study->digest, sizeof(c.study_digest));

@@ -58,7 +58,7 @@ static double weight_of(const struct csl_agent *a, uint32_t block)
     bool counts = a->study->aggregation.weights == CSL_WEIGHTS_SAMPLES ||
                   a->study->privacy.mode == CSL_PRIVACY_JOINT; /* patients: the divisor */
     uint32_t cap = a->study->secagg.weight_cap;
-    uint64_t patients = csl_dataset_patients(a->data, block, CSL_SPLIT_TRAIN);
+    uint64_t patients = csl_dataset_block_patients(a->data, block);
     if (!counts)
         return 1;
     return cap > 0 && patients > cap ? (double)cap : (double)patients;
@@ -95,7 +95,7 @@ static enum csl_code put_lanes(struct words *w, uint32_t block, const float *upd
     }
     csl_encoder_wipe(&encoder);
     if (cut > 0) /* how much would be a figure about the patients that no noise covers */
-        csl_log(CSL_LOG_WARN, "secagg.cut", CSL_STR("domain", a->study->domains[block].id),
+        csl_log(CSL_LOG_WARN, "secagg.cut", CSL_STR("domain", a->study->schema.blocks[block].name),
                 CSL_STR("remedy", "a larger clip_norm of the study cuts less"));
     return code == CSL_OK ? put_words(w, have, err) : code;
 }

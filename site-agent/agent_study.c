@@ -50,11 +50,11 @@ enum csl_code csl_agent_open_study__(struct csl_agent *a, struct csl_span manife
 
 static void count_patients(const struct csl_agent *a, struct csl_msg_study_answer *answer)
 {
-    for (uint32_t d = 0; d < a->study->domain_count; d++) {
-        uint64_t patients = csl_dataset_patients(a->data, d, CSL_SPLIT_TRAIN);
+    for (uint32_t b = 0; b < a->study->schema.block_count; b++) {
+        uint64_t patients = csl_dataset_block_patients(a->data, b);
         if (patients == 0)
             continue;
-        answer->blocks[answer->block_count].block = d; /* one block per domain, in order */
+        answer->blocks[answer->block_count].block = b;
         /* mode site hides the site, and with it how many patients it has; under masks counts are
          * words of the sum */
         bool is_secret = a->study->privacy.mode == CSL_PRIVACY_SITE || csl_agent_masks__(a);

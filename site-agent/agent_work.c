@@ -2,6 +2,7 @@
 #include "site-agent/agent_secagg.h"
 
 #include "aggregation/evaluate/metrics.h"
+#include "aggregation/tensor/part.h"
 #include "base/check.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -61,11 +62,34 @@ static enum csl_code vectors_open(struct csl_agent *a, struct vectors *v, struct
     return CSL_OK;
 }
 
+/* Of a study with inputs the blocks that this site has, the others zero. */
+static enum csl_code read_part(struct csl_agent *a, const char *name, float *out, uint32_t vectors,
+                               struct csl_err *err)
+{
+    const struct csl_schema *schema = &a->study->schema;
+    uint64_t at = csl_part_head_bytes(schema, a->strategy->broadcast_vectors);
+    enum csl_code code = CSL_OK;
+    memset(out, 0, (size_t)schema->parameters * vectors * sizeof(*out));
+    for (uint32_t v = 0; v < vectors; v++) {
+        for (uint32_t b = 0; code == CSL_OK && b < schema->block_count; b++) {
+            const struct csl_block_spec *block = &schema->blocks[b];
+            if (csl_dataset_block_patients(a->data, b) == 0)
+                continue;
+            code = csl_blob_read(a->blobs, name, at, out + v * schema->parameters + block->first,
+                                 block->count * sizeof(float), err);
+            at += block->count * sizeof(float);
+        }
+    }
+    return code;
+}
+
 static enum csl_code read_broadcast(struct csl_agent *a, const struct csl_msg_task *task,
                                     float *out, uint32_t vectors, struct csl_err *err)
 {
     char name[CSL_ID_MAX];
     csl_agent_model_name__(name, task->model_digest);
+    if (csl_agent_has_part__(a))
+        return read_part(a, name, out, vectors, err);
     return csl_blob_read(a->blobs, name, 0, out,
                          a->study->schema.parameters * vectors * sizeof(float), err);
 }
@@ -232,7 +256,11 @@ static enum csl_code judge(struct csl_agent *a, const struct csl_msg_task *t, ui
                            const float *parameters, struct csl_eval_block *b, struct csl_err *err)
 {
     const struct csl_domain *d = &a->study->domains[domain];
-    const struct csl_examples *e = examples_to_judge(a, domain);
+    struct csl_examples here = *examples_to_judge(a, domain); /* a view */
+    const struct csl_examples *e = &here;
+    for (uint32_t i = 0; i < a->study->input_count; i++) /* whose encoder is not here */
+        if (csl_dataset_block_patients(a->data, a->study->domain_count + i) == 0)
+            here.absent |= UINT32_C(1) << i;
     float *scores = csl_alloc_array((size_t)e->records * d->outputs, sizeof(float));
     if (scores == NULL)
         return CSL_FAIL(err, CSL_E_NOMEM, "no memory to evaluate %u records", e->records);
@@ -275,7 +303,8 @@ static enum csl_code evaluate(struct csl_agent *a, const struct csl_msg_task *t,
     /* With privacy nothing about test patients leaves: no block is reported. */
     bool is_reported = a->study->privacy.mode == CSL_PRIVACY_NONE && !csl_agent_masks__(a);
     for (uint32_t d = 0; code == CSL_OK && is_reported && d < a->study->domain_count; d++) {
-        if (examples_to_judge(a, d)->records > 0)
+        bool is_here = !csl_agent_has_part__(a) || csl_dataset_block_patients(a->data, d) > 0;
+        if (is_here && examples_to_judge(a, d)->records > 0)
             code = judge(a, t, d, parameters, &out->blocks[out->block_count++], err);
     }
     csl_free(parameters);

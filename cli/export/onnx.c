@@ -315,6 +315,11 @@ enum csl_code csl_export_onnx(const struct csl_model_file *m, const struct csl_s
     struct onnx o = {.n = {.model = m, .domain = &study->domains[domain]}, .study = study};
     struct csl_buf out;
     enum csl_code code = check_model(m, study, err);
+    if (code == CSL_OK && o.n.domain->fusion.input_count > 0)
+        code = CSL_FAIL(err, CSL_E_UNSUPPORTED,
+                        "domain %s reads several inputs, which has no ONNX form here; --format "
+                        "safetensors would be right",
+                        o.n.domain->id);
     if (code == CSL_OK)
         code = csl_net_init(&o.n.net, study, domain, err);
     if (code != CSL_OK)

@@ -37,6 +37,7 @@ enum csl_model_kind {
     CSL_MODEL_CNN2D,       /* over an image */
     CSL_MODEL_BAG,         /* mean of the embeddings of a text's ids, then layers */
     CSL_MODEL_TRANSFORMER, /* over patches of an image, a signal or a series */
+    CSL_MODEL_MULTIMODAL,  /* encoders of several inputs, fused, then layers */
     CSL_MODEL_COUNT
 };
 enum csl_optimizer_kind {
@@ -75,12 +76,28 @@ struct csl_model_sizes {
     uint32_t kernel, stride; /* kernel is odd */
     uint32_t pool;           /* 1: none */
     uint32_t groups;         /* of the norm; divides every stage's channels; 0: no norm */
-    uint32_t width;          /* bag, transformer: of a word or token */
+    uint32_t width;          /* bag, transformer: of a word or token; multimodal: of an input */
     /* transformer: patch divides every axis, heads divide width */
     uint32_t patch, heads, layers;
 };
 
-struct csl_domain { /* modality + task, one model block of the same id */
+enum csl_fusion_kind {
+    CSL_FUSION_GATED, /* shares of the inputs present learned from them (compute/params.h) */
+    CSL_FUSION_MEAN   /* all present alike */
+};
+
+/* What a domain with several inputs reads and how it joins them. */
+struct csl_domain_fusion {
+    uint32_t inputs[CSL_STUDY_INPUTS_MAX]; /* [input_count] of the study's inputs, ascending */
+    uint32_t input_count; /* 0: a domain that reads one modality itself, and the rest is 0 */
+    enum csl_fusion_kind kind;
+    double modality_dropout; /* [0, 1): an input present is taken as absent so often in training */
+};
+
+/* Modality + task, one model block of the same id. A study with inputs describes those by the same
+ * struct: modality to width, and as model the encoder, whose outputs are the fusion's width; and
+ * its domains have in place of modality, scaling, features and shape the fusion. */
+struct csl_domain {
     char id[CSL_ID_MAX];
     enum csl_modality modality;
     enum csl_task_kind task;
@@ -100,12 +117,14 @@ struct csl_domain { /* modality + task, one model block of the same id */
                          down, each as CSL_SUMMARY_INPUTS values per variable; 0: the steps */
     uint32_t steps;   /* of the record, with windows; else 0: they are shape[0] */
     double centre, scale; /* without features: one constant for all values; not used for text */
-    uint32_t width; /* flattened model input D: feature_count, tokens, or the product of shape */
+    uint32_t width; /* flattened model input D: feature_count, tokens, or the product of shape; with
+                       inputs: of all of them */
     enum csl_model_kind model;
-    uint32_t hidden[CSL_HIDDEN_LAYERS_MAX], hidden_count; /* mlp, bag */
+    uint32_t hidden[CSL_HIDDEN_LAYERS_MAX], hidden_count; /* mlp, bag, multimodal: of the head */
     struct csl_model_sizes sizes;
-    bool has_bias;    /* linear, cox: FLamby's Cox layer has one though it cancels */
-    uint32_t outputs; /* logits: 1 for binary and survival, classes otherwise */
+    struct csl_domain_fusion fusion; /* multimodal */
+    bool has_bias;                   /* linear, cox: FLamby's Cox layer has one though it cancels */
+    uint32_t outputs;                /* logits: 1 for binary and survival, classes otherwise */
 };
 
 struct csl_local_training {
@@ -173,6 +192,8 @@ struct csl_sim_site {
 struct csl_study {
     char id[CSL_ID_MAX];
     char question[256];
+    struct csl_domain *inputs; /* [input_count]; none: every domain reads one modality itself */
+    uint32_t input_count;
     struct csl_domain *domains; /* [domain_count] */
     uint32_t domain_count;
     struct csl_local_training local;
@@ -191,7 +212,8 @@ struct csl_study {
     struct csl_baseline baseline;
     struct csl_sim_site *sim_sites; /* [sim_site_count]; not part of the digest */
     uint32_t sim_site_count;
-    struct csl_schema schema; /* of the model described above */
+    struct csl_schema schema; /* of the model described above: block d is domain d's, behind them
+                                 block domain_count + i is input i's */
     uint8_t digest[CSL_DIGEST_BYTES];
     struct csl_msg manifest; /* the YAML bytes as read */
 };
@@ -209,8 +231,10 @@ const struct csl_domain *csl_study_find_domain(const struct csl_study *s,
 /* True when input k of [d->width] is a value of a feature, scaled and clipped like it. False for a
  * mask, a time and a count of a series, which lie between 0 and 1 and stay as they are. */
 bool csl_domain_is_value(const struct csl_domain *d, uint32_t k);
-const char *csl_modality_name(enum csl_modality m);         /* as the study file spells it */
-const char *csl_model_kind_name(enum csl_model_kind kind);  /* likewise */
+const char *csl_modality_name(enum csl_modality m);       /* as the study file spells it */
+const char *csl_domain_reads(const struct csl_domain *d); /* that of its modality; "multimodal" */
+void csl_study_input_block(char out[CSL_ID_MAX], const struct csl_domain *input); /* its name */
+const char *csl_model_kind_name(enum csl_model_kind kind);                        /* likewise */
 const char *csl_privacy_mode_name(enum csl_privacy_mode m); /* "none", "local", "site", "joint" */
 /* The smallest lane_bits with CSL_STUDY_LEVELS_MIN for a roster of `sites`. */
 uint32_t csl_study_lane_bits(uint32_t sites);

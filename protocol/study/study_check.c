@@ -122,6 +122,8 @@ enum csl_code csl_study__check(const struct csl_study_reader *r, const struct cs
     enum csl_code code = check_local(r, root);
 
     if (code == CSL_OK)
+        code = csl_study__check_fusion(r, root);
+    if (code == CSL_OK)
         code = check_weights(r, root);
     if (code == CSL_OK)
         code = check_simulation(r, root);

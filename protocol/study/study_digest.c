@@ -42,6 +42,15 @@ static void put_sizes(struct csl_buf *b, const struct csl_model_sizes *m)
     csl_buf_le32(b, m->layers);
 }
 
+static void put_fusion(struct csl_buf *b, const struct csl_domain_fusion *f)
+{
+    csl_buf_le32(b, f->input_count);
+    for (uint32_t i = 0; i < f->input_count; i++)
+        csl_buf_le32(b, f->inputs[i]);
+    csl_buf_le32(b, (uint32_t)f->kind);
+    put_f64(b, f->modality_dropout);
+}
+
 static void put_domain(struct csl_buf *b, const struct csl_domain *d)
 {
     put_text(b, d->id);
@@ -73,6 +82,8 @@ static void put_domain(struct csl_buf *b, const struct csl_domain *d)
     csl_buf_u8(b, d->has_bias);
     if (d->model > CSL_MODEL_MLP)
         put_sizes(b, &d->sizes);
+    if (d->model == CSL_MODEL_MULTIMODAL)
+        put_fusion(b, &d->fusion);
 }
 
 static void put_local(struct csl_buf *b, const struct csl_local_training *t)
@@ -226,6 +237,12 @@ enum csl_code csl_study__digest(struct csl_study *s, struct csl_err *err)
     put_text(&b, "consilium study 1");
     put_text(&b, s->id);
     put_text(&b, s->question);
+    if (s->input_count > 0) { /* a study without them has here the number of its domains */
+        csl_buf_le32(&b, UINT32_MAX);
+        csl_buf_le32(&b, s->input_count);
+        for (uint32_t i = 0; i < s->input_count; i++)
+            put_domain(&b, &s->inputs[i]);
+    }
     csl_buf_le32(&b, s->domain_count);
     for (uint32_t i = 0; i < s->domain_count; i++)
         put_domain(&b, &s->domains[i]);
@@ -245,6 +262,8 @@ enum csl_code csl_study__digest(struct csl_study *s, struct csl_err *err)
     put_release(&b, &s->release);
     put_schedule(&b, "local", s->local.weight_decay, &s->local.schedule);
     put_schedule(&b, "baselines", s->baseline.weight_decay, &s->baseline.schedule);
+    for (uint32_t i = 0; i < s->input_count; i++)
+        put_series(&b, &s->inputs[i]);
     for (uint32_t i = 0; i < s->domain_count; i++)
         put_series(&b, &s->domains[i]);
     code = csl_buf_status(&b, err);

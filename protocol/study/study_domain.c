@@ -10,6 +10,7 @@
 
 /* A block's id is the front of its tensors' names ("heart.layer8.weight"), which are ids too. */
 #define DOMAIN_ID_BYTES_MAX 48
+#define INPUT_ID_BYTES_MAX  42         /* with "input." before it */
 #define TEXT_BUCKETS_MAX    (1u << 24) /* ids that float32 holds exactly */
 #define TEXT_NGRAMS_MAX     4
 
@@ -42,12 +43,17 @@ bool csl_domain_is_value(const struct csl_domain *d, uint32_t k)
     return d->windows > 0 ? at + 1 < CSL_SUMMARY_INPUTS : at == 0;
 }
 
+const char *csl_domain_reads(const struct csl_domain *d)
+{
+    return d->fusion.input_count > 0 ? "multimodal" : csl_modality_name(d->modality);
+}
+
 struct raw_domain {
     char id[CSL_ID_MAX];
     int modality, scaling;
     int missing;
     uint32_t windows;
-    const struct csl_yaml_node *task, *features, *shape, *model;
+    const struct csl_yaml_node *task, *features, *shape, *model, *inputs;
     double centre, scale, clip;
 };
 struct raw_task {
@@ -64,65 +70,84 @@ struct raw_feature {
 #define AT(type, field)   .offset = offsetof(struct type, field)
 #define TEXT(type, field) AT(type, field), .size = sizeof(((struct type *)0)->field)
 
+#define INPUT_ROWS                                                                                 \
+    {.name = "modality",                                                                           \
+     .type = CSL_OPT_ENUM,                                                                         \
+     AT(raw_domain, modality),                                                                     \
+     .choices = modality_names,                                                                    \
+     .help = "Form of the input."},                                                                \
+        {.name = "features",                                                                       \
+         .type = CSL_OPT_NODE,                                                                     \
+         AT(raw_domain, features),                                                                 \
+         .help = "Inputs of a tabular domain, or variables of an ehr_series, in the order of the " \
+                 "model's weights."},                                                              \
+        {.name = "scaling",                                                                        \
+         .type = CSL_OPT_ENUM,                                                                     \
+         AT(raw_domain, scaling),                                                                  \
+         .choices = scaling_names,                                                                 \
+         .fallback = "constants",                                                                  \
+         .help = "Whose constants scale the inputs: the study's, or each site's own statistics."}, \
+        {.name = "shape",                                                                          \
+         .type = CSL_OPT_NODE,                                                                     \
+         AT(raw_domain, shape),                                                                    \
+         .help = "Of all but tabular: image2d: [height, width, channels]; signal: [samples, "      \
+                 "channels]; ehr_series: [steps]; text: [tokens, buckets, ngrams]; embedding: "    \
+                 "[length]; "                                                                      \
+                 "image3d: [depth, height, width, channels]."},                                    \
+        {.name = "missing",                                                                        \
+         .type = CSL_OPT_ENUM,                                                                     \
+         AT(raw_domain, missing),                                                                  \
+         .choices = missing_names,                                                                 \
+         .fallback = "centre",                                                                     \
+         .help = "What the model is told of values that were not measured (ehr_series): nothing, " \
+                 "which ones, or also for how long."},                                             \
+        {.name = "windows",                                                                        \
+         .type = CSL_OPT_U32,                                                                      \
+         AT(raw_domain, windows),                                                                  \
+         .max = CSL_FEATURES_MAX,                                                                  \
+         .fallback = "0",                                                                          \
+         .help = "The steps in so many parts, each as mean, smallest, largest, first and last "    \
+                 "value and the part of the steps with one (ehr_series); 0: the steps."},          \
+        {.name = "centre",                                                                         \
+         .type = CSL_OPT_F64,                                                                      \
+         AT(raw_domain, centre),                                                                   \
+         .fallback = "0",                                                                          \
+         .help = "Subtracted from every input that has no centre of its own."},                    \
+        {.name = "scale",                                                                          \
+         .type = CSL_OPT_F64,                                                                      \
+         AT(raw_domain, scale),                                                                    \
+         .fallback = "1",                                                                          \
+         .help = "Every input that has no scale of its own is divided by it."},                    \
+    {                                                                                              \
+        .name = "clip", .type = CSL_OPT_F64, AT(raw_domain, clip), .fallback = "0", .min = 0,      \
+        .max = 1e9, .help = "Scaled inputs are cut to [-clip, clip]; 0: not at all."               \
+    }
+
 static const struct csl_option domain_rows[] = {
     {.name = "id", .type = CSL_OPT_ID, AT(raw_domain, id), .help = "Name of the domain."},
-    {.name = "modality",
-     .type = CSL_OPT_ENUM,
-     AT(raw_domain, modality),
-     .choices = modality_names,
-     .help = "Form of the input."},
     {.name = "task", .type = CSL_OPT_NODE, AT(raw_domain, task), .help = "What is predicted."},
-    {.name = "features",
-     .type = CSL_OPT_NODE,
-     AT(raw_domain, features),
-     .help = "Inputs of a tabular domain, or variables of an ehr_series, in the order of the "
-             "model's weights."},
-    {.name = "scaling",
-     .type = CSL_OPT_ENUM,
-     AT(raw_domain, scaling),
-     .choices = scaling_names,
-     .fallback = "constants",
-     .help = "Whose constants scale the inputs: the study's, or each site's own statistics."},
-    {.name = "shape",
-     .type = CSL_OPT_NODE,
-     AT(raw_domain, shape),
-     .help =
-         "Of all but tabular: image2d: [height, width, channels]; signal: [samples, "
-         "channels]; ehr_series: [steps]; text: [tokens, buckets, ngrams]; embedding: [length]; "
-         "image3d: [depth, height, width, channels]."},
-    {.name = "missing",
-     .type = CSL_OPT_ENUM,
-     AT(raw_domain, missing),
-     .choices = missing_names,
-     .fallback = "centre",
-     .help = "What the model is told of values that were not measured (ehr_series): nothing, which "
-             "ones, or also for how long."},
-    {.name = "windows",
-     .type = CSL_OPT_U32,
-     AT(raw_domain, windows),
-     .max = CSL_FEATURES_MAX,
-     .fallback = "0",
-     .help =
-         "The steps in so many parts, each as mean, smallest, largest, first and last value and "
-         "the part of the steps with one (ehr_series); 0: the steps."},
-    {.name = "centre",
-     .type = CSL_OPT_F64,
-     AT(raw_domain, centre),
-     .fallback = "0",
-     .help = "Subtracted from every input that has no centre of its own."},
-    {.name = "scale",
-     .type = CSL_OPT_F64,
-     AT(raw_domain, scale),
-     .fallback = "1",
-     .help = "Every input that has no scale of its own is divided by it."},
-    {.name = "clip",
-     .type = CSL_OPT_F64,
-     AT(raw_domain, clip),
-     .fallback = "0",
-     .min = 0,
-     .max = 1e9,
-     .help = "Scaled inputs are cut to [-clip, clip]; 0: not at all."},
     {.name = "model", .type = CSL_OPT_NODE, AT(raw_domain, model), .help = "Model of the domain."},
+    INPUT_ROWS,
+    CSL_OPTION_END,
+};
+/* Of a domain that reads several inputs of the study. */
+static const struct csl_option fused_rows[] = {
+    {.name = "id", .type = CSL_OPT_ID, AT(raw_domain, id), .help = "Name of the domain."},
+    {.name = "inputs",
+     .type = CSL_OPT_NODE,
+     AT(raw_domain, inputs),
+     .help = "Inputs of the study that it reads, by id."},
+    {.name = "task", .type = CSL_OPT_NODE, AT(raw_domain, task), .help = "What is predicted."},
+    {.name = "model", .type = CSL_OPT_NODE, AT(raw_domain, model), .help = "Model of the domain."},
+    CSL_OPTION_END,
+};
+static const struct csl_option input_rows[] = {
+    {.name = "id", .type = CSL_OPT_ID, AT(raw_domain, id), .help = "Name of the input."},
+    INPUT_ROWS,
+    {.name = "encoder",
+     .type = CSL_OPT_NODE,
+     AT(raw_domain, model),
+     .help = "Its encoder: a model kind, whose last layer gives the values that are fused."},
     CSL_OPTION_END,
 };
 static const struct csl_option task_rows[] = {
@@ -420,26 +445,80 @@ static enum csl_code read_input(const struct csl_study_reader *r, const struct c
     return code == CSL_OK && d->modality == CSL_EHR_SERIES ? read_series(r, item, raw, d) : code;
 }
 
+static enum csl_code read_id(const struct csl_study_reader *r, const struct csl_yaml_node *item,
+                             const char *id, int bytes_max, struct csl_domain *d)
+{
+    if (strlen(id) > (size_t)bytes_max)
+        return csl_yaml_fail(r->err, r->y, csl_study__at(item, "id"),
+                             "%zu bytes; at most %d would be right", strlen(id), bytes_max);
+    CSL_ASSERT(csl_str_copy(d->id, sizeof(d->id), id));
+    return CSL_OK;
+}
+
 static enum csl_code read_domain(const struct csl_study_reader *r, const struct csl_yaml_node *item,
                                  const struct csl_yaml_node *shared_model, struct csl_domain *d)
 {
     struct raw_domain raw = {0};
-    enum csl_code code = csl_study__section(r, domain_rows, &raw, item, item, "domains");
+    bool is_fused = item->kind == CSL_YAML_MAPPING && csl_yaml_get(item, "inputs") != NULL;
+    enum csl_code code =
+        csl_study__section(r, is_fused ? fused_rows : domain_rows, &raw, item, item, "domains");
 
+    if (code == CSL_OK)
+        code = read_id(r, item, raw.id, DOMAIN_ID_BYTES_MAX, d);
+    if (code == CSL_OK)
+        code = csl_study__check_reads(r, item, is_fused);
     if (code != CSL_OK)
         return code;
-    if (strlen(raw.id) > DOMAIN_ID_BYTES_MAX)
-        return csl_yaml_fail(r->err, r->y, csl_study__at(item, "id"),
-                             "%zu bytes; at most %d would be right", strlen(raw.id),
-                             DOMAIN_ID_BYTES_MAX);
-    CSL_ASSERT(csl_str_copy(d->id, sizeof(d->id), raw.id));
     d->modality = (enum csl_modality)raw.modality;
     code = read_task(r, item, raw.task, d);
     if (code == CSL_OK)
-        code = read_input(r, item, &raw, d);
+        code =
+            is_fused ? csl_study__read_fused(r, item, raw.inputs, d) : read_input(r, item, &raw, d);
     if (code == CSL_OK)
         code = csl_study__read_model(r, item, raw.model, shared_model, d);
     return code;
+}
+
+static enum csl_code read_study_input(const struct csl_study_reader *r,
+                                      const struct csl_yaml_node *item, struct csl_domain *d)
+{
+    struct raw_domain raw = {0};
+    enum csl_code code = csl_study__section(r, input_rows, &raw, item, item, "inputs");
+
+    if (code == CSL_OK)
+        code = read_id(r, item, raw.id, INPUT_ID_BYTES_MAX, d);
+    if (code != CSL_OK)
+        return code;
+    d->modality = (enum csl_modality)raw.modality;
+    code = read_input(r, item, &raw, d);
+    return code == CSL_OK ? csl_study__read_encoder(r, item, raw.model, d) : code;
+}
+
+enum csl_code csl_study__read_inputs(const struct csl_study_reader *r,
+                                     const struct csl_yaml_node *list)
+{
+    struct csl_study *s = r->s;
+    uint32_t n = 0;
+
+    if (!list)
+        return CSL_OK;
+    enum csl_code code = csl_study__check_list(r, list, 1, CSL_STUDY_INPUTS_MAX, "inputs");
+    if (code != CSL_OK)
+        return code;
+    s->inputs = csl_alloc_array(list->child_count, sizeof(*s->inputs));
+    if (!s->inputs)
+        return CSL_FAIL(r->err, CSL_E_NOMEM, "no memory for %u inputs", list->child_count);
+    s->input_count = list->child_count;
+    for (const struct csl_yaml_node *item = list->first_child; item; item = item->next, n++) {
+        code = read_study_input(r, item, &s->inputs[n]);
+        for (uint32_t i = 0; i < n && code == CSL_OK; i++)
+            if (strcmp(s->inputs[i].id, s->inputs[n].id) == 0)
+                code = csl_yaml_fail(r->err, r->y, csl_study__at(item, "id"),
+                                     "input '%s' is listed twice", s->inputs[n].id);
+        if (code != CSL_OK)
+            return code;
+    }
+    return CSL_OK;
 }
 
 enum csl_code csl_study__read_domains(const struct csl_study_reader *r,

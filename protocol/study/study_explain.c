@@ -29,24 +29,28 @@ static void explain_series(const struct csl_domain *d, struct csl_buf *out)
             d->windows, csl_str_plural(d->windows), d->steps);
 }
 
-static void explain_domain(const struct csl_domain *d, struct csl_buf *out)
-{
-    static const char *const models[] = {"linear model",
-                                         "Cox model",
-                                         "layered network",
-                                         "convolutional network",
-                                         "convolutional network",
-                                         "bag of embedded words",
-                                         "transformer"};
-    static const char *const inputs[] = {
-        "feature", "pixel", "signal value", "hourly value", "word", "embedding value", "voxel"};
+static const char *const models[] = {"linear model",          "Cox model",
+                                     "layered network",       "convolutional network",
+                                     "convolutional network", "bag of embedded words",
+                                     "transformer",           "multimodal network"};
 
+static void explain_task(const struct csl_domain *d, struct csl_buf *out)
+{
     csl_buf_printf(out, "  %s: predicts %s ('%s'", d->id, task_text(d), d->label);
     if (d->positive[0])
         csl_buf_printf(out, ", yes = %s", d->positive);
     if (d->task == CSL_TASK_CLASSES)
         csl_buf_printf(out, ", %u classes", d->classes);
-    csl_buf_printf(out, ") from %u %s%s with a %s.\n", d->width, inputs[d->modality],
+    csl_buf_str(out, ")");
+}
+
+/* How many of what, read with which constants. */
+static void explain_values(const struct csl_domain *d, struct csl_buf *out)
+{
+    static const char *const inputs[] = {
+        "feature", "pixel", "signal value", "hourly value", "word", "embedding value", "voxel"};
+
+    csl_buf_printf(out, " from %u %s%s with a %s.\n", d->width, inputs[d->modality],
                    csl_str_plural(d->width), models[d->model]);
     if (d->feature_count > 0) {
         csl_buf_str(out, "    Read from the record: ");
@@ -64,6 +68,47 @@ static void explain_domain(const struct csl_domain *d, struct csl_buf *out)
                          "there."
                        : "Inputs are scaled by constants written in the study, not by patients' "
                          "data.");
+}
+
+static void explain_domain(const struct csl_study *s, const struct csl_domain *d,
+                           struct csl_buf *out)
+{
+    char rate[32];
+
+    explain_task(d, out);
+    if (d->fusion.input_count == 0) {
+        explain_values(d, out);
+        return;
+    }
+    csl_buf_str(out, " from what a record has of ");
+    for (uint32_t i = 0; i < d->fusion.input_count; i++)
+        csl_buf_printf(out, "%s%s", i ? ", " : "", s->inputs[d->fusion.inputs[i]].id);
+    csl_buf_printf(out, ", each as %u values,\n    %s.\n", d->sizes.width,
+                   d->fusion.kind == CSL_FUSION_GATED ? "weighed against each other as it learns to"
+                                                      : "as their mean");
+    csl_str_f64(rate, sizeof(rate), d->fusion.modality_dropout);
+    if (d->fusion.modality_dropout > 0)
+        csl_buf_printf(out,
+                       "    In training an input that is there is left out at a rate of %s, but "
+                       "never the last one.\n",
+                       rate);
+}
+
+static void explain_inputs(const struct csl_study *s, struct csl_buf *out)
+{
+    if (s->input_count == 0)
+        return;
+    csl_buf_str(out, "What is read, by sites that have it\n");
+    for (uint32_t i = 0; i < s->input_count; i++) {
+        csl_buf_printf(out, "  %s: read", s->inputs[i].id);
+        explain_values(&s->inputs[i], out);
+    }
+    bool hides_counts = s->secagg.is_on || s->privacy.mode == CSL_PRIVACY_SITE;
+    csl_buf_printf(out,
+                   "  A site receives and sends the parts of the model that it has training "
+                   "records for, and no others;\n    which parts those are%s is seen by the "
+                   "coordinator.\n",
+                   hides_counts ? "" : ", and for how many training patients,");
 }
 
 static void explain_training(const struct csl_study *s, struct csl_buf *out)
@@ -305,7 +350,8 @@ void csl_study_explain(const struct csl_study *s, struct csl_buf *out)
     csl_buf_printf(out, "  digest %s\n", digest);
     csl_buf_str(out, "What is asked\n");
     for (uint32_t i = 0; i < s->domain_count; i++)
-        explain_domain(&s->domains[i], out);
+        explain_domain(s, &s->domains[i], out);
+    explain_inputs(s, out);
     explain_training(s, out);
     explain_disclosure(s, out);
     explain_price(s, out);

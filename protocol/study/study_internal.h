@@ -74,6 +74,24 @@ enum csl_code csl_study__read_domains(const struct csl_study_reader *r,
                                       const struct csl_yaml_node *root,
                                       const struct csl_yaml_node *list,
                                       const struct csl_yaml_node *model_default);
+enum csl_code csl_study__read_inputs(const struct csl_study_reader *r,
+                                     const struct csl_yaml_node *list); /* NULL: none */
+/* study_fusion.c: domains that read several inputs, and the inputs' encoders. A domain reads the
+ * study's inputs exactly when there are some. */
+enum csl_code csl_study__check_reads(const struct csl_study_reader *r,
+                                     const struct csl_yaml_node *domain, bool is_fused);
+enum csl_code csl_study__read_fused(const struct csl_study_reader *r,
+                                    const struct csl_yaml_node *domain,
+                                    const struct csl_yaml_node *list, struct csl_domain *d);
+enum csl_code csl_study__read_encoder(const struct csl_study_reader *r,
+                                      const struct csl_yaml_node *input,
+                                      const struct csl_yaml_node *section, struct csl_domain *d);
+/* Once all is read: widths of the encoders, inputs nobody reads, what cannot be trained yet. */
+enum csl_code csl_study__check_fusion(const struct csl_study_reader *r,
+                                      const struct csl_yaml_node *root);
+/* "input" or "domain": what d is of r's study, for errors. */
+const char *csl_study__noun(const struct csl_study_reader *r, const struct csl_domain *d);
+
 /* study_model.c: the model of a domain whose input and task are known. own: the domain's section,
  * or NULL; shared: the study's, or NULL; errors about neither point at the domain. */
 enum csl_code csl_study__read_model(const struct csl_study_reader *r,

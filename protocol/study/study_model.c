@@ -9,13 +9,15 @@
 #define CHANNELS_MAX 1024 /* so that no product of sizes of a convolution exceeds 2^31 */
 #define TOKENS_MAX   4096 /* attention looks at every pair of them */
 
-static const char *const model_names[] = {"linear", "cox", "mlp",         "cnn1d",
-                                          "cnn2d",  "bag", "transformer", NULL};
+static const char *const model_names[] = {"linear", "cox",         "mlp",        "cnn1d", "cnn2d",
+                                          "bag",    "transformer", "multimodal", NULL};
+static const char *const fusion_names[] = {"gated", "mean", NULL};
 static const char *const norm_names[] = {"group", "none", NULL};
 
 struct raw_model {
-    int kind, norm;
+    int kind, norm, fusion;
     bool bias;
+    double modality_dropout;
     const struct csl_yaml_node *hidden, *channels;
     uint32_t kernel, stride, pool, groups, width, patch, heads, layers;
 };
@@ -30,11 +32,11 @@ static const struct csl_option model_rows[] = {
      .choices = model_names,
      .help = "linear: logistic or softmax regression; cox: proportional hazards; mlp: layers; "
              "cnn1d, cnn2d: convolutions; bag: mean of the words of a text, then layers; "
-             "transformer: attention between patches."},
+             "transformer: attention between patches; multimodal: inputs of the study, fused."},
     {.name = "hidden",
      .type = CSL_OPT_NODE,
      AT(hidden),
-     .help = "mlp, bag: units of each hidden layer."},
+     .help = "mlp, bag, multimodal: units of each hidden layer."},
     {.name = "bias",
      .type = CSL_OPT_BOOL,
      AT(bias),
@@ -57,7 +59,20 @@ static const struct csl_option model_rows[] = {
     {SIZE(groups, 1, CHANNELS_MAX), .fallback = "4",
      .help = "cnn1d, cnn2d: groups of channels that are normalised together."},
     {SIZE(width, 1, CHANNELS_MAX), .fallback = "32",
-     .help = "bag, transformer: values of a word or token."},
+     .help = "bag, transformer: values of a word or token; multimodal: of an encoded input."},
+    {.name = "fusion",
+     .type = CSL_OPT_ENUM,
+     AT(fusion),
+     .choices = fusion_names,
+     .fallback = "gated",
+     .help = "multimodal: shares of the inputs present that are learned (gated), or the mean."},
+    {.name = "modality_dropout",
+     .type = CSL_OPT_F64,
+     AT(modality_dropout),
+     .fallback = "0",
+     .min = 0,
+     .max = 0.95,
+     .help = "multimodal: how often an input that is there is left out in training."},
     {SIZE(patch, 1, 4096), .fallback = "1",
      .help = "transformer: samples, steps or pixels of a token along each axis."},
     {SIZE(heads, 1, 64), .fallback = "4", .help = "transformer: attention heads."},
@@ -75,7 +90,8 @@ static const struct {
     unsigned kinds;
     const char *why;
 } kind_keys[] = {
-    {"hidden", KIND(MLP) | KIND(BAG), "only kinds mlp and bag have hidden layers"},
+    {"hidden", KIND(MLP) | KIND(BAG) | KIND(MULTIMODAL),
+     "only kinds mlp, bag and multimodal have hidden layers"},
     {"bias", KIND(LINEAR) | KIND(COX) | KIND(MLP), "only kinds linear and cox leave it out"},
     {"channels", CNNS, "only kinds cnn1d and cnn2d have channels"},
     {"kernel", CNNS, "only kinds cnn1d and cnn2d have a kernel"},
@@ -83,7 +99,10 @@ static const struct {
     {"pool", CNNS, "only kinds cnn1d and cnn2d have a pool"},
     {"norm", CNNS, "only kinds cnn1d and cnn2d choose their norm"},
     {"groups", CNNS, "only kinds cnn1d and cnn2d have groups"},
-    {"width", KIND(BAG) | KIND(TRANSFORMER), "only kinds bag and transformer have a width"},
+    {"width", KIND(BAG) | KIND(TRANSFORMER) | KIND(MULTIMODAL),
+     "only kinds bag, transformer and multimodal have a width"},
+    {"fusion", KIND(MULTIMODAL), "only kind: multimodal has a fusion"},
+    {"modality_dropout", KIND(MULTIMODAL), "only kind: multimodal has inputs to leave out"},
     {"patch", KIND(TRANSFORMER), "only kind: transformer has patches"},
     {"heads", KIND(TRANSFORMER), "only kind: transformer has heads"},
     {"layers", KIND(TRANSFORMER), "only kind: transformer has layers of attention"},
@@ -110,17 +129,23 @@ static enum csl_code check_input(const struct csl_study_reader *r, const struct 
                                    "image2d, signal or ehr_series"},
     };
 
+    if ((d->model == CSL_MODEL_MULTIMODAL) != (d->fusion.input_count > 0))
+        return csl_yaml_fail(r->err, r->y, at, "%s '%s': model kind %s does not fit %s",
+                             csl_study__noun(r, d), d->id, model_names[d->model],
+                             d->fusion.input_count > 0
+                                 ? "several inputs; multimodal would be right"
+                                 : "a single modality; only a domain with 'inputs' has it");
     if (d->modality == CSL_TEXT && d->model != CSL_MODEL_BAG)
         return csl_yaml_fail(r->err, r->y, at,
-                             "domain '%s': the inputs of modality text are token ids, which model "
+                             "%s '%s': the inputs of modality text are token ids, which model "
                              "kind %s would take for numbers; bag would be right",
-                             d->id, model_names[d->model]);
+                             csl_study__noun(r, d), d->id, model_names[d->model]);
     if (takes[d->model].kinds != 0 && (takes[d->model].kinds >> d->modality & 1) == 0)
         return csl_yaml_fail(r->err, r->y, at,
-                             "domain '%s': model kind %s does not fit modality %s; %s would be "
+                             "%s '%s': model kind %s does not fit modality %s; %s would be "
                              "right",
-                             d->id, model_names[d->model], csl_modality_name(d->modality),
-                             takes[d->model].names);
+                             csl_study__noun(r, d), d->id, model_names[d->model],
+                             csl_modality_name(d->modality), takes[d->model].names);
     return CSL_OK;
 }
 
@@ -132,9 +157,9 @@ static enum csl_code check_kind(const struct csl_study_reader *r, const struct c
 
     if ((d->model == CSL_MODEL_COX) != is_survival)
         return csl_yaml_fail(r->err, r->y, at,
-                             "domain '%s': model kind %s does not fit a %s task; %s would be right",
-                             d->id, model_names[d->model], task_texts[d->task],
-                             is_survival ? "cox" : "any but cox");
+                             "%s '%s': model kind %s does not fit a %s task; %s would be right",
+                             csl_study__noun(r, d), d->id, model_names[d->model],
+                             task_texts[d->task], is_survival ? "cox" : "any but cox");
     enum csl_code code = check_input(r, at, d);
     for (size_t i = 0; i < sizeof(kind_keys) / sizeof(kind_keys[0]) && code == CSL_OK; i++) {
         const char *const keys[] = {kind_keys[i].key, NULL};
@@ -172,10 +197,11 @@ static enum csl_code check_stages(const struct csl_study_reader *r,
             left = (left - 1) / m->stride + 1;
             if (left < m->pool)
                 return csl_yaml_fail(r->err, r->y, csl_study__at(section, "channels"),
-                                     "domain '%s': convolution %u leaves %u of %u positions of an "
+                                     "%s '%s': convolution %u leaves %u of %u positions of an "
                                      "axis, too few for a pool of %u; fewer convolutions, a "
                                      "smaller stride or a smaller pool would be right",
-                                     d->id, i + 1, left, d->shape[axis], m->pool);
+                                     csl_study__noun(r, d), d->id, i + 1, left, d->shape[axis],
+                                     m->pool);
             left /= m->pool;
         }
     }
@@ -230,16 +256,16 @@ static enum csl_code read_transformer(const struct csl_study_reader *r,
     for (uint32_t axis = 0; axis < space_axes(d); axis++) {
         if (d->shape[axis] % raw->patch != 0)
             return csl_yaml_fail(r->err, r->y, csl_study__at(section, "patch"),
-                                 "domain '%s': an axis of %u is no multiple of %u; a patch that "
+                                 "%s '%s': an axis of %u is no multiple of %u; a patch that "
                                  "divides it would be right",
-                                 d->id, d->shape[axis], raw->patch);
+                                 csl_study__noun(r, d), d->id, d->shape[axis], raw->patch);
         tokens *= d->shape[axis] / raw->patch;
     }
     if (tokens > TOKENS_MAX)
         return csl_yaml_fail(r->err, r->y, csl_study__at(section, "patch"),
-                             "domain '%s': %llu tokens; at most %d, of a larger patch, would be "
+                             "%s '%s': %llu tokens; at most %d, of a larger patch, would be "
                              "right",
-                             d->id, (unsigned long long)tokens, TOKENS_MAX);
+                             csl_study__noun(r, d), d->id, (unsigned long long)tokens, TOKENS_MAX);
     if (raw->width % raw->heads != 0)
         return csl_yaml_fail(r->err, r->y, csl_study__at(section, "heads"),
                              "a width of %u is no multiple of %u heads; a number that divides it "
@@ -259,7 +285,9 @@ enum csl_code csl_study__read_model(const struct csl_study_reader *r,
 {
     const struct csl_yaml_node *section = own ? own : shared;
     struct raw_model raw = {0};
-    enum csl_code code = csl_study__section(r, model_rows, &raw, domain, section, "model");
+    bool is_input = r->s->domain_count == 0; /* inputs are read before domains */
+    enum csl_code code =
+        csl_study__section(r, model_rows, &raw, domain, section, is_input ? "encoder" : "model");
 
     if (code == CSL_OK && raw.hidden)
         code = csl_study__u32_list(r, raw.hidden, 1, CSL_HIDDEN_LAYERS_MAX, CSL_FEATURES_MAX,
@@ -280,6 +308,11 @@ enum csl_code csl_study__read_model(const struct csl_study_reader *r,
         return CSL_OK;
     case CSL_MODEL_TRANSFORMER:
         return read_transformer(r, section, &raw, d);
+    case CSL_MODEL_MULTIMODAL:
+        d->sizes.width = raw.width;
+        d->fusion.kind = (enum csl_fusion_kind)raw.fusion;
+        d->fusion.modality_dropout = raw.modality_dropout;
+        return CSL_OK;
     case CSL_MODEL_LINEAR:
     case CSL_MODEL_COX:
     case CSL_MODEL_MLP:

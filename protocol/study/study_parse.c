@@ -12,7 +12,7 @@
 struct raw_study {
     char id[CSL_ID_MAX], question[256];
     uint32_t rounds;
-    const struct csl_yaml_node *domains, *model, *training, *aggregation, *privacy, *sites,
+    const struct csl_yaml_node *inputs, *domains, *model, *training, *aggregation, *privacy, *sites,
         *evaluation, *baselines, *simulation;
     const struct csl_yaml_node *secure_aggregation, *fairness, *release;
 };
@@ -34,6 +34,7 @@ static const struct csl_option study_rows[] = {
      .size = sizeof(((struct raw_study *)0)->question),
      .fallback = "",
      .help = "The clinical question, in one sentence."},
+    NODE(inputs, "inputs", "What several domains read, each with an encoder; one block each."),
     NODE(domains, "domains", "What is predicted from which data; one model block each."),
     NODE(model, "model", "Model of every domain that names none itself."),
     NODE(training, "training", "How a site trains in one round."),
@@ -182,7 +183,9 @@ static enum csl_code read_root(const struct csl_study_reader *r, const struct cs
     CSL_ASSERT(csl_str_copy(r->s->id, sizeof(r->s->id), raw.id));
     CSL_ASSERT(csl_str_copy(r->s->question, sizeof(r->s->question), raw.question));
     r->s->rounds = raw.rounds;
-    code = csl_study__read_domains(r, root, raw.domains, raw.model);
+    code = csl_study__read_inputs(r, raw.inputs);
+    if (code == CSL_OK)
+        code = csl_study__read_domains(r, root, raw.domains, raw.model);
     if (code == CSL_OK)
         code = csl_study__read_training(r, root, raw.training);
     if (code == CSL_OK)
@@ -259,6 +262,9 @@ void csl_study_free(struct csl_study *s)
         return;
     for (uint32_t i = 0; i < s->domain_count; i++)
         csl_free(s->domains[i].features);
+    for (uint32_t i = 0; i < s->input_count; i++)
+        csl_free(s->inputs[i].features);
+    csl_free(s->inputs);
     csl_free(s->domains);
     csl_free(s->aggregation.given);
     csl_free(s->participants);

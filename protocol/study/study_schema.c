@@ -1,5 +1,6 @@
 /* protocol/study/study_schema.c - the tensors of a study's model: one block per domain, tensors
- * named "<domain>.<tensor>".
+ * named "<domain>.<tensor>"; then one per input of the study, "input.<id>", with the tensors of its
+ * encoder, whose outputs are the width of the fusion.
  *
  *   linear, cox   weight [outputs, width], then bias [outputs] if the model has one
  *   mlp           layer<i>.weight [out, in], layer<i>.bias [out], i = 0..hidden_count
@@ -9,6 +10,8 @@
  *   transformer   patch.weight [width, patch (twice in 2-D), channels], patch.bias, place.weight
  *                 [tokens, width]; of each layer norm<i>a, qkv<i> [3 width, width], out<i>,
  * norm<i>b, up<i> [4 width, width], down<i>; norm, head; all with weight and bias
+ *   multimodal    gated: fusion.gate [inputs, width], fusion.bias [inputs], fusion.empty [width];
+ *                 then the layers of an mlp on width values
  *
  * Linear layers and convolutions start uniform within 1/sqrt(inputs of an output), weights and
  * biases alike, as torch.nn.Linear and Conv2d do (torch/nn/modules/linear.py and conv.py,
@@ -25,6 +28,7 @@
 struct adder {
     struct csl_schema *schema;
     const struct csl_domain *d;
+    const char *block; /* its name */
     enum csl_code code;
     struct csl_err *err;
 };
@@ -36,7 +40,7 @@ static void add(struct adder *a, const char *part, uint32_t rank, const uint64_t
 
     if (a->code != CSL_OK)
         return;
-    snprintf(name, sizeof(name), "%s.%s", a->d->id, part);
+    snprintf(name, sizeof(name), "%s.%s", a->block, part);
     a->code = csl_schema_add_tensor(a->schema, name, rank, shape, init, bound, a->err);
 }
 
@@ -153,13 +157,28 @@ static void add_transformer(struct adder *a)
     add_linear(a, "head.", w, a->d->outputs);
 }
 
-static enum csl_code add_domain(struct csl_schema *schema, const struct csl_domain *d,
-                                struct csl_err *err)
+/* The gate starts at zero: equal shares of what is present. One after another, as csl_fusion takes
+ * them. */
+static void add_multimodal(struct adder *a)
 {
-    struct adder a = {.schema = schema, .d = d, .err = err};
+    const struct csl_domain *d = a->d;
+    const uint64_t gate[2] = {d->fusion.input_count, d->sizes.width};
+
+    if (d->fusion.kind == CSL_FUSION_GATED) {
+        add(a, "fusion.gate", 2, gate, CSL_INIT_ZEROS, 0);
+        add(a, "fusion.bias", 1, &gate[0], CSL_INIT_ZEROS, 0);
+        add(a, "fusion.empty", 1, &gate[1], CSL_INIT_ZEROS, 0);
+    }
+    add_layers(a, d->sizes.width);
+}
+
+static enum csl_code add_domain(struct csl_schema *schema, const struct csl_domain *d,
+                                const char *block, struct csl_err *err)
+{
+    struct adder a = {.schema = schema, .d = d, .block = block, .err = err};
     const uint64_t shape[2] = {d->outputs, d->width};
 
-    a.code = csl_schema_add_block(schema, d->id, CSL_BLOCK_SHARED, err);
+    a.code = csl_schema_add_block(schema, block, CSL_BLOCK_SHARED, err);
     switch (d->model) {
     case CSL_MODEL_LINEAR:
     case CSL_MODEL_COX:
@@ -178,10 +197,18 @@ static enum csl_code add_domain(struct csl_schema *schema, const struct csl_doma
     case CSL_MODEL_TRANSFORMER:
         add_transformer(&a);
         break;
+    case CSL_MODEL_MULTIMODAL:
+        add_multimodal(&a);
+        break;
     case CSL_MODEL_COUNT:
         break;
     }
     return a.code;
+}
+
+void csl_study_input_block(char out[CSL_ID_MAX], const struct csl_domain *input)
+{
+    snprintf(out, CSL_ID_MAX, "input.%.*s", CSL_ID_MAX - 7, input->id);
 }
 
 enum csl_code csl_study__build_schema(const struct csl_study_reader *r,
@@ -193,7 +220,12 @@ enum csl_code csl_study__build_schema(const struct csl_study_reader *r,
 
     csl_schema_init(&s->schema);
     for (uint32_t i = 0; i < s->domain_count && code == CSL_OK; i++)
-        code = add_domain(&s->schema, &s->domains[i], &cause);
+        code = add_domain(&s->schema, &s->domains[i], s->domains[i].id, &cause);
+    for (uint32_t i = 0; i < s->input_count && code == CSL_OK; i++) {
+        char block[CSL_ID_MAX];
+        csl_study_input_block(block, &s->inputs[i]);
+        code = add_domain(&s->schema, &s->inputs[i], block, &cause);
+    }
     if (code == CSL_OK)
         code = csl_schema_seal(&s->schema, &cause);
     if (code != CSL_OK)

@@ -183,6 +183,23 @@ static enum csl_code check_modality(struct check *c, const struct csl_record_mod
 
 /* --- against a study --- */
 
+static void check_features(struct check *c, const char *noun, const struct csl_domain *d,
+                           const struct csl_domain_source *source)
+{
+    for (uint32_t i = 0; i < d->feature_count; i++) {
+        const struct csl_feature *f = &d->features[i];
+        uint32_t k = source->columns[i];
+        if (f->range_min < f->range_max &&
+            !(source->modality->range_min[k] >= f->range_min &&
+              source->modality->range_max[k] <= f->range_max &&
+              source->modality->range_min[k] < source->modality->range_max[k]))
+            check_column(c, source->modality, k, f->range_min, f->range_max);
+        if (csl_domain_unit_differs__(d, source, i))
+            find(c, true, "%s %s: feature %s is in %s here and in %s in the study", noun, d->id,
+                 f->name, source->modality->feature_units[k], f->unit);
+    }
+}
+
 /* True when the site can take part in the domain. */
 static bool check_domain(struct check *c, const struct csl_domain *d)
 {
@@ -201,27 +218,67 @@ static bool check_domain(struct check *c, const struct csl_domain *d)
     if (train == 0)
         find(c, false, "domain %s: no training record has both its modality and a known label",
              d->id);
-    for (uint32_t i = 0; i < d->feature_count; i++) {
-        const struct csl_feature *f = &d->features[i];
-        uint32_t k = source.columns[i];
-        if (f->range_min < f->range_max &&
-            !(source.modality->range_min[k] >= f->range_min &&
-              source.modality->range_max[k] <= f->range_max &&
-              source.modality->range_min[k] < source.modality->range_max[k]))
-            check_column(c, source.modality, k, f->range_min, f->range_max);
-        if (csl_domain_unit_differs__(d, &source, i))
-            find(c, true, "domain %s: feature %s is in %s here and in %s in the study", d->id,
-                 f->name, source.modality->feature_units[k], f->unit);
-    }
+    check_features(c, "domain", d, &source);
     csl_free(source.columns);
+    return train > 0;
+}
+
+/* Where each input of the study lies; those the site lacks stay empty. */
+static void check_inputs(struct check *c, struct csl_domain_source *sources)
+{
+    const struct csl_study *s = c->study;
+    for (uint32_t i = 0; i < s->input_count; i++) {
+        const struct csl_domain *d = &s->inputs[i];
+        struct csl_err why;
+        if (csl_input_find__(d, s->inputs, s->input_count, c->r, c->r->site, &sources[i], &why) !=
+            CSL_OK)
+            find(c, true, "input %s: %s", d->id, why.msg);
+        else if (sources[i].modality == NULL)
+            find(c, false, "input %s: the site has no such modality", d->id);
+        else
+            check_features(c, "input", d, &sources[i]);
+    }
+}
+
+static bool check_fused(struct check *c, const struct csl_domain *d,
+                        const struct csl_domain_source *sources)
+{
+    const struct csl_record_label *label = csl_records_label__(c->r, d->label);
+    uint32_t classes = d->task == CSL_TASK_BINARY ? 2 : d->classes, train = 0;
+    if (label == NULL) {
+        find(c, false, "domain %s: the site has no such label", d->id);
+        return false;
+    }
+    if (label->classes != classes) {
+        find(c, true, "domain %s: label %s has %u classes (0: survival); the study needs %u", d->id,
+             d->label, label->classes, classes);
+        return false;
+    }
+    for (uint32_t i = 0; i < c->r->record_count; i++) {
+        bool has_input = false;
+        for (uint32_t k = 0; k < d->fusion.input_count; k++) {
+            const struct csl_record_modality *m = sources[d->fusion.inputs[k]].modality;
+            has_input = has_input || (m != NULL && m->available[i] != 0);
+        }
+        train += has_input && label->value[i] != CSL_LABEL_UNKNOWN &&
+                 c->r->split[c->r->patient[i]] == CSL_SPLIT_TRAIN;
+    }
+    if (train == 0)
+        find(c, false, "domain %s: no training record has a known label and one of its inputs",
+             d->id);
     return train > 0;
 }
 
 static void check_study(struct check *c)
 {
+    struct csl_domain_source sources[CSL_STUDY_INPUTS_MAX] = {{NULL, NULL, NULL}};
     uint32_t usable = 0;
+    check_inputs(c, sources);
     for (uint32_t i = 0; i < c->study->domain_count; i++)
-        usable += check_domain(c, &c->study->domains[i]);
+        usable += c->study->input_count > 0 ? check_fused(c, &c->study->domains[i], sources)
+                                            : check_domain(c, &c->study->domains[i]);
+    for (uint32_t i = 0; i < c->study->input_count; i++)
+        csl_free(sources[i].columns);
     if (usable == 0)
         find(c, true, "the site can train none of the domains of study %s", c->study->id);
 }

@@ -1,4 +1,5 @@
 #include "site-agent/data/dataset_internal.h"
+#include "site-agent/data/multimodal.h"
 
 #include "base/check.h"
 #include "base/mem.h"
@@ -15,6 +16,8 @@ void csl_dataset_free(struct csl_dataset *d)
     for (uint32_t i = 0; d->domains != NULL && i < d->domain_count; i++)
         for (int s = 0; s < CSL_SPLIT_COUNT; s++)
             csl_examples_release__(&d->domains[i][s]);
+    csl_multimodal_free(d->multimodal);
+    csl_free(d->input_patients);
     csl_free(d->domains);
     csl_free(d);
 }
@@ -23,6 +26,23 @@ uint64_t csl_dataset_patients(const struct csl_dataset *d, uint32_t domain, enum
 {
     CSL_ASSERT(domain < d->domain_count && split < CSL_SPLIT_COUNT);
     return d->domains[domain][split].patients;
+}
+
+uint64_t csl_dataset_block_patients(const struct csl_dataset *d, uint32_t block)
+{
+    CSL_ASSERT(block < d->domain_count + d->study->input_count);
+    return block < d->domain_count ? csl_dataset_patients(d, block, CSL_SPLIT_TRAIN)
+                                   : d->input_patients[block - d->domain_count];
+}
+
+uint64_t csl_dataset_patients_at_most(const struct csl_dataset *d)
+{
+    uint64_t sum = 0;
+    if (d->multimodal != NULL)
+        return d->multimodal->splits[CSL_SPLIT_TRAIN].patients;
+    for (uint32_t i = 0; i < d->domain_count; i++)
+        sum += csl_dataset_patients(d, i, CSL_SPLIT_TRAIN);
+    return sum;
 }
 
 static bool wants_modality(const void *ctx, const struct csl_record_modality *m)
@@ -134,9 +154,11 @@ static enum csl_code load(struct csl_dataset **out, const char *const *paths, ui
     enum csl_code code = CSL_OK;
     if (d == NULL)
         return CSL_FAIL(err, CSL_E_NOMEM, "no memory for the data of study %s", study->id);
-    for (uint32_t i = 0; i < count && code == CSL_OK; i++)
+    if (study->input_count > 0)
+        code = csl_dataset_fill__(d, paths, count, err);
+    for (uint32_t i = 0; study->input_count == 0 && i < count && code == CSL_OK; i++)
         code = add_file(d, paths[i], err);
-    if (code == CSL_OK)
+    if (code == CSL_OK && study->input_count == 0)
         code = scale_all(d, err);
     if (code == CSL_OK)
         *out = d;

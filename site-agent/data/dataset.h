@@ -3,10 +3,14 @@
  * Loaded from a record file (data/record.h) under a study: only the domains and labels the study
  * names are read, shapes, classes and units are checked against it (a unit that only one of them
  * states is not checked), features are scaled as it says. A site
- * without a modality or label simply lacks that domain. Immutable after loading; any thread. */
+ * without a modality or label simply lacks that domain. A domain of several inputs has the records
+ * with a known label and at least one of its inputs. Immutable after loading; any thread. */
 #ifndef CSL_DATASET_H
 #define CSL_DATASET_H
 #include "protocol/study/study.h"
+
+struct csl_multimodal;
+struct csl_multimodal_split;
 
 enum csl_split { CSL_SPLIT_TRAIN, CSL_SPLIT_VALIDATION, CSL_SPLIT_TEST, CSL_SPLIT_COUNT };
 
@@ -20,14 +24,20 @@ struct csl_examples {
         *patient;   /* [R] index of the patient within these examples, 0..patients-1, ascending */
     uint8_t *label; /* [R] class index; binary 0/1; survival: 1 event observed, 0 censored */
     float *time;    /* [R] survival only, else NULL */
+    /* A study with inputs: x is NULL, and record r is row row[r] of what the site has of them. */
+    const struct csl_multimodal_split *of; /* multimodal.h; of the data set */
+    uint32_t *row;                         /* [R] ascending; owned */
+    uint32_t absent; /* bit i: input i of the study is taken as absent from all records */
 };
 struct csl_dataset {
     char site[CSL_ID_MAX];
     const struct csl_study *study; /* borrowed */
     uint32_t domain_count;         /* = study->domain_count */
     struct csl_examples (
-        *domains)[CSL_SPLIT_COUNT]; /* [domain_count]; records 0: the site has none */
-    uint64_t bytes;                 /* memory held */
+        *domains)[CSL_SPLIT_COUNT];    /* [domain_count]; records 0: the site has none */
+    struct csl_multimodal *multimodal; /* a study with inputs: all of them; else NULL; owned */
+    uint64_t *input_patients; /* [study->input_count] csl_dataset_block_patients of them; owned */
+    uint64_t bytes;           /* memory held */
 };
 
 /* How raw values become inputs. Under CSL_SCALING_SITE the constants come from the site's own
@@ -47,7 +57,12 @@ void csl_dataset_free(struct csl_dataset *d);
 enum csl_code csl_dataset_load_pooled(struct csl_dataset **out, const char *const *record_paths,
                                       uint32_t count, const struct csl_study *study,
                                       struct csl_err *err) CSL_MUST_CHECK;
-/* Training patients per domain. */
+/* Patients per domain. */
 uint64_t csl_dataset_patients(const struct csl_dataset *d, uint32_t domain, enum csl_split split);
+/* Training patients with something of a block of the study's schema: of a domain as above; of an
+ * input, those with a record that has it and counts in a domain that reads it. */
+uint64_t csl_dataset_block_patients(const struct csl_dataset *d, uint32_t block);
+/* Every training patient once, whatever the domain; without inputs an upper bound. */
+uint64_t csl_dataset_patients_at_most(const struct csl_dataset *d);
 
 #endif

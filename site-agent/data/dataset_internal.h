@@ -19,9 +19,11 @@ enum csl_code csl_domain_find__(const struct csl_domain *d, const struct csl_rec
                                 struct csl_err *err) CSL_MUST_CHECK;
 
 /* The same without the label: what the domain reads, whatever it predicts. */
-enum csl_code csl_input_find__(const struct csl_domain *d, const struct csl_records *r,
-                               const char *file, struct csl_domain_source *out,
-                               struct csl_err *err) CSL_MUST_CHECK;
+/* rivals: the other inputs of the study (d may be among them), or NULL: a modality that is named as
+ * one of them is not d's, nor is a table or series without a single feature of d. */
+enum csl_code csl_input_find__(const struct csl_domain *d, const struct csl_domain *rivals,
+                               uint32_t rival_count, const struct csl_records *r, const char *file,
+                               struct csl_domain_source *out, struct csl_err *err) CSL_MUST_CHECK;
 
 /* True when study and record file both state a unit of feature i of the domain, and not the same:
  * the numbers mean something else than the study thinks. The source has a table. */
@@ -49,6 +51,11 @@ void csl_inputs_copy__(const struct csl_domain *d, const struct csl_domain_sourc
 enum csl_code csl_examples_append__(struct csl_examples *to, const struct csl_examples *more,
                                     struct csl_err *err) CSL_MUST_CHECK;
 void csl_examples_release__(struct csl_examples *e);
+
+/* dataset_inputs.c: a study with inputs. Files one after another, as of one site; each file's
+ * inputs are scaled by itself. */
+enum csl_code csl_dataset_fill__(struct csl_dataset *d, const char *const *paths, uint32_t count,
+                                 struct csl_err *err) CSL_MUST_CHECK;
 
 /* Mean and standard deviation (ddof 1) of the known values of each input, of a series of each
  * variable over all steps: every row once with add, then mean, then every row once with square. */

@@ -55,12 +55,30 @@ static bool shape_fits(const struct csl_domain *d, const struct csl_record_modal
     return true;
 }
 
+struct rivals {
+    const struct csl_domain *inputs;
+    uint32_t count;
+};
+
+/* Certainly not what d reads. */
+static bool is_of_another(const struct csl_domain *d, const struct rivals *others,
+                          const struct csl_record_modality *m)
+{
+    uint32_t column, shared = 0;
+    for (uint32_t i = 0; i < others->count; i++)
+        if (strcmp(others->inputs[i].id, d->id) != 0 &&
+            strcmp(others->inputs[i].id, m->name) == 0 && others->inputs[i].modality == d->modality)
+            return true;
+    for (uint32_t i = 0; i < d->feature_count; i++)
+        shared += find_column(m, d->features[i].name, &column);
+    return others->count > 0 && d->feature_count > 0 && shared == 0;
+}
+
 /* NULL with *candidates counting those of the right kind: 0 means that the site lacks the domain.
  */
-static const struct csl_record_modality *find_modality(const struct csl_domain *d,
-                                                       const struct csl_records *r,
-                                                       const struct csl_record_modality **near,
-                                                       uint32_t *candidates, uint32_t *fitting)
+static const struct csl_record_modality *
+find_modality(const struct csl_domain *d, const struct rivals *others, const struct csl_records *r,
+              const struct csl_record_modality **near, uint32_t *candidates, uint32_t *fitting)
 {
     const struct csl_record_modality *named[2] = {csl_records_modality__(r, d->id),
                                                   csl_records_modality__(r, d->label)};
@@ -76,7 +94,7 @@ static const struct csl_record_modality *find_modality(const struct csl_domain *
     }
     for (uint32_t i = 0; i < r->modality_count; i++) {
         const struct csl_record_modality *m = &r->modalities[i];
-        if (strcmp(m->kind, kind_name(d->modality)) != 0)
+        if (strcmp(m->kind, kind_name(d->modality)) != 0 || is_of_another(d, others, m))
             continue;
         (*candidates)++;
         *near = m;
@@ -153,12 +171,15 @@ static enum csl_code find_columns(const struct csl_domain *d, const char *file,
     return CSL_OK;
 }
 
-enum csl_code csl_input_find__(const struct csl_domain *d, const struct csl_records *r,
-                               const char *file, struct csl_domain_source *out, struct csl_err *err)
+enum csl_code csl_input_find__(const struct csl_domain *d, const struct csl_domain *rivals,
+                               uint32_t rival_count, const struct csl_records *r, const char *file,
+                               struct csl_domain_source *out, struct csl_err *err)
 {
+    const struct rivals others = {rivals, rival_count};
     const struct csl_record_modality *near;
     uint32_t candidates, fitting;
-    struct csl_domain_source s = {NULL, find_modality(d, r, &near, &candidates, &fitting), NULL};
+    struct csl_domain_source s = {NULL, find_modality(d, &others, r, &near, &candidates, &fitting),
+                                  NULL};
     if (s.modality == NULL && candidates > 0)
         return refuse_modality(d, file, near, fitting, err);
     if (s.modality != NULL && d->feature_count > 0) {
@@ -176,7 +197,7 @@ enum csl_code csl_domain_find__(const struct csl_domain *d, const struct csl_rec
 {
     const struct csl_record_label *label = csl_records_label__(r, d->label);
     struct csl_domain_source s = {NULL, NULL, NULL};
-    enum csl_code code = label == NULL ? CSL_OK : csl_input_find__(d, r, file, &s, err);
+    enum csl_code code = label == NULL ? CSL_OK : csl_input_find__(d, NULL, 0, r, file, &s, err);
     s.label = label;
     if (code == CSL_OK && s.modality != NULL)
         code = check_label(d, label, file, err);

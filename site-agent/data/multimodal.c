@@ -84,7 +84,8 @@ static enum csl_code find_inputs(struct load *l)
         return no_memory(l);
     for (uint32_t i = 0; i < l->spec->input_count; i++) {
         const struct csl_domain *d = &l->spec->inputs[i];
-        enum csl_code code = csl_input_find__(d, &l->r, l->path, &l->sources[i], l->err);
+        enum csl_code code = csl_input_find__(d, l->spec->inputs, l->spec->input_count, &l->r,
+                                              l->path, &l->sources[i], l->err);
         if (code == CSL_OK)
             code = csl_domain_units__(d, &l->sources[i], l->path, l->err);
         if (code != CSL_OK)

@@ -7,7 +7,8 @@
  * values go missing one by one, lengths where lengths differ, an unknown per target. All inputs of
  * a split have the same rows in the same order, that of the file: patients ascending. A site whose
  * file lacks an input or a label altogether has it in no record; one whose data are not as the
- * study describes them is refused.
+ * study describes them is refused. A modality that has the name of one input is no other's, and a
+ * table without any feature of an input is not that input's.
  *
  * Inputs are described by domains (protocol/study/study.h) without regard to their task: id,
  * modality, features, shape and scaling. Immutable after loading; any thread. */
@@ -69,5 +70,9 @@ enum csl_code csl_multimodal_load(struct csl_multimodal **out, const char *recor
                                   const struct csl_multimodal_spec *spec,
                                   struct csl_err *err) CSL_MUST_CHECK;
 void csl_multimodal_free(struct csl_multimodal *m);
+/* Appends the records of `more`, loaded under the same spec at another site: its patients are new
+ * ones. *to may be damaged on failure, and is then only to be freed. */
+enum csl_code csl_multimodal_append(struct csl_multimodal *to, const struct csl_multimodal *more,
+                                    struct csl_err *err) CSL_MUST_CHECK;
 
 #endif

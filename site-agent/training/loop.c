@@ -39,9 +39,8 @@ enum csl_code csl_trainer__need_order(struct csl_trainer *t, uint64_t rows, stru
     return CSL_OK;
 }
 
-/* Room for the ids of `rows` texts. */
-static enum csl_code need_ids(struct csl_trainer *t, uint64_t rows, uint64_t tokens,
-                              struct csl_err *err)
+enum csl_code csl_trainer__need_ids(struct csl_trainer *t, uint64_t rows, uint64_t tokens,
+                                    struct csl_err *err)
 {
     uint64_t count = rows + 1 + rows * tokens;
     if (rows > UINT32_MAX / tokens) /* an offset into them has 32 bits */
@@ -64,7 +63,7 @@ enum csl_code csl_trainer__fit(struct csl_trainer *t, const struct csl_net *n, u
 {
     enum csl_code code = csl_work_fit(&t->work, n, rows, err);
     if (code == CSL_OK && n->tokens > 0)
-        code = need_ids(t, rows, n->tokens, err);
+        code = csl_trainer__need_ids(t, rows, n->tokens, err);
     if (code == CSL_OK && n->loss == CSL_LOSS_COX)
         code = csl_trainer__need_order(t, rows, err);
     return code;
@@ -89,6 +88,26 @@ static void put_ids(struct csl_trainer *t, const struct csl_net *n, const float 
     t->ops->put(t->dev, t->work.words, t->work.offsets.first * sizeof(uint32_t), offsets,
                 (count + 1) * sizeof(uint32_t));
     t->ops->put(t->dev, t->work.words, t->work.activation[0].first * sizeof(uint32_t), ids,
+                at * sizeof(uint32_t));
+}
+
+void csl_trainer__put_tokens(struct csl_trainer *t, const struct csl_net *n, struct csl_work *w,
+                             const uint32_t *table, const uint32_t *rows, uint64_t count)
+{
+    uint32_t *offsets = t->ids, *ids = t->ids + count + 1;
+    uint64_t at = 0, end = n->layers[0].as.bag.buckets;
+    CSL_ASSERT(count + 1 + count * n->tokens <= t->ids_count);
+    for (uint64_t i = 0; i < count; i++) {
+        const uint32_t *text = table + (uint64_t)rows[i] * n->tokens;
+        offsets[i] = (uint32_t)at;
+        for (uint64_t k = 0; k < n->tokens; k++)
+            if (text[k] > 0 && text[k] < end)
+                ids[at++] = text[k];
+    }
+    offsets[count] = (uint32_t)at;
+    t->ops->put(t->dev, w->words, w->offsets.first * sizeof(uint32_t), offsets,
+                (count + 1) * sizeof(uint32_t));
+    t->ops->put(t->dev, w->words, w->activation[0].first * sizeof(uint32_t), ids,
                 at * sizeof(uint32_t));
 }
 

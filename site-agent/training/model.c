@@ -36,7 +36,7 @@ static uint64_t input_width(const struct csl_net *n)
 /* What one record takes: its input, then of each layer output, gradient and what is saved. */
 static uint64_t floats_of_row(const struct csl_net *n)
 {
-    uint64_t total = input_width(n);
+    uint64_t total = input_width(n) + (n->is_joined ? n->layers[0].in : 0);
     for (uint32_t i = 0; i < n->layer_count; i++)
         total += 2 * n->layers[i].out + n->layers[i].saved; /* widths are below 2^31 */
     return total;
@@ -58,12 +58,14 @@ uint64_t csl_net_rows_in_cache(const struct csl_net *n, uint64_t wanted)
 /* Floats of a batch, false when they overflow. */
 static bool count_floats(const struct csl_net *n, uint64_t rows, uint64_t *out)
 {
-    uint64_t total, gaps = (3 * (uint64_t)n->layer_count + 1) * ALIGN_FLOATS;
+    uint64_t total, gaps = (3 * (uint64_t)n->layer_count + 2) * ALIGN_FLOATS;
     if (!csl_mul_u64(rows, floats_of_row(n), &total) || !csl_add_u64(total, gaps, &total))
         return false;
     *out = total;
     return total <= UINT64_MAX / 16;
 }
+
+#define BYTES_OF_ROW (2 + CSL_STUDY_INPUTS_MAX) /* label, whether it is known, inputs */
 
 /* Rows of numbers beside the activations, and for text its ids and where each row's begin. */
 static uint64_t count_words(const struct csl_net *n, uint64_t rows)
@@ -82,7 +84,7 @@ static enum csl_code grow(struct csl_work *w, uint64_t floats_count, uint64_t wo
     release_buffers(w);
     enum csl_code code = w->ops->alloc(w->dev, floats * sizeof(float), &w->floats, err);
     if (code == CSL_OK)
-        code = w->ops->alloc(w->dev, most, &w->bytes, err);
+        code = w->ops->alloc(w->dev, most * BYTES_OF_ROW, &w->bytes, err);
     if (code == CSL_OK)
         code = w->ops->alloc(w->dev, words * sizeof(uint32_t), &w->words, err);
     if (code == CSL_OK)
@@ -125,6 +127,8 @@ enum csl_code csl_work_fit(struct csl_work *w, const struct csl_net *n, uint64_t
     }
     /* without layers (predict.c) the input is the logits: its gradient is not wanted */
     w->gradient[0] = (struct csl_view){0};
+    if (n->is_joined)
+        w->gradient[0] = take(w, &at, rows * n->layers[0].in);
     for (uint32_t i = 0; i < n->layer_count; i++) {
         w->activation[i + 1] = take(w, &at, rows * n->layers[i].out);
         w->gradient[i + 1] = take(w, &at, rows * n->layers[i].out);
@@ -132,6 +136,8 @@ enum csl_code csl_work_fit(struct csl_work *w, const struct csl_net *n, uint64_t
     }
     w->rows = rows;
     w->labels = (struct csl_view){w->bytes, 0, rows};
+    w->known = (struct csl_view){w->bytes, rows, rows};
+    w->mask = (struct csl_view){w->bytes, 2 * rows, rows * CSL_STUDY_INPUTS_MAX};
     w->weights = (struct csl_view){w->words, 0, rows};
     w->order = (struct csl_view){w->words, rows, rows};
     w->tie_end = (struct csl_view){w->words, 2 * rows, rows};
@@ -146,6 +152,8 @@ struct csl_pass csl_net_pass(const struct csl_net *n, const struct csl_pass *p,
     one.saved = w->saved[i];
     if (i == 0 && n->tokens > 0)
         one.offsets = w->offsets;
+    if (i == 0 && n->is_joined)
+        one.mask = w->mask;
     return one;
 }
 
@@ -172,12 +180,12 @@ void csl_net_grad_inputs(const struct csl_net *n, const struct csl_pass *p,
                          const struct csl_work *w)
 {
     CSL_ASSERT(p->rows <= w->rows);
-    for (uint32_t i = n->layer_count; i-- > 1;) {
+    for (uint32_t i = n->layer_count; i-- > (n->is_joined ? 0 : 1);) {
         const struct csl_layer *l = &n->layers[i];
         struct csl_pass one = csl_net_pass(n, p, w, i);
         l->ops->grad_input(l, &one, w->activation[i], w->gradient[i + 1], w->gradient[i]);
         for (uint32_t j = i; j < n->layer_count; j++) /* what else took this activation */
-            if (n->skip[j] == i)
+            if (n->skip[j] > 0 && n->skip[j] == i)
                 p->ops->axpy_f32(p->dev, 1.0f, rows_of(w->gradient[j + 1], p->rows, l->in),
                                  rows_of(w->gradient[i], p->rows, l->in));
     }
@@ -192,5 +200,24 @@ void csl_net_backward(const struct csl_net *n, const struct csl_pass *p, const s
         struct csl_pass one = csl_net_pass(n, p, w, i);
         if (l->ops->grad_params != NULL)
             l->ops->grad_params(l, &one, w->activation[i], w->gradient[i + 1], all_one, 0.0f);
+    }
+}
+
+void csl_net_grad_part(const struct csl_net *n, const struct csl_pass *p, const struct csl_work *w,
+                       uint64_t at, uint64_t rows)
+{
+    const struct csl_view all_one = {0};
+    for (uint32_t i = 0; i < n->layer_count; i++) {
+        const struct csl_layer *l = &n->layers[i];
+        if (l->ops->grad_params == NULL)
+            continue;
+        struct csl_pass whole = csl_net_pass(n, p, w, i);
+        struct csl_pass one = csl_pass_part(&whole, l, at, rows);
+        struct csl_view x = w->activation[i];
+        if (i > 0 || n->tokens == 0) /* offsets point into all ids */
+            x = (struct csl_view){x.buf, x.first + at * l->in, rows * l->in};
+        struct csl_view g = {w->gradient[i + 1].buf, w->gradient[i + 1].first + at * l->out,
+                             rows * l->out};
+        l->ops->grad_params(l, &one, x, g, all_one, 0.0f);
     }
 }

@@ -16,6 +16,9 @@ struct csl_net {
      * 0: none. */
     uint8_t skip[CSL_NET_LAYERS_MAX];
     uint32_t layer_count;
+    /* Several inputs: the first layer fuses what other nets gave, side by side in activation[0],
+     * whose gradient they want. */
+    bool is_joined;
     uint64_t tokens;       /* text: a record has at most so many ids; 0: its input is numbers */
     uint32_t block;        /* of the schema */
     uint64_t first, count; /* its range of the flat vector */
@@ -28,6 +31,10 @@ struct csl_net {
 enum csl_code csl_net_init(struct csl_net *n, const struct csl_study *study, uint32_t domain,
                            struct csl_err *err) CSL_MUST_CHECK;
 
+/* The encoder of an input of the study, whose block is "input.<id>"; its loss is of no meaning. */
+enum csl_code csl_net_init_input(struct csl_net *n, const struct csl_study *study, uint32_t input,
+                                 struct csl_err *err) CSL_MUST_CHECK;
+
 /* Memory of one batch: activations, their gradients and what the loss needs. Grows, never shrinks,
  * so that a trainer settles on the memory of its largest batch. */
 struct csl_work {
@@ -36,13 +43,15 @@ struct csl_work {
     uint64_t rows; /* room for so many rows of the fitted net */
     /* [0]: the input; f32 [rows, width], or the ids of text, u32, one row's behind the other's */
     struct csl_view activation[CSL_NET_LAYERS_MAX + 1];
-    struct csl_view gradient[CSL_NET_LAYERS_MAX + 1];  /* of the same; none for the input */
-    struct csl_view saved[CSL_NET_LAYERS_MAX];         /* what layers leave for the way back */
-    struct csl_view offsets;                           /* text: u32 [rows + 1] into the ids */
-    struct csl_view labels;                            /* u8 [rows] */
-    struct csl_view weights;                           /* f32 [rows] */
-    struct csl_view order, tie_end;                    /* u32 [rows] */
-    struct csl_view scratch;                           /* f64 [rows] */
+    struct csl_view gradient[CSL_NET_LAYERS_MAX + 1]; /* of the same; none for an input
+                                                        that is not joined */
+    struct csl_view saved[CSL_NET_LAYERS_MAX];        /* what layers leave for the way back */
+    struct csl_view offsets;                          /* text: u32 [rows + 1] into the ids */
+    struct csl_view labels;                           /* u8 [rows] */
+    struct csl_view known, mask;    /* of a joined net: u8 [rows], [rows, inputs] */
+    struct csl_view weights;        /* f32 [rows] */
+    struct csl_view order, tie_end; /* u32 [rows] */
+    struct csl_view scratch;        /* f64 [rows] */
     struct csl_cbuf *floats, *bytes, *words, *doubles; /* what the views above lie in */
     uint64_t floats_count, words_count, rows_max;
 };
@@ -62,10 +71,14 @@ struct csl_pass csl_net_pass(const struct csl_net *n, const struct csl_pass *p,
                              const struct csl_work *w, uint32_t i);
 /* From activation[0] to activation[layer_count], the logits. */
 void csl_net_forward(const struct csl_net *n, const struct csl_pass *p, const struct csl_work *w);
-/* From gradient[layer_count] to gradient[1]: what every layer's parameters need. */
+/* From gradient[layer_count] to gradient[1], or to gradient[0] of a joined net: what every layer's
+ * parameters need. */
 void csl_net_grad_inputs(const struct csl_net *n, const struct csl_pass *p,
                          const struct csl_work *w);
 /* From gradient[layer_count] to the pass's gradient[first, first + count). */
 void csl_net_backward(const struct csl_net *n, const struct csl_pass *p, const struct csl_work *w);
+/* After grad_inputs: the gradient of rows [at, at + rows) alone. */
+void csl_net_grad_part(const struct csl_net *n, const struct csl_pass *p, const struct csl_work *w,
+                       uint64_t at, uint64_t rows);
 
 #endif

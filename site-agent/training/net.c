@@ -14,6 +14,7 @@ struct builder {
     struct csl_net *n;
     const struct csl_study *study;
     const struct csl_domain *d;
+    const char *block; /* its name */
     enum csl_code code;
     struct csl_err *err;
 };
@@ -34,7 +35,7 @@ static uint64_t locate(struct builder *b, const char *prefix, const char *part, 
     char name[2 * CSL_ID_MAX];
     if (b->code != CSL_OK)
         return 0;
-    snprintf(name, sizeof(name), "%s.%s%s", b->d->id, prefix, part);
+    snprintf(name, sizeof(name), "%s.%s%s", b->block, prefix, part);
     const struct csl_tensor_spec *t = find_tensor(&b->study->schema, name);
     if (t == NULL) {
         b->code = CSL_FAIL(b->err, CSL_E_INVAL, "the study's schema has no tensor %s", name);
@@ -236,6 +237,27 @@ static void add_transformer(struct builder *b)
     add_head(b, positions, m->width);
 }
 
+/* Gate, its bias and the empty value stand one after another, as the layer takes them. */
+static void add_multimodal(struct builder *b)
+{
+    const struct csl_domain *d = b->d;
+    const uint64_t gate[2] = {d->fusion.input_count, d->sizes.width};
+    b->n->is_joined = true;
+    if (d->fusion.kind == CSL_FUSION_GATED) {
+        uint64_t at = locate(b, "fusion.", "gate", 2, gate);
+        uint64_t bias = locate(b, "fusion.", "bias", 1, &gate[0]);
+        uint64_t empty = locate(b, "fusion.", "empty", 1, &gate[1]);
+        if (b->code == CSL_OK && (bias != at + gate[0] * gate[1] || empty != bias + gate[0]))
+            b->code =
+                CSL_FAIL(b->err, CSL_E_INVAL,
+                         "block %s: the tensors of its fusion are not one after another", b->block);
+        append(b, csl_layer_make_fusion(gate[0], gate[1], at));
+    } else {
+        append(b, csl_layer_make_mean(gate[0], gate[1]));
+    }
+    add_layers(b, gate[1]);
+}
+
 static void add_model(struct builder *b)
 {
     const struct csl_domain *d = b->d;
@@ -257,26 +279,38 @@ static void add_model(struct builder *b)
     case CSL_MODEL_TRANSFORMER:
         add_transformer(b);
         return;
+    case CSL_MODEL_MULTIMODAL:
+        add_multimodal(b);
+        return;
     case CSL_MODEL_COUNT:
         break;
     }
     b->code = CSL_FAIL(b->err, CSL_E_INVAL, "domain %s: model kind %d", d->id, (int)d->model);
 }
 
+static enum csl_code build(struct csl_net *n, const struct csl_study *study,
+                           const struct csl_domain *d, const char *name, struct csl_err *err)
+{
+    const struct csl_block_spec *block = csl_schema_find_block(&study->schema, name);
+    if (block == NULL)
+        return CSL_FAIL(err, CSL_E_INVAL, "the study's schema has no block for domain %s", name);
+    if (d->width == 0 || d->outputs == 0)
+        return CSL_FAIL(err, CSL_E_INVAL, "domain %s: width %u, outputs %u; both must be positive",
+                        d->id, d->width, d->outputs);
+    n->block = (uint32_t)(block - study->schema.blocks);
+    n->first = block->first;
+    n->count = block->count;
+    n->outputs = d->outputs;
+    struct builder b = {.n = n, .study = study, .d = d, .block = name, .err = err};
+    add_model(&b);
+    return b.code;
+}
+
 enum csl_code csl_net_init(struct csl_net *n, const struct csl_study *study, uint32_t domain,
                            struct csl_err *err)
 {
     const struct csl_domain *d = &study->domains[domain];
-    const struct csl_block_spec *block = csl_schema_find_block(&study->schema, d->id);
-    if (block == NULL)
-        return CSL_FAIL(err, CSL_E_INVAL, "the study's schema has no block for domain %s", d->id);
-    if (d->width == 0 || d->outputs == 0)
-        return CSL_FAIL(err, CSL_E_INVAL, "domain %s: width %u, outputs %u; both must be positive",
-                        d->id, d->width, d->outputs);
-    struct csl_net net = {.block = (uint32_t)(block - study->schema.blocks),
-                          .first = block->first,
-                          .count = block->count,
-                          .outputs = d->outputs};
+    struct csl_net net = {.layer_count = 0};
     switch (d->task) {
     case CSL_TASK_BINARY:
         net.loss = CSL_LOSS_LOGISTIC;
@@ -288,12 +322,23 @@ enum csl_code csl_net_init(struct csl_net *n, const struct csl_study *study, uin
         net.loss = CSL_LOSS_COX;
         break;
     }
-    if (net.loss != CSL_LOSS_SOFTMAX && net.outputs != 1)
-        return CSL_FAIL(err, CSL_E_INVAL, "domain %s: %u outputs, expected 1 for its task", d->id,
+    enum csl_code code = build(&net, study, d, d->id, err);
+    if (code == CSL_OK && net.loss != CSL_LOSS_SOFTMAX && net.outputs != 1)
+        code = CSL_FAIL(err, CSL_E_INVAL, "domain %s: %u outputs, expected 1 for its task", d->id,
                         d->outputs);
-    struct builder b = {.n = &net, .study = study, .d = d, .err = err};
-    add_model(&b);
-    if (b.code == CSL_OK)
+    if (code == CSL_OK)
         *n = net;
-    return b.code;
+    return code;
+}
+
+enum csl_code csl_net_init_input(struct csl_net *n, const struct csl_study *study, uint32_t input,
+                                 struct csl_err *err)
+{
+    struct csl_net net = {.layer_count = 0};
+    char name[CSL_ID_MAX];
+    csl_study_input_block(name, &study->inputs[input]);
+    enum csl_code code = build(&net, study, &study->inputs[input], name, err);
+    if (code == CSL_OK)
+        *n = net;
+    return code;
 }

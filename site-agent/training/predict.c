@@ -4,6 +4,12 @@
 
 #define ROWS_AT_ONCE 256u
 
+static void put_block(struct csl_trainer *t, const struct csl_net *n, const float *parameters)
+{
+    t->ops->put(t->dev, t->vectors[CSL_V_WEIGHTS], n->first * sizeof(float), parameters + n->first,
+                n->count * sizeof(float));
+}
+
 /* Logits of all records into out: [R, outputs], a slice of rows at a time. */
 static enum csl_code logits_of(struct csl_trainer *t, const struct csl_net *n,
                                const struct csl_examples *e, float *out, struct csl_err *err)
@@ -84,14 +90,19 @@ enum csl_code csl_trainer_predict(struct csl_trainer *t, uint32_t domain,
         return CSL_FAIL(err, CSL_E_INVAL, "domain %u of %u", domain, t->study->domain_count);
     const struct csl_domain *d = &t->study->domains[domain];
     const struct csl_net *n = &t->nets[domain];
-    if (e->records > 0 && e->width != d->width)
+    if (e->records > 0 && (e->width != d->width || n->is_joined != (e->of != NULL)))
         return CSL_FAIL(err, CSL_E_INVAL, "domain %s: records of width %u, the study has %u", d->id,
                         e->width, d->width);
     double mean = 0;
     if (e->records > 0) {
-        t->ops->put(t->dev, t->vectors[CSL_V_WEIGHTS], n->first * sizeof(float),
-                    parameters + n->first, n->count * sizeof(float));
-        enum csl_code code = logits_of(t, n, e, out, err);
+        enum csl_code code;
+        put_block(t, n, parameters);
+        for (uint32_t i = 0; i < d->fusion.input_count; i++)
+            put_block(t, &t->nets[t->study->domain_count + d->fusion.inputs[i]], parameters);
+        if (n->is_joined)
+            code = csl_trainer__fused_logits(t, domain, e, out, err);
+        else
+            code = logits_of(t, n, e, out, err);
         if (code == CSL_OK && loss != NULL)
             code = loss_of(t, domain, e, out, &mean, err);
         if (code != CSL_OK)

@@ -52,7 +52,7 @@ static enum csl_code open_noises(struct csl_privacy_plan *p, const struct csl_st
     release_noises(p);
     for (uint32_t i = 0; code == CSL_OK && i < p->domain_count; i++) {
         struct csl_private_domain *d = &p->domains[i];
-        uint64_t count = study->schema.blocks[d->domain].count; /* one block per domain, in order */
+        uint64_t count = d->parameters;
         double share =
             p->shares > 0 ? noise_multiplier / sqrt((double)p->shares) : noise_multiplier;
         trained += count;
@@ -129,16 +129,23 @@ static enum csl_code solve_noise(const struct csl_privacy_plan *p, const struct 
 static enum csl_code plan_domains(struct csl_privacy_plan *p, const struct csl_study *study,
                                   const uint64_t *patients, struct csl_err *err)
 {
+    bool is_fused = study->input_count > 0;
     for (uint32_t d = 0; d < study->domain_count; d++) {
-        if (patients[d] == 0)
+        uint64_t own = is_fused ? patients[study->schema.block_count] : patients[d];
+        if (own == 0 || (is_fused && d > 0))
             continue;
         uint64_t batch = study->local.batch_patients;
-        bool is_full = batch == 0 || batch >= patients[d];
+        bool is_full = batch == 0 || batch >= own;
         struct csl_private_domain *to = &p->domains[p->domain_count++];
         to->domain = d;
-        to->patients = patients[d];
-        to->expected_batch = (double)(is_full ? patients[d] : batch);
-        to->sampling_rate = is_full ? 1 : csl_dp_rate((double)batch / (double)patients[d]);
+        to->parameters = study->schema.blocks[d].count; /* block d is domain d's */
+        for (uint32_t i = 0; is_fused && i < study->schema.block_count; i++)
+            to->parameters += i != d && patients[i] > 0 ? study->schema.blocks[i].count : 0;
+        if (is_fused && patients[d] == 0)
+            to->parameters -= study->schema.blocks[d].count;
+        to->patients = own;
+        to->expected_batch = (double)(is_full ? own : batch);
+        to->sampling_rate = is_full ? 1 : csl_dp_rate((double)batch / (double)own);
         if (p->mode == CSL_PRIVACY_JOINT) { /* the divisor is of all sites: the coordinator's */
             to->sampling_rate = csl_dp_rate(study->privacy.sampling_rate);
             to->expected_batch = 1;

@@ -3,7 +3,8 @@
  * drawn, from the study and the site's number of patients (which the promise takes as public).
  *
  * A site that trains several domains charges all of them to every patient: a patient may have
- * records in each. */
+ * records in each. A study with inputs trains all domains in each step, with one contribution of a
+ * patient over all blocks of the site: it has one row and one event, whatever the domains. */
 #ifndef CSL_PRIVACY_PLAN_H
 #define CSL_PRIVACY_PLAN_H
 #include "privacy/dp/account.h"
@@ -16,6 +17,7 @@ struct csl_private_domain {
     uint64_t patients;     /* N, the training patients: slots, whose number is public */
     double sampling_rate;  /* q = batch / N, rounded up to a multiple of 2^-64 */
     double expected_batch; /* q N, the divisor of a step's sum */
+    uint64_t parameters;   /* of one contribution: the domain's block, or all blocks of the site */
     struct csl_noise noise;
 };
 
@@ -32,7 +34,8 @@ struct csl_privacy_plan {
     struct csl_dp_event events[CSL_DOMAINS_MAX]; /* of ONE round */
 };
 
-/* patients: [study->domain_count] training patients of the site, 0: it lacks the domain. With
+/* patients: [study->domain_count] training patients of the site, 0: it lacks the domain; of a study
+ * with inputs [schema.block_count + 1]: of each block, then all the site has. With
  * epsilon in the study, solves for the smallest noise whose certified price over all rounds is at
  * most that. CSL_E_INVAL: no privacy in the study, no patients at all; CSL_E_BUDGET: no noise
  * multiplier up to 1e5 is enough (says what would be right). Tens of milliseconds. *out is empty on

@@ -2,7 +2,7 @@
 
 #include "base/check.h"
 #include "base/mem.h"
-#include "site-agent/training/trainer.h"
+#include "site-agent/training/fused_train.h"
 
 #include <math.h>
 #include <string.h>
@@ -29,6 +29,12 @@ static enum csl_code open_device(struct csl_trainer *t, const char *backend, str
     if (code != CSL_OK)
         return code;
     csl_work_init(&t->work, t->ops, t->dev);
+    if (t->study->input_count > 0)
+        t->works = csl_alloc_array(t->net_count, sizeof(*t->works));
+    if (t->study->input_count > 0 && t->works == NULL)
+        return CSL_FAIL(err, CSL_E_NOMEM, "no memory for a trainer");
+    for (uint32_t i = 0; t->works != NULL && i < t->net_count; i++)
+        csl_work_init(&t->works[i], t->ops, t->dev);
     code = csl_trainer__need(t, CSL_V_WEIGHTS, err);
     if (code == CSL_OK)
         code = csl_trainer__need(t, CSL_V_GRADIENT, err);
@@ -47,7 +53,8 @@ enum csl_code csl_trainer_new(struct csl_trainer **out, const struct csl_study *
     if (t == NULL)
         return CSL_FAIL(err, CSL_E_NOMEM, "no memory for a trainer");
     t->study = study;
-    t->nets = csl_alloc_array(study->domain_count, sizeof(*t->nets));
+    t->net_count = study->domain_count + study->input_count;
+    t->nets = csl_alloc_array(t->net_count, sizeof(*t->nets));
     t->host = csl_alloc_array((size_t)study->schema.parameters, sizeof(*t->host));
     if (t->nets == NULL || t->host == NULL) {
         code = CSL_FAIL(err, CSL_E_NOMEM, "no memory for a model of %llu parameters",
@@ -56,6 +63,8 @@ enum csl_code csl_trainer_new(struct csl_trainer **out, const struct csl_study *
     }
     for (uint32_t d = 0; code == CSL_OK && d < study->domain_count; d++)
         code = csl_net_init(&t->nets[d], study, d, err);
+    for (uint32_t i = 0; code == CSL_OK && i < study->input_count; i++)
+        code = csl_net_init_input(&t->nets[study->domain_count + i], study, i, err);
     if (code == CSL_OK)
         code = open_device(t, backend, err);
 out:
@@ -72,6 +81,9 @@ void csl_trainer_free(struct csl_trainer *t)
         return;
     if (t->dev != NULL) {
         csl_work_release(&t->work);
+        for (uint32_t i = 0; t->works != NULL && i < t->net_count; i++)
+            csl_work_release(&t->works[i]);
+        t->ops->free(t->spare);
         for (uint32_t v = 0; v < CSL_V_COUNT; v++)
             t->ops->free(t->vectors[v]);
         t->ops->free(t->losses);
@@ -81,6 +93,7 @@ void csl_trainer_free(struct csl_trainer *t)
     csl_free(t->order);
     csl_free(t->ids);
     csl_free(t->host);
+    csl_free(t->works);
     csl_free(t->nets);
     csl_free(t);
 }
@@ -95,6 +108,14 @@ void csl_trainer_use_threads(struct csl_trainer *t, uint32_t threads)
     t->threads = threads;
 }
 
+uint64_t csl_trainer__patients(const struct csl_trainer *t, const struct csl_dataset *data,
+                               uint32_t net)
+{
+    uint32_t domains = t->study->domain_count;
+    return net < domains ? data->domains[net][CSL_SPLIT_TRAIN].patients
+                         : data->input_patients[net - domains];
+}
+
 enum csl_code csl_trainer__check_data(const struct csl_trainer *t, const struct csl_dataset *data,
                                       struct csl_err *err)
 {
@@ -102,6 +123,10 @@ enum csl_code csl_trainer__check_data(const struct csl_trainer *t, const struct 
     if (data->domain_count != s->domain_count)
         return CSL_FAIL(err, CSL_E_INVAL, "the data has %u domains, the study %u",
                         data->domain_count, s->domain_count);
+    if ((data->multimodal != NULL) != (s->input_count > 0))
+        return CSL_FAIL(err, CSL_E_INVAL, "the data %s inputs that the study %s",
+                        data->multimodal != NULL ? "has" : "lacks",
+                        data->multimodal != NULL ? "lacks" : "has");
     for (uint32_t d = 0; d < s->domain_count; d++) {
         const struct csl_examples *e = &data->domains[d][CSL_SPLIT_TRAIN];
         if (e->records > 0 && e->width != s->domains[d].width)
@@ -169,13 +194,9 @@ static const struct csl_private_domain *private_domain(const struct csl_privacy_
     return NULL;
 }
 
-static enum csl_code train_domain(struct csl_trainer *t, const struct csl_train_task *task,
-                                  uint32_t domain, double *loss_sum, struct csl_err *err)
+static struct csl_optimiser_config config_of(const struct csl_local_training *c)
 {
-    const struct csl_local_training *c = &t->study->local;
-    const struct csl_domain *d = &t->study->domains[domain];
-    const struct csl_net *n = &t->nets[domain];
-    const struct csl_optimiser_config config = {
+    return (struct csl_optimiser_config){
         .kind = c->optimizer,
         .learning_rate = c->learning_rate,
         .momentum = c->momentum,
@@ -185,6 +206,15 @@ static enum csl_code train_domain(struct csl_trainer *t, const struct csl_train_
         .l2 = c->l2,
         .decay = c->weight_decay,
     };
+}
+
+static enum csl_code train_domain(struct csl_trainer *t, const struct csl_train_task *task,
+                                  uint32_t domain, double *loss_sum, struct csl_err *err)
+{
+    const struct csl_local_training *c = &t->study->local;
+    const struct csl_domain *d = &t->study->domains[domain];
+    const struct csl_net *n = &t->nets[domain];
+    const struct csl_optimiser_config config = config_of(c);
     struct csl_batches batches;
     enum csl_code code =
         csl_batches_init(&batches, &task->data->domains[domain][CSL_SPLIT_TRAIN], "round", d->id,
@@ -221,12 +251,48 @@ static enum csl_code train_domain(struct csl_trainer *t, const struct csl_train_
     return code;
 }
 
+/* All domains of a study with inputs at once. */
+static enum csl_code train_fused(struct csl_trainer *t, const struct csl_train_task *task,
+                                 double *loss_sum, struct csl_err *err)
+{
+    const struct csl_local_training *c = &t->study->local;
+    const struct csl_optimiser_config config = config_of(c);
+    struct csl_fused_run run = {.seed = task->seed,
+                                .site = task->data->site,
+                                .position = (task->round - 1) * c->steps,
+                                .steps = c->steps,
+                                .what = "round",
+                                .number = task->round,
+                                .cancelled = task->cancelled,
+                                .cancelled_ctx = task->cancelled_ctx,
+                                .is_loss_secret = task->privacy != NULL,
+                                .schedule = c->schedule,
+                                .learning_rate = c->learning_rate};
+    struct csl_fused f;
+    run.schedule.steps = (uint64_t)c->steps * t->study->rounds;
+    enum csl_code code = csl_fused_open(&f, t, task->data, err);
+    if (code != CSL_OK)
+        return code;
+    code = csl_fused_run_open__(&run, &f, &config, "round", c->batch_patients, err);
+    for (uint32_t i = 0; code == CSL_OK && i < t->net_count; i++)
+        if (f.runs[i])
+            code = put_block(t, &t->nets[i], task, &run.optimisers[i], err);
+    if (code == CSL_OK && t->study->privacy.mode == CSL_PRIVACY_LOCAL)
+        code = csl_fused_private_loop__(&run, &task->privacy->plan->domains[0], task->privacy, err);
+    else if (code == CSL_OK)
+        code = csl_fused_loop__(&run, err);
+    csl_fused_run_close__(&run);
+    csl_fused_close(&f);
+    *loss_sum += run.loss_sum;
+    return code;
+}
+
 /* The trained block comes back into t->host. In mode site nothing is noised yet, and a failure
  * would tell of it: noise_site counts what is not finite as a contribution of zero. */
 static enum csl_code get_block(struct csl_trainer *t, const struct csl_train_task *task,
-                               uint32_t domain, struct csl_err *err)
+                               uint32_t net, struct csl_err *err)
 {
-    const struct csl_net *n = &t->nets[domain];
+    const struct csl_net *n = &t->nets[net];
     t->ops->get(t->dev, t->host + n->first, t->vectors[CSL_V_WEIGHTS], n->first * sizeof(float),
                 n->count * sizeof(float));
     enum csl_code code = t->ops->sync(t->dev, err);
@@ -237,7 +303,7 @@ static enum csl_code get_block(struct csl_trainer *t, const struct csl_train_tas
         return CSL_FAIL(err, CSL_E_INVAL,
                         "round %llu, domain %s: parameter %llu is not finite after the last of %u "
                         "steps; the learning rate may be too high",
-                        (unsigned long long)task->round, t->study->domains[domain].id,
+                        (unsigned long long)task->round, t->study->schema.blocks[n->block].name,
                         (unsigned long long)bad, t->study->local.steps);
     return CSL_OK;
 }
@@ -279,7 +345,7 @@ static enum csl_code noise_site(struct csl_trainer *t, const struct csl_train_ta
 {
     const struct csl_noise *noise = &task->privacy->plan->site_noise;
     uint64_t count = 0;
-    for (uint32_t d = 0; d < t->study->domain_count; d++)
+    for (uint32_t d = 0; d < t->net_count; d++)
         count += is_trained[d] ? t->nets[d].count : 0;
     float *update = csl_alloc_array((size_t)count, sizeof(*update));
     int64_t *sum = csl_alloc_array((size_t)count, sizeof(*sum));
@@ -288,7 +354,7 @@ static enum csl_code noise_site(struct csl_trainer *t, const struct csl_train_ta
         code = CSL_FAIL(err, CSL_E_NOMEM, "no memory for the noise of %llu parameters",
                         (unsigned long long)count);
     uint64_t at = 0;
-    for (uint32_t d = 0; code == CSL_OK && d < t->study->domain_count; d++)
+    for (uint32_t d = 0; code == CSL_OK && d < t->net_count; d++)
         for (uint64_t i = 0; is_trained[d] && i < t->nets[d].count; i++, at++)
             update[at] = t->host[t->nets[d].first + i] - task->global[t->nets[d].first + i];
     if (code == CSL_OK && !csl_noise_round(noise, update, (size_t)count, sum))
@@ -298,7 +364,7 @@ static enum csl_code noise_site(struct csl_trainer *t, const struct csl_train_ta
     if (code == CSL_OK)
         task->privacy->releases[0]++;
     at = 0;
-    for (uint32_t d = 0; code == CSL_OK && d < t->study->domain_count; d++)
+    for (uint32_t d = 0; code == CSL_OK && d < t->net_count; d++)
         for (uint64_t i = 0; is_trained[d] && i < t->nets[d].count; i++, at++)
             t->host[t->nets[d].first + i] =
                 (float)((double)task->global[t->nets[d].first + i] + (double)sum[at] * noise->unit);
@@ -311,7 +377,7 @@ enum csl_code csl_trainer_run(struct csl_trainer *t, const struct csl_train_task
                               struct csl_train_report *report, struct csl_err *err)
 {
     struct csl_train_report r = {0};
-    bool is_trained[CSL_DOMAINS_MAX] = {false};
+    bool is_trained[CSL_BLOCKS_MAX] = {false};
     double loss_sum = 0;
     enum csl_code code = check_task(t, task, err);
     if (code == CSL_OK && task->joint_sum != NULL)
@@ -320,19 +386,25 @@ enum csl_code csl_trainer_run(struct csl_trainer *t, const struct csl_train_task
         task->privacy->rejected = 0;
         memset(task->privacy->releases, 0, sizeof(task->privacy->releases));
     }
-    for (uint32_t d = 0; code == CSL_OK && d < t->study->domain_count; d++) {
-        const struct csl_examples *e = &task->data->domains[d][CSL_SPLIT_TRAIN];
-        if (e->records == 0)
+    bool is_fused = t->study->input_count > 0;
+    if (code == CSL_OK && is_fused)
+        code = train_fused(t, task, &loss_sum, err);
+    r.steps = is_fused ? t->study->local.steps : 0;
+    for (uint32_t d = 0; code == CSL_OK && d < t->net_count; d++) {
+        uint64_t patients = csl_trainer__patients(t, task->data, d);
+        if (patients == 0)
             continue;
-        code = train_domain(t, task, d, &loss_sum, err);
+        if (!is_fused) {
+            code = train_domain(t, task, d, &loss_sum, err);
+            r.steps += t->study->local.steps;
+        }
         if (code == CSL_OK)
             code = get_block(t, task, d, err);
         is_trained[d] = true;
-        r.steps += t->study->local.steps;
         r.blocks[r.block_count].block = t->nets[d].block;
         /* mode site hides the site, and with it how many patients it has */
         bool is_secret = t->study->privacy.mode == CSL_PRIVACY_SITE;
-        r.blocks[r.block_count++].patients = is_secret ? 1 : e->patients;
+        r.blocks[r.block_count++].patients = is_secret ? 1 : patients;
     }
     if (code == CSL_OK && t->study->privacy.mode == CSL_PRIVACY_SITE)
         code = noise_site(t, task, is_trained, err);
@@ -342,7 +414,7 @@ enum csl_code csl_trainer_run(struct csl_trainer *t, const struct csl_train_task
     memset(task->update, 0, bytes);
     if (task->control_change != NULL)
         memset(task->control_change, 0, bytes);
-    for (uint32_t d = 0; d < t->study->domain_count; d++)
+    for (uint32_t d = 0; d < t->net_count; d++)
         if (is_trained[d])
             finish_block(t, task, &t->nets[d]);
     if (task->privacy != NULL) {

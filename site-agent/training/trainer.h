@@ -25,10 +25,14 @@ struct csl_trainer {
     const struct csl_study *study; /* borrowed */
     const struct csl_compute_ops *ops;
     struct csl_dev *dev;
-    struct csl_net *nets; /* [study->domain_count] */
+    struct csl_net *nets; /* [net_count] by block of the schema: of the domains, of the inputs */
+    uint32_t net_count;
     struct csl_cbuf *vectors[CSL_V_COUNT];
     struct csl_cbuf *losses; /* f64 [CSL_LOSS_SLOTS] */
     struct csl_work work;
+    struct csl_work *works; /* [net_count] a study with inputs: of each net; else NULL */
+    struct csl_cbuf *spare; /* f32 [spare_count] of it: gradients to be added */
+    uint64_t spare_count;
     float *host;               /* [P] staging, and the result before it is known to be finite */
     struct csl_time_key *keys; /* [host_rows] survival batches: sorting */
     uint32_t *order;           /* [2 * host_rows] order, then tie_end */
@@ -60,6 +64,19 @@ enum csl_code csl_trainer__need(struct csl_trainer *t, enum csl_vector v, struct
 /* The data is of this study and has the widths its domains say. */
 enum csl_code csl_trainer__check_data(const struct csl_trainer *t, const struct csl_dataset *data,
                                       struct csl_err *err);
+/* Training patients with something of the net's block. */
+uint64_t csl_trainer__patients(const struct csl_trainer *t, const struct csl_dataset *data,
+                               uint32_t net);
+/* Room for the ids of `rows` texts. */
+enum csl_code csl_trainer__need_ids(struct csl_trainer *t, uint64_t rows, uint64_t tokens,
+                                    struct csl_err *err);
+/* Ids of rows[0..count) of a table [.., n->tokens], 0 behind a text's end, into w. */
+void csl_trainer__put_tokens(struct csl_trainer *t, const struct csl_net *n, struct csl_work *w,
+                             const uint32_t *table, const uint32_t *rows, uint64_t count);
+/* fused_predict.c: logits of a domain of several inputs. out: [e->records, outputs] */
+enum csl_code csl_trainer__fused_logits(struct csl_trainer *t, uint32_t domain,
+                                        const struct csl_examples *e, float *out,
+                                        struct csl_err *err);
 /* Work memory for `rows` rows of the net, and host memory to put their inputs and truth in place.
  */
 enum csl_code csl_trainer__fit(struct csl_trainer *t, const struct csl_net *n, uint64_t rows,

@@ -165,6 +165,71 @@ static void test_multimodal__another_shape_or_classes__is_refused(void **state)
     assert_null(m);
 }
 
+/* Two images of one shape in one study: the site's "scan" is no other input's. A table of which an
+ * input has no feature is not that input's either; one that has some of them was misspelt. */
+static void test_multimodal__modality_of_another_input__is_left_to_it(void **state)
+{
+    (void)state;
+    struct csl_err err;
+    struct csl_multimodal *m = NULL;
+    struct csl_feature other[2] = {{.name = "not-here", .scale = 1.0}, {.name = "a", .scale = 1.0}};
+    struct csl_domain inputs[3] = {input_of("photo", CSL_IMAGE2D, 2, 2, 1, 4),
+                                   input_of("scan", CSL_IMAGE2D, 2, 2, 1, 4),
+                                   input_of("laboratory", CSL_TABULAR, 0, 0, 0, 1)};
+    const struct csl_multimodal_spec spec = {inputs, 3, targets, 3, false};
+    inputs[2].features = other;
+    inputs[2].feature_count = 1;
+    ASSERT_OK(csl_multimodal_load(&m, write_many(), &spec, &err), &err);
+    const struct csl_multimodal_split *s = &m->splits[CSL_SPLIT_TRAIN];
+    uint32_t scans = 0;
+    for (uint32_t i = 0; i < s->records; i++) {
+        assert_int_equal(s->inputs[0].available[i], 0);
+        assert_int_equal(s->inputs[2].available[i], 0);
+        scans += s->inputs[1].available[i];
+    }
+    assert_true(scans > 0);
+    csl_multimodal_free(m);
+    inputs[2].feature_count = 2;
+    inputs[2].width = 2;
+    ASSERT_CODE(csl_multimodal_load(&m, write_many(), &spec, &err), CSL_E_INVAL, &err);
+    ASSERT_SAYS(&err, "has no feature named 'not-here'");
+}
+
+static void test_multimodal__append__keeps_rows_and_tells_patients_apart(void **state)
+{
+    (void)state;
+    struct csl_err err;
+    struct csl_multimodal *a, *b;
+    struct csl_domain inputs[INPUTS];
+    inputs_of(inputs);
+    const struct csl_multimodal_spec spec = {inputs, INPUTS, targets, 3, false};
+    ASSERT_OK(csl_multimodal_load(&a, write_many(), &spec, &err), &err);
+    ASSERT_OK(csl_multimodal_load(&b, write_many(), &spec, &err), &err);
+    ASSERT_OK(csl_multimodal_append(a, b, &err), &err);
+    for (int k = 0; k < CSL_SPLIT_COUNT; k++) {
+        const struct csl_multimodal_split *both = &a->splits[k], *one = &b->splits[k];
+        size_t n = one->records;
+        assert_int_equal(both->records, 2 * n);
+        assert_int_equal(both->patients, 2 * one->patients);
+        for (size_t i = 0; i < n; i++) {
+            assert_int_equal(both->patient[i], one->patient[i]);
+            assert_int_equal(both->patient[n + i], one->patient[i] + one->patients);
+        }
+        for (uint32_t i = 0; i < INPUTS; i++) {
+            const struct csl_inputs *x = &both->inputs[i], *y = &one->inputs[i];
+            assert_memory_equal(x->available + n, y->available, n);
+            if (y->x != NULL)
+                assert_memory_equal(x->x + n * y->width, y->x, n * y->width * sizeof(float));
+            if (y->tokens != NULL)
+                assert_memory_equal(x->tokens + n * y->width, y->tokens,
+                                    n * y->width * sizeof(uint32_t));
+        }
+        assert_memory_equal(both->targets[1].value + n, one->targets[1].value, n * 2);
+    }
+    csl_multimodal_free(a);
+    csl_multimodal_free(b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -172,6 +237,8 @@ int main(void)
         cmocka_unit_test(test_multimodal__targets__say_what_is_unknown),
         cmocka_unit_test(test_multimodal__inputs_and_labels_the_site_lacks__are_in_no_record),
         cmocka_unit_test(test_multimodal__another_shape_or_classes__is_refused),
+        cmocka_unit_test(test_multimodal__modality_of_another_input__is_left_to_it),
+        cmocka_unit_test(test_multimodal__append__keeps_rows_and_tells_patients_apart),
     };
     return cmocka_run_group_tests(tests, scratch_make, scratch_remove);
 }

@@ -8,6 +8,13 @@ struct row {
     const char *error;
 };
 
+#define AN_INPUT(id)                                                                               \
+    "  - {id: " id ", modality: tabular, features: [age], encoder: {kind: linear}}\n"
+#define ONE_INPUT "inputs:\n" AN_INPUT("age")
+#define DOMAIN_OF(inputs)                                                                          \
+    "domains:\n  - id: d\n    inputs: " inputs                                                     \
+    "\n    task: {kind: binary, label: d}\n    model: {kind: multimodal}"
+
 static const struct row rows[] = {
     /* the top level */
     {1, 0, "", "s.yaml:1:1: key 'study' is missing"},
@@ -135,7 +142,8 @@ static const struct row rows[] = {
     {9, 0, "model: {kind: cox}",
      "s.yaml:4:5: domain 'heart': model kind cox does not fit a binary task"},
     {9, 0, "model: {kind: linear, hidden: [4]}",
-     "s.yaml:9:31: hidden: has no effect here: only kinds mlp and bag have hidden layers"},
+     "s.yaml:9:31: hidden: has no effect here: only kinds mlp, bag and multimodal have hidden "
+     "layers"},
     {9, 0, "model: {kind: mlp}",
      "s.yaml:9:8: model: an mlp needs 'hidden', the units of each hidden layer"},
     {9, 0, "model: {kind: mlp, hidden: 4}", "s.yaml:9:28: hidden: found a single value"},
@@ -191,7 +199,8 @@ static const struct row rows[] = {
     {5, 9,
      "    modality: image2d\n    task: {kind: binary, label: d}\n    shape: [28, 28, 1]\nmodel: "
      "{kind: cnn2d, channels: [8], width: 4}",
-     "s.yaml:8:44: width: has no effect here: only kinds bag and transformer"},
+     "s.yaml:8:44: width: has no effect here: only kinds bag, transformer and "
+     "multimodal have a width"},
     {5, 9,
      "    modality: image2d\n    task: {kind: binary, label: d}\n    shape: [28, 28, 1]\nmodel: "
      "{kind: cnn2d, channels: [8, 8, 8, 8, 8]}",
@@ -460,6 +469,51 @@ static const struct row rows[] = {
      "s.yaml:30:72: one value of the column, at most 63 bytes, would be right"},
     {30, 0, "    - {id: b, csv: x.csv, mapping: m.yaml, where: {any_of: [x]}}",
      "s.yaml:30:51: where: key 'column' is missing"},
+    /* inputs */
+    {3, 9, DOMAIN_OF("[age]"), "s.yaml:5:13: inputs: the study has no section 'inputs'"},
+    {3, 9,
+     ONE_INPUT
+     "domains:\n  - {id: d, modality: tabular, features: [age], task: {kind: binary, label: d}}",
+     "s.yaml:6:5: a study with 'inputs' has domains that read them"},
+    {3, 9, ONE_INPUT DOMAIN_OF("[weight]"), "s.yaml:7:14: found 'weight'; the id of an input"},
+    {3, 9, ONE_INPUT DOMAIN_OF("[age, age]"), "s.yaml:7:19: input 'age' is listed twice"},
+    {3, 9, ONE_INPUT DOMAIN_OF("[]"), "s.yaml:7:13: inputs: found 0 inputs, by id; 1 to 16"},
+    {3, 9,
+     ONE_INPUT "domains:\n  - id: d\n    inputs: [age]\n    task: {kind: survival, label: d}\n"
+               "    model: {kind: multimodal}",
+     "s.yaml:8:11: task: a survival task of several inputs"},
+    {3, 9,
+     ONE_INPUT "domains:\n  - id: d\n    inputs: [age]\n    task: {kind: binary, label: d}\n"
+               "    model: {kind: linear}",
+     "s.yaml:9:12: model: domain 'd': model kind linear does not fit"},
+    {4, 9,
+     "  - {id: d, modality: tabular, features: [age], task: {kind: binary, label: d}}\n"
+     "model: {kind: multimodal}",
+     "s.yaml:4:5: domain 'd': model kind multimodal does not fit"},
+    {3, 9, "inputs:\n  - {id: age, modality: tabular, features: [age]}\n" DOMAIN_OF("[age]"),
+     "s.yaml:4:5: input 'age' has no encoder"},
+    {3, 9,
+     "inputs:\n  - {id: age, modality: tabular, features: [age], encoder: {kind: cnn2d, channels: "
+     "[4]}}\n" DOMAIN_OF("[age]"),
+     "s.yaml:4:60: encoder: input 'age': model kind cnn2d does not fit"},
+    {3, 9,
+     "inputs:\n  - {id: age, modality: tabular, features: [age], encoder: {kind: linear, bias: "
+     "false}}\n" DOMAIN_OF("[age]"),
+     "s.yaml:4:81: bias: an encoder always has one"},
+    {3, 9, "inputs:\n" AN_INPUT("age") AN_INPUT("sex") DOMAIN_OF("[age]"),
+     "s.yaml:5:5: input 'sex' is read by no domain"},
+    {3, 9, "inputs:\n" AN_INPUT("age") AN_INPUT("age") DOMAIN_OF("[age]"),
+     "s.yaml:5:10: id: input 'age' is listed twice"},
+    {3, 9,
+     ONE_INPUT DOMAIN_OF(
+         "[age]") "\n  - id: e\n    inputs: [age]\n    task: {kind: binary, label: e}\n"
+                  "    model: {kind: multimodal, width: 8}",
+     "s.yaml:13:12: model: domain 'e' fuses values of width 8, another domain those of input 'age' "
+     "of width 32"},
+    {3, 9,
+     ONE_INPUT "domains:\n  - id: d\n    inputs: [age]\n    task: {kind: binary, label: d}\n"
+               "    model: {kind: multimodal, modality_dropout: 1}",
+     "s.yaml:9:49: modality_dropout: found '1'"},
 };
 
 #endif

@@ -1,0 +1,50 @@
+/* site-agent/training/fused.h - the model of a study with inputs on one site's records: a chain of
+ * layers per input, meeting in the fusion of every domain that reads it. All domains take part in a
+ * step at once, so that an input that two of them read has one gradient; only nets whose block the
+ * site has data for run. */
+#ifndef CSL_FUSED_H
+#define CSL_FUSED_H
+#include "site-agent/data/multimodal.h"
+#include "site-agent/training/trainer.h"
+
+/* The truth of one domain, by rows of the split. */
+struct csl_fused_domain {
+    uint8_t *known; /* [R] the row counts: its label is known and an input there; owned */
+    uint8_t *label; /* [R] 0 where unknown; owned */
+    uint8_t *mask;  /* [R, inputs of the domain] which are there; owned */
+    float *weights; /* [R] one over the patient's rows that count; owned */
+};
+struct csl_fused {
+    struct csl_trainer *t;
+    const struct csl_multimodal_split *split; /* borrowed */
+    bool runs[CSL_BLOCKS_MAX];                /* by net */
+    struct csl_fused_domain domains[CSL_DOMAINS_MAX];
+    uint64_t parameters;  /* of the nets that run */
+    struct csl_pass pass; /* rows, and for training the seed of the modality dropout */
+    /* What csl_batches wants: patients and rows, whatever is to be learned of them. */
+    struct csl_examples all;
+    uint8_t *no_labels; /* owned */
+};
+
+/* Nets run whose block the data has training patients for. */
+enum csl_code csl_fused_open(struct csl_fused *f, struct csl_trainer *t,
+                             const struct csl_dataset *data, struct csl_err *err) CSL_MUST_CHECK;
+void csl_fused_close(struct csl_fused *f);
+/* Work memory for `rows` rows. */
+enum csl_code csl_fused_fit(struct csl_fused *f, uint64_t rows, struct csl_err *err) CSL_MUST_CHECK;
+/* How many rows, at most `wanted` and at least 1, fit a fixed amount of memory. */
+uint64_t csl_fused_rows_at_once(const struct csl_fused *f, uint64_t wanted);
+/* Rows rows[0..count) of the split onto the device; with f->pass.is_training, inputs are left out
+ * as the domains say, by (f->pass.seed, domain, row): never by place in the batch. */
+void csl_fused_load(struct csl_fused *f, const uint32_t *rows, uint64_t count);
+void csl_fused_forward(struct csl_fused *f);
+/* Each domain's loss, times `scale`, to losses[first + domain] of the trainer, and the way back
+ * down to what the parameters of every layer need. */
+void csl_fused_backward(struct csl_fused *f, double scale, uint64_t first);
+/* The gradient of rows [at, at + rows) of what was loaded, into the gradient vector's blocks. */
+void csl_fused_grad_part(struct csl_fused *f, uint64_t at, uint64_t rows);
+/* The blocks that run, side by side: [f->parameters] from and to a vector of all parameters. */
+void csl_fused_pack(const struct csl_fused *f, const float *all, float *packed);
+void csl_fused_unpack(const struct csl_fused *f, const float *packed, float *all);
+
+#endif

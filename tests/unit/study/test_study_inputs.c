@@ -1,0 +1,161 @@
+/* A study with inputs: fields, blocks, digest and what is said of it. */
+#include "base/buf.h"
+#include "protocol/study/study.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static const char *const lines[] = {
+    "study: mixed",
+    "inputs:",
+    "  - {id: scan, modality: image2d, shape: [8, 8, 1], scale: 2, encoder: {kind: cnn2d, "
+    "channels: "
+    "[4]}}",
+    "  - {id: age, modality: tabular, features: [age, sex], encoder: {kind: linear}}",
+    "domains:",
+    "  - id: ill",
+    "    inputs: [age, scan]",
+    "    task: {kind: binary, label: ill, positive: present}",
+    "    model: {kind: multimodal, width: 6, fusion: gated, modality_dropout: 0.25, hidden: [5]}",
+    "  - {id: kind, inputs: [scan], task: {kind: classes, label: kind, classes: 3}, model: {kind: "
+    "multimodal, width: 6, fusion: mean}}",
+    "training: {local: {optimizer: sgd, learning_rate: 0.1, batch_patients: 4, steps: 3}}",
+    "rounds: 2",
+    "aggregation: {strategy: fedavg}",
+};
+#define LINES (sizeof(lines) / sizeof(lines[0]))
+
+/* The study with line `changed` (from 1) in other words; 0: as it is. */
+static struct csl_study *parse(size_t changed, const char *text)
+{
+    struct csl_study *s = NULL;
+    struct csl_err err = {0};
+    struct csl_buf b;
+    csl_buf_init(&b, 65536);
+    for (size_t i = 0; i < LINES; i++)
+        csl_buf_printf(&b, "%s\n", i + 1 == changed ? text : lines[i]);
+    if (csl_study_parse(&s, "s.yaml", CSL_SPAN(b.p, b.n), &err) != CSL_OK)
+        fail_msg("%s", err.msg);
+    csl_buf_release(&b);
+    return s;
+}
+
+static void test_study_inputs__valid__has_every_field(void **state)
+{
+    (void)state;
+    struct csl_study *s = parse(0, NULL);
+    const struct csl_domain *ill = &s->domains[0], *kind = &s->domains[1];
+    assert_int_equal(s->input_count, 2);
+    assert_string_equal(s->inputs[0].id, "scan");
+    assert_int_equal(s->inputs[0].model, CSL_MODEL_CNN2D);
+    assert_int_equal(s->inputs[0].outputs, 6); /* what the domains fuse */
+    assert_true(s->inputs[0].scale > 1.9 && s->inputs[0].scale < 2.1);
+    assert_int_equal(s->inputs[1].outputs, 6);
+    assert_int_equal(s->inputs[1].feature_count, 2);
+    assert_int_equal(ill->model, CSL_MODEL_MULTIMODAL);
+    assert_int_equal(ill->fusion.input_count, 2);
+    assert_int_equal(ill->fusion.inputs[0], 0); /* in the study's order */
+    assert_int_equal(ill->fusion.inputs[1], 1);
+    assert_int_equal(ill->fusion.kind, CSL_FUSION_GATED);
+    assert_true(ill->fusion.modality_dropout > 0.24 && ill->fusion.modality_dropout < 0.26);
+    assert_int_equal(ill->hidden_count, 1);
+    assert_int_equal(ill->width, 66);
+    assert_string_equal(csl_domain_reads(ill), "multimodal");
+    assert_string_equal(csl_domain_reads(&s->inputs[0]), "image2d");
+    assert_int_equal(kind->fusion.kind, CSL_FUSION_MEAN);
+    assert_int_equal(kind->outputs, 3);
+    csl_study_free(s);
+}
+
+static void test_study_inputs__schema__has_the_domains_blocks_and_then_the_inputs(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"ill", "kind", "input.scan", "input.age"};
+    /* gate, bias, empty, two layers; one layer; conv, norm, head; linear */
+    static const uint64_t counts[] = {12 + 2 + 6 + 35 + 6, 21, 40 + 8 + 30, 18};
+    struct csl_study *s = parse(0, NULL);
+    assert_int_equal(s->schema.block_count, 4);
+    for (uint32_t i = 0; i < 4; i++) {
+        assert_string_equal(s->schema.blocks[i].name, names[i]);
+        assert_int_equal(s->schema.blocks[i].count, counts[i]);
+    }
+    csl_study_free(s);
+}
+
+static void test_study_inputs__digest__changes_with_every_choice(void **state)
+{
+    (void)state;
+    static const struct {
+        size_t line;
+        const char *text;
+        bool is_same;
+    } rows[] = {
+        {7, "    inputs: [scan, age]", true}, /* the study's order counts */
+        {7, "    inputs: [age]", false},
+        {9, "    model: {kind: multimodal, width: 6, modality_dropout: 0.25, hidden: [5]}", true},
+        {9,
+         "    model: {kind: multimodal, width: 6, fusion: mean, modality_dropout: 0.25, hidden: "
+         "[5]}",
+         false},
+        {9,
+         "    model: {kind: multimodal, width: 6, fusion: gated, modality_dropout: 0.26, hidden: "
+         "[5]}",
+         false},
+        {9, "    model: {kind: multimodal, width: 6, fusion: gated, modality_dropout: 0.25}",
+         false},
+        {4,
+         "  - {id: age, modality: tabular, features: [age, sex], encoder: {kind: mlp, hidden: "
+         "[3]}}",
+         false},
+        {4, "  - {id: age, modality: tabular, features: [age, weight], encoder: {kind: linear}}",
+         false},
+        {4,
+         "  - {id: age, modality: tabular, scaling: site, features: [age, sex], encoder: {kind: "
+         "linear}}",
+         false},
+    };
+    struct csl_study *a = parse(0, NULL);
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct csl_study *b = parse(rows[i].line, rows[i].text);
+        if ((memcmp(a->digest, b->digest, CSL_DIGEST_BYTES) == 0) != rows[i].is_same)
+            fail_msg("%s: the digest %s", rows[i].text,
+                     rows[i].is_same ? "differs" : "is the same");
+        csl_study_free(b);
+    }
+    csl_study_free(a);
+}
+
+static void test_study_inputs__explained__says_what_is_read_and_what_is_sent(void **state)
+{
+    (void)state;
+    static const char *const says[] = {
+        "ill: predicts a yes/no answer ('ill', yes = present) from what a record has of scan, age",
+        "left out at a rate of 0.25, but never the last one",
+        "scan: read from 64 pixels with a convolutional network",
+        "A site receives and sends the parts of the model that it has training records for"};
+    struct csl_study *s = parse(0, NULL);
+    struct csl_buf out;
+    csl_buf_init(&out, 1u << 20);
+    csl_study_explain(s, &out);
+    for (size_t i = 0; i < sizeof(says) / sizeof(says[0]); i++)
+        if (strstr(csl_buf_text(&out), says[i]) == NULL)
+            fail_msg("'%s' is not in:\n%s", says[i], csl_buf_text(&out));
+    csl_buf_release(&out);
+    csl_study_free(s);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_study_inputs__valid__has_every_field),
+        cmocka_unit_test(test_study_inputs__schema__has_the_domains_blocks_and_then_the_inputs),
+        cmocka_unit_test(test_study_inputs__digest__changes_with_every_choice),
+        cmocka_unit_test(test_study_inputs__explained__says_what_is_read_and_what_is_sent),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -15,6 +15,13 @@ struct csl_agent_keys {
     const struct csl_sign_key *key;
     const struct csl_secagg_roster *roster; /* decoded: signed by the federation's root */
 };
+/* Simulations of a dishonest site, whose code lies outside this folder: the daemon has none. */
+struct csl_dataset;
+struct csl_agent_tamper {
+    void *ctx;
+    void (*data)(void *ctx, struct csl_dataset *d); /* the records of a study, once loaded */
+    void (*update)(void *ctx, float *update, uint64_t parameters); /* before it is encoded */
+};
 struct csl_agent_config {
     const char *site_id;                  /* for logs and labelled randomness; copied */
     const char *record_path;              /* HDF5 record file; copied */
@@ -35,6 +42,7 @@ struct csl_agent_config {
     /* Rehearsals: so many canaries train with every private study (privacy/audit/canary.h); they
      * change the model. 0: none. */
     uint32_t audit_canaries;
+    const struct csl_agent_tamper *tamper; /* borrowed; NULL: an honest site */
 };
 
 struct csl_agent;

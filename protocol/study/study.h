@@ -167,6 +167,26 @@ struct csl_baseline { /* pooled and local-only training, for comparison; simulat
     uint32_t epochs;
 };
 
+/* Simulations: a site that means harm. Nothing but csl_world_run reads it; not part of the digest.
+ */
+enum csl_attack_kind {
+    CSL_ATTACK_NONE,
+    CSL_ATTACK_SCALED,     /* the update times factor */
+    CSL_ATTACK_SIGN_FLIP,  /* the update times -factor */
+    CSL_ATTACK_LABEL_FLIP, /* trains on the next class in place of the true one */
+    CSL_ATTACK_BACKDOOR    /* trains on records with the trigger and the target class; the update
+                              times factor */
+};
+struct csl_sim_attack {
+    enum csl_attack_kind kind;
+    double factor;            /* > 0 */
+    double share;             /* of the training patients: label_flip, backdoor */
+    char trigger[CSL_ID_MAX]; /* backdoor: a tabular feature */
+    double value;             /* what the model gets for it, after scaling */
+    uint32_t target;          /* class index */
+};
+const char *csl_attack_name(enum csl_attack_kind kind); /* as the study file spells it; "none" */
+
 /* Where a simulated site gets its records. Exactly one of csv, npz, records, synth is set. Paths
  * are relative: csv, npz and records to --data, mapping to the study file. */
 struct csl_sim_site {
@@ -177,6 +197,7 @@ struct csl_sim_site {
     uint32_t where_count;
     bool is_synth; /* hospital number synth_index of the standard synthetic federation */
     uint32_t synth_index;
+    struct csl_sim_attack attack;
 };
 
 struct csl_study {

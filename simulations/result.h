@@ -12,6 +12,7 @@
 #include "aggregation/evaluate/metrics.h"
 #include "base/buf.h"
 #include "protocol/study/study.h"
+#include "simulations/result_attack.h"
 #include "simulations/result_fairness.h"
 #include "simulations/result_realised.h"
 
@@ -60,14 +61,6 @@ struct csl_result_privacy {
     char head[2 * 32 + 1];               /* root of the last signed head, hexadecimal */
     uint32_t canaries, guesses, correct; /* audit; canaries 0: none */
     double audit_epsilon_lower, audit_confidence;
-};
-/* A simulated site that meant harm (protocol/study, csl_sim_attack). */
-struct csl_result_attack {
-    enum csl_attack_kind kind;
-    double factor, share;
-    /* backdoor: test records of honest sites that are not of the target class, how many the
-     * released model gives to it with the trigger, and how many without; records 0: not measured */
-    uint64_t records, with_trigger, without_trigger;
 };
 struct csl_result_site {
     char id[CSL_ID_MAX];
@@ -213,9 +206,6 @@ void csl_epsilon_text(char *dst, size_t dst_bytes, double epsilon, bool is_upper
 #define CSL_PLAIN_SUMS_WORDS                                                                       \
     "Masks were off: this process added up the words of every hospital in the open. The sums are " \
     "those of the study under masks, and nothing was hidden."
-
-/* Per attacking site a line, "  ATTACK: site x ... \n"; nothing when all are honest. */
-void csl_result_attack_words(const struct csl_result *r, struct csl_buf *out);
 
 /* The mean over sites of each site's local model on the site's own test patients. */
 bool csl_result_own_mean(const struct csl_result *r, uint32_t domain, const char *name,

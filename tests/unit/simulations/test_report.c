@@ -285,31 +285,6 @@ static void test_protection__of_every_combination__claims_no_more_than_there_was
     csl_result_release(&r);
 }
 
-static void test_report__site_that_attacked__is_said_first(void **state)
-{
-    struct csl_result r;
-    struct csl_buf page;
-    (void)state;
-    for (int is_on = 0; is_on < 2; is_on++) {
-        made_up_result(&r, 3, 1, false);
-        made_up_privacy(&r, "joint", 0, false);
-        if (is_on != 0)
-            r.sites[2].attack = (struct csl_result_attack){
-                CSL_ATTACK_BACKDOOR, .factor = 5, .share = 0.5, .records = 8, .with_trigger = 6};
-        csl_buf_init(&page, CSL_REPORT_BYTES_MAX);
-        assert_int_equal(csl_report_html(&r, &page, NULL), CSL_OK);
-        const char *said = strstr(csl_buf_text(&page), "attacked the model");
-        assert_true((said != NULL) == (is_on != 0));
-        if (said != NULL) {
-            assert_non_null(
-                strstr(said, "backdoor, factor 5, share 0.5; the model gives 0.750 of"));
-            assert_true(said < strstr(csl_buf_text(&page), "id=\"privacy\""));
-        }
-        csl_buf_release(&page);
-        csl_result_release(&r);
-    }
-}
-
 static void test_report__masks_left_out__is_said_first(void **state)
 {
     struct csl_result r;
@@ -606,7 +581,6 @@ int main(void)
         cmocka_unit_test(test_page__ledger_that_did_not_verify__warns_on_top_and_in_its_row),
         cmocka_unit_test(test_page__more_spent_than_allowed_or_no_bound__is_drawn_as_such),
         cmocka_unit_test(test_page__of_a_sweep__draws_quality_by_epsilon),
-        cmocka_unit_test(test_report__site_that_attacked__is_said_first),
         cmocka_unit_test(test_report__masks_left_out__is_said_first),
         cmocka_unit_test(test_protection__of_every_combination__claims_no_more_than_there_was),
         cmocka_unit_test(test_epsilon__shown_with_three_decimals__never_flatters),

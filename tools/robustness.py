@@ -143,22 +143,34 @@ def expand(federation):
             yield name, section
 
 
-def table(args, federation):
-    rows = {}
-    print("### %s\n" % federation["title"])
-    print("| attack | option | AUC, honest sites | accuracy, honest sites | backdoor opens | same records without trigger |")
-    print("|---|---|---|---|---|---|")
+def measure_all(args, federation):
+    """cells[attack][option]: auc, accuracy, success and without, a value per seed."""
+    cells = {}
     with tempfile.TemporaryDirectory() as folder:
         for attack_name, attack in ATTACKS:
+            cells[attack_name] = {}
             for option, section in expand(federation):
-                cell = measure(args, federation, section, attack, folder)
-                rows["%s / %s" % (attack_name, option)] = cell
-                print("| %s | %s | %s | %s | %s | %s |" % (
-                    attack_name, option, spread(cell["auc"]), spread(cell["accuracy"]),
-                    spread(cell["success"]) if cell["success"] else "-",
-                    spread(cell["without"]) if cell["without"] else "-"), flush=True)
+                print("%s, %s" % (attack_name, option), file=sys.stderr)
+                cells[attack_name][option] = measure(args, federation, section, attack, folder)
+    return cells
+
+
+def put_table(what, cells, shown):
+    """A row per option, a column per attack; shown: a cell as text."""
+    attacks = [a for a in cells if any(shown(c) for c in cells[a].values())]
+    print("| %s | %s |" % (what, " | ".join(attacks)))
+    print("|---|%s" % ("---|" * len(attacks)))
+    for option in cells[attacks[0]]:
+        print("| %s | %s |" % (option, " | ".join(shown(cells[a][option]) for a in attacks)))
     print()
-    return rows
+
+
+def put_tables(federation, cells):
+    print("### %s\n" % federation["title"])
+    put_table("AUC", cells, lambda c: spread(c["auc"]))
+    put_table("accuracy", cells, lambda c: spread(c["accuracy"]))
+    put_table("backdoor opens (without trigger)", cells,
+              lambda c: "%s (%s)" % (spread(c["success"]), spread(c["without"])) if c["success"] else "")
 
 
 def main():
@@ -169,7 +181,11 @@ def main():
     p.add_argument("--seeds", type=int, default=10)
     p.add_argument("--json")
     args = p.parse_args()
-    found = {name: table(args, f) for name, f in FEDERATIONS.items() if args.only in (None, name)}
+    found = {}
+    for name, federation in FEDERATIONS.items():
+        if args.only in (None, name):
+            found[name] = measure_all(args, federation)
+            put_tables(federation, found[name])
     if args.json:
         with open(args.json, "w") as f:
             json.dump(found, f, indent=1)

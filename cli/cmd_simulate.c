@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "cli/cli.h"
+#include "simulations/attack.h"
 #include "simulations/manifest.h"
 #include "simulations/processes.h"
 #include "simulations/release.h"
@@ -474,6 +475,8 @@ int csl_cmd_simulate(int argc, char *const *argv)
         code = check_audit(&c, study, &err);
     if (code == CSL_OK)
         code = check_masks(&c, study, &err);
+    if (code == CSL_OK && c.flags.transport == TRANSPORT_GRPC)
+        code = csl_sim_attack_refuse(study, &err);
     if (code == CSL_OK)
         code = adapt_prices(&c, study, &err);
     catch_interrupt();

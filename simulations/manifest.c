@@ -65,6 +65,30 @@ static void put_member(struct csl_buf *out, const char *key, const char *text)
     put_quoted(out, text);
 }
 
+static void put_number(struct csl_buf *out, const char *key, double v)
+{
+    char text[32];
+    csl_str_f64(text, sizeof(text), v);
+    csl_buf_printf(out, ", %s: %s", key, text);
+}
+
+static void put_attack(struct csl_buf *out, const struct csl_sim_attack *a)
+{
+    if (a->kind == CSL_ATTACK_NONE)
+        return;
+    csl_buf_printf(out, ", attack: {kind: %s", csl_attack_name(a->kind));
+    if (a->kind != CSL_ATTACK_LABEL_FLIP)
+        put_number(out, "factor", a->factor);
+    if (a->kind == CSL_ATTACK_LABEL_FLIP || a->kind == CSL_ATTACK_BACKDOOR)
+        put_number(out, "share", a->share);
+    if (a->kind == CSL_ATTACK_BACKDOOR) {
+        put_member(out, "trigger", a->trigger);
+        put_number(out, "value", a->value);
+        csl_buf_printf(out, ", target: %u", a->target);
+    }
+    csl_buf_str(out, "}");
+}
+
 static void put_sim_site(struct csl_buf *out, const struct csl_sim_site *s)
 {
     csl_buf_printf(out, "    - {id: %s", s->id);
@@ -84,6 +108,7 @@ static void put_sim_site(struct csl_buf *out, const struct csl_sim_site *s)
         }
         csl_buf_str(out, "]}");
     }
+    put_attack(out, &s->attack);
     csl_buf_str(out, "}\n");
 }
 

@@ -10,6 +10,7 @@
 #include "coordinator/core/coord.h"
 #include "coordinator/model/model_file.h"
 #include "coordinator/store/store.h"
+#include "simulations/attack.h"
 #include "simulations/ledgers.h"
 
 #include <errno.h>
@@ -185,7 +186,9 @@ enum csl_code csl_processes_run(const struct csl_world_config *c, const char *pr
     if (r.processes == NULL)
         return CSL_FAIL(err, CSL_E_NOMEM, "no memory for %u processes", r.count);
     csl_progress_start(&r.progress, c->progress, "rounds", "rounds", c->study->rounds);
-    enum csl_code code = csl_processes_prepare(c, err);
+    enum csl_code code = csl_sim_attack_refuse(c->study, err);
+    if (code == CSL_OK)
+        code = csl_processes_prepare(c, err);
     if (code == CSL_OK)
         code = start_all(&r, program_dir, err);
     if (code == CSL_OK)

@@ -144,6 +144,9 @@ void csl_release_judge(const struct csl_result *r, struct csl_release_verdict *o
     if (r->was_interrupted)
         block(out, "the run was interrupted after round %llu of %llu",
               (unsigned long long)r->rounds, (unsigned long long)r->rounds_planned);
+    for (uint32_t s = 0; s < r->site_count; s++)
+        if (r->sites[s].attack.kind != CSL_ATTACK_NONE)
+            block(out, "site %s attacked the model of this simulation", r->sites[s].id);
     for (uint32_t d = 0; d < r->domain_count; d++) {
         judge_auc(r, d, out);
         judge_worst_group(r, d, out);

@@ -344,9 +344,25 @@ static void put_facts(struct csl_report *p)
     csl_report__end_section(p);
 }
 
+static void put_attacks(struct csl_report *p)
+{
+    struct csl_buf words;
+    csl_buf_init(&words, 1u << 20);
+    csl_result_attack_words(p->r, &words);
+    if (words.n > 0) {
+        csl_buf_str(p->out, "<div class=\"notice\" role=\"note\"><p><strong>Sites of this "
+                            "simulation attacked the model; it is of no other use.</strong></p>"
+                            "<pre>");
+        csl_report__text(p, csl_buf_text(&words));
+        csl_buf_str(p->out, "</pre></div>\n");
+    }
+    csl_buf_release(&words);
+}
+
 void csl_report__summary(struct csl_report *p)
 {
     put_notice(p);
+    put_attacks(p);
     put_answer(p);
     put_cards(p);
     put_facts(p);

@@ -12,6 +12,7 @@
 #include "aggregation/evaluate/metrics.h"
 #include "base/buf.h"
 #include "protocol/study/study.h"
+#include "simulations/result_attack.h"
 #include "simulations/result_fairness.h"
 #include "simulations/result_realised.h"
 
@@ -65,6 +66,7 @@ struct csl_result_site {
     char id[CSL_ID_MAX];
     uint64_t patients, rounds_completed;
     struct csl_result_privacy privacy;
+    struct csl_result_attack attack;
 };
 struct csl_result_group { /* the federated model on the test patients with one attribute value */
     uint32_t domain;

@@ -122,6 +122,7 @@ static void put_site(struct csl_json *j, const struct csl_result *r, uint32_t si
     csl_json_put_u64(j, "patients", s->patients);
     csl_json_put_u64(j, "rounds_completed", s->rounds_completed);
     csl_result__put_site_privacy(j, r, site);
+    csl_result__put_attack(j, &s->attack);
     if (r->domain_count == 1 && csl_evaluation_cell(&r->federated, site, 0)->examples > 0)
         csl_result__put_metrics(j, csl_evaluation_cell(&r->federated, site, 0));
     csl_json_end(j);

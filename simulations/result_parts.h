@@ -53,4 +53,11 @@ void csl_result__put_realised(struct csl_json *j, const struct csl_result_realis
 enum csl_code csl_result__read_realised(const struct csl_result_reader *rd,
                                         const struct csl_json_value *v) CSL_MUST_CHECK;
 
+/* --- result_attack.c: member "attack" of a site; none for an honest one --- */
+void csl_result__put_attack(struct csl_json *j, const struct csl_result_attack *a);
+/* `v` may be NULL: an honest site. */
+enum csl_code csl_result__read_attack(const struct csl_result_reader *rd,
+                                      const struct csl_json_value *v,
+                                      struct csl_result_attack *out) CSL_MUST_CHECK;
+
 #endif

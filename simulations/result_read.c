@@ -191,6 +191,8 @@ static enum csl_code read_shape(const struct csl_result_reader *rd, json root)
         if (code == CSL_OK)
             code = csl_result__read_site_privacy(rd, csl_json_get(at, "privacy"),
                                                  &r->sites[i].privacy);
+        if (code == CSL_OK)
+            code = csl_result__read_attack(rd, csl_json_get(at, "attack"), &r->sites[i].attack);
     }
     for (size_t i = 0; i < domain_count && code == CSL_OK; i++)
         code = read_domain(rd, csl_json_at(domains, i), &r->domains[i]);

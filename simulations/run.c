@@ -118,6 +118,8 @@ static enum csl_code evaluate(struct csl_result *r, struct run *run, const float
         code = csl_result_add_test_rows(r, err);
     if (code == CSL_OK)
         code = csl_result_add_group_rows(r, err);
+    if (code == CSL_OK)
+        code = csl_run_measure_attacks(r, &run->data, run->trainer, parameters, err);
     csl_predictions_release(&p);
     return code;
 }

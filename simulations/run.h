@@ -55,6 +55,14 @@ enum csl_code csl_run_describe(struct csl_result *r, const struct csl_run_config
 enum csl_code csl_run_take_world(struct csl_result *r, const struct csl_study *study,
                                  const struct csl_world_result *w,
                                  struct csl_err *err) CSL_MUST_CHECK;
+/* Which sites attack, and how (run_attack.c). */
+void csl_run_describe_attacks(struct csl_result *r, const struct csl_study *study);
+/* How often each backdoor opens in the model, on the test records of honest sites. */
+struct csl_sim_data;
+struct csl_trainer;
+enum csl_code csl_run_measure_attacks(struct csl_result *r, const struct csl_sim_data *data,
+                                      struct csl_trainer *trainer, const float *parameters,
+                                      struct csl_err *err) CSL_MUST_CHECK;
 /* Mode joint: r->realised, and its rows. Nothing in other modes, and where it is not known for
  * every round how many sites its sum holds. Some milliseconds for each of at most a hundred rounds.
  */

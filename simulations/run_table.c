@@ -317,6 +317,7 @@ void csl_run_table(const struct csl_result *r, struct csl_buf *out)
     csl_buf_printf(out, "  %s\n", protection);
     if (r->has_plain_sums)
         put_text(out, CSL_PLAIN_SUMS_WORDS);
+    csl_result_attack_words(r, out);
     csl_buf_str(out, "  Value (95 % interval) on test patients.\n");
     for (uint32_t d = 0; d < r->domain_count; d++)
         put_domain(out, r, d);

@@ -44,6 +44,7 @@ enum csl_code csl_run_describe(struct csl_result *r, const struct csl_run_config
     r->parameters = study->schema.parameters;
     for (uint32_t s = 0; s < r->site_count; s++)
         COPY(r->sites[s].id, c->prepared->sites[s].id);
+    csl_run_describe_attacks(r, study);
     for (uint32_t d = 0; d < r->domain_count; d++)
         describe_domain(&r->domains[d], &study->domains[d]);
     return CSL_OK;

@@ -10,6 +10,7 @@
 #include "privacy/audit/canary.h"
 #include "privacy/crypto/sha256.h"
 #include "protocol/transport/inproc.h"
+#include "simulations/attack.h"
 #include "simulations/federation.h"
 #include "simulations/ledgers.h"
 #include "site-agent/agent.h"
@@ -27,9 +28,10 @@ struct world {
     struct csl_inproc *net;
     struct csl_transport *server;
     struct csl_service *service;
-    struct csl_transport **clients; /* [site_count] */
-    struct csl_agent **agents;      /* [site_count] */
-    char (*roster)[CSL_ID_MAX];     /* [site_count] */
+    struct csl_transport **clients;     /* [site_count] */
+    struct csl_agent **agents;          /* [site_count] */
+    struct csl_sim_attacker *attackers; /* [site_count] */
+    char (*roster)[CSL_ID_MAX];         /* [site_count] */
     struct csl_sim_federation federation;
     uint32_t evaluation_capacity;
     struct csl_progress progress;
@@ -154,17 +156,19 @@ static enum csl_code open_site(struct world *w, uint32_t i, struct csl_err *err)
         code = state_path(w, name, buffer, &dir, err);
     if (code != CSL_OK)
         return code;
-    struct csl_agent_config config = {.site_id = site->id,
-                                      .record_path = site->record_path,
-                                      .state_dir = dir,
-                                      .backend = w->config->backend,
-                                      .policy = &policy,
-                                      .transport = w->clients[i],
-                                      .noise_seed = &w->config->seed,
-                                      .secagg = csl_sim_federation_site(&w->federation, i),
-                                      .unmasked_sites =
-                                          w->config->is_unmasked ? w->config->site_count : 0,
-                                      .audit_canaries = w->config->audit_canaries};
+    struct csl_agent_config config = {
+        .site_id = site->id,
+        .record_path = site->record_path,
+        .state_dir = dir,
+        .backend = w->config->backend,
+        .policy = &policy,
+        .transport = w->clients[i],
+        .noise_seed = &w->config->seed,
+        .secagg = csl_sim_federation_site(&w->federation, i),
+        .unmasked_sites = w->config->is_unmasked ? w->config->site_count : 0,
+        .audit_canaries = w->config->audit_canaries,
+        .tamper =
+            csl_sim_attacker_init(&w->attackers[i], w->config->study, site->id, w->config->seed)};
     code = csl_agent_new(&w->agents[i], &config, err);
     if (code == CSL_OK)
         code = csl_agent_start(w->agents[i], csl_inproc_now_ns(w->net), err);
@@ -309,14 +313,15 @@ static enum csl_code open_world(struct world *w, struct csl_err *err)
     const struct csl_world_config *c = w->config;
     w->clients = csl_alloc_array(c->site_count, sizeof(*w->clients));
     w->agents = csl_alloc_array(c->site_count, sizeof(*w->agents));
+    w->attackers = csl_alloc_array(c->site_count, sizeof(*w->attackers));
     w->roster = csl_alloc_array(c->site_count, sizeof(*w->roster));
     w->result->round_rows = csl_alloc_array(c->study->rounds, sizeof(*w->result->round_rows));
     w->result->site_rounds = csl_alloc_array(c->site_count, sizeof(*w->result->site_rounds));
     w->result->site_patients = csl_alloc_array(c->site_count, sizeof(*w->result->site_patients));
     w->result->privacy = csl_alloc_array(c->site_count, sizeof(*w->result->privacy));
     if (w->result->privacy == NULL || w->clients == NULL || w->agents == NULL ||
-        w->roster == NULL || w->result->round_rows == NULL || w->result->site_rounds == NULL ||
-        w->result->site_patients == NULL)
+        w->attackers == NULL || w->roster == NULL || w->result->round_rows == NULL ||
+        w->result->site_rounds == NULL || w->result->site_patients == NULL)
         return CSL_FAIL(err, CSL_E_NOMEM, "no memory for %u sites", c->site_count);
     for (uint32_t i = 0; i < c->site_count; i++)
         csl_str_copy(w->roster[i], sizeof(w->roster[i]), c->sites[i].id);
@@ -352,6 +357,7 @@ static void close_world(struct world *w)
     csl_sim_federation_release(&w->federation);
     csl_free(w->clients);
     csl_free(w->agents);
+    csl_free(w->attackers);
     csl_free(w->roster);
 }
 

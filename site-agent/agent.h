@@ -17,6 +17,13 @@ struct csl_agent_keys {
     const uint8_t *epoch_seed; /* [32] of that roster (privacy/secagg/epoch.h); NULL: studies with
                                   sparse graphs are declined */
 };
+/* Simulations of a dishonest site, whose code lies outside this folder: the daemon has none. */
+struct csl_dataset;
+struct csl_agent_tamper {
+    void *ctx;
+    void (*data)(void *ctx, struct csl_dataset *d); /* the records of a study, once loaded */
+    void (*update)(void *ctx, float *update, uint64_t parameters); /* before it is encoded */
+};
 struct csl_agent_config {
     const char *site_id;                  /* for logs and labelled randomness; copied */
     const char *record_path;              /* HDF5 record file; copied */
@@ -37,6 +44,7 @@ struct csl_agent_config {
     /* Rehearsals: so many canaries train with every private study (privacy/audit/canary.h); they
      * change the model. 0: none. */
     uint32_t audit_canaries;
+    const struct csl_agent_tamper *tamper; /* borrowed; NULL: an honest site */
 };
 
 struct csl_agent;

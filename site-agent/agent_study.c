@@ -37,6 +37,8 @@ enum csl_code csl_agent_open_study__(struct csl_agent *a, struct csl_span manife
     }
     if (code == CSL_OK)
         code = csl_dataset_load(&a->data, a->record_path, a->study, err);
+    if (code == CSL_OK && a->config.tamper != NULL)
+        a->config.tamper->data(a->config.tamper->ctx, a->data);
     if (code == CSL_OK)
         code = csl_trainer_new(&a->trainer, a->study, a->config.backend, err);
     if (code == CSL_OK)

@@ -208,6 +208,8 @@ static enum csl_code train(struct csl_agent *a, const struct csl_msg_task *t,
         code = csl_trainer_run(a->trainer, &task, &e->report, err);
     }
     csl_rng_wipe(&noise);
+    if (code == CSL_OK && a->config.tamper != NULL)
+        a->config.tamper->update(a->config.tamper->ctx, v.update, a->study->schema.parameters);
     if (code == CSL_OK && csl_agent_masks__(a))
         code = csl_agent_secagg_store__(a, t, v.update, v.joint_sum, &e->report, &e->outbox, err);
     else if (code == CSL_OK)

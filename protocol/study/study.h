@@ -9,6 +9,7 @@
 #include "base/yaml.h"
 #include "protocol/study/study_privacy.h"
 #include "protocol/study/study_schedule.h"
+#include "protocol/study/study_simulation.h"
 
 #include <stdbool.h>
 
@@ -175,18 +176,6 @@ struct csl_baseline { /* pooled and local-only training, for comparison; simulat
     struct csl_schedule schedule; /* over all steps of all epochs */
     uint32_t batch_patients;      /* 0: full */
     uint32_t epochs;
-};
-
-/* Where a simulated site gets its records. Exactly one of csv, npz, records, synth is set. Paths
- * are relative: csv, npz and records to --data, mapping to the study file. */
-struct csl_sim_site {
-    char id[CSL_ID_MAX];
-    char csv[256], npz[256], mapping[256], records[256];
-    char where_column[CSL_ID_MAX]; /* rows of the csv that are this site's; "": all */
-    char where_any_of[8][CSL_ID_MAX];
-    uint32_t where_count;
-    bool is_synth; /* hospital number synth_index of the standard synthetic federation */
-    uint32_t synth_index;
 };
 
 struct csl_study {

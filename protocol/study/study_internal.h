@@ -134,6 +134,12 @@ enum csl_code csl_study__read_sites(const struct csl_study_reader *r,
 enum csl_code csl_study__read_simulation(const struct csl_study_reader *r,
                                          const struct csl_yaml_node *root,
                                          const struct csl_yaml_node *section);
+/* study_attack.c: simulation.sites[].attack, and what it asks of the domains once all is read. */
+enum csl_code csl_study__read_attack(const struct csl_study_reader *r,
+                                     const struct csl_yaml_node *section,
+                                     struct csl_sim_attack *out);
+enum csl_code csl_study__check_attacks(const struct csl_study_reader *r,
+                                       const struct csl_yaml_node *root);
 /* study_check.c: contradictions between sections. */
 enum csl_code csl_study__check(const struct csl_study_reader *r, const struct csl_yaml_node *root);
 /* study_schema.c */

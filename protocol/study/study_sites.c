@@ -20,7 +20,7 @@ struct raw_simulation {
 struct raw_sim_site {
     char id[CSL_ID_MAX], csv[256], npz[256], mapping[256], records[256];
     uint32_t synth;
-    const struct csl_yaml_node *where;
+    const struct csl_yaml_node *where, *attack;
 };
 struct raw_where {
     char column[CSL_ID_MAX];
@@ -88,6 +88,10 @@ static const struct csl_option sim_site_rows[] = {
      .max = CSL_SITES_MAX - 1,
      .fallback = "0",
      .help = "Number of a hospital of the synthetic federation."},
+    {.name = "attack",
+     .type = CSL_OPT_NODE,
+     AT(raw_sim_site, attack),
+     .help = "What this site does to harm the model; in one process only."},
     CSL_OPTION_END,
 };
 static const struct csl_option where_rows[] = {
@@ -223,7 +227,9 @@ static enum csl_code read_sim_site(const struct csl_study_reader *r,
     CSL_ASSERT(csl_str_copy(site->records, sizeof(site->records), raw.records));
     site->is_synth = csl_yaml_get(item, "synth") != NULL;
     site->synth_index = raw.synth;
-    return raw.where ? read_where(r, raw.where, site) : CSL_OK;
+    if (raw.attack)
+        code = csl_study__read_attack(r, raw.attack, &site->attack);
+    return code == CSL_OK && raw.where ? read_where(r, raw.where, site) : code;
 }
 
 enum csl_code csl_study__read_simulation(const struct csl_study_reader *r,

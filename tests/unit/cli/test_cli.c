@@ -14,7 +14,8 @@
 
 #include <cmocka.h>
 
-#define STUDY "simulations/scenarios/flamby-heart-fedavg.yaml"
+#define ATTACKED "simulations/scenarios/synthetic-attack.yaml"
+#define STUDY    "simulations/scenarios/flamby-heart-fedavg.yaml"
 
 static const char *program;
 static char folder[] = "/tmp/csl-cli-XXXXXX";
@@ -419,6 +420,16 @@ static void test_cli__simulate__masks_off_only_where_there_are_some_and_in_one_p
     assert_printed("whose programs cannot leave masks out");
 }
 
+static void test_cli__simulate__attacks_only_in_one_process(void **state)
+{
+    (void)state;
+    assert_int_equal(run("simulate " ATTACKED " --transport grpc --out %/sim"), 2);
+    assert_printed("site lyon has an 'attack'");
+    assert_printed("--transport inproc would be right");
+    assert_int_equal(run("simulate " ATTACKED " --rounds 2 --out %/sim"), 0);
+    assert_printed("ATTACK: site lyon, backdoor, factor 5, share 0.5; the model gives ");
+}
+
 static void test_cli__man_and_completion__come_from_the_tables(void **state)
 {
     (void)state;
@@ -460,6 +471,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_cli__simulate__flags_that_exclude_each_other_are_usage),
         cmocka_unit_test(test_cli__simulate__prices_that_do_not_ascend_are_usage),
         cmocka_unit_test(test_cli__simulate__privacy_flags_without_privacy_are_refused),
+        cmocka_unit_test(test_cli__simulate__attacks_only_in_one_process),
         cmocka_unit_test(
             test_cli__simulate__masks_off_only_where_there_are_some_and_in_one_process),
         cmocka_unit_test(test_cli__man_and_completion__come_from_the_tables),

@@ -337,10 +337,28 @@ static void test_processes__nothing_was_run__nothing_to_collect(void **state)
     assert_int_equal(result.rounds, 99);
 }
 
+/* The daemons have no code for it, and a study that asks for it runs none of them. */
+static void test_processes__study_with_an_attack__is_refused(void **state)
+{
+    struct csl_study *attacked =
+        parse_study("attacked", "simulation:\n  sites:\n    - {id: cork, synth: 0, attack: {kind: "
+                                "label_flip}}\n    - {id: authority, synth: 1}\n"
+                                "    - {id: coordinator, synth: 2}\n");
+    struct csl_world_config c = config();
+    struct csl_world_result out;
+    struct csl_err err = {.code = CSL_OK};
+    (void)state;
+    c.study = attacked;
+    assert_int_equal(csl_processes_run(&c, "/nowhere", &out, &err), CSL_E_UNSUPPORTED);
+    assert_non_null(strstr(err.msg, "site cork has an 'attack'"));
+    csl_study_free(attacked);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, make_dir, remove_dir)
     const struct CMUnitTest tests[] = {
+        T(test_processes__study_with_an_attack__is_refused),
         T(test_processes__prepared__coordinator_can_start),
         T(test_processes__prepared__every_site_can_start),
         T(test_processes__study_under_masks__every_party_has_its_keys),

@@ -58,6 +58,10 @@ static void stop_early(struct csl_result *r)
     r->was_interrupted = true;
     r->rounds = 9;
 }
+static void attack(struct csl_result *r)
+{
+    r->sites[1].attack.kind = CSL_ATTACK_LABEL_FLIP;
+}
 static void lower_auc(struct csl_result *r)
 {
     r->release.minimum_auc = 0.97;
@@ -129,6 +133,7 @@ static void test_release__each_thing_missing__is_the_reason(void **state)
         const char *reason;
     } rows[] = {
         {stop_early, "interrupted after round 9 of 15"},
+        {attack, "attacked the model of this simulation"},
         {lower_auc, "minimum_auc: the AUC of domain heart-table is 0."},
         {lose_auc, "minimum_auc: the AUC of domain heart-table was not measured; 0.500"},
         {lower_group, "worst_group_floor: the AUC of domain heart-table is 0.490 for age_band 50-"},

@@ -111,6 +111,10 @@ static void assert_same_after_reading(uint32_t sites, uint32_t domains, bool rep
     struct csl_buf json[2], csv[2];
     made_up_result(&made, sites, domains, repeats);
     made.has_plain_sums = domains == 1;
+    made.sites[0].attack =
+        (struct csl_result_attack){.kind = CSL_ATTACK_SIGN_FLIP, .factor = 2.5, .share = 1};
+    made.sites[1].attack = (struct csl_result_attack){
+        CSL_ATTACK_BACKDOOR, .factor = 1, .share = 0.5, .records = 9, .with_trigger = 7};
     if (!repeats)
         made_up_fairness(&made);
     write_both(&made, &json[0], &csv[0]);
@@ -395,6 +399,8 @@ static void test_read__damaged_member__names_file_and_member(void **state)
         {"\"binary\"", "\"bimary\"", "task"},
         {"\"delong\"", "\"delpng\"", "auc"},
         {"\"rounds\": 15", "\"roumds\": 15", "rounds"},
+        {"\"backdoor\"", "\"backdoog\"", "attack"},
+        {"\"with_trigger\": 7", "\"with_trigger\": 8", "attack"},
         {"\"masks\": \"off\"", "\"masks\": \"oFf\"", "masks"},
         {"\"secure_aggregation\"", "\"secure_aggregatiom\"", "secure_aggregation"},
     };
@@ -404,6 +410,8 @@ static void test_read__damaged_member__names_file_and_member(void **state)
         struct csl_buf json, csv;
         made_up_result(&r, 4, 1, false);
         r.has_plain_sums = true;
+        r.sites[1].attack = (struct csl_result_attack){
+            CSL_ATTACK_BACKDOOR, .factor = 1, .share = 0.5, .records = 7, .with_trigger = 7};
         write_both(&r, &json, &csv);
         damage(&json, rows[i][0], rows[i][1]);
         assert_int_equal(

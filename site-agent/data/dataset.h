@@ -20,6 +20,10 @@ struct csl_examples {
         *patient;   /* [R] index of the patient within these examples, 0..patients-1, ascending */
     uint8_t *label; /* [R] class index; binary 0/1; survival: 1 event observed, 0 censored */
     float *time;    /* [R] survival only, else NULL */
+    /* [patients, A] of the A attributes in study->fairness: place of the patient's value among the
+     * file's values in order, from 1; 0: not known. NULL unless the study weighs patient groups,
+     * and in a pooled dataset. */
+    uint8_t *level;
 };
 struct csl_dataset {
     char site[CSL_ID_MAX];

@@ -15,6 +15,7 @@ void csl_examples_release__(struct csl_examples *e)
     csl_free(e->patient);
     csl_free(e->label);
     csl_free(e->time);
+    csl_free(e->level);
     memset(e, 0, sizeof(*e));
 }
 

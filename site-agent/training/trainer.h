@@ -77,6 +77,11 @@ struct csl_loss csl_trainer__loss(const struct csl_net *n, const struct csl_work
 enum csl_code csl_trainer__optimiser(struct csl_trainer *t, const struct csl_net *n,
                                      const struct csl_optimiser_config *c, struct csl_optimiser *o,
                                      struct csl_err *err);
+/* The batches of a domain's training patients take the weights of their groups under the incoming
+ * model (group_weights.c). */
+enum csl_code csl_trainer__weigh_groups(struct csl_trainer *t, const struct csl_train_task *task,
+                                        struct csl_batches *batches, uint32_t domain,
+                                        struct csl_err *err);
 enum csl_code csl_trainer__loop(struct csl_trainer *t, struct csl_loop *loop, struct csl_err *err);
 /* The same with privacy (dp_sgd.c): the batches give records per patient only, not their order. */
 enum csl_code csl_trainer__private_loop(struct csl_trainer *t, struct csl_loop *loop,

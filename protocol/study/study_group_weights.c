@@ -86,7 +86,8 @@ void csl_study__explain_group_weights(const struct csl_study *s, struct csl_buf 
                    "the group is there (exponent %s)\n    and the less skill the model has for it "
                    "(exponent %s); with the cap of %s no patient counts more than\n    %s times "
                    "another. A group with fewer than %u training patients at the site counts by "
-                   "its attributes taken one\n    by one. Groups, their sizes and the weights stay "
-                   "at the site. A site's records that lack an attribute count alike.\n",
+                   "its attributes taken one\n    by one; where none is known, all count alike. "
+                   "Groups, their sizes and the weights stay at the site; its\n    update depends "
+                   "on them.\n",
                    text[0], text[1], text[2], text[3], f->minimum_group);
 }

@@ -2,7 +2,8 @@
 """Gaps between patient groups with and without weights of patient groups in training.
 
     group_weights.py [--consilium PROGRAM] [--data FOLDER] [--set heart|diabetes] [--seeds 42..57]
-                     [--rules 0.5,1,2 ...] [--outcome]
+                     [--rules 0.5,1,2 ...] [--outcome] [--minimum-group 30]
+                     [--shuffled]
 
 Every seed draws a split of its own (train, validation, test: 50, 15, 35 % of each hospital), and with it initial
 values and batches; then the same study runs without weights and with each rule ALPHA,BETA,CAP.
@@ -12,6 +13,8 @@ values and batches; then the same study runs without weights and with each rule 
         Race is no input, sex and age are.
 --outcome makes the label an attribute too, so that a group is, say, women with the disease: weights then change
 the balance of the labels inside each group, which weights of people alone leave as it is.
+--shuffled is the control: training and validation patients of a hospital exchange their groups at random (the label
+and the inputs stay), test patients keep theirs; what then remains of an effect is not due to groups.
 
 Printed: mean macro-F1 and AUC over all test patients and, by attribute, EOD and PP (one class against the rest,
 mean over classes, largest group minus smallest) and of the positive class alone; below each the paired
@@ -32,7 +35,9 @@ import sys
 import tempfile
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
-T95 = {4: 2.776, 5: 2.571, 6: 2.447, 7: 2.365, 8: 2.306, 9: 2.262, 11: 2.201, 15: 2.131, 19: 2.093}
+# Student's t, two-sided 95 %, by degrees of freedom from 1
+T95 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131, 2.120,
+       2.110, 2.101, 2.093)
 GAPS = ("eod", "pp", "eod_positive", "pp_positive")
 
 HEART_FEATURES = ("age sex trestbps chol fbs thalach exang oldpeak cp_2 cp_3 cp_4 restecg_1 restecg_2").split()
@@ -74,7 +79,20 @@ SETS = {
 }
 
 
-def write_records(path, rows, seed):
+def shuffle_groups(rows, part, draw):
+    """Rows whose groups are those of another patient of the same hospital outside the test part."""
+    out = [dict(row) for row in rows]
+    names = [k for k in rows[0] if k.startswith("g_")]
+    for site in sorted({row["site"] for row in rows}):
+        mine = [i for i, row in enumerate(rows) if row["site"] == site and part[i] != "test"]
+        other = mine[:]
+        draw.shuffle(other)
+        for i, k in zip(mine, other):
+            out[i].update({name: rows[k][name] for name in names})
+    return out
+
+
+def write_records(path, rows, seed, is_shuffled):
     draw = random.Random(seed)
     by_site = {}
     for i, row in enumerate(rows):
@@ -86,6 +104,8 @@ def write_records(path, rows, seed):
         for k, i in enumerate(order):
             share = (k + 0.5) / len(order)
             part[i] = "train" if share < 0.5 else "validation" if share < 0.65 else "test"
+    if is_shuffled:
+        rows = shuffle_groups(rows, part, draw)
     with open(path, "w", newline="") as f:
         out = csv.writer(f)
         out.writerow(["part"] + list(rows[0]))
@@ -112,8 +132,8 @@ def write_mapping(path, rows, about, with_outcome):
             f.write(f"  - {{name: race, column: g_race, values: {about['race']}, missing: [5]}}\n")
 
 
-def write_study(path, rows, sites, about, rule, with_outcome):
-    attributes = ", ".join(about["attributes"] + (["outcome"] if with_outcome else []))
+def write_study(path, rows, sites, about, rule, args):
+    attributes = ", ".join(about["attributes"] + (["outcome"] if args.outcome else []))
     weights = "" if rule is None else ", weights: {{alpha: {}, beta: {}, cap: {}}}".format(*rule)
     with open(path, "w") as f:
         f.write("study: groups\ndomains:\n  - id: d\n    modality: tabular\n")
@@ -122,7 +142,7 @@ def write_study(path, rows, sites, about, rule, with_outcome):
         f.write(f"optimizer: sgd, learning_rate: {about['rate']}, batch_patients: {about['batch']}, ")
         f.write(f"steps: {about['steps']}}}\nrounds: {about['rounds']}\naggregation: {{strategy: fedavg}}\n")
         f.write(f"sites: {{minimum: {len(sites)}}}\n")
-        f.write(f"fairness: {{attributes: [{attributes}], minimum_group: 30{weights}}}\n")
+        f.write(f"fairness: {{attributes: [{attributes}], minimum_group: {args.minimum_group}{weights}}}\n")
         f.write("simulation:\n  sites:\n")
         for site in sites:
             f.write(f"    - id: {site}\n      csv: records.csv\n      mapping: mapping.yaml\n")
@@ -173,7 +193,7 @@ def report(rules, runs):
         for rule in rules:
             d = [runs[rule][i][key] - b for i, b in zip(known, base)]
             n, m = len(d), mean(d)
-            half = T95.get(n - 1, 2.0) * math.sqrt(sum((v - m) ** 2 for v in d) / (n - 1) / n)
+            half = T95[n - 2] * math.sqrt(sum((v - m) ** 2 for v in d) / (n - 1) / n)
             print("  alpha {} beta {} cap {}: ".format(*rule) + f"{m:+.4f} [{m - half:+.4f}, {m + half:+.4f}] "
                   f"p {sign_flip(d):.4f} relative {100 * m / mean(base):+.1f} %")
 
@@ -186,18 +206,22 @@ def main():
     p.add_argument("--seeds", default="42..57")
     p.add_argument("--rules", nargs="+", default=["0.5,1,2"], metavar="ALPHA,BETA,CAP")
     p.add_argument("--outcome", action="store_true")
+    p.add_argument("--shuffled", action="store_true")
+    p.add_argument("--minimum-group", type=int, default=30)
     args = p.parse_args()
     about = SETS[args.set]
     rules = [tuple(r.split(",")) for r in args.rules]
     first, last = (int(v) for v in args.seeds.split(".."))
+    if not 3 <= last - first + 1 <= len(T95) + 1:
+        p.error(f"--seeds: 3 to {len(T95) + 1} of them")
     rows = list(about["rows"](args.data))
     runs = {rule: [] for rule in [None] + rules}
     with tempfile.TemporaryDirectory() as folder:
         write_mapping(os.path.join(folder, "mapping.yaml"), rows, about, args.outcome)
         for seed in range(first, last + 1):
-            sites = write_records(os.path.join(folder, "records.csv"), rows, seed)
+            sites = write_records(os.path.join(folder, "records.csv"), rows, seed, args.shuffled)
             for rule in runs:
-                write_study(os.path.join(folder, "study.yaml"), rows, sites, about, rule, args.outcome)
+                write_study(os.path.join(folder, "study.yaml"), rows, sites, about, rule, args)
                 runs[rule].append(run(args, folder, seed))
     print(f"{args.set}: {len(rows)} patients, {len(sites)} sites, {last - first + 1} splits")
     report(rules, runs)

@@ -429,7 +429,7 @@ static bool close_stage(struct csl_service *s)
     else if (err.code != CSL_E_DENIED)
         csl_service_fail__(s, &err);
     else
-        csl_service_secagg_start_over__(s);
+        csl_service_secagg_start_over__(s, err.msg);
     return false;
 }
 

@@ -39,7 +39,8 @@ static enum csl_code new_site(struct csl_agent *a, struct csl_secagg_site **out,
 }
 
 /* How long a message of the study's rounds can be; declines graphs that cannot be. */
-static enum csl_code measure(const struct csl_agent *a, uint64_t *bytes, struct csl_err *err)
+static enum csl_code measure(const struct csl_agent *a, struct csl_secagg_shape *out,
+                             uint64_t *bytes, struct csl_err *err)
 {
     const struct csl_study_secagg *asked = &a->study->secagg;
     const struct csl_secagg_roster *roster = a->config.secagg->roster;
@@ -53,12 +54,13 @@ static enum csl_code measure(const struct csl_agent *a, uint64_t *bytes, struct 
                         "the study has sparse graphs, and this site has no seed for them; "
                         "secure_aggregation.epoch with the file of `consilium enrol epoch close` "
                         "for its roster would be right");
-    if (is_sparse && !csl_secagg_share_parameters(active, asked->colluding, asked->losses_max,
-                                                  &shape.share_degree, &shape.share_threshold))
+    if (is_sparse && !csl_secagg_share_plan(active, asked->colluding, asked->minimum_sites,
+                                            &shape.share_degree, &shape.share_threshold))
         return CSL_FAIL(err, CSL_E_DENIED,
-                        "no sparse graph of %u sites keeps secrets from %u colluding ones when %u "
-                        "are lost",
-                        active, asked->colluding, asked->losses_max);
+                        "no sparse graph of %u sites keeps secrets from %u colluding ones and "
+                        "opens a sum of minimum_sites %u",
+                        active, asked->colluding, asked->minimum_sites);
+    *out = shape;
     *bytes = csl_secagg_bytes_to_site(&shape);
     uint64_t audit = csl_secagg_bytes_of_audit(&shape, a->study->schema.parameters);
     if (asked->audit_chunks > 0 && audit > *bytes)
@@ -80,7 +82,7 @@ enum csl_code csl_agent_open_secagg__(struct csl_agent *a, struct csl_err *err)
     if (g == NULL)
         return CSL_FAIL(err, CSL_E_NOMEM, "no memory for secure aggregation");
     memcpy(g->study_digest, a->study->digest, CSL_DIGEST_BYTES);
-    enum csl_code code = measure(a, &g->bytes_max, err);
+    enum csl_code code = measure(a, &g->shape, &g->bytes_max, err);
     if (code == CSL_OK)
         code = new_site(a, &g->fsm, err);
     a->secagg = g;

@@ -2,6 +2,7 @@
 #ifndef CSL_AGENT_SECAGG_INTERNAL_H
 #define CSL_AGENT_SECAGG_INTERNAL_H
 #include "privacy/secagg/audit.h"
+#include "privacy/secagg/bounds.h"
 #include "privacy/secagg/encode.h"
 #include "privacy/secagg/journal.h"
 #include "privacy/secagg/site.h"
@@ -56,7 +57,8 @@ struct csl_agent_secagg {
     bool is_fresh;        /* the journal had no record when it was opened */
     uint64_t refusals_ns; /* of messages: when counting them began, how many since */
     uint32_t refusals;
-    uint64_t bytes_max; /* of one message */
+    struct csl_secagg_shape shape; /* of the study on this roster, and so of every round */
+    uint64_t bytes_max;            /* of one message */
     struct csl_agent_audit audit;
 };
 

@@ -194,6 +194,8 @@ static void begin(struct csl_service *s)
     struct csl_service_secagg *g = s->secagg;
     struct csl_err err = {.code = CSL_OK};
     csl_service_secagg_next_attempt__(s);
+    if (s->failure.code != CSL_OK)
+        return; /* the audit of the last sum could not be set aside */
     csl_service_secagg_describe__(s, &g->config);
     enum csl_code code = csl_service_secagg_check_floors__(s, false, &err);
     if (code == CSL_OK && !s->config.is_unmasked)

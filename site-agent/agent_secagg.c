@@ -10,8 +10,6 @@
 
 #include <string.h>
 
-enum { REFUSALS_LOGGED = 10 }; /* a minute */
-
 bool csl_agent_masks__(const struct csl_agent *a)
 {
     return a->study != NULL && a->study->secagg.is_on;
@@ -166,15 +164,12 @@ static void on_action(void *ctx, const struct csl_secagg_site_action *action)
 /* Whoever is at the other end can send as many as it likes; no more than these are worth a line. */
 static void log_refusal(struct csl_agent *a, enum csl_log_level level, const struct csl_err *err)
 {
-    struct csl_agent_secagg *g = a->secagg;
-    if (g->refusals == 0 || a->now_ns - g->refusals_ns >= 60 * CSL_NS_PER_S) {
-        if (g->refusals > REFUSALS_LOGGED)
-            csl_log(level, "secagg.refused_more", CSL_STR("site", a->site_id),
-                    CSL_U64("messages", g->refusals - REFUSALS_LOGGED));
-        g->refusals_ns = a->now_ns;
-        g->refusals = 0;
-    }
-    if (g->refusals < UINT32_MAX && ++g->refusals <= REFUSALS_LOGGED)
+    uint32_t unsaid;
+    bool is_said = csl_log_quota_take(&a->secagg->refusals, a->now_ns, &unsaid);
+    if (unsaid > 0)
+        csl_log(level, "secagg.refused_more", CSL_STR("site", a->site_id),
+                CSL_U64("messages", unsaid));
+    if (is_said)
         csl_log_err(level, "secagg.refused", err);
 }
 

@@ -1,6 +1,7 @@
 #include "coordinator/store/store.h"
 
 #include "base/check.h"
+#include "base/database.h"
 #include "base/le.h"
 #include "base/mem.h"
 #include "base/str.h"
@@ -9,9 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define APPLICATION_ID 0x43534c43 /* "CSLC" */
-#define USER_VERSION   1          /* another schema is another version */
 
 static const char schema_sql[] =
     "CREATE TABLE study (one INTEGER PRIMARY KEY CHECK (one = 1), id TEXT NOT NULL,"
@@ -27,87 +25,23 @@ static const char schema_sql[] =
     "CREATE TABLE evaluation (round INTEGER NOT NULL, site TEXT NOT NULL, block INTEGER NOT NULL,"
     "  report BLOB NOT NULL, PRIMARY KEY (round, site, block)) STRICT, WITHOUT ROWID;";
 
-struct csl_store {
-    sqlite3 *db;
-    char path[1024];
+static const struct csl_database_format format = {
+    .application_id = 0x43534c43, /* "CSLC" */
+    .version = 1,
+    .what = "coordinator's store",
+    .schema_sql = schema_sql,
 };
 
-static enum csl_code fail(const struct csl_store *s, struct csl_err *err)
-{
-    int rc = sqlite3_errcode(s->db) & 0xff;
-    enum csl_code code = rc == SQLITE_CORRUPT || rc == SQLITE_NOTADB ? CSL_E_CORRUPT
-                         : rc == SQLITE_NOMEM                        ? CSL_E_NOMEM
-                                                                     : CSL_E_IO;
-    return CSL_FAIL(err, code, "%s: %s", s->path, sqlite3_errmsg(s->db));
-}
-
-static enum csl_code exec(struct csl_store *s, const char *sql, struct csl_err *err)
-{
-    if (sqlite3_exec(s->db, sql, NULL, NULL, NULL) != SQLITE_OK)
-        return fail(s, err);
-    return CSL_OK;
-}
-
-static enum csl_code read_number(struct csl_store *s, const char *sql, int64_t *out,
-                                 struct csl_err *err)
-{
-    sqlite3_stmt *q = NULL;
-    if (sqlite3_prepare_v2(s->db, sql, -1, &q, NULL) != SQLITE_OK ||
-        sqlite3_step(q) != SQLITE_ROW) {
-        enum csl_code code = fail(s, err);
-        sqlite3_finalize(q);
-        return code;
-    }
-    *out = sqlite3_column_int64(q, 0);
-    sqlite3_finalize(q);
-    return CSL_OK;
-}
-
-static enum csl_code set_up(struct csl_store *s, struct csl_err *err)
-{
-    int64_t application = 0, version = 0, tables = 0;
-    enum csl_code code = read_number(s, "PRAGMA application_id", &application, err);
-    if (code == CSL_OK)
-        code = read_number(s, "PRAGMA user_version", &version, err);
-    if (code == CSL_OK)
-        code = read_number(s, "SELECT count(*) FROM sqlite_schema", &tables, err);
-    if (code != CSL_OK)
-        return code;
-    bool is_new = application == 0 && version == 0 && tables == 0;
-    if (!is_new && application != APPLICATION_ID) /* before anything of it is changed */
-        return CSL_FAIL(err, CSL_E_CORRUPT, "%s is a database of another program", s->path);
-    if (!is_new && version != USER_VERSION)
-        return CSL_FAIL(err, CSL_E_UNSUPPORTED, "%s has format %lld; this program reads format %d",
-                        s->path, (long long)version, USER_VERSION);
-    code = exec(s, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;", err);
-    if (code == CSL_OK && is_new) {
-        char sql[2048];
-        snprintf(
-            sql, sizeof(sql),
-            "BEGIN IMMEDIATE; %s PRAGMA application_id = %d; PRAGMA user_version = %d; COMMIT;",
-            schema_sql, APPLICATION_ID, USER_VERSION);
-        code = exec(s, sql, err);
-    }
-    return code;
-}
+struct csl_store {
+    struct csl_database d;
+};
 
 enum csl_code csl_store_open(struct csl_store **out, const char *path, struct csl_err *err)
 {
     struct csl_store *s = csl_alloc(sizeof(*s));
     if (s == NULL)
         return CSL_FAIL(err, CSL_E_NOMEM, "no memory to open %s", path);
-    if (!csl_str_copy(s->path, sizeof(s->path), path)) {
-        csl_free(s);
-        return CSL_FAIL(err, CSL_E_LIMIT, "path of the store is too long");
-    }
-    int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX;
-    enum csl_code code = CSL_OK;
-    if (sqlite3_open_v2(path, &s->db, flags, NULL) != SQLITE_OK)
-        code = CSL_FAIL(err, CSL_E_IO, "%s: %s", path, sqlite3_errmsg(s->db));
-    if (code == CSL_OK)
-        sqlite3_busy_timeout(s->db, 5000);
-    if (code == CSL_OK)
-        code = set_up(s, err);
+    enum csl_code code = csl_database_open(&s->d, path, &format, 0, err);
     if (code != CSL_OK) {
         csl_store_close(s);
         return code;
@@ -120,23 +54,8 @@ void csl_store_close(struct csl_store *s)
 {
     if (s == NULL)
         return;
-    sqlite3_close(s->db);
+    csl_database_close(&s->d);
     csl_free(s);
-}
-
-/* Runs q to its end and finalises it. */
-static enum csl_code finish(struct csl_store *s, sqlite3_stmt *q, struct csl_err *err)
-{
-    int rc = sqlite3_step(q);
-    enum csl_code code = rc == SQLITE_DONE ? CSL_OK : fail(s, err);
-    sqlite3_finalize(q);
-    return code;
-}
-
-static enum csl_code prepare(struct csl_store *s, const char *sql, sqlite3_stmt **q,
-                             struct csl_err *err)
-{
-    return sqlite3_prepare_v2(s->db, sql, -1, q, NULL) == SQLITE_OK ? CSL_OK : fail(s, err);
 }
 
 #define BLOCK_BYTES 12 /* u32 block, u64 patients, little-endian */
@@ -158,7 +77,7 @@ static enum csl_code unpack_blocks(const struct csl_store *s, sqlite3_stmt *q, i
     const uint8_t *p = sqlite3_column_blob(q, column);
     size_t n = (size_t)sqlite3_column_bytes(q, column);
     if (n % BLOCK_BYTES != 0 || n / BLOCK_BYTES > CSL_BLOCKS_MAX)
-        return CSL_FAIL(err, CSL_E_CORRUPT, "%s: a list of blocks has %zu bytes", s->path, n);
+        return CSL_FAIL(err, CSL_E_CORRUPT, "%s: a list of blocks has %zu bytes", s->d.path, n);
     *count = (uint32_t)(n / BLOCK_BYTES);
     for (uint32_t i = 0; i < *count; i++) {
         blocks[i].block = csl_load_le32(p + (size_t)i * BLOCK_BYTES);
@@ -167,27 +86,12 @@ static enum csl_code unpack_blocks(const struct csl_store *s, sqlite3_stmt *q, i
     return CSL_OK;
 }
 
-static void bind_u64(sqlite3_stmt *q, int at, uint64_t v)
-{
-    int64_t bits;
-    memcpy(&bits, &v, sizeof(bits)); /* SQLite has only signed integers: the same 64 bits */
-    sqlite3_bind_int64(q, at, bits);
-}
-
-static uint64_t column_u64(sqlite3_stmt *q, int at)
-{
-    int64_t bits = sqlite3_column_int64(q, at);
-    uint64_t v;
-    memcpy(&v, &bits, sizeof(v));
-    return v;
-}
-
 static enum csl_code column_text(const struct csl_store *s, sqlite3_stmt *q, int at, char *out,
                                  size_t n, struct csl_err *err)
 {
     const unsigned char *text = sqlite3_column_text(q, at);
     if (text == NULL || !csl_str_copy(out, n, (const char *)text))
-        return CSL_FAIL(err, CSL_E_CORRUPT, "%s: a text is missing or too long", s->path);
+        return CSL_FAIL(err, CSL_E_CORRUPT, "%s: a text is missing or too long", s->d.path);
     return CSL_OK;
 }
 
@@ -195,7 +99,7 @@ static enum csl_code column_digest(const struct csl_store *s, sqlite3_stmt *q, i
                                    uint8_t out[CSL_DIGEST_BYTES], struct csl_err *err)
 {
     if (sqlite3_column_bytes(q, at) != CSL_DIGEST_BYTES)
-        return CSL_FAIL(err, CSL_E_CORRUPT, "%s: a digest has the wrong length", s->path);
+        return CSL_FAIL(err, CSL_E_CORRUPT, "%s: a digest has the wrong length", s->d.path);
     memcpy(out, sqlite3_column_blob(q, at), CSL_DIGEST_BYTES);
     return CSL_OK;
 }
@@ -204,8 +108,8 @@ enum csl_code csl_store_load_study(struct csl_store *s, struct csl_store_study *
                                    struct csl_err *err)
 {
     sqlite3_stmt *q = NULL;
-    enum csl_code code = prepare(
-        s, "SELECT id, digest, state, rounds_done, is_evaluating, seed FROM study", &q, err);
+    enum csl_code code = csl_database_prepare(
+        &s->d, "SELECT id, digest, state, rounds_done, is_evaluating, seed FROM study", &q, err);
     if (code != CSL_OK)
         return code;
     int rc = sqlite3_step(q);
@@ -215,11 +119,11 @@ enum csl_code csl_store_load_study(struct csl_store *s, struct csl_store_study *
         if (code == CSL_OK)
             code = column_digest(s, q, 1, study.digest, err);
         study.state = (uint32_t)sqlite3_column_int64(q, 2);
-        study.rounds_done = column_u64(q, 3);
+        study.rounds_done = csl_database_column_u64(q, 3);
         study.is_evaluating = sqlite3_column_int(q, 4) != 0;
-        study.seed = column_u64(q, 5);
+        study.seed = csl_database_column_u64(q, 5);
     } else if (rc != SQLITE_DONE) {
-        code = fail(s, err);
+        code = csl_database_fail(&s->d, err);
     }
     sqlite3_finalize(q);
     if (code != CSL_OK)
@@ -234,41 +138,42 @@ enum csl_code csl_store_save_study(struct csl_store *s, const struct csl_store_s
                                    struct csl_err *err)
 {
     sqlite3_stmt *q = NULL;
-    enum csl_code code =
-        prepare(s, "INSERT OR REPLACE INTO study VALUES (1, ?, ?, ?, ?, ?, ?)", &q, err);
+    enum csl_code code = csl_database_prepare(
+        &s->d, "INSERT OR REPLACE INTO study VALUES (1, ?, ?, ?, ?, ?, ?)", &q, err);
     if (code != CSL_OK)
         return code;
     sqlite3_bind_text(q, 1, study->id, -1, SQLITE_STATIC);
     sqlite3_bind_blob(q, 2, study->digest, CSL_DIGEST_BYTES, SQLITE_STATIC);
     sqlite3_bind_int64(q, 3, study->state);
-    bind_u64(q, 4, study->rounds_done);
+    csl_database_bind_u64(q, 4, study->rounds_done);
     sqlite3_bind_int(q, 5, study->is_evaluating);
-    bind_u64(q, 6, study->seed);
-    return finish(s, q, err);
+    csl_database_bind_u64(q, 6, study->seed);
+    return csl_database_finish(&s->d, q, err);
 }
 
 static enum csl_code save_round(struct csl_store *s, const struct csl_store_round *r,
                                 struct csl_err *err)
 {
     sqlite3_stmt *q = NULL;
-    enum csl_code code = prepare(s, "INSERT INTO round VALUES (?, ?, ?)", &q, err);
+    enum csl_code code = csl_database_prepare(&s->d, "INSERT INTO round VALUES (?, ?, ?)", &q, err);
     if (code != CSL_OK)
         return code;
-    bind_u64(q, 1, r->round);
+    csl_database_bind_u64(q, 1, r->round);
     sqlite3_bind_int64(q, 2, r->contributions);
     sqlite3_bind_double(q, 3, r->train_loss);
-    return finish(s, q, err);
+    return csl_database_finish(&s->d, q, err);
 }
 
 static enum csl_code count_contribution(struct csl_store *s, const char *site, struct csl_err *err)
 {
     sqlite3_stmt *q = NULL;
-    enum csl_code code = prepare(
-        s, "UPDATE member SET rounds_contributed = rounds_contributed + 1 WHERE site = ?", &q, err);
+    enum csl_code code = csl_database_prepare(
+        &s->d, "UPDATE member SET rounds_contributed = rounds_contributed + 1 WHERE site = ?", &q,
+        err);
     if (code != CSL_OK)
         return code;
     sqlite3_bind_text(q, 1, site, -1, SQLITE_STATIC);
-    return finish(s, q, err);
+    return csl_database_finish(&s->d, q, err);
 }
 
 enum csl_code csl_store_commit_round(struct csl_store *s, const struct csl_store_study *study,
@@ -276,7 +181,7 @@ enum csl_code csl_store_commit_round(struct csl_store *s, const struct csl_store
                                      const char *const *contributed, uint32_t contributed_count,
                                      struct csl_err *err)
 {
-    enum csl_code code = exec(s, "BEGIN IMMEDIATE", err);
+    enum csl_code code = csl_database_exec(&s->d, "BEGIN IMMEDIATE", err);
     if (code != CSL_OK)
         return code;
     code = csl_store_save_study(s, study, err);
@@ -285,9 +190,9 @@ enum csl_code csl_store_commit_round(struct csl_store *s, const struct csl_store
     for (uint32_t i = 0; code == CSL_OK && i < contributed_count; i++)
         code = count_contribution(s, contributed[i], err);
     if (code == CSL_OK)
-        code = exec(s, "COMMIT", err);
+        code = csl_database_exec(&s->d, "COMMIT", err);
     if (code != CSL_OK)
-        sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
+        sqlite3_exec(s->d.db, "ROLLBACK", NULL, NULL, NULL);
     return code;
 }
 
@@ -296,15 +201,16 @@ enum csl_code csl_store_save_member(struct csl_store *s, const struct csl_store_
 {
     uint8_t blocks[CSL_BLOCKS_MAX * BLOCK_BYTES];
     sqlite3_stmt *q = NULL;
-    enum csl_code code = prepare(s, "INSERT OR REPLACE INTO member VALUES (?, ?, ?, ?)", &q, err);
+    enum csl_code code =
+        csl_database_prepare(&s->d, "INSERT OR REPLACE INTO member VALUES (?, ?, ?, ?)", &q, err);
     if (code != CSL_OK)
         return code;
     sqlite3_bind_text(q, 1, m->site, -1, SQLITE_STATIC);
     sqlite3_bind_int64(q, 2, m->membership);
-    bind_u64(q, 3, m->rounds_contributed);
+    csl_database_bind_u64(q, 3, m->rounds_contributed);
     sqlite3_bind_blob(q, 4, blocks, (int)pack_blocks(blocks, m->block_count, m->blocks),
                       SQLITE_STATIC);
-    return finish(s, q, err);
+    return csl_database_finish(&s->d, q, err);
 }
 
 enum csl_code csl_store_save_update(struct csl_store *s, const struct csl_store_update *u,
@@ -312,24 +218,24 @@ enum csl_code csl_store_save_update(struct csl_store *s, const struct csl_store_
 {
     uint8_t blocks[CSL_BLOCKS_MAX * BLOCK_BYTES];
     sqlite3_stmt *q = NULL;
-    enum csl_code code =
-        prepare(s, "INSERT OR REPLACE INTO held_update VALUES (?, ?, ?, ?, ?, ?)", &q, err);
+    enum csl_code code = csl_database_prepare(
+        &s->d, "INSERT OR REPLACE INTO held_update VALUES (?, ?, ?, ?, ?, ?)", &q, err);
     if (code != CSL_OK)
         return code;
     sqlite3_bind_text(q, 1, u->site, -1, SQLITE_STATIC);
-    bind_u64(q, 2, u->round);
-    bind_u64(q, 3, u->bytes_total);
+    csl_database_bind_u64(q, 2, u->round);
+    csl_database_bind_u64(q, 3, u->bytes_total);
     sqlite3_bind_blob(q, 4, u->digest, CSL_DIGEST_BYTES, SQLITE_STATIC);
     sqlite3_bind_double(q, 5, u->train_loss);
     sqlite3_bind_blob(q, 6, blocks, (int)pack_blocks(blocks, u->block_count, u->blocks),
                       SQLITE_STATIC);
-    return finish(s, q, err);
+    return csl_database_finish(&s->d, q, err);
 }
 
 /* A report is stored as the canonical message bytes of an evaluation with one block: one format. */
 enum csl_code csl_store_forget_updates(struct csl_store *s, struct csl_err *err)
 {
-    return exec(s, "DELETE FROM held_update", err);
+    return csl_database_exec(&s->d, "DELETE FROM held_update", err);
 }
 
 enum csl_code csl_store_save_evaluation(struct csl_store *s, const struct csl_store_evaluation *e,
@@ -343,13 +249,14 @@ enum csl_code csl_store_save_evaluation(struct csl_store *s, const struct csl_st
     if (code != CSL_OK)
         return code;
     sqlite3_stmt *q = NULL;
-    code = prepare(s, "INSERT OR REPLACE INTO evaluation VALUES (?, ?, ?, ?)", &q, err);
+    code = csl_database_prepare(&s->d, "INSERT OR REPLACE INTO evaluation VALUES (?, ?, ?, ?)", &q,
+                                err);
     if (code == CSL_OK) {
-        bind_u64(q, 1, e->round);
+        csl_database_bind_u64(q, 1, e->round);
         sqlite3_bind_text(q, 2, e->site, -1, SQLITE_STATIC);
         sqlite3_bind_int64(q, 3, e->block.block);
         sqlite3_bind_blob(q, 4, bytes.p, (int)bytes.n, SQLITE_STATIC);
-        code = finish(s, q, err);
+        code = csl_database_finish(&s->d, q, err);
     }
     csl_msg_release(&bytes);
     return code;
@@ -362,12 +269,12 @@ static enum csl_code each(struct csl_store *s, const char *sql,
                           void *ctx, struct csl_err *err)
 {
     sqlite3_stmt *q = NULL;
-    enum csl_code code = prepare(s, sql, &q, err);
+    enum csl_code code = csl_database_prepare(&s->d, sql, &q, err);
     while (code == CSL_OK) {
         int rc = sqlite3_step(q);
         if (rc == SQLITE_DONE)
             break;
-        code = rc == SQLITE_ROW ? row(s, q, ctx, err) : fail(s, err);
+        code = rc == SQLITE_ROW ? row(s, q, ctx, err) : csl_database_fail(&s->d, err);
     }
     sqlite3_finalize(q);
     return code;
@@ -386,7 +293,7 @@ static enum csl_code member_row(struct csl_store *s, sqlite3_stmt *q, void *ctx,
 {
     struct visitor *v = ctx;
     struct csl_store_member m = {.membership = (uint32_t)sqlite3_column_int64(q, 1),
-                                 .rounds_contributed = column_u64(q, 2)};
+                                 .rounds_contributed = csl_database_column_u64(q, 2)};
     enum csl_code code = column_text(s, q, 0, m.site, sizeof(m.site), err);
     if (code == CSL_OK)
         code = unpack_blocks(s, q, 3, &m.block_count, m.blocks, err);
@@ -397,8 +304,8 @@ static enum csl_code update_row(struct csl_store *s, sqlite3_stmt *q, void *ctx,
                                 struct csl_err *err)
 {
     struct visitor *v = ctx;
-    struct csl_store_update u = {.round = column_u64(q, 1),
-                                 .bytes_total = column_u64(q, 2),
+    struct csl_store_update u = {.round = csl_database_column_u64(q, 1),
+                                 .bytes_total = csl_database_column_u64(q, 2),
                                  .train_loss = sqlite3_column_double(q, 4)};
     enum csl_code code = column_text(s, q, 0, u.site, sizeof(u.site), err);
     if (code == CSL_OK)
@@ -412,7 +319,7 @@ static enum csl_code round_row(struct csl_store *s, sqlite3_stmt *q, void *ctx, 
 {
     (void)s;
     struct visitor *v = ctx;
-    struct csl_store_round r = {.round = column_u64(q, 0),
+    struct csl_store_round r = {.round = csl_database_column_u64(q, 0),
                                 .contributions = (uint32_t)sqlite3_column_int64(q, 1),
                                 .train_loss = sqlite3_column_double(q, 2)};
     return v->round(v->ctx, &r, err);
@@ -422,19 +329,20 @@ static enum csl_code evaluation_row(struct csl_store *s, sqlite3_stmt *q, void *
                                     struct csl_err *err)
 {
     struct visitor *v = ctx;
-    struct csl_store_evaluation e = {.round = column_u64(q, 0)};
+    struct csl_store_evaluation e = {.round = csl_database_column_u64(q, 0)};
     enum csl_code code = column_text(s, q, 1, e.site, sizeof(e.site), err);
     if (code != CSL_OK)
         return code;
     struct csl_message m;
     struct csl_span bytes = CSL_SPAN(sqlite3_column_blob(q, 2), (size_t)sqlite3_column_bytes(q, 2));
     if (csl_message_decode(&m, CSL_TO_COORDINATOR, bytes, NULL) != CSL_OK)
-        return CSL_FAIL(err, CSL_E_CORRUPT, "%s: an evaluation report does not decode", s->path);
+        return CSL_FAIL(err, CSL_E_CORRUPT, "%s: an evaluation report does not decode", s->d.path);
     if (m.kind == CSL_MSG_EVALUATION && m.u.evaluation.block_count == 1) {
         e.block = m.u.evaluation.blocks[0];
         code = v->evaluation(v->ctx, &e, err);
     } else {
-        code = CSL_FAIL(err, CSL_E_CORRUPT, "%s: an evaluation row holds something else", s->path);
+        code =
+            CSL_FAIL(err, CSL_E_CORRUPT, "%s: an evaluation row holds something else", s->d.path);
     }
     csl_message_release(&m);
     return code;

@@ -11,9 +11,8 @@ static enum csl_code read_leaf(void *ctx, uint64_t index, uint8_t leaf[CSL_SHA25
     struct csl_ledger *l = ctx;
     struct csl_span bytes;
     uint8_t signature[CSL_SIGN_SIGNATURE_BYTES];
-    enum csl_code code = csl_ledger_store__seek(l->store, index, err);
-    if (code == CSL_OK)
-        code = csl_ledger_store__next(l->store, &bytes, signature, err);
+    csl_ledger_store__seek(l->store, index);
+    enum csl_code code = csl_ledger_store__next(l->store, &bytes, signature, err);
     if (code == CSL_E_END)
         return CSL_FAIL(err, CSL_E_CORRUPT, "entry %llu is gone", (unsigned long long)index);
     if (code == CSL_OK)

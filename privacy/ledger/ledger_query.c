@@ -30,9 +30,8 @@ enum csl_code csl_ledger_read(struct csl_ledger *l, uint64_t index, struct csl_l
 {
     struct csl_span bytes;
     uint8_t signature[CSL_SIGN_SIGNATURE_BYTES];
-    enum csl_code code = csl_ledger_store__seek(l->store, index, err);
-    if (code == CSL_OK)
-        code = csl_ledger_store__next(l->store, &bytes, signature, err);
+    csl_ledger_store__seek(l->store, index);
+    enum csl_code code = csl_ledger_store__next(l->store, &bytes, signature, err);
     if (code == CSL_E_END)
         return CSL_FAIL(err, CSL_E_NOTFOUND, "there is no entry %llu", (unsigned long long)index);
     return code == CSL_OK ? csl_ledger_entry_decode(out, bytes, err) : code;

@@ -19,8 +19,7 @@ enum csl_code csl_ledger_store__append(struct csl_ledger_store *s, const struct 
                                        const uint8_t signature[CSL_SIGN_SIGNATURE_BYTES],
                                        struct csl_err *err) CSL_MUST_CHECK;
 /* Entries from `index` on, in order; `bytes` lasts until the next call. CSL_E_END: no more. */
-enum csl_code csl_ledger_store__seek(struct csl_ledger_store *s, uint64_t index,
-                                     struct csl_err *err) CSL_MUST_CHECK;
+void csl_ledger_store__seek(struct csl_ledger_store *s, uint64_t index);
 enum csl_code csl_ledger_store__next(struct csl_ledger_store *s, struct csl_span *bytes,
                                      uint8_t signature[CSL_SIGN_SIGNATURE_BYTES],
                                      struct csl_err *err) CSL_MUST_CHECK;

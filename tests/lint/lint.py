@@ -41,6 +41,7 @@ TABLE = [
     ("base/yaml.c", [], ["yaml"]),
     ("base/json.c", [], ["jansson"]),
     ("base/npz_zip.c", [], ["zlib"]),
+    ("base/database.c", [], ["sqlite"]),
     ("base/*", [], []),
     ("privacy/crypto/sha256.c", ["base/"], ["openssl"]),
     ("privacy/crypto/hkdf.c", ["base/"], ["openssl"]),

@@ -394,7 +394,7 @@ static void take_config(struct csl_agent *a, struct csl_span body)
     const struct csl_msg_task *task = &a->core.task;
     size_t table = (size_t)c.roster_count * c.block_count;
     bool is_ours = a->core.has_task && task->type == CSL_TASK_TRAIN && task->round == c.round &&
-                   !csl_agent_audit_refuses__(a, c.round);
+                   !csl_agent_audit_refuses__(a, task);
     if (!is_ours || (body.n - 4 - bytes.n) != table * sizeof(uint32_t))
         return; /* not the round this site was asked to train */
     uint32_t *weights = csl_alloc_array(table, sizeof(*weights));
@@ -416,8 +416,10 @@ static void take_protocol(struct csl_agent *a, struct csl_span bytes)
         bytes.p[0] != CSL_SECAGG_RESULT || csl_secagg_decode(&m, bytes, NULL) != CSL_OK)
         return;
     const uint8_t *sid = csl_secagg_site_sid(g->fsm);
-    if (sid == NULL || memcmp(sid, m.id, 32) != 0)
+    if (sid == NULL || memcmp(sid, m.id, 32) != 0) {
+        csl_agent_audit_overtaken__(a, m.id);
         return;
+    }
     settle(a);
     csl_agent_secagg_drop_words__(a);
     csl_agent_audit_begin__(a, bytes);

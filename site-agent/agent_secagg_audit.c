@@ -191,6 +191,16 @@ static void miss_survivors(struct csl_agent *a, uint64_t round, const uint8_t si
     end_with(a, CSL_AUDIT_UNANSWERED);
 }
 
+/* The coordinator keeps what answers are made of until it opens the next sum, and no longer. */
+void csl_agent_audit_overtaken__(struct csl_agent *a, const uint8_t sid[32])
+{
+    struct csl_agent_audit *u = &a->secagg->audit;
+    if (u->state != CSL_AUDIT_ASKING || !has_result(u) || is_about(u, sid))
+        return;
+    miss_audit(a);
+    end_with(a, CSL_AUDIT_UNANSWERED);
+}
+
 void csl_agent_audit_begin__(struct csl_agent *a, struct csl_span result)
 {
     struct csl_agent_audit *u = &a->secagg->audit, fresh = {.state = CSL_AUDIT_ASKING};
@@ -217,16 +227,8 @@ void csl_agent_audit_begin__(struct csl_agent *a, struct csl_span result)
         csl_agent_fail__(a, &err);
     else if (may_be_in_sum(a))
         miss_survivors(a, c->round, sid);
-}
-
-/* The coordinator keeps what answers are made of until it opens the next sum, and no longer. */
-void csl_agent_audit_overtaken__(struct csl_agent *a, const uint8_t sid[32])
-{
-    struct csl_agent_audit *u = &a->secagg->audit;
-    if (u->state != CSL_AUDIT_ASKING || !has_result(u) || is_about(u, sid))
-        return;
-    miss_audit(a);
-    end_with(a, CSL_AUDIT_UNANSWERED);
+    else
+        csl_agent_audit_overtaken__(a, sid); /* it had no part in that round */
 }
 
 /* --- the answer --- */

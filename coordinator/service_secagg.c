@@ -226,6 +226,8 @@ static void take_message(struct csl_service *s, uint32_t site, struct csl_span b
     struct csl_service_secagg *g = s->secagg;
     struct csl_err err = {.code = CSL_OK};
     struct csl_secagg_message m;
+    if (s->is_finished)
+        return;                           /* what it led to would not be written down any more */
     if (bytes.p[0] == CSL_SECAGG_AUDIT) { /* may be about the round before this one */
         csl_service_audit_ask__(s, site, bytes);
         return;

@@ -9,7 +9,6 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 enum {
     UPLOADS_RECORD = CSL_SERVICE_AUDIT_RECORDS, /* le64 round, {le32 site, u8 length, spool} */
@@ -323,15 +322,13 @@ static enum csl_code open_aside(struct csl_service *s, const char *path, struct 
 enum csl_code csl_service_audit_restore__(struct csl_service *s, struct csl_err *err)
 {
     struct csl_service_audit *a = s->secagg->audit;
-    char path[CSL_PATH_MAX], main_path[CSL_PATH_MAX], key[CSL_PATH_MAX];
+    char path[CSL_PATH_MAX], main_path[CSL_PATH_MAX];
     struct csl_err why = {.code = CSL_OK};
     if (a == NULL)
         return CSL_OK;
     enum csl_code code = path_of(s, "secagg-audit.journal", path, err);
     if (code == CSL_OK)
         code = path_of(s, "secagg.journal", main_path, err);
-    if (code == CSL_OK)
-        code = path_of(s, "secagg-audit.journal.key", key, err);
     if (code == CSL_OK)
         code = csl_secagg_journal_moved(main_path, path, err);
     if (code != CSL_OK || !csl_file_exists(path))
@@ -342,10 +339,9 @@ enum csl_code csl_service_audit_restore__(struct csl_service *s, struct csl_err 
     csl_log_err(CSL_LOG_WARN, "secagg.audit_lost", &why);
     csl_service_audit_drop__(s);
     csl_secagg_coordinator_free(a->fsm); /* of a journal without uploads */
-    csl_secagg_journal_destroy(a->journal);
+    csl_secagg_journal_close(a->journal);
     a->fsm = NULL;
     a->journal = NULL;
-    unlink(path);
-    unlink(key);
+    csl_secagg_journal_erase(path);
     return CSL_OK;
 }

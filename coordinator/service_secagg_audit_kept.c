@@ -179,26 +179,42 @@ void csl_service_audit_set_aside__(struct csl_service *s)
         csl_service_fail__(s, &err);
 }
 
+/* The uploads with the hashes of their blocks, and those of the sum's; room for all of them. */
+static uint32_t name_kept(const struct csl_service *s, char (*names)[CSL_ID_MAX])
+{
+    const struct csl_service_audit *a = s->secagg->audit;
+    uint32_t blocks = s->study->schema.block_count + 1, count = 0;
+    for (uint32_t i = 0; i < s->site_count; i++) {
+        if (a->spools[i][0] == '\0')
+            continue;
+        memcpy(names[count++], a->spools[i], CSL_ID_MAX);
+        for (uint32_t b = 0; b < blocks; b++)
+            csl_service_audit_hash_name__(s, i, b, names[count++]);
+    }
+    for (uint32_t b = 0; b < blocks; b++)
+        csl_service_audit_sum_name__(a->round, b, names[count++]);
+    return count;
+}
+
 bool csl_service_audit_keep__(struct csl_service *s)
 {
     const struct csl_service_audit *a = s->secagg->audit;
-    char sums[CSL_BLOCKS_MAX + 1][CSL_ID_MAX];
-    uint32_t count = 0;
     if (a == NULL || a->round == 0)
         return false;
-    const char **keep = csl_alloc_array(s->site_count + CSL_BLOCKS_MAX + 1, sizeof(*keep));
-    if (keep == NULL)
-        return false; /* sites that ask get no answer, and say so */
-    for (uint32_t i = 0; i < s->site_count; i++)
-        if (a->spools[i][0] != '\0')
-            keep[count++] = a->spools[i];
-    for (uint32_t b = 0; b <= s->study->schema.block_count; b++) {
-        csl_service_audit_sum_name__(a->round, b, sums[b]);
-        keep[count++] = sums[b];
-    }
-    csl_blobs_keep_only(s->spool, keep, count);
+    size_t blocks = (size_t)s->study->schema.block_count + 1;
+    size_t most = s->site_count * (1 + blocks) + blocks;
+    char(*names)[CSL_ID_MAX] = csl_alloc_array(most, sizeof(*names));
+    const char **keep = csl_alloc_array(most, sizeof(*keep));
+    bool has_room =
+        names != NULL && keep != NULL; /* else sites that ask get no answer, and say so */
+    uint32_t count = has_room ? name_kept(s, names) : 0;
+    for (uint32_t i = 0; i < count; i++)
+        keep[i] = names[i];
+    if (has_room)
+        csl_blobs_keep_only(s->spool, keep, count);
+    csl_free(names);
     csl_free(keep);
-    return true;
+    return has_room;
 }
 
 void csl_service_audit_drop__(struct csl_service *s)

@@ -1,6 +1,7 @@
 /* What the coordinator's folder still holds of secure aggregation when a study is over, or an audit
  * cannot be restored: nothing that opens anything. */
 #include "base/clock.h"
+#include "base/le.h"
 #include "base/log.h"
 #include "coordinator/service_secagg_audit.h"
 #include "privacy/secagg/messages.h"
@@ -26,7 +27,8 @@ static struct {
     uint64_t abort_round; /* 0: never; else when the first vote of that round is heard */
     bool was_aborted, was_looked_at;
     bool damages_audit; /* when the victim asks about round 2 */
-    uint32_t hashes;    /* blobs of an upload's hashes when round 3 was opened */
+    uint32_t hashes;    /* blobs of uploads' hashes when round 3 was opened once more */
+    bool was_reopened;
 } act;
 
 static struct masked_plan plan_of(const char *sections, uint32_t rounds)
@@ -184,6 +186,43 @@ static void test_world_secagg_end__audit_lost_at_a_start__key_was_written_over(v
     masked_release(&r);
 }
 
+/* 0, le32 length, M0. */
+static bool count_hashes(enum csl_direction to, uint32_t site, struct csl_message *m)
+{
+    const struct csl_msg *body = &m->u.secagg.body;
+    struct csl_secagg_config c;
+    (void)site;
+    if (to != CSL_TO_SITE || body->p[0] != 0 || act.was_reopened)
+        return false;
+    assert_int_equal(
+        csl_secagg_config_decode(&c, CSL_SPAN(body->p + 5, csl_load_le32(body->p + 1)), NULL),
+        CSL_OK);
+    act.was_reopened = c.round == 3 && c.attempt == 2;
+    if (act.was_reopened)
+        act.hashes = spooled("hash-");
+    return false;
+}
+
+/* The updates of an attempt that was given up are forgotten; what answers about the sum before are
+ * made of is not: of each upload the hashes of its block and of its scalars. */
+static void test_world_secagg_end__attempt_abandoned__hashes_of_the_last_sum_stay(void **state)
+{
+    struct masked_plan plan = plan_of(SAMPLES MASKS(", audit_chunks: 2"), 3);
+    struct masked_result r;
+    (void)state;
+    memset(&act, 0, sizeof(act));
+    plan.lying_round = 3;
+    plan.lying_site = VICTIM;
+    plan.lying_more = 1;
+    plan.lies_once = true;
+    plan.meddle = count_hashes;
+    masked_run(&fixture, &plan, &r);
+    assert_int_equal(r.code, CSL_OK);
+    assert_true(act.was_reopened);
+    assert_int_equal(act.hashes, MASKED_SITES * 2);
+    masked_release(&r);
+}
+
 static int set_up(void **state)
 {
     (void)state;
@@ -205,6 +244,7 @@ int main(void)
         cmocka_unit_test(test_world_secagg_end__released__nothing_is_kept),
         cmocka_unit_test(test_world_secagg_end__aborted__nothing_is_kept),
         cmocka_unit_test(test_world_secagg_end__audit_lost_at_a_start__key_was_written_over),
+        cmocka_unit_test(test_world_secagg_end__attempt_abandoned__hashes_of_the_last_sum_stay),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -54,7 +54,7 @@ enum csl_code csl_service_open_secagg__(struct csl_service *s, struct csl_err *e
         return CSL_FAIL(err, CSL_E_NOMEM, "no memory for secure aggregation");
     const struct csl_secagg_shape shape = csl_service_secagg_shape__(s);
     s->secagg->bytes_from_site = csl_secagg_bytes_from_site(&shape);
-    if (shape.share_degree > 0)
+    if (shape.is_sparse)
         csl_log(CSL_LOG_INFO, "secagg.graph", CSL_U64("share_degree", shape.share_degree),
                 CSL_U64("share_threshold", shape.share_threshold),
                 CSL_U64("losses_max", s->study->secagg.losses_max));

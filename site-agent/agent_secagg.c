@@ -46,14 +46,14 @@ static enum csl_code measure(const struct csl_agent *a, struct csl_secagg_shape 
     struct csl_secagg_shape shape = {.sites = roster->count,
                                      .colluding = asked->colluding,
                                      .blocks = a->study->schema.block_count};
-    bool is_sparse = asked->is_sparse && active > CSL_SECAGG_COMPLETE_MAX;
-    if (is_sparse && a->config.secagg->epoch_seed == NULL)
+    shape.is_sparse = asked->is_sparse && active > CSL_SECAGG_COMPLETE_MAX;
+    if (shape.is_sparse && a->config.secagg->epoch_seed == NULL)
         return CSL_FAIL(err, CSL_E_DENIED,
                         "the study has sparse graphs, and this site has no seed for them; "
                         "secure_aggregation.epoch with the file of `consilium enrol epoch close` "
                         "for its roster would be right");
-    if (is_sparse && !csl_secagg_share_plan(active, asked->colluding, asked->minimum_sites,
-                                            &shape.share_degree, &shape.share_threshold))
+    if (shape.is_sparse && !csl_secagg_share_plan(active, asked->colluding, asked->minimum_sites,
+                                                  &shape.share_degree, &shape.share_threshold))
         return CSL_FAIL(err, CSL_E_DENIED,
                         "no sparse graph of %u sites keeps secrets from %u colluding ones and "
                         "opens a sum of minimum_sites %u",

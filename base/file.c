@@ -136,6 +136,13 @@ static enum csl_code rename_durably(const char *tmp_path, const char *path, stru
     return sync_folder_of(path, err);
 }
 
+enum csl_code csl_file_remove(const char *path, struct csl_err *err)
+{
+    if (unlink(path) != 0 && errno != ENOENT)
+        return CSL_FAIL_SYS(err, CSL_E_IO, "cannot remove %s", path);
+    return sync_folder_of(path, err);
+}
+
 enum csl_code csl_file_commit(const char *tmp_path, const char *path, struct csl_err *err)
 {
     int fd = open(tmp_path, O_RDONLY | O_CLOEXEC);

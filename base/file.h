@@ -20,6 +20,8 @@ enum csl_code csl_file_write_atomic(const char *path, struct csl_span bytes, uns
 /* The second half alone, for writers that stream (HDF5): fsync tmp, rename, fsync directory. */
 enum csl_code csl_file_commit(const char *tmp_path, const char *path,
                               struct csl_err *err) CSL_MUST_CHECK;
+/* Unlinks it and fsyncs the directory; nothing there is as good. CSL_E_IO, CSL_E_LIMIT. */
+enum csl_code csl_file_remove(const char *path, struct csl_err *err) CSL_MUST_CHECK;
 enum csl_code csl_dir_make(const char *path,
                            struct csl_err *err) CSL_MUST_CHECK; /* with parents; 0700 */
 bool csl_file_exists(const char *path);

@@ -1,5 +1,4 @@
 #include "coordinator/service_secagg.h"
-#include "coordinator/service_secagg_audit.h"
 
 #include "base/check.h"
 #include "base/clock.h"
@@ -181,7 +180,7 @@ static void emit(void *ctx, const struct csl_coord_action *a)
         break;
     case CSL_CA_FINISHED:
         if (s->secagg != NULL)
-            csl_service_audit_drop__(s);
+            csl_service_secagg_end__(s);
         csl_service_release_model__(s);
         csl_service_note_end__(s, a->reason);
         s->is_finished = true;

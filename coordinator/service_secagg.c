@@ -54,7 +54,7 @@ enum csl_code csl_service_open_secagg__(struct csl_service *s, struct csl_err *e
         return CSL_FAIL(err, CSL_E_NOMEM, "no memory for secure aggregation");
     const struct csl_secagg_shape shape = csl_service_secagg_shape__(s);
     s->secagg->bytes_from_site = csl_secagg_bytes_from_site(&shape);
-    if (shape.share_degree > 0)
+    if (shape.is_sparse)
         csl_log(CSL_LOG_INFO, "secagg.graph", CSL_U64("share_degree", shape.share_degree),
                 CSL_U64("share_threshold", shape.share_threshold),
                 CSL_U64("losses_max", s->study->secagg.losses_max));
@@ -226,6 +226,8 @@ static void take_message(struct csl_service *s, uint32_t site, struct csl_span b
     struct csl_service_secagg *g = s->secagg;
     struct csl_err err = {.code = CSL_OK};
     struct csl_secagg_message m;
+    if (s->is_finished)
+        return;                           /* what it led to would not be written down any more */
     if (bytes.p[0] == CSL_SECAGG_AUDIT) { /* may be about the round before this one */
         csl_service_audit_ask__(s, site, bytes);
         return;

@@ -43,6 +43,10 @@ void csl_service_secagg_held__(struct csl_service *s, uint32_t site);
 void csl_service_secagg_short__(struct csl_service *s);
 /* The core closes the round: vote, open, and csl_service_aggregate__ follow by themselves. */
 void csl_service_secagg_close__(struct csl_service *s);
+/* The study is released or aborted, and that is durable. No audit is answered any more, and what is
+ * on disk about the last attempt and the last audit is destroyed (csl_secagg_journal_erase); a
+ * service that dies before is told of the end again when it starts. The results stay. */
+void csl_service_secagg_end__(struct csl_service *s);
 bool csl_service_secagg_pump__(struct csl_service *s); /* false: nothing to do now */
 uint64_t csl_service_secagg_wakeup_ns__(const struct csl_service *s);
 

@@ -9,7 +9,6 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 enum {
     UPLOADS_RECORD = CSL_SERVICE_AUDIT_RECORDS, /* le64 round, {le32 site, u8 length, spool} */
@@ -180,26 +179,42 @@ void csl_service_audit_set_aside__(struct csl_service *s)
         csl_service_fail__(s, &err);
 }
 
+/* The uploads with the hashes of their blocks, and those of the sum's; room for all of them. */
+static uint32_t name_kept(const struct csl_service *s, char (*names)[CSL_ID_MAX])
+{
+    const struct csl_service_audit *a = s->secagg->audit;
+    uint32_t blocks = s->study->schema.block_count + 1, count = 0;
+    for (uint32_t i = 0; i < s->site_count; i++) {
+        if (a->spools[i][0] == '\0')
+            continue;
+        memcpy(names[count++], a->spools[i], CSL_ID_MAX);
+        for (uint32_t b = 0; b < blocks; b++)
+            csl_service_audit_hash_name__(s, i, b, names[count++]);
+    }
+    for (uint32_t b = 0; b < blocks; b++)
+        csl_service_audit_sum_name__(a->round, b, names[count++]);
+    return count;
+}
+
 bool csl_service_audit_keep__(struct csl_service *s)
 {
     const struct csl_service_audit *a = s->secagg->audit;
-    char sums[CSL_BLOCKS_MAX + 1][CSL_ID_MAX];
-    uint32_t count = 0;
     if (a == NULL || a->round == 0)
         return false;
-    const char **keep = csl_alloc_array(s->site_count + CSL_BLOCKS_MAX + 1, sizeof(*keep));
-    if (keep == NULL)
-        return false; /* sites that ask get no answer, and say so */
-    for (uint32_t i = 0; i < s->site_count; i++)
-        if (a->spools[i][0] != '\0')
-            keep[count++] = a->spools[i];
-    for (uint32_t b = 0; b <= s->study->schema.block_count; b++) {
-        csl_service_audit_sum_name__(a->round, b, sums[b]);
-        keep[count++] = sums[b];
-    }
-    csl_blobs_keep_only(s->spool, keep, count);
+    size_t blocks = (size_t)s->study->schema.block_count + 1;
+    size_t most = s->site_count * (1 + blocks) + blocks;
+    char(*names)[CSL_ID_MAX] = csl_alloc_array(most, sizeof(*names));
+    const char **keep = csl_alloc_array(most, sizeof(*keep));
+    bool has_room =
+        names != NULL && keep != NULL; /* else sites that ask get no answer, and say so */
+    uint32_t count = has_room ? name_kept(s, names) : 0;
+    for (uint32_t i = 0; i < count; i++)
+        keep[i] = names[i];
+    if (has_room)
+        csl_blobs_keep_only(s->spool, keep, count);
+    csl_free(names);
     csl_free(keep);
-    return true;
+    return has_room;
 }
 
 void csl_service_audit_drop__(struct csl_service *s)
@@ -323,15 +338,13 @@ static enum csl_code open_aside(struct csl_service *s, const char *path, struct 
 enum csl_code csl_service_audit_restore__(struct csl_service *s, struct csl_err *err)
 {
     struct csl_service_audit *a = s->secagg->audit;
-    char path[CSL_PATH_MAX], main_path[CSL_PATH_MAX], key[CSL_PATH_MAX];
+    char path[CSL_PATH_MAX], main_path[CSL_PATH_MAX];
     struct csl_err why = {.code = CSL_OK};
     if (a == NULL)
         return CSL_OK;
     enum csl_code code = path_of(s, "secagg-audit.journal", path, err);
     if (code == CSL_OK)
         code = path_of(s, "secagg.journal", main_path, err);
-    if (code == CSL_OK)
-        code = path_of(s, "secagg-audit.journal.key", key, err);
     if (code == CSL_OK)
         code = csl_secagg_journal_moved(main_path, path, err);
     if (code != CSL_OK || !csl_file_exists(path))
@@ -342,10 +355,9 @@ enum csl_code csl_service_audit_restore__(struct csl_service *s, struct csl_err 
     csl_log_err(CSL_LOG_WARN, "secagg.audit_lost", &why);
     csl_service_audit_drop__(s);
     csl_secagg_coordinator_free(a->fsm); /* of a journal without uploads */
-    csl_secagg_journal_destroy(a->journal);
+    csl_secagg_journal_close(a->journal);
     a->fsm = NULL;
     a->journal = NULL;
-    unlink(path);
-    unlink(key);
+    csl_secagg_journal_erase(path);
     return CSL_OK;
 }

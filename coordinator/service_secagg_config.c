@@ -1,9 +1,9 @@
 /* What a round is about, as the sites sign it: M0 of the protocol. */
-#include "coordinator/core/choice.h"
 #include "coordinator/service_secagg_internal.h"
 
 #include "base/check.h"
 #include "privacy/crypto/rng.h"
+#include "privacy/secagg/choice.h"
 #include "privacy/secagg/graph_bound.h"
 
 #include <string.h>
@@ -18,7 +18,7 @@ static bool sends(const struct csl_service *s, uint32_t index, uint32_t block)
 static void describe_blocks(struct csl_service *s, struct csl_secagg_config *c)
 {
     const struct csl_schema *schema = &s->study->schema;
-    const struct csl_secagg_choice choice = csl_coord_choice(s->study);
+    const struct csl_secagg_choice choice = csl_secagg_choice_of(s->study);
     c->block_count = schema->block_count;
     c->scalar_count = schema->block_count + 1; /* weights of the blocks, and the loss */
     for (uint32_t b = 0; b < schema->block_count; b++) {
@@ -68,9 +68,8 @@ static uint32_t mask_degree(const struct csl_service *s, const struct csl_secagg
 static void describe_graphs(const struct csl_service *s, struct csl_secagg_config *c)
 {
     const struct csl_secagg_shape shape = csl_service_secagg_shape__(s);
-    if (!csl_service_secagg_is_sparse__(s))
+    if (!shape.is_sparse)
         return;
-    CSL_ASSERT(shape.share_degree > 0); /* csl_service_secagg_check_size__ */
     c->graph = 1;
     c->share_degree = shape.share_degree;
     c->share_threshold = shape.share_threshold;

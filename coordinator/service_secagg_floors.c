@@ -3,12 +3,21 @@
 #include "coordinator/service_secagg.h"
 #include "coordinator/service_secagg_internal.h"
 
+#include "base/check.h"
 #include "privacy/secagg/graph_bound.h"
 
-bool csl_service_secagg_is_sparse__(const struct csl_service *s)
+static bool is_sparse(const struct csl_service *s)
 {
     return s->study->secagg.is_sparse && !s->config.is_unmasked &&
            csl_secagg_roster_active(s->config.secagg_roster) > CSL_SECAGG_COMPLETE_MAX;
+}
+
+/* false: there is no such graph. */
+static bool plan_shares(const struct csl_service *s, struct csl_secagg_shape *shape)
+{
+    const struct csl_study_secagg *a = &s->study->secagg;
+    return csl_secagg_share_plan(csl_secagg_roster_active(s->config.secagg_roster), a->colluding,
+                                 a->minimum_sites, &shape->share_degree, &shape->share_threshold);
 }
 
 struct csl_secagg_shape csl_service_secagg_shape__(const struct csl_service *s)
@@ -16,28 +25,25 @@ struct csl_secagg_shape csl_service_secagg_shape__(const struct csl_service *s)
     const struct csl_study_secagg *a = &s->study->secagg;
     struct csl_secagg_shape shape = {.sites = csl_service_secagg_rows__(s),
                                      .colluding = a->colluding,
-                                     .blocks = s->study->schema.block_count};
-    if (!csl_service_secagg_is_sparse__(s))
-        return shape;
-    uint32_t active = csl_secagg_roster_active(s->config.secagg_roster);
-    if (!csl_secagg_share_plan(active, a->colluding, a->minimum_sites, &shape.share_degree,
-                               &shape.share_threshold))
-        shape.share_degree = 0; /* check_graph refuses it */
+                                     .blocks = s->study->schema.block_count,
+                                     .is_sparse = is_sparse(s)};
+    bool is_planned = !shape.is_sparse || plan_shares(s, &shape);
+    CSL_ASSERT(is_planned); /* csl_service_secagg_check_size__ */
     return shape;
 }
 
 static enum csl_code check_graph(const struct csl_service *s, struct csl_err *err)
 {
     const struct csl_study_secagg *a = &s->study->secagg;
-    if (!csl_service_secagg_is_sparse__(s))
+    struct csl_secagg_shape shape = {.is_sparse = true};
+    if (!is_sparse(s))
         return CSL_OK;
     if (s->config.secagg_epoch_seed == NULL)
         return CSL_FAIL(err, CSL_E_UNSUPPORTED,
                         "the study has sparse graphs, and this coordinator has no seed for them; "
                         "secure_aggregation.epoch with the file of `consilium enrol epoch close` "
                         "for its roster would be right");
-    const struct csl_secagg_shape shape = csl_service_secagg_shape__(s);
-    if (shape.share_degree == 0)
+    if (!plan_shares(s, &shape))
         return CSL_FAIL(err, CSL_E_LIMIT,
                         "secure_aggregation.graph: no sparse graph of %u sites keeps secrets from "
                         "%u colluding ones and opens a sum of minimum_sites %u; complete, or a "

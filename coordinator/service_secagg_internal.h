@@ -61,8 +61,7 @@ uint32_t csl_service_secagg_site__(const struct csl_service *s, uint32_t number)
 /* Entries of the table of weights. */
 size_t csl_service_secagg_table__(const struct csl_service *s);
 
-/* Whether rounds are on sparse graphs, and how large a message of a round can be. */
-bool csl_service_secagg_is_sparse__(const struct csl_service *s);
+/* Which graph rounds are on, and how large a message of a round can be. Once check_size passed. */
 struct csl_secagg_shape csl_service_secagg_shape__(const struct csl_service *s);
 
 /* The sum that was opened: its sites, by their numbers, as far as they fit a line. */

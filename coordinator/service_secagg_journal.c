@@ -322,6 +322,13 @@ static enum csl_code fit(struct csl_service *s, struct csl_err *err)
     return CSL_OK;
 }
 
+void csl_service_secagg_end__(struct csl_service *s)
+{
+    csl_service_audit_drop__(s);
+    csl_secagg_journal_destroy(s->secagg->journal);
+    s->secagg->journal = NULL;
+}
+
 enum csl_code csl_service_secagg_restore__(struct csl_service *s, struct csl_err *err)
 {
     const struct csl_secagg_journal_reader reader = {s, restore_record};

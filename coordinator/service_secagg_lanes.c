@@ -1,11 +1,11 @@
 /* The sum of a block that was sent in lanes, back to floats: the words come chunk by chunk, and a
  * slice of the encoding may lie across two of them. */
-#include "coordinator/core/choice.h"
 #include "coordinator/service_secagg_internal.h"
 
 #include "base/check.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "privacy/secagg/block_plan.h"
 
 #include <string.h>
 

@@ -22,7 +22,6 @@
 
 #define AUDIT_CONFIDENCE 0.95
 #define ATTEMPTS_MAX     1000u /* of one round; a coordinator that asks more often is refused */
-#define RESERVATIONS_MAX 64    /* open at a time */
 
 static bool has_privacy(const struct csl_agent *a)
 {
@@ -297,17 +296,30 @@ void csl_agent_forfeit__(struct csl_agent *a)
         settle(a, true);
 }
 
+/* Of all studies, however many. *out is the caller's, NULL where there are none. */
+static enum csl_code list_open(const struct csl_agent *a, struct csl_ledger_open_reservation **out,
+                               size_t *count, struct csl_err *err)
+{
+    *count = csl_ledger_open_reservations(a->ledger, NULL, 0);
+    *out = *count == 0 ? NULL : csl_alloc_array(*count, sizeof(**out));
+    if (*count > 0 && *out == NULL)
+        return CSL_FAIL(err, CSL_E_NOMEM, "no memory for %zu reservations", *count);
+    (void)csl_ledger_open_reservations(a->ledger, *out, *count);
+    return CSL_OK;
+}
+
 void csl_agent_forfeit_open__(struct csl_agent *a)
 {
-    struct csl_ledger_open_reservation open[RESERVATIONS_MAX];
+    struct csl_ledger_open_reservation *open = NULL;
     struct csl_err err = {.code = CSL_OK};
-    enum csl_code code = CSL_OK;
+    size_t count = 0;
     if (!has_privacy(a))
         return;
-    size_t count = csl_ledger_open_reservations(a->ledger, open, RESERVATIONS_MAX);
-    for (size_t i = 0; code == CSL_OK && i < count && i < RESERVATIONS_MAX; i++)
+    enum csl_code code = list_open(a, &open, &count, &err);
+    for (size_t i = 0; code == CSL_OK && i < count; i++)
         if (memcmp(open[i].study_digest, a->study->digest, CSL_DIGEST_BYTES) == 0)
             code = csl_ledger_settle(a->ledger, open[i].reservation, true, &err);
+    csl_free(open);
     if (code != CSL_OK)
         csl_agent_fail__(a, &err);
 }
@@ -325,15 +337,15 @@ static void keep_reservation(struct csl_agent *a, const struct csl_ledger_open_r
  * reserved for it is charged now. Reservations of anything else never became an update. */
 enum csl_code csl_agent_recover_privacy__(struct csl_agent *a, struct csl_err *err)
 {
-    struct csl_ledger_open_reservation open[RESERVATIONS_MAX];
+    struct csl_ledger_open_reservation *open = NULL;
     const struct csl_outbox *outbox = &a->memory.outbox;
     struct csl_dp_event events[CSL_DOMAINS_MAX];
-    enum csl_code code = CSL_OK;
+    size_t count = 0;
     if (!has_privacy(a))
         return CSL_OK;
-    size_t count = csl_ledger_open_reservations(a->ledger, open, RESERVATIONS_MAX);
+    enum csl_code code = list_open(a, &open, &count, err);
     csl_privacy_plan_events(&a->plan, 1, events);
-    for (size_t i = 0; code == CSL_OK && i < count && i < RESERVATIONS_MAX; i++) {
+    for (size_t i = 0; code == CSL_OK && i < count; i++) {
         bool is_ours = memcmp(open[i].study_digest, a->study->digest, CSL_DIGEST_BYTES) == 0;
         bool is_outbox =
             is_ours && outbox->round == open[i].round && !csl_agent_is_charged__(a, outbox);
@@ -346,6 +358,7 @@ enum csl_code csl_agent_recover_privacy__(struct csl_agent *a, struct csl_err *e
                          : csl_ledger_settle(a->ledger, open[i].reservation,
                                              is_ours && csl_agent_secagg_is_suspended__(a), err);
     }
+    csl_free(open);
     return code;
 }
 

@@ -46,14 +46,14 @@ static enum csl_code measure(const struct csl_agent *a, struct csl_secagg_shape 
     struct csl_secagg_shape shape = {.sites = roster->count,
                                      .colluding = asked->colluding,
                                      .blocks = a->study->schema.block_count};
-    bool is_sparse = asked->is_sparse && active > CSL_SECAGG_COMPLETE_MAX;
-    if (is_sparse && a->config.secagg->epoch_seed == NULL)
+    shape.is_sparse = asked->is_sparse && active > CSL_SECAGG_COMPLETE_MAX;
+    if (shape.is_sparse && a->config.secagg->epoch_seed == NULL)
         return CSL_FAIL(err, CSL_E_DENIED,
                         "the study has sparse graphs, and this site has no seed for them; "
                         "secure_aggregation.epoch with the file of `consilium enrol epoch close` "
                         "for its roster would be right");
-    if (is_sparse && !csl_secagg_share_plan(active, asked->colluding, asked->minimum_sites,
-                                            &shape.share_degree, &shape.share_threshold))
+    if (shape.is_sparse && !csl_secagg_share_plan(active, asked->colluding, asked->minimum_sites,
+                                                  &shape.share_degree, &shape.share_threshold))
         return CSL_FAIL(err, CSL_E_DENIED,
                         "no sparse graph of %u sites keeps secrets from %u colluding ones and "
                         "opens a sum of minimum_sites %u",
@@ -394,7 +394,7 @@ static void take_config(struct csl_agent *a, struct csl_span body)
     const struct csl_msg_task *task = &a->core.task;
     size_t table = (size_t)c.roster_count * c.block_count;
     bool is_ours = a->core.has_task && task->type == CSL_TASK_TRAIN && task->round == c.round &&
-                   !csl_agent_audit_refuses__(a, c.round);
+                   !csl_agent_audit_refuses__(a, task);
     if (!is_ours || (body.n - 4 - bytes.n) != table * sizeof(uint32_t))
         return; /* not the round this site was asked to train */
     uint32_t *weights = csl_alloc_array(table, sizeof(*weights));
@@ -416,8 +416,10 @@ static void take_protocol(struct csl_agent *a, struct csl_span bytes)
         bytes.p[0] != CSL_SECAGG_RESULT || csl_secagg_decode(&m, bytes, NULL) != CSL_OK)
         return;
     const uint8_t *sid = csl_secagg_site_sid(g->fsm);
-    if (sid == NULL || memcmp(sid, m.id, 32) != 0)
+    if (sid == NULL || memcmp(sid, m.id, 32) != 0) {
+        csl_agent_audit_overtaken__(a, m.id);
         return;
+    }
     settle(a);
     csl_agent_secagg_drop_words__(a);
     csl_agent_audit_begin__(a, bytes);

@@ -21,7 +21,9 @@
  * In a study with audits (secure_aggregation.audit_chunks) a site works on no model before it has
  * checked that many chunks, drawn after the result, of the sum that the model was made of
  * (agent_secagg_audit.c). A sum that does not check stops this site like a journal that was set
- * back; one that nobody answers for within the deadline of a round costs the next round.
+ * back; one that nobody answers for within the deadline of a round costs the next model. What has
+ * to be checked first does not go by the numbers of rounds: an update that may be in a sum has to
+ * have its result before this site works on another model, or joins a round on one.
  *
  * Without a state folder all of it is in memory. A site that finds a signature of its own that its
  * journal does not know was set back to an earlier state: it takes no part until an administrator
@@ -69,9 +71,11 @@ bool csl_agent_secagg_covers__(const struct csl_agent *a, uint64_t round, uint32
 bool csl_agent_secagg_waits__(const struct csl_agent *a, uint64_t round, uint32_t attempt);
 bool csl_agent_secagg_is_suspended__(const struct csl_agent *a);
 
-/* Before work on a task begins. CSL_OK: it may. CSL_E_AGAIN: it is begun once the published sum of
- * the round before was checked; csl_agent_start_work__ is called then. CSL_E_STATE: not at all, and
- * *reason, public, says why. */
+/* Before work on a task begins, whatever its number. CSL_OK: it may. CSL_E_AGAIN: it is begun once
+ * the published sum that this site has part in was checked; csl_agent_start_work__ is called then.
+ * CSL_E_STATE: not at all, and *reason, public, says why: a sum did not check, or this is the first
+ * model to train on after one that nobody answered for. What the agent could not make durable: its
+ * failure. */
 enum csl_code csl_agent_audit_gate__(struct csl_agent *a, const struct csl_msg_task *task,
                                      const char **reason) CSL_MUST_CHECK;
 uint64_t csl_agent_audit_wakeup_ns__(const struct csl_agent *a);

@@ -2,7 +2,11 @@
  *
  *     result --> ASKING --all chunks check----> NONE         work goes on
  *                       --one does not--------> FAILED       no task until confirmed
- *                       --a round's time ends-> UNANSWERED   the next round is refused, then NONE
+ *                       --a round's time ends-> UNANSWERED   the next model is refused, once
+ *
+ * None of it goes by the numbers of rounds, which the coordinator chooses. An update that may be in
+ * a sum has to have its result before any other model is worked on, and a model is refused by its
+ * digest, under whatever number it comes.
  *
  * The chunks are drawn by the operating system's generator once the result is here, so that nobody
  * knew them when the sum was published. They are written down before they are asked for: a site
@@ -114,6 +118,11 @@ static bool has_result(const struct csl_agent_audit *u)
     return u->said[CSL_AUDIT_M13].n > 0;
 }
 
+static bool is_about(const struct csl_agent_audit *u, const uint8_t sid[32])
+{
+    return sid != NULL && memcmp(u->session, sid, sizeof(u->session)) == 0;
+}
+
 /* --- what follows --- */
 
 static void go_on(struct csl_agent *a)
@@ -172,10 +181,22 @@ static bool may_be_in_sum(const struct csl_agent *a)
 }
 
 /* It sent its update, and was never told who is in the sum: as good as no answer. */
-static void miss_survivors(struct csl_agent *a, uint64_t round)
+static void miss_survivors(struct csl_agent *a, uint64_t round, const uint8_t sid[32])
 {
-    csl_agent_audit_clear__(&a->secagg->audit);
-    a->secagg->audit.round = round;
+    struct csl_agent_audit *u = &a->secagg->audit;
+    csl_agent_audit_clear__(u);
+    u->round = round;
+    memcpy(u->session, sid, sizeof(u->session));
+    miss_audit(a);
+    end_with(a, CSL_AUDIT_UNANSWERED);
+}
+
+/* The coordinator keeps what answers are made of until it opens the next sum, and no longer. */
+void csl_agent_audit_overtaken__(struct csl_agent *a, const uint8_t sid[32])
+{
+    struct csl_agent_audit *u = &a->secagg->audit;
+    if (u->state != CSL_AUDIT_ASKING || !has_result(u) || is_about(u, sid))
+        return;
     miss_audit(a);
     end_with(a, CSL_AUDIT_UNANSWERED);
 }
@@ -185,12 +206,17 @@ void csl_agent_audit_begin__(struct csl_agent *a, struct csl_span result)
     struct csl_agent_audit *u = &a->secagg->audit, fresh = {.state = CSL_AUDIT_ASKING};
     struct csl_err err = {.code = CSL_OK};
     const struct csl_secagg_config *c = csl_secagg_site_config(a->secagg->fsm);
-    if (a->study->secagg.audit_chunks == 0 || c == NULL || u->state == CSL_AUDIT_FAILED ||
-        (u->state != CSL_AUDIT_NONE && u->round >= c->round && has_result(u)))
+    const uint8_t *sid = csl_secagg_site_sid(a->secagg->fsm);
+    if (a->study->secagg.audit_chunks == 0 || c == NULL || sid == NULL ||
+        u->state == CSL_AUDIT_FAILED ||
+        (u->state != CSL_AUDIT_NONE && is_about(u, sid) && has_result(u)))
         return; /* a restart came between this and the end of the session */
     enum csl_code code = copy_session(a, &fresh, result, &err);
     if (code == CSL_OK) {
+        if (u->state == CSL_AUDIT_ASKING && !is_about(u, sid))
+            miss_audit(a); /* a whole round went by, in which this site trained nothing */
         fresh.is_deferred = u->is_deferred;
+        memcpy(fresh.session, sid, sizeof(fresh.session));
         csl_agent_audit_clear__(u);
         *u = fresh;
         csl_agent_audit_save__(a);
@@ -200,7 +226,9 @@ void csl_agent_audit_begin__(struct csl_agent *a, struct csl_span result)
     if (code == CSL_E_NOMEM)
         csl_agent_fail__(a, &err);
     else if (may_be_in_sum(a))
-        miss_survivors(a, c->round);
+        miss_survivors(a, c->round, sid);
+    else
+        csl_agent_audit_overtaken__(a, sid); /* it had no part in that round */
 }
 
 /* --- the answer --- */
@@ -330,21 +358,61 @@ void csl_agent_audit_end__(struct csl_agent *a)
 
 /* --- work --- */
 
-bool csl_agent_audit_refuses__(const struct csl_agent *a, uint64_t round)
-{
-    const struct csl_agent_audit *u = audit_of(a);
-    return u != NULL && (u->state == CSL_AUDIT_FAILED ||
-                         (u->state == CSL_AUDIT_UNANSWERED && round <= u->round + 1));
-}
-
-/* It may be in the sum that the task's model was made of, and was not told the result: an audit
- * that has no question yet. */
+/* Its update may be in a sum, of whose result nothing was heard, and another model is there: made
+ * of that sum, whatever the coordinator calls the round. An audit that has no question yet. */
 static bool awaits_result(const struct csl_agent *a, const struct csl_msg_task *task)
 {
     const struct csl_secagg_config *c = csl_secagg_site_config(a->secagg->fsm);
-    uint64_t made_of = task->type == CSL_TASK_TRAIN ? task->round - 1 : task->round;
-    return a->study->secagg.audit_chunks > 0 && c != NULL && c->round == made_of &&
-           may_be_in_sum(a);
+    return a->study->secagg.audit_chunks > 0 && c != NULL && may_be_in_sum(a) &&
+           !is_about(&a->secagg->audit, csl_secagg_site_sid(a->secagg->fsm)) &&
+           memcmp(c->model_hash, task->model_digest, CSL_DIGEST_BYTES) != 0;
+}
+
+static bool is_refused(const struct csl_agent_audit *u, const struct csl_msg_task *task)
+{
+    return !u->has_refused || memcmp(u->refused, task->model_digest, CSL_DIGEST_BYTES) == 0;
+}
+
+bool csl_agent_audit_refuses__(const struct csl_agent *a, const struct csl_msg_task *task)
+{
+    const struct csl_agent_audit *u = audit_of(a);
+    if (u == NULL)
+        return false;
+    switch (u->state) {
+    case CSL_AUDIT_FAILED:
+        return true;
+    case CSL_AUDIT_ASKING: /* another session would take the place of the one that is asked about */
+        return !has_result(u);
+    case CSL_AUDIT_UNANSWERED:
+        return is_refused(u, task) || awaits_result(a, task);
+    case CSL_AUDIT_NONE:
+        break;
+    }
+    return awaits_result(a, task);
+}
+
+static void await_result(struct csl_agent *a)
+{
+    struct csl_agent_audit *u = &a->secagg->audit;
+    csl_agent_audit_clear__(u);
+    u->state = CSL_AUDIT_ASKING;
+    u->round = csl_secagg_site_config(a->secagg->fsm)->round;
+    memcpy(u->session, csl_secagg_site_sid(a->secagg->fsm), sizeof(u->session));
+    csl_agent_audit_save__(a);
+}
+
+/* The first model after an audit that nobody answered: it may be made of that sum. */
+static enum csl_code refuse_model(struct csl_agent *a, const struct csl_msg_task *task,
+                                  const char **reason)
+{
+    struct csl_agent_audit *u = &a->secagg->audit;
+    if (!u->has_refused) {
+        u->has_refused = true;
+        memcpy(u->refused, task->model_digest, sizeof(u->refused));
+        csl_agent_audit_save__(a);
+    }
+    *reason = "the coordinator did not answer for the published sum of the round before";
+    return CSL_E_STATE;
 }
 
 enum csl_code csl_agent_audit_gate__(struct csl_agent *a, const struct csl_msg_task *task,
@@ -352,33 +420,24 @@ enum csl_code csl_agent_audit_gate__(struct csl_agent *a, const struct csl_msg_t
 {
     struct csl_agent_audit *u = audit_of(a);
     bool trains = task->type == CSL_TASK_TRAIN;
-    if (u != NULL && u->state == CSL_AUDIT_NONE && awaits_result(a, task)) {
-        u->state = CSL_AUDIT_ASKING;
-        u->round = csl_secagg_site_config(a->secagg->fsm)->round;
-        u->deadline_ns = 0;
-    }
-    if (u == NULL || u->state == CSL_AUDIT_NONE)
+    if (u == NULL)
         return CSL_OK;
     if (u->state == CSL_AUDIT_FAILED) {
         *reason = "this site found that a published sum is not the sum of its uploads; its "
                   "administrator has to confirm before it takes part again";
         return CSL_E_STATE;
     }
-    if (trains && task->round > u->round + 1) { /* the round that it would cost is over */
-        if (u->state == CSL_AUDIT_ASKING)
-            miss_audit(a);
-        csl_agent_audit_clear__(u);
-        csl_agent_audit_save__(a);
+    if (u->state != CSL_AUDIT_ASKING && awaits_result(a, task))
+        await_result(a);
+    if (a->failure.code != CSL_OK)
         return a->failure.code;
-    }
     if (u->state == CSL_AUDIT_ASKING) {
         u->is_deferred = true;
         return CSL_E_AGAIN;
     }
-    if (!trains)
-        return CSL_OK; /* nothing of it leaves */
-    *reason = "the coordinator did not answer for the published sum of the round before";
-    return CSL_E_STATE;
+    if (u->state == CSL_AUDIT_UNANSWERED && trains && is_refused(u, task))
+        return refuse_model(a, task, reason);
+    return CSL_OK; /* of an evaluation nothing leaves */
 }
 
 void csl_agent_audit_cancel__(struct csl_agent *a)

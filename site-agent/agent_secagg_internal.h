@@ -15,7 +15,7 @@ enum csl_agent_audit_state {
     CSL_AUDIT_NONE,
     CSL_AUDIT_ASKING,    /* nothing is worked on before the answer */
     CSL_AUDIT_FAILED,    /* nothing is, until an administrator confirms */
-    CSL_AUDIT_UNANSWERED /* the next round is not trained */
+    CSL_AUDIT_UNANSWERED /* the next model is not trained on, once */
 };
 enum { /* what an audit takes, as it was received */
        CSL_AUDIT_M0,
@@ -27,7 +27,10 @@ enum { /* what an audit takes, as it was received */
 };
 struct csl_agent_audit {
     enum csl_agent_audit_state state;
-    uint64_t round;
+    uint64_t round;                    /* as the coordinator numbered it; for the log */
+    uint8_t session[CSL_DIGEST_BYTES]; /* whose sum it is about; zeros: not known */
+    bool has_refused;                  /* of an audit that was not answered */
+    uint8_t refused[CSL_DIGEST_BYTES]; /* the model that was, on which no task is begun */
     struct csl_msg said[CSL_AUDIT_MESSAGES];
     uint32_t count, item;                      /* of the chunks; checked so far */
     uint8_t chunks[CSL_SECAGG_AUDITS_MAX * 8]; /* as in M14 */
@@ -71,13 +74,24 @@ enum csl_code csl_agent_secagg_restore__(struct csl_agent *a, struct csl_err *er
 /* Fails the agent where it cannot be made durable: nothing more happens then. */
 void csl_agent_secagg_record__(struct csl_agent *a, const struct csl_secagg_site_action *action);
 void csl_agent_secagg_record_words__(struct csl_agent *a);
+/* PREFIX, the study's whole digest, ENDING in the state folder. */
+enum csl_code csl_agent_secagg_path__(const struct csl_agent *a, const char *prefix,
+                                      const char *ending, char out[CSL_PATH_MAX],
+                                      struct csl_err *err) CSL_MUST_CHECK;
+/* CSL_E_STATE: there is one as earlier versions named it; says that it belongs to `path`. */
+enum csl_code csl_agent_secagg_refuse_old__(const struct csl_agent *a, const char *prefix,
+                                            const char *ending, const char *path,
+                                            struct csl_err *err) CSL_MUST_CHECK;
 
 /* agent_secagg_audit.c. begin: M13 of the attempt's own session came; before it is forgotten. */
 void csl_agent_audit_begin__(struct csl_agent *a, struct csl_span result);
 void csl_agent_audit_take__(struct csl_agent *a, struct csl_span bytes);
 void csl_agent_audit_follow__(struct csl_agent *a);
 void csl_agent_audit_cancel__(struct csl_agent *a); /* the task that was deferred is for nothing */
-bool csl_agent_audit_refuses__(const struct csl_agent *a, uint64_t round);
+/* Another session's M13 came: what is still asked about an earlier sum is not answered any more. */
+void csl_agent_audit_overtaken__(struct csl_agent *a, const uint8_t sid[32]);
+/* No round on the model of this task is joined. */
+bool csl_agent_audit_refuses__(const struct csl_agent *a, const struct csl_msg_task *task);
 void csl_agent_secagg_send__(struct csl_agent *a, struct csl_span bytes); /* agent_secagg.c */
 
 /* agent_secagg_audit_kept.c. save: the state, so that it outlives a restart; NONE: no file. */

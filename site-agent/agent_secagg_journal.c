@@ -172,26 +172,38 @@ static void take_confirmation(struct csl_agent *a)
         unlink(path);
 }
 
-static enum csl_code journal_path(const struct csl_agent *a, size_t digest_bytes,
-                                  char out[CSL_PATH_MAX], struct csl_err *err)
+/* --- names --- */
+
+static enum csl_code path_of(const struct csl_agent *a, const char *prefix, size_t digest_bytes,
+                             const char *ending, char out[CSL_PATH_MAX], struct csl_err *err)
 {
     char hex[2 * CSL_DIGEST_BYTES + 1], name[96];
     csl_hex(a->secagg->study_digest, digest_bytes, hex);
-    snprintf(name, sizeof(name), "secagg-%s.journal", hex);
+    snprintf(name, sizeof(name), "%s%s%s", prefix, hex, ending);
     return csl_path_join(out, CSL_PATH_MAX, a->config.state_dir, name, err);
 }
 
-/* Earlier versions named a journal by 8 bytes of the digest. A site that began an empty one beside
- * it would have forgotten what it signed. Which of the two is right is not guessed. */
-static enum csl_code refuse_old_name(const struct csl_agent *a, const char *path,
-                                     struct csl_err *err)
+enum csl_code csl_agent_secagg_path__(const struct csl_agent *a, const char *prefix,
+                                      const char *ending, char out[CSL_PATH_MAX],
+                                      struct csl_err *err)
+{
+    return path_of(a, prefix, CSL_DIGEST_BYTES, ending, out, err);
+}
+
+/* Earlier versions named these files by 8 bytes of the digest. A site that began an empty journal
+ * beside one would have forgotten what it signed, and beside an audit, what it found. Which of the
+ * two is right is not guessed. */
+enum csl_code csl_agent_secagg_refuse_old__(const struct csl_agent *a, const char *prefix,
+                                            const char *ending, const char *path,
+                                            struct csl_err *err)
 {
     char old[CSL_PATH_MAX];
-    enum csl_code code = journal_path(a, OLD_NAME_BYTES, old, err);
+    enum csl_code code = path_of(a, prefix, OLD_NAME_BYTES, ending, old, err);
     if (code != CSL_OK || !csl_file_exists(old))
         return code;
     return CSL_FAIL(err, CSL_E_STATE,
-                    "%s is a journal as an earlier version named it; move it and its .key to %s",
+                    "%s is a file as an earlier version named it; move it, and its .key if there "
+                    "is one, to %s",
                     old, strrchr(path, '/') + 1);
 }
 
@@ -203,9 +215,9 @@ enum csl_code csl_agent_secagg_restore__(struct csl_agent *a, struct csl_err *er
     if (a->config.state_dir == NULL)
         return CSL_OK;
     g->is_fresh = true;
-    enum csl_code code = journal_path(a, CSL_DIGEST_BYTES, path, err);
+    enum csl_code code = csl_agent_secagg_path__(a, "secagg-", ".journal", path, err);
     if (code == CSL_OK)
-        code = refuse_old_name(a, path, err);
+        code = csl_agent_secagg_refuse_old__(a, "secagg-", ".journal", path, err);
     if (code == CSL_OK)
         code = csl_secagg_journal_open(&g->journal, path, &reader, err);
     if (code == CSL_OK)

@@ -2,19 +2,12 @@
  * those words. */
 #include "site-agent/agent_secagg_internal.h"
 
-#include "privacy/secagg/block_plan.h"
-
-static struct csl_secagg_choice choice_of(const struct csl_study *s)
-{
-    return (struct csl_secagg_choice){.lane_bits = s->secagg.lane_bits,
-                                      .clip = s->secagg.clip_norm,
-                                      .is_rotated = s->secagg.is_rotated};
-}
+#include "privacy/secagg/choice.h"
 
 static enum csl_code plan_row(const struct csl_agent *a, uint32_t block,
                               struct csl_secagg_block *row, struct csl_err *err)
 {
-    const struct csl_secagg_choice choice = choice_of(a->study);
+    const struct csl_secagg_choice choice = csl_secagg_choice_of(a->study);
     *row = (struct csl_secagg_block){.id = block};
     return csl_secagg_plan_block(&choice, a->study->schema.blocks[block].count,
                                  csl_agent_secagg_sites__(a), row, err);
@@ -55,10 +48,9 @@ enum csl_code csl_agent_secagg_check_blocks__(const struct csl_agent *a,
                         "the round has other blocks, or other words for them, than the study");
     /* The masks' degree depends on who is there, and is checked against the senders. */
     const struct csl_secagg_shape *shape = &a->secagg->shape;
-    bool is_sparse = shape->share_degree > 0;
-    if (c->graph != is_sparse || c->share_degree != shape->share_degree ||
+    if (c->graph != shape->is_sparse || c->share_degree != shape->share_degree ||
         c->share_threshold != shape->share_threshold ||
-        c->losses_max != (is_sparse ? a->study->secagg.losses_max : 0))
+        c->losses_max != (shape->is_sparse ? a->study->secagg.losses_max : 0))
         return CSL_FAIL(err, CSL_E_DENIED,
                         "the round is on another graph than the study has on this roster");
     return CSL_OK;

@@ -2,7 +2,7 @@
 
 #include "base/check.h"
 #include "base/str.h"
-#include "coordinator/core/choice.h"
+#include "privacy/secagg/choice.h"
 
 #include <string.h>
 
@@ -125,7 +125,7 @@ bool csl_coord_update_fits__(const struct csl_coord *c, const struct csl_coord_s
     if (!has_enrolled_with(s, block_count, blocks))
         return false;
     const struct csl_schema *schema = &c->study->schema;
-    const struct csl_secagg_choice choice = csl_coord_choice(c->study);
+    const struct csl_secagg_choice choice = csl_secagg_choice_of(c->study);
     uint64_t elements = 0, words = schema->block_count + 1; /* of the weights, and the loss */
     for (uint32_t i = 0; i < block_count; i++) {
         uint64_t count = schema->blocks[blocks[i].block].count;

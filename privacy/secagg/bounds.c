@@ -14,16 +14,16 @@ static uint64_t larger(uint64_t a, uint64_t b)
 
 static uint64_t threshold(const struct csl_secagg_shape *s)
 {
-    return s->share_degree > 0 ? s->share_threshold : csl_secagg_quorum(s->sites, s->colluding);
+    return s->is_sparse ? s->share_threshold : csl_secagg_quorum(s->sites, s->colluding);
 }
 
 /* M4: the shares of so many dealers. */
 static uint64_t delivery(const struct csl_secagg_shape *s)
 {
-    bool is_sparse = s->share_degree > 0;
-    uint64_t dealers = is_sparse ? s->share_degree : s->sites, polynomials = is_sparse ? 3 : 2;
+    uint64_t dealers = s->is_sparse ? s->share_degree : s->sites;
+    uint64_t polynomials = s->is_sparse ? 3 : 2;
     return dealers * (CSL_SECAGG_HEADER_BYTES + 4 + polynomials * 32 * threshold(s) +
-                      CSL_SIGN_SIGNATURE_BYTES + (is_sparse ? CSL_SEAL3_BYTES : CSL_SEAL_BYTES));
+                      CSL_SIGN_SIGNATURE_BYTES + (s->is_sparse ? CSL_SEAL3_BYTES : CSL_SEAL_BYTES));
 }
 
 /* M7. On the sparse graph t_k is the least that keeps secrets, so no share may be opened, and every
@@ -31,7 +31,7 @@ static uint64_t delivery(const struct csl_secagg_shape *s)
 static uint64_t senders(const struct csl_secagg_shape *s)
 {
     uint64_t sets = ((uint64_t)s->blocks + 1) * csl_secagg_set_bytes(s->sites);
-    if (s->share_degree > 0)
+    if (s->is_sparse)
         return sets + 64 * (uint64_t)s->sites;
     return sets + (uint64_t)s->sites *
                       csl_secagg_openings_max((uint32_t)threshold(s), s->colluding) *
@@ -57,9 +57,9 @@ uint64_t csl_secagg_bytes_of_audit(const struct csl_secagg_shape *shape, uint64_
 
 uint64_t csl_secagg_bytes_from_site(const struct csl_secagg_shape *shape)
 {
-    bool is_sparse = shape->share_degree > 0;
     uint64_t shares =
-        is_sparse ? 3 * 32 * threshold(shape) + (uint64_t)shape->share_degree * CSL_SEAL3_BYTES
-                  : 2 * 32 * threshold(shape) + (uint64_t)shape->sites * CSL_SEAL_BYTES;
+        shape->is_sparse
+            ? 3 * 32 * threshold(shape) + (uint64_t)shape->share_degree * CSL_SEAL3_BYTES
+            : 2 * 32 * threshold(shape) + (uint64_t)shape->sites * CSL_SEAL_BYTES;
     return FIXED_BYTES + larger(shares, 44 * ((uint64_t)shape->blocks + 1));
 }

@@ -4,12 +4,13 @@
  * thread. */
 #ifndef CSL_SECAGG_BOUNDS_H
 #define CSL_SECAGG_BOUNDS_H
+#include <stdbool.h>
 #include <stdint.h>
 
 struct csl_secagg_shape {
     uint32_t sites, colluding, blocks;
-    /* Of the share graph, by csl_secagg_share_parameters; 0: the complete graph. */
-    uint32_t share_degree, share_threshold;
+    bool is_sparse;                         /* else the complete graph, and the rest is ignored */
+    uint32_t share_degree, share_threshold; /* as csl_secagg_share_plan found them */
 };
 
 /* Bytes of the longest message to a site: the delivery of all shares (M4); M7 when as many shares

@@ -111,8 +111,23 @@ static enum csl_code write_at_once(int fd, struct csl_span s)
     return CSL_OK;
 }
 
-/* A new key over the old one, in its place, so that a disk that overwrites loses it. Only while
- * nothing that is kept is sealed: a crash in the middle costs nothing. */
+/* Over what is there, in its place, so that a disk that overwrites loses it. */
+static enum csl_code write_over(const char *path, struct csl_span bytes, struct csl_err *err)
+{
+    int fd = open(path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0)
+        return CSL_FAIL_SYS(err, CSL_E_IO, "cannot open %s", path);
+    enum csl_code code = write_at_once(fd, bytes);
+    if (code == CSL_OK && fdatasync(fd) != 0)
+        code = CSL_E_IO;
+    if (code != CSL_OK)
+        code = CSL_FAIL_SYS(err, code, "cannot write %s", path);
+    close(fd);
+    return code;
+}
+
+/* A new key over the old one. Only while nothing that is kept is sealed: a crash in the middle
+ * costs nothing. */
 static enum csl_code renew_key(struct csl_secagg_journal *j, struct csl_err *err)
 {
     struct csl_rng rng;
@@ -120,18 +135,9 @@ static enum csl_code renew_key(struct csl_secagg_journal *j, struct csl_err *err
     csl_rng_bytes(&rng, j->key, CSL_AEAD_KEY_BYTES);
     csl_rng_wipe(&rng);
     j->has_secrets = false;
-    if (!csl_file_exists(j->key_path))
-        return csl_file_write_atomic(j->key_path, CSL_SPAN(j->key, CSL_AEAD_KEY_BYTES), 0600, err);
-    int fd = open(j->key_path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
-    if (fd < 0)
-        return CSL_FAIL_SYS(err, CSL_E_IO, "cannot open %s", j->key_path);
-    enum csl_code code = write_at_once(fd, CSL_SPAN(j->key, CSL_AEAD_KEY_BYTES));
-    if (code == CSL_OK && fdatasync(fd) != 0)
-        code = CSL_E_IO;
-    if (code != CSL_OK)
-        code = CSL_FAIL_SYS(err, code, "cannot write %s", j->key_path);
-    close(fd);
-    return code;
+    const struct csl_span key = CSL_SPAN(j->key, CSL_AEAD_KEY_BYTES);
+    return csl_file_exists(j->key_path) ? write_over(j->key_path, key, err)
+                                        : csl_file_write_atomic(j->key_path, key, 0600, err);
 }
 
 static enum csl_code read_key(struct csl_secagg_journal *j, struct csl_err *err)
@@ -440,14 +446,35 @@ enum csl_code csl_secagg_journal_moved(const char *from, const char *to, struct 
     return csl_file_commit(old, new, err);
 }
 
+/* What fails is said, and the rest is done all the same. */
+static void note(enum csl_code code, const struct csl_err *err)
+{
+    if (code != CSL_OK)
+        csl_log_err(CSL_LOG_WARN, "secagg.journal_kept", err);
+}
+
+void csl_secagg_journal_erase(const char *path)
+{
+    char key[CSL_PATH_MAX + 4];
+    uint8_t noise[CSL_AEAD_KEY_BYTES];
+    struct csl_rng rng;
+    struct csl_err err = {.code = CSL_OK};
+    snprintf(key, sizeof(key), "%s.key", path);
+    csl_rng_init_os(&rng);
+    csl_rng_bytes(&rng, noise, sizeof(noise));
+    csl_rng_wipe(&rng);
+    if (csl_file_exists(key))
+        note(write_over(key, CSL_SPAN(noise, sizeof(noise)), &err), &err);
+    note(csl_file_remove(path, &err), &err);
+    note(csl_file_remove(key, &err), &err);
+}
+
 void csl_secagg_journal_destroy(struct csl_secagg_journal *j)
 {
+    char path[CSL_PATH_MAX];
     if (j == NULL)
         return;
-    struct csl_err err = {.code = CSL_OK};
-    if (renew_key(j, &err) != CSL_OK)
-        csl_log_err(CSL_LOG_WARN, "secagg.key_kept", &err);
-    unlink(j->path);
-    unlink(j->key_path);
+    memcpy(path, j->path, sizeof(path));
     csl_secagg_journal_close(j);
+    csl_secagg_journal_erase(path);
 }

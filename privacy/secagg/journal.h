@@ -67,7 +67,11 @@ enum csl_code csl_secagg_journal_move(struct csl_secagg_journal *j, const char *
                                       struct csl_err *err) CSL_MUST_CHECK;
 enum csl_code csl_secagg_journal_moved(const char *from, const char *to,
                                        struct csl_err *err) CSL_MUST_CHECK;
-/* Closes it, writes over its key, and removes both files: what was sealed is useless. */
+/* Of a journal that is not open, and perhaps cannot be opened: writes over its key in its place,
+ * removes both files and syncs the folder, so that what was sealed is useless. What fails is
+ * logged (secagg.journal_kept); files that are not there are as good. */
+void csl_secagg_journal_erase(const char *path);
+/* Closes it first. */
 void csl_secagg_journal_destroy(struct csl_secagg_journal *j); /* NULL allowed */
 
 #endif

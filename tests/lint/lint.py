@@ -47,6 +47,7 @@ TABLE = [
     ("privacy/crypto/hkdf.c", ["base/"], ["openssl"]),
     ("privacy/crypto/prg*", ["base/"], ["openssl"]),
     ("privacy/crypto/*", ["base/"], ["sodium"]),
+    ("privacy/secagg/choice.h", ["protocol/study/study.h"], []),
     ("privacy/secagg/*", ["base/", "protocol/wire/canonical.h", CRYPTO, "privacy/dp/"], []),
     ("privacy/dp/*", ["base/", "privacy/crypto/rng.h"], []),
     ("privacy/audit/*", ["base/", "privacy/crypto/rng.h", "privacy/dp/"], []),

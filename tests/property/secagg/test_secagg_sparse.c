@@ -76,6 +76,7 @@ static void test_secagg_sparse__all_sites__exact_sum(void **state)
     const struct csl_secagg_shape shape = {.sites = MOST,
                                            .colluding = w.config.colluding,
                                            .blocks = w.config.block_count,
+                                           .is_sparse = true,
                                            .share_degree = w.config.share_degree,
                                            .share_threshold = w.config.share_threshold};
     assert_in_range(w.longest[0], csl_secagg_bytes_to_site(&shape) * 4 / 5,

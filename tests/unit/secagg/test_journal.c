@@ -328,6 +328,30 @@ static void test_journal__replaced__only_the_new_and_another_key(void **state)
     csl_msg_release(&old_file);
 }
 
+/* One that cannot even be opened. */
+static void test_journal__damaged_and_erased__key_was_written_over(void **state)
+{
+    (void)state;
+    write_texts();
+    char kept[sizeof(key_path) + 8];
+    snprintf(kept, sizeof(kept), "%s.kept", key_path);
+    unlink(kept);
+    assert_int_equal(link(key_path, kept), 0);
+    struct csl_msg before = file_bytes(kept);
+    struct csl_secagg_journal *j = NULL;
+    assert_int_equal(csl_file_write_atomic(path, CSL_SPAN("no journal", 10), 0600, NULL), CSL_OK);
+    assert_int_equal(open_journal(&j, NULL), CSL_E_CORRUPT);
+    csl_secagg_journal_erase(path);
+    struct csl_msg after = file_bytes(kept);
+    assert_int_equal(after.n, before.n);
+    assert_memory_not_equal(before.p, after.p, before.n);
+    assert_false(csl_file_exists(path) || csl_file_exists(key_path));
+    csl_secagg_journal_erase(path); /* where nothing is */
+    unlink(kept);
+    csl_msg_release(&before);
+    csl_msg_release(&after);
+}
+
 static char moved_path[sizeof(path) + 8], moved_key[sizeof(path) + 16];
 
 static void name_moved(void)
@@ -556,6 +580,7 @@ int main(void)
         cmocka_unit_test(test_journal__moved__goes_on_there_with_its_key),
         cmocka_unit_test(test_journal__died_between_journal_and_key__move_is_ended),
         cmocka_unit_test(test_journal__destroyed__key_was_written_over),
+        cmocka_unit_test(test_journal__damaged_and_erased__key_was_written_over),
         cmocka_unit_test(test_journal__nothing_secret_left__key_is_renewed_at_the_opening),
         cmocka_unit_test(test_secagg_pitfall_23__short_and_interrupted_writes__whole_records),
         cmocka_unit_test(test_secagg_pitfall_23__disk_full__final_until_the_restart),

@@ -153,6 +153,23 @@ static void test_bounds__large_federations__fit_the_wire(void **state)
 }
 
 /* A chunk of an upload with the hashes of all others, and the answer with all that was dealt. */
+/* Which graph it is is said, and not guessed from numbers of the other. */
+static void test_bounds__graph__is_the_one_the_shape_names(void **state)
+{
+    struct csl_secagg_shape complete = *SHAPE(SITES, COLLUDING, BLOCKS), sparse;
+    const uint64_t to = csl_secagg_bytes_to_site(&complete);
+    const uint64_t from = csl_secagg_bytes_from_site(&complete);
+    (void)state;
+    complete.share_degree = 4;
+    complete.share_threshold = 3;
+    assert_int_equal(csl_secagg_bytes_to_site(&complete), to);
+    assert_int_equal(csl_secagg_bytes_from_site(&complete), from);
+    sparse = complete;
+    sparse.is_sparse = true;
+    assert_true(csl_secagg_bytes_to_site(&sparse) < to);
+    assert_true(csl_secagg_bytes_from_site(&sparse) < from);
+}
+
 static void test_bounds__messages_of_an_audit__are_within(void **state)
 {
     static uint64_t words[CSL_PRG_CHUNK_WORDS];
@@ -201,6 +218,7 @@ int main(void)
         cmocka_unit_test(test_bounds__delivery_of_all_shares__is_within),
         cmocka_unit_test(test_bounds__all_openings_that_may_be__are_within),
         cmocka_unit_test(test_bounds__configuration_of_many_blocks__is_within),
+        cmocka_unit_test(test_bounds__graph__is_the_one_the_shape_names),
         cmocka_unit_test(test_bounds__messages_of_an_audit__are_within),
         cmocka_unit_test(test_bounds__large_federations__fit_the_wire),
     };

@@ -230,6 +230,50 @@ static void test_agent_register__fewer_patients__named_without_their_number(void
     assert_int_equal(script_count(&w, CSL_LEDGER_CHARGE), 1);
 }
 
+/* Reservations of as many studies as take that many, made by an agent that died each time. */
+static void leave_open(uint32_t studies, uint32_t each)
+{
+    struct csl_ledger *l = csl_agent_ledger(w.agent);
+    struct csl_err err = {.code = CSL_OK};
+    uint64_t id;
+    for (uint32_t k = 0; k < studies; k++) {
+        struct csl_ledger_study s = {.event_count = 1,
+                                     .events = {{.mechanism = CSL_DP_GAUSSIAN,
+                                                 .sampler = CSL_DP_FULL_BATCH,
+                                                 .noise_multiplier = 100,
+                                                 .sampling_rate = 1,
+                                                 .steps = 1}},
+                                     .rounds = each,
+                                     .delta = 1e-6,
+                                     .clip = 1,
+                                     .normaliser = 1};
+        struct csl_ledger_request r = {.event_count = 1, .clip = 1, .normaliser = 1};
+        memset(s.digest, (int)(k + 1), sizeof(s.digest));
+        csl_str_copy(s.cohort, sizeof(s.cohort), w.policy.cohort);
+        script_must(csl_ledger_register(l, &s, &err), &err);
+        memcpy(r.study_digest, s.digest, sizeof(r.study_digest));
+        memcpy(r.events, s.events, sizeof(r.events));
+        csl_str_copy(r.cohort, sizeof(r.cohort), w.policy.cohort);
+        for (r.round = 1; r.round <= each; r.round++)
+            script_must(csl_ledger_reserve(l, &r, &id, &err), &err);
+    }
+}
+
+/* Every one is settled at a start: what was never charged has not left. */
+static void test_agent_register__many_open_reservations__all_are_settled(void **state)
+{
+    enum { STUDIES = 6, EACH = 16 };
+    (void)state;
+    script_start(&w);
+    script_enrol(&w);
+    leave_open(STUDIES, EACH);
+    assert_int_equal(csl_ledger_open_reservations(csl_agent_ledger(w.agent), NULL, 0),
+                     STUDIES * EACH);
+    script_stop(&w);
+    script_start(&w);
+    assert_int_equal(csl_ledger_open_reservations(csl_agent_ledger(w.agent), NULL, 0), 0);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, open_script, close_script)
@@ -238,6 +282,7 @@ int main(void)
         T(test_agent_register__policy_that_cannot_be_set__never_the_one_before),
         T(test_agent_register__other_records__named_and_withdrawn),
         T(test_agent_register__fewer_patients__named_without_their_number),
+        T(test_agent_register__many_open_reservations__all_are_settled),
     };
     csl_log_setup(stderr, CSL_LOG_LOGFMT, CSL_LOG_SILENT);
     return cmocka_run_group_tests(tests, NULL, NULL);

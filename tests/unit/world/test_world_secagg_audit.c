@@ -201,32 +201,6 @@ static void test_world_secagg_audit__restart_in_the_next_round__answered(void **
     late(true);
 }
 
-static bool is_kept(const char *name)
-{
-    char relative[160], path[CSL_PATH_MAX];
-    snprintf(relative, sizeof(relative), "run/coordinator/%s", name);
-    fixture_path(&fixture, relative, path);
-    return csl_file_exists(path);
-}
-
-static void test_world_secagg_audit__study_over__nothing_is_kept(void **state)
-{
-    struct masked_plan plan = plan_of(2);
-    struct masked_result r;
-    (void)state;
-    run(&plan, &r);
-    assert_released(&plan, &r);
-    assert_false(is_kept("secagg-audit.journal") || is_kept("secagg-audit.journal.key"));
-    for (uint64_t round = 1; round <= 2; round++)
-        for (uint32_t block = 0; block < CHUNKS; block++) {
-            char name[CSL_ID_MAX], file[128];
-            csl_service_audit_sum_name__(round, block, name);
-            snprintf(file, sizeof(file), "spool/%s", name);
-            assert_false(is_kept(file));
-        }
-    masked_release(&r);
-}
-
 /* --- a coordinator that cheats --- */
 
 static struct {
@@ -585,7 +559,6 @@ int main(void)
         cmocka_unit_test(test_world_secagg_audit__restart_before_the_answer__all_pass),
         cmocka_unit_test(test_world_secagg_audit__asked_in_the_next_round__answered),
         cmocka_unit_test(test_world_secagg_audit__restart_in_the_next_round__answered),
-        cmocka_unit_test(test_world_secagg_audit__study_over__nothing_is_kept),
         cmocka_unit_test(test_world_secagg_audit__one_word_of_the_sum__all_sites_stop),
         cmocka_unit_test(test_world_secagg_audit__last_sum_altered__said_before_the_end),
         cmocka_unit_test(test_world_secagg_audit__one_word_of_an_upload__that_site_stops),

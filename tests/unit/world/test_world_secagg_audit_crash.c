@@ -2,6 +2,7 @@
  * still checked, and the model is that of an undisturbed run to the last bit. */
 #include "tests/unit/world/masked.h"
 
+#include "base/file.h"
 #include "base/log.h"
 
 #include <setjmp.h>
@@ -18,9 +19,23 @@
 
 static struct fixture fixture;
 
+/* Also where it died between the end of the study and the end of its journals. */
+static void assert_nothing_kept(void)
+{
+    static const char *const names[] = {"secagg.journal", "secagg.journal.key",
+                                        "secagg-audit.journal", "secagg-audit.journal.key"};
+    char relative[96], path[CSL_PATH_MAX];
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        snprintf(relative, sizeof(relative), "run/coordinator/%s", names[i]);
+        fixture_path(&fixture, relative, path);
+        assert_false(csl_file_exists(path));
+    }
+}
+
 static struct masked_plan plan_of(uint32_t rounds)
 {
     return (struct masked_plan){.rounds = rounds,
+                                .at_end = assert_nothing_kept,
                                 .minimum_sites = 3,
                                 .keyless_site = MASKED_NONE,
                                 .sections = SAMPLES MASKS};

@@ -172,6 +172,14 @@ void csl_agent_start_work__(struct csl_agent *a, const struct csl_msg_task *task
         CSL_ASSERT(csl_mailbox_push(a->work_box, &a->work) == CSL_OK);
 }
 
+/* The study ended. What is being trained is cancelled, and closed when it has answered. */
+static void close_reservations(struct csl_agent *a)
+{
+    struct csl_err err = {.code = CSL_OK};
+    if (!a->has_work && csl_agent_close_reservations__(a, UINT64_MAX, &err) != CSL_OK)
+        csl_agent_fail__(a, &err);
+}
+
 static void emit(void *ctx, const struct csl_site_action *action)
 {
     struct csl_agent *a = ctx;
@@ -204,6 +212,7 @@ static void emit(void *ctx, const struct csl_site_action *action)
                 CSL_STR("outcome", a->core.was_released ? "released" : "aborted"));
         csl_agent_secagg_end__(a);
         a->is_finished = true;
+        close_reservations(a);
         break;
     }
 }

@@ -24,7 +24,6 @@ enum csl_code csl_agent_open_study__(struct csl_agent *a, struct csl_span manife
                                      struct csl_err *err)
 {
     csl_agent_secagg_cancel__(a);
-    csl_agent_settle__(a, false); /* of another study, or of this one: what was made is forgotten */
     csl_agent_close_study__(a);
     enum csl_code code = csl_study_parse(&a->study, "study", manifest, err);
     if (code == CSL_OK)
@@ -136,6 +135,9 @@ void csl_agent_consider__(struct csl_agent *a, const struct csl_msg_study_offer 
     if (!answer.accepted && a->memory.has_study &&
         (csl_agent_open_study__(a, csl_msg_span(&a->memory.manifest), &err) != CSL_OK ||
          csl_agent_register__(a, &err) != CSL_OK))
+        csl_agent_fail__(a, &err);
+    /* Only now it is known which study's words wait, and what nobody will ask for again. */
+    if (a->failure.code == CSL_OK && csl_agent_close_reservations__(a, 0, &err) != CSL_OK)
         csl_agent_fail__(a, &err);
     if (e == NULL) {
         (void)CSL_FAIL(&err, CSL_E_NOMEM, "no memory to answer a study");

@@ -365,8 +365,9 @@ static void maybe_restart(void)
     if (!core->has_task || core->task.type != CSL_TASK_TRAIN ||
         core->task.round != masked_w.plan->restart_round)
         return;
-    if (masked_w.plan->rolls_back_all && /* once its journal has the words */
-        (masked_w.sites[i].plain_round != core->task.round || masked_w.waited++ == 0))
+    if (masked_w.plan->rolls_back_all && /* once its journal has the words, or just before */
+        (masked_w.sites[i].plain_round != core->task.round ||
+         (!masked_w.plan->copies_early && masked_w.waited++ == 0)))
         return;
     masked_w.has_restarted = true;
     close_site(i);

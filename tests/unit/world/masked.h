@@ -46,7 +46,8 @@ struct masked_plan {
     uint64_t rolled_back_round; /* 0: never; else restart_site is then set back to the state folder
                                    that it had in restart_round, and goes on with that */
     bool rolls_back_all;        /* ledger, rows and blobs too; else the journal alone */
-    uint64_t confirmed_round;   /* 0: never; else its administrator says that this is known */
+    bool copies_early; /* all of it, of when the words were reserved and not in the journal yet */
+    uint64_t confirmed_round; /* 0: never; else its administrator says that this is known */
     uint64_t
         bounced_round; /* 0: never; else restart_site is started again when that is the round */
     /* 0: never; else the coordinator is killed when a site has asked about that round, before it

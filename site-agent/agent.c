@@ -146,13 +146,11 @@ void csl_agent_start_work__(struct csl_agent *a, const struct csl_msg_task *task
     CSL_ASSERT(!a->has_work);
     struct csl_err err = {.code = CSL_OK};
     bool trains = task->type == CSL_TASK_TRAIN;
-    if (trains && csl_agent_secagg_is_suspended__(a)) {
-        refuse_work(a, task, CSL_E_STATE,
-                    "this site found a signature of its own that it does not remember; its "
-                    "administrator has to confirm before it takes part again");
+    const char *reason = csl_agent_secagg_why_not__(a);
+    if (trains && reason != NULL) {
+        refuse_work(a, task, CSL_E_STATE, reason);
         return;
     }
-    const char *reason = NULL;
     enum csl_code code = csl_agent_audit_gate__(a, task, &reason);
     if (code == CSL_E_STATE)
         refuse_work(a, task, code, reason);

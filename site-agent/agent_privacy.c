@@ -367,7 +367,7 @@ void csl_agent_forfeit_open__(struct csl_agent *a)
     struct csl_ledger_open_reservation open[RESERVATIONS_MAX];
     struct csl_err err = {.code = CSL_OK};
     enum csl_code code = CSL_OK;
-    if (!has_privacy(a))
+    if (!has_privacy(a) || csl_ledger_trouble(a->ledger) != NULL) /* then all stay open */
         return;
     size_t count = csl_ledger_open_reservations(a->ledger, open, RESERVATIONS_MAX);
     for (size_t i = 0; code == CSL_OK && i < count && i < RESERVATIONS_MAX; i++)

@@ -113,7 +113,8 @@ enum csl_code csl_agent_charge__(struct csl_agent *a, const struct csl_outbox *o
 /* Closes uncharged reservations that no words wait for. One that this process made is given back;
  * one that it found stays spent, because the state folder may be a copy from before its update
  * left. Those that were found for `round` (0: for any) of this study stay open, and serve that
- * round when it is asked for again. A ledger in trouble appends nothing: all stay open. */
+ * round when it is asked for again. Words that cannot be paid for are deleted. A ledger in
+ * trouble appends nothing: all stay open. */
 enum csl_code csl_agent_close_reservations__(struct csl_agent *a, uint64_t round,
                                              struct csl_err *err) CSL_MUST_CHECK;
 /* Closes the reservation in hand, if there is one: released, or never charged and given back, where

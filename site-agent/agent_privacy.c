@@ -248,6 +248,27 @@ static enum csl_code close_one(struct csl_agent *a, const struct csl_ledger_open
                              is_found || csl_agent_secagg_is_suspended__(a), err);
 }
 
+/* Words that wait for their masks, were not charged and cannot be: an operator stopped the study or
+ * closed what they were reserved. They would fail the agent when they are masked, at every start.
+ */
+static bool are_words_unpaid(struct csl_agent *a, const struct csl_ledger_open_reservation *open,
+                             size_t count)
+{
+    struct csl_ledger_charge c;
+    struct csl_ledger_spent spent;
+    uint64_t round = csl_agent_secagg_words_round__(a);
+    if (round == 0 || !has_privacy(a) ||
+        csl_ledger_spent_by_study(a->ledger, a->study->digest, &spent, NULL) != CSL_OK ||
+        (csl_ledger_find_charge(a->ledger, a->study->digest, round, &c) &&
+         csl_agent_secagg_covers__(a, round, c.attempt)))
+        return false;
+    for (size_t i = 0; !spent.is_stopped && i < count; i++)
+        if (memcmp(open[i].study_digest, a->study->digest, CSL_DIGEST_BYTES) == 0 &&
+            csl_agent_secagg_waits__(a, open[i].round, open[i].attempt))
+            return false;
+    return true;
+}
+
 enum csl_code csl_agent_close_reservations__(struct csl_agent *a, uint64_t round,
                                              struct csl_err *err)
 {
@@ -258,7 +279,12 @@ enum csl_code csl_agent_close_reservations__(struct csl_agent *a, uint64_t round
     if (!a->is_reservation_charged)
         a->has_reservation = false;
     size_t count = csl_ledger_open_reservations(a->ledger, open, RESERVATIONS_MAX);
-    for (size_t i = 0; code == CSL_OK && i < count && i < RESERVATIONS_MAX; i++)
+    count = count < RESERVATIONS_MAX ? count : RESERVATIONS_MAX;
+    if (are_words_unpaid(a, open, count)) {
+        csl_log(CSL_LOG_ERROR, "secagg.words_unpaid", CSL_STR("site", a->site_id));
+        csl_agent_secagg_drop_words__(a);
+    }
+    for (size_t i = 0; code == CSL_OK && i < count; i++)
         code = close_one(a, &open[i], round, err);
     return code;
 }

@@ -373,6 +373,8 @@ static void maybe_restart(void)
     close_site(i);
     if (masked_w.plan->rolled_back_round != 0)
         copy_state(i, false);
+    if (masked_w.plan->while_down != NULL)
+        masked_w.plan->while_down();
     open_site(i);
 }
 

@@ -43,6 +43,7 @@ struct masked_plan {
     uint64_t
         restart_round; /* 0: nobody; else the site is killed once tasked, and is back at once */
     uint32_t restart_site;
+    void (*while_down)(void);   /* NULL: nothing; while the restarted site is down */
     uint64_t rolled_back_round; /* 0: never; else restart_site is then set back to the state folder
                                    that it had in restart_round, and goes on with that */
     bool rolls_back_all;        /* ledger, rows and blobs too; else the journal alone */

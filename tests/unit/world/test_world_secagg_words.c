@@ -1,6 +1,7 @@
 /* When the plain words of an update go from a site's disk, and what its journal and its ledger keep
  * of them. */
 #include "coordinator/service_internal.h"
+#include "privacy/dp/account.h"
 #include "privacy/ledger/ledger.h"
 #include "privacy/secagg/messages.h"
 #include "tests/unit/world/masked_internal.h"
@@ -319,6 +320,89 @@ static void test_world_secagg_words__offer_declined_after_a_restart__charged_onc
     assert_true(seen.has_answered);
 }
 
+/* --- an operator at the ledger while words wait --- */
+
+static uint64_t no_time(void *ctx)
+{
+    (void)ctx;
+    return 0; /* the ledger's own is later */
+}
+
+/* `consilium ledger stop`, or only what it closes. */
+static void operate(bool stops)
+{
+    struct csl_ledger *l = NULL;
+    struct csl_ledger_open_reservation open[2];
+    struct csl_err err = {.code = CSL_OK};
+    static const char *const names[] = {"ledger.db", "ledger.key", "ledger.head"};
+    char path[3][CSL_PATH_MAX], name[128];
+    for (size_t i = 0; i < 3; i++) {
+        snprintf(name, sizeof(name), "run/%s/%s", masked_ids[2], names[i]);
+        fixture_path(&fixture, name, path[i]);
+    }
+    const struct csl_ledger_config c = {.path = path[0],
+                                        .key_path = path[1],
+                                        .head_path = path[2],
+                                        .site = masked_ids[2],
+                                        .price = csl_account_epsilon,
+                                        .now_s = no_time};
+    masked_must(csl_ledger_open(&l, &c, &err), &err);
+    seen.looked += has_plain(2, 2) ? 1 : 0;
+    assert_int_equal(csl_ledger_open_reservations(l, open, 2), 1);
+    if (stops)
+        masked_must(csl_ledger_stop(l, masked_w.study->digest, CSL_LEDGER_STOP_OPERATOR, &err),
+                    &err);
+    else
+        masked_must(csl_ledger_settle(l, open[0].reservation, true, &err), &err);
+    csl_ledger_close(l);
+}
+
+static void stop_study(void)
+{
+    operate(true);
+}
+
+static void close_reservation(void)
+{
+    operate(false);
+}
+
+/* Words that cannot be charged are given up: no agent that fails at every start. */
+static void check_operated(void (*while_down)(void), uint64_t rounds)
+{
+    struct masked_plan plan = plan_of(3);
+    struct masked_result r;
+    plan.local = ONE_STEP;
+    plan.sections = SAMPLES MASKS JOINT;
+    plan.restart_round = 2;
+    plan.restart_site = 2;
+    plan.rolls_back_all = true; /* restarted once the journal has the words; never set back */
+    plan.while_down = while_down;
+    masked_run(&fixture, &plan, &r);
+    if (r.code != CSL_OK)
+        fail_msg("%s", r.reason);
+    assert_int_equal(seen.looked, 1); /* else the test does not test */
+    assert_int_equal(r.site_rounds[2], rounds);
+    assert_int_equal(r.charges[2], rounds);
+    assert_int_equal(r.site_rounds[0], 3);
+    assert_int_equal(r.uncharged, 0);
+    if (rounds == 1)
+        assert_non_null(strstr(r.last_error[2], "does not allow the round"));
+    masked_release(&r);
+}
+
+static void test_world_secagg_words__study_stopped_while_they_wait__given_up(void **state)
+{
+    (void)state;
+    check_operated(stop_study, 1);
+}
+
+static void test_world_secagg_words__reservation_closed_while_they_wait__given_up(void **state)
+{
+    (void)state;
+    check_operated(close_reservation, 2);
+}
+
 /* --- journals --- */
 
 static uint32_t count_in(const struct csl_msg *bytes, const uint8_t *digest)
@@ -444,6 +528,8 @@ int main(void)
         cmocka_unit_test(test_world_secagg_words__copied_while_training__reservation_stays_spent),
         cmocka_unit_test(test_world_secagg_words__same_study_offered_after_a_restart__charged_once),
         cmocka_unit_test(test_world_secagg_words__offer_declined_after_a_restart__charged_once),
+        cmocka_unit_test(test_world_secagg_words__study_stopped_while_they_wait__given_up),
+        cmocka_unit_test(test_world_secagg_words__reservation_closed_while_they_wait__given_up),
         cmocka_unit_test(test_world_secagg_words__next_attempt_of_another_model__not_in_journal),
         cmocka_unit_test(test_world_secagg_words__journal_of_the_old_name__declined),
     };

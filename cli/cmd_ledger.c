@@ -144,7 +144,7 @@ const struct csl_cli_doc csl_doc_ledger = {
              "withdraw is for an agent that does not start because the records are not those of "
              "the study's\nregistration: patients left. It says that the change is meant. stop "
              "ends one study at this site, for good,\nand the agent starts again for others. "
-             "Stop the agent first. Neither gives back what was spent.",
+             "Stop the agent first. Neither gives back what was spent or reserved.",
 };
 
 enum csl_code csl_cli_ledger_open_file(FILE **out, const char *path, struct csl_err *err)

@@ -13,8 +13,8 @@
 
 struct operation {
     struct csl_ledger *ledger;
-    int lock;            /* of the folder; -1: not taken */
-    uint64_t given_back; /* reservations */
+    int lock;        /* of the folder; -1: not taken */
+    uint64_t closed; /* reservations */
 };
 
 /* The agent keeps its folder locked: with it stopped, nothing is being trained. */
@@ -37,9 +37,9 @@ static int finish(struct operation *o, enum csl_code code, const struct csl_err 
     return code == CSL_OK ? CSL_EXIT_DONE : csl_cli_fail(&csl_doc_ledger, err);
 }
 
-/* What was reserved and never charged has not left, and an agent that starts again must not charge
- * it under what is changed now. study NULL: of all studies. */
-static enum csl_code give_back(struct operation *o, const uint8_t *study, struct csl_err *err)
+/* An agent that starts again must not charge what was reserved under what is changed now. It stays
+ * spent: this folder may be a copy from before an update left. study NULL: of all studies. */
+static enum csl_code close_open(struct operation *o, const uint8_t *study, struct csl_err *err)
 {
     size_t count = csl_ledger_open_reservations(o->ledger, NULL, 0);
     enum csl_code code = CSL_OK;
@@ -53,17 +53,17 @@ static enum csl_code give_back(struct operation *o, const uint8_t *study, struct
     for (size_t i = 0; i < count && code == CSL_OK; i++) {
         if (study != NULL && memcmp(open[i].study_digest, study, CSL_DIGEST_BYTES) != 0)
             continue;
-        code = csl_ledger_settle(o->ledger, open[i].reservation, false, err);
-        o->given_back += code == CSL_OK ? 1 : 0;
+        code = csl_ledger_settle(o->ledger, open[i].reservation, true, err);
+        o->closed += code == CSL_OK ? 1 : 0;
     }
     csl_free(open);
     return code;
 }
 
-static void print_given_back(const struct operation *o)
+static void print_closed(const struct operation *o)
 {
-    if (o->given_back > 0)
-        (void)printf("reservations never charged, and given back: %" PRIu64 "\n", o->given_back);
+    if (o->closed > 0)
+        (void)printf("reservations never charged, which stay spent: %" PRIu64 "\n", o->closed);
 }
 
 int csl_cli_ledger_stop(const char *database, const struct csl_cli_operate *c)
@@ -81,12 +81,12 @@ int csl_cli_ledger_stop(const char *database, const struct csl_cli_operate *c)
     if (code == CSL_OK)
         code = csl_ledger_stop(o.ledger, study, CSL_LEDGER_STOP_OPERATOR, &err);
     if (code == CSL_OK)
-        code = give_back(&o, study, &err);
+        code = close_open(&o, study, &err);
     if (code == CSL_OK) {
         (void)printf("study %.16s is stopped: it reserves and charges nothing more at this site, "
                      "for good; what it spent stays spent\n",
                      c->study);
-        print_given_back(&o);
+        print_closed(&o);
     }
     return finish(&o, code, &err);
 }
@@ -126,7 +126,7 @@ int csl_cli_ledger_withdraw(const char *database, const struct csl_cli_operate *
     if (code == CSL_OK)
         code = find_cohort(o.ledger, c->cohort, &err);
     if (code == CSL_OK)
-        code = give_back(&o, NULL, &err);
+        code = close_open(&o, NULL, &err);
     if (code == CSL_OK)
         code = csl_ledger_withdraw(o.ledger, c->cohort, digest, csl_ledger_band(c->patients), &err);
     if (code == CSL_OK) {
@@ -134,7 +134,7 @@ int csl_cli_ledger_withdraw(const char *database, const struct csl_cli_operate *
         (void)printf("cohort %s: its studies go on with the records of this digest, %s patients; "
                      "what was spent stays spent\n",
                      c->cohort, band);
-        print_given_back(&o);
+        print_closed(&o);
     }
     return finish(&o, code, &err);
 }

@@ -146,13 +146,11 @@ void csl_agent_start_work__(struct csl_agent *a, const struct csl_msg_task *task
     CSL_ASSERT(!a->has_work);
     struct csl_err err = {.code = CSL_OK};
     bool trains = task->type == CSL_TASK_TRAIN;
-    if (trains && csl_agent_secagg_is_suspended__(a)) {
-        refuse_work(a, task, CSL_E_STATE,
-                    "this site found a signature of its own that it does not remember; its "
-                    "administrator has to confirm before it takes part again");
+    const char *reason = csl_agent_secagg_why_not__(a);
+    if (trains && reason != NULL) {
+        refuse_work(a, task, CSL_E_STATE, reason);
         return;
     }
-    const char *reason = NULL;
     enum csl_code code = csl_agent_audit_gate__(a, task, &reason);
     if (code == CSL_E_STATE)
         refuse_work(a, task, code, reason);
@@ -170,6 +168,14 @@ void csl_agent_start_work__(struct csl_agent *a, const struct csl_msg_task *task
     atomic_store(&a->is_cancelled, false);
     if (a->work_box != NULL) /* else: the pump runs it */
         CSL_ASSERT(csl_mailbox_push(a->work_box, &a->work) == CSL_OK);
+}
+
+/* The study ended. What is being trained is cancelled, and closed when it has answered. */
+static void close_reservations(struct csl_agent *a)
+{
+    struct csl_err err = {.code = CSL_OK};
+    if (!a->has_work && csl_agent_close_reservations__(a, UINT64_MAX, &err) != CSL_OK)
+        csl_agent_fail__(a, &err);
 }
 
 static void emit(void *ctx, const struct csl_site_action *action)
@@ -204,6 +210,7 @@ static void emit(void *ctx, const struct csl_site_action *action)
                 CSL_STR("outcome", a->core.was_released ? "released" : "aborted"));
         csl_agent_secagg_end__(a);
         a->is_finished = true;
+        close_reservations(a);
         break;
     }
 }

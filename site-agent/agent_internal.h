@@ -47,6 +47,7 @@ struct csl_agent {
     const struct csl_strategy_ops *strategy;
     /* privacy; plan and what follows are of the accepted study */
     struct csl_ledger *ledger; /* NULL until a study with privacy was accepted */
+    uint64_t found_size;       /* its entries when this process opened it */
     struct csl_privacy_plan plan;
     uint8_t cohort_key[32], cohort_digest[CSL_DIGEST_BYTES];
     struct csl_canaries *canaries; /* NULL: no audit */
@@ -101,15 +102,23 @@ enum csl_code csl_agent_open_privacy__(struct csl_agent *a, struct csl_err *err)
 /* The open study's plan into the ledger, where it stays: of an accepted study only. */
 enum csl_code csl_agent_register__(struct csl_agent *a, struct csl_err *err) CSL_MUST_CHECK;
 void csl_agent_close_privacy__(struct csl_agent *a);
-/* At a start, before anything is announced. */
+/* At a start, before anything is announced. What was reserved for an update whose row is durable is
+ * charged. */
 enum csl_code csl_agent_recover_privacy__(struct csl_agent *a, struct csl_err *err) CSL_MUST_CHECK;
 enum csl_code csl_agent_reserve__(struct csl_agent *a, const struct csl_msg_task *task,
                                   struct csl_err *err) CSL_MUST_CHECK;
 enum csl_code csl_agent_charge__(struct csl_agent *a, const struct csl_outbox *outbox,
                                  const struct csl_train_report *report,
                                  struct csl_err *err) CSL_MUST_CHECK;
-/* Closes the reservation in hand, if there is one: released, or never charged and given back. A
- * site that is suspended gives nothing back. */
+/* Closes uncharged reservations that no words wait for. One that this process made is given back;
+ * one that it found stays spent, because the state folder may be a copy from before its update
+ * left. Those that were found for `round` (0: for any) of this study stay open, and serve that
+ * round when it is asked for again. Words that cannot be paid for are deleted. A ledger in
+ * trouble appends nothing: all stay open. */
+enum csl_code csl_agent_close_reservations__(struct csl_agent *a, uint64_t round,
+                                             struct csl_err *err) CSL_MUST_CHECK;
+/* Closes the reservation in hand, if there is one: released, or never charged and given back, where
+ * this process made it. A site that is suspended gives nothing back. */
 void csl_agent_settle__(struct csl_agent *a, bool was_released);
 /* Training failed after noisy sums were drawn. That it failed is told, and says something about
  * them: the reservation stays spent, though no update leaves. */

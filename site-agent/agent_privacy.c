@@ -6,7 +6,10 @@
  *
  * Each step is durable before the next begins. A crash after the charge wastes budget; no crash
  * releases anything uncharged: what is found uncharged at a start is charged before it is
- * announced, or given up. All on the core thread. */
+ * announced, or given up. What was reserved comes back only in the process that reserved it. A
+ * reservation that is found at a start may be in a state folder from before its update left, and
+ * nothing here can tell: it serves the round that it was made for, and is spent once another round
+ * begins. All on the core thread. */
 #include "site-agent/agent_secagg.h"
 
 #include "base/check.h"
@@ -62,6 +65,8 @@ static enum csl_code open_ledger(struct csl_agent *a, struct csl_err *err)
         code = state_file(a, "ledger.head", head, &c.head_path, err);
     if (code == CSL_OK)
         code = csl_ledger_open(&a->ledger, &c, err);
+    if (code == CSL_OK)
+        a->found_size = csl_ledger_size(a->ledger);
     if (code == CSL_OK)
         code = csl_ledger_set_policy(a->ledger, &a->policy.ledger, err);
     if (code != CSL_OK) { /* left open, it would serve the next offer under the budgets before */
@@ -209,7 +214,106 @@ enum csl_code csl_agent_open_privacy__(struct csl_agent *a, struct csl_err *err)
     return code;
 }
 
+/* --- reservations that are open --- */
+
+/* Trained words that wait for their masks: what they were reserved stays reserved. */
+static void keep_reservation(struct csl_agent *a, const struct csl_ledger_open_reservation *r)
+{
+    a->has_reservation = true;
+    a->is_reservation_charged = false;
+    a->reservation = r->reservation;
+    a->reserved_attempt = r->attempt;
+}
+
+/* Of all studies, however many. *out is the caller's, NULL where there are none. */
+static enum csl_code list_open(const struct csl_agent *a, struct csl_ledger_open_reservation **out,
+                               size_t *count, struct csl_err *err)
+{
+    *count = csl_ledger_open_reservations(a->ledger, NULL, 0);
+    *out = *count == 0 ? NULL : csl_alloc_array(*count, sizeof(**out));
+    if (*count > 0 && *out == NULL)
+        return CSL_FAIL(err, CSL_E_NOMEM, "no memory for %zu reservations", *count);
+    (void)csl_ledger_open_reservations(a->ledger, *out, *count);
+    return CSL_OK;
+}
+
+/* By an earlier process, of whose time this folder may be a copy. */
+static bool was_found(const struct csl_agent *a, uint64_t reservation)
+{
+    return reservation < a->found_size;
+}
+
+static enum csl_code close_one(struct csl_agent *a, const struct csl_ledger_open_reservation *r,
+                               uint64_t round, struct csl_err *err)
+{
+    bool is_ours =
+        has_privacy(a) && memcmp(r->study_digest, a->study->digest, CSL_DIGEST_BYTES) == 0;
+    if (is_ours && csl_agent_secagg_waits__(a, r->round, r->attempt)) {
+        keep_reservation(a, r);
+        return CSL_OK;
+    }
+    bool is_found = was_found(a, r->reservation);
+    if (is_ours && is_found && (round == 0 || r->round == round))
+        return CSL_OK; /* the round may be asked for again */
+    return csl_ledger_settle(a->ledger, r->reservation,
+                             is_found || csl_agent_secagg_is_suspended__(a), err);
+}
+
+/* Words that wait for their masks, were not charged and cannot be: an operator stopped the study or
+ * closed what they were reserved. They would fail the agent when they are masked, at every start.
+ */
+static bool are_words_unpaid(struct csl_agent *a, const struct csl_ledger_open_reservation *open,
+                             size_t count)
+{
+    struct csl_ledger_charge c;
+    struct csl_ledger_spent spent;
+    uint64_t round = csl_agent_secagg_words_round__(a);
+    if (round == 0 || !has_privacy(a) ||
+        csl_ledger_spent_by_study(a->ledger, a->study->digest, &spent, NULL) != CSL_OK ||
+        (csl_ledger_find_charge(a->ledger, a->study->digest, round, &c) &&
+         csl_agent_secagg_covers__(a, round, c.attempt)))
+        return false;
+    for (size_t i = 0; !spent.is_stopped && i < count; i++)
+        if (memcmp(open[i].study_digest, a->study->digest, CSL_DIGEST_BYTES) == 0 &&
+            csl_agent_secagg_waits__(a, open[i].round, open[i].attempt))
+            return false;
+    return true;
+}
+
+enum csl_code csl_agent_close_reservations__(struct csl_agent *a, uint64_t round,
+                                             struct csl_err *err)
+{
+    struct csl_ledger_open_reservation *open = NULL;
+    size_t count = 0;
+    if (a->ledger == NULL || csl_ledger_trouble(a->ledger) != NULL) /* it appends nothing */
+        return CSL_OK;
+    if (!a->is_reservation_charged)
+        a->has_reservation = false;
+    enum csl_code code = list_open(a, &open, &count, err);
+    if (code == CSL_OK && are_words_unpaid(a, open, count)) {
+        csl_log(CSL_LOG_ERROR, "secagg.words_unpaid", CSL_STR("site", a->site_id));
+        csl_agent_secagg_drop_words__(a);
+    }
+    for (size_t i = 0; code == CSL_OK && i < count; i++)
+        code = close_one(a, &open[i], round, err);
+    csl_free(open);
+    return code;
+}
+
 /* --- around one update --- */
+
+static struct csl_ledger_request request_of(const struct csl_agent *a, uint64_t round)
+{
+    struct csl_ledger_request r = {
+        .round = round,
+        .event_count = a->plan.event_count,
+        .clip = a->study->privacy.clip,
+        .normaliser = a->plan.domain_count > 0 ? a->plan.domains[0].expected_batch : 1};
+    memcpy(r.study_digest, a->study->digest, sizeof(r.study_digest));
+    csl_str_copy(r.cohort, sizeof(r.cohort), a->policy.cohort);
+    csl_privacy_plan_events(&a->plan, 1, r.events);
+    return r;
+}
 
 enum csl_code csl_agent_reserve__(struct csl_agent *a, const struct csl_msg_task *task,
                                   struct csl_err *err)
@@ -219,17 +323,14 @@ enum csl_code csl_agent_reserve__(struct csl_agent *a, const struct csl_msg_task
         return CSL_OK;
     if (a->head_trouble != NULL) /* its update would be refused, and what it cost wasted */
         return CSL_FAIL(err, CSL_E_STATE, "%s", a->head_trouble);
-    struct csl_ledger_request r = {
-        .round = task->round,
-        .event_count = a->plan.event_count,
-        .clip = a->study->privacy.clip,
-        .normaliser = a->plan.domain_count > 0 ? a->plan.domains[0].expected_batch : 1};
-    memcpy(r.study_digest, a->study->digest, sizeof(r.study_digest));
-    csl_str_copy(r.cohort, sizeof(r.cohort), a->policy.cohort);
-    csl_privacy_plan_events(&a->plan, 1, r.events);
+    enum csl_code code = csl_agent_close_reservations__(a, task->round, err);
+    if (code != CSL_OK) {
+        csl_agent_fail__(a, err); /* the ledger must be opened again: a restart does that */
+        return code;
+    }
+    struct csl_ledger_request r = request_of(a, task->round);
     if (csl_ledger_find_charge(a->ledger, a->study->digest, task->round, &last))
         r.attempt = last.attempt + 1; /* charged again: the noise is drawn anew */
-    enum csl_code code;
     do {
         code = csl_ledger_reserve(a->ledger, &r, &a->reservation, err);
     } while (code == CSL_E_EXISTS && ++r.attempt < ATTEMPTS_MAX);
@@ -279,6 +380,8 @@ static void settle(struct csl_agent *a, bool stays_spent)
 {
     struct csl_err err = {.code = CSL_OK};
     a->has_reservation = false;
+    if (!stays_spent && was_found(a, a->reservation))
+        return; /* open, so counted: the round may be asked for again */
     if (csl_ledger_settle(a->ledger, a->reservation, stays_spent, &err) != CSL_OK)
         csl_agent_fail__(a, &err); /* the ledger must be opened again: a restart does that */
 }
@@ -296,24 +399,12 @@ void csl_agent_forfeit__(struct csl_agent *a)
         settle(a, true);
 }
 
-/* Of all studies, however many. *out is the caller's, NULL where there are none. */
-static enum csl_code list_open(const struct csl_agent *a, struct csl_ledger_open_reservation **out,
-                               size_t *count, struct csl_err *err)
-{
-    *count = csl_ledger_open_reservations(a->ledger, NULL, 0);
-    *out = *count == 0 ? NULL : csl_alloc_array(*count, sizeof(**out));
-    if (*count > 0 && *out == NULL)
-        return CSL_FAIL(err, CSL_E_NOMEM, "no memory for %zu reservations", *count);
-    (void)csl_ledger_open_reservations(a->ledger, *out, *count);
-    return CSL_OK;
-}
-
 void csl_agent_forfeit_open__(struct csl_agent *a)
 {
     struct csl_ledger_open_reservation *open = NULL;
     struct csl_err err = {.code = CSL_OK};
     size_t count = 0;
-    if (!has_privacy(a))
+    if (!has_privacy(a) || csl_ledger_trouble(a->ledger) != NULL) /* then all stay open */
         return;
     enum csl_code code = list_open(a, &open, &count, &err);
     for (size_t i = 0; code == CSL_OK && i < count; i++)
@@ -324,42 +415,31 @@ void csl_agent_forfeit_open__(struct csl_agent *a)
         csl_agent_fail__(a, &err);
 }
 
-/* Trained words that wait for their masks: what they were reserved stays reserved. */
-static void keep_reservation(struct csl_agent *a, const struct csl_ledger_open_reservation *r)
-{
-    a->has_reservation = true;
-    a->is_reservation_charged = false;
-    a->reservation = r->reservation;
-    a->reserved_attempt = r->attempt;
-}
-
 /* The row of an update is durable, but a crash came before its charge: the whole of what was
- * reserved for it is charged now. Reservations of anything else never became an update. */
-enum csl_code csl_agent_recover_privacy__(struct csl_agent *a, struct csl_err *err)
+ * reserved for it is charged now. */
+static enum csl_code charge_outbox(struct csl_agent *a, struct csl_err *err)
 {
     struct csl_ledger_open_reservation *open = NULL;
     const struct csl_outbox *outbox = &a->memory.outbox;
     struct csl_dp_event events[CSL_DOMAINS_MAX];
     size_t count = 0;
-    if (!has_privacy(a))
-        return CSL_OK;
     enum csl_code code = list_open(a, &open, &count, err);
     csl_privacy_plan_events(&a->plan, 1, events);
-    for (size_t i = 0; code == CSL_OK && i < count; i++) {
-        bool is_ours = memcmp(open[i].study_digest, a->study->digest, CSL_DIGEST_BYTES) == 0;
-        bool is_outbox =
-            is_ours && outbox->round == open[i].round && !csl_agent_is_charged__(a, outbox);
-        if (is_ours && !is_outbox && csl_agent_secagg_waits__(a, open[i].round, open[i].attempt)) {
-            keep_reservation(a, &open[i]);
-            continue;
-        }
-        code = is_outbox ? charge(a, outbox, open[i].attempt, open[i].reservation, events,
-                                  a->config.noise_seed != NULL, err)
-                         : csl_ledger_settle(a->ledger, open[i].reservation,
-                                             is_ours && csl_agent_secagg_is_suspended__(a), err);
-    }
+    for (size_t i = 0; code == CSL_OK && i < count; i++)
+        if (memcmp(open[i].study_digest, a->study->digest, CSL_DIGEST_BYTES) == 0 &&
+            outbox->round == open[i].round && !csl_agent_is_charged__(a, outbox))
+            code = charge(a, outbox, open[i].attempt, open[i].reservation, events,
+                          a->config.noise_seed != NULL, err);
     csl_free(open);
     return code;
+}
+
+enum csl_code csl_agent_recover_privacy__(struct csl_agent *a, struct csl_err *err)
+{
+    if (!has_privacy(a))
+        return CSL_OK;
+    enum csl_code code = charge_outbox(a, err);
+    return code == CSL_OK ? csl_agent_close_reservations__(a, 0, err) : code;
 }
 
 bool csl_agent_is_charged__(struct csl_agent *a, const struct csl_outbox *outbox)

@@ -492,6 +492,17 @@ bool csl_agent_secagg_is_suspended__(const struct csl_agent *a)
            csl_secagg_site_is_suspended(a->secagg->fsm);
 }
 
+const char *csl_agent_secagg_why_not__(const struct csl_agent *a)
+{
+    if (csl_agent_secagg_is_suspended__(a))
+        return "this site found a signature of its own that it does not remember; its "
+               "administrator has to look";
+    if (a->secagg != NULL && csl_agent_masks__(a) && csl_secagg_site_is_out(a->secagg->fsm))
+        return "this site was set back to an earlier state, and takes no part in this study any "
+               "more; a new study would be right";
+    return NULL;
+}
+
 /* The words are what leaves: nothing waits for the senders to be known. */
 static void tell_unmasked(struct csl_agent *a, const struct csl_agent_event *e)
 {

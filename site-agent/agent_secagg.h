@@ -26,9 +26,10 @@
  * have its result before this site works on another model, or joins a round on one.
  *
  * Without a state folder all of it is in memory. A site that finds a signature of its own that its
- * journal does not know was set back to an earlier state: it takes no part until an administrator
- * makes the file `secagg-confirmed` in the state folder and starts it again. Nothing that the study
- * reserved is given back then.
+ * journal does not know was set back to an earlier state, nobody can tell by how many rounds: it
+ * takes no part in the study any more. It says so with every task until an administrator makes the
+ * file `secagg-confirmed` in the state folder and starts it again; then the words that lie there
+ * are deleted. Nothing that the study reserved is given back. Other studies are not concerned.
  *
  * Errors. What the coordinator sent wrong is logged (ten lines a minute) and dropped, or ends the
  * session; the transport's back-off (transport.h) bounds how often that can be. A record, row or
@@ -64,12 +65,16 @@ void csl_agent_secagg_cancel__(struct csl_agent *a);
 bool csl_agent_secagg_holds__(const struct csl_agent *a, const struct csl_msg_task *task);
 /* Of the words that are here; 0: none. */
 uint64_t csl_agent_secagg_words_round__(const struct csl_agent *a);
+/* Off the disk; that they were charged stays known. A study with masks is open. */
+void csl_agent_secagg_drop_words__(struct csl_agent *a);
 /* A charge of that round and attempt is about the words that are here, or were, whatever masks they
  * are under. */
 bool csl_agent_secagg_covers__(const struct csl_agent *a, uint64_t round, uint32_t attempt);
 /* The same, and they are here. */
 bool csl_agent_secagg_waits__(const struct csl_agent *a, uint64_t round, uint32_t attempt);
 bool csl_agent_secagg_is_suspended__(const struct csl_agent *a);
+/* Why the study's rounds are not trained here; public. NULL: they are. */
+const char *csl_agent_secagg_why_not__(const struct csl_agent *a);
 
 /* Before work on a task begins, whatever its number. CSL_OK: it may. CSL_E_AGAIN: it is begun once
  * the published sum that this site has part in was checked; csl_agent_start_work__ is called then.

@@ -65,8 +65,7 @@ struct csl_agent_secagg {
     struct csl_agent_audit audit;
 };
 
-/* agent_secagg.c. drop_words: off the disk; that they were charged stays known. */
-void csl_agent_secagg_drop_words__(struct csl_agent *a);
+/* agent_secagg.c */
 enum csl_code csl_agent_secagg_step__(struct csl_agent *a, const struct csl_secagg_site_event *ev);
 
 /* agent_secagg_journal.c. Without a state folder nothing is written and nothing restored. */

@@ -146,8 +146,8 @@ static void restore_report(struct csl_agent *a)
         csl_privacy_plan_events(&a->plan, 1, report->events);
 }
 
-/* An administrator says so by making a file; it is taken away once that is written down. Whatever
- * was under way then is over: in the lost time something else may have been signed about it. */
+/* An administrator says so by making a file; it is taken away once that is written down. The study
+ * is over for this site: in the lost time anything may have been signed about it. */
 static void take_confirmation(struct csl_agent *a)
 {
     char path[CSL_PATH_MAX];
@@ -155,12 +155,8 @@ static void take_confirmation(struct csl_agent *a)
         !csl_file_exists(path))
         return;
     if (csl_secagg_site_is_suspended(a->secagg->fsm)) {
-        csl_agent_forfeit_open__(a); /* before anything says that the words are gone */
         (void)csl_agent_secagg_step__(
             a, &(struct csl_secagg_site_event){.kind = CSL_SECAGG_SE_CONFIRMED});
-        (void)csl_agent_secagg_step__(
-            a, &(struct csl_secagg_site_event){.kind = CSL_SECAGG_SE_FORGET});
-        csl_agent_secagg_drop_words__(a);
         csl_log(CSL_LOG_WARN, "secagg.confirmed", CSL_STR("site", a->site_id));
     }
     if (a->secagg->audit.state == CSL_AUDIT_FAILED) {
@@ -170,6 +166,17 @@ static void take_confirmation(struct csl_agent *a)
     }
     if (a->failure.code == CSL_OK)
         unlink(path);
+}
+
+/* At every start, so that a crash between the steps leaves nothing of the study here. */
+static void stay_out(struct csl_agent *a)
+{
+    csl_agent_forfeit_open__(a); /* before anything says that the words are gone */
+    csl_agent_secagg_drop_words__(a);
+    (void)csl_agent_secagg_step__(a, &(struct csl_secagg_site_event){.kind = CSL_SECAGG_SE_FORGET});
+    csl_log(CSL_LOG_WARN, "secagg.out", CSL_STR("site", a->site_id),
+            CSL_STR("remedy", "this site was set back, and takes no part in the rest of this "
+                              "study; a new study would be right"));
 }
 
 /* --- names --- */
@@ -227,6 +234,8 @@ enum csl_code csl_agent_secagg_restore__(struct csl_agent *a, struct csl_err *er
     csl_secagg_site_check(g->fsm);
     restore_report(a);
     take_confirmation(a);
+    if (csl_secagg_site_is_out(g->fsm))
+        stay_out(a);
     g->has_words = g->update.outbox.round != 0 &&
                    csl_agent_secagg_has_plain__(a, &g->update.outbox, g->words_digest);
     g->must_resume = true;

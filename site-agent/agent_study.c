@@ -24,7 +24,6 @@ enum csl_code csl_agent_open_study__(struct csl_agent *a, struct csl_span manife
                                      struct csl_err *err)
 {
     csl_agent_secagg_cancel__(a);
-    csl_agent_settle__(a, false); /* of another study, or of this one: what was made is forgotten */
     csl_agent_close_study__(a);
     enum csl_code code = csl_study_parse(&a->study, "study", manifest, err);
     if (code == CSL_OK)
@@ -71,6 +70,23 @@ static const char *public_reason(const struct csl_err *err)
     return err->code == CSL_E_DENIED || err->code == CSL_E_UNSUPPORTED
                ? err->msg
                : "this site's records do not fit the study; its administrator knows why";
+}
+
+/* With the study that was accepted, this one or the one before: a study that was declined does not
+ * take its place. Only now it is known which study's words wait, and what nobody will ask for. */
+static void go_on(struct csl_agent *a, bool is_accepted)
+{
+    struct csl_err err = {.code = CSL_OK};
+    enum csl_code code = a->failure.code;
+    if (code == CSL_OK && !is_accepted && a->memory.has_study) {
+        code = csl_agent_open_study__(a, csl_msg_span(&a->memory.manifest), &err);
+        if (code == CSL_OK)
+            code = csl_agent_register__(a, &err);
+    }
+    if (code == CSL_OK)
+        code = csl_agent_close_reservations__(a, 0, &err);
+    if (code != CSL_OK && a->failure.code == CSL_OK)
+        csl_agent_fail__(a, &err);
 }
 
 void csl_agent_consider__(struct csl_agent *a, const struct csl_msg_study_offer *offer)
@@ -132,11 +148,7 @@ void csl_agent_consider__(struct csl_agent *a, const struct csl_msg_study_offer 
         if (!is_accepted_one)
             csl_agent_secagg_discard__(a);
     }
-    /* A study that was declined does not take the place of the accepted one. */
-    if (!answer.accepted && a->memory.has_study &&
-        (csl_agent_open_study__(a, csl_msg_span(&a->memory.manifest), &err) != CSL_OK ||
-         csl_agent_register__(a, &err) != CSL_OK))
-        csl_agent_fail__(a, &err);
+    go_on(a, answer.accepted);
     if (e == NULL) {
         (void)CSL_FAIL(&err, CSL_E_NOMEM, "no memory to answer a study");
         csl_agent_fail__(a, &err);

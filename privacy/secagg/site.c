@@ -243,6 +243,10 @@ enum csl_code csl_secagg_site_step(struct csl_secagg_site *s,
         return CSL_FAIL(err, CSL_E_STATE,
                         "this site signed something that its journal does not know; an operator "
                         "has to confirm first");
+    if (s->is_out && ev->kind != CSL_SECAGG_SE_FORGET)
+        return CSL_FAIL(err, CSL_E_DENIED,
+                        "this site's journal was rolled back, and it takes no part in the rounds "
+                        "of this study any more");
     switch (ev->kind) {
     case CSL_SECAGG_SE_CONFIG:
         code = csl_secagg__site_config(s, ev, err);
@@ -260,7 +264,8 @@ enum csl_code csl_secagg_site_step(struct csl_secagg_site *s,
         code = csl_secagg__site_give_up(s, err);
         break;
     case CSL_SECAGG_SE_CONFIRMED:
-        code = csl_secagg__site_confirmed(s, err);
+        csl_secagg__site_confirmed(s);
+        code = CSL_OK;
         break;
     case CSL_SECAGG_SE_FORGET:
         code = csl_secagg__site_forget(s, err);
@@ -298,7 +303,10 @@ static enum csl_code restore_snapshot(struct csl_secagg_site *s, struct csl_span
     s->last_round = csl_load_le64(p);
     s->last_attempt = csl_load_le16(p + 8);
     memcpy(s->head, p + 10, 32);
-    s->is_suspended = p[42] != 0;
+    if (p[42] > (CSL_SECAGG__SUSPENDED | CSL_SECAGG__OUT))
+        return CSL_FAIL(err, CSL_E_CORRUPT, "a snapshot with the state %u", p[42]);
+    s->is_suspended = (p[42] & CSL_SECAGG__SUSPENDED) != 0;
+    s->is_out = (p[42] & CSL_SECAGG__OUT) != 0;
     p += SNAPSHOT_FIXED;
     enum csl_code code = read_digests(&s->votes, &p, end, err);
     return code == CSL_OK ? read_digests(&s->contributed, &p, end, err) : code;
@@ -371,7 +379,8 @@ static enum csl_code restore(struct csl_secagg_site *s, enum csl_secagg_site_rec
         s->is_suspended = true;
         return bytes.n == 32 ? csl_secagg__digests_add(&s->votes, bytes.p, err) : CSL_OK;
     case CSL_SECAGG_SJ_CONFIRMED:
-        return csl_secagg__site_confirmed(s, err);
+        csl_secagg__site_confirmed(s);
+        return CSL_OK;
     default:
         break;
     }
@@ -394,7 +403,7 @@ void csl_secagg_site_resume(struct csl_secagg_site *s, const struct csl_secagg_s
 {
     const struct csl_secagg_attempt *a = &s->at;
     enum csl_code code = CSL_OK;
-    if (!a->exists || s->is_suspended)
+    if (!a->exists || s->is_suspended || s->is_out)
         return;
     s->out = out;
     switch (csl_secagg_site_phase(s)) {
@@ -463,6 +472,11 @@ enum csl_secagg_update csl_secagg_site_update(const struct csl_secagg_site *s)
 bool csl_secagg_site_is_suspended(const struct csl_secagg_site *s)
 {
     return s->is_suspended;
+}
+
+bool csl_secagg_site_is_out(const struct csl_secagg_site *s)
+{
+    return s->is_out;
 }
 
 const struct csl_secagg_config *csl_secagg_site_config(const struct csl_secagg_site *s)

@@ -72,9 +72,9 @@ enum csl_secagg_site_event_kind {
     CSL_SECAGG_SE_TRAINED, /* blocks: those of the table that this site sends */
     CSL_SECAGG_SE_MASKED,  /* masked: the masked file and its roots are durable */
     CSL_SECAGG_SE_GIVE_UP, /* this site waits no longer */
-    /* An operator looked at the alarm: take part again. The attempt that is open, and every later
-     * one of its round, is burned with its model and plan; in the lost time it may have been
-     * summed. */
+    /* An operator looked at the alarm. How many rounds were lost cannot be told, and in each of
+     * them an update of this site may have been summed: it takes no part in any round of this
+     * journal, so of this study, any more. */
     CSL_SECAGG_SE_CONFIRMED,
     CSL_SECAGG_SE_FORGET /* the attempt is over here: its secrets go, and an update that was
                             sent and not settled is burned. What was signed stays known */
@@ -145,6 +145,7 @@ enum csl_code csl_secagg_site_step(struct csl_secagg_site *s,
 enum csl_secagg_phase csl_secagg_site_phase(const struct csl_secagg_site *s);
 enum csl_secagg_update csl_secagg_site_update(const struct csl_secagg_site *s);
 bool csl_secagg_site_is_suspended(const struct csl_secagg_site *s);
+bool csl_secagg_site_is_out(const struct csl_secagg_site *s); /* confirmed: for good */
 /* Of the current attempt; NULL before the first. */
 const struct csl_secagg_config *csl_secagg_site_config(const struct csl_secagg_site *s);
 const uint8_t *csl_secagg_site_sid(const struct csl_secagg_site *s); /* NULL: no M2 yet */

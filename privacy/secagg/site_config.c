@@ -94,7 +94,8 @@ static enum csl_code journal_snapshot(struct csl_secagg_site *s, struct csl_err 
     csl_buf_le64(&out, s->last_round);
     csl_buf_le16(&out, s->last_attempt);
     csl_buf_append(&out, s->head, 32);
-    csl_buf_u8(&out, s->is_suspended ? 1 : 0);
+    csl_buf_u8(&out, (uint8_t)((s->is_suspended ? CSL_SECAGG__SUSPENDED : 0) |
+                               (s->is_out ? CSL_SECAGG__OUT : 0)));
     csl_buf_le32(&out, s->votes.count);
     csl_buf_append(&out, s->votes.items, (size_t)32 * s->votes.count);
     csl_buf_le32(&out, s->contributed.count);
@@ -114,21 +115,12 @@ enum csl_code csl_secagg__site_forget(struct csl_secagg_site *s, struct csl_err 
     return code;
 }
 
-enum csl_code csl_secagg__site_confirmed(struct csl_secagg_site *s, struct csl_err *err)
+void csl_secagg__site_confirmed(struct csl_secagg_site *s)
 {
-    uint8_t pair[32];
-    enum csl_code code = CSL_OK;
-    if (s->at.exists) {
-        csl_secagg__pair_digest(&s->at.config, pair);
-        code = csl_secagg__digests_add(&s->contributed, pair, err);
-    }
-    if (code != CSL_OK)
-        return code;
     csl_secagg__site_journal(s, CSL_SECAGG_SJ_CONFIRMED, CSL_SPAN(NULL, 0));
     csl_secagg__attempt_release(&s->at);
-    s->last_attempt = UINT16_MAX;
     s->is_suspended = false;
-    return CSL_OK;
+    s->is_out = true;
 }
 
 /* z || le32 length || M0 || weights, in one piece of memory that is wiped. */

@@ -5,6 +5,8 @@
 #include "privacy/secagg/graph.h"
 #include "privacy/secagg/site.h"
 
+enum { CSL_SECAGG__SUSPENDED = 1, CSL_SECAGG__OUT = 2 }; /* bits of a snapshot's state */
+
 /* Digests that are never forgotten: votes cast, and (model, plan) pairs contributed to. */
 struct csl_secagg_digests {
     uint8_t (*items)[32];
@@ -62,7 +64,7 @@ struct csl_secagg_site {
     uint16_t last_attempt;
     uint8_t head[32]; /* of the ledger, as far as this site knows */
     struct csl_secagg_digests votes, contributed;
-    bool is_suspended, is_restoring;
+    bool is_suspended, is_out, is_restoring; /* out: for good, a rollback was confirmed */
     struct csl_secagg_attempt at;
     const struct csl_secagg_site_out *out; /* during a step */
 };
@@ -105,10 +107,9 @@ enum csl_code csl_secagg__site_dispute(struct csl_secagg_site *s,
 enum csl_code csl_secagg__site_trained(struct csl_secagg_site *s,
                                        const struct csl_secagg_set *blocks, struct csl_err *err);
 enum csl_code csl_secagg__site_forget(struct csl_secagg_site *s, struct csl_err *err);
-/* What the journal does not know may have been signed about the attempt it ends with, and its
- * update may be in a sum: that attempt is over, its pair counts as contributed to, its round is
- * closed. */
-enum csl_code csl_secagg__site_confirmed(struct csl_secagg_site *s, struct csl_err *err);
+/* How many rounds the journal lost cannot be told from what it is shown: updates of any of them may
+ * be in sums. So this site is out for as long as there are rounds of this journal. */
+void csl_secagg__site_confirmed(struct csl_secagg_site *s);
 enum csl_code csl_secagg__site_send_advertise(struct csl_secagg_site *s, struct csl_err *err);
 enum csl_code csl_secagg__site_send_shares(struct csl_secagg_site *s, struct csl_err *err);
 enum csl_code csl_secagg__site_send_ack(struct csl_secagg_site *s, struct csl_err *err);

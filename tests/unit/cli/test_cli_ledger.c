@@ -379,7 +379,7 @@ static void leave_a_reservation(const struct csl_ledger_study *s)
     world_close(&w);
 }
 
-static void test_cli_ledger__stop__ends_the_study_and_gives_back_what_never_ran(void **state)
+static void test_cli_ledger__stop__ends_the_study_and_gives_nothing_back(void **state)
 {
     const struct csl_ledger_study s = study_number(1, 1);
     char study[2 * CSL_DIGEST_BYTES + 1];
@@ -389,7 +389,7 @@ static void test_cli_ledger__stop__ends_the_study_and_gives_back_what_never_ran(
     csl_hex(s.digest, sizeof(s.digest), study);
     make_ledger(1);
     double once = world_spent(&w, &s).epsilon;
-    leave_a_reservation(&s);
+    leave_a_reservation(&s); /* this folder may be a copy from before an update left */
     assert_int_equal(ledger("stop %s", w.path), 2);
     cli_assert_printed("64 hexadecimal digits");
     assert_int_equal(ledger("stop %s --study %064d", w.path, 0), 2);
@@ -400,7 +400,7 @@ static void test_cli_ledger__stop__ends_the_study_and_gives_back_what_never_ran(
     }
     world_open(&w);
     assert_true(world_spent(&w, &s).is_stopped);
-    assert_true(world_spent(&w, &s).epsilon == once);
+    assert_true(world_spent(&w, &s).epsilon > once);
     assert_int_equal(csl_ledger_open_reservations(w.l, NULL, 0), 0);
     assert_int_equal(csl_ledger_size(w.l), 5 + 4); /* reserve, clock, stop, settle */
     assert_int_equal(world_reserve(&w, &s, 3, 0, &id), CSL_E_DENIED);
@@ -428,7 +428,7 @@ static void test_cli_ledger__withdraw__study_goes_on_with_the_records_left(void 
     assert_int_equal(
         ledger("withdraw %s --cohort ward --cohort-digest %s --patients 119", w.path, digest), 0);
     cli_assert_printed("100-299 patients");
-    cli_assert_printed("given back: 1");
+    cli_assert_printed("stay spent: 1");
     world_open(&w);
     assert_int_equal(world_last(&w).kind, CSL_LEDGER_WITHDRAWAL);
     (void)run_round(&w, &s, 3, 0); /* registers the plan with the new digest: accepted */
@@ -525,7 +525,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_cli_ledger__verify_peer__countersignatures_by_that_key_only),
         cmocka_unit_test(test_cli_ledger__export_and_diff__tell_a_continuation_from_a_fork),
         cmocka_unit_test(test_cli_ledger__recover__takes_the_named_head_and_books_the_loss),
-        cmocka_unit_test(test_cli_ledger__stop__ends_the_study_and_gives_back_what_never_ran),
+        cmocka_unit_test(test_cli_ledger__stop__ends_the_study_and_gives_nothing_back),
         cmocka_unit_test(test_cli_ledger__withdraw__study_goes_on_with_the_records_left),
         cmocka_unit_test(test_cli_ledger__stop_while_the_agent_runs__is_refused),
         cmocka_unit_test(test_cli_ledger__recover_from_what_the_coordinator_keeps__takes_its_file),

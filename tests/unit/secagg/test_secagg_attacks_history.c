@@ -92,15 +92,17 @@ static void test_secagg_pitfall_35__journal_rolled_back__site_notices_and_stops(
     struct csl_secagg_site_event confirmed = {.kind = CSL_SECAGG_SE_CONFIRMED};
     assert_int_equal(world_step_site(&w, &w.sites[0], &confirmed), CSL_OK);
     assert_false(csl_secagg_site_is_suspended(w.sites[0].machine));
-    /* The vote is known from now on, after a restart too: the result is taken. */
+    /* It takes no part any more, after a restart too, and is not alarmed again. */
     world_restart_site(&w, &w.sites[0], UINT32_MAX);
     assert_false(csl_secagg_site_is_suspended(w.sites[0].machine));
-    assert_int_equal(attack_tell(&w, 0, &result), CSL_OK);
+    assert_true(csl_secagg_site_is_out(w.sites[0].machine));
+    assert_int_equal(attack_tell(&w, 0, &result), CSL_E_DENIED);
+    assert_int_equal(w.sites[0].alarms, 1);
     csl_msg_release(&result);
 }
 
 /* The journal is from before the manifest was signed, and what became of the update is withheld: in
- * the lost time it may have gone into a sum. Confirming ends the attempt and burns its model. */
+ * the lost time it may have gone into a sum. Once it is confirmed no round is joined. */
 static void test_secagg_pitfall_35__confirmed_before_its_manifest__update_is_burned(void **state)
 {
     struct csl_secagg_site_event confirmed = {.kind = CSL_SECAGG_SE_CONFIRMED};
@@ -124,12 +126,93 @@ static void test_secagg_pitfall_35__confirmed_before_its_manifest__update_is_bur
         c.model_hash[0] ^= 1; /* no attempt of the round, on whatever model */
         assert_int_equal(attack_offer(&w, &w.sites[0], &c, w.weights), CSL_E_DENIED);
         c = w.config;
-        c.round++; /* and no round of the same model */
+        c.round++; /* and no other round */
         assert_int_equal(attack_offer(&w, &w.sites[0], &c, w.weights), CSL_E_DENIED);
         world_restart_site(&w, &w.sites[0], UINT32_MAX);
     }
     csl_msg_release(&keys);
     csl_msg_release(&m0);
+}
+
+/* A whole round of new updates; *result: what the sites heard of it. */
+static void whole_round(uint64_t round, struct csl_msg *result)
+{
+    if (round > 1) {
+        world_train(&w);
+        world_open(&w, round, 1);
+    }
+    world_run_to(&w, CSL_SECAGG_STAGE_RELEASED);
+    assert_true(world_sum_is_exact(&w));
+    const struct parcel *p = attack_find(&w, CSL_SECAGG_RESULT, w.sites[0].id);
+    assert_non_null(p);
+    assert_int_equal(csl_msg_copy(result, csl_msg_span(&p->bytes), NULL), CSL_OK);
+    world_run(&w);
+}
+
+static void roll_back(struct world_site *s, uint32_t records)
+{
+    for (uint32_t i = records; i < s->journal.count; i++)
+        csl_msg_release(&s->journal.items[i].bytes);
+    s->journal.count = records;
+    world_restart_site(&w, s, UINT32_MAX);
+}
+
+/* c + 2 of five sites are restored from one backup, two rounds old, which comes to light with the
+ * first of these rounds and is confirmed. Then the coordinator leads them through the second once
+ * more, on its old model: their updates would be in two sums, whose difference is that of the other
+ * two. */
+static void test_secagg_pitfall_35__several_sites_rounds_ago__in_no_second_sum(void **state)
+{
+    const struct csl_secagg_site_event confirmed = {.kind = CSL_SECAGG_SE_CONFIRMED};
+    const struct csl_secagg_site_event forget = {.kind = CSL_SECAGG_SE_FORGET};
+    enum { RESTORED = 3 };
+    struct csl_msg results[3] = {{0}};
+    uint32_t records[RESTORED];
+    uint8_t head[32];
+    (void)state;
+    attack_begin(&w, 5, 1, CSL_SECAGG_STAGE_NEW);
+    whole_round(1, &results[0]);
+    for (uint32_t i = 0; i < RESTORED; i++)
+        records[i] = w.sites[i].journal.count;
+    whole_round(2, &results[1]);
+    memcpy(head, w.config.previous_head, sizeof(head)); /* which round 3 follows */
+    whole_round(3, &results[2]);
+    assert_int_equal(w.releases, 3);
+    for (uint32_t i = 0; i < RESTORED; i++) {
+        roll_back(&w.sites[i], records[i]);
+        assert_int_equal(attack_tell(&w, i, &results[1]), CSL_E_DENIED);
+        assert_true(csl_secagg_site_is_suspended(w.sites[i].machine));
+        assert_int_equal(world_step_site(&w, &w.sites[i], &confirmed), CSL_OK);
+        (void)attack_tell(&w, i, &results[1]);
+        if (i > 0) { /* as the agent does; and the record alone is enough too */
+            assert_int_equal(world_step_site(&w, &w.sites[i], &forget), CSL_OK);
+            world_restart_site(&w, &w.sites[i], UINT32_MAX);
+        }
+    }
+    w.sites[3].is_dead = w.sites[4].is_dead = true;
+    memcpy(w.config.previous_head, head, sizeof(head));
+    world_open(&w, 3, 1);
+    do
+        world_run(&w);
+    while (csl_secagg_coordinator_stage(w.coordinator) < CSL_SECAGG_STAGE_RELEASED &&
+           world_close(&w) == CSL_OK);
+    assert_int_equal(w.releases, 3);
+    for (uint32_t i = 0; i < RESTORED; i++) {
+        assert_true(csl_secagg_site_phase(w.sites[i].machine) == CSL_SECAGG_IDLE);
+        struct csl_secagg_config c = w.config; /* nor in a round that never was */
+        c.round = 4;
+        c.model_hash[0] ^= 1;
+        assert_int_equal(attack_offer(&w, &w.sites[i], &c, w.weights), CSL_E_DENIED);
+    }
+    /* A new study has a journal of its own. */
+    roll_back(&w.sites[0], 0);
+    struct csl_secagg_config c = w.config;
+    c.round = 1;
+    c.plan_hash[0] ^= 1;
+    memset(c.previous_head, 0, sizeof(c.previous_head));
+    assert_int_equal(attack_offer(&w, &w.sites[0], &c, w.weights), CSL_OK);
+    for (uint32_t i = 0; i < 3; i++)
+        csl_msg_release(&results[i]);
 }
 
 /* Forgotten in the middle: no secret is left, nothing more is signed, and what was sent is not sent
@@ -374,6 +457,7 @@ int main(void)
         TEST(test_secagg_pitfall_35__journal_rolled_back__site_notices_and_stops),
         TEST(test_secagg_pitfall_35__other_keys_of_its_own__site_notices_and_stops),
         TEST(test_secagg_pitfall_35__confirmed_before_its_manifest__update_is_burned),
+        TEST(test_secagg_pitfall_35__several_sites_rounds_ago__in_no_second_sum),
         TEST(test_secagg_threat__attempt_forgotten__update_is_burned),
         TEST(test_secagg_pitfall_36__sparse_graph_of_few_sites__refused),
         TEST(test_secagg_pitfall_38__thresholds_too_low__refused),

@@ -147,28 +147,124 @@ static void test_pitfall_34__power_fails_after_a_step__charged_once_nothing_leak
     sweep(true);
 }
 
-/* What was reserved for a round that nobody asks for again must not stay counted. */
-static void test_pitfall_34__killed_with_a_reservation__given_back_at_the_start(void **state)
+/* Killed in round 1 with so many steps done: reserved; stored; its row written. */
+static void kill_in_round_one(uint32_t step)
+{
+    power = (__typeof__(power)){.fails_at = step, .is_done_first = true};
+    script_open(&w, &whole);
+    script_start(&w);
+    script_enrol(&w);
+    power.is_armed = true;
+    assert_false(try_round(1));
+    script_stop(&w);
+    power.is_armed = power.has_failed = false;
+    script_start(&w);
+}
+
+static uint32_t count_settled(bool was_released)
+{
+    struct csl_ledger *l = csl_agent_ledger(w.agent);
+    struct csl_ledger_entry e;
+    struct csl_err err = {.code = CSL_OK};
+    uint32_t count = 0;
+    for (uint64_t i = 0; i < csl_ledger_size(l); i++) {
+        script_must(csl_ledger_read(l, i, &e, &err), &err);
+        count += e.kind == CSL_LEDGER_SETTLE && e.u.settle.was_released == was_released;
+    }
+    return count;
+}
+
+static size_t open_reservations(void)
+{
+    struct csl_ledger_open_reservation open[1];
+    return csl_ledger_open_reservations(csl_agent_ledger(w.agent), open, 1);
+}
+
+/* The folder may be a copy from before the update left: nothing that is found comes back. */
+static void test_pitfall_34__killed_with_a_reservation__found_and_counted(void **state)
 {
     (void)state;
-    for (uint32_t step = 1; step <= 3; step++) { /* reserved; stored; its row written */
-        power = (__typeof__(power)){.fails_at = step, .is_done_first = true};
-        script_open(&w, &whole);
-        script_start(&w);
-        script_enrol(&w);
-        power.is_armed = true;
-        assert_false(try_round(1));
-        script_stop(&w);
-        power.is_armed = power.has_failed = false;
-        script_start(&w);
-        struct csl_ledger_open_reservation open[1];
-        assert_int_equal(csl_ledger_open_reservations(csl_agent_ledger(w.agent), open, 1), 0);
-        bool is_made = script_count(&w, CSL_LEDGER_CHARGE) == 1;
-        assert_true(is_made == (step == 3)); /* its row was durable: charged as reserved */
-        assert_true(is_made == (script_spent(&w) > 0));
+    for (uint32_t step = 1; step <= 3; step++) {
+        kill_in_round_one(step);
+        bool is_made = step == 3; /* its row was durable: charged as reserved */
+        assert_int_equal(script_count(&w, CSL_LEDGER_CHARGE), is_made ? 1 : 0);
+        assert_int_equal(open_reservations(), is_made ? 0 : 1);
+        assert_true(script_spent(&w) > 0);
+        assert_int_equal(count_settled(false), 0);
         assert_int_equal(w.released_count, 0);
         script_close(&w);
     }
+}
+
+/* The round once more: the reservation serves it, and nothing is counted twice. */
+static void test_pitfall_34__killed_with_a_reservation__serves_its_round(void **state)
+{
+    (void)state;
+    for (uint32_t step = 1; step <= 2; step++) {
+        kill_in_round_one(step);
+        double once = script_spent(&w);
+        assert_true(try_round(1));
+        assert_int_equal(script_count(&w, CSL_LEDGER_RESERVE), 1);
+        assert_int_equal(script_count(&w, CSL_LEDGER_CHARGE), 1);
+        assert_true(script_spent(&w) == once);
+        for (uint64_t round = 2; round <= ROUNDS; round++)
+            assert_true(try_round(round));
+        check_end(step);
+        script_close(&w);
+    }
+}
+
+/* Another round instead: it stays spent, and the site takes part in every round that is left. */
+static void test_pitfall_34__killed_with_a_reservation__spent_when_the_round_is_over(void **state)
+{
+    (void)state;
+    for (uint32_t step = 1; step <= 2; step++) {
+        kill_in_round_one(step);
+        for (uint64_t round = 2; round <= ROUNDS; round++)
+            assert_true(try_round(round));
+        assert_int_equal(script_count(&w, CSL_LEDGER_CHARGE), ROUNDS - 1);
+        assert_int_equal(w.released_count, ROUNDS - 1);
+        assert_int_equal(open_reservations(), 0);
+        assert_int_equal(count_settled(false), 0);
+        assert_int_equal(count_settled(true), 1);
+        assert_true(script_spent(&w) <= EPSILON);
+        assert_true(script_spent(&w) > script_released_epsilon(&w));
+        script_close(&w);
+    }
+}
+
+/* Found, and the study ends: it does not stay open, where windows would count it for ever. */
+static void test_pitfall_34__killed_with_a_reservation__spent_when_the_study_ends(void **state)
+{
+    struct csl_message end = {.kind = CSL_MSG_STUDY_ENDED};
+    (void)state;
+    kill_in_round_one(1);
+    double once = script_spent(&w);
+    script_say(&w, &end);
+    assert_int_equal(open_reservations(), 0);
+    assert_int_equal(count_settled(true), 1);
+    assert_true(script_spent(&w) == once);
+    script_close(&w);
+}
+
+/* Found, and its training is cancelled: still counted, and still there for its round. */
+static void test_pitfall_34__found_and_cancelled__counted_and_serves_its_round(void **state)
+{
+    (void)state;
+    kill_in_round_one(1);
+    double once = script_spent(&w);
+    struct csl_message first = script_task(&w, CSL_TASK_TRAIN, 1, 1);
+    w.heard_count = 0;
+    script_send(&w, &first);
+    script_offer(&w); /* of the same study, while it trains */
+    assert_true(script_spent(&w) == once);
+    assert_int_equal(count_settled(false), 0);
+    script_stop(&w);
+    script_start(&w);
+    assert_true(try_round(1));
+    assert_int_equal(script_count(&w, CSL_LEDGER_CHARGE), 1);
+    assert_true(script_spent(&w) == once);
+    script_close(&w);
 }
 
 int main(void)
@@ -176,7 +272,11 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_pitfall_34__power_fails_before_a_step__charged_once_nothing_leaks),
         cmocka_unit_test(test_pitfall_34__power_fails_after_a_step__charged_once_nothing_leaks),
-        cmocka_unit_test(test_pitfall_34__killed_with_a_reservation__given_back_at_the_start),
+        cmocka_unit_test(test_pitfall_34__killed_with_a_reservation__found_and_counted),
+        cmocka_unit_test(test_pitfall_34__killed_with_a_reservation__serves_its_round),
+        cmocka_unit_test(test_pitfall_34__killed_with_a_reservation__spent_when_the_round_is_over),
+        cmocka_unit_test(test_pitfall_34__killed_with_a_reservation__spent_when_the_study_ends),
+        cmocka_unit_test(test_pitfall_34__found_and_cancelled__counted_and_serves_its_round),
     };
     csl_log_setup(stderr, CSL_LOG_LOGFMT, CSL_LOG_SILENT);
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -340,6 +340,59 @@ static void test_pitfall_33__operator_gives_the_head_up__counted_and_trains_agai
     assert_true(all.epsilon > 2); /* what was lost counts */
 }
 
+/* Stopped when the update is trained, and nothing but its reservation is durable. */
+static void train_and_stop(uint64_t round, float model)
+{
+    uint32_t reserved = script_count(&w, CSL_LEDGER_RESERVE);
+    struct csl_message m = script_task(&w, CSL_TASK_TRAIN, round, model);
+    w.heard_count = 0;
+    w.head_text = csl_heads_last(heads, 0);
+    script_send(&w, &m);
+    for (int i = 0; i < 100 && script_count(&w, CSL_LEDGER_RESERVE) == reserved; i++) {
+        script_deliver(&w);
+        (void)csl_agent_pump(w.agent, csl_inproc_now_ns(w.net));
+    }
+    assert_int_equal(script_count(&w, CSL_LEDGER_RESERVE), reserved + 1);
+    script_stop(&w);
+}
+
+/* The folder is from when round 2 was trained and its update had not left. Restored after it did:
+ * what was reserved is not given back, neither at the start nor once the head is given up. */
+static void test_pitfall_33__backup_made_while_training__reservation_stays_spent(void **state)
+{
+    struct csl_err err = {.code = CSL_OK};
+    struct csl_checkpoint newest;
+    struct csl_ledger_open_reservation open[2];
+    (void)state;
+    (void)remembered_round(1, 0);
+    double one = script_spent(&w);
+    train_and_stop(2, 0);
+    script_copy_state(&w, w.state_dir, backup_dir);
+    script_start(&w);
+    struct csl_msg_update_ready u = remembered_round(2, 0);
+    double two = script_spent(&w);
+    assert_true(two > one);
+    script_must(csl_checkpoint_read(&newest, CSL_SPAN(u.ledger_head, strlen(u.ledger_head)),
+                                    u.ledger_key, &err),
+                &err);
+    script_stop(&w);
+    restore(backup_dir);
+    script_start(&w); /* before the coordinator has said a word */
+    assert_int_equal(csl_ledger_open_reservations(csl_agent_ledger(w.agent), open, 2), 1);
+    assert_true(script_spent(&w) == two);
+    assert_refused(3, 0);
+    assert_true(script_spent(&w) == two);
+    script_must(csl_ledger_recover(csl_agent_ledger(w.agent), newest.size, newest.root, 0, 0, &err),
+                &err);
+    script_stop(&w);
+    script_start(&w);
+    w.head_text = NULL; /* the coordinator's operator has agreed */
+    (void)announced(3, 1);
+    assert_int_equal(csl_ledger_open_reservations(csl_agent_ledger(w.agent), open, 2), 0);
+    assert_int_equal(script_count(&w, CSL_LEDGER_CHARGE), 2); /* of rounds 1 and 3 */
+    assert_true(script_spent(&w) > two);                      /* and what round 2 had reserved */
+}
+
 /* While the first agent has gone on, a copy of its folder of one round ago is started elsewhere. */
 static void test_pitfall_33__backup_started_as_a_second_agent__nothing_trained(void **state)
 {
@@ -402,6 +455,7 @@ int main(void)
         T(test_pitfall_33__ledger_deleted_and_no_memory__trained_and_charged_anew),
         T(test_pitfall_33__backup_of_one_round_earlier__nothing_trained),
         T(test_pitfall_33__operator_gives_the_head_up__counted_and_trains_again),
+        T(test_pitfall_33__backup_made_while_training__reservation_stays_spent),
         T(test_pitfall_33__backup_started_as_a_second_agent__nothing_trained),
         T(test_pitfall_33__two_agents_of_one_state__only_one_goes_on),
     };

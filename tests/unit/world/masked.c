@@ -273,13 +273,12 @@ static void copy_file(const char *from, const char *to)
 static void copy_journal(uint32_t site, bool is_back)
 {
     char hex[2 * CSL_DIGEST_BYTES + 1], name[160], path[CSL_PATH_MAX], copy[CSL_PATH_MAX];
-    static const char *const endings[] = {"", ".key"};
+    static const char *const end[] = {"", ".key"};
     csl_hex(masked_w.study->digest, CSL_DIGEST_BYTES, hex);
     for (size_t i = 0; i < 2; i++) {
-        snprintf(name, sizeof(name), "run/%s/secagg-%s.journal%s", masked_ids[site], hex,
-                 endings[i]);
+        snprintf(name, sizeof(name), "run/%s/secagg-%s.journal%s", masked_ids[site], hex, end[i]);
         fixture_path(masked_w.f, name, path);
-        snprintf(name, sizeof(name), "run/copy%s", endings[i]);
+        snprintf(name, sizeof(name), "run/copy%s", end[i]);
         fixture_path(masked_w.f, name, copy);
         copy_file(is_back ? copy : path, is_back ? path : copy);
     }
@@ -340,8 +339,7 @@ static void maybe_roll_back(void)
                    !masked_w.was_rolled_back;
     bool is_confirmed =
         plan->confirmed_round != 0 && round == plan->confirmed_round && !masked_w.was_confirmed;
-    bool is_bounced =
-        plan->bounced_round != 0 && round == plan->bounced_round && !masked_w.was_bounced;
+    bool is_bounced = round == plan->bounced_round && !masked_w.was_bounced; /* from 1 */
     if (!is_back && !is_confirmed && !is_bounced)
         return;
     close_site(i);
@@ -365,13 +363,16 @@ static void maybe_restart(void)
     if (!core->has_task || core->task.type != CSL_TASK_TRAIN ||
         core->task.round != masked_w.plan->restart_round)
         return;
-    if (masked_w.plan->rolls_back_all && /* once its journal has the words */
-        (masked_w.sites[i].plain_round != core->task.round || masked_w.waited++ == 0))
+    if (masked_w.plan->rolls_back_all && /* once its journal has the words, or just before */
+        (masked_w.sites[i].plain_round != core->task.round ||
+         (!masked_w.plan->copies_early && masked_w.waited++ == 0)))
         return;
     masked_w.has_restarted = true;
     close_site(i);
     if (masked_w.plan->rolled_back_round != 0)
         copy_state(i, false);
+    if (masked_w.plan->while_down != NULL)
+        masked_w.plan->while_down();
     open_site(i);
 }
 

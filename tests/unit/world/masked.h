@@ -43,10 +43,12 @@ struct masked_plan {
     uint64_t
         restart_round; /* 0: nobody; else the site is killed once tasked, and is back at once */
     uint32_t restart_site;
+    void (*while_down)(void);   /* NULL: nothing; while the restarted site is down */
     uint64_t rolled_back_round; /* 0: never; else restart_site is then set back to the state folder
                                    that it had in restart_round, and goes on with that */
     bool rolls_back_all;        /* ledger, rows and blobs too; else the journal alone */
-    uint64_t confirmed_round;   /* 0: never; else its administrator says that this is known */
+    bool copies_early; /* all of it, of when the words were reserved and not in the journal yet */
+    uint64_t confirmed_round; /* 0: never; else its administrator says that this is known */
     uint64_t
         bounced_round; /* 0: never; else restart_site is started again when that is the round */
     /* 0: never; else the coordinator is killed when a site has asked about that round, before it

@@ -1,6 +1,7 @@
 /* When the plain words of an update go from a site's disk, and what its journal and its ledger keep
  * of them. */
 #include "coordinator/service_internal.h"
+#include "privacy/dp/account.h"
 #include "privacy/ledger/ledger.h"
 #include "privacy/secagg/messages.h"
 #include "tests/unit/world/masked_internal.h"
@@ -189,6 +190,219 @@ static void test_world_secagg_words__confirmed_rollback__gone_and_spent(void **s
     masked_release(&r);
 }
 
+/* --- a copy from before the words were in the journal --- */
+
+static bool look_at_reservations(enum csl_direction to, uint32_t site, struct csl_message *m)
+{
+    struct csl_ledger_open_reservation open[2];
+    struct csl_ledger_spent spent;
+    struct csl_err err = {.code = CSL_OK};
+    struct csl_ledger *l = site == 2 ? csl_agent_ledger(masked_w.sites[2].agent) : NULL;
+    if (to != CSL_TO_COORDINATOR || m->kind != CSL_MSG_HELLO || l == NULL ||
+        !masked_w.has_restarted)
+        return false;
+    masked_must(csl_ledger_spent_by_study(l, masked_w.study->digest, &spent, &err), &err);
+    if (!masked_w.was_rolled_back) {
+        seen.epsilon = spent.epsilon; /* of one round charged and one reserved */
+        seen.looked += csl_ledger_open_reservations(l, open, 2) == 1 ? 1 : 0;
+    } else if (spent.epsilon < seen.epsilon)
+        seen.found++; /* given back before the coordinator said anything */
+    return false;
+}
+
+static void test_world_secagg_words__copied_while_training__reservation_stays_spent(void **state)
+{
+    struct masked_plan plan = plan_of(4);
+    struct masked_result r;
+    (void)state;
+    plan.local = ONE_STEP;
+    plan.sections = SAMPLES MASKS JOINT;
+    plan.restart_round = 2;
+    plan.restart_site = 2;
+    plan.rolled_back_round = 3;
+    plan.rolls_back_all = plan.copies_early = true;
+    plan.meddle = look_at_reservations;
+    plan.meddles_with_all = true;
+    masked_run(&fixture, &plan, &r);
+    assert_int_equal(r.code, CSL_OK);
+    assert_int_equal(seen.looked, 1); /* else the test does not test */
+    assert_int_equal(seen.found, 0);
+    assert_int_equal(r.site_rounds[2], 2); /* the second with what it had reserved before */
+    assert_int_equal(r.charges[2], 1);     /* as the restored ledger knows */
+    assert_true(seen.epsilon > 0 && r.epsilon[2] == seen.epsilon);
+    masked_release(&r);
+}
+
+/* --- a study that is offered while words wait for their masks --- */
+
+/* After a restart with the words there, the task that is repeated is replaced by an offer. */
+static void replace_task(enum csl_direction to, uint32_t site, struct csl_message *m,
+                         const uint8_t digest[CSL_DIGEST_BYTES])
+{
+    struct csl_err err = {.code = CSL_OK};
+    if (to != CSL_TO_SITE || site != 2 || m->kind != CSL_MSG_TASK || !masked_w.has_restarted ||
+        seen.has_swapped)
+        return;
+    seen.has_swapped = true;
+    seen.looked += has_plain(2, 2) ? 1 : 0;
+    uint64_t sequence = m->sequence;
+    csl_message_release(m);
+    *m = (struct csl_message){.sequence = sequence, .kind = CSL_MSG_STUDY_OFFER};
+    memcpy(m->u.study_offer.study_digest, digest, CSL_DIGEST_BYTES);
+    masked_must(
+        csl_msg_copy(&m->u.study_offer.manifest, csl_msg_span(&masked_w.study->manifest), &err),
+        &err);
+}
+
+static bool offer_again(enum csl_direction to, uint32_t site, struct csl_message *m)
+{
+    bool had_swapped = seen.has_swapped;
+    replace_task(to, site, m, masked_w.study->digest);
+    return seen.has_swapped && !had_swapped;
+}
+
+/* The site declines, and stays with the study that it has; the coordinator hears another answer. */
+static bool offer_with_another_digest(enum csl_direction to, uint32_t site, struct csl_message *m)
+{
+    static const uint8_t none[CSL_DIGEST_BYTES];
+    bool had_swapped = seen.has_swapped;
+    struct csl_msg_study_answer *answer = &m->u.study_answer;
+    if (to == CSL_TO_COORDINATOR && site == 2 && m->kind == CSL_MSG_STUDY_ANSWER && had_swapped) {
+        assert_false(answer->accepted);
+        seen.has_answered = true;
+        *answer = (struct csl_msg_study_answer){
+            .accepted = true, .block_count = 1, .blocks = {{.block = 0, .patients = 1}}};
+        memcpy(answer->study_digest, masked_w.study->digest, CSL_DIGEST_BYTES);
+        return true;
+    }
+    replace_task(to, site, m, none);
+    return seen.has_swapped && !had_swapped;
+}
+
+/* What the words were reserved stays reserved: charged once, when they are masked. Given back, the
+ * masked words would have no reservation at this start and at every one after it. */
+static void check_offered(bool (*meddle)(enum csl_direction, uint32_t, struct csl_message *))
+{
+    struct masked_plan plan = plan_of(3);
+    struct masked_result r;
+    plan.local = ONE_STEP;
+    plan.sections = SAMPLES MASKS JOINT;
+    plan.restart_round = 2;
+    plan.restart_site = 2;
+    plan.rolls_back_all = true; /* restarted once the journal has the words; never set back */
+    plan.bounced_round = 3;     /* a failed agent is started again */
+    plan.meddle = meddle;
+    plan.meddles_with_all = true;
+    masked_run(&fixture, &plan, &r);
+    if (r.code != CSL_OK)
+        fail_msg("%s", r.reason);
+    assert_true(seen.has_swapped);
+    assert_int_equal(seen.looked, 1); /* else the test does not test */
+    for (uint32_t i = 0; i < MASKED_SITES; i++) {
+        assert_int_equal(r.site_rounds[i], 3);
+        assert_int_equal(r.charges[i], 3);
+    }
+    assert_int_equal(r.uncharged, 0);
+    assert_true(r.epsilon[2] == r.epsilon[0]);
+    masked_release(&r);
+}
+
+static void test_world_secagg_words__same_study_offered_after_a_restart__charged_once(void **state)
+{
+    (void)state;
+    check_offered(offer_again);
+}
+
+static void test_world_secagg_words__offer_declined_after_a_restart__charged_once(void **state)
+{
+    (void)state;
+    check_offered(offer_with_another_digest);
+    assert_true(seen.has_answered);
+}
+
+/* --- an operator at the ledger while words wait --- */
+
+static uint64_t no_time(void *ctx)
+{
+    (void)ctx;
+    return 0; /* the ledger's own is later */
+}
+
+/* `consilium ledger stop`, or only what it closes. */
+static void operate(bool stops)
+{
+    struct csl_ledger *l = NULL;
+    struct csl_ledger_open_reservation open[2];
+    struct csl_err err = {.code = CSL_OK};
+    static const char *const names[] = {"ledger.db", "ledger.key", "ledger.head"};
+    char path[3][CSL_PATH_MAX], name[128];
+    for (size_t i = 0; i < 3; i++) {
+        snprintf(name, sizeof(name), "run/%s/%s", masked_ids[2], names[i]);
+        fixture_path(&fixture, name, path[i]);
+    }
+    const struct csl_ledger_config c = {.path = path[0],
+                                        .key_path = path[1],
+                                        .head_path = path[2],
+                                        .site = masked_ids[2],
+                                        .price = csl_account_epsilon,
+                                        .now_s = no_time};
+    masked_must(csl_ledger_open(&l, &c, &err), &err);
+    seen.looked += has_plain(2, 2) ? 1 : 0;
+    assert_int_equal(csl_ledger_open_reservations(l, open, 2), 1);
+    if (stops)
+        masked_must(csl_ledger_stop(l, masked_w.study->digest, CSL_LEDGER_STOP_OPERATOR, &err),
+                    &err);
+    else
+        masked_must(csl_ledger_settle(l, open[0].reservation, true, &err), &err);
+    csl_ledger_close(l);
+}
+
+static void stop_study(void)
+{
+    operate(true);
+}
+
+static void close_reservation(void)
+{
+    operate(false);
+}
+
+/* Words that cannot be charged are given up: no agent that fails at every start. */
+static void check_operated(void (*while_down)(void), uint64_t rounds)
+{
+    struct masked_plan plan = plan_of(3);
+    struct masked_result r;
+    plan.local = ONE_STEP;
+    plan.sections = SAMPLES MASKS JOINT;
+    plan.restart_round = 2;
+    plan.restart_site = 2;
+    plan.rolls_back_all = true; /* restarted once the journal has the words; never set back */
+    plan.while_down = while_down;
+    masked_run(&fixture, &plan, &r);
+    if (r.code != CSL_OK)
+        fail_msg("%s", r.reason);
+    assert_int_equal(seen.looked, 1); /* else the test does not test */
+    assert_int_equal(r.site_rounds[2], rounds);
+    assert_int_equal(r.charges[2], rounds);
+    assert_int_equal(r.site_rounds[0], 3);
+    assert_int_equal(r.uncharged, 0);
+    if (rounds == 1)
+        assert_non_null(strstr(r.last_error[2], "does not allow the round"));
+    masked_release(&r);
+}
+
+static void test_world_secagg_words__study_stopped_while_they_wait__given_up(void **state)
+{
+    (void)state;
+    check_operated(stop_study, 1);
+}
+
+static void test_world_secagg_words__reservation_closed_while_they_wait__given_up(void **state)
+{
+    (void)state;
+    check_operated(close_reservation, 2);
+}
+
 /* --- journals --- */
 
 static uint32_t count_in(const struct csl_msg *bytes, const uint8_t *digest)
@@ -311,6 +525,11 @@ int main(void)
         cmocka_unit_test(test_world_secagg_words__study_aborted_while_fate_is_open__gone),
         cmocka_unit_test(test_world_secagg_words__another_study_is_accepted__gone),
         cmocka_unit_test(test_world_secagg_words__confirmed_rollback__gone_and_spent),
+        cmocka_unit_test(test_world_secagg_words__copied_while_training__reservation_stays_spent),
+        cmocka_unit_test(test_world_secagg_words__same_study_offered_after_a_restart__charged_once),
+        cmocka_unit_test(test_world_secagg_words__offer_declined_after_a_restart__charged_once),
+        cmocka_unit_test(test_world_secagg_words__study_stopped_while_they_wait__given_up),
+        cmocka_unit_test(test_world_secagg_words__reservation_closed_while_they_wait__given_up),
         cmocka_unit_test(test_world_secagg_words__next_attempt_of_another_model__not_in_journal),
         cmocka_unit_test(test_world_secagg_words__journal_of_the_old_name__declined),
     };

@@ -121,7 +121,7 @@ enum csl_code csl_evaluate_binary(const float *scores, const uint8_t *labels, ui
     csl_evaluate__add_proportion(&m, "sensitivity", cells[3], positives);
     csl_evaluate__add_proportion(&m, "specificity", cells[0], negatives);
     csl_evaluate__add_spread(&m, "macro_f1", values[MACRO_F1], &spreads[MACRO_F1], smallest);
-    csl_evaluate__add_ece(&m, values[ECE], &spreads[ECE], &spreads[ECE_NOISE]);
+    csl_evaluate__add_basic(&m, "ece", values[ECE], &spreads[ECE], &spreads[ECE_NOISE]);
     csl_evaluate__add_spread(&m, "brier", values[BRIER], &spreads[BRIER], 0);
     csl_evaluate__add_spread(&m, "log_loss", values[LOG_LOSS], &spreads[LOG_LOSS], 0);
     *out = m;

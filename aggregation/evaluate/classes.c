@@ -131,7 +131,7 @@ static void add_all(struct csl_metrics *m, const struct patient *patients, uint6
     csl_evaluate__add_spread(m, "specificity", values[SPECIFICITY], &spreads[SPECIFICITY],
                              smallest);
     csl_evaluate__add_spread(m, "macro_f1", values[MACRO_F1], &spreads[MACRO_F1], smallest);
-    csl_evaluate__add_ece(m, values[ECE], &spreads[ECE], &spreads[ECE_NOISE]);
+    csl_evaluate__add_basic(m, "ece", values[ECE], &spreads[ECE], &spreads[ECE_NOISE]);
     csl_evaluate__add_spread(m, "brier", values[BRIER], &spreads[BRIER], 0);
     csl_evaluate__add_spread(m, "log_loss", values[LOG_LOSS], &spreads[LOG_LOSS], 0);
 }

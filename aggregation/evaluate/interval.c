@@ -116,12 +116,14 @@ void csl_evaluate__add_spread(struct csl_metrics *out, const char *name, double 
     }
 }
 
-void csl_evaluate__add_ece(struct csl_metrics *out, double value,
-                           const struct csl_evaluate__spread *spread,
-                           const struct csl_evaluate__spread *noise)
+void csl_evaluate__add_basic(struct csl_metrics *out, const char *name, double value,
+                             const struct csl_evaluate__spread *spread,
+                             const struct csl_evaluate__spread *noise)
 {
+    if (isnan(value))
+        return;
     if (spread->defined < DEFINED_MIN || !(spread->low < spread->high)) {
-        csl_evaluate__add(out, "ece", value, value, value, NULL);
+        csl_evaluate__add(out, name, value, value, value, NULL);
         return;
     }
     double low = fmin(1.0, fmax(0.0, 2 * value - spread->high));
@@ -132,7 +134,7 @@ void csl_evaluate__add_ece(struct csl_metrics *out, double value,
         low = fmin(low, spread->low);
         high = spread->high;
     }
-    csl_evaluate__add(out, "ece", value, low, high, "bootstrap-basic");
+    csl_evaluate__add(out, name, value, low, high, "bootstrap-basic");
 }
 
 double csl_evaluate__ece(const double gaps[CSL_EVALUATE__ECE_BINS],
@@ -207,6 +209,21 @@ uint32_t csl_evaluate__count_classes(const uint8_t *labels, uint64_t n, uint32_t
     return present;
 }
 
+const char *csl_evaluate__auc_limits(double auc, double variance, uint64_t smallest, double *low,
+                                     double *high)
+{
+    double inside = auc * (1 - auc);
+    /* 1e-24: the rounding left over when all components of a side are equal */
+    if (smallest == 1 || inside <= 0 || variance < 1e-24) {
+        wilson(auc, (double)smallest, low, high);
+        return "wilson";
+    }
+    double logit = log(auc / (1 - auc)), half = Z * sqrt(variance) / inside;
+    *low = fmin(auc, 1 / (1 + exp(half - logit)));
+    *high = fmax(auc, 1 / (1 + exp(-half - logit)));
+    return "delong";
+}
+
 void csl_evaluate__add_auc(struct csl_metrics *out, double auc, const uint8_t *labels, uint64_t n,
                            uint32_t classes, const double *influence)
 {
@@ -223,17 +240,9 @@ void csl_evaluate__add_auc(struct csl_metrics *out, double auc, const uint8_t *l
     for (uint32_t c = 0; c < classes; c++)
         if (sizes[c] > 1)
             variance += squares[c] * (double)sizes[c] / (double)(sizes[c] - 1);
-    double low, high, inside = auc * (1 - auc);
-    /* 1e-24: the rounding left over when all components of a side are equal */
-    if (smallest == 1 || inside <= 0 || variance < 1e-24) {
-        wilson(auc, (double)smallest, &low, &high);
-        csl_evaluate__add(out, "auc", auc, low, high, "wilson");
-        return;
-    }
-    double logit = log(auc / (1 - auc)), half = Z * sqrt(variance) / inside;
-    low = 1 / (1 + exp(half - logit));
-    high = 1 / (1 + exp(-half - logit));
-    csl_evaluate__add(out, "auc", auc, fmin(auc, low), fmax(auc, high), "delong");
+    double low, high;
+    const char *method = csl_evaluate__auc_limits(auc, variance, smallest, &low, &high);
+    csl_evaluate__add(out, "auc", auc, low, high, method);
 }
 
 uint32_t csl_evaluate__ece_bin(double confidence)

@@ -6,7 +6,7 @@
 #include <stddef.h>
 
 #define CSL_EVALUATE__RESAMPLES 1000
-#define CSL_EVALUATE__MEASURES  8    /* values one resample may give */
+#define CSL_EVALUATE__MEASURES  20   /* values one resample may give */
 #define CSL_EVALUATE__ECE_BINS  15   /* of equal width */
 #define CSL_EVALUATE__CLIP      1e-7 /* log loss: probabilities are kept this far from 0 and 1 */
 #define CSL_EVALUATE__Z         1.959963984540054 /* standard normal, two-sided 95 % */
@@ -42,13 +42,14 @@ void csl_evaluate__add_spread(struct csl_metrics *out, const char *name, double 
  * ECE of a calibrated model. */
 double csl_evaluate__ece(const double gaps[CSL_EVALUATE__ECE_BINS],
                          const double all[CSL_EVALUATE__ECE_BINS], uint64_t n, double *noise);
-/* A sum of absolute values grows with every source of chance: resamples lie above the value as the
- * value lies above the truth, so their percentiles miss the truth on the side away from it. The
- * basic interval turns them round the value, from 2 value - high to 2 value - low, within [0, 1];
- * it begins at 0 when the value is not above the 97.5th percentile of the noise. */
-void csl_evaluate__add_ece(struct csl_metrics *out, double value,
-                           const struct csl_evaluate__spread *spread,
-                           const struct csl_evaluate__spread *noise);
+/* A sum of absolute values, a largest difference or a standard deviation grows with every source of
+ * chance: resamples lie above the value as the value lies above the truth, so their percentiles
+ * miss the truth on the side away from it. The basic interval turns them round the value, from
+ * 2 value - high to 2 value - low, within [0, 1]; it begins at 0 when the value is not above the
+ * 97.5th percentile of the noise, which is what chance alone makes of it. Absent when it is NAN. */
+void csl_evaluate__add_basic(struct csl_metrics *out, const char *name, double value,
+                             const struct csl_evaluate__spread *spread,
+                             const struct csl_evaluate__spread *noise);
 
 /* The AUC of class `positive` against the rest, ties half, in O(n log n), from sorted scores, and
  * DeLong's structural components: influence[i] += share * (component of patient i) / (size of its
@@ -68,6 +69,9 @@ bool csl_evaluate__auc(const float *scores, size_t stride, const uint8_t *labels
  * classes are present. */
 void csl_evaluate__add_auc(struct csl_metrics *out, double auc, const uint8_t *labels, uint64_t n,
                            uint32_t classes, const double *influence);
+/* The limits of that interval from the variance alone; the method's name comes back. */
+const char *csl_evaluate__auc_limits(double auc, double variance, uint64_t smallest, double *low,
+                                     double *high);
 
 /* Sizes of the classes and the smallest that is not empty; returns how many are not empty. */
 uint32_t csl_evaluate__count_classes(const uint8_t *labels, uint64_t n, uint32_t classes,

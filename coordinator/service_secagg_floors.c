@@ -9,9 +9,9 @@
 enum csl_code csl_service_secagg_check_size__(const struct csl_service *s, struct csl_err *err)
 {
     uint32_t n = s->site_count, c = s->study->secagg.colluding;
-    uint64_t bytes = csl_secagg_bytes_to_site(n, c, s->study->schema.block_count);
-    uint64_t audit =
-        csl_secagg_bytes_of_audit(n, c, s->study->schema.block_count, s->study->schema.parameters);
+    uint32_t blocks = csl_study_block_ids(s->study);
+    uint64_t bytes = csl_secagg_bytes_to_site(n, c, blocks);
+    uint64_t audit = csl_secagg_bytes_of_audit(n, c, blocks, csl_study_words_max(s->study));
     if (s->study->secagg.audit_chunks > 0 && audit > bytes)
         bytes = audit;
     bool fits = s->config.is_unmasked || bytes <= CSL_SECAGG_WHOLE_MAX;
@@ -41,6 +41,8 @@ enum csl_code csl_service_secagg_check_floors__(const struct csl_service *s, boo
                                                 struct csl_err *err)
 {
     uint32_t least = s->study->secagg.minimum_sites;
+    if (csl_service_only_evaluates__(s))
+        return CSL_OK;
     for (uint32_t b = 0; b < s->study->schema.block_count; b++) {
         uint32_t n = 0;
         for (uint32_t i = 0; i < s->site_count; i++) {

@@ -203,8 +203,11 @@ static void tell_trained(struct csl_agent *a)
     if (!g->has_words || g->is_told || c == NULL || !fits_words(g, c) ||
         (phase != CSL_SECAGG_KEYED && phase != CSL_SECAGG_DEALT))
         return;
-    for (uint32_t i = 0; i < g->update.outbox.block_count; i++)
-        csl_secagg_set_put(&ev.blocks, g->update.outbox.blocks[i].block);
+    for (uint32_t i = 0; i < g->update.outbox.block_count; i++) {
+        uint32_t index = csl_agent_secagg_index__(a, c, g->update.outbox.blocks[i].block);
+        if (index != UINT32_MAX)
+            csl_secagg_set_put(&ev.blocks, index);
+    }
     g->is_told = csl_agent_secagg_step__(a, &ev) == CSL_OK;
 }
 
@@ -418,10 +421,10 @@ void csl_agent_secagg_part__(struct csl_agent *a, const struct csl_msg_secagg *p
     if (a->secagg == NULL || !csl_agent_masks__(a))
         return;
     uint64_t bytes_max = csl_secagg_bytes_to_site(
-        a->config.secagg->roster->count, a->study->secagg.colluding, a->study->schema.block_count);
+        a->config.secagg->roster->count, a->study->secagg.colluding, csl_study_block_ids(a->study));
     uint64_t audit_max =
         csl_secagg_bytes_of_audit(a->config.secagg->roster->count, a->study->secagg.colluding,
-                                  a->study->schema.block_count, a->study->schema.parameters);
+                                  csl_study_block_ids(a->study), csl_study_words_max(a->study));
     if (a->study->secagg.audit_chunks > 0 && audit_max > bytes_max)
         bytes_max = audit_max;
     enum csl_code code = csl_parts_take(&a->parts, part, bytes_max, &whole, &err);

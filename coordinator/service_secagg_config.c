@@ -20,7 +20,7 @@ static bool has_block(const struct csl_service *s, uint32_t index, uint32_t bloc
 
 /* The model's blocks while it is trained; the evaluation of a domain where it is due. Whoever
  * repeats a round for the second time does without: a site that was lost must not cost the round.
- */
+ * Without masks nobody reads what is asked for, and a site sends whatever it counted. */
 static bool is_in_round(const struct csl_service *s, uint32_t id)
 {
     uint32_t of_model = s->study->schema.block_count;
@@ -29,7 +29,7 @@ static bool is_in_round(const struct csl_service *s, uint32_t id)
         return !csl_study_only_evaluates_in(s->study, round);
     return csl_study_is_evaluated_in(s->study, round) &&
            s->secagg->attempt <= CSL_SECAGG_EVALUATION_ATTEMPTS &&
-           csl_coord_is_judged(s->core, id - of_model);
+           (s->config.is_unmasked || csl_coord_is_judged(s->core, id - of_model));
 }
 
 static void describe_row(const struct csl_service *s, uint32_t id, uint32_t roster_count,

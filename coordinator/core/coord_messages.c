@@ -117,11 +117,11 @@ static void on_answer(struct csl_coord *c, uint32_t site, const struct csl_msg_s
         bring_up_to_date(c, site);
 }
 
-static bool has_block(const struct csl_block_count *blocks, uint32_t count, uint32_t block)
+static bool has_enrolled_block(const struct csl_coord_site *s, const struct csl_block_count *b)
 {
-    for (uint32_t i = 0; i < count; i++)
-        if (blocks[i].block == block)
-            return true;
+    for (uint32_t i = 0; i < s->block_count; i++)
+        if (s->blocks[i].block == b->block)
+            return s->blocks[i].patients == b->patients;
     return false;
 }
 
@@ -138,8 +138,7 @@ static bool has_blocks_of_round(const struct csl_coord *c, const struct csl_coor
         due += trains && s->blocks[i].block < of_model;
     for (uint32_t i = 0; i < count; i++) {
         bool is_model = blocks[i].block < of_model;
-        if (!has_block(s->blocks, s->block_count, blocks[i].block) || blocks[i].patients != 1 ||
-            !(is_model ? trains : is_evaluated))
+        if (!has_enrolled_block(s, &blocks[i]) || !(is_model ? trains : is_evaluated))
             return false;
         found += is_model;
     }

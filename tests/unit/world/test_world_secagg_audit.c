@@ -31,6 +31,7 @@ static struct masked_plan plan_of(uint32_t rounds)
     return (struct masked_plan){.rounds = rounds,
                                 .minimum_sites = 3,
                                 .keyless_site = MASKED_NONE,
+                                .judges_last = true, /* two chunks in every sum that is audited */
                                 .sections = SAMPLES MASKS(", audit_chunks: 2")};
 }
 

@@ -73,6 +73,44 @@ static void test_secagg_pitfall_22_23_24__coordinator_dies_at_every_write__same_
     check_every_write(MASKED_SERVICE, 2 * 5 * 7);
 }
 
+/* The round that only evaluates: every write from the commit of the last model on. */
+static void check_last_round(uint32_t party, uint64_t writes_at_least)
+{
+    struct masked_plan plan = plan_of(1);
+    struct masked_result calm, r;
+    masked_run(&fixture, &plan, &calm);
+    assert_int_equal(calm.evaluation_count, 1);
+    assert_true(calm.writes[party] >= writes_at_least);
+    plan.dying.party = party;
+    for (plan.dying.at = calm.writes[party] / 2; plan.dying.at <= calm.writes[party];
+         plan.dying.at++) {
+        for (int after = 0; after < 2; after++) {
+            plan.dying.is_after = after == 1;
+            masked_run(&fixture, &plan, &r);
+            assert_same(&plan, &calm, &r);
+            assert_int_equal(r.deaths, 1);
+            assert_int_equal(r.evaluation_count, 1);
+            assert_memory_equal(&calm.evaluations[0].block, &r.evaluations[0].block,
+                                sizeof(r.evaluations[0].block));
+            masked_release(&r);
+        }
+    }
+    masked_release(&calm);
+}
+
+static void test_secagg_pitfall_01_50__site_dies_in_the_evaluation__same_figures(void **state)
+{
+    (void)state;
+    check_last_round(2, 2 * 10);
+}
+
+static void
+test_secagg_pitfall_22_50__coordinator_dies_in_the_evaluation__same_figures(void **state)
+{
+    (void)state;
+    check_last_round(MASKED_SERVICE, 2 * 5 * 5);
+}
+
 static int set_up(void **state)
 {
     (void)state;
@@ -93,6 +131,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_secagg_pitfall_01_23__site_dies_at_every_write__same_bits),
         cmocka_unit_test(test_secagg_pitfall_22_23_24__coordinator_dies_at_every_write__same_bits),
+        cmocka_unit_test(test_secagg_pitfall_01_50__site_dies_in_the_evaluation__same_figures),
+        cmocka_unit_test(
+            test_secagg_pitfall_22_50__coordinator_dies_in_the_evaluation__same_figures),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

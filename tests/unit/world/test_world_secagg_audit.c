@@ -19,7 +19,7 @@
 #define SAMPLES "aggregation: {strategy: fedavg, weights: {kind: samples}}\n"
 #define MASKS(more)                                                                                \
     "secure_aggregation: {protocol: fsa-1, colluding: 1, minimum_sites: 3" more "}\n"
-#define CHUNKS  2 /* of each sum: one block, and the scalars */
+#define CHUNKS 2 /* of each sum: one block, and the scalars */
 
 static struct fixture fixture;
 static FILE *log_file;

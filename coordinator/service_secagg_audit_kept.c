@@ -193,7 +193,7 @@ bool csl_service_audit_keep__(struct csl_service *s)
     for (uint32_t i = 0; i < s->site_count; i++)
         if (a->spools[i][0] != '\0')
             keep[count++] = a->spools[i];
-    for (uint32_t b = 0; b <= s->study->schema.block_count; b++) {
+    for (uint32_t b = 0; b <= csl_study_block_ids(s->study); b++) {
         csl_service_audit_sum_name__(a->round, b, sums[b]);
         keep[count++] = sums[b];
     }
@@ -208,14 +208,14 @@ void csl_service_audit_drop__(struct csl_service *s)
     char name[CSL_ID_MAX];
     if (a == NULL || a->round == 0)
         return;
-    for (uint32_t b = 0; b <= s->study->schema.block_count; b++) {
+    for (uint32_t b = 0; b <= csl_study_block_ids(s->study); b++) {
         csl_service_audit_sum_name__(a->round, b, name);
         csl_blob_remove(s->spool, name);
     }
     for (uint32_t i = 0; i < s->site_count; i++) {
         if (a->spools[i][0] == '\0')
             continue;
-        for (uint32_t b = 0; b <= s->study->schema.block_count; b++) {
+        for (uint32_t b = 0; b <= csl_study_block_ids(s->study); b++) {
             csl_service_audit_hash_name__(s, i, b, name);
             csl_blob_remove(s->spool, name);
         }

@@ -16,7 +16,7 @@ struct csl_secagg_shape csl_service_secagg_shape__(const struct csl_service *s)
     const struct csl_study_secagg *a = &s->study->secagg;
     struct csl_secagg_shape shape = {.sites = csl_service_secagg_rows__(s),
                                      .colluding = a->colluding,
-                                     .blocks = s->study->schema.block_count};
+                                     .blocks = csl_study_block_ids(s->study)};
     if (csl_service_secagg_is_sparse__(s) &&
         !csl_secagg_share_parameters(csl_secagg_roster_active(s->config.secagg_roster),
                                      a->colluding, a->losses_max, &shape.share_degree,
@@ -54,7 +54,7 @@ enum csl_code csl_service_secagg_check_size__(const struct csl_service *s, struc
         return code;
     const struct csl_secagg_shape shape = csl_service_secagg_shape__(s);
     uint64_t bytes = csl_secagg_bytes_to_site(&shape);
-    uint64_t audit = csl_secagg_bytes_of_audit(&shape, s->study->schema.parameters);
+    uint64_t audit = csl_secagg_bytes_of_audit(&shape, csl_study_words_max(s->study));
     if (s->study->secagg.audit_chunks > 0 && audit > bytes)
         bytes = audit;
     bool fits = s->config.is_unmasked || bytes <= CSL_SECAGG_WHOLE_MAX;
@@ -84,6 +84,8 @@ enum csl_code csl_service_secagg_check_floors__(const struct csl_service *s, boo
                                                 struct csl_err *err)
 {
     uint32_t least = s->study->secagg.minimum_sites;
+    if (csl_service_only_evaluates__(s))
+        return CSL_OK;
     for (uint32_t b = 0; b < s->study->schema.block_count; b++) {
         uint32_t n = 0;
         for (uint32_t i = 0; i < s->site_count; i++) {

@@ -231,7 +231,8 @@ static enum csl_code take_member(void *ctx, const struct csl_store_member *m, st
                         m->site);
     k->result->site_rounds[i] = (uint32_t)m->rounds_contributed;
     for (uint32_t b = 0; b < m->block_count; b++)
-        k->result->site_patients[i] += m->blocks[b].patients;
+        if (m->blocks[b].block < k->config->study->schema.block_count) /* else of evaluations */
+            k->result->site_patients[i] += m->blocks[b].patients;
     return CSL_OK;
 }
 

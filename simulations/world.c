@@ -294,7 +294,8 @@ static enum csl_code collect(struct world *w, struct csl_err *err)
         uint32_t site = find_site(w, s->id);
         r->site_rounds[site] = (uint32_t)s->rounds_contributed;
         for (uint32_t b = 0; b < s->block_count; b++)
-            r->site_patients[site] += s->blocks[b].patients;
+            if (s->blocks[b].block < w->config->study->schema.block_count) /* else of evaluations */
+                r->site_patients[site] += s->blocks[b].patients;
     }
     if (w->config->study->privacy.mode != CSL_PRIVACY_NONE) {
         enum csl_code code = collect_privacy(w, err);

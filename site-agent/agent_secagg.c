@@ -46,7 +46,7 @@ static enum csl_code measure(const struct csl_agent *a, uint64_t *bytes, struct 
     uint32_t active = csl_secagg_roster_active(roster);
     struct csl_secagg_shape shape = {.sites = roster->count,
                                      .colluding = asked->colluding,
-                                     .blocks = a->study->schema.block_count};
+                                     .blocks = csl_study_block_ids(a->study)};
     bool is_sparse = asked->is_sparse && active > CSL_SECAGG_COMPLETE_MAX;
     if (is_sparse && a->config.secagg->epoch_seed == NULL)
         return CSL_FAIL(err, CSL_E_DENIED,
@@ -60,7 +60,7 @@ static enum csl_code measure(const struct csl_agent *a, uint64_t *bytes, struct 
                         "are lost",
                         active, asked->colluding, asked->losses_max);
     *bytes = csl_secagg_bytes_to_site(&shape);
-    uint64_t audit = csl_secagg_bytes_of_audit(&shape, a->study->schema.parameters);
+    uint64_t audit = csl_secagg_bytes_of_audit(&shape, csl_study_words_max(a->study));
     if (asked->audit_chunks > 0 && audit > *bytes)
         *bytes = audit;
     return CSL_OK;
@@ -236,8 +236,11 @@ static void tell_trained(struct csl_agent *a)
     if (!g->has_words || g->is_told || c == NULL || !fits_words(g, c) ||
         (phase != CSL_SECAGG_KEYED && phase != CSL_SECAGG_DEALT))
         return;
-    for (uint32_t i = 0; i < g->update.outbox.block_count; i++)
-        csl_secagg_set_put(&ev.blocks, g->update.outbox.blocks[i].block);
+    for (uint32_t i = 0; i < g->update.outbox.block_count; i++) {
+        uint32_t index = csl_agent_secagg_index__(a, c, g->update.outbox.blocks[i].block);
+        if (index != UINT32_MAX)
+            csl_secagg_set_put(&ev.blocks, index);
+    }
     g->is_told = csl_agent_secagg_step__(a, &ev) == CSL_OK;
 }
 

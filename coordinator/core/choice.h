@@ -3,6 +3,7 @@
 #ifndef CSL_COORD_CORE_CHOICE_H
 #define CSL_COORD_CORE_CHOICE_H
 #include "privacy/secagg/block_plan.h"
+#include "protocol/study/evaluation.h"
 #include "protocol/study/study.h"
 
 static inline struct csl_secagg_choice csl_coord_choice(const struct csl_study *s)

@@ -50,19 +50,6 @@ static enum csl_code read_site(struct ceremony *c, const struct csl_enrol *flags
     return CSL_OK;
 }
 
-/* Never drawn twice for one roster: a second commitment of a site is refused by the others. */
-static enum csl_code draw_secret(struct ceremony *c, const char *path, struct csl_err *err)
-{
-    struct csl_rng rng;
-    enum csl_code code = csl_enrol_refuse_existing(path, err);
-    if (code != CSL_OK)
-        return code;
-    csl_rng_init_os(&rng);
-    csl_rng_bytes(&rng, c->r, sizeof(c->r));
-    csl_rng_wipe(&rng);
-    return csl_file_write_atomic(path, CSL_SPAN(c->r, sizeof(c->r)), 0600, err);
-}
-
 static enum csl_code read_secret(struct ceremony *c, const char *path, struct csl_err *err)
 {
     struct csl_msg bytes = {NULL, 0};
@@ -79,6 +66,19 @@ static enum csl_code read_secret(struct ceremony *c, const char *path, struct cs
     csl_wipe(bytes.p, bytes.n);
     csl_msg_release(&bytes);
     return code;
+}
+
+/* Drawn once for a roster: a second commitment of a site is refused by the others. A secret that is
+ * there is of a call that did not get as far as its message, and gives the same one. */
+static enum csl_code draw_secret(struct ceremony *c, const char *path, struct csl_err *err)
+{
+    struct csl_rng rng;
+    if (csl_file_exists(path))
+        return read_secret(c, path, err);
+    csl_rng_init_os(&rng);
+    csl_rng_bytes(&rng, c->r, sizeof(c->r));
+    csl_rng_wipe(&rng);
+    return csl_file_write_atomic(path, CSL_SPAN(c->r, sizeof(c->r)), 0600, err);
 }
 
 static enum csl_code commit(struct ceremony *c, const struct csl_enrol *flags, struct csl_buf *out,

@@ -196,6 +196,8 @@ static void begin(struct csl_service *s)
     struct csl_service_secagg *g = s->secagg;
     struct csl_err err = {.code = CSL_OK};
     csl_service_secagg_next_attempt__(s);
+    if (s->failure.code != CSL_OK)
+        return; /* the audit of the last sum could not be set aside */
     if (csl_service_only_evaluates__(s) && g->attempt > CSL_SECAGG_EVALUATION_ATTEMPTS) {
         csl_service_evaluation_end__(s);
         return;
@@ -447,7 +449,7 @@ static bool close_stage(struct csl_service *s)
     else if (is_hopeless)
         csl_service_fail__(s, &err);
     else
-        csl_service_secagg_start_over__(s);
+        csl_service_secagg_start_over__(s, err.msg);
     return false;
 }
 

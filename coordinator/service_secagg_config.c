@@ -64,36 +64,44 @@ static void describe_blocks(struct csl_service *s, struct csl_secagg_config *c)
         c->scalars[i].scale_q32 = INT64_C(1) << 32;
 }
 
-/* Masks for as many senders as a block can have, and for those that are left when as many were lost
- * before the senders were known: a graph of fewer is the weaker one. */
-static uint32_t mask_degree(const struct csl_secagg_config *c, uint32_t active, uint32_t losses)
+static uint32_t cohort_of(const struct csl_service *s)
 {
-    uint32_t degree = 2, rings = c->block_count + 1;
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < s->site_count; i++)
+        n += csl_coord_site(s->core, i)->in_cohort;
+    return n;
+}
+
+/* Enough masks for every number of senders that a block may have once some are gone: how many it
+ * takes neither grows nor falls with that number. The scalars are everybody's. */
+static uint32_t mask_degree(const struct csl_service *s, const struct csl_secagg_config *c)
+{
+    uint32_t losses = s->study->secagg.losses_max, rings = c->block_count + 1, degree = 2, most = 0;
     for (uint32_t b = 0; b <= c->block_count; b++) {
-        uint32_t n = b < c->block_count ? csl_secagg_set_count(&c->blocks[b].eligible) : active;
-        uint32_t least = n > losses ? n - losses : n;
-        for (uint32_t k = least > CSL_SECAGG_COMPLETE_MAX ? least : CSL_SECAGG_COMPLETE_MAX + 1;
-             k <= n; k += n - k > 0 ? n - k : 1) {
-            uint32_t needed = csl_secagg_mask_degree(k, c->colluding, losses, rings);
-            degree = needed > degree ? needed : degree;
-        }
+        uint32_t n =
+            b < c->block_count ? csl_secagg_set_count(&c->blocks[b].eligible) : cohort_of(s);
+        most = n > most ? n : most;
+    }
+    uint32_t least =
+        c->sites_min > CSL_SECAGG_COMPLETE_MAX ? c->sites_min : CSL_SECAGG_COMPLETE_MAX + 1;
+    for (uint32_t n = least; n <= most; n++) {
+        uint32_t needed = csl_secagg_mask_degree(n, c->colluding, losses, rings);
+        degree = needed > degree ? needed : degree;
     }
     return degree < CSL_SECAGG_SITES_MAX ? degree : CSL_SECAGG_SITES_MAX;
 }
 
 static void describe_graphs(const struct csl_service *s, struct csl_secagg_config *c)
 {
-    const struct csl_study_secagg *a = &s->study->secagg;
-    const struct csl_secagg_roster *roster = s->config.secagg_roster;
-    if (roster == NULL || !csl_service_secagg_is_sparse__(s))
+    const struct csl_secagg_shape shape = csl_service_secagg_shape__(s);
+    if (!csl_service_secagg_is_sparse__(s))
         return;
-    uint32_t active = csl_secagg_roster_active(roster);
-    bool is_possible = csl_secagg_share_parameters(active, a->colluding, a->losses_max,
-                                                   &c->share_degree, &c->share_threshold);
-    CSL_ASSERT(is_possible); /* csl_service_secagg_check_size__ */
+    CSL_ASSERT(shape.share_degree > 0); /* csl_service_secagg_check_size__ */
     c->graph = 1;
-    c->losses_max = a->losses_max;
-    c->mask_degree = mask_degree(c, active, a->losses_max);
+    c->share_degree = shape.share_degree;
+    c->share_threshold = shape.share_threshold;
+    c->losses_max = s->study->secagg.losses_max;
+    c->mask_degree = mask_degree(s, c);
 }
 
 void csl_service_secagg_describe__(struct csl_service *s, struct csl_secagg_config *c)

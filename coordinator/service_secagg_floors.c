@@ -17,11 +17,12 @@ struct csl_secagg_shape csl_service_secagg_shape__(const struct csl_service *s)
     struct csl_secagg_shape shape = {.sites = csl_service_secagg_rows__(s),
                                      .colluding = a->colluding,
                                      .blocks = csl_study_block_ids(s->study)};
-    if (csl_service_secagg_is_sparse__(s) &&
-        !csl_secagg_share_parameters(csl_secagg_roster_active(s->config.secagg_roster),
-                                     a->colluding, a->losses_max, &shape.share_degree,
-                                     &shape.share_threshold))
-        shape.share_degree = 0;
+    if (!csl_service_secagg_is_sparse__(s))
+        return shape;
+    uint32_t active = csl_secagg_roster_active(s->config.secagg_roster);
+    if (!csl_secagg_share_plan(active, a->colluding, a->minimum_sites, &shape.share_degree,
+                               &shape.share_threshold))
+        shape.share_degree = 0; /* check_graph refuses it */
     return shape;
 }
 
@@ -39,10 +40,10 @@ static enum csl_code check_graph(const struct csl_service *s, struct csl_err *er
     if (shape.share_degree == 0)
         return CSL_FAIL(err, CSL_E_LIMIT,
                         "secure_aggregation.graph: no sparse graph of %u sites keeps secrets from "
-                        "%u colluding ones when %u are lost; complete, or fewer losses_max, would "
-                        "be right",
+                        "%u colluding ones and opens a sum of minimum_sites %u; complete, or a "
+                        "larger minimum_sites, would be right",
                         csl_secagg_roster_active(s->config.secagg_roster), a->colluding,
-                        a->losses_max);
+                        a->minimum_sites);
     return CSL_OK;
 }
 

@@ -152,7 +152,7 @@ void csl_service_secagg_forget_certificates__(struct csl_service_secagg *g);
 /* Round and number of the attempt that is due; the last one is let go. */
 void csl_service_secagg_next_attempt__(struct csl_service *s);
 /* Before anybody can have signed a manifest: no certificate is needed. */
-void csl_service_secagg_start_over__(struct csl_service *s);
+void csl_service_secagg_start_over__(struct csl_service *s, const char *why);
 /* After a restart: the core has opened the round that the journal is of. */
 void csl_service_secagg_go_on__(struct csl_service *s);
 /* Tells the core of the sites that cannot be in the sum any more. */

@@ -73,12 +73,12 @@ void csl_service_secagg_next_attempt__(struct csl_service *s)
     g->attempt = is_same ? (uint16_t)(g->attempt + 1) : 1;
 }
 
-void csl_service_secagg_start_over__(struct csl_service *s)
+void csl_service_secagg_start_over__(struct csl_service *s, const char *why)
 {
     struct csl_service_secagg *g = s->secagg;
     g->is_over = true;
     csl_log(CSL_LOG_WARN, "secagg.started_over", CSL_U64("round", g->round),
-            CSL_U64("attempt", g->attempt));
+            CSL_U64("attempt", g->attempt), CSL_STR("why", why));
 }
 
 /* --- who is left out --- */
@@ -234,8 +234,8 @@ static void reopen(struct csl_service *s)
     g->is_reopening = true;
     if (g->attempt >= CSL_SECAGG_ATTEMPTS_MAX) {
         snprintf(g->no_more, sizeof(g->no_more),
-                 "secure_aggregation: %d attempts of round %llu were given up; the logs of the "
-                 "sites say why",
+                 "secure_aggregation: %d attempts of round %llu were given up; this log and "
+                 "those of the sites say why",
                  CSL_SECAGG_ATTEMPTS_MAX, (unsigned long long)g->round);
         csl_service_answer__(s,
                              &(struct csl_coord_event){.kind = CSL_CE_ABORT, .reason = g->no_more});

@@ -214,6 +214,13 @@ static void put_groups(struct csl_buf *out, const struct csl_result *r)
     }
     if (r->group_count > 0)
         put_group_rows(out, r);
+    const struct csl_study_group_weights *w = &r->fairness.asked.weights;
+    if (w->is_on)
+        csl_buf_printf(out,
+                       "In training, patients of small groups and of groups the model does badly "
+                       "by counted more (alpha %g, beta %g, cap %g). That is no evidence that "
+                       "groups are treated alike: the figures are.\n\n",
+                       w->alpha, w->beta, w->cap);
     for (uint32_t i = 0; i < r->fairness.gap_count; i++)
         put_gaps(out, &r->fairness.gaps[i], r->domains[r->fairness.gaps[i].domain].id);
 }

@@ -256,6 +256,11 @@ void csl_report__gaps(struct csl_report *p, uint32_t domain)
         csl_buf_str(p->out, "</tbody>");
         csl_report__end_table(p);
     }
+    if (asked->weights.is_on)
+        csl_buf_printf(p->out,
+                       "<p class=\"note\">In training, patients of small groups and of groups the "
+                       "model does badly by counted more (alpha %g, beta %g, cap %g).</p>\n",
+                       asked->weights.alpha, asked->weights.beta, asked->weights.cap);
     for (uint32_t i = 0; i < r->fairness.gap_count; i++) {
         const struct csl_result_gap *g = &r->fairness.gaps[i];
         if (g->domain != domain || g->hidden == 0)

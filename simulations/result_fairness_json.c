@@ -98,6 +98,14 @@ static void put_gaps(struct csl_json *j, const struct csl_result *r)
     csl_json_end(j);
     csl_json_put_u64(j, "minimum_group", asked->minimum_group);
     csl_json_put_u64(j, "minimum_sites", asked->minimum_sites);
+    if (asked->weights.is_on) {
+        csl_json_key(j, "weights");
+        csl_json_object(j);
+        csl_json_put_f64(j, "alpha", asked->weights.alpha);
+        csl_json_put_f64(j, "beta", asked->weights.beta);
+        csl_json_put_f64(j, "cap", asked->weights.cap);
+        csl_json_end(j);
+    }
     csl_json_end(j);
     csl_json_key(j, "gaps");
     csl_json_array(j);
@@ -265,6 +273,14 @@ static enum csl_code read_asked(const struct csl_result_reader *rd, json v)
             return csl_result__bad(rd, "attributes", "names");
     f->minimum_group = (uint32_t)group;
     f->minimum_sites = (uint32_t)sites;
+    json weights = csl_json_get(v, "weights");
+    if (weights == NULL)
+        return CSL_OK;
+    f->weights.is_on = true;
+    if (!csl_json_as_f64(csl_json_get(weights, "alpha"), &f->weights.alpha) ||
+        !csl_json_as_f64(csl_json_get(weights, "beta"), &f->weights.beta) ||
+        !csl_json_as_f64(csl_json_get(weights, "cap"), &f->weights.cap))
+        return csl_result__bad(rd, "weights", "'alpha', 'beta' and 'cap'");
     return CSL_OK;
 }
 

@@ -10,8 +10,6 @@
 
 #include <string.h>
 
-enum { REFUSALS_LOGGED = 10 }; /* a minute */
-
 bool csl_agent_masks__(const struct csl_agent *a)
 {
     return a->study != NULL && a->study->secagg.is_on;
@@ -39,7 +37,8 @@ static enum csl_code new_site(struct csl_agent *a, struct csl_secagg_site **out,
 }
 
 /* How long a message of the study's rounds can be; declines graphs that cannot be. */
-static enum csl_code measure(const struct csl_agent *a, uint64_t *bytes, struct csl_err *err)
+static enum csl_code measure(const struct csl_agent *a, struct csl_secagg_shape *out,
+                             uint64_t *bytes, struct csl_err *err)
 {
     const struct csl_study_secagg *asked = &a->study->secagg;
     const struct csl_secagg_roster *roster = a->config.secagg->roster;
@@ -53,12 +52,13 @@ static enum csl_code measure(const struct csl_agent *a, uint64_t *bytes, struct 
                         "the study has sparse graphs, and this site has no seed for them; "
                         "secure_aggregation.epoch with the file of `consilium enrol epoch close` "
                         "for its roster would be right");
-    if (is_sparse && !csl_secagg_share_parameters(active, asked->colluding, asked->losses_max,
-                                                  &shape.share_degree, &shape.share_threshold))
+    if (is_sparse && !csl_secagg_share_plan(active, asked->colluding, asked->minimum_sites,
+                                            &shape.share_degree, &shape.share_threshold))
         return CSL_FAIL(err, CSL_E_DENIED,
-                        "no sparse graph of %u sites keeps secrets from %u colluding ones when %u "
-                        "are lost",
-                        active, asked->colluding, asked->losses_max);
+                        "no sparse graph of %u sites keeps secrets from %u colluding ones and "
+                        "opens a sum of minimum_sites %u",
+                        active, asked->colluding, asked->minimum_sites);
+    *out = shape;
     *bytes = csl_secagg_bytes_to_site(&shape);
     uint64_t audit = csl_secagg_bytes_of_audit(&shape, csl_study_words_max(a->study));
     if (asked->audit_chunks > 0 && audit > *bytes)
@@ -80,7 +80,7 @@ enum csl_code csl_agent_open_secagg__(struct csl_agent *a, struct csl_err *err)
     if (g == NULL)
         return CSL_FAIL(err, CSL_E_NOMEM, "no memory for secure aggregation");
     memcpy(g->study_digest, a->study->digest, CSL_DIGEST_BYTES);
-    enum csl_code code = measure(a, &g->bytes_max, err);
+    enum csl_code code = measure(a, &g->shape, &g->bytes_max, err);
     if (code == CSL_OK)
         code = new_site(a, &g->fsm, err);
     a->secagg = g;
@@ -164,15 +164,12 @@ static void on_action(void *ctx, const struct csl_secagg_site_action *action)
 /* Whoever is at the other end can send as many as it likes; no more than these are worth a line. */
 static void log_refusal(struct csl_agent *a, enum csl_log_level level, const struct csl_err *err)
 {
-    struct csl_agent_secagg *g = a->secagg;
-    if (g->refusals == 0 || a->now_ns - g->refusals_ns >= 60 * CSL_NS_PER_S) {
-        if (g->refusals > REFUSALS_LOGGED)
-            csl_log(level, "secagg.refused_more", CSL_STR("site", a->site_id),
-                    CSL_U64("messages", g->refusals - REFUSALS_LOGGED));
-        g->refusals_ns = a->now_ns;
-        g->refusals = 0;
-    }
-    if (g->refusals < UINT32_MAX && ++g->refusals <= REFUSALS_LOGGED)
+    uint32_t unsaid;
+    bool is_said = csl_log_quota_take(&a->secagg->refusals, a->now_ns, &unsaid);
+    if (unsaid > 0)
+        csl_log(level, "secagg.refused_more", CSL_STR("site", a->site_id),
+                CSL_U64("messages", unsaid));
+    if (is_said)
         csl_log_err(level, "secagg.refused", err);
 }
 

@@ -1,7 +1,9 @@
 /* site-agent/agent_secagg_internal.h - shared by the agent's secure-aggregation files only. */
 #ifndef CSL_AGENT_SECAGG_INTERNAL_H
 #define CSL_AGENT_SECAGG_INTERNAL_H
+#include "base/log.h"
 #include "privacy/secagg/audit.h"
+#include "privacy/secagg/bounds.h"
 #include "privacy/secagg/encode.h"
 #include "privacy/secagg/journal.h"
 #include "privacy/secagg/site.h"
@@ -54,10 +56,10 @@ struct csl_agent_secagg {
     bool may_leave;
     bool is_settled;
     bool must_resume;
-    bool is_fresh;        /* the journal had no record when it was opened */
-    uint64_t refusals_ns; /* of messages: when counting them began, how many since */
-    uint32_t refusals;
-    uint64_t bytes_max; /* of one message */
+    bool is_fresh;                 /* the journal had no record when it was opened */
+    struct csl_log_quota refusals; /* lines about messages */
+    struct csl_secagg_shape shape; /* of the study on this roster, and so of every round */
+    uint64_t bytes_max;            /* of one message */
     struct csl_agent_audit audit;
 };
 

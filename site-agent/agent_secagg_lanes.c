@@ -56,10 +56,18 @@ enum csl_code csl_agent_secagg_check_blocks__(const struct csl_agent *a,
             return code;
         is_same = c->blocks[b].id == b && csl_secagg_plan_equals(&c->blocks[b], &row);
     }
-    return is_same ? CSL_OK
-                   : CSL_FAIL(err, CSL_E_DENIED,
-                              "the round has other blocks, or other words for them, than the "
-                              "study");
+    if (!is_same)
+        return CSL_FAIL(err, CSL_E_DENIED,
+                        "the round has other blocks, or other words for them, than the study");
+    /* The masks' degree depends on who is there, and is checked against the senders. */
+    const struct csl_secagg_shape *shape = &a->secagg->shape;
+    bool is_sparse = shape->share_degree > 0;
+    if (c->graph != is_sparse || c->share_degree != shape->share_degree ||
+        c->share_threshold != shape->share_threshold ||
+        c->losses_max != (is_sparse ? a->study->secagg.losses_max : 0))
+        return CSL_FAIL(err, CSL_E_DENIED,
+                        "the round is on another graph than the study has on this roster");
+    return CSL_OK;
 }
 
 enum csl_code csl_agent_secagg_encoding__(const struct csl_agent *a,

@@ -140,3 +140,9 @@ bool csl_secagg_share_parameters(uint32_t n, uint32_t colluding, uint32_t lost, 
     }
     return false;
 }
+
+bool csl_secagg_share_plan(uint32_t n, uint32_t colluding, uint32_t least, uint32_t *degree,
+                           uint32_t *threshold)
+{
+    return csl_secagg_share_parameters(n, colluding, n > least ? n - least : 0, degree, threshold);
+}

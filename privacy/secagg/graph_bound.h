@@ -44,5 +44,10 @@ bool csl_secagg_share_is_live(uint32_t n, uint32_t lost, uint32_t degree, uint32
 /* The smallest even degree, and its threshold, that do both. False: none below n. */
 bool csl_secagg_share_parameters(uint32_t n, uint32_t colluding, uint32_t lost, uint32_t *degree,
                                  uint32_t *threshold);
+/* The same for a study on a roster of n active sites, whose sums may be of as few as `least`: the
+ * others may be gone from the start, lost later, or not of this study; they hold shares all the
+ * same. Both sides work it out alike. */
+bool csl_secagg_share_plan(uint32_t n, uint32_t colluding, uint32_t least, uint32_t *degree,
+                           uint32_t *threshold);
 
 #endif

@@ -146,10 +146,15 @@ struct csl_given_weight {
 
 /* Patient groups whose quality is looked at by itself; attribute_count 0: none. */
 #define CSL_FAIRNESS_ATTRIBUTES_MAX 4
+struct csl_study_group_weights { /* FairGRPO at every site (aggregation/weights/groups.h) */
+    bool is_on;                  /* the rest is 0 without */
+    double alpha, beta, cap;
+};
 struct csl_study_fairness {
     uint32_t attribute_count;
     char attributes[CSL_FAIRNESS_ATTRIBUTES_MAX][CSL_ID_MAX]; /* names in the record files */
-    uint32_t minimum_group, minimum_sites; /* fewer test patients or sites: not shown */
+    uint32_t minimum_group, minimum_sites;  /* fewer test patients or sites: not shown */
+    struct csl_study_group_weights weights; /* of training patients; needs minimum_group of them */
 };
 struct csl_study_release {                 /* what a model must reach before it is handed out */
     bool is_on;                            /* the rest is 0 without */

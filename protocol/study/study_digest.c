@@ -172,6 +172,12 @@ static void put_fairness(struct csl_buf *b, const struct csl_study_fairness *f)
         put_text(b, f->attributes[i]);
     csl_buf_le32(b, f->minimum_group);
     csl_buf_le32(b, f->minimum_sites);
+    if (!f->weights.is_on) /* studies without them are what they were before there were any */
+        return;
+    put_text(b, "group weights");
+    put_f64(b, f->weights.alpha);
+    put_f64(b, f->weights.beta);
+    put_f64(b, f->weights.cap);
 }
 
 static void put_release(struct csl_buf *b, const struct csl_study_release *r)

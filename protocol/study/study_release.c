@@ -7,7 +7,7 @@
 #include <string.h>
 
 struct raw_fairness {
-    const struct csl_yaml_node *attributes;
+    const struct csl_yaml_node *attributes, *weights;
     uint32_t minimum_group, minimum_sites;
 };
 #define AT(field) .offset = offsetof(struct raw_fairness, field)
@@ -33,6 +33,11 @@ static const struct csl_option fairness_rows[] = {
      .fallback = "3",
      .unit = "sites",
      .help = "A group whose test patients are at fewer sites is not shown."},
+    {.name = "weights",
+     .type = CSL_OPT_NODE,
+     AT(weights),
+     .help = "How much patients of small groups and groups the model does badly by count more in a "
+             "site's own training; absent: all alike."},
     CSL_OPTION_END,
 };
 
@@ -117,7 +122,7 @@ enum csl_code csl_study__read_fairness(const struct csl_study_reader *r,
         }
         CSL_ASSERT(csl_str_copy(f->attributes[f->attribute_count++], CSL_ID_MAX, n->text));
     }
-    return CSL_OK;
+    return csl_study__read_group_weights(r, section, raw.weights);
 }
 
 enum csl_code csl_study__read_release(const struct csl_study_reader *r,
@@ -163,6 +168,7 @@ void csl_study__explain_release(const struct csl_study *s, struct csl_buf *out)
             "reports no group: masked sums carry 256 scalars, fewer than one histogram.\n",
             f->minimum_group, f->minimum_sites);
     }
+    csl_study__explain_group_weights(s, out);
     if (!r->is_on)
         return;
     csl_buf_str(out, "What a model must reach before it is handed out\n");

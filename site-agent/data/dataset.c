@@ -80,6 +80,29 @@ static struct csl_dataset *dataset_new(const struct csl_study *study)
     return NULL;
 }
 
+/* The raw examples of one split, with the levels of their patients where the study weighs groups.
+ */
+static enum csl_code extract(const struct csl_records *r, const struct csl_study *study,
+                             uint32_t domain, const struct csl_domain_source *source,
+                             enum csl_split split, struct csl_examples *out, struct csl_err *err)
+{
+    const struct csl_domain *what = &study->domains[domain];
+    uint32_t count = csl_examples_count__(r, source, split);
+    if (!study->fairness.weights.is_on || count == 0)
+        return csl_examples_extract__(r, what, source, split, out, NULL, err);
+    uint32_t *record = csl_alloc_array(count, sizeof(*record));
+    if (record == NULL)
+        return CSL_FAIL(err, CSL_E_NOMEM, "no memory for the patient groups of %u records", count);
+    enum csl_code code = csl_examples_extract__(r, what, source, split, out, record, err);
+    if (code == CSL_OK) {
+        code = csl_examples_levels__(r, &study->fairness, record, out, err);
+        if (code != CSL_OK)
+            csl_examples_release__(out);
+    }
+    csl_free(record);
+    return code;
+}
+
 /* Appends the raw examples of one record file to the domains of *d. */
 static enum csl_code add_domain(struct csl_dataset *d, uint32_t domain, const struct csl_records *r,
                                 const char *path, struct csl_err *err)
@@ -92,7 +115,7 @@ static enum csl_code add_domain(struct csl_dataset *d, uint32_t domain, const st
     code = csl_domain_units__(what, &source, path, err);
     for (int s = 0; s < CSL_SPLIT_COUNT && code == CSL_OK; s++) {
         struct csl_examples e, *to = &d->domains[domain][s];
-        code = csl_examples_extract__(r, what, &source, (enum csl_split)s, &e, NULL, err);
+        code = extract(r, d->study, domain, &source, (enum csl_split)s, &e, err);
         if (code != CSL_OK)
             break;
         if (to->records == 0) {

@@ -28,6 +28,10 @@ struct csl_examples {
     const struct csl_multimodal_split *of; /* multimodal.h; of the data set */
     uint32_t *row;                         /* [R] ascending; owned */
     uint32_t absent; /* bit i: input i of the study is taken as absent from all records */
+    /* [patients, A] of the A attributes in study->fairness: place of the patient's value among the
+     * file's values in order, from 1; 0: not known. NULL unless the study weighs patient groups,
+     * and in a pooled dataset. */
+    uint8_t *level;
 };
 struct csl_dataset {
     char site[CSL_ID_MAX];

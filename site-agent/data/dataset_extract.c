@@ -17,6 +17,7 @@ void csl_examples_release__(struct csl_examples *e)
     csl_free(e->label);
     csl_free(e->time);
     csl_free(e->row);
+    csl_free(e->level);
     memset(e, 0, sizeof(*e));
 }
 

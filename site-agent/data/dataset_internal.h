@@ -43,6 +43,11 @@ enum csl_code csl_examples_extract__(const struct csl_records *r, const struct c
                                      const struct csl_domain_source *source, enum csl_split split,
                                      struct csl_examples *out, uint32_t *record,
                                      struct csl_err *err) CSL_MUST_CHECK;
+/* e->level of examples that lie at record[e->records] in the file. CSL_E_LIMIT: an attribute has
+ * more than 16 values. */
+enum csl_code csl_examples_levels__(const struct csl_records *r,
+                                    const struct csl_study_fairness *asked, const uint32_t *record,
+                                    struct csl_examples *e, struct csl_err *err) CSL_MUST_CHECK;
 /* The inputs of one record, unscaled, missing values NaN: its values in the domain's order of
  * features, or the ids of its first tokens and zeros behind them. to: [d->width] */
 void csl_inputs_copy__(const struct csl_domain *d, const struct csl_domain_source *source,

@@ -94,6 +94,23 @@ enum csl_code csl_batches_init(struct csl_batches *b, const struct csl_examples 
     return CSL_OK;
 }
 
+enum csl_code csl_batches_weigh(struct csl_batches *b, const float *patient_weight,
+                                struct csl_err *err)
+{
+    const struct csl_examples *e = b->examples;
+    if (b->weights == NULL) {
+        b->weights = csl_alloc_array(e->records, sizeof(*b->weights));
+        if (b->weights == NULL)
+            return CSL_FAIL(err, CSL_E_NOMEM, "no memory for the weights of %u records",
+                            e->records);
+        for (uint32_t r = 0; r < e->records; r++)
+            b->weights[r] = 1;
+    }
+    for (uint32_t r = 0; r < e->records; r++)
+        b->weights[r] *= patient_weight[e->patient[r]];
+    return CSL_OK;
+}
+
 void csl_batches_release(struct csl_batches *b)
 {
     csl_free(b->first);

@@ -19,7 +19,8 @@ struct csl_batches {
     uint32_t *first;       /* [patients + 1] first record of each patient; the last: records */
     uint32_t *permutation; /* [patients] */
     uint32_t *rows;        /* [rows_max] of the batch found last; only with has_repeats */
-    float *weights; /* [records] 1 / records of the record's patient; only with has_repeats */
+    /* [records] the patient's weight (1 without weigh) / records of the patient; NULL: all are 1 */
+    float *weights;
 };
 /* batch_patients 0: all. `purpose` tells training rounds from baselines. CSL_E_INVAL: the examples
  * are empty, their patients are not 0, 0, .., 1, .. ascending without a gap, a label is not below
@@ -29,6 +30,9 @@ enum csl_code csl_batches_init(struct csl_batches *b, const struct csl_examples 
                                const char *site, uint64_t seed, uint32_t batch_patients,
                                struct csl_err *err) CSL_MUST_CHECK;
 void csl_batches_release(struct csl_batches *b);
+/* How much each patient counts in the loss; patient_weight: [patients], > 0. Once. CSL_E_NOMEM. */
+enum csl_code csl_batches_weigh(struct csl_batches *b, const float *patient_weight,
+                                struct csl_err *err) CSL_MUST_CHECK;
 
 struct csl_batch {
     const uint32_t *rows; /* [count] record indices; valid until the next csl_batches_at */

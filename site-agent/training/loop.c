@@ -127,7 +127,7 @@ void csl_trainer__put_truth(struct csl_trainer *t, const struct csl_net *n, stru
 {
     const struct csl_examples *e = b->examples;
     t->ops->put_rows(t->dev, w->bytes, w->labels.first, e->label, 1, rows, count);
-    if (b->has_repeats)
+    if (b->weights != NULL)
         t->ops->put_rows(t->dev, w->words, w->weights.first * sizeof(float), b->weights,
                          sizeof(float), rows, count);
     if (n->loss != CSL_LOSS_COX)
@@ -152,7 +152,7 @@ struct csl_loss csl_trainer__loss(const struct csl_net *n, const struct csl_work
         .labels = w->labels,
         .grad = w->gradient[i],
     };
-    if (b->has_repeats)
+    if (b->weights != NULL)
         l.weights = w->weights;
     if (n->loss == CSL_LOSS_COX) {
         l.order = w->order;

@@ -235,7 +235,10 @@ static enum csl_code train_domain(struct csl_trainer *t, const struct csl_train_
         .learning_rate = c->learning_rate,
     };
     loop.schedule.steps = (uint64_t)c->steps * t->study->rounds;
-    code = csl_trainer__optimiser(t, n, &config, &loop.optimiser, err);
+    if (t->study->fairness.weights.is_on)
+        code = csl_trainer__weigh_groups(t, task, &batches, domain, err);
+    if (code == CSL_OK)
+        code = csl_trainer__optimiser(t, n, &config, &loop.optimiser, err);
     if (code == CSL_OK)
         code = put_block(t, n, task, &loop.optimiser, err);
     if (code == CSL_OK && t->study->privacy.mode == CSL_PRIVACY_JOINT)

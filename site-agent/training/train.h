@@ -72,7 +72,8 @@ struct csl_train_report {
  *
  * Trains every domain the site has, study->local.steps steps each. A step's loss is the mean over
  * the batch's patients of the mean over the patient's records; all records of a drawn patient are
- * in.
+ * in. Where the study weighs patient groups, a patient's part is multiplied by its weight, whose
+ * mean over the site's training patients is 1, and so in the mean loss reported (group_weights.h).
  *
  * Cox: risk sets inside the batch, Breslow ties, the sum over events divided by the batch's
  * patients (as FLamby's loss): full batches of all sites, weighted by patients, make the pooled

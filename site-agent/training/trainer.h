@@ -100,6 +100,11 @@ enum csl_code csl_trainer__optimiser(struct csl_trainer *t, const struct csl_net
                                      struct csl_err *err);
 /* One step of the optimiser at the rate that the schedule has for step k of the loop. */
 void csl_trainer__update(struct csl_trainer *t, struct csl_loop *loop, uint64_t k);
+/* The batches of a domain's training patients take the weights of their groups under the incoming
+ * model (group_weights.c). */
+enum csl_code csl_trainer__weigh_groups(struct csl_trainer *t, const struct csl_train_task *task,
+                                        struct csl_batches *batches, uint32_t domain,
+                                        struct csl_err *err);
 enum csl_code csl_trainer__loop(struct csl_trainer *t, struct csl_loop *loop, struct csl_err *err);
 /* The same with privacy (dp_sgd.c): the batches give records per patient only, not their order. */
 enum csl_code csl_trainer__private_loop(struct csl_trainer *t, struct csl_loop *loop,

@@ -82,7 +82,7 @@ TABLE = [
     ("site-agent/training/compute/cuda/load.c", ["base/", "site-agent/training/compute/"], ["dl"]),
     ("site-agent/training/compute/cuda/*", ["base/", "site-agent/training/compute/"], ["cuda"]),
     ("site-agent/training/*", ["base/", CRYPTO, TENSOR, "protocol/study/", "site-agent/data/", "site-agent/training/",
-                               "privacy/dp/", "privacy/audit/"], []),
+                               "privacy/dp/", "privacy/audit/", "aggregation/weights/"], []),
     ("site-agent/trainer/*", ["base/", TENSOR], ["dl", "seccomp"]),
     ("site-agent/main.c", ["", "!coordinator/", "!simulations/", "!cli/"], []),
     ("site-agent/*", COMMON + ["site-agent/", "aggregation/", "privacy/"], []),

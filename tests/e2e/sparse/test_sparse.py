@@ -98,17 +98,20 @@ def ceremony(program, _, folder):
     say("commit", "lyon", key="turin", refused="another key for lyon")
     for name in names:
         say("commit", name)
+    with open(at("lyon.commit"), "rb") as f:
+        first = f.read()
+    say("commit", "lyon", refused="lyon.commit")
     os.remove(at("lyon.commit"))
-    say("commit", "lyon", refused="lyon.r")  # a second r for the same roster
-    first = os.stat(at("lyon.r"))
-    if first.st_mode & 0o077:
+    say("commit", "lyon")  # again from the same secret: no second commitment
+    with open(at("lyon.commit"), "rb") as f:
+        if f.read() != first:
+            raise SystemExit("FAILED: a second call committed to something else")
+    if os.stat(at("lyon.r")).st_mode & 0o077:
         raise SystemExit("FAILED: others may read lyon's secret")
     run(program, "enrol", "epoch", "close", *common, "--commitments", at("turin.commit"), "--reveals", at("turin.commit"),
         "--out", at("epoch"), refused="site 1 has not")
     few = join(at("few"), [at("turin.commit"), at("porto.commit")])
     say("reveal", "turin", "--commitments", few, refused="r stays here")
-    os.remove(at("lyon.r"))
-    say("commit", "lyon")  # nothing of lyon's was given away yet
     everyone = join(at("commitments"), [at(f"{n}.commit") for n in names])
     for name in names:
         say("reveal", name, "--commitments", everyone)

@@ -1,6 +1,5 @@
 /* Strategies that see single updates, against tests/vectors/aggregation/updates.csv and what their
  * papers promise; and the arithmetic of those that no round runs yet. */
-#include "aggregation/strategy/steps.h"
 #include "aggregation/strategy/strategy.h"
 #include "aggregation/strategy/updates.h"
 #include "privacy/crypto/init.h"
@@ -323,28 +322,6 @@ static void test_strategy_updates__afl_rounds__worst_site_leads(void **state)
     assert_true(fabs(r.mixture[0] + r.mixture[1] + r.mixture[2] - 0.5) < 1e-12);
 }
 
-/* Equal steps: FedAvg. Else by hand: tau_eff = .25 * 2 + .75 * 6 = 5, coefficients .25 * 5 / 2 and
- * .75 * 5 / 6. */
-static void test_strategy_updates__fednova__normalised(void **state)
-{
-    (void)state;
-    static const double weights[2] = {0.25, 0.75}, same[2] = {4, 4}, steps[2] = {2, 6};
-    double c[2];
-    assert_int_equal(csl_fednova_coefficients(2, weights, same, c, NULL), CSL_OK);
-    assert_true(fabs(c[0] - 0.25) < 1e-15 && fabs(c[1] - 0.75) < 1e-15);
-    assert_int_equal(csl_fednova_coefficients(2, weights, steps, c, NULL), CSL_OK);
-    assert_true(fabs(c[0] - 0.625) < 1e-15 && fabs(c[1] - 0.625) < 1e-15);
-    static const double none[2] = {2, 0};
-    assert_int_equal(csl_fednova_coefficients(2, weights, none, c, NULL), CSL_E_INVAL);
-}
-
-static void test_strategy_updates__fedbuff__older_counts_less(void **state)
-{
-    (void)state;
-    assert_true(csl_fedbuff_weight(0) == 1);
-    assert_true(csl_fedbuff_weight(3) == 0.5);
-}
-
 static int setup(void **state)
 {
     (void)state;
@@ -366,8 +343,6 @@ int main(void)
         cmocka_unit_test(test_strategy_updates__sort__as_slow_sort),
         cmocka_unit_test(test_strategy_updates__afl_mixture__projected),
         cmocka_unit_test(test_strategy_updates__afl_rounds__worst_site_leads),
-        cmocka_unit_test(test_strategy_updates__fednova__normalised),
-        cmocka_unit_test(test_strategy_updates__fedbuff__older_counts_less),
     };
     return cmocka_run_group_tests(tests, setup, NULL);
 }

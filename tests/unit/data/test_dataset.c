@@ -5,6 +5,7 @@
 
 #include <float.h>
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 static const char *const ab[2] = {"a", "b"};
@@ -21,6 +22,15 @@ static void write_small(const char *name)
     small_records(&r);
     write_records(&r, name);
     csl_records_release(&r);
+}
+
+static void ask_for_groups(struct test_study *t, const char *second)
+{
+    struct csl_study_fairness *f = &t->study.fairness;
+    *f = (struct csl_study_fairness){.attribute_count = 2, .minimum_group = 10};
+    f->weights = (struct csl_study_group_weights){true, .5, 1, 2};
+    memcpy(f->attributes[0], "sex", 4);
+    memcpy(f->attributes[1], second, strlen(second) + 1);
 }
 
 static void assert_near(double a, double b)
@@ -379,6 +389,7 @@ static void test_dataset__out_of_memory__is_reported(void **state)
     struct csl_err err;
     write_small("a.h5");
     study_of_table(&t, "ill", CSL_TASK_BINARY, 2, ab, 2);
+    ask_for_groups(&t, "age_band");
     uint64_t n = 1;
     for (; n < 200; n++) {
         struct csl_dataset *d;
@@ -392,6 +403,68 @@ static void test_dataset__out_of_memory__is_reported(void **state)
         ASSERT_CODE(code, CSL_E_NOMEM, &err);
     }
     assert_in_range(n, 10, 199);
+}
+
+/* Patients 0 to 4 are female, male, female, male and of unknown sex. */
+static void test_dataset__patient_groups__are_levels_of_the_whole_file(void **state)
+{
+    (void)state;
+    struct test_study t;
+    struct csl_dataset *d;
+    struct csl_err err;
+    write_small("a.h5");
+    study_of_table(&t, "life", CSL_TASK_SURVIVAL, 0, ab, 2);
+    ASSERT_OK(csl_dataset_load(&d, scratch("a.h5"), &t.study, &err), &err);
+    assert_null(d->domains[0][CSL_SPLIT_TRAIN].level); /* nobody asked */
+    csl_dataset_free(d);
+    study_of_table(&t, "grade", CSL_TASK_CLASSES, 3, ab, 2);
+    ask_for_groups(&t, "no-such");
+    ASSERT_OK(csl_dataset_load(&d, scratch("a.h5"), &t.study, &err), &err);
+    /* grade is not known of patient 2 */
+    static const uint8_t train[4] = {1, 0, 2, 0}, validation[2] = {2, 0}, test[2] = {0, 0};
+    assert_int_equal(d->domains[0][CSL_SPLIT_TRAIN].patients, 2);
+    assert_int_equal(d->domains[0][CSL_SPLIT_VALIDATION].patients, 1);
+    assert_int_equal(d->domains[0][CSL_SPLIT_TEST].patients, 1);
+    assert_memory_equal(d->domains[0][CSL_SPLIT_TRAIN].level, train, sizeof(train));
+    assert_memory_equal(d->domains[0][CSL_SPLIT_VALIDATION].level, validation, 2);
+    assert_memory_equal(d->domains[0][CSL_SPLIT_TEST].level, test, 2);
+    csl_dataset_free(d);
+    const char *paths[2] = {scratch("a.h5"), scratch("a.h5")};
+    ASSERT_OK(csl_dataset_load_pooled(&d, paths, 2, &t.study, &err), &err);
+    assert_null(d->domains[0][CSL_SPLIT_TRAIN].level);
+    csl_dataset_free(d);
+}
+
+/* 17 values of one attribute, one of them at a patient who has no example. */
+static void test_dataset__too_many_patient_groups__are_a_limit(void **state)
+{
+    (void)state;
+    struct test_study t;
+    struct csl_dataset *d;
+    struct csl_err err;
+    struct csl_records r;
+    small_records(&r);
+    csl_free(r.patient_id);
+    csl_free(r.split);
+    csl_free(r.attributes[0].value);
+    r.patient_count = 17;
+    r.patient_id = csl_alloc_array(17, sizeof(*r.patient_id));
+    r.split = csl_alloc(17);
+    r.attributes[0].value = csl_alloc_array(17, sizeof(*r.attributes[0].value));
+    for (uint32_t i = 0; i < 17; i++) {
+        snprintf(r.patient_id[i], 64, "p%u", i);
+        snprintf(r.attributes[0].value[i], 32, "v%u", i);
+    }
+    write_records(&r, "many.h5");
+    study_of_table(&t, "ill", CSL_TASK_BINARY, 2, ab, 2);
+    ask_for_groups(&t, "age_band");
+    ASSERT_CODE(csl_dataset_load(&d, scratch("many.h5"), &t.study, &err), CSL_E_LIMIT, &err);
+    ASSERT_SAYS(&err, "attribute sex has more than 16 values");
+    r.attributes[0].value[16][0] = '\0';
+    write_records(&r, "many.h5");
+    ASSERT_OK(csl_dataset_load(&d, scratch("many.h5"), &t.study, &err), &err);
+    csl_dataset_free(d);
+    csl_records_release(&r);
 }
 
 int main(void)
@@ -415,6 +488,8 @@ int main(void)
         cmocka_unit_test(test_dataset__pooled__concatenates_and_scales_by_all),
         cmocka_unit_test(test_dataset__damaged_file__is_corrupt),
         cmocka_unit_test(test_dataset__out_of_memory__is_reported),
+        cmocka_unit_test(test_dataset__patient_groups__are_levels_of_the_whole_file),
+        cmocka_unit_test(test_dataset__too_many_patient_groups__are_a_limit),
     };
     return cmocka_run_group_tests(tests, scratch_make, scratch_remove);
 }

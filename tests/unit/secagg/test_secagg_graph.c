@@ -444,11 +444,40 @@ static void test_secagg_pitfall_37__losses_of_one_block__refused(void **state)
                      CSL_E_DENIED);
 }
 
+/* A sum of as few as the study allows can be opened, whenever the others went. */
+static void test_graph__share_plan__bears_all_that_may_be_missing(void **state)
+{
+    static const uint32_t rows[][3] = {{200, 66, 185}, {200, 20, 150}, {400, 40, 300}};
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        uint32_t n = rows[i][0], c = rows[i][1], least = rows[i][2], degree, threshold;
+        assert_true(csl_secagg_share_plan(n, c, least, &degree, &threshold));
+        assert_true(degree < n && threshold >= csl_secagg_share_threshold(n, c, degree));
+        assert_true(csl_secagg_share_is_live(n, n - least, degree, threshold));
+    }
+    uint32_t degree, threshold; /* as many colluding as would open it: no graph does both */
+    assert_false(csl_secagg_share_plan(200, 100, 101, &degree, &threshold));
+}
+
+static void test_graph__mask_degree__smallest_that_allows_the_losses(void **state)
+{
+    static const uint32_t rows[][3] = {{200, 66, 5}, {160, 50, 35}, {400, 40, 10}};
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        uint32_t n = rows[i][0], c = rows[i][1], losses = rows[i][2], safe = 0;
+        uint32_t k = csl_secagg_mask_degree(n, c, losses, 2);
+        assert_true(csl_secagg_losses_max(n, c, k, 2, &safe) && safe >= losses);
+        assert_true(!csl_secagg_losses_max(n, c, k - 2, 2, &safe) || safe < losses);
+    }
+}
+
 int main(void)
 {
     if (csl_crypto_init(NULL) != CSL_OK)
         return 1;
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_graph__share_plan__bears_all_that_may_be_missing),
+        cmocka_unit_test(test_graph__mask_degree__smallest_that_allows_the_losses),
         cmocka_unit_test(test_graph__ring__every_member_has_its_degree_and_peers_are_mutual),
         cmocka_unit_test(test_graph__up_to_128_senders__complete),
         cmocka_unit_test(test_graph__same_senders_same_seed__same_ring),

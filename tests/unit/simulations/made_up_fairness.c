@@ -54,6 +54,7 @@ void made_up_fairness(struct csl_result *r)
     asked->attribute_count = 2;
     asked->minimum_group = 30;
     asked->minimum_sites = 3;
+    asked->weights = (struct csl_study_group_weights){true, 0.5, 1, 2};
     COPY(asked->attributes[0], "sex");
     COPY(asked->attributes[1], "age_band");
     for (uint32_t d = 0; d < r->domain_count; d++) {

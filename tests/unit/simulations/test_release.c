@@ -217,6 +217,7 @@ static void test_card__of_a_run__has_every_item(void **state)
                                         "Worst group by AUC or C-index:",
                                         "sex female | 30-99",
                                         "(2 groups; 2 hidden)",
+                                        "counted more (alpha 0.5, beta 1, cap 2)",
                                         "no differential privacy",
                                         "## What was not measured",
                                         "2 groups by age\\_band",

@@ -405,9 +405,9 @@ static void test_page__of_counts__has_classes_calibration_and_gaps(void **state)
                                          "Worst domain, AUC or C-index",
                                          "Worst patient group",
                                          NULL};
-    static const char *const other[] = {"TPR gap (EOD), sex: 0.060, 95 % interval 0.01 to 0.14",
-                                        "By age_band, 2 groups are hidden", "collapsed</span>",
-                                        NULL};
+    static const char *const other[] = {
+        "TPR gap (EOD), sex: 0.060, 95 % interval 0.01 to 0.14", "By age_band, 2 groups are hidden",
+        "counted more (alpha 0.5, beta 1, cap 2)", "collapsed</span>", NULL};
     struct csl_result r;
     struct csl_buf page;
     (void)state;

@@ -118,6 +118,8 @@ static void assert_same_after_reading(uint32_t sites, uint32_t domains, bool rep
     if (!repeats)
         made_up_fairness(&made);
     write_both(&made, &json[0], &csv[0]);
+    bool has_weights = strstr(csl_buf_text(&json[0]), "\"weights\":") != NULL;
+    assert_true(has_weights == !repeats);
     if (csl_result_read_json(&read, "summary.json", CSL_SPAN(json[0].p, json[0].n), &err))
         fail_msg("%s", err.msg);
     if (csl_result_read_csv(&read, "metrics.csv", CSL_SPAN(csv[0].p, csv[0].n), &err))

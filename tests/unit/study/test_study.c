@@ -198,6 +198,10 @@ static void test_study__digest__changes_with_every_choice(void **state)
         {16, "rounds: 15\nfairness: {attributes: [sex, age_band]}"},
         {16, "rounds: 15\nfairness: {attributes: [sex], minimum_group: 31}"},
         {16, "rounds: 15\nfairness: {attributes: [sex], minimum_sites: 4}"},
+        {16, "rounds: 15\nfairness: {attributes: [sex], weights: {}}"},
+        {16, "rounds: 15\nfairness: {attributes: [sex], weights: {alpha: 0.4}}"},
+        {16, "rounds: 15\nfairness: {attributes: [sex], weights: {beta: 0.9}}"},
+        {16, "rounds: 15\nfairness: {attributes: [sex], weights: {cap: 3}}"},
         {16, "rounds: 15\nrelease: {}"},
         {16, "rounds: 15\nrelease: {minimum_auc: 0.7}"},
         {16, "rounds: 15\nrelease: {collapsed_class: allow}"},
@@ -411,12 +415,14 @@ static void test_study__release__floors_and_defaults(void **state)
     struct csl_buf out;
     struct csl_study *s = parse_with(
         16, "rounds: 15\n"
-            "fairness: {attributes: [sex, age_band], minimum_group: 40}\n"
+            "fairness: {attributes: [sex, age_band], minimum_group: 40, weights: {cap: 3}}\n"
             "release: {minimum_auc: 0.7, worst_group_floor: 0.6, intended_use: a second look}");
     assert_int_equal(s->fairness.attribute_count, 2);
     assert_string_equal(s->fairness.attributes[1], "age_band");
     assert_int_equal(s->fairness.minimum_group, 40);
     assert_int_equal(s->fairness.minimum_sites, 3);
+    assert_true(s->fairness.weights.is_on);
+    assert_true(fabs(s->fairness.weights.alpha - .5) + fabs(s->fairness.weights.beta - 1) <= 0);
     assert_true(s->release.is_on && s->release.needs_card && s->release.refuses_collapsed);
     assert_true(s->release.minimum_auc >= 0.7 && s->release.worst_group_floor >= 0.6);
     assert_string_equal(s->release.intended_use, "a second look");
@@ -424,6 +430,9 @@ static void test_study__release__floors_and_defaults(void **state)
     csl_study_explain(s, &out);
     assert_int_equal(csl_buf_status(&out, &err), CSL_OK);
     assert_non_null(strstr(csl_buf_text(&out), "at least 40 test patients at 3 sites"));
+    assert_non_null(
+        strstr(csl_buf_text(&out), "cap of 3 no patient counts more than\n    9 times"));
+    assert_non_null(strstr(csl_buf_text(&out), "fewer than 40 training patients at the site"));
     assert_non_null(strstr(csl_buf_text(&out), "An AUC of 0.6 in the worst patient group"));
     csl_buf_release(&out);
     csl_study_free(s);

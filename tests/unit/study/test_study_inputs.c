@@ -45,6 +45,45 @@ static struct csl_study *parse(size_t changed, const char *text)
     return s;
 }
 
+/* Marks and windows of a series are of the input too: sites that read it otherwise must not agree.
+ */
+static void test_study_inputs__series__digest_changes_with_its_marks(void **state)
+{
+    static const char *const marks[] = {"", "missing: mask, ", "missing: mask_and_delta, ",
+                                        "windows: 2, "};
+    enum { MARKS = sizeof(marks) / sizeof(marks[0]) };
+    uint8_t digests[MARKS][CSL_DIGEST_BYTES];
+    char line[256];
+    (void)state;
+    for (size_t i = 0; i < MARKS; i++) {
+        snprintf(line, sizeof(line),
+                 "  - {id: age, modality: ehr_series, shape: [4], features: [a, b], %sencoder: "
+                 "{kind: mlp, hidden: [3]}}",
+                 marks[i]);
+        struct csl_study *s = parse(4, line);
+        memcpy(digests[i], s->digest, CSL_DIGEST_BYTES);
+        csl_study_free(s);
+        for (size_t k = 0; k < i; k++)
+            assert_memory_not_equal(digests[i], digests[k], CSL_DIGEST_BYTES);
+    }
+}
+
+static void test_study_inputs__weights_of_patient_groups__refused(void **state)
+{
+    struct csl_study *s = NULL;
+    struct csl_err err = {0};
+    struct csl_buf b;
+    (void)state;
+    csl_buf_init(&b, 65536);
+    for (size_t i = 0; i < LINES; i++)
+        csl_buf_printf(&b, "%s\n", lines[i]);
+    csl_buf_str(&b, "fairness: {attributes: [sex], weights: {cap: 2}}\n");
+    assert_int_equal(csl_study_parse(&s, "s.yaml", CSL_SPAN(b.p, b.n), &err), CSL_E_INVAL);
+    assert_non_null(strstr(err.msg, "patients of studies with inputs are not weighed"));
+    assert_null(s);
+    csl_buf_release(&b);
+}
+
 static void test_study_inputs__valid__has_every_field(void **state)
 {
     (void)state;
@@ -153,6 +192,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_study_inputs__valid__has_every_field),
+        cmocka_unit_test(test_study_inputs__series__digest_changes_with_its_marks),
+        cmocka_unit_test(test_study_inputs__weights_of_patient_groups__refused),
         cmocka_unit_test(test_study_inputs__schema__has_the_domains_blocks_and_then_the_inputs),
         cmocka_unit_test(test_study_inputs__digest__changes_with_every_choice),
         cmocka_unit_test(test_study_inputs__explained__says_what_is_read_and_what_is_sent),

@@ -40,6 +40,7 @@ void fx_free_examples(struct csl_examples *e)
     csl_free(e->patient);
     csl_free(e->label);
     csl_free(e->time);
+    csl_free(e->level);
     *e = (struct csl_examples){0};
 }
 

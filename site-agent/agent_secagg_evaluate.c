@@ -94,12 +94,13 @@ enum csl_code csl_agent_secagg_check_evaluation__(const struct csl_agent *a,
     const struct csl_secagg_block *row = &c->blocks[index];
     const struct csl_secagg_choice choice = {.lane_bits = 64};
     struct csl_secagg_block own = {.id = row->id};
-    bool is_right =
-        csl_study_is_evaluated_in(a->study, c->round) && row->id < csl_study_block_ids(a->study);
-    if (!is_right)
+    uint32_t of_model = a->study->schema.block_count;
+    bool is_due = csl_study_is_evaluated_in(a->study, c->round) && row->id >= of_model &&
+                  row->id < csl_study_block_ids(a->study);
+    if (!is_due)
         return CSL_FAIL(err, CSL_E_DENIED,
                         "the round asks for an evaluation that the study has not");
-    uint64_t words = csl_study_evaluation_words(a->study, row->id - a->study->schema.block_count);
+    uint64_t words = csl_study_evaluation_words(a->study, row->id - of_model);
     enum csl_code code =
         csl_secagg_plan_block(&choice, words, csl_agent_secagg_sites__(a), &own, err);
     if (code == CSL_OK &&

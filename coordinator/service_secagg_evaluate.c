@@ -11,6 +11,10 @@
 
 #include <string.h>
 
+/* Intervals draw so many a thousand times, on the thread that everybody waits for, and any site can
+ * claim them. */
+#define RECORDS_MAX (UINT64_C(1) << 21)
+
 struct figures {
     uint64_t round; /* 0: none; whose model it is */
     uint64_t sites, patients;
@@ -127,6 +131,10 @@ static enum csl_code read_scored(struct csl_service *s, uint32_t domain, uint64_
     if (f == NULL)
         return CSL_FAIL(err, CSL_E_NOMEM, "no memory for the figures of an evaluation");
     enum csl_code code = csl_sums_check(&sums, err);
+    if (code == CSL_OK && csl_sums_records(&sums) > RECORDS_MAX)
+        code =
+            CSL_FAIL(err, CSL_E_LIMIT, "%llu records; figures are made of at most %llu",
+                     (unsigned long long)csl_sums_records(&sums), (unsigned long long)RECORDS_MAX);
     if (code == CSL_OK)
         code = csl_sums_evaluate(&sums, s->seed, f, err);
     if (code == CSL_OK) {
@@ -154,6 +162,10 @@ static enum csl_code read_block(struct csl_service *s, uint32_t domain, struct f
         return code;
     if (s->study->domains[domain].task != CSL_TASK_SURVIVAL)
         return read_scored(s, domain, counts, out, err);
+    if (counts[0] > counts[1] || counts[1] > counts[2] || counts[0] > s->site_count)
+        return CSL_FAIL(err, CSL_E_INVAL, "%llu sites with %llu patients and %llu records",
+                        (unsigned long long)counts[0], (unsigned long long)counts[1],
+                        (unsigned long long)counts[2]);
     out->sites = counts[0];
     out->patients = counts[1];
     out->block.examples = counts[2];

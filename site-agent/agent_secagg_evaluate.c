@@ -87,6 +87,15 @@ uint32_t csl_agent_secagg_index__(const struct csl_agent *a, const struct csl_se
     return index;
 }
 
+/* A sum without this site beside one with it, of another domain that asks the same, is what this
+ * site counted. An honest coordinator asks every site that said it has test patients. */
+static bool leaves_out(const struct csl_agent *a, const struct csl_secagg_config *c, uint32_t index)
+{
+    uint32_t domain = c->blocks[index].id - a->study->schema.block_count;
+    return csl_agent_examples_to_judge__(a, domain).records > 0 &&
+           csl_agent_secagg_index__(a, c, c->blocks[index].id) == UINT32_MAX;
+}
+
 enum csl_code csl_agent_secagg_check_evaluation__(const struct csl_agent *a,
                                                   const struct csl_secagg_config *c, uint32_t index,
                                                   struct csl_err *err)
@@ -108,5 +117,10 @@ enum csl_code csl_agent_secagg_check_evaluation__(const struct csl_agent *a,
         code = CSL_FAIL(err, CSL_E_DENIED,
                         "the round has other words for an evaluation than the study, or sums it "
                         "over fewer sites");
+    if (code == CSL_OK && leaves_out(a, c, index))
+        code = CSL_FAIL(err, CSL_E_DENIED,
+                        "the round evaluates domain %s without this site, which has test patients "
+                        "of it",
+                        a->study->domains[row->id - of_model].id);
     return code;
 }

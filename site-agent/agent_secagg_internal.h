@@ -118,7 +118,8 @@ enum csl_code csl_agent_secagg_judge__(struct csl_agent *a, uint32_t domain, con
 /* Where the block stands in M0; UINT32_MAX: the round does not ask this site for it. */
 uint32_t csl_agent_secagg_index__(const struct csl_agent *a, const struct csl_secagg_config *c,
                                   uint32_t id);
-/* CSL_E_DENIED: the row is of no evaluation that is due, or of other words than this site makes. */
+/* CSL_E_DENIED: the row is of no evaluation that is due, of other words than this site makes, of
+ * too few sites, or leaves this one out. */
 enum csl_code csl_agent_secagg_check_evaluation__(const struct csl_agent *a,
                                                   const struct csl_secagg_config *c, uint32_t index,
                                                   struct csl_err *err) CSL_MUST_CHECK;

@@ -77,7 +77,9 @@ static void on_evaluation(void *ctx, const char *site_id, const struct csl_msg_e
     }
     for (uint32_t i = 0; i < e->block_count; i++)
         r->evaluations[r->evaluation_count++] = (struct csl_world_evaluation){
-            .round = e->round, .site = find_site(w, site_id), .block = e->blocks[i]};
+            .round = e->round,
+            .site = site_id[0] == '\0' ? CSL_WORLD_ALL_SITES : find_site(w, site_id),
+            .block = e->blocks[i]};
 }
 
 static enum csl_code state_path(const struct world *w, const char *name, char out[CSL_PATH_MAX],

@@ -160,7 +160,7 @@ static void without_the_victim(struct csl_secagg_config *c)
 
 /* --- the tests --- */
 
-/* Two rounds are judged in the second and in the third, which trains nothing. */
+/* The models of two rounds are judged in the second and in the third, which trains nothing. */
 static void test_world_secagg_asked__evaluation_of_other_words__no_site_joins(void **state)
 {
     static const struct {

@@ -2,6 +2,7 @@
  * says, and nothing of one site on the wire. */
 #include "tests/unit/world/masked_internal.h"
 
+#include "aggregation/evaluate/sums.h"
 #include "base/le.h"
 #include "base/log.h"
 #include "privacy/secagg/scalar.h"
@@ -13,6 +14,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -49,7 +51,8 @@ static const struct csl_eval_block *of(const struct masked_result *r, uint64_t r
     for (uint32_t i = 0; i < r->evaluation_count; i++)
         if (r->evaluations[i].round == round && r->evaluations[i].block.block == domain)
             return &r->evaluations[i].block;
-    return NULL;
+    fail_msg("no evaluation of round %llu, domain %u", (unsigned long long)round, domain);
+    abort();
 }
 
 /* --- the sums --- */
@@ -107,7 +110,6 @@ static void test_world_secagg_evaluate__every_model__sum_of_the_sites_counts(voi
     assert_int_equal(r.evaluation_count, 3);
     for (uint64_t round = 1; round <= 3; round++) {
         const struct csl_eval_block *b = of(&r, round, 0);
-        assert_non_null(b);
         sum_words(&r, round, 3, sum);
         assert_is_sum(b, sum);
         assert_true(b->metric_count > 0);
@@ -123,7 +125,7 @@ static void test_world_secagg_evaluate__only_the_last__one_sum(void **state)
     plan.judges_last = true;
     run(&plan, &r);
     assert_int_equal(r.evaluation_count, 1);
-    assert_non_null(of(&r, 3, 0));
+    (void)of(&r, 3, 0);
     masked_release(&r);
 }
 
@@ -163,30 +165,72 @@ static bool holds(const struct csl_buf *sent, const uint8_t *run, size_t n)
     return false;
 }
 
-/* Patients and confusion counts of one site as they would be written: words, integers of 64 or of
- * 32 bits; its loss as a word or a number. */
+/* `n` counts of words as they would be written: as words, as integers of 64 or of 32 bits. */
+static uint32_t counts_in(const struct csl_buf *sent, const uint8_t *words, size_t n)
+{
+    uint8_t wide[8 * WORDS], narrow[4 * WORDS];
+    for (size_t k = 0; k < n; k++) {
+        csl_store_le64(wide + 8 * k, csl_load_le64(words + 8 * k) >> 32);
+        csl_store_le32(narrow + 4 * k, (uint32_t)(csl_load_le64(words + 8 * k) >> 32));
+    }
+    uint32_t found = holds(sent, words, 8 * n) ? 1 : 0;
+    found += holds(sent, wide, 8 * n) ? 1 : 0;
+    return found + (holds(sent, narrow, 4 * n) ? 1 : 0);
+}
+
+static bool number_in(const struct csl_buf *sent, double value)
+{
+    uint64_t bits;
+    uint8_t le[8];
+    memcpy(&bits, &value, sizeof(bits));
+    csl_store_le64(le, bits);
+    return holds(sent, le, sizeof(le));
+}
+
+/* Patients and confusion counts of one site, its histogram, and its loss: a word, or a number. */
 static uint32_t told(const struct masked_result *r, uint32_t rounds)
 {
     uint32_t found = 0;
     for (uint64_t round = 1; round <= rounds; round++) {
         for (uint32_t i = 0; i < MASKED_SITES; i++) {
+            const uint8_t *w = words_of(r, i, round, rounds), *loss = w + 8 * (WORDS - 1);
+            double sum = csl_scalar_decode(csl_load_le64(loss));
+            double records = (double)(csl_load_le64(w + 8) >> 32); /* one of each patient */
+            found += counts_in(&r->sent, w + 8, HEAD - 1);
+            found += counts_in(&r->sent, w + 8 * HEAD, WORDS - 1 - HEAD);
+            found += holds(&r->sent, loss, 8);
+            found += number_in(&r->sent, sum) || number_in(&r->sent, sum / records);
+        }
+    }
+    return found;
+}
+
+/* Accuracy and AUC of one site's model of the round, in `sent`; numbers that stand everywhere are
+ * not looked for. `looked`: how many were. */
+static uint32_t metrics_told(const struct masked_result *r, const struct csl_buf *sent,
+                             uint32_t rounds, uint32_t *looked)
+{
+    static uint64_t counts[WORDS - 1];
+    static struct csl_sum_figures f;
+    uint32_t found = 0;
+    *looked = 0;
+    for (uint64_t round = 1; round <= rounds; round++) {
+        for (uint32_t i = 0; i < MASKED_SITES; i++) {
+            struct csl_sums sums = {.classes = 2, .bins = 256, .counts = counts};
+            struct csl_err err = {.code = CSL_OK};
             const uint8_t *w = words_of(r, i, round, rounds);
-            uint8_t wide[5 * 8], narrow[5 * 4];
-            for (size_t k = 0; k < 5; k++) {
-                csl_store_le64(wide + 8 * k, csl_load_le64(w + 8 + 8 * k) >> 32);
-                csl_store_le32(narrow + 4 * k, (uint32_t)(csl_load_le64(w + 8 + 8 * k) >> 32));
+            for (size_t k = 0; k < WORDS - 1; k++)
+                counts[k] = csl_load_le64(w + 8 * k) >> 32;
+            masked_must(csl_sums_evaluate(&sums, 1, &f, &err), &err);
+            for (uint32_t k = 0; k < f.metrics.count; k++) {
+                double value = f.metrics.items[k].value;
+                const char *name = f.metrics.items[k].name;
+                bool is_usual = value == 0 || value == 0.5 || value == 1;
+                if (is_usual || (strcmp(name, "auc") != 0 && strcmp(name, "accuracy") != 0))
+                    continue;
+                (*looked)++;
+                found += number_in(sent, value);
             }
-            uint64_t loss = csl_load_le64(w + 8 * (WORDS - 1)), bits;
-            double mean = csl_scalar_decode(loss);
-            memcpy(&bits, &mean, sizeof(bits));
-            uint8_t number[2][8];
-            csl_store_le64(number[0], loss);
-            csl_store_le64(number[1], bits);
-            found += holds(&r->sent, w + 8, sizeof(wide));
-            found += holds(&r->sent, wide, sizeof(wide));
-            found += holds(&r->sent, narrow, sizeof(narrow));
-            found += holds(&r->sent, number[0], 8);
-            found += holds(&r->sent, number[1], 8);
         }
     }
     return found;
@@ -205,8 +249,55 @@ static void test_world_secagg_evaluate__everything_sent__no_count_of_one_site(vo
     masked_release(&r);
     plan.is_unmasked = true; /* the same search finds all of it where nobody masks */
     run(&plan, &r);
-    assert_true(told(&r, 3) >= 2 * 3 * MASKED_SITES);
+    assert_true(told(&r, 3) >= 3 * 3 * MASKED_SITES);
     masked_release(&r);
+}
+
+static void test_world_secagg_evaluate__everything_sent__no_metric_of_one_site(void **state)
+{
+    struct masked_plan plan = plan_of(3);
+    struct masked_result masked, clear;
+    uint32_t looked;
+    (void)state;
+    run(&plan, &masked);
+    assert_int_equal(metrics_told(&masked, &masked.sent, 3, &looked), 0);
+    assert_true(looked > 0);
+    plan.sections = SAMPLES; /* the same search finds the sites' reports where nothing is masked */
+    run(&plan, &clear);
+    assert_true(metrics_told(&masked, &clear.sent, 3, &looked) > 0);
+    masked_release(&masked);
+    masked_release(&clear);
+}
+
+/* --- an attempt that is abandoned --- */
+
+/* Two sites' uploads are not what they promised: the sum of the others is nobody's. The next
+ * attempt sends the words of the first, and one sum of them is opened. */
+static void test_world_secagg_evaluate__attempt_abandoned__same_words_and_one_sum(void **state)
+{
+    struct masked_plan plan = plan_of(2);
+    struct masked_result calm, r;
+    uint64_t sum[WORDS];
+    (void)state;
+    run(&plan, &calm);
+    for (plan.lying_round = 2; plan.lying_round <= 3; plan.lying_round++) {
+        plan.lying_site = 1;
+        plan.lying_more = 1;
+        plan.lies_once = true;
+        run(&plan, &r);
+        assert_int_equal(r.abandoned, 1);
+        assert_int_equal(r.uploads, calm.uploads + MASKED_SITES);
+        assert_memory_equal(calm.model, r.model, r.parameters * sizeof(float));
+        assert_int_equal(r.evaluation_count, 2);
+        for (uint64_t round = 1; round <= 2; round++) {
+            sum_words(&r, round, 2, sum);
+            assert_is_sum(of(&r, round, 0), sum);
+            assert_memory_equal(of(&r, round, 0), of(&calm, round, 0),
+                                sizeof(struct csl_eval_block));
+        }
+        masked_release(&r);
+    }
+    masked_release(&calm);
 }
 
 static void test_world_secagg_evaluate__privacy__nothing_is_evaluated(void **state)
@@ -257,8 +348,8 @@ static void test_world_secagg_evaluate__one_site_tests_a_domain__it_has_no_sum(v
     plan.domain = "severe";
     run(&plan, &r);
     assert_int_equal(r.evaluation_count, 2);
-    assert_non_null(of(&r, 1, 0));
-    assert_non_null(of(&r, 2, 0));
+    (void)of(&r, 1, 0);
+    (void)of(&r, 2, 0);
     for (uint32_t i = 0; i < MASKED_SITES; i++)
         assert_int_equal(r.site_rounds[i], 2);
     masked_release(&r);
@@ -312,6 +403,8 @@ int main(void)
         cmocka_unit_test(test_world_secagg_evaluate__only_the_last__one_sum),
         cmocka_unit_test(test_world_secagg_evaluate__unmasked__same_figures_and_model),
         cmocka_unit_test(test_world_secagg_evaluate__everything_sent__no_count_of_one_site),
+        cmocka_unit_test(test_world_secagg_evaluate__everything_sent__no_metric_of_one_site),
+        cmocka_unit_test(test_world_secagg_evaluate__attempt_abandoned__same_words_and_one_sum),
         cmocka_unit_test(test_world_secagg_evaluate__privacy__nothing_is_evaluated),
         /* these change the records */
         cmocka_unit_test(test_world_secagg_evaluate__one_site_tests_a_domain__it_has_no_sum),

@@ -3,6 +3,8 @@
 #include "tests/unit/world/masked_internal.h"
 
 #include "aggregation/evaluate/sums.h"
+#include "base/file.h"
+#include "base/json.h"
 #include "base/le.h"
 #include "base/log.h"
 #include "privacy/secagg/scalar.h"
@@ -114,6 +116,52 @@ static void test_world_secagg_evaluate__every_model__sum_of_the_sites_counts(voi
         assert_is_sum(b, sum);
         assert_true(b->metric_count > 0);
     }
+    masked_release(&r);
+}
+
+static struct csl_msg status_file;
+
+static void read_status(void)
+{
+    char path[CSL_PATH_MAX];
+    struct csl_err err = {.code = CSL_OK};
+    fixture_path(&fixture, "run/coordinator/status.json", path);
+    masked_must(csl_file_read(&status_file, path, 1 << 20, &err), &err);
+}
+
+static uint64_t number_of(const struct csl_json_value *v, const char *key)
+{
+    uint64_t n = UINT64_MAX;
+    assert_true(csl_json_as_u64(csl_json_get(v, key), &n));
+    return n;
+}
+
+static void test_world_secagg_evaluate__status_file__has_the_newest_sums(void **state)
+{
+    struct masked_plan plan = plan_of(2);
+    struct masked_result r;
+    struct csl_json_doc *doc = NULL;
+    struct csl_err err = {.code = CSL_OK};
+    double loss = 0;
+    (void)state;
+    plan.domain = "severe"; /* of three sites */
+    plan.at_end = read_status;
+    run(&plan, &r);
+    masked_must(csl_json_parse(&doc, "status.json", csl_msg_span(&status_file), &err), &err);
+    const struct csl_json_value *all = csl_json_get(csl_json_root(doc), "evaluations");
+    assert_int_equal(csl_json_count(all), 2);
+    for (uint32_t d = 0; d < 2; d++) {
+        const struct csl_json_value *v = csl_json_at(all, d);
+        const struct csl_eval_block *b = of(&r, 2, d);
+        assert_int_equal(number_of(v, "round"), 2);
+        assert_int_equal(number_of(v, "sites"), d == 0 ? 5 : 3);
+        assert_int_equal(number_of(v, "records"), b->examples);
+        assert_true(csl_json_as_f64(csl_json_get(v, "loss"), &loss));
+        assert_true(fabs(loss - b->loss_sum / (double)b->examples) < 1e-12);
+        assert_non_null(csl_json_get(v, "accuracy"));
+    }
+    csl_json_free(doc);
+    csl_msg_release(&status_file);
     masked_release(&r);
 }
 
@@ -374,6 +422,22 @@ static void check_lost(enum masked_loss when)
     masked_release(&r);
 }
 
+/* Its words are there and the others vote for them: the sum is of three. Of the next model two are
+ * left, and it is not judged. */
+static void test_world_secagg_evaluate__counting_site_lost_at_the_vote__sum_of_three(void **state)
+{
+    struct masked_plan plan = plan_of(2);
+    struct masked_result r;
+    (void)state;
+    plan.lost_round = 2;
+    plan.lost_site = 4;
+    plan.lost_when = LOST_HELD;
+    run(&plan, &r);
+    assert_int_equal(r.evaluation_count, 1);
+    (void)of(&r, 1, 0);
+    masked_release(&r);
+}
+
 static void test_world_secagg_evaluate__counting_site_lost__round_without_evaluation(void **state)
 {
     (void)state;
@@ -400,6 +464,7 @@ int main(void)
     csl_log_setup(stderr, CSL_LOG_LOGFMT, CSL_LOG_SILENT);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_world_secagg_evaluate__every_model__sum_of_the_sites_counts),
+        cmocka_unit_test(test_world_secagg_evaluate__status_file__has_the_newest_sums),
         cmocka_unit_test(test_world_secagg_evaluate__only_the_last__one_sum),
         cmocka_unit_test(test_world_secagg_evaluate__unmasked__same_figures_and_model),
         cmocka_unit_test(test_world_secagg_evaluate__everything_sent__no_count_of_one_site),
@@ -409,6 +474,7 @@ int main(void)
         /* these change the records */
         cmocka_unit_test(test_world_secagg_evaluate__one_site_tests_a_domain__it_has_no_sum),
         cmocka_unit_test(test_world_secagg_evaluate__counting_site_lost__round_without_evaluation),
+        cmocka_unit_test(test_world_secagg_evaluate__counting_site_lost_at_the_vote__sum_of_three),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -41,7 +41,11 @@ struct site_status {
 struct status {
     const char *study, *state, *reason;
     uint64_t round, rounds, updated_unix_ms;
-    const struct csl_json_value *sites;
+    const struct csl_json_value *sites, *evaluations; /* evaluations: may be NULL */
+};
+struct evaluation_status { /* of all sites together, of one domain: the newest model judged */
+    const char *domain;
+    uint64_t round, sites, patients;
 };
 
 /* A text of the file as it may be shown; "" when it is absent or no text. */
@@ -59,6 +63,7 @@ static enum csl_code read_status(const char *path, const struct csl_json_value *
     s->state = text_of(root, "state");
     s->reason = text_of(root, "reason");
     s->sites = csl_json_get(root, "sites");
+    s->evaluations = csl_json_get(root, "evaluations");
     if (strcmp(text_of(root, "format"), STATUS_FORMAT) != 0)
         return CSL_FAIL(err, CSL_E_CORRUPT, "%s: not a status file; format %s would be right", path,
                         STATUS_FORMAT);
@@ -80,10 +85,59 @@ static struct site_status read_site(const struct csl_json_value *v)
     return s;
 }
 
+static struct evaluation_status read_evaluation(const struct csl_json_value *v)
+{
+    struct evaluation_status e = {text_of(v, "domain"), 0, 0, 0};
+
+    (void)csl_json_as_u64(csl_json_get(v, "round"), &e.round);
+    (void)csl_json_as_u64(csl_json_get(v, "sites"), &e.sites);
+    (void)csl_json_as_u64(csl_json_get(v, "patients"), &e.patients);
+    return e;
+}
+
+/* The next member from *at on that is a figure, and none of the counts; NULL: no more. */
+static const char *next_figure(const struct csl_json_value *v, size_t *at, double *value)
+{
+    static const char *const counts[] = {"round", "sites", "patients", "records"};
+
+    while (*at < csl_json_count(v)) {
+        const char *key = "";
+        bool is_figure = csl_json_as_f64(csl_json_member_at(v, (*at)++, &key), value);
+        for (size_t i = 0; is_figure && i < sizeof(counts) / sizeof(counts[0]); i++)
+            is_figure = strcmp(key, counts[i]) != 0;
+        if (is_figure)
+            return key;
+    }
+    return NULL;
+}
+
 /* Whether the file tells of a study that goes on at this moment. */
 static bool is_over(const struct status *s)
 {
     return strcmp(s->state, "released") == 0 || strcmp(s->state, "aborted") == 0;
+}
+
+static void print_evaluations(const struct status *s, struct csl_buf *out)
+{
+    if (csl_json_count(s->evaluations) > 0)
+        csl_buf_str(out, "\nevaluations, all sites together (sum under masks):\n");
+    for (size_t i = 0; i < csl_json_count(s->evaluations); i++) {
+        const struct csl_json_value *v = csl_json_at(s->evaluations, i);
+        const struct evaluation_status e = read_evaluation(v);
+        char shown[160];
+        const char *key;
+        double value;
+        size_t at = 0;
+        csl_str_escape(shown, sizeof(shown), e.domain, strlen(e.domain));
+        csl_buf_printf(
+            out, "%s, model of round %" PRIu64 ", %" PRIu64 " test patients of %" PRIu64 " sites:",
+            shown, e.round, e.patients, e.sites);
+        while ((key = next_figure(v, &at, &value)) != NULL) {
+            csl_str_escape(shown, sizeof(shown), key, strlen(key));
+            csl_buf_printf(out, "  %s %.3f", shown, value);
+        }
+        csl_buf_str(out, "\n");
+    }
 }
 
 static void print_text(const struct status *s, struct csl_buf *out)
@@ -124,6 +178,33 @@ static void print_text(const struct status *s, struct csl_buf *out)
         csl_str_escape(shown, sizeof(shown), site.last_error, strlen(site.last_error));
         csl_buf_printf(out, "%s\n", shown);
     }
+    print_evaluations(s, out);
+}
+
+static void put_evaluations(struct csl_json *j, const struct csl_json_value *evaluations)
+{
+    csl_json_key(j, "evaluations");
+    csl_json_array(j);
+    for (size_t i = 0; i < csl_json_count(evaluations); i++) {
+        const struct csl_json_value *v = csl_json_at(evaluations, i);
+        const struct evaluation_status e = read_evaluation(v);
+        const char *key;
+        double value;
+        size_t at = 0;
+        csl_json_object(j);
+        csl_json_put_str(j, "of", "all sites together (sum under masks)");
+        csl_json_put_str(j, "domain", e.domain);
+        csl_json_put_u64(j, "round", e.round);
+        csl_json_put_u64(j, "sites", e.sites);
+        csl_json_put_u64(j, "patients", e.patients);
+        csl_json_key(j, "metrics");
+        csl_json_object(j);
+        while ((key = next_figure(v, &at, &value)) != NULL)
+            csl_json_put_f64(j, key, value);
+        csl_json_end(j);
+        csl_json_end(j);
+    }
+    csl_json_end(j);
 }
 
 static void print_json(const struct status *s, struct csl_buf *out)
@@ -153,6 +234,7 @@ static void print_json(const struct status *s, struct csl_buf *out)
         csl_json_end(&j);
     }
     csl_json_end(&j);
+    put_evaluations(&j, s->evaluations);
     csl_json_put_u64(&j, "updated_unix_ms", s->updated_unix_ms);
     csl_json_end(&j);
     csl_buf_str(out, "\n");

@@ -13,6 +13,7 @@
 struct csl_service_observer { /* any may be NULL; called on the core thread */
     void *ctx;
     void (*round)(void *ctx, uint64_t round, uint32_t contributions, double train_loss);
+    /* site_id "": of all sites together, from a sum under masks */
     void (*evaluation)(void *ctx, const char *site_id, const struct csl_msg_evaluation *e);
 };
 struct csl_service_config {

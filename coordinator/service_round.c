@@ -65,7 +65,9 @@ uint64_t csl_service_download_bytes__(const struct csl_service *s, uint32_t site
     const struct csl_coord_site *from = csl_coord_site(s->core, site);
     memset(has, 0, CSL_BLOCKS_MAX * sizeof(*has));
     for (uint32_t i = 0; i < from->block_count; i++)
-        has[from->blocks[i].block] = true;
+        if (from->blocks[i].block <
+            s->study->schema.block_count) /* else an evaluation under masks */
+            has[from->blocks[i].block] = true;
     if (s->study->input_count == 0)
         return csl_service_broadcast_bytes__(s);
     return csl_part_bytes(&s->study->schema, s->strategy->broadcast_vectors, has);

@@ -18,12 +18,13 @@
 
 /* --- life --- */
 
-static enum csl_code allocate(struct csl_service_secagg *g, const struct csl_service *s,
+static enum csl_code allocate(struct csl_service_secagg *g, struct csl_service *s,
                               struct csl_err *err)
 {
     g->places = csl_alloc_array(s->site_count, sizeof(*g->places));
     g->sites = csl_alloc_array(csl_service_secagg_rows__(s), sizeof(*g->sites));
-    g->weights = csl_alloc_array(csl_service_secagg_table__(s), sizeof(*g->weights));
+    g->weights = csl_alloc_array(
+        (size_t)csl_service_secagg_rows__(s) * csl_study_block_ids(s->study), sizeof(*g->weights));
     g->joined = csl_alloc_array(s->site_count, sizeof(*g->joined));
     g->manifests = csl_alloc_array(s->site_count, sizeof(*g->manifests));
     g->mean = csl_alloc_array((size_t)s->study->schema.parameters, sizeof(*g->mean));
@@ -33,7 +34,7 @@ static enum csl_code allocate(struct csl_service_secagg *g, const struct csl_ser
         g->words == NULL || g->sum == NULL || g->places == NULL || g->sites == NULL)
         return CSL_FAIL(err, CSL_E_NOMEM, "no memory for secure aggregation over %u sites",
                         s->site_count);
-    return CSL_OK;
+    return csl_service_evaluation_new__(s, err);
 }
 
 enum csl_code csl_service_open_secagg__(struct csl_service *s, struct csl_err *err)
@@ -82,6 +83,7 @@ void csl_service_free_secagg__(struct csl_service *s)
     csl_free(g->places);
     csl_free(g->sites);
     csl_service_secagg_forget_certificates__(g);
+    csl_service_evaluation_free__(g);
     csl_free(g->joined);
     csl_free(g->weights);
     csl_free(g->manifests);
@@ -196,6 +198,10 @@ static void begin(struct csl_service *s)
     csl_service_secagg_next_attempt__(s);
     if (s->failure.code != CSL_OK)
         return; /* the audit of the last sum could not be set aside */
+    if (csl_service_only_evaluates__(s) && g->attempt > CSL_SECAGG_EVALUATION_ATTEMPTS) {
+        csl_service_evaluation_end__(s);
+        return;
+    }
     csl_service_secagg_describe__(s, &g->config);
     enum csl_code code = csl_service_secagg_check_floors__(s, false, &err);
     if (code == CSL_OK && !s->config.is_unmasked)
@@ -213,7 +219,11 @@ static void begin(struct csl_service *s)
 void csl_service_secagg_open_round__(struct csl_service *s, uint64_t round)
 {
     struct csl_service_secagg *g = s->secagg;
-    if (g->fsm == NULL || g->round != round || g->is_reopening)
+    bool is_done = g->fsm != NULL && g->round == round && csl_service_only_evaluates__(s) &&
+                   csl_secagg_coordinator_stage(g->fsm) == CSL_SECAGG_STAGE_DONE;
+    if (is_done) /* before a restart; its figures are stored */
+        csl_service_evaluation_end__(s);
+    else if (g->fsm == NULL || g->round != round || g->is_reopening)
         g->due_round = round;
     else if (!g->is_over) /* else it is reopened first */
         csl_service_secagg_go_on__(s);
@@ -340,9 +350,14 @@ static void release(struct csl_service *s)
     }
     if (!s->config.is_unmasked)
         csl_service_secagg_log_sum__(s);
-    csl_service_aggregate__(s, g->round);
+    csl_service_evaluation_save__(s);
+    bool is_last = csl_service_only_evaluates__(s);
+    if (!is_last)
+        csl_service_aggregate__(s, g->round);
     if (s->failure.code == CSL_OK && !s->config.is_unmasked)
         csl_service_secagg_result__(s);
+    if (s->failure.code == CSL_OK && is_last)
+        csl_service_evaluation_end__(s);
 }
 
 /* --- when a stage closes --- */
@@ -428,9 +443,12 @@ static bool close_stage(struct csl_service *s)
     if (is_waiting && s->now_ns < round_end_ns(s))
         return false;
     /* Too few, and nobody else can come: those that are left may be a quorum by themselves. */
-    if (stage == CSL_SECAGG_STAGE_OPEN && err.code == CSL_E_DENIED)
+    bool is_hopeless = stage == CSL_SECAGG_STAGE_OPEN || err.code != CSL_E_DENIED;
+    if (is_hopeless && csl_service_only_evaluates__(s))
+        csl_service_evaluation_end__(s);
+    else if (stage == CSL_SECAGG_STAGE_OPEN && err.code == CSL_E_DENIED)
         fail_opening(s, &err);
-    else if (err.code != CSL_E_DENIED)
+    else if (is_hopeless)
         csl_service_fail__(s, &err);
     else
         csl_service_secagg_start_over__(s, err.msg);
@@ -451,6 +469,10 @@ static void close_uploads(struct csl_service *s)
         return; /* before a restart */
     if (s->secagg->has_given_up)
         return; /* a set of survivors would only split the votes */
+    if (!s->config.is_unmasked && csl_service_evaluation_is_thin__(s)) {
+        s->secagg->is_short = true; /* the sites would not vote for it */
+        return;
+    }
     enum csl_code code = csl_service_secagg_check_floors__(s, true, &err);
     if (s->config.is_unmasked)
         s->secagg->is_released = code == CSL_OK; /* nobody has to vote on what is seen anyway */

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "coordinator/service_secagg.h"
+#include "protocol/study/evaluation.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -183,7 +184,7 @@ void csl_service_audit_set_aside__(struct csl_service *s)
 static uint32_t name_kept(const struct csl_service *s, char (*names)[CSL_ID_MAX])
 {
     const struct csl_service_audit *a = s->secagg->audit;
-    uint32_t blocks = s->study->schema.block_count + 1, count = 0;
+    uint32_t blocks = csl_study_block_ids(s->study) + 1, count = 0;
     for (uint32_t i = 0; i < s->site_count; i++) {
         if (a->spools[i][0] == '\0')
             continue;
@@ -201,7 +202,7 @@ bool csl_service_audit_keep__(struct csl_service *s)
     const struct csl_service_audit *a = s->secagg->audit;
     if (a == NULL || a->round == 0)
         return false;
-    size_t blocks = (size_t)s->study->schema.block_count + 1;
+    size_t blocks = (size_t)csl_study_block_ids(s->study) + 1;
     size_t most = s->site_count * (1 + blocks) + blocks;
     char(*names)[CSL_ID_MAX] = csl_alloc_array(most, sizeof(*names));
     const char **keep = csl_alloc_array(most, sizeof(*keep));
@@ -223,14 +224,14 @@ void csl_service_audit_drop__(struct csl_service *s)
     char name[CSL_ID_MAX];
     if (a == NULL || a->round == 0)
         return;
-    for (uint32_t b = 0; b <= s->study->schema.block_count; b++) {
+    for (uint32_t b = 0; b <= csl_study_block_ids(s->study); b++) {
         csl_service_audit_sum_name__(a->round, b, name);
         csl_blob_remove(s->spool, name);
     }
     for (uint32_t i = 0; i < s->site_count; i++) {
         if (a->spools[i][0] == '\0')
             continue;
-        for (uint32_t b = 0; b <= s->study->schema.block_count; b++) {
+        for (uint32_t b = 0; b <= csl_study_block_ids(s->study); b++) {
             csl_service_audit_hash_name__(s, i, b, name);
             csl_blob_remove(s->spool, name);
         }

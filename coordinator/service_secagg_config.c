@@ -5,6 +5,7 @@
 #include "privacy/crypto/rng.h"
 #include "privacy/secagg/choice.h"
 #include "privacy/secagg/graph_bound.h"
+#include "protocol/study/evaluation.h"
 
 #include <string.h>
 
@@ -15,23 +16,49 @@ static bool sends(const struct csl_service *s, uint32_t index, uint32_t block)
     return csl_service_secagg_knows__(csl_coord_site(s->core, index), block);
 }
 
-static void describe_blocks(struct csl_service *s, struct csl_secagg_config *c)
+/* The model's blocks while it is trained; the evaluation of a domain where it is due. Whoever
+ * repeats a round for the second time does without: a site that was lost must not cost the round.
+ * Without masks nobody reads what is asked for, and a site sends whatever it counted. */
+static bool is_in_round(const struct csl_service *s, uint32_t id)
+{
+    uint32_t of_model = s->study->schema.block_count;
+    uint64_t round = s->secagg->round;
+    if (id < of_model)
+        return !csl_study_only_evaluates_in(s->study, round);
+    return csl_study_is_evaluated_in(s->study, round) &&
+           s->secagg->attempt <= CSL_SECAGG_EVALUATION_ATTEMPTS &&
+           (s->config.is_unmasked || csl_coord_is_judged(s->core, id - of_model));
+}
+
+static void describe_row(const struct csl_service *s, uint32_t id, uint32_t roster_count,
+                         struct csl_secagg_block *row)
 {
     const struct csl_schema *schema = &s->study->schema;
-    const struct csl_secagg_choice choice = csl_secagg_choice_of(s->study);
-    c->block_count = schema->block_count;
-    c->scalar_count = schema->block_count + 1; /* weights of the blocks, and the loss */
-    for (uint32_t b = 0; b < schema->block_count; b++) {
-        c->blocks[b] =
-            (struct csl_secagg_block){.id = b, .sites_min = s->study->secagg.minimum_sites};
-        enum csl_code code = csl_secagg_plan_block(&choice, schema->blocks[b].count,
-                                                   c->roster_count, &c->blocks[b], NULL);
-        CSL_ASSERT(code == CSL_OK); /* csl_service_secagg_check_size__ */
+    struct csl_secagg_choice choice = csl_secagg_choice_of(s->study);
+    bool is_model = id < schema->block_count;
+    if (!is_model)
+        choice.lane_bits = 64; /* counts are exact */
+    *row = (struct csl_secagg_block){.id = id, .sites_min = s->study->secagg.minimum_sites};
+    enum csl_code code = csl_secagg_plan_block(
+        &choice,
+        is_model ? schema->blocks[id].count
+                 : csl_study_evaluation_words(s->study, id - schema->block_count),
+        roster_count, row, NULL);
+    CSL_ASSERT(code == CSL_OK); /* csl_service_secagg_check_size__ */
+}
+
+static void describe_blocks(struct csl_service *s, struct csl_secagg_config *c)
+{
+    c->scalar_count = s->study->schema.block_count + 1; /* weights of the blocks, and the loss */
+    for (uint32_t id = 0; id < csl_study_block_ids(s->study); id++)
+        if (is_in_round(s, id))
+            describe_row(s, id, c->roster_count, &c->blocks[c->block_count++]);
+    for (uint32_t b = 0; b < c->block_count; b++) {
         for (uint32_t i = 0; i < c->roster_count; i++) {
-            bool is_eligible = sends(s, s->secagg->sites[i], b);
+            bool is_eligible = sends(s, s->secagg->sites[i], c->blocks[b].id);
             if (is_eligible)
                 csl_secagg_set_put(&c->blocks[b].eligible, i);
-            s->secagg->weights[(size_t)i * schema->block_count + b] = is_eligible ? 1 : 0;
+            s->secagg->weights[(size_t)i * c->block_count + b] = is_eligible ? 1 : 0;
         }
     }
     for (uint32_t i = 0; i < c->scalar_count; i++)

@@ -5,6 +5,7 @@
 
 #include "base/check.h"
 #include "privacy/secagg/graph_bound.h"
+#include "protocol/study/evaluation.h"
 
 static bool is_sparse(const struct csl_service *s)
 {
@@ -25,7 +26,7 @@ struct csl_secagg_shape csl_service_secagg_shape__(const struct csl_service *s)
     const struct csl_study_secagg *a = &s->study->secagg;
     struct csl_secagg_shape shape = {.sites = csl_service_secagg_rows__(s),
                                      .colluding = a->colluding,
-                                     .blocks = s->study->schema.block_count,
+                                     .blocks = csl_study_block_ids(s->study),
                                      .is_sparse = is_sparse(s)};
     bool is_planned = !shape.is_sparse || plan_shares(s, &shape);
     CSL_ASSERT(is_planned); /* csl_service_secagg_check_size__ */
@@ -61,7 +62,7 @@ enum csl_code csl_service_secagg_check_size__(const struct csl_service *s, struc
         return code;
     const struct csl_secagg_shape shape = csl_service_secagg_shape__(s);
     uint64_t bytes = csl_secagg_bytes_to_site(&shape);
-    uint64_t audit = csl_secagg_bytes_of_audit(&shape, s->study->schema.parameters);
+    uint64_t audit = csl_secagg_bytes_of_audit(&shape, csl_study_words_max(s->study));
     if (s->study->secagg.audit_chunks > 0 && audit > bytes)
         bytes = audit;
     bool fits = s->config.is_unmasked || bytes <= CSL_SECAGG_WHOLE_MAX;
@@ -91,6 +92,8 @@ enum csl_code csl_service_secagg_check_floors__(const struct csl_service *s, boo
                                                 struct csl_err *err)
 {
     uint32_t least = s->study->secagg.minimum_sites;
+    if (csl_service_only_evaluates__(s))
+        return CSL_OK;
     for (uint32_t b = 0; b < s->study->schema.block_count; b++) {
         uint32_t n = 0;
         for (uint32_t i = 0; i < s->site_count; i++) {

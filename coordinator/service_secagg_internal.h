@@ -5,10 +5,12 @@
 #include "privacy/secagg/bounds.h"
 #include "privacy/secagg/coordinator.h"
 #include "privacy/secagg/journal.h"
+#include "protocol/study/evaluation.h"
 
 /* Half of what may wait for one site (CSL_OUTBOX_MESSAGES). One that missed more stays out. */
-#define CSL_SECAGG_RESULTS_KEPT 32
-#define CSL_SECAGG_ATTEMPTS_MAX 5 /* of one round */
+#define CSL_SECAGG_RESULTS_KEPT        32
+#define CSL_SECAGG_ATTEMPTS_MAX        5 /* of one round */
+#define CSL_SECAGG_EVALUATION_ATTEMPTS 2 /* of them that carry evaluations */
 
 struct csl_service_secagg {
     struct csl_secagg_coordinator *fsm; /* of `round`; NULL: none is open */
@@ -43,6 +45,7 @@ struct csl_service_secagg {
     float *mean; /* [P] */
     bool has_block[CSL_BLOCKS_MAX];
     double loss;
+    struct csl_service_evaluation *evaluation;
     uint64_t *words, *sum;           /* [CSL_PRG_CHUNK_WORDS] each */
     struct csl_service_audit *audit; /* NULL: no audits in the study, or no masks */
 };
@@ -91,6 +94,25 @@ enum csl_code csl_service_lanes_open__(struct csl_service *s, uint32_t block, ui
 enum csl_code csl_service_lanes_add__(struct csl_service_lanes *l, const uint64_t *words, size_t n,
                                       struct csl_err *err) CSL_MUST_CHECK;
 void csl_service_lanes_close__(struct csl_service *s, uint32_t block, struct csl_service_lanes *l);
+
+/* service_secagg_evaluate.c: evaluations in the sum of a round. What a sum says is nobody's claim
+ * but the sites', and may be nonsense: it is logged and left out then. */
+struct csl_service_evaluation;
+enum csl_code csl_service_evaluation_new__(struct csl_service *s,
+                                           struct csl_err *err) CSL_MUST_CHECK;
+void csl_service_evaluation_free__(struct csl_service_secagg *g);
+/* Words [first, first + n) of the block `id`; begin: nothing of the round is known. */
+void csl_service_evaluation_begin__(struct csl_service *s);
+void csl_service_evaluation_take__(struct csl_service *s, uint32_t id, uint64_t first,
+                                   const uint64_t *words, size_t n);
+/* Figures of the sums that were taken, into store, log and observer. Repeated after a restart. */
+void csl_service_evaluation_save__(struct csl_service *s);
+/* The open round trains nothing. */
+bool csl_service_only_evaluates__(const struct csl_service *s);
+/* Of such a round: no more will come of it, and the model is released. */
+void csl_service_evaluation_end__(struct csl_service *s);
+/* A domain's updates held are of too few sites for its sum, and of more than none. */
+bool csl_service_evaluation_is_thin__(const struct csl_service *s);
 
 /* service_secagg_unmasked.c. Without masks (is_unmasked): the blocks of an upload that came are
  * what the site enrolled with, and of those held all are in the sum. */

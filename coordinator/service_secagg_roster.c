@@ -43,7 +43,7 @@ uint32_t csl_service_secagg_site__(const struct csl_service *s, uint32_t number)
 
 size_t csl_service_secagg_table__(const struct csl_service *s)
 {
-    return (size_t)csl_service_secagg_rows__(s) * s->study->schema.block_count;
+    return (size_t)csl_service_secagg_rows__(s) * s->secagg->config.block_count;
 }
 
 /* Who is in a sum is no secret: every site signed it. */

@@ -182,6 +182,10 @@ static void fail(struct csl_service *s, const char *what)
 {
     const struct csl_service_secagg *g = s->secagg;
     struct csl_err err = {.code = CSL_OK};
+    if (csl_service_only_evaluates__(s)) { /* the model is there, and its figures are not */
+        csl_service_evaluation_end__(s);
+        return;
+    }
     (void)CSL_FAIL(&err, CSL_E_STATE,
                    "secure_aggregation: round %llu, attempt %u: %s; more sites have to come back. "
                    "Started again, the coordinator goes on from here",

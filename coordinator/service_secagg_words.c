@@ -159,6 +159,8 @@ static enum csl_code open_block(struct csl_service *s, const struct csl_secagg_m
     struct csl_secagg_root hash;
     enum csl_code code = CSL_OK;
     bool is_scalars = block == g->config.block_count;
+    uint32_t id = csl_secagg_block_id(&g->config, block);
+    bool is_evaluation = !is_scalars && id >= s->study->schema.block_count;
     if (!is_scalars && g->config.blocks[block].lane_bits != 64)
         code = csl_service_lanes_open__(s, block, contributors_of(s, block), weight, &lanes, err);
     csl_secagg_root_init(&hash);
@@ -170,6 +172,8 @@ static enum csl_code open_block(struct csl_service *s, const struct csl_secagg_m
             code = csl_service_audit_note__(s, block, c, n, err);
         if (code == CSL_OK && lanes != NULL)
             code = csl_service_lanes_add__(lanes, g->sum, n, err);
+        else if (code == CSL_OK && is_evaluation)
+            csl_service_evaluation_take__(s, id, (uint64_t)c * CSL_PRG_CHUNK_WORDS, g->sum, n);
         else if (code == CSL_OK && !is_scalars)
             decode(s, block, (uint64_t)c * CSL_PRG_CHUNK_WORDS, n, weight);
     }
@@ -182,7 +186,7 @@ enum csl_code csl_service_secagg_open_sum__(struct csl_service *s, uint8_t root[
                                             struct csl_err *err)
 {
     struct csl_service_secagg *g = s->secagg;
-    uint32_t blocks = g->config.block_count;
+    uint32_t blocks = g->config.block_count, of_model = s->study->schema.block_count;
     struct csl_secagg_masks *masks = NULL;
     struct csl_prg *prg = NULL;
     uint8_t roots[CSL_BLOCKS_MAX + 1][32] = {{0}};
@@ -194,16 +198,22 @@ enum csl_code csl_service_secagg_open_sum__(struct csl_service *s, uint8_t root[
         code = csl_prg_new(&prg, err);
     if (code == CSL_OK) /* the scalars first, which fit one chunk: they hold the weights */
         code = open_block(s, masks, prg, blocks, 0, roots[blocks], err);
-    for (uint32_t b = 0; code == CSL_OK && b <= blocks; b++)
+    for (uint32_t b = 0; code == CSL_OK && b <= of_model; b++)
         weights[b] = csl_scalar_decode(g->sum[b]);
+    csl_service_evaluation_begin__(s);
+    memset(g->has_block, 0, sizeof(g->has_block));
     for (uint32_t b = 0; code == CSL_OK && b < blocks; b++) {
-        total += weights[b];
-        g->has_block[b] = weights[b] > 0 && contributors_of(s, b) > 0;
-        if (g->has_block[b])
-            code = open_block(s, masks, prg, b, weights[b], roots[b], err);
+        bool is_model = g->config.blocks[b].id < of_model; /* b is its id: those stand first */
+        if (is_model) {
+            total += weights[b];
+            g->has_block[b] = weights[b] > 0 && contributors_of(s, b) > 0;
+        }
+        /* Under masks no site votes for fewer; without them nobody is asked. */
+        if (is_model ? g->has_block[b] : contributors_of(s, b) >= g->config.blocks[b].sites_min)
+            code = open_block(s, masks, prg, b, is_model ? weights[b] : 0, roots[b], err);
     }
     if (code == CSL_OK)
-        g->loss = total > 0 ? weights[blocks] / total : 0;
+        g->loss = total > 0 ? weights[of_model] / total : 0;
     csl_secagg_result_root(roots[0], blocks + 1, root);
     csl_prg_free(prg);
     csl_secagg_masks_free(masks);

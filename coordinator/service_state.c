@@ -367,11 +367,11 @@ static const char *site_state(const struct csl_coord_site *c)
     return names[c->progress];
 }
 
-static void put_site(struct csl_json *j, const struct csl_coord_site *c)
+static void put_site(struct csl_json *j, const struct csl_coord_site *c, uint32_t of_model)
 {
     uint64_t patients = 0;
     for (uint32_t i = 0; i < c->block_count; i++)
-        patients += c->blocks[i].patients;
+        patients += c->blocks[i].block < of_model ? c->blocks[i].patients : 0;
     csl_json_object(j);
     csl_json_put_str(j, "id", c->id);
     csl_json_put_bool(j, "connected", c->conn != 0);
@@ -404,8 +404,9 @@ void csl_service_write_status__(struct csl_service *s)
     csl_json_key(&j, "sites");
     csl_json_array(&j);
     for (uint32_t i = 0; i < s->site_count; i++)
-        put_site(&j, csl_coord_site(s->core, i));
+        put_site(&j, csl_coord_site(s->core, i), s->study->schema.block_count);
     csl_json_end(&j);
+    csl_service_evaluation_status__(s, &j);
     csl_json_end(&j);
     char path[CSL_PATH_MAX];
     struct csl_err err;

@@ -231,7 +231,8 @@ static enum csl_code take_member(void *ctx, const struct csl_store_member *m, st
                         m->site);
     k->result->site_rounds[i] = (uint32_t)m->rounds_contributed;
     for (uint32_t b = 0; b < m->block_count; b++)
-        k->result->site_patients[i] += m->blocks[b].patients;
+        if (m->blocks[b].block < k->config->study->schema.block_count) /* else of evaluations */
+            k->result->site_patients[i] += m->blocks[b].patients;
     return CSL_OK;
 }
 
@@ -251,6 +252,11 @@ static enum csl_code take_evaluation(void *ctx, const struct csl_store_evaluatio
                                      struct csl_err *err)
 {
     struct collector *k = ctx;
+    bool is_pooled = e->site[0] == '\0';
+    uint32_t site = is_pooled ? CSL_WORLD_ALL_SITES : find_site(k, e->site);
+    if (!is_pooled && site == UINT32_MAX)
+        return CSL_FAIL(err, CSL_E_CORRUPT, "the coordinator has an evaluation of site '%s'",
+                        e->site);
     if (k->result->evaluation_count == k->capacity) {
         uint32_t capacity = k->capacity * 2 + 16;
         void *grown =
@@ -261,7 +267,7 @@ static enum csl_code take_evaluation(void *ctx, const struct csl_store_evaluatio
         k->capacity = capacity;
     }
     k->result->evaluations[k->result->evaluation_count++] =
-        (struct csl_world_evaluation){e->round, find_site(k, e->site), e->block};
+        (struct csl_world_evaluation){e->round, site, e->block};
     return CSL_OK;
 }
 

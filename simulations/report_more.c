@@ -139,12 +139,17 @@ static void put_metric_curve(struct csl_report *p, struct curve *c, uint32_t dom
     for (uint32_t s = 0; s < r->site_count && s < 8; s++)
         add_line(r, c, r->sites[s].id, s, "round_site", r->sites[s].id, d->id, metric);
     uint32_t before = c->count;
-    add_line(r, c, "all sites together", 8, "round_pooled", NULL, d->id, metric);
+    add_line(r, c,
+             r->has_secure_aggregation ? "all sites together (sum under masks)"
+                                       : "all sites together",
+             8, "round_pooled", NULL, d->id, metric);
     if (c->count == before)
         add_line(r, c, "mean over sites", 8, "round_mean", NULL, d->id, metric);
     (void)snprintf(title, sizeof(title), "%s%s%s", csl_metric_title(metric),
                    r->domain_count > 1 ? ", " : "", r->domain_count > 1 ? d->id : "");
-    put_curve(p, c, title, "as the sites reported it");
+    put_curve(p, c, title,
+              r->has_secure_aggregation ? "from sums of the sites' counts"
+                                        : "as the sites reported it");
 }
 
 void csl_report__curves(struct csl_report *p)

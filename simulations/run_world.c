@@ -103,6 +103,24 @@ static bool is_at(const struct csl_world_evaluation *e, uint64_t round, uint32_t
     return e->round == round && e->block.block == domain;
 }
 
+/* Of all sites together: a sum under masks, and nobody's report. */
+static enum csl_code take_pooled(struct csl_result *r, const struct csl_world_evaluation *e,
+                                 struct csl_err *err)
+{
+    const struct csl_eval_block *b = &e->block;
+    const char *domain = r->domains[b->block].id;
+    enum csl_code code = CSL_OK;
+    if (b->examples > 0)
+        code = add_row(r, e->round, "round_pooled", "", domain, "loss",
+                       b->loss_sum / (double)b->examples, err);
+    for (uint32_t i = 0; i < b->metric_count && code == CSL_OK; i++) {
+        const char *name = csl_metric_intern(b->metrics[i].name);
+        if (name != NULL)
+            code = add_row(r, e->round, "round_pooled", "", domain, name, b->metrics[i].value, err);
+    }
+    return code;
+}
+
 /* AUC from the sum of the sites' histograms, accuracy from the sum of their counts, mean loss. */
 static enum csl_code take_sums(struct csl_result *r, const struct csl_world_result *w,
                                uint64_t round, uint32_t domain, struct csl_score_histogram *h,
@@ -178,9 +196,10 @@ static enum csl_code take_evaluations(struct csl_result *r, const struct csl_wor
     for (uint32_t i = 0; i < w->evaluation_count && code == CSL_OK; i++) {
         const struct csl_world_evaluation *e = &w->evaluations[i];
         bool is_new_round = i == 0 || w->evaluations[i - 1].round != e->round;
-        CSL_ASSERT(e->site < r->site_count && e->block.block < r->domain_count);
-        code = take_site(r, e, err);
-        if (code == CSL_OK && is_new_round)
+        bool is_pooled = e->site == CSL_WORLD_ALL_SITES;
+        CSL_ASSERT((is_pooled || e->site < r->site_count) && e->block.block < r->domain_count);
+        code = is_pooled ? take_pooled(r, e, err) : take_site(r, e, err);
+        if (code == CSL_OK && is_new_round && !is_pooled)
             code = take_round(r, w, e->round, h, err);
     }
     csl_free(h);

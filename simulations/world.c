@@ -77,7 +77,9 @@ static void on_evaluation(void *ctx, const char *site_id, const struct csl_msg_e
     }
     for (uint32_t i = 0; i < e->block_count; i++)
         r->evaluations[r->evaluation_count++] = (struct csl_world_evaluation){
-            .round = e->round, .site = find_site(w, site_id), .block = e->blocks[i]};
+            .round = e->round,
+            .site = site_id[0] == '\0' ? CSL_WORLD_ALL_SITES : find_site(w, site_id),
+            .block = e->blocks[i]};
 }
 
 static enum csl_code state_path(const struct world *w, const char *name, char out[CSL_PATH_MAX],
@@ -294,7 +296,8 @@ static enum csl_code collect(struct world *w, struct csl_err *err)
         uint32_t site = find_site(w, s->id);
         r->site_rounds[site] = (uint32_t)s->rounds_contributed;
         for (uint32_t b = 0; b < s->block_count; b++)
-            r->site_patients[site] += s->blocks[b].patients;
+            if (s->blocks[b].block < w->config->study->schema.block_count) /* else of evaluations */
+                r->site_patients[site] += s->blocks[b].patients;
     }
     if (w->config->study->privacy.mode != CSL_PRIVACY_NONE) {
         enum csl_code code = collect_privacy(w, err);

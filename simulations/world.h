@@ -32,10 +32,12 @@ struct csl_world_config {
     void *interrupted_ctx;
 };
 
-/* One evaluation of a model as the protocol reported it (EVALUATION messages). */
+/* One evaluation of a model as the protocol reported it: EVALUATION messages, or a sum under masks.
+ */
+#define CSL_WORLD_ALL_SITES UINT32_MAX
 struct csl_world_evaluation {
     uint64_t round;
-    uint32_t site; /* index into sites */
+    uint32_t site; /* index into sites; CSL_WORLD_ALL_SITES: the sum that was opened */
     struct csl_eval_block block;
 };
 struct csl_world_round {

@@ -93,6 +93,9 @@ enum csl_code csl_agent_open_study__(struct csl_agent *a, struct csl_span manife
 void csl_agent_close_study__(struct csl_agent *a);
 
 /* agent_work.c: on the worker thread, or inside the pump */
+/* A view of the records of a domain that judge a model here, with what of the model is not here
+ * taken as absent; no record: the site has none, or not that part of the model. */
+struct csl_examples csl_agent_examples_to_judge__(const struct csl_agent *a, uint32_t domain);
 void csl_agent_work__(struct csl_agent *a, const struct csl_msg_task *task);
 void csl_agent_blob_name__(char out[CSL_ID_MAX], const char *kind, uint64_t round);
 void csl_agent_model_name__(char out[CSL_ID_MAX], const uint8_t digest[CSL_DIGEST_BYTES]);

@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "privacy/secagg/bounds.h"
 #include "privacy/secagg/graph_bound.h"
+#include "protocol/study/evaluation.h"
 
 #include <string.h>
 
@@ -45,7 +46,7 @@ static enum csl_code measure(const struct csl_agent *a, struct csl_secagg_shape 
     uint32_t active = csl_secagg_roster_active(roster);
     struct csl_secagg_shape shape = {.sites = roster->count,
                                      .colluding = asked->colluding,
-                                     .blocks = a->study->schema.block_count};
+                                     .blocks = csl_study_block_ids(a->study)};
     shape.is_sparse = asked->is_sparse && active > CSL_SECAGG_COMPLETE_MAX;
     if (shape.is_sparse && a->config.secagg->epoch_seed == NULL)
         return CSL_FAIL(err, CSL_E_DENIED,
@@ -60,7 +61,7 @@ static enum csl_code measure(const struct csl_agent *a, struct csl_secagg_shape 
                         active, asked->colluding, asked->minimum_sites);
     *out = shape;
     *bytes = csl_secagg_bytes_to_site(&shape);
-    uint64_t audit = csl_secagg_bytes_of_audit(&shape, a->study->schema.parameters);
+    uint64_t audit = csl_secagg_bytes_of_audit(&shape, csl_study_words_max(a->study));
     if (asked->audit_chunks > 0 && audit > *bytes)
         *bytes = audit;
     return CSL_OK;
@@ -233,8 +234,11 @@ static void tell_trained(struct csl_agent *a)
     if (!g->has_words || g->is_told || c == NULL || !fits_words(g, c) ||
         (phase != CSL_SECAGG_KEYED && phase != CSL_SECAGG_DEALT))
         return;
-    for (uint32_t i = 0; i < g->update.outbox.block_count; i++)
-        csl_secagg_set_put(&ev.blocks, g->update.outbox.blocks[i].block);
+    for (uint32_t i = 0; i < g->update.outbox.block_count; i++) {
+        uint32_t index = csl_agent_secagg_index__(a, c, g->update.outbox.blocks[i].block);
+        if (index != UINT32_MAX)
+            csl_secagg_set_put(&ev.blocks, index);
+    }
     g->is_told = csl_agent_secagg_step__(a, &ev) == CSL_OK;
 }
 

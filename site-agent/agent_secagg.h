@@ -86,11 +86,16 @@ enum csl_code csl_agent_audit_gate__(struct csl_agent *a, const struct csl_msg_t
 uint64_t csl_agent_audit_wakeup_ns__(const struct csl_agent *a);
 void csl_agent_audit_end__(struct csl_agent *a); /* the study ended */
 
+/* The domains that this site can evaluate, among the blocks of its answer to a study. */
+void csl_agent_secagg_count_tests__(const struct csl_agent *a, struct csl_msg_study_answer *answer);
+
 /* On the worker: writes the words of one update, and fills in what its outbox tells, the digest of
  * these words among it. `sum` in mode
- * joint, else `update`. CSL_E_INVAL: a value too large for the words. */
+ * joint, else `update`; global: the model that the round begins with, which is judged where it is
+ * due. A domain that cannot be judged is left out. CSL_E_INVAL: a value too large for the words, or
+ * nothing to send. */
 enum csl_code csl_agent_secagg_store__(struct csl_agent *a, const struct csl_msg_task *task,
-                                       const float *update, const int64_t *sum,
+                                       const float *global, const float *update, const int64_t *sum,
                                        const struct csl_train_report *report,
                                        struct csl_outbox *out, struct csl_err *err) CSL_MUST_CHECK;
 

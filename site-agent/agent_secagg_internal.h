@@ -7,6 +7,7 @@
 #include "privacy/secagg/encode.h"
 #include "privacy/secagg/journal.h"
 #include "privacy/secagg/site.h"
+#include "protocol/study/evaluation.h"
 #include "site-agent/agent_secagg.h"
 
 /* Whether the sum of a round that this site has part in is what was published
@@ -122,5 +123,18 @@ enum csl_code csl_agent_secagg_encoding__(const struct csl_agent *a,
                                           struct csl_err *err) CSL_MUST_CHECK;
 void csl_agent_secagg_coins__(const struct csl_agent *a, const struct csl_msg_task *task,
                               uint32_t block, uint8_t coins[32]);
+
+/* agent_secagg_evaluate.c. On the worker: words [csl_study_evaluation_words] of one domain, of
+ * which the site has test patients. */
+enum csl_code csl_agent_secagg_judge__(struct csl_agent *a, uint32_t domain, const float *global,
+                                       uint64_t *words, struct csl_err *err) CSL_MUST_CHECK;
+/* Where the block stands in M0; UINT32_MAX: the round does not ask this site for it. */
+uint32_t csl_agent_secagg_index__(const struct csl_agent *a, const struct csl_secagg_config *c,
+                                  uint32_t id);
+/* CSL_E_DENIED: the row is of no evaluation that is due, of other words than this site makes, of
+ * too few sites, or leaves this one out. */
+enum csl_code csl_agent_secagg_check_evaluation__(const struct csl_agent *a,
+                                                  const struct csl_secagg_config *c, uint32_t index,
+                                                  struct csl_err *err) CSL_MUST_CHECK;
 
 #endif

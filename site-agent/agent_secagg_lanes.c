@@ -35,8 +35,14 @@ enum csl_code csl_agent_secagg_check_blocks__(const struct csl_agent *a,
                                               struct csl_err *err)
 {
     uint32_t blocks = a->study->schema.block_count;
-    bool is_same = c->block_count == blocks && c->scalar_count == blocks + 1;
-    for (uint32_t b = 0; is_same && b < blocks; b++) {
+    uint32_t trained = csl_study_only_evaluates_in(a->study, c->round) ? 0 : blocks;
+    bool is_same = c->block_count >= trained && c->scalar_count == blocks + 1;
+    for (uint32_t b = trained; is_same && b < c->block_count; b++) {
+        enum csl_code code = csl_agent_secagg_check_evaluation__(a, c, b, err);
+        if (code != CSL_OK)
+            return code;
+    }
+    for (uint32_t b = 0; is_same && b < trained; b++) {
         struct csl_secagg_block row;
         enum csl_code code = plan_row(a, b, &row, err);
         if (code != CSL_OK)

@@ -137,8 +137,33 @@ static enum csl_code put_scalars(struct words *w, const struct csl_train_report 
     return code == CSL_OK ? put_words(w, blocks + 1, err) : code;
 }
 
+/* A model that cannot be judged here must not cost the site its update. */
+static enum csl_code put_evaluations(struct words *w, const float *global, struct csl_outbox *out,
+                                     struct csl_err *err)
+{
+    struct csl_agent *a = w->a;
+    enum csl_code code = CSL_OK;
+    if (!csl_study_is_evaluated_in(a->study, w->task->round))
+        return CSL_OK;
+    for (uint32_t d = 0; code == CSL_OK && d < a->study->domain_count; d++) {
+        size_t words = (size_t)csl_study_evaluation_words(a->study, d);
+        struct csl_err why = {.code = CSL_OK};
+        CSL_ASSERT(words <= CSL_PRG_CHUNK_WORDS);
+        if (csl_agent_examples_to_judge__(a, d).records == 0)
+            continue;
+        if (csl_agent_secagg_judge__(a, d, global, w->buffer, &why) != CSL_OK) {
+            csl_log_err(CSL_LOG_WARN, "evaluation.failed", &why);
+            continue;
+        }
+        code = put_words(w, words, err);
+        out->blocks[out->block_count++] = (struct csl_block_count){
+            .block = csl_study_evaluation_block(a->study, d), .patients = 1};
+    }
+    return code;
+}
+
 enum csl_code csl_agent_secagg_store__(struct csl_agent *a, const struct csl_msg_task *task,
-                                       const float *update, const int64_t *sum,
+                                       const float *global, const float *update, const int64_t *sum,
                                        const struct csl_train_report *report,
                                        struct csl_outbox *out, struct csl_err *err)
 {
@@ -151,20 +176,25 @@ enum csl_code csl_agent_secagg_store__(struct csl_agent *a, const struct csl_msg
     if (w.buffer == NULL)
         return CSL_FAIL(err, CSL_E_NOMEM, "no memory to encode an update");
     enum csl_code code = CSL_OK;
+    *out = (struct csl_outbox){.round = task->round, .block_count = report->block_count};
+    for (uint32_t i = 0; i < report->block_count; i++)
+        out->blocks[i] = (struct csl_block_count){.block = report->blocks[i].block, .patients = 1};
     for (uint32_t i = 0; code == CSL_OK && i < report->block_count; i++)
         code = put_block(&w, report->blocks[i].block, update, sum, err);
+    if (code == CSL_OK)
+        code = put_evaluations(&w, global, out, err);
+    if (code == CSL_OK && out->block_count == 0)
+        code = CSL_FAIL(err, CSL_E_INVAL, "nothing to send in round %llu",
+                        (unsigned long long)task->round);
     if (code == CSL_OK)
         code = put_scalars(&w, report, err);
     if (code == CSL_OK)
         code = csl_blob_sync(a->blobs, w.name, err);
     csl_wipe(w.buffer, CSL_PRG_CHUNK_WORDS * sizeof(*w.buffer));
     csl_free(w.buffer);
-    *out = (struct csl_outbox){
-        .round = task->round, .bytes_total = w.at, .block_count = report->block_count};
+    out->bytes_total = w.at;
     csl_sha256_final(&w.hash, out->digest); /* of the plain words, until they are masked */
     memcpy(out->model_digest, task->model_digest, CSL_DIGEST_BYTES);
-    for (uint32_t i = 0; i < report->block_count; i++)
-        out->blocks[i] = (struct csl_block_count){.block = report->blocks[i].block, .patients = 1};
     return code;
 }
 
@@ -176,10 +206,29 @@ struct masking {
     struct csl_secagg_masks *masks;
     struct csl_prg *prg;
     char plain[CSL_ID_MAX];
+    uint64_t at; /* bytes of the plain words that were read */
     struct words out;
     struct csl_sha256 hash; /* of the plain words, as they are read */
     struct csl_secagg_masked masked;
 };
+
+static enum csl_code read_plain(struct masking *m, size_t bytes, struct csl_err *err)
+{
+    enum csl_code code =
+        csl_blob_read(m->a->blobs, m->plain, m->at, (uint8_t *)m->out.buffer, bytes, err);
+    if (code == CSL_OK)
+        csl_sha256_update(&m->hash, m->out.buffer, bytes);
+    m->at += bytes;
+    return code;
+}
+
+/* An evaluation that this attempt does not ask for: its words stay here. */
+static enum csl_code skip_block(struct masking *m, uint32_t id, struct csl_err *err)
+{
+    const struct csl_study *study = m->a->study;
+    size_t words = (size_t)csl_study_evaluation_words(study, id - study->schema.block_count);
+    return read_plain(m, words * sizeof(uint64_t), err);
+}
 
 static enum csl_code mask_block(struct masking *m, uint32_t index, struct csl_err *err)
 {
@@ -192,10 +241,7 @@ static enum csl_code mask_block(struct masking *m, uint32_t index, struct csl_er
         uint64_t left = words - (uint64_t)c * CSL_PRG_CHUNK_WORDS;
         size_t n = left < CSL_PRG_CHUNK_WORDS ? (size_t)left : CSL_PRG_CHUNK_WORDS;
         size_t bytes = n * sizeof(uint64_t);
-        code =
-            csl_blob_read(m->a->blobs, m->plain, m->out.at, (uint8_t *)m->out.buffer, bytes, err);
-        if (code == CSL_OK)
-            csl_sha256_update(&m->hash, m->out.buffer, bytes);
+        code = read_plain(m, bytes, err);
         if (code == CSL_OK)
             code = csl_secagg_masks_apply(m->masks, m->prg, index,
                                           csl_secagg_block_id(m->config, index), c, m->out.buffer,
@@ -218,13 +264,21 @@ static enum csl_code mask_all(struct masking *m, struct csl_outbox *outbox, stru
     csl_sha256_init(&m->hash);
     csl_sha256_init(&m->out.hash);
     m->masked.block_count = csl_secagg_block_total(m->config);
-    for (uint32_t i = 0; code == CSL_OK && i < outbox->block_count; i++)
-        code = mask_block(m, outbox->blocks[i].block, err);
+    uint32_t sent = 0;
+    for (uint32_t i = 0; code == CSL_OK && i < outbox->block_count; i++) {
+        struct csl_block_count block = outbox->blocks[i];
+        uint32_t index = csl_agent_secagg_index__(m->a, m->config, block.block);
+        code = index == UINT32_MAX ? skip_block(m, block.block, err) : mask_block(m, index, err);
+        if (index != UINT32_MAX)
+            outbox->blocks[sent++] = block;
+    }
+    outbox->block_count = sent;
     if (code == CSL_OK)
         code = mask_block(m, m->config->block_count, err); /* the scalars */
-    if (code == CSL_OK && m->out.at != outbox->bytes_total)
-        code = CSL_FAIL(err, CSL_E_BUG, "masked %llu bytes of %llu", (unsigned long long)m->out.at,
+    if (code == CSL_OK && m->at != outbox->bytes_total)
+        code = CSL_FAIL(err, CSL_E_BUG, "masked %llu bytes of %llu", (unsigned long long)m->at,
                         (unsigned long long)outbox->bytes_total);
+    outbox->bytes_total = m->out.at;
     csl_sha256_final(&m->hash, plain);
     if (code == CSL_OK && memcmp(plain, m->a->secagg->words_digest, sizeof(plain)) != 0)
         code = CSL_FAIL(err, CSL_E_CORRUPT, "the plain words are not those that were trained");

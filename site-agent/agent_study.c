@@ -109,6 +109,7 @@ void csl_agent_consider__(struct csl_agent *a, const struct csl_msg_study_offer 
         count_patients(a, &answer);
         if (answer.block_count == 0)
             code = CSL_FAIL(&err, CSL_E_DENIED, "this site has no training patients for the study");
+        csl_agent_secagg_count_tests__(a, &answer);
     }
     struct csl_site_memory fresh = {.has_study = true};
     if (code == CSL_OK) /* last: a study that is declined leaves nothing in the ledger */

@@ -9,6 +9,7 @@
 #include "base/str.h"
 #include "privacy/crypto/secret.h"
 #include "privacy/crypto/sha256.h"
+#include "protocol/study/evaluation.h"
 
 #include <math.h>
 #include <string.h>
@@ -190,7 +191,8 @@ static enum csl_code train(struct csl_agent *a, const struct csl_msg_task *t,
         code = read_broadcast(a, t, v.broadcast, a->strategy->broadcast_vectors, err);
     if (code == CSL_OK && has_control(a))
         code = read_control(a, t, v.site_control, err);
-    if (code == CSL_OK) {
+    /* Under masks the round after the last judges the model, and trains nothing. */
+    if (code == CSL_OK && !csl_study_only_evaluates_in(a->study, t->round)) {
         struct csl_train_task task = {.data = a->data,
                                       .seed = t->seed,
                                       .round = t->round,
@@ -211,7 +213,8 @@ static enum csl_code train(struct csl_agent *a, const struct csl_msg_task *t,
     if (code == CSL_OK && a->config.tamper != NULL)
         a->config.tamper->update(a->config.tamper->ctx, v.update, a->study->schema.parameters);
     if (code == CSL_OK && csl_agent_masks__(a))
-        code = csl_agent_secagg_store__(a, t, v.update, v.joint_sum, &e->report, &e->outbox, err);
+        code = csl_agent_secagg_store__(a, t, v.broadcast, v.update, v.joint_sum, &e->report,
+                                        &e->outbox, err);
     else if (code == CSL_OK)
         code = store_update(a, t, &v, &e->report, &e->outbox, err);
     e->is_forfeit = is_forfeit(&privacy, code);
@@ -221,12 +224,17 @@ static enum csl_code train(struct csl_agent *a, const struct csl_msg_task *t,
 
 /* --- evaluation --- */
 
-static const struct csl_examples *examples_to_judge(const struct csl_agent *a, uint32_t domain)
+struct csl_examples csl_agent_examples_to_judge__(const struct csl_agent *a, uint32_t domain)
 {
     const struct csl_examples *splits = a->data->domains[domain];
-    if (splits[CSL_SPLIT_TEST].records > 0)
-        return &splits[CSL_SPLIT_TEST];
-    return &splits[CSL_SPLIT_VALIDATION];
+    bool has_test = splits[CSL_SPLIT_TEST].records > 0;
+    struct csl_examples here = splits[has_test ? CSL_SPLIT_TEST : CSL_SPLIT_VALIDATION];
+    if (csl_agent_has_part__(a) && csl_dataset_block_patients(a->data, domain) == 0)
+        here.records = 0;                                /* its head is not here */
+    for (uint32_t i = 0; i < a->study->input_count; i++) /* whose encoder is not here */
+        if (csl_dataset_block_patients(a->data, a->study->domain_count + i) == 0)
+            here.absent |= UINT32_C(1) << i;
+    return here;
 }
 
 static void copy_metrics(struct csl_eval_block *b, const struct csl_metrics *m)
@@ -258,11 +266,7 @@ static enum csl_code judge(struct csl_agent *a, const struct csl_msg_task *t, ui
                            const float *parameters, struct csl_eval_block *b, struct csl_err *err)
 {
     const struct csl_domain *d = &a->study->domains[domain];
-    struct csl_examples here = *examples_to_judge(a, domain); /* a view */
-    const struct csl_examples *e = &here;
-    for (uint32_t i = 0; i < a->study->input_count; i++) /* whose encoder is not here */
-        if (csl_dataset_block_patients(a->data, a->study->domain_count + i) == 0)
-            here.absent |= UINT32_C(1) << i;
+    const struct csl_examples here = csl_agent_examples_to_judge__(a, domain), *e = &here;
     float *scores = csl_alloc_array((size_t)e->records * d->outputs, sizeof(float));
     if (scores == NULL)
         return CSL_FAIL(err, CSL_E_NOMEM, "no memory to evaluate %u records", e->records);
@@ -305,8 +309,7 @@ static enum csl_code evaluate(struct csl_agent *a, const struct csl_msg_task *t,
     /* With privacy nothing about test patients leaves: no block is reported. */
     bool is_reported = a->study->privacy.mode == CSL_PRIVACY_NONE && !csl_agent_masks__(a);
     for (uint32_t d = 0; code == CSL_OK && is_reported && d < a->study->domain_count; d++) {
-        bool is_here = !csl_agent_has_part__(a) || csl_dataset_block_patients(a->data, d) > 0;
-        if (is_here && examples_to_judge(a, d)->records > 0)
+        if (csl_agent_examples_to_judge__(a, d).records > 0)
             code = judge(a, t, d, parameters, &out->blocks[out->block_count++], err);
     }
     csl_free(parameters);

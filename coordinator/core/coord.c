@@ -121,7 +121,8 @@ enum csl_code csl_coord_restore_update(struct csl_coord *c, const char *site_id,
                         site_id);
     if (u->round != c->rounds_done + 1)
         return CSL_OK; /* of a round that is over */
-    if (!csl_coord_update_fits__(c, &c->sites[i], u->block_count, u->blocks, u->bytes_total))
+    if (!csl_coord_update_fits__(c, &c->sites[i], u->round, u->block_count, u->blocks,
+                                 u->bytes_total))
         return CSL_FAIL(err, CSL_E_CORRUPT,
                         "the stored update of site '%s' does not have the blocks and size of its "
                         "enrolment",
@@ -149,6 +150,8 @@ void csl_coord_start(struct csl_coord *c, uint64_t now_ns, const struct csl_coor
     if (c->state == CSL_STUDY_TRAINING || c->state == CSL_STUDY_EVALUATING) {
         if (c->phase == CSL_PHASE_EVALUATE)
             csl_coord_open_evaluation__(c);
+        else if (c->state == CSL_STUDY_EVALUATING)
+            csl_coord_open_last__(c);
         else
             csl_coord_open_round__(c);
     } else if (c->state == CSL_STUDY_OPEN) {
@@ -232,7 +235,7 @@ static void on_closed(struct csl_coord *c, const struct csl_coord_event *ev)
 /* An answer about round r of site i that is still of interest. */
 static bool is_current(const struct csl_coord *c, const struct csl_coord_event *ev)
 {
-    return c->state == CSL_STUDY_TRAINING && c->phase == CSL_PHASE_COLLECT &&
+    return csl_coord_is_running__(c) && c->phase == CSL_PHASE_COLLECT &&
            ev->site_index < c->site_count && ev->round == c->rounds_done + 1 &&
            c->sites[ev->site_index].in_cohort;
 }
@@ -260,7 +263,7 @@ static void on_folded(struct csl_coord *c, const struct csl_coord_event *ev)
 {
     struct csl_coord_site *s = &c->sites[ev->site_index];
     CSL_ASSERT(s->progress == CSL_SITE_FOLDING);
-    if (c->state != CSL_STUDY_TRAINING) { /* aborted meanwhile */
+    if (!csl_coord_is_running__(c)) { /* aborted meanwhile */
         s->progress = CSL_SITE_IDLE;
         return;
     }
@@ -316,7 +319,7 @@ static void on_left_out(struct csl_coord *c, const struct csl_coord_event *ev)
 
 static void on_reopen(struct csl_coord *c, const struct csl_coord_event *ev)
 {
-    if (c->state != CSL_STUDY_TRAINING || c->phase == CSL_PHASE_EVALUATE ||
+    if (!csl_coord_is_running__(c) || c->phase == CSL_PHASE_EVALUATE ||
         ev->round != c->rounds_done + 1)
         return; /* aborted meanwhile */
     c->must_reopen = true;
@@ -341,6 +344,13 @@ static void on_aggregated(struct csl_coord *c, const struct csl_coord_event *ev)
         return;
     }
     csl_coord_after_model__(c);
+}
+
+static void on_evaluated(struct csl_coord *c, const struct csl_coord_event *ev)
+{
+    if (c->state == CSL_STUDY_EVALUATING && c->phase != CSL_PHASE_EVALUATE &&
+        ev->round == c->rounds_done + 1) /* else aborted meanwhile */
+        csl_coord_end_last__(c);
 }
 
 void csl_coord_step(struct csl_coord *c, const struct csl_coord_event *ev,
@@ -379,6 +389,9 @@ void csl_coord_step(struct csl_coord *c, const struct csl_coord_event *ev,
         break;
     case CSL_CE_AGGREGATED:
         on_aggregated(c, ev);
+        break;
+    case CSL_CE_EVALUATED:
+        on_evaluated(c, ev);
         break;
     case CSL_CE_ABSENT:
     case CSL_CE_SILENT:

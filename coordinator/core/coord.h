@@ -7,7 +7,8 @@
  *   OPEN        sites say hello, are offered the study, answer it; nobody trains
  *   TRAINING    round r = rounds_done + 1 is collecting updates (phase COLLECT), being aggregated
  *               (AGGREGATE), or its model is being evaluated by the sites (EVALUATE)
- *   EVALUATING  the last model is being evaluated
+ *   EVALUATING  the last model is being evaluated; where evaluations are summed under masks in a
+ *               round (rounds + 1) that collects and trains nothing
  *   RELEASED    the model of round `rounds` is final
  *
  * No socket, file, thread, clock or random source is reachable from here: time arrives in events,
@@ -100,6 +101,8 @@ enum csl_coord_event_kind {
     CSL_CE_REJECTED,   /* site_index, round, code: an upload was complete but wrong */
     CSL_CE_FOLDED,     /* site_index, round, code: answers FOLD; CORRUPT: the spool lost it */
     CSL_CE_AGGREGATED, /* round, digest, bytes: answers AGGREGATE */
+    CSL_CE_EVALUATED,  /* round: answers OPEN_ROUND or AGGREGATE of the round after the last: its
+                          sum is kept, or there is none; the study is over */
     CSL_CE_ABSENT, /* site_index, round: has no part in the sum of this round, nor in its quorum */
     CSL_CE_SILENT, /* site_index, round: counts in the quorum, and sends no update any more */
     CSL_CE_REOPEN, /* round: answers AGGREGATE or SHORT: no update counts, all are asked again */
@@ -129,7 +132,9 @@ enum csl_coord_action_kind {
     CSL_CA_FOLD,         /* site_index: add its spooled update; answer with FOLDED */
     CSL_CA_OPEN_ROUND,   /* round: fresh accumulator; weights are fixed from here on */
     CSL_CA_AGGREGATE,    /* round: under masks vote and opening, which may end in REOPEN; strategy,
-                            checkpoint, commit with csl_coord_after; answer with AGGREGATED */
+                            checkpoint, commit with csl_coord_after; answer with AGGREGATED. Of the
+                            round after the last: keep the evaluation that is in its sum; answer
+                            with EVALUATED */
     CSL_CA_SHORT,        /* round: under masks, too few updates, and the time is up or nobody else
                             sends one; REOPEN may answer, or updates that come after all */
     CSL_CA_SAVE_EVALUATION, /* site_index, evaluation (borrowed until the step returns) */
@@ -186,6 +191,8 @@ enum csl_phase csl_coord_phase(const struct csl_coord *c);
 uint64_t csl_coord_rounds_done(const struct csl_coord *c);
 uint32_t csl_coord_site_count(const struct csl_coord *c);
 const struct csl_coord_site *csl_coord_site(const struct csl_coord *c, uint32_t index);
+/* Members that have test patients of the domain are enough for a sum of their evaluations. */
+bool csl_coord_is_judged(const struct csl_coord *c, uint32_t domain);
 /* Weight in (0, 1] of a site's block in the current cohort; the cohort's weights of a block sum
  * to 1. 0: the site is not in the cohort or lacks the block. */
 double csl_coord_weight(const struct csl_coord *c, uint32_t site_index, uint32_t block);

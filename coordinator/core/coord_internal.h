@@ -4,6 +4,7 @@
 #include "coordinator/core/coord.h"
 
 #include "aggregation/strategy/strategy.h"
+#include "protocol/study/evaluation.h"
 
 struct csl_coord {
     struct csl_coord_config config;
@@ -41,16 +42,21 @@ void csl_coord_task_site__(struct csl_coord *c, uint32_t site); /* (re)send the 
 void csl_coord_maybe_close__(struct csl_coord *c);              /* phase over? */
 void csl_coord_maybe_reopen__(struct csl_coord *c); /* when must_reopen, and it may be */
 void csl_coord_after_model__(struct csl_coord *c);  /* evaluation, next round or the end */
+/* Under masks: the round that only judges the last model, or the end where too few sites can. */
+void csl_coord_open_last__(struct csl_coord *c);
+void csl_coord_end_last__(struct csl_coord *c);         /* it is over */
+bool csl_coord_is_running__(const struct csl_coord *c); /* (I5) */
 void csl_coord_abort__(struct csl_coord *c, const char *reason);
 uint32_t csl_coord_held__(const struct csl_coord *c);
 
 /* coord_messages.c */
 bool csl_coord_blocks_fit__(const struct csl_coord *c, uint32_t count,
                             const struct csl_block_count *blocks);
-/* That what is said of an update is what its site enrolled with. */
+/* That what is said of an update of a round is what its site enrolled with. Whether a domain is
+ * evaluated in an attempt is not known here: that part may be missing. */
 bool csl_coord_update_fits__(const struct csl_coord *c, const struct csl_coord_site *s,
-                             uint32_t block_count, const struct csl_block_count *blocks,
-                             uint64_t bytes_total);
+                             uint64_t round, uint32_t block_count,
+                             const struct csl_block_count *blocks, uint64_t bytes_total);
 void csl_coord_message__(struct csl_coord *c, uint32_t site, const struct csl_coord_event *ev);
 
 #endif

@@ -3,6 +3,7 @@
 #include "base/check.h"
 #include "base/str.h"
 #include "privacy/secagg/choice.h"
+#include "protocol/study/evaluation.h"
 
 #include <string.h>
 
@@ -63,10 +64,10 @@ bool csl_coord_blocks_fit__(const struct csl_coord *c, uint32_t count,
                             const struct csl_block_count *blocks)
 {
     for (uint32_t i = 0; i < count; i++) {
-        if (blocks[i].block >= c->study->schema.block_count || blocks[i].patients == 0)
+        if (blocks[i].block >= csl_study_block_ids(c->study) || blocks[i].patients == 0)
             return false;
     }
-    return count > 0;
+    return count > 0 && blocks[0].block < c->study->schema.block_count;
 }
 
 static bool has_enrolled_with(const struct csl_coord_site *s, uint32_t count,
@@ -117,23 +118,62 @@ static void on_answer(struct csl_coord *c, uint32_t site, const struct csl_msg_s
         bring_up_to_date(c, site);
 }
 
+static bool has_enrolled_block(const struct csl_coord_site *s, const struct csl_block_count *b)
+{
+    for (uint32_t i = 0; i < s->block_count; i++)
+        if (s->blocks[i].block == b->block)
+            return s->blocks[i].patients == b->patients;
+    return false;
+}
+
+/* Every block of the model that the site enrolled with, or none after the last round; of its
+ * evaluations those that it could make, where it is their turn. */
+static bool has_blocks_of_round(const struct csl_coord *c, const struct csl_coord_site *s,
+                                uint64_t round, uint32_t count,
+                                const struct csl_block_count *blocks)
+{
+    uint32_t of_model = c->study->schema.block_count, due = 0, found = 0;
+    bool trains = !csl_study_only_evaluates_in(c->study, round);
+    bool is_evaluated = csl_study_is_evaluated_in(c->study, round);
+    for (uint32_t i = 0; i < s->block_count; i++)
+        due += trains && s->blocks[i].block < of_model;
+    for (uint32_t i = 0; i < count; i++) {
+        bool is_model = blocks[i].block < of_model;
+        if (!has_enrolled_block(s, &blocks[i]) || !(is_model ? trains : is_evaluated))
+            return false;
+        found += is_model;
+    }
+    return found == due && count > 0;
+}
+
+static uint64_t words_of(const struct csl_study *study, uint32_t count,
+                         const struct csl_block_count *blocks)
+{
+    const struct csl_secagg_choice choice = csl_secagg_choice_of(study);
+    uint32_t of_model = study->schema.block_count;
+    uint64_t words = of_model + 1; /* of the weights, and the loss */
+    for (uint32_t i = 0; i < count; i++)
+        words += blocks[i].block < of_model
+                     ? csl_secagg_plan_words(&choice, study->schema.blocks[blocks[i].block].count)
+                     : csl_study_evaluation_words(study, blocks[i].block - of_model);
+    return words;
+}
+
 /* The cohort's weights were fixed by what the sites enrolled with. */
 bool csl_coord_update_fits__(const struct csl_coord *c, const struct csl_coord_site *s,
-                             uint32_t block_count, const struct csl_block_count *blocks,
-                             uint64_t bytes_total)
+                             uint64_t round, uint32_t block_count,
+                             const struct csl_block_count *blocks, uint64_t bytes_total)
 {
-    if (!has_enrolled_with(s, block_count, blocks))
+    bool is_right = csl_study_sums_evaluations(c->study)
+                        ? has_blocks_of_round(c, s, round, block_count, blocks)
+                        : has_enrolled_with(s, block_count, blocks);
+    uint64_t elements = 0;
+    if (!is_right)
         return false;
-    const struct csl_schema *schema = &c->study->schema;
-    const struct csl_secagg_choice choice = csl_secagg_choice_of(c->study);
-    uint64_t elements = 0, words = schema->block_count + 1; /* of the weights, and the loss */
-    for (uint32_t i = 0; i < block_count; i++) {
-        uint64_t count = schema->blocks[blocks[i].block].count;
-        elements += count;
-        words += c->study->secagg.is_on ? csl_secagg_plan_words(&choice, count) : 0;
-    }
     if (c->study->secagg.is_on)
-        return bytes_total == words * sizeof(uint64_t);
+        return bytes_total == words_of(c->study, block_count, blocks) * sizeof(uint64_t);
+    for (uint32_t i = 0; i < block_count; i++)
+        elements += c->study->schema.blocks[blocks[i].block].count;
     return bytes_total == elements * c->strategy->update_vectors * sizeof(float);
 }
 
@@ -150,7 +190,7 @@ static void on_update_ready(struct csl_coord *c, uint32_t site,
                             const struct csl_msg_update_ready *u, enum csl_code vouched)
 {
     struct csl_coord_site *s = &c->sites[site];
-    bool is_collecting = c->state == CSL_STUDY_TRAINING && c->phase == CSL_PHASE_COLLECT;
+    bool is_collecting = csl_coord_is_running__(c) && c->phase == CSL_PHASE_COLLECT;
     if (c->study->secagg.is_on && c->phase == CSL_PHASE_AGGREGATE &&
         u->round == c->rounds_done + 1 && s->progress != CSL_SITE_HELD) {
         /* the votes take a while, and a task would be answered by the same announcement */
@@ -182,7 +222,7 @@ static void on_update_ready(struct csl_coord *c, uint32_t site,
                     "coordinator remembers");
         return;
     }
-    if (!csl_coord_update_fits__(c, s, u->block_count, u->blocks, u->bytes_total)) {
+    if (!csl_coord_update_fits__(c, s, u->round, u->block_count, u->blocks, u->bytes_total)) {
         fail_update(c, site, CSL_E_INVAL,
                     "the update does not have the blocks, patients and size of this site's "
                     "enrolment");
@@ -221,8 +261,8 @@ static void on_evaluation(struct csl_coord *c, uint32_t site, const struct csl_m
     bool is_current = c->phase == CSL_PHASE_EVALUATE && e->round == c->rounds_done && s->in_cohort;
     if (is_current && s->progress == CSL_SITE_TASKED) {
         for (uint32_t i = 0; i < e->block_count; i++) {
-            if (e->blocks[i].block >= c->study->schema.block_count) {
-                csl_coord_refuse__(c, site, CSL_E_INVAL, "evaluation of a block the study lacks");
+            if (e->blocks[i].block >= c->study->domain_count) {
+                csl_coord_refuse__(c, site, CSL_E_INVAL, "evaluation of a domain the study lacks");
                 return;
             }
         }

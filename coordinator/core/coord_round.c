@@ -142,14 +142,47 @@ static void set_deadline(struct csl_coord *c)
     c->has_warned_deadline = false;
 }
 
-void csl_coord_open_round__(struct csl_coord *c)
+bool csl_coord_is_running__(const struct csl_coord *c)
 {
-    CSL_ASSERT(c->state == CSL_STUDY_TRAINING);
-    uint64_t round = c->rounds_done + 1;
-    c->phase = CSL_PHASE_COLLECT;
+    return c->state == CSL_STUDY_TRAINING || c->state == CSL_STUDY_EVALUATING;
+}
+
+bool csl_coord_is_judged(const struct csl_coord *c, uint32_t domain)
+{
+    uint32_t block = csl_study_evaluation_block(c->study, domain), n = 0;
+    for (uint32_t i = 0; i < c->site_count; i++)
+        for (uint32_t k = 0; k < c->sites[i].block_count; k++)
+            n += c->sites[i].membership == CSL_MEMBER_ACCEPTED &&
+                 c->sites[i].blocks[k].block == block;
+    return n >= c->study->secagg.minimum_sites;
+}
+
+static bool can_judge(const struct csl_coord *c, const struct csl_coord_site *s)
+{
+    uint32_t of_model = c->study->schema.block_count;
+    for (uint32_t k = 0; k < s->block_count; k++)
+        if (s->blocks[k].block >= of_model && csl_coord_is_judged(c, s->blocks[k].block - of_model))
+            return true;
+    return false;
+}
+
+static void choose_cohort(struct csl_coord *c)
+{
     for (uint32_t i = 0; i < c->site_count; i++) {
         struct csl_coord_site *s = &c->sites[i];
-        s->in_cohort = !c->strategy->one_site_per_round && s->membership == CSL_MEMBER_ACCEPTED;
+        s->in_cohort = !c->strategy->one_site_per_round && s->membership == CSL_MEMBER_ACCEPTED &&
+                       (c->state == CSL_STUDY_TRAINING || can_judge(c, s));
+    }
+}
+
+void csl_coord_open_round__(struct csl_coord *c)
+{
+    CSL_ASSERT(csl_coord_is_running__(c));
+    uint64_t round = c->rounds_done + 1;
+    c->phase = CSL_PHASE_COLLECT;
+    choose_cohort(c);
+    for (uint32_t i = 0; i < c->site_count; i++) {
+        struct csl_coord_site *s = &c->sites[i];
         if (s->update.round != round) { /* else: restored, its spool is folded again below */
             s->progress = CSL_SITE_IDLE;
             s->update = (struct csl_coord_update){.round = 0};
@@ -192,8 +225,7 @@ void csl_coord_open_evaluation__(struct csl_coord *c)
 void csl_coord_task_site__(struct csl_coord *c, uint32_t site)
 {
     const struct csl_coord_site *s = &c->sites[site];
-    bool is_running = c->state == CSL_STUDY_TRAINING || c->state == CSL_STUDY_EVALUATING;
-    if (!is_running || !s->in_cohort || !s->has_greeted)
+    if (!csl_coord_is_running__(c) || !s->in_cohort || !s->has_greeted)
         return; /* after the end everybody was told of it, and it is final */
     struct csl_message m = {.kind = CSL_MSG_TASK};
     bool evaluates = c->phase == CSL_PHASE_EVALUATE;
@@ -246,7 +278,8 @@ struct csl_coord_snapshot csl_coord_after(const struct csl_study *study, uint64_
     return (struct csl_coord_snapshot){.state = is_last ? CSL_STUDY_EVALUATING : CSL_STUDY_TRAINING,
                                        .rounds_done = rounds_done,
                                        .is_evaluating =
-                                           is_last || (every > 0 && rounds_done % every == 0)};
+                                           !csl_study_sums_evaluations(study) &&
+                                           (is_last || (every > 0 && rounds_done % every == 0))};
 }
 
 void csl_coord_after_model__(struct csl_coord *c)
@@ -260,8 +293,31 @@ void csl_coord_after_model__(struct csl_coord *c)
         c, &(struct csl_coord_action){.kind = CSL_CA_FORGET_UPDATES, .round = c->rounds_done});
     if (evaluates)
         csl_coord_open_evaluation__(c);
+    else if (c->state == CSL_STUDY_EVALUATING)
+        csl_coord_open_last__(c);
     else
         csl_coord_open_round__(c);
+}
+
+/* Without enough sites for any domain's sum the model is released as it is. */
+void csl_coord_open_last__(struct csl_coord *c)
+{
+    uint32_t count = 0;
+    choose_cohort(c);
+    for (uint32_t i = 0; i < c->site_count; i++)
+        count += c->sites[i].in_cohort;
+    if (count > 0 && count >= quorum(c))
+        csl_coord_open_round__(c);
+    else
+        finish(c, CSL_STUDY_RELEASED, "");
+}
+
+void csl_coord_end_last__(struct csl_coord *c)
+{
+    for (uint32_t i = 0; i < c->site_count; i++)
+        if (c->sites[i].progress == CSL_SITE_HELD)
+            c->sites[i].progress = CSL_SITE_DONE;
+    finish(c, CSL_STUDY_RELEASED, "");
 }
 
 static bool is_folding(const struct csl_coord *c)
@@ -334,8 +390,7 @@ static void close_evaluate(struct csl_coord *c)
 
 void csl_coord_maybe_close__(struct csl_coord *c)
 {
-    bool is_running = c->state == CSL_STUDY_TRAINING || c->state == CSL_STUDY_EVALUATING;
-    if (!is_running || c->phase == CSL_PHASE_AGGREGATE || c->must_reopen)
+    if (!csl_coord_is_running__(c) || c->phase == CSL_PHASE_AGGREGATE || c->must_reopen)
         return;
     uint32_t pending = 0, held = 0;
     for (uint32_t i = 0; i < c->site_count; i++) {

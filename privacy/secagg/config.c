@@ -234,6 +234,14 @@ uint32_t csl_secagg_block_id(const struct csl_secagg_config *c, uint32_t index)
     return index < c->block_count ? c->blocks[index].id : CSL_SECAGG_SCALAR_BLOCK_ID;
 }
 
+uint32_t csl_secagg_block_index(const struct csl_secagg_config *c, uint32_t id)
+{
+    for (uint32_t i = 0; i < c->block_count; i++)
+        if (c->blocks[i].id == id)
+            return i;
+    return UINT32_MAX;
+}
+
 uint64_t csl_secagg_block_entries(const struct csl_secagg_config *c, uint32_t index)
 {
     return index < c->block_count ? c->blocks[index].entries : c->scalar_count;

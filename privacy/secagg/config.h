@@ -73,6 +73,8 @@ void csl_secagg_config_ctx(struct csl_span bytes, uint8_t ctx[32]);
 /* Blocks to mask: those of the table, then the scalars when there are any. */
 uint32_t csl_secagg_block_total(const struct csl_secagg_config *c);
 uint32_t csl_secagg_block_id(const struct csl_secagg_config *c, uint32_t index);
+/* The reverse, of the table only; UINT32_MAX: it has no such block. */
+uint32_t csl_secagg_block_index(const struct csl_secagg_config *c, uint32_t id);
 uint64_t csl_secagg_block_entries(const struct csl_secagg_config *c, uint32_t index);
 uint64_t csl_secagg_block_words(const struct csl_secagg_config *c, uint32_t index); /* u64 */
 /* Of one row. Where it is rotated, every slice of 2^rotation_log2 entries begins a word of its own.

@@ -1,4 +1,5 @@
 /* protocol/study/study_check.c - contradictions between the sections of a study. */
+#include "protocol/study/evaluation.h"
 #include "protocol/study/study_internal.h"
 
 #include <string.h>
@@ -116,6 +117,22 @@ static enum csl_code check_simulation(const struct csl_study_reader *r,
     return CSL_OK;
 }
 
+/* Evaluations under masks are blocks of their own in the table of a round. */
+static enum csl_code check_evaluations(const struct csl_study_reader *r,
+                                       const struct csl_yaml_node *root)
+{
+    const struct csl_study *s = r->s;
+    uint32_t blocks = 2 * s->domain_count + s->input_count;
+
+    if (csl_study_sums_evaluations(s) && blocks > CSL_BLOCKS_MAX)
+        return csl_yaml_fail(
+            r->err, r->y, csl_study__at(root, "domains"),
+            "a masked round of %u domains and %u inputs has %u blocks, evaluations "
+            "among them; at most %d would be right",
+            s->domain_count, s->input_count, blocks, CSL_BLOCKS_MAX);
+    return CSL_OK;
+}
+
 enum csl_code csl_study__check(const struct csl_study_reader *r, const struct csl_yaml_node *root)
 {
     const struct csl_study *s = r->s;
@@ -135,6 +152,8 @@ enum csl_code csl_study__check(const struct csl_study_reader *r, const struct cs
         code = csl_study__check_privacy(r, root);
     if (code == CSL_OK)
         code = csl_study__check_group_weights(r, root);
+    if (code == CSL_OK)
+        code = check_evaluations(r, root);
     if (code == CSL_OK && s->evaluate_every > s->rounds)
         code = csl_yaml_fail(r->err, r->y, find(root, "evaluation", "every"),
                              "found %u, but the study has %u rounds; 0 evaluates at the end only",

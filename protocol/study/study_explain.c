@@ -1,6 +1,7 @@
 /* protocol/study/study_explain.c - a study in plain words, for those who must agree to it. */
 #include "base/buf.h"
 #include "base/str.h"
+#include "protocol/study/evaluation.h"
 #include "protocol/study/study_internal.h"
 
 #include <inttypes.h>
@@ -235,11 +236,21 @@ static void explain_encoding(const struct csl_study_secagg *a, struct csl_buf *o
 
 static void explain_counts(const struct csl_study *s, struct csl_buf *out)
 {
-    if (s->secagg.is_on) {
-        csl_buf_str(out, "  Of numbers of training patients and, without privacy, of losses the "
-                         "coordinator sees sums over the sites.\n"
-                         "    It sees no metric and no count of an evaluation: they stay at the "
-                         "site.\n");
+    if (csl_study_sums_evaluations(s)) {
+        csl_buf_printf(
+            out,
+            "  Of numbers of training patients and of losses the coordinator sees sums over the "
+            "sites. Of evaluations it\n"
+            "    sees, for each domain, sums over at least %u sites: of test patients and their "
+            "records, right and\n"
+            "    wrong answers, losses, and a histogram of scores by label; and which sites have "
+            "test patients.\n",
+            s->secagg.minimum_sites);
+    } else if (s->secagg.is_on) {
+        csl_buf_str(out, "  Of numbers of training patients the coordinator sees sums over the "
+                         "sites.\n"
+                         "    It sees no loss, no metric and no count of an evaluation: they stay "
+                         "at the site.\n");
     } else if (s->privacy.mode == CSL_PRIVACY_NONE) {
         csl_buf_str(
             out,

@@ -70,7 +70,9 @@ struct csl_msg_study_answer {
 enum csl_task_type { CSL_TASK_TRAIN = 1, CSL_TASK_EVALUATE = 2 };
 struct csl_msg_task {
     enum csl_task_type type;
-    uint64_t round;                         /* train: 1..rounds; evaluate: round of the model */
+    uint64_t round;                         /* train: 1..rounds, and rounds + 1 where evaluations
+                                               are sums (study/evaluation.h); evaluate: round of
+                                               the model */
     uint64_t seed;                          /* of the study run: labels every random stream */
     uint8_t model_digest[CSL_DIGEST_BYTES]; /* of the broadcast bytes below */
     uint64_t model_bytes;                   /* broadcast_vectors * P * 4 */

@@ -5,8 +5,9 @@
  *
  * That sum is worked out here without the service, the agent, the masks or the strategy: every
  * survivor of a round is trained on its records from the model of the round before, its update is
- * put in fixed point, and integers are added. Only who was in a sum is the coordinator's word
- * (event secagg.sum of its log); with any other set the model would be another.
+ * put in fixed point, and integers are added. A last sum, which trains nothing, judges the model.
+ * Only who was in a sum is the coordinator's word (event secagg.sum of its log); with any other set
+ * the model would be another.
  *
  * usage: test_kill_masked PROGRAM-DIR [SEED]
  * The seed decides who is killed, in which round, and how long after its beginning. */
@@ -38,6 +39,7 @@
 #define LIMIT_S       115u
 #define SEED          11u
 #define PARAMETERS    16u
+#define TESTED        6u /* patients of a site, with a record each (fixture_records) */
 #define LOG_BYTES_MAX ((size_t)64 << 20)
 
 struct site {
@@ -48,7 +50,7 @@ struct site {
     uint64_t delay_ns;
 };
 static struct site sites[SITES];
-static bool is_in_sum[ROUNDS][SITES];
+static bool is_in_sum[ROUNDS + 1][SITES]; /* of the last round too, which only judges the model */
 static char run_dir[CSL_PATH_MAX], coordinator_log[CSL_PATH_MAX];
 static const char *program_dir;
 
@@ -197,7 +199,7 @@ static void read_sums(void)
     must(csl_file_read(&text, coordinator_log, LOG_BYTES_MAX, &err), &err, "log");
     for (const char *p = strstr((const char *)text.p, "secagg.sum"); p != NULL;
          p = strstr(p, "secagg.sum")) {
-        if (round == ROUNDS || (p = strstr(p, begin)) == NULL)
+        if (round == ROUNDS + 1 || (p = strstr(p, begin)) == NULL)
             die("log", "events secagg.sum that are not one a round");
         for (p += sizeof(begin) - 1; *p >= '0' && *p <= '9'; p += *p == ',') {
             char *end;
@@ -210,8 +212,37 @@ static void read_sums(void)
         round++;
     }
     csl_msg_release(&text);
-    if (round != ROUNDS)
+    if (round != ROUNDS + 1)
         die("log", "too few sums");
+}
+
+/* A number after `key` in the one line that the coordinator wrote of the last model's figures. */
+static uint64_t told_of_last(const char *line, const char *key)
+{
+    const char *at = strstr(line, key), *end = strchr(line, '\n');
+    if (at == NULL || end == NULL || at > end)
+        die("log", key);
+    return strtoull(at + strlen(key), NULL, 10);
+}
+
+/* The evaluation of the last model is of the sites in its sum, and of no patient less. */
+static void check_evaluation(void)
+{
+    struct csl_msg text = {NULL, 0};
+    struct csl_err err = {.code = CSL_OK};
+    uint64_t count = 0;
+    for (uint32_t i = 0; i < SITES; i++)
+        count += is_in_sum[ROUNDS][i];
+    must(csl_file_read(&text, coordinator_log, LOG_BYTES_MAX, &err), &err, "log");
+    const char *line = strstr((const char *)text.p, "event=round.evaluated");
+    if (line == NULL || strstr(line + 1, "event=round.evaluated") != NULL)
+        die("log", "not one evaluation");
+    if (told_of_last(line, " round=") != ROUNDS || told_of_last(line, " sites=") != count ||
+        told_of_last(line, " patients=") != count * TESTED ||
+        told_of_last(line, " records=") != count * TESTED)
+        die("evaluation", "not of the sites that are in its sum");
+    printf("the last model was judged by %u sites\n", (unsigned)count);
+    csl_msg_release(&text);
 }
 
 /* Adds one site's update, weighted by its patients, in units of 2^-32. */
@@ -260,7 +291,7 @@ static void plain_model(const struct csl_study *study, float *model)
 
 static void print_sets(void)
 {
-    for (uint32_t r = 0; r < ROUNDS; r++) {
+    for (uint32_t r = 0; r <= ROUNDS; r++) {
         printf("round %u: a sum without", r + 1);
         for (uint32_t i = 0; i < SITES; i++)
             if (!is_in_sum[r][i])
@@ -273,7 +304,7 @@ static void print_sets(void)
 static void check_sets(void)
 {
     for (uint32_t i = 0; i < SITES; i++)
-        for (uint32_t r = 0; sites[i].is_victim && r < ROUNDS; r++)
+        for (uint32_t r = 0; sites[i].is_victim && r <= ROUNDS; r++)
             if (r + 1 > sites[i].round && is_in_sum[r][i])
                 die("a dead site is in a sum", sites[i].world.id);
 }
@@ -343,6 +374,7 @@ int main(int argc, char **argv)
     read_sums();
     check_sets();
     print_sets();
+    check_evaluation();
     struct csl_world_result result;
     must(csl_processes_collect(&c, &result, &err), &err, "collect");
     float model[PARAMETERS] = {0};

@@ -341,6 +341,30 @@ static void test_cli__status__shows_rounds_and_sites(void **state)
     csl_json_free(doc);
 }
 
+static void test_cli__status__evaluations__are_sums_of_all_sites(void **state)
+{
+    (void)state;
+    put_file("status.json",
+             "{\"format\": \"consilium.status/1\", \"study\": \"heart-4\", \"state\": \"training\","
+             " \"round\": 3, \"rounds\": 15, \"updated_unix_ms\": 1, \"sites\": [],"
+             " \"evaluations\": [{\"domain\": \"heart\", \"round\": 2, \"sites\": 4,"
+             " \"patients\": 185, \"records\": 186, \"loss\": 0.5, \"auc\": 0.875},"
+             " {\"domain\": \"x\\u001b\", \"round\": \"?\", \"auc\": null}]}");
+    assert_int_equal(run("status %"), 0);
+    assert_printed("evaluations, all sites together (sum under masks):\nheart, model of round 2, "
+                   "185 test patients of 4 sites:  loss 0.500  auc 0.875\nx\\x1b, model of");
+    assert_int_equal(run("status % --json"), 0);
+    struct csl_json_doc *doc = parse_output();
+    const struct csl_json_value *all = csl_json_get(csl_json_root(doc), "evaluations");
+    const struct csl_json_value *metrics = csl_json_get(csl_json_at(all, 0), "metrics");
+    double auc = 0;
+    assert_int_equal(csl_json_count(all), 2);
+    assert_int_equal(csl_json_count(metrics), 2);
+    assert_true(csl_json_as_f64(csl_json_get(metrics, "auc"), &auc) && auc == 0.875);
+    assert_int_equal(csl_json_count(csl_json_get(csl_json_at(all, 1), "metrics")), 0);
+    csl_json_free(doc);
+}
+
 static void test_cli__status__aborted__says_why(void **state)
 {
     (void)state;
@@ -466,6 +490,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_cli__model_export_safetensors__starts_with_the_length_of_its_header),
         cmocka_unit_test(test_cli__model_export_npz__is_a_stored_zip_of_npy),
         cmocka_unit_test(test_cli__status__shows_rounds_and_sites),
+        cmocka_unit_test(test_cli__status__evaluations__are_sums_of_all_sites),
         cmocka_unit_test(test_cli__status__aborted__says_why),
         cmocka_unit_test(test_cli__status__of_something_else_is_refused),
         cmocka_unit_test(test_cli__simulate__flags_that_exclude_each_other_are_usage),

@@ -285,26 +285,6 @@ static void test_protection__of_every_combination__claims_no_more_than_there_was
     csl_result_release(&r);
 }
 
-static void test_report__masks_left_out__is_said_first(void **state)
-{
-    struct csl_result r;
-    struct csl_buf page;
-    (void)state;
-    for (int is_on = 0; is_on < 2; is_on++) {
-        made_up_result(&r, 3, 1, false);
-        made_up_privacy(&r, "joint", 0, false);
-        r.has_plain_sums = is_on != 0;
-        csl_buf_init(&page, CSL_REPORT_BYTES_MAX);
-        assert_int_equal(csl_report_html(&r, &page, NULL), CSL_OK);
-        const char *said = strstr(csl_buf_text(&page), "Masks were off");
-        assert_true((said != NULL) == r.has_plain_sums);
-        if (said != NULL)
-            assert_true(said < strstr(csl_buf_text(&page), "id=\"privacy\""));
-        csl_buf_release(&page);
-        csl_result_release(&r);
-    }
-}
-
 static void test_epsilon__shown_with_three_decimals__never_flatters(void **state)
 {
     static const struct {
@@ -581,7 +561,6 @@ int main(void)
         cmocka_unit_test(test_page__ledger_that_did_not_verify__warns_on_top_and_in_its_row),
         cmocka_unit_test(test_page__more_spent_than_allowed_or_no_bound__is_drawn_as_such),
         cmocka_unit_test(test_page__of_a_sweep__draws_quality_by_epsilon),
-        cmocka_unit_test(test_report__masks_left_out__is_said_first),
         cmocka_unit_test(test_protection__of_every_combination__claims_no_more_than_there_was),
         cmocka_unit_test(test_epsilon__shown_with_three_decimals__never_flatters),
         cmocka_unit_test(test_table__of_a_private_run__has_prices_and_ledgers),

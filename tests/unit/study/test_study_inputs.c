@@ -84,6 +84,43 @@ static void test_study_inputs__weights_of_patient_groups__refused(void **state)
     csl_buf_release(&b);
 }
 
+static enum csl_code parse_many(uint32_t domains, const char *more, struct csl_err *err)
+{
+    struct csl_study *s = NULL;
+    struct csl_buf b;
+    csl_buf_init(&b, 65536);
+    csl_buf_printf(&b, "%s\n%s\n%s\n%s\n%s\n", lines[0], lines[1], lines[2], lines[3], lines[4]);
+    for (uint32_t i = 0; i < domains; i++)
+        csl_buf_printf(&b,
+                       "  - {id: d%u, inputs: [age, scan], task: {kind: binary, label: l%u, "
+                       "positive: 1}, model: {kind: multimodal, width: 6, fusion: mean}}\n",
+                       i, i);
+    csl_buf_printf(&b, "%s\n%s\n%s\nsites: {minimum: 3}\n%s", lines[LINES - 3], lines[LINES - 2],
+                   lines[LINES - 1], more);
+    enum csl_code code = csl_study_parse(&s, "s.yaml", CSL_SPAN(b.p, b.n), err);
+    csl_study_free(s);
+    csl_buf_release(&b);
+    return code;
+}
+
+/* A masked round has a table of 64 blocks: those of the model, and without privacy one more for
+ * each domain. */
+static void test_study_inputs__more_blocks_than_a_masked_round_has__refused(void **state)
+{
+    static const char masks[] =
+        "secure_aggregation: {protocol: fsa-1, colluding: 0, minimum_sites: 3}\n";
+    static const char both[] =
+        "secure_aggregation: {protocol: fsa-1, colluding: 0, minimum_sites: 3}\n"
+        "privacy: {mode: local, epsilon: 1, delta: 1e-5, clip: 1}\n";
+    struct csl_err err = {0};
+    (void)state;
+    assert_int_equal(parse_many(31, masks, &err), CSL_OK);
+    assert_int_equal(parse_many(32, "", &err), CSL_OK);
+    assert_int_equal(parse_many(32, both, &err), CSL_OK);
+    assert_int_equal(parse_many(32, masks, &err), CSL_E_INVAL);
+    assert_non_null(strstr(err.msg, "32 domains and 2 inputs has 66 blocks"));
+}
+
 static void test_study_inputs__valid__has_every_field(void **state)
 {
     (void)state;
@@ -194,6 +231,7 @@ int main(void)
         cmocka_unit_test(test_study_inputs__valid__has_every_field),
         cmocka_unit_test(test_study_inputs__series__digest_changes_with_its_marks),
         cmocka_unit_test(test_study_inputs__weights_of_patient_groups__refused),
+        cmocka_unit_test(test_study_inputs__more_blocks_than_a_masked_round_has__refused),
         cmocka_unit_test(test_study_inputs__schema__has_the_domains_blocks_and_then_the_inputs),
         cmocka_unit_test(test_study_inputs__digest__changes_with_every_choice),
         cmocka_unit_test(test_study_inputs__explained__says_what_is_read_and_what_is_sent),

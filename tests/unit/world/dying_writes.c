@@ -50,6 +50,9 @@ DYING(csl_ledger_settle,
 DYING(csl_store_save_study,
       (struct csl_store *s, const struct csl_store_study *x, struct csl_err *err),
       (s, x, err))
+DYING(csl_store_save_evaluation,
+      (struct csl_store *s, const struct csl_store_evaluation *e, struct csl_err *err),
+      (s, e, err))
 DYING(csl_store_save_update,
       (struct csl_store *s, const struct csl_store_update *u, struct csl_err *err),
       (s, u, err))

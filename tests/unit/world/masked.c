@@ -71,40 +71,6 @@ void masked_open(struct fixture *f)
     }
 }
 
-struct csl_study *masked_study(const struct masked_plan *plan)
-{
-    char yaml[2048];
-    struct csl_study *s = NULL;
-    struct csl_err err = {.code = CSL_OK};
-    const char *local = plan->local != NULL
-                            ? plan->local
-                            : "{optimizer: sgd, learning_rate: 0.1, batch_patients: 4, steps: 3}";
-    const char *model = plan->model != NULL ? plan->model : "{kind: linear}";
-    char more[512] = "";
-    if (plan->domain != NULL)
-        snprintf(more, sizeof(more),
-                 "  - id: %s\n    modality: tabular\n"
-                 "    task: {kind: binary, label: %s, positive: 1}\n"
-                 "    features: [second]\n    scaling: constants\n    model: {kind: linear}\n",
-                 plan->domain, plan->domain);
-    if (plan->has_third)
-        snprintf(more + strlen(more), sizeof(more) - strlen(more),
-                 "  - id: again\n    modality: tabular\n"
-                 "    task: {kind: binary, label: ill, positive: 1}\n"
-                 "    features: [first]\n    scaling: constants\n    model: {kind: linear}\n");
-    snprintf(yaml, sizeof(yaml),
-             "study: masked\nquestion: Is this patient ill?\n"
-             "domains:\n  - id: illness\n    modality: tabular\n"
-             "    task: {kind: binary, label: ill, positive: 1}\n"
-             "    features: [first, second]\n    scaling: constants\n    model: %s\n%s"
-             "training: {local: %s}\nrounds: %u\n%s\n"
-             "sites: {minimum: %u, round_deadline: 1h}\nevaluation: {every: %d}\n",
-             model, more, local, plan->rounds, plan->sections, plan->minimum_sites,
-             plan->has_last_evaluation_only ? 0 : 1);
-    masked_must(csl_study_parse(&s, "masked.yaml", CSL_SPAN(yaml, strlen(yaml)), &err), &err);
-    return s;
-}
-
 /* --- the world --- */
 
 static void on_round(void *ctx, uint64_t round, uint32_t contributions, double train_loss)
@@ -114,6 +80,27 @@ static void on_round(void *ctx, uint64_t round, uint32_t contributions, double t
     r->contributions[round - 1] = contributions;
     r->train_loss[round - 1] = train_loss;
     r->rounds = round;
+}
+
+/* After a restart the same may be said again. */
+static void on_evaluation(void *ctx, const char *site_id, const struct csl_msg_evaluation *e)
+{
+    struct masked_result *r = ctx;
+    for (uint32_t i = 0; site_id[0] == '\0' && i < e->block_count; i++) {
+        uint32_t n = 0;
+        while (n < r->evaluation_count && (r->evaluations[n].round != e->round ||
+                                           r->evaluations[n].block.block != e->blocks[i].block))
+            n++;
+        if (n == r->evaluation_count) {
+            r->evaluations =
+                csl_realloc_array(r->evaluations, ++r->evaluation_count, sizeof(*r->evaluations));
+            assert_non_null(r->evaluations);
+        } else {
+            assert_memory_equal(&r->evaluations[n].block, &e->blocks[i], sizeof(e->blocks[i]));
+        }
+        r->evaluations[n].round = e->round;
+        r->evaluations[n].block = e->blocks[i];
+    }
 }
 
 static void open_service(void)
@@ -127,18 +114,19 @@ static void open_service(void)
     masked_w.server_inner = masked_w.server->ops;
     masked_w.server_ops.send = masked_heard_send;
     masked_w.server->ops = &masked_w.server_ops;
-    struct csl_service_config c = {.study = masked_w.study,
-                                   .roster = masked_ids,
-                                   .roster_count = MASKED_SITES,
-                                   .seed = 7,
-                                   .open_wait_ms = 60000,
-                                   .is_rehearsal = masked_w.plan->is_rehearsal,
-                                   .state_dir = dir,
-                                   .is_unmasked = masked_w.plan->is_unmasked,
-                                   .secagg_key = has_keys ? &masked_w.federation.coordinator : NULL,
-                                   .secagg_roster = has_keys ? &masked_w.federation.roster : NULL,
-                                   .transport = masked_w.server,
-                                   .observer = {.ctx = masked_w.result, .round = on_round}};
+    struct csl_service_config c = {
+        .study = masked_w.study,
+        .roster = masked_ids,
+        .roster_count = MASKED_SITES,
+        .seed = 7,
+        .open_wait_ms = 60000,
+        .is_rehearsal = masked_w.plan->is_rehearsal,
+        .state_dir = dir,
+        .is_unmasked = masked_w.plan->is_unmasked,
+        .secagg_key = has_keys ? &masked_w.federation.coordinator : NULL,
+        .secagg_roster = has_keys ? &masked_w.federation.roster : NULL,
+        .transport = masked_w.server,
+        .observer = {.ctx = masked_w.result, .round = on_round, .evaluation = on_evaluation}};
     dying_enter(MASKED_SERVICE);
     enum csl_code code = csl_service_new(&masked_w.service, &c, &err);
     if (code == CSL_E_IO && dying_is_dead(MASKED_SERVICE)) {
@@ -597,4 +585,5 @@ void masked_release(struct masked_result *r)
     csl_buf_release(&r->sent);
     csl_buf_release(&r->plain);
     csl_free(r->model);
+    csl_free(r->evaluations);
 }

@@ -26,6 +26,7 @@ struct masked_plan {
     const char *model;    /* NULL: kind: linear */
     const char *domain;   /* one more, by its label, "severe" or "rare"; NULL: none */
     bool has_third;       /* and one more that every site has, "again" */
+    bool judges_last;     /* only the last model is evaluated; else every one */
     size_t chunk_bytes;   /* 0: 16 */
     uint32_t rounds, minimum_sites;
     uint64_t schedule;
@@ -63,10 +64,9 @@ struct masked_plan {
     /* The signed roster has sites of other studies too, one of them revoked, and numbers that are
      * neither one after the other nor in the order of the names. */
     bool has_strangers;
-    uint32_t colluding_floor;      /* of every site */
-    bool is_rehearsal;             /* csl_service_config */
-    bool has_last_evaluation_only; /* evaluation: {every: 0} instead of 1 */
-    bool is_unmasked;              /* plain sums where the study wants masks; nobody has keys */
+    uint32_t colluding_floor; /* of every site */
+    bool is_rehearsal;        /* csl_service_config */
+    bool is_unmasked;         /* plain sums where the study wants masks; nobody has keys */
     const uint64_t *noise_seed;
     /* Sees every SECAGG message before it leaves, either way, and may replace it; NULL: nobody. */
     bool (*meddle)(enum csl_direction to, uint32_t site, struct csl_message *m);
@@ -80,6 +80,10 @@ struct masked_plain { /* where in `plain` the update of a site stands */
     uint64_t round;
     size_t at;
 };
+struct masked_evaluation {
+    uint64_t round;
+    struct csl_eval_block block;
+};
 struct masked_result {
     enum csl_code code; /* of the study */
     char reason[256];
@@ -88,13 +92,15 @@ struct masked_result {
     uint64_t rounds;
     uint32_t contributions[MASKED_ROUNDS_MAX];
     double train_loss[MASKED_ROUNDS_MAX];
+    struct masked_evaluation *evaluations; /* of all sites together, as they came; owned */
+    uint32_t evaluation_count;
     uint64_t site_rounds[MASKED_SITES];
     enum csl_membership membership[MASKED_SITES];
     double epsilon[MASKED_SITES]; /* as the ledgers say; 0: no ledger */
     uint64_t charges[MASKED_SITES];
     struct csl_buf sent;  /* every byte of every control message and upload, in order */
     struct csl_buf plain; /* every update as it stood on disk before it was masked, or unmasked */
-    struct masked_plain plains[MASKED_SITES * MASKED_ROUNDS_MAX];
+    struct masked_plain plains[MASKED_SITES * (MASKED_ROUNDS_MAX + 1)];
     uint32_t plain_count;
     uint32_t counts_told; /* messages with a number of patients above 1 or of an evaluation */
     uint32_t losses_told; /* messages with a loss that is not 0 */

@@ -19,8 +19,7 @@
 #define SAMPLES "aggregation: {strategy: fedavg, weights: {kind: samples}}\n"
 #define MASKS(more)                                                                                \
     "secure_aggregation: {protocol: fsa-1, colluding: 1, minimum_sites: 3" more "}\n"
-#define HOUR_NS (3600 * CSL_NS_PER_S)
-#define CHUNKS  2 /* of each sum: one block, and the scalars */
+#define CHUNKS 2 /* of each sum: one block, and the scalars */
 
 static struct fixture fixture;
 static FILE *log_file;
@@ -31,6 +30,7 @@ static struct masked_plan plan_of(uint32_t rounds)
     return (struct masked_plan){.rounds = rounds,
                                 .minimum_sites = 3,
                                 .keyless_site = MASKED_NONE,
+                                .judges_last = true, /* two chunks in every sum that is audited */
                                 .sections = SAMPLES MASKS(", audit_chunks: 2")};
 }
 
@@ -178,7 +178,7 @@ static void late(bool restarts)
     plan.lost_round = 2;
     plan.lost_site = 1;
     plan.lost_when = LOST_VOTED;
-    plan.back_ns = HOUR_NS + 5 * 60 * CSL_NS_PER_S;
+    plan.back_ns = 5 * 60 * CSL_NS_PER_S;
     plan.audit_restart_round = restarts ? 2 : 0;
     plan.restarts_for_late = true;
     run(&plan, &r);

@@ -12,6 +12,7 @@
 #include "privacy/crypto/sha256.h"
 #include "privacy/secagg/block_plan.h"
 #include "privacy/secagg/scalar.h"
+#include "protocol/study/evaluation.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -83,6 +84,8 @@ static void add_site(struct sums *s, const struct masked_result *r, uint32_t sit
         from += n;
         s->contributors[b]++;
     }
+    for (uint32_t d = 0; d < 3 && csl_study_is_evaluated_in(s->study, round); d++)
+        from += has_block(site, d) ? csl_study_evaluation_words(s->study, d) : 0;
     for (uint32_t k = 0; k < 4; k++)
         s->scalars[k] += from[k];
 }

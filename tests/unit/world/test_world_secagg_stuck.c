@@ -258,7 +258,8 @@ static bool swap_model(enum csl_direction to, uint32_t site, struct csl_message 
         swap.withheld++;
         return true;
     }
-    if (to == CSL_TO_COORDINATOR && m->kind == CSL_MSG_SECAGG && m->u.secagg.body.n > 0 &&
+    bool trains = csl_coord_state(s->core) == CSL_STUDY_TRAINING; /* else it has the last model */
+    if (trains && to == CSL_TO_COORDINATOR && m->kind == CSL_MSG_SECAGG && m->u.secagg.body.n > 0 &&
         m->u.secagg.body.p[0] == CSL_SECAGG_MANIFEST)
         swap.sent++;
     return false;

@@ -18,10 +18,10 @@
 /* When the lost site dies, in its round. */
 enum masked_loss {
     LOST_TASKED,    /* before it sent anything of the round */
-    LOST_SEEDING,   /* U2 is closed with it, and nobody has its r: sparse graphs only */
     LOST_ANNOUNCED, /* its update is made and, under masks, bound by its manifest; it never comes */
     LOST_HELD,      /* its update is there; under masks it neither votes nor unmasks */
-    LOST_VOTED      /* it voted, and opens nothing */
+    LOST_VOTED,     /* it voted, and opens nothing */
+    LOST_SEEDING    /* sparse graphs: U2 is closed with it, and nobody has its r */
 };
 /* Who is started again in every stage of the round staged_round. */
 enum masked_staged { STAGED_SERVICE, STAGED_SITES /* every third */ };

@@ -1,7 +1,8 @@
 /* Attempts that do not get on: who is left out, when an attempt is given up, and the next one.
  *
  *     keys        too few shares, or too few ready        -> next attempt: nobody sent anything
- *     uploads     too few (the core says so)               -> the sites are asked to abandon
+ *     uploads     too few (the core says so), or more lost
+ *                 than a sparse graph bears                -> the sites are asked to abandon
  *     votes       not enough after a fifth of the round    -> the sites are asked to abandon
  *     abandoned   t_g votes say so                         -> next attempt, with the certificate
  *     last        the fifth of a round is over             -> the study is aborted, and says why

@@ -441,7 +441,8 @@ static void take_message(struct csl_agent *a, struct csl_span body)
     struct csl_span rest = CSL_SPAN(body.p + 1, body.n - 1);
     if (body.p[0] == 0)
         take_config(a, rest);
-    else if (rest.p[0] == CSL_SECAGG_AUDITED || rest.p[0] == CSL_SECAGG_AUDIT_UPLOAD)
+    else if (rest.p[0] == CSL_SECAGG_AUDITED || rest.p[0] == CSL_SECAGG_SPARSE_AUDITED ||
+             rest.p[0] == CSL_SECAGG_AUDIT_UPLOAD)
         csl_agent_audit_take__(a, rest);
     else
         take_protocol(a, rest);

@@ -16,6 +16,7 @@ struct csl_secagg_audit {
     uint32_t *ids;                 /* [n1] */
     struct csl_point *mask_keys;   /* [n1] */
     uint8_t (*uploads)[32];        /* [n1] of U3: SHA-256 of the body of M8 */
+    uint8_t (*dealings)[64];       /* [n1] of U2, graph 1 only: as in M7 */
     struct csl_secagg_set *blocks; /* [n1] of U2: the audited block, or none */
     struct csl_secagg_set senders, survivors;
     struct csl_secagg_set summed, seen; /* of the block: U3, and whose upload came */
@@ -47,8 +48,6 @@ static enum csl_code take_keys(struct csl_secagg_audit *a, const struct csl_seca
     if (code != CSL_OK)
         return code;
     csl_secagg_config_ctx(k->config, ctx);
-    if (a->config.graph != 0)
-        return CSL_FAIL(err, CSL_E_UNSUPPORTED, "an audit of a round with sparse graphs");
     if (memcmp(a->config.roster_hash, k->roster->hash, 32) != 0 || memcmp(keys.id, ctx, 32) != 0)
         return CSL_FAIL(err, CSL_E_PROTO, "keys of another round, or a round of another roster");
     if (!csl_secagg_config_is_signed(k->config, k->roster->coordinator_key))
@@ -58,7 +57,9 @@ static enum csl_code take_keys(struct csl_secagg_audit *a, const struct csl_seca
     a->mask_keys = csl_alloc_array(a->n1, sizeof(*a->mask_keys));
     a->uploads = csl_alloc_array(a->n1, sizeof(*a->uploads));
     a->blocks = csl_alloc_array(a->n1, sizeof(*a->blocks));
-    if (a->ids == NULL || a->mask_keys == NULL || a->uploads == NULL || a->blocks == NULL)
+    a->dealings = csl_alloc_array(a->n1, sizeof(*a->dealings));
+    if (a->ids == NULL || a->mask_keys == NULL || a->uploads == NULL || a->blocks == NULL ||
+        a->dealings == NULL)
         return CSL_FAIL(err, CSL_E_NOMEM, "no memory for %u sites", a->n1);
     for (uint32_t i = 0; i < a->n1; i++) {
         struct csl_secagg_message one;
@@ -75,7 +76,9 @@ static enum csl_code take_survivors(struct csl_secagg_audit *a,
                                     const struct csl_secagg_audit_session *k, struct csl_err *err)
 {
     struct csl_secagg_message senders, survivors;
-    enum csl_code code = decode_as(&senders, k->senders, CSL_SECAGG_SENDERS, err);
+    bool is_sparse = a->config.graph != 0;
+    enum csl_code code = decode_as(&senders, k->senders,
+                                   is_sparse ? CSL_SECAGG_SPARSE_SENDERS : CSL_SECAGG_SENDERS, err);
     if (code == CSL_OK)
         code = decode_as(&survivors, k->survivors, CSL_SECAGG_SURVIVORS, err);
     if (code != CSL_OK)
@@ -91,12 +94,18 @@ static enum csl_code take_survivors(struct csl_secagg_audit *a,
     a->survivors = u3->members;
     memcpy(a->com, u2->commitments, 32);
     csl_secagg_body_hash(&senders, a->senders_hash);
-    csl_secagg_transcript(&survivors, a->com, &a->senders, a->ids, a->transcript);
+    uint8_t bound[32];
+    csl_secagg_bound_com(&senders, bound);
+    csl_secagg_transcript(&survivors, bound, &a->senders, a->ids, a->transcript);
     csl_secagg_block_set(u3->block_bits, a->n1, a->block, &a->summed);
     struct csl_secagg_set sent;
     csl_secagg_block_set(u2->block_bits, a->n1, a->block, &sent);
-    const uint8_t *root = u3->roots;
+    const uint8_t *root = u3->roots, *dealing = u2->dealings;
     for (uint32_t i = 0; i < a->n1; i++) {
+        if (is_sparse && csl_secagg_set_has(&a->senders, i)) {
+            memcpy(a->dealings[i], dealing, sizeof(*a->dealings));
+            dealing += sizeof(*a->dealings);
+        }
         if (csl_secagg_set_has(&sent, i))
             csl_secagg_set_put(&a->blocks[i], a->block);
         if (csl_secagg_set_has(&a->survivors, i)) {
@@ -185,6 +194,7 @@ void csl_secagg_audit_free(struct csl_secagg_audit *a)
     csl_free(a->ids);
     csl_free(a->mask_keys);
     csl_free(a->uploads);
+    csl_free(a->dealings);
     csl_free(a->blocks);
     csl_free(a->sum);
     csl_free(a->words);
@@ -197,19 +207,24 @@ static enum csl_code check_secrets(const struct csl_secagg_audit *a,
                                    const struct csl_secagg_audited *m, struct csl_scalar *by_place,
                                    uint8_t (*hashes)[32], struct csl_err *err)
 {
-    uint32_t index = 0;
+    uint32_t index = 0, polynomials = m->r != NULL ? 3 : 2;
     uint8_t com[32];
     for (uint32_t i = 0; i < a->n1; i++) {
         struct csl_point actual;
         if (!csl_secagg_set_has(&a->senders, i))
             continue;
-        const struct csl_point *b = m->commitments + (size_t)2 * m->threshold * index;
-        const struct csl_point *s = b + m->threshold;
-        csl_secagg_dealing_hash(b, s, m->threshold, hashes[i]);
+        const struct csl_point *b = m->commitments + (size_t)polynomials * m->threshold * index;
+        const struct csl_secagg_shares dealt = {.threshold = m->threshold,
+                                                .b = b,
+                                                .s = b + m->threshold,
+                                                .r = m->r != NULL ? b + 2 * m->threshold : NULL};
+        csl_secagg_shares_hash(&dealt, hashes[i]);
+        if (m->r != NULL && memcmp(hashes[i], a->dealings[i], 32) != 0)
+            return CSL_FAIL(err, CSL_E_CRYPTO, "other commitments than the quorum signed");
         by_place[i] = m->secrets[index++];
         bool is_self_mask = csl_secagg_set_has(&a->survivors, i);
         if (csl_point_base(&by_place[i], &actual, NULL) != CSL_OK ||
-            !csl_point_equal(&actual, is_self_mask ? b : s))
+            !csl_point_equal(&actual, is_self_mask ? dealt.b : dealt.s))
             return CSL_FAIL(err, CSL_E_CRYPTO, "a secret of site %u that is not the one it dealt",
                             a->ids[i]);
     }
@@ -219,16 +234,44 @@ static enum csl_code check_secrets(const struct csl_secagg_audit *a,
     return CSL_OK;
 }
 
+/* The graphs on which the sites of this T masked: M7, which T binds, says what each r is. rings: by
+ * place of the block, of which only the audited one is drawn. */
+static enum csl_code draw_rings(const struct csl_secagg_audit *a,
+                                const struct csl_secagg_audited *m, struct csl_secagg_ring *rings,
+                                struct csl_err *err)
+{
+    struct csl_secagg_set sent = {{0}};
+    uint8_t seed[32];
+    uint32_t index = 0;
+    for (uint32_t i = 0; i < a->n1; i++) {
+        struct csl_point is;
+        if (!csl_secagg_set_has(&a->senders, i))
+            continue;
+        if (csl_point_base(&m->r[index++], &is, NULL) != CSL_OK ||
+            memcmp(is.bytes, a->dealings[i] + 32, 32) != 0)
+            return CSL_FAIL(err, CSL_E_CRYPTO, "an r that site %u did not commit to", a->ids[i]);
+        if (csl_secagg_set_has(&a->blocks[i], a->block))
+            csl_secagg_set_put(&sent, i);
+    }
+    csl_secagg_mask_seed(a->sid, a->n1, &a->senders, m->r->bytes, seed);
+    csl_secagg_mask_graph(&rings[a->block], seed, a->n1, a->ids, &sent, a->config.mask_degree);
+    return CSL_OK;
+}
+
 static enum csl_code open_masks(struct csl_secagg_audit *a, const struct csl_secagg_audited *m,
                                 struct csl_err *err)
 {
     struct csl_scalar *secrets = csl_alloc_array(a->n1, sizeof(*secrets));
     uint8_t(*hashes)[32] = csl_alloc_array(a->n1, sizeof(*hashes));
+    struct csl_secagg_ring *rings =
+        m->r != NULL ? csl_alloc_array(a->block + 1, sizeof(*rings)) : NULL;
     enum csl_code code = CSL_OK;
-    if (secrets == NULL || hashes == NULL)
+    if (secrets == NULL || hashes == NULL || (m->r != NULL && rings == NULL))
         code = CSL_FAIL(err, CSL_E_NOMEM, "no memory for %u sites", a->n1);
     if (code == CSL_OK)
         code = check_secrets(a, m, secrets, hashes, err);
+    if (code == CSL_OK && m->r != NULL)
+        code = draw_rings(a, m, rings, err);
     const struct csl_secagg_remaining r = {.sid = a->sid,
                                            .n1 = a->n1,
                                            .ids = a->ids,
@@ -236,6 +279,7 @@ static enum csl_code open_masks(struct csl_secagg_audit *a, const struct csl_sec
                                            .senders = &a->senders,
                                            .survivors = &a->survivors,
                                            .blocks = a->blocks,
+                                           .rings = rings,
                                            .secrets = secrets,
                                            .memory = a->memory};
     if (code == CSL_OK)
@@ -244,6 +288,7 @@ static enum csl_code open_masks(struct csl_secagg_audit *a, const struct csl_sec
         csl_wipe(secrets, sizeof(*secrets) * a->n1);
     csl_free(secrets);
     csl_free(hashes);
+    csl_free(rings);
     return code;
 }
 
@@ -255,7 +300,9 @@ static enum csl_code take_answer(struct csl_secagg_audit *a, const struct csl_se
         return CSL_FAIL(err, CSL_E_STATE, "a second answer");
     if (memcmp(m->transcript, a->transcript, 32) != 0 || m->block != a->block ||
         m->chunk != a->chunk || m->count != csl_secagg_set_count(&a->senders) ||
-        m->threshold != csl_secagg_quorum(a->n1, a->config.colluding) ||
+        m->threshold !=
+            csl_secagg_graph_threshold(&a->config, csl_secagg_quorum(a->n1, a->config.colluding)) ||
+        (m->r != NULL) != (a->config.graph != 0) ||
         m->block_count != csl_secagg_block_total(&a->config) ||
         m->chunk_count != csl_secagg_block_chunks(&a->config, a->block))
         return CSL_FAIL(err, CSL_E_PROTO, "an answer to another question");
@@ -310,10 +357,11 @@ enum csl_code csl_secagg_audit_take(struct csl_secagg_audit *a, struct csl_span 
     if (code != CSL_OK)
         return code;
     if (memcmp(m.id, a->sid, 32) != 0 ||
-        (m.type != CSL_SECAGG_AUDITED && m.type != CSL_SECAGG_AUDIT_UPLOAD))
+        (m.type != CSL_SECAGG_AUDITED && m.type != CSL_SECAGG_SPARSE_AUDITED &&
+         m.type != CSL_SECAGG_AUDIT_UPLOAD))
         return CSL_FAIL(err, CSL_E_PROTO, "a message of type %u that answers nothing", m.type);
-    return m.type == CSL_SECAGG_AUDITED ? take_answer(a, &m.u.audited, err)
-                                        : take_upload(a, &m.u.audit_upload, err);
+    return m.type == CSL_SECAGG_AUDIT_UPLOAD ? take_upload(a, &m.u.audit_upload, err)
+                                             : take_answer(a, &m.u.audited, err);
 }
 
 bool csl_secagg_audit_is_complete(const struct csl_secagg_audit *a)

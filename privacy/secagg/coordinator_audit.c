@@ -16,8 +16,6 @@ static enum csl_code check_chunk(const struct csl_secagg_coordinator *c, uint32_
 {
     if (c->stage != CSL_SECAGG_STAGE_DONE)
         return CSL_FAIL(err, CSL_E_STATE, "an audit before there is a result");
-    if (c->config.graph != 0)
-        return CSL_FAIL(err, CSL_E_UNSUPPORTED, "an audit of a round with sparse graphs");
     if (c->config.colluding == 0)
         return CSL_FAIL(err, CSL_E_DENIED,
                         "the round assumes that no site sees what the coordinator sees");
@@ -71,6 +69,8 @@ static uint32_t write_opened(const struct csl_secagg_coordinator *c, struct csl_
         csl_buf_append(secrets, c->secrets[i].bytes, 32);
         csl_buf_append(commitments, dealt.u.shares.b, (size_t)32 * c->threshold);
         csl_buf_append(commitments, dealt.u.shares.s, (size_t)32 * c->threshold);
+        if (c->config.graph != 0)
+            csl_buf_append(commitments, dealt.u.shares.r, (size_t)32 * c->threshold);
         n++;
     }
     return n;
@@ -81,7 +81,7 @@ enum csl_code csl_secagg_coordinator_audit_answer(const struct csl_secagg_coordi
                                                   const uint8_t *roots, const uint8_t *hashes,
                                                   struct csl_buf *out, struct csl_err *err)
 {
-    struct csl_secagg_message m = {.type = CSL_SECAGG_AUDITED};
+    struct csl_secagg_message seeds, m = {.type = CSL_SECAGG_AUDITED};
     struct csl_secagg_audited *a = &m.u.audited;
     uint8_t root[32], result[32];
     enum csl_code code = check_chunk(c, block, chunk, err);
@@ -107,6 +107,12 @@ enum csl_code csl_secagg_coordinator_audit_answer(const struct csl_secagg_coordi
     a->count = write_opened(c, &secrets, &commitments);
     a->secrets = (const struct csl_scalar *)secrets.p;
     a->commitments = (const struct csl_point *)commitments.p;
+    if (c->config.graph != 0) {
+        enum csl_code decoded = csl_secagg_decode(&seeds, csl_msg_span(&c->seeds), NULL);
+        CSL_ASSERT(decoded == CSL_OK && seeds.u.seeds.count == a->count);
+        m.type = CSL_SECAGG_SPARSE_AUDITED;
+        a->r = seeds.u.seeds.r;
+    }
     code = csl_buf_status(&secrets, err);
     if (code == CSL_OK)
         code = csl_buf_status(&commitments, err);

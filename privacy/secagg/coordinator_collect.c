@@ -330,6 +330,10 @@ static enum csl_code accept(struct csl_secagg_coordinator *c, const struct said 
     struct csl_msg *kept = &c->members[x->row].said[slot];
     if (kept->p != NULL)
         return repeated(c, x, kept, err);
+    /* Others opened the sum before: its shares are of no use, and it has not heard the result. */
+    bool is_late = c->stage == CSL_SECAGG_STAGE_RELEASED || c->stage == CSL_SECAGG_STAGE_DONE;
+    if (is_late && x->m->type == CSL_SECAGG_UNMASK && csl_secagg_set_has(&c->u3, x->place))
+        return answer(c, x, err);
     enum csl_code code = check(c, x, err);
     if (code == CSL_OK)
         code = csl_msg_copy(kept, x->m->whole, err);

@@ -31,16 +31,6 @@ void csl_secagg_sid(const struct csl_secagg_message *round_keys, uint8_t sid[32]
     csl_sha256_final(&h, sid);
 }
 
-void csl_secagg_dealing_hash(const struct csl_point *b, const struct csl_point *s,
-                             uint32_t threshold, uint8_t out[32])
-{
-    struct csl_sha256 h;
-    csl_sha256_init(&h);
-    csl_sha256_update(&h, b, (size_t)32 * threshold);
-    csl_sha256_update(&h, s, (size_t)32 * threshold);
-    csl_sha256_final(&h, out);
-}
-
 void csl_secagg_shares_hash(const struct csl_secagg_shares *s, uint8_t out[32])
 {
     struct csl_sha256 h;

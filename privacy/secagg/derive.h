@@ -10,10 +10,8 @@
 /* sid = SHA-256("FSA1 sid" || ctx || le32 n1 || for i in U1: le32 i || SHA-256(body of M1_i) ||
  * graph_seed). */
 void csl_secagg_sid(const struct csl_secagg_message *round_keys, uint8_t sid[32]);
-/* SHA-256(Cb || Cs): one dealer's commitments, in the associated data of its shares and in com. */
-void csl_secagg_dealing_hash(const struct csl_point *b, const struct csl_point *s,
-                             uint32_t threshold, uint8_t out[32]);
-/* Of the commitments of an M3: with Cr after them in graph 1. */
+/* SHA-256(Cb || Cs), in graph 1 of Cb || Cs || Cr: one dealer's commitments (M3), in the associated
+ * data of its shares and in com. */
 void csl_secagg_shares_hash(const struct csl_secagg_shares *s, uint8_t out[32]);
 /* com = SHA-256("FSA1 com" || sid || for i in U2: le32 i || dealing_hash_i). ids and hashes are of
  * all of U1, by place. */

@@ -42,8 +42,9 @@ enum csl_secagg_type {
     CSL_SECAGG_GIVE_UP = 22,   /* coordinator, signed: asks for votes to abandon */
     CSL_SECAGG_ABANDONED = 23, /* carrier of votes to abandon: the certificate */
     CSL_SECAGG_AUDITED = 24,   /* carrier of what was opened: the answer to one chunk of M14, */
-    CSL_SECAGG_AUDIT_UPLOAD = 25, /* followed by that chunk of every upload in the sum */
-    CSL_SECAGG_EPOCH_COMMIT = 30, /* site, signed; hash of the roster for an id: epoch.h */
+    CSL_SECAGG_AUDIT_UPLOAD = 25,   /* followed by that chunk of every upload in the sum */
+    CSL_SECAGG_SPARSE_AUDITED = 26, /* CSL_SECAGG_AUDITED of graph 1 */
+    CSL_SECAGG_EPOCH_COMMIT = 30,   /* site, signed; hash of the roster for an id: epoch.h */
     CSL_SECAGG_EPOCH_REVEAL = 31
 };
 
@@ -148,7 +149,8 @@ struct csl_secagg_audited {
     uint32_t block, chunk;
     uint32_t count, threshold;           /* of U2; of the commitments */
     const struct csl_scalar *secrets;    /* [count] of U2 ascending: b_j in U3, s_j elsewhere */
-    const struct csl_point *commitments; /* [count][2 threshold]: Cb_j, Cs_j */
+    const struct csl_point *commitments; /* [count][2 threshold]: Cb_j, Cs_j; [3]: and Cr_j */
+    const struct csl_scalar *r;          /* [count] of M7r, graph 1 only: else NULL */
     uint32_t block_count;
     const uint8_t *roots; /* [block_count][32] of the sum; csl_secagg_result_root */
     uint32_t chunk_count;

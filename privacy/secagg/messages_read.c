@@ -16,7 +16,7 @@ static bool is_carrier(uint8_t type)
     return type == CSL_SECAGG_DELIVERY || type == CSL_SECAGG_SPARSE_DELIVERY ||
            type == CSL_SECAGG_QUORUM || type == CSL_SECAGG_DISPUTE ||
            type == CSL_SECAGG_ABANDONED || type == CSL_SECAGG_AUDITED ||
-           type == CSL_SECAGG_AUDIT_UPLOAD;
+           type == CSL_SECAGG_AUDIT_UPLOAD || type == CSL_SECAGG_SPARSE_AUDITED;
 }
 
 static uint32_t get_count(struct csl_secagg_reader *r, uint32_t max)
@@ -49,7 +49,8 @@ static void read_header(struct csl_secagg_reader *r, struct csl_secagg_message *
                           m->type == CSL_SECAGG_SENDERS || m->type == CSL_SECAGG_SURVIVORS ||
                           m->type == CSL_SECAGG_QUORUM || m->type == CSL_SECAGG_RESULT ||
                           m->type == CSL_SECAGG_GIVE_UP || m->type == CSL_SECAGG_ABANDONED ||
-                          m->type == CSL_SECAGG_AUDITED || m->type == CSL_SECAGG_AUDIT_UPLOAD;
+                          m->type == CSL_SECAGG_AUDITED || m->type == CSL_SECAGG_AUDIT_UPLOAD ||
+                          m->type == CSL_SECAGG_SPARSE_AUDITED;
     if ((m->site == 0) != is_coordinator)
         csl_secagg__fault(r, "it is not for this side to say it");
 }
@@ -303,7 +304,7 @@ static const uint8_t *take_hashes(struct csl_secagg_reader *r, uint32_t chunk, u
     return csl_secagg__take_array(r, *count, 32);
 }
 
-static void read_audited(struct csl_secagg_reader *r, struct csl_secagg_audited *a)
+static void read_audited(struct csl_secagg_reader *r, bool is_sparse, struct csl_secagg_audited *a)
 {
     csl_secagg__get(r, a->transcript, 32);
     a->block = csl_secagg__u32(r);
@@ -311,7 +312,9 @@ static void read_audited(struct csl_secagg_reader *r, struct csl_secagg_audited 
     a->count = get_sites(r);
     a->threshold = get_sites(r);
     a->secrets = (const struct csl_scalar *)csl_secagg__take_array(r, a->count, 32);
-    a->commitments = take_points(r, 2 * a->count * a->threshold);
+    a->commitments = take_points(r, (is_sparse ? 3 : 2) * a->count * a->threshold);
+    if (is_sparse)
+        a->r = (const struct csl_scalar *)csl_secagg__take_array(r, a->count, 32);
     a->block_count = get_blocks(r);
     a->roots = csl_secagg__take_array(r, a->block_count, 32);
     a->hashes = take_hashes(r, a->chunk, &a->chunk_count);
@@ -350,7 +353,8 @@ static bool read_rare(struct csl_secagg_reader *r, struct csl_secagg_message *m)
         read_audit(r, &m->u.audit);
         return true;
     case CSL_SECAGG_AUDITED:
-        read_audited(r, &m->u.audited);
+    case CSL_SECAGG_SPARSE_AUDITED:
+        read_audited(r, m->type == CSL_SECAGG_SPARSE_AUDITED, &m->u.audited);
         return true;
     case CSL_SECAGG_AUDIT_UPLOAD:
         read_audit_upload(r, m);

@@ -150,7 +150,9 @@ static void write_audited(struct csl_buf *out, const struct csl_secagg_audited *
     csl_buf_le32(out, a->count);
     csl_buf_le32(out, a->threshold);
     csl_buf_append(out, a->secrets, (size_t)32 * a->count);
-    csl_buf_append(out, a->commitments, (size_t)64 * a->count * a->threshold);
+    csl_buf_append(out, a->commitments, (size_t)(a->r != NULL ? 96 : 64) * a->count * a->threshold);
+    if (a->r != NULL)
+        csl_buf_append(out, a->r, (size_t)32 * a->count);
     csl_buf_le32(out, a->block_count);
     csl_buf_append(out, a->roots, (size_t)32 * a->block_count);
     csl_buf_le32(out, a->chunk_count);
@@ -185,6 +187,7 @@ static bool write_rare(struct csl_buf *out, const struct csl_secagg_message *m)
         write_audit(out, &m->u.audit);
         return true;
     case CSL_SECAGG_AUDITED:
+    case CSL_SECAGG_SPARSE_AUDITED:
         write_audited(out, &m->u.audited);
         return true;
     case CSL_SECAGG_AUDIT_UPLOAD:

@@ -235,10 +235,6 @@ static enum csl_code check_graph(const struct csl_study_reader *r,
         return csl_yaml_fail(r->err, r->y, section,
                              "key 'losses_max' is missing; the sites that may be lost while they "
                              "upload would be right: the sparser the graph, the fewer");
-    if (raw->audit_chunks > 0)
-        return csl_yaml_fail(r->err, r->y, csl_study__at(section, "audit_chunks"),
-                             "sums over sparse graphs are not audited; 0, or graph: complete, "
-                             "would be right");
     return CSL_OK;
 }
 

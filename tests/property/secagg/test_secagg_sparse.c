@@ -5,7 +5,7 @@
 #include "privacy/secagg/bounds.h"
 #include "privacy/secagg/graph.h"
 #include "tests/property/secagg/oracle.h"
-#include "tests/unit/secagg/attack.h"
+#include "tests/unit/secagg/audited.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -165,6 +165,28 @@ static void test_secagg_sparse__a_wrong_share_of_r__named_and_done_without(void 
     world_run_to(&w, CSL_SECAGG_STAGE_VOTING);
     finish();
     world_remove(&w);
+}
+
+/* Masks on rings of 140 senders, one of them lost: the auditor draws the rings itself. */
+static void test_secagg_sparse__audit__honest_passes_one_word_is_caught(void **state)
+{
+    const struct world_plan plan = {.n = N,
+                                    .colluding = N / 10,
+                                    .blocks = 2,
+                                    .scalars = 2,
+                                    .entries_max = 20,
+                                    .has_sparse_ids = true,
+                                    .has_sparse_graphs = true};
+    struct audited a;
+    (void)state;
+    oracle_reset();
+    audited_release_plan(&a, &plan, 9);
+    a.sum[1][0] ^= 1;
+    audited_publish(&a);
+    assert_int_equal(audited_verify(&a, 0, 0), CSL_OK);
+    assert_int_equal(audited_verify(&a, 1, 0), CSL_E_CORRUPT);
+    assert_int_equal(audited_verify(&a, 2, 0), CSL_OK);
+    audited_unmake(&a);
 }
 
 /* ---- seeds (36) ---- */
@@ -397,6 +419,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_secagg_sparse__all_sites__exact_sum),
         cmocka_unit_test(test_secagg_sparse__losses_in_every_phase__exact_sum),
+        cmocka_unit_test(test_secagg_sparse__audit__honest_passes_one_word_is_caught),
         cmocka_unit_test(test_secagg_sparse__a_wrong_share_of_r__named_and_done_without),
         cmocka_unit_test(test_secagg_pitfall_36__another_seed_of_the_share_graph__refused),
         cmocka_unit_test(test_secagg_pitfall_36__configuration__bounds_and_attempts_of_the_site),

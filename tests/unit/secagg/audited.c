@@ -37,14 +37,12 @@ static void sum_block(struct audited *a, const struct csl_secagg_masks *masks, s
                          CSL_OK);
 }
 
-void audited_release_with(struct audited *a, uint32_t n, uint32_t colluding, uint64_t entries)
+void audited_release_plan(struct audited *a, const struct world_plan *plan, uint64_t entries)
 {
-    const struct world_plan plan = {
-        .n = n, .colluding = colluding, .blocks = 2, .scalars = 2, .entries_max = 30};
     struct csl_secagg_masks *masks;
     struct csl_prg *prg;
     memset(a, 0, sizeof(*a));
-    world_make(&a->w, 51, &plan);
+    world_make(&a->w, 51, plan);
     a->w.config.blocks[0].lane_bits = 64;
     a->w.config.blocks[0].entries = entries;
     world_train(&a->w);
@@ -59,6 +57,13 @@ void audited_release_with(struct audited *a, uint32_t n, uint32_t colluding, uin
         sum_block(a, masks, prg, b);
     csl_prg_free(prg);
     csl_secagg_masks_free(masks);
+}
+
+void audited_release_with(struct audited *a, uint32_t n, uint32_t colluding, uint64_t entries)
+{
+    const struct world_plan plan = {
+        .n = n, .colluding = colluding, .blocks = 2, .scalars = 2, .entries_max = 30};
+    audited_release_plan(a, &plan, entries);
 }
 
 void audited_release(struct audited *a, uint32_t n, uint64_t entries)
@@ -87,7 +92,7 @@ void audited_publish(struct audited *a)
         struct csl_span bytes = csl_msg_span(&w->journal.items[i].bytes);
         if (w->journal.items[i].record == CSL_SECAGG_CJ_OPEN)
             a->session.config = bytes;
-        if (w->journal.items[i].record == CSL_SECAGG_CJ_DECISION)
+        if (w->journal.items[i].record == CSL_SECAGG_CJ_DECISION && bytes.p[0] != CSL_SECAGG_SEEDS)
             *next[decisions++] = bytes;
     }
     assert_int_equal(decisions, 3);

@@ -20,6 +20,8 @@ struct audited {
 /* To RELEASED, with the sum opened as a coordinator does; c = 1 unless it is given. */
 void audited_release(struct audited *a, uint32_t n, uint64_t entries);
 void audited_release_with(struct audited *a, uint32_t n, uint32_t colluding, uint64_t entries);
+/* Of a plan with two blocks and two scalars. */
+void audited_release_plan(struct audited *a, const struct world_plan *plan, uint64_t entries);
 /* Publishes a->sum, true or not. */
 void audited_publish(struct audited *a);
 void audited_make(struct audited *a, uint32_t n, uint64_t entries); /* both */

@@ -61,6 +61,8 @@ static void note_coordinator(struct world *w, const struct csl_secagg_message *m
     uint8_t sid[32], value[32] = {0};
     if (m->type == CSL_SECAGG_RESULT)
         memcpy(w->config.previous_head, m->u.result.head, 32); /* for the next round */
+    if (m->type == CSL_SECAGG_SPARSE_SENDERS && find(w, 202, 0, m->id) == NULL)
+        note(w, 202, 0, m->id, value);
     if (m->type != CSL_SECAGG_ROUND_KEYS)
         return;
     csl_secagg_sid(m, sid);
@@ -100,6 +102,9 @@ void monitor_sent(struct world *w, uint32_t from, struct csl_span bytes)
     }
     if (m.type == CSL_SECAGG_UNMASK)
         check_quorum(w, &m);
+    /* What draws the masks' graph, or a share of it, stays until the senders are closed. */
+    if (m.type == CSL_SECAGG_REVEAL)
+        CSL_ASSERT(find(w, 202, 0, m.id) != NULL);
     note(w, m.type, from, m.id, digest);
 }
 

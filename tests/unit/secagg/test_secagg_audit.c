@@ -19,6 +19,60 @@ static void test_secagg_audit__honest_coordinator__every_chunk_passes(void **sta
     audited_unmake(&a);
 }
 
+/* Nine of a roster of 129: shares on a sparse graph. Every word of the answer is checked. */
+static void test_secagg_audit__graph_1__passes_and_each_false_answer_is_caught(void **state)
+{
+    const struct world_plan plan = {.n = 9,
+                                    .colluding = 1,
+                                    .blocks = 2,
+                                    .scalars = 2,
+                                    .entries_max = 30,
+                                    .has_sparse_graphs = true,
+                                    .revoked = 120,
+                                    .share_degree = 4,
+                                    .share_threshold = 3};
+    struct audited a;
+    (void)state;
+    audited_release_plan(&a, &plan, CSL_PRG_CHUNK_WORDS + 5);
+    a.sum[1][0] ^= 1;
+    audited_publish(&a);
+    assert_int_equal(audited_verify(&a, 0, 0), CSL_OK);
+    assert_int_equal(audited_verify(&a, 0, 1), CSL_OK);
+    assert_int_equal(audited_verify(&a, 1, 0), CSL_E_CORRUPT);
+    assert_int_equal(audited_verify(&a, 2, 0), CSL_OK);
+    struct csl_secagg_audit *audit = audited_begin(&a, 0, 0);
+    struct csl_msg m = audited_answer(&a, 0, 0);
+    const struct csl_secagg_message right = attack_view(&m);
+    struct csl_secagg_message view = right;
+    struct csl_scalar values[9];
+    struct csl_point points[9 * 3 * 3];
+    assert_int_equal(view.type, CSL_SECAGG_SPARSE_AUDITED);
+    assert_int_equal(view.u.audited.count, 9);
+    memcpy(values, right.u.audited.r, sizeof(values));
+    values[4] = values[5];
+    view.u.audited.r = values;
+    assert_int_equal(audited_give(audit, attack_forge(&view, NULL)), CSL_E_CRYPTO);
+    view = right;
+    memcpy(values, right.u.audited.secrets, sizeof(values));
+    values[4] = values[5];
+    view.u.audited.secrets = values;
+    assert_int_equal(audited_give(audit, attack_forge(&view, NULL)), CSL_E_CRYPTO);
+    for (uint32_t i = 0; i < 3; i++) { /* of b, of s, of r */
+        view = right;
+        memcpy(points, right.u.audited.commitments, sizeof(points));
+        points[4 * 9 + 3 * i + 2] = points[0];
+        view.u.audited.commitments = points;
+        assert_int_equal(audited_give(audit, attack_forge(&view, NULL)), CSL_E_CRYPTO);
+    }
+    view = right; /* as on the complete graph */
+    view.type = CSL_SECAGG_AUDITED;
+    view.u.audited.r = NULL;
+    assert_int_equal(audited_give(audit, attack_forge(&view, NULL)), CSL_E_PROTO);
+    assert_int_equal(audited_give(audit, m), CSL_OK);
+    csl_secagg_audit_free(audit);
+    audited_unmake(&a);
+}
+
 /* The session is the one that a restarted coordinator serves, too. */
 static void test_secagg_audit__coordinator_restarted__it_serves_the_same(void **state)
 {
@@ -318,6 +372,7 @@ int main(void)
         return 1;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_secagg_audit__honest_coordinator__every_chunk_passes),
+        cmocka_unit_test(test_secagg_audit__graph_1__passes_and_each_false_answer_is_caught),
         cmocka_unit_test(test_secagg_audit__coordinator_restarted__it_serves_the_same),
         cmocka_unit_test(test_secagg_audit__one_word_of_the_sum_altered__that_chunk_is_caught),
         cmocka_unit_test(test_secagg_audit__fraction_altered__detection_as_promised),

@@ -209,6 +209,18 @@ static void test_bounds__messages_of_an_audit__are_within(void **state)
     encode(&answer, false, &out);
     assert_in_range(out.n, 1, bound);
     csl_buf_release(&out);
+    const struct csl_secagg_shape sparse = {.sites = SITES,
+                                            .colluding = COLLUDING,
+                                            .blocks = BLOCKS,
+                                            .share_degree = SITES / 2,
+                                            .share_threshold = SITES / 2};
+    answer.type = CSL_SECAGG_SPARSE_AUDITED;
+    answer.u.audited.threshold = SITES / 2;
+    answer.u.audited.r = secrets;
+    encode(&answer, false, &out);
+    assert_in_range(out.n, 1,
+                    csl_secagg_bytes_of_audit(&sparse, (uint64_t)CHUNKS * CSL_PRG_CHUNK_WORDS));
+    csl_buf_release(&out);
 }
 
 int main(void)

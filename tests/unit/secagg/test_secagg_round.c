@@ -1,6 +1,6 @@
 /* One attempt of FSA-1 from M0 to M13, without trouble. */
 #include "privacy/crypto/init.h"
-#include "tests/unit/secagg/world.h"
+#include "tests/unit/secagg/attack.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -44,6 +44,42 @@ static void test_secagg_round__site_lost_while_uploading__its_masks_are_taken_of
     assert_int_equal(csl_secagg_coordinator_stage(w.coordinator), CSL_SECAGG_STAGE_RELEASED);
     assert_false(csl_secagg_coordinator_is_survivor(w.coordinator, w.sites[2].id));
     assert_true(world_sum_is_exact(&w));
+    world_remove(&w);
+}
+
+/* The others opened the sum without it: what it says is of no use, and it is told how it ended. */
+static void test_secagg_round__shares_after_the_result__that_site_hears_it(void **state)
+{
+    struct world w;
+    (void)state;
+    world_make(&w, 5, &five);
+    world_open(&w, 1, 1);
+    world_run_to(&w, CSL_SECAGG_STAGE_VOTING);
+    struct csl_msg late = {0};
+    const uint32_t id = w.sites[3].id;
+    for (uint32_t i = 0; w.queued > 0;) {
+        const struct parcel *p = &w.queue[0];
+        bool is_late = p->from == id && p->kind == PARCEL_MESSAGE && p->bytes.n > 0 &&
+                       p->bytes.p[0] == CSL_SECAGG_UNMASK;
+        if (is_late && i++ == 0)
+            assert_int_equal(csl_msg_copy(&late, csl_msg_span(&p->bytes), NULL), CSL_OK);
+        if (is_late)
+            world_drop(&w, 0);
+        else
+            world_deliver(&w, 0);
+    }
+    assert_non_null(late.p);
+    assert_true(world_sum_is_exact(&w));
+    attack_swallow(&w, CSL_SECAGG_RESULT);
+    world_run(&w);
+    assert_int_equal(csl_secagg_coordinator_stage(w.coordinator), CSL_SECAGG_STAGE_DONE);
+    uint32_t records = w.journal.count;
+    assert_int_equal(world_tell_coordinator(&w, id, csl_msg_span(&late)), CSL_OK);
+    assert_int_equal(w.journal.count, records); /* it is not kept */
+    assert_non_null(attack_find(&w, CSL_SECAGG_RESULT, id));
+    world_run(&w);
+    assert_int_equal(csl_secagg_site_update(w.sites[3].machine), CSL_SECAGG_UPDATE_INCLUDED);
+    csl_msg_release(&late);
     world_remove(&w);
 }
 
@@ -101,6 +137,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_secagg_round__all_sites__exact_sum),
         cmocka_unit_test(test_secagg_round__site_lost_while_uploading__its_masks_are_taken_off),
+        cmocka_unit_test(test_secagg_round__shares_after_the_result__that_site_hears_it),
         cmocka_unit_test(test_secagg_round__block_of_three_chunks__exact_sum),
         cmocka_unit_test(test_secagg_round__an_allocation_fails__restart_and_exact_sum),
     };

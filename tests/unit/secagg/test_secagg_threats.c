@@ -100,8 +100,7 @@ static void test_secagg_threat__sender_whose_share_is_missing__refused(void **st
                 csl_secagg_decode(&dealt, csl_msg_span(&w.journal.items[k].bytes), NULL) ==
                     CSL_OK &&
                 dealt.type == CSL_SECAGG_SHARES && dealt.site == ids[i])
-                csl_secagg_dealing_hash(dealt.u.shares.b, dealt.u.shares.s,
-                                        dealt.u.shares.threshold, hashes[i]);
+                csl_secagg_shares_hash(&dealt.u.shares, hashes[i]);
     csl_secagg_com(m.id, 5, ids, (const uint8_t(*)[32])hashes, &m.u.senders.members,
                    m.u.senders.commitments);
     struct csl_msg forged = attack_forge(&m, &w.coordinator_key);
@@ -143,7 +142,8 @@ static void deal_another_key(struct csl_secagg_message *dealer, struct csl_point
                                        receiver.u.advertise.channel_key, dealer->id, prk, NULL),
                      CSL_OK);
     memcpy(context.sid, dealer->id, 32);
-    csl_secagg_dealing_hash(commitments, commitments + 4, 4, context.commitments);
+    const struct csl_secagg_shares dealt = {.threshold = 4, .b = commitments, .s = commitments + 4};
+    csl_secagg_shares_hash(&dealt, context.commitments);
     assert_int_equal(csl_seal_key_derive(prk, context.from, context.to, &key, NULL), CSL_OK);
     assert_int_equal(csl_seal_share(&key, &context, &shares, sealed, NULL), CSL_OK);
     dealer->u.shares.b = commitments;

@@ -2,9 +2,6 @@
 
 #include "base/check.h"
 #include "base/mem.h"
-#include "privacy/secagg/graph.h"
-
-#include <stdio.h>
 
 static void keep(struct journal *j, int record, struct csl_span bytes)
 {
@@ -434,83 +431,6 @@ void world_run_to(struct world *w, enum csl_secagg_stage stage)
 
 /* ---- making it ---- */
 
-static void make_config(struct world *w, const struct world_plan *plan)
-{
-    static const uint8_t lanes[] = {10, 12, 16, 21, 32, 64};
-    struct csl_secagg_config *c = &w->config;
-    memcpy(c->federation_id, w->roster.federation_id, 16);
-    c->suite = CSL_SECAGG_SUITE;
-    memcpy(c->roster_hash, w->roster.hash, 32);
-    c->sites_min = plan->colluding + 2;
-    c->colluding = plan->colluding;
-    c->roster_count = plan->n;
-    c->block_count = plan->blocks;
-    for (uint32_t b = 0; b < plan->blocks; b++) {
-        struct csl_secagg_block *k = &c->blocks[b];
-        k->id = b * 3 + 1;
-        k->entries = 1 + csl_rng_below(&w->rng, plan->entries_max);
-        k->lane_bits = lanes[csl_rng_below(&w->rng, sizeof(lanes))];
-        k->levels = 1;
-        k->clip_q32 = 1;
-        k->sites_min = plan->colluding + 2;
-        for (uint32_t i = 0; i < plan->n; i++)
-            csl_secagg_set_put(&k->eligible, i);
-    }
-    c->scalar_count = plan->scalars;
-    w->weights = csl_alloc_array((size_t)plan->n * plan->blocks + 1, sizeof(*w->weights));
-    CSL_ASSERT(w->weights != NULL);
-    for (uint32_t i = 0; i < plan->n * plan->blocks; i++)
-        w->weights[i] = 1000;
-    csl_secagg_weights_hash(w->weights, plan->n, plan->blocks, c->weights_hash);
-    memset(c->plan_hash, 7, 32);
-}
-
-/* A tenth may be lost of the shares; masks with 96 others. */
-static void make_graphs(struct world *w, const struct world_plan *plan)
-{
-    struct csl_secagg_config *c = &w->config;
-    csl_rng_bytes(&w->rng, w->epoch_seed, sizeof(w->epoch_seed));
-    c->graph = 1;
-    CSL_ASSERT(csl_secagg_share_parameters(plan->n, plan->colluding, plan->n / 10, &c->share_degree,
-                                           &c->share_threshold));
-    c->mask_degree = 96;
-    CSL_ASSERT(csl_secagg_losses_max(plan->n, plan->colluding, c->mask_degree, plan->blocks + 1,
-                                     &c->losses_max));
-}
-
-static void make_key(struct world *w, struct csl_sign_key *key)
-{
-    uint8_t seed[CSL_SIGN_SEED_BYTES];
-    csl_rng_bytes(&w->rng, seed, sizeof(seed));
-    csl_sign_from_seed(key, seed);
-}
-
-static void make_roster(struct world *w, const struct world_plan *plan)
-{
-    uint32_t id = 0;
-    make_key(w, &w->root);
-    make_key(w, &w->coordinator_key);
-    w->roster.count = plan->n;
-    w->roster.epoch = 1;
-    memcpy(w->roster.coordinator_key, w->coordinator_key.public_key, 32);
-    for (uint32_t i = 0; i < plan->n; i++) {
-        id += 1 + (plan->has_sparse_ids ? (uint32_t)csl_rng_below(&w->rng, 1000) : 0);
-        w->sites[i].id = id;
-        make_key(w, &w->sites[i].key);
-        w->sites[i].fuse = WORLD_NEVER;
-        w->roster.sites[i].id = id;
-        (void)snprintf(w->roster.sites[i].name, CSL_ID_MAX, "site-%u", id);
-        w->roster.sites[i].is_active = true;
-        memcpy(w->roster.sites[i].key, w->sites[i].key.public_key, 32);
-    }
-    struct csl_buf out;
-    csl_buf_init(&out, 1 << 20);
-    CSL_ASSERT(csl_secagg_roster_encode(&w->roster, &w->root, &out, NULL) == CSL_OK);
-    CSL_ASSERT(csl_secagg_roster_decode(&w->roster, CSL_SPAN(out.p, out.n), w->root.public_key, 1,
-                                        NULL) == CSL_OK);
-    csl_buf_release(&out);
-}
-
 void world_make(struct world *w, uint64_t seed, const struct world_plan *plan)
 {
     memset(w, 0, sizeof(*w));
@@ -522,10 +442,7 @@ void world_make(struct world *w, uint64_t seed, const struct world_plan *plan)
     w->is_announced = csl_alloc_array(plan->n, sizeof(*w->is_announced));
     CSL_ASSERT(w->sites != NULL && w->received != NULL && w->is_announced != NULL);
     csl_buf_init(&w->traffic, (size_t)1 << 30);
-    make_roster(w, plan);
-    make_config(w, plan);
-    if (plan->has_sparse_graphs)
-        make_graphs(w, plan);
+    world_describe(w, plan);
     for (uint32_t i = 0; i < plan->n; i++) {
         struct world_site *s = &w->sites[i];
         s->policy = (struct csl_secagg_policy){.colluding = plan->colluding,

@@ -42,7 +42,8 @@ struct parcel {
     struct csl_msg bytes;
 };
 struct seen {     /* one line of the monitor's book */
-    uint8_t what; /* type of the message; 200: a site's x in a released sum; 201: t_g of a sid */
+    uint8_t what; /* type of the message; 200: a site's x in a released sum; 201: t_g of a sid; 202:
+                     its M7 was sent */
     uint32_t site;
     uint8_t id[32], value[32];
 };
@@ -85,7 +86,10 @@ struct world_plan {
     uint64_t entries_max;
     bool has_sparse_blocks; /* sites leave out blocks at random */
     bool has_sparse_ids;
-    bool has_sparse_graphs; /* graph 1: from 129 sites on */
+    bool has_sparse_graphs; /* graph 1: from 129 sites of the roster on */
+    uint32_t revoked;       /* sites of the roster beside the n, among them by number */
+    /* With sparse graphs; 0: a tenth may be lost of the shares. */
+    uint32_t share_degree, share_threshold;
 };
 void world_make(struct world *w, uint64_t seed, const struct world_plan *plan);
 void world_remove(struct world *w);
@@ -113,6 +117,9 @@ void world_nudge(struct world *w);     /* everybody says again what was said las
 void world_mask(struct world_site *s); /* file and roots from x */
 struct world_site *world_site(struct world *w, uint32_t id);
 bool world_sum_is_exact(struct world *w); /* of the released sum; also gives the RESULT event */
+
+/* world_plan.c: the keys of all, the roster and what M0 says, for world_make */
+void world_describe(struct world *w, const struct world_plan *plan);
 
 /* world_vectors.c: and of `received`, as the executor of the coordinator fills it */
 void words_free(struct words *x);

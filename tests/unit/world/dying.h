@@ -7,7 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define DYING_PARTIES 16
+#define DYING_PARTIES 256
 #define DYING_NOBODY  UINT32_MAX
 
 struct dying_plan { /* all zero: nobody dies */

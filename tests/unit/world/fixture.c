@@ -107,7 +107,7 @@ void fixture_open(struct fixture *f, const char *strategy, uint32_t rounds)
 /* Depth is two or three folders: a list of paths instead of recursion. */
 void fixture_remove(const char *path)
 {
-    static char todo[256][CSL_PATH_MAX];
+    static char todo[1024][CSL_PATH_MAX];
     uint32_t count = 0, done = 0;
     csl_str_copy(todo[count++], CSL_PATH_MAX, path);
     while (done < count) {
@@ -120,7 +120,7 @@ void fixture_remove(const char *path)
                 csl_path_join(child, sizeof(child), todo[done], e->d_name, NULL) != CSL_OK)
                 continue;
             if (lstat(child, &st) == 0 && S_ISDIR(st.st_mode)) {
-                CSL_ASSERT(count < 256);
+                CSL_ASSERT(count < sizeof(todo) / sizeof(todo[0]));
                 csl_str_copy(todo[count++], CSL_PATH_MAX, child);
             } else {
                 unlink(child);

@@ -1,3 +1,4 @@
+#include "coordinator/service_secagg_internal.h"
 #include "tests/unit/world/masked_internal.h"
 
 #include "base/clock.h"
@@ -7,7 +8,6 @@
 #include "privacy/ledger/ledger.h"
 #include "privacy/secagg/messages.h"
 #include "simulations/federation.h"
-#include "site-agent/data/record.h"
 
 #include <dirent.h>
 #include <setjmp.h>
@@ -18,9 +18,6 @@
 
 #include <cmocka.h>
 
-const uint64_t masked_patients[MASKED_SITES] = {18, 15, 12, 9, 6};
-const char masked_ids[MASKED_SITES][CSL_ID_MAX] = {"aarhus", "brno", "cork", "delft", "evora"};
-
 struct masked_world masked_w;
 
 void masked_must(enum csl_code code, const struct csl_err *err)
@@ -28,47 +25,6 @@ void masked_must(enum csl_code code, const struct csl_err *err)
     if (code != CSL_OK)
         fail_msg("schedule %llu: %s",
                  (unsigned long long)(masked_w.plan ? masked_w.plan->schedule : 0), err->msg);
-}
-
-/* --- on disk --- */
-
-static void records_path(const struct fixture *f, uint32_t site, char out[CSL_PATH_MAX])
-{
-    char name[80];
-    snprintf(name, sizeof(name), "masked-%s.h5", masked_ids[site]);
-    fixture_path(f, name, out);
-}
-
-static void add_label(struct csl_records *r, const char *name, bool is_known)
-{
-    struct csl_record_label *l = &r->labels[r->label_count++];
-    csl_str_copy(l->name, sizeof(l->name), name);
-    l->classes = 2;
-    l->value = csl_alloc_array(r->record_count, sizeof(*l->value));
-    assert_non_null(l->value);
-    for (uint32_t i = 0; i < r->record_count; i++)
-        l->value[i] = is_known ? (int16_t)(i / 2 % 2) : -1;
-}
-
-/* The fixture's records, fewer at every site; every fourth patient tests. */
-void masked_open(struct fixture *f)
-{
-    struct csl_err err = {.code = CSL_OK};
-    fixture_open(f, "fedavg", 2);
-    for (uint32_t i = 0; i < MASKED_SITES; i++) {
-        struct csl_records r;
-        char path[CSL_PATH_MAX];
-        masked_must(csl_records_read(&r, f->records[i % FIXTURE_SITES], &err), &err);
-        csl_str_copy(r.site, sizeof(r.site), masked_ids[i]);
-        r.patient_count = r.record_count = (uint32_t)masked_patients[i] * 4 / 3;
-        for (uint32_t k = 0; k < 2 * r.record_count; k++)
-            r.modalities[0].values[k] += 0.25f * (float)i;
-        add_label(&r, "severe", i > 1);
-        add_label(&r, "rare", i < 2);
-        records_path(f, i, path);
-        masked_must(csl_records_write(&r, path, &err), &err);
-        csl_records_release(&r);
-    }
 }
 
 /* --- the world --- */
@@ -116,7 +72,7 @@ static void open_service(void)
     masked_w.server->ops = &masked_w.server_ops;
     struct csl_service_config c = {
         .study = masked_w.study,
-        .roster = masked_ids,
+        .roster = (const char(*)[CSL_ID_MAX])masked_ids,
         .roster_count = MASKED_SITES,
         .seed = 7,
         .open_wait_ms = 60000,
@@ -125,6 +81,7 @@ static void open_service(void)
         .is_unmasked = masked_w.plan->is_unmasked,
         .secagg_key = has_keys ? &masked_w.federation.coordinator : NULL,
         .secagg_roster = has_keys ? &masked_w.federation.roster : NULL,
+        .secagg_epoch_seed = masked_w.federation.has_epoch ? masked_w.federation.epoch_seed : NULL,
         .transport = masked_w.server,
         .observer = {.ctx = masked_w.result, .round = on_round, .evaluation = on_evaluation}};
     dying_enter(MASKED_SERVICE);
@@ -145,7 +102,7 @@ static void open_site(uint32_t i)
     char name[80], dir[CSL_PATH_MAX], records[CSL_PATH_MAX];
     snprintf(name, sizeof(name), "run/%s", masked_ids[i]);
     fixture_path(masked_w.f, name, dir);
-    records_path(masked_w.f, i, records);
+    masked_records_path(masked_w.f, i, records);
     masked_must(csl_inproc_client(masked_w.net, masked_ids[i], &p->transport, &err), &err);
     p->inner = p->transport->ops;
     p->ops = *p->inner;
@@ -203,6 +160,14 @@ static void note_site(uint32_t i)
     masked_w.result->charges[i] = spent.charges;
 }
 
+/* Of the attempt that is open. */
+static enum csl_secagg_stage stage(void)
+{
+    const struct csl_service_secagg *s = masked_w.service->secagg;
+    return s == NULL || s->fsm == NULL ? CSL_SECAGG_STAGE_NEW
+                                       : csl_secagg_coordinator_stage(s->fsm);
+}
+
 static bool is_due_to_be_lost(uint32_t i)
 {
     const struct masked_plan *plan = masked_w.plan;
@@ -219,6 +184,9 @@ static bool is_due_to_be_lost(uint32_t i)
     case LOST_ANNOUNCED:
         assert_true(!is_tasked || !is_of_round || seen->progress < CSL_SITE_FOLDING);
         return is_tasked && is_of_round;
+    case LOST_SEEDING:
+        assert_true(!is_tasked || seen->progress < CSL_SITE_FOLDING);
+        return is_tasked && stage() == CSL_SECAGG_STAGE_SEEDING;
     case LOST_HELD:
         return is_held;
     case LOST_VOTED:
@@ -374,6 +342,31 @@ static void revive_service(void)
     }
 }
 
+static void restart_service(void)
+{
+    kill_transport(masked_w.server);
+    csl_service_free(masked_w.service);
+    open_service();
+}
+
+/* Once in each stage of the plan's round, as soon as it is in it: what was on its way is lost. */
+static void maybe_restart_in_stage(void)
+{
+    const struct masked_plan *plan = masked_w.plan;
+    enum csl_secagg_stage now = stage();
+    uint64_t round = csl_coord_rounds_done(csl_service_core(masked_w.service)) + 1;
+    if (plan->staged_round == 0 || round != plan->staged_round ||
+        (masked_w.stages & 1U << now) != 0)
+        return;
+    masked_w.stages |= 1U << now;
+    if (plan->staged == STAGED_SERVICE)
+        restart_service();
+    for (uint32_t i = 0; plan->staged == STAGED_SITES && i < MASKED_SITES; i += 3) {
+        close_site(i);
+        open_site(i);
+    }
+}
+
 static void maybe_kill_service(void)
 {
     const struct masked_plan *plan = masked_w.plan;
@@ -381,9 +374,7 @@ static void maybe_kill_service(void)
         csl_coord_rounds_done(csl_service_core(masked_w.service)) != plan->audit_restart_round)
         return;
     masked_w.was_killed = true;
-    kill_transport(masked_w.server);
-    csl_service_free(masked_w.service);
-    open_service();
+    restart_service();
 }
 
 static void revive_site(uint32_t i)
@@ -400,6 +391,7 @@ static bool run_instant(void)
     uint64_t now = csl_inproc_now_ns(masked_w.net);
     bool did = false;
     maybe_kill_service();
+    maybe_restart_in_stage();
     while (csl_inproc_step(masked_w.net, now))
         did = true;
     dying_enter(MASKED_SERVICE);
@@ -478,6 +470,7 @@ static void collect(void)
     r->cuts = csl_inproc_stats(masked_w.net).cuts;
     r->sessions = csl_inproc_stats(masked_w.net).sessions;
     r->deaths = dying_deaths();
+    r->stages = masked_w.stages;
     for (uint32_t i = 0; i <= MASKED_SITES; i++)
         r->writes[i] = dying_count(i);
     for (uint32_t i = 0; i < MASKED_SITES; i++) {
@@ -548,8 +541,9 @@ void masked_run(struct fixture *f, const struct masked_plan *plan, struct masked
     dying_begin(&plan->dying);
     make_policy();
     if (!plan->is_unmasked)
-        masked_must(csl_sim_federation_make(&masked_w.federation, masked_w.study, masked_ids,
-                                            MASKED_SITES, &err),
+        masked_must(csl_sim_federation_make(&masked_w.federation, masked_w.study,
+                                            (const char(*)[CSL_ID_MAX])masked_ids, MASKED_SITES,
+                                            &err),
                     &err);
     if (plan->has_strangers)
         add_strangers(&masked_w.federation.roster);

@@ -1,13 +1,15 @@
-/* tests/unit/world/masked.h - a federation of five sites with different numbers of patients in one
- * process, with or without secure aggregation, with real state on disk and everything that the
- * sites send seen before it leaves. */
+/* tests/unit/world/masked.h - a federation of five sites (or as many as a program is compiled for)
+ * with different numbers of patients in one process, with or without secure aggregation, with real
+ * state on disk and everything that the sites send seen before it leaves. */
 #ifndef CSL_TEST_WORLD_MASKED_H
 #define CSL_TEST_WORLD_MASKED_H
 #include "base/buf.h"
 #include "tests/unit/world/dying.h"
 #include "tests/unit/world/fixture.h"
 
-#define MASKED_SITES      5
+#ifndef MASKED_SITES
+#define MASKED_SITES 5
+#endif
 #define MASKED_PARAMETERS 3 /* of the usual model: two features and the bias */
 #define MASKED_ROUNDS_MAX 8
 #define MASKED_NONE       UINT32_MAX
@@ -18,8 +20,11 @@ enum masked_loss {
     LOST_TASKED,    /* before it sent anything of the round */
     LOST_ANNOUNCED, /* its update is made and, under masks, bound by its manifest; it never comes */
     LOST_HELD,      /* its update is there; under masks it neither votes nor unmasks */
-    LOST_VOTED      /* it voted, and opens nothing */
+    LOST_VOTED,     /* it voted, and opens nothing */
+    LOST_SEEDING    /* sparse graphs: U2 is closed with it, and nobody has its r */
 };
+/* Who is started again in every stage of the round staged_round. */
+enum masked_staged { STAGED_SERVICE, STAGED_SITES /* every third */ };
 struct masked_plan {
     const char *sections; /* of the study: secure_aggregation, privacy, aggregation */
     const char *local;    /* of training; NULL: three steps of sgd */
@@ -56,6 +61,8 @@ struct masked_plan {
      * hears it; and whether only a site that comes back counts. */
     uint64_t audit_restart_round;
     bool restarts_for_late;
+    uint64_t staged_round; /* 0: never */
+    enum masked_staged staged;
     uint64_t dark_from,
         dark_until; /* 0: never; rounds in which a site's link breaks all the time */
     uint32_t dark_site;
@@ -109,11 +116,12 @@ struct masked_result {
     uint64_t writes[MASKED_SITES + 1]; /* durable, of each site and of the service */
     uint32_t requests, answers;        /* M14 that sites sent; chunks answered */
     char last_error[MASKED_SITES][192];
+    uint32_t stages;            /* bits: in which somebody was started again */
     uint32_t deaths, abandoned; /* abandoned: attempts whose certificate reached a site */
 };
 
 /* That train. Only the last three sites know who is severe, only the first two who is rare. */
-extern const uint64_t masked_patients[MASKED_SITES];
+extern uint64_t masked_patients[MASKED_SITES];
 void masked_open(struct fixture *f); /* instead of fixture_open */
 struct csl_study *masked_study(const struct masked_plan *plan);
 /* Fails the test where a core's invariant breaks or the study does not end. */

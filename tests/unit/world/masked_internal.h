@@ -6,7 +6,7 @@
 #include "simulations/federation.h"
 #include "tests/unit/world/masked.h"
 
-extern const char masked_ids[MASKED_SITES][CSL_ID_MAX];
+extern char masked_ids[MASKED_SITES][CSL_ID_MAX];
 
 struct masked_party {
     struct csl_transport *transport; /* NULL: lost */
@@ -41,12 +41,14 @@ struct masked_world {
     struct masked_party sites[MASKED_SITES];
     bool has_restarted, was_rolled_back, was_confirmed, was_bounced, was_killed;
     uint32_t waited;
-    bool has_asked; /* about the round of the plan's audit_restart_round */
+    uint32_t stages; /* bits: in which something was started again */
+    bool has_asked;  /* about the round of the plan's audit_restart_round */
     struct masked_signature *signatures;
     uint32_t signature_count, signature_capacity;
 };
 extern struct masked_world masked_w; /* the one there is */
 
+void masked_records_path(const struct fixture *f, uint32_t site, char out[CSL_PATH_MAX]);
 void masked_must(enum csl_code code, const struct csl_err *err);
 /* masked_wire.c: in place of the transports' own */
 enum csl_code masked_seen_send(struct csl_transport *t, csl_conn c, struct csl_msg *take_m,

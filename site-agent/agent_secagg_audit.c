@@ -19,6 +19,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "privacy/crypto/rng.h"
+#include "protocol/study/evaluation.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -209,6 +210,7 @@ void csl_agent_audit_begin__(struct csl_agent *a, struct csl_span result)
     const uint8_t *sid = csl_secagg_site_sid(a->secagg->fsm);
     if (a->study->secagg.audit_chunks == 0 || c == NULL || sid == NULL ||
         u->state == CSL_AUDIT_FAILED ||
+        csl_study_only_evaluates_in(a->study, c->round) || /* the study is over with this sum */
         (u->state != CSL_AUDIT_NONE && is_about(u, sid) && has_result(u)))
         return; /* a restart came between this and the end of the session */
     enum csl_code code = copy_session(a, &fresh, result, &err);

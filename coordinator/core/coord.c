@@ -119,8 +119,9 @@ enum csl_code csl_coord_restore_update(struct csl_coord *c, const char *site_id,
     if (i == UINT32_MAX || c->sites[i].membership != CSL_MEMBER_ACCEPTED)
         return CSL_FAIL(err, CSL_E_CORRUPT, "stored update of site '%s', which is not a member",
                         site_id);
-    if (u->round != c->rounds_done + 1)
-        return CSL_OK; /* of a round that is over */
+    if (u->round != c->rounds_done + 1 || c->state == CSL_STUDY_RELEASED ||
+        c->state == CSL_STUDY_ABORTED)
+        return CSL_OK; /* of a round, or a study, that is over */
     if (!csl_coord_update_fits__(c, &c->sites[i], u->round, u->block_count, u->blocks,
                                  u->bytes_total))
         return CSL_FAIL(err, CSL_E_CORRUPT,

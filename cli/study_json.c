@@ -128,6 +128,8 @@ static void put_domain(struct csl_json *j, const struct csl_study *s, const stru
     if (d->hidden_count > 0)
         put_u32_list(j, "hidden", d->hidden, d->hidden_count);
     put_sizes(j, &d->sizes);
+    if (d->block_kind != CSL_BLOCK_SHARED)
+        csl_json_put_str(j, "train", csl_block_kind_name(d->block_kind));
     csl_json_put_bool(j, "bias", d->has_bias);
     csl_json_end(j);
 }

@@ -126,6 +126,7 @@ struct csl_domain {
     struct csl_domain_fusion fusion; /* multimodal */
     bool has_bias;                   /* linear, cox: FLamby's Cox layer has one though it cancels */
     uint32_t outputs;                /* logits: 1 for binary and survival, classes otherwise */
+    enum csl_block_kind block_kind;  /* of its block; shared in a study without inputs */
 };
 
 struct csl_local_training {
@@ -229,6 +230,9 @@ const char *csl_modality_name(enum csl_modality m);       /* as the study file s
 const char *csl_domain_reads(const struct csl_domain *d); /* that of its modality; "multimodal" */
 void csl_study_input_block(char out[CSL_ID_MAX], const struct csl_domain *input); /* its name */
 const char *csl_model_kind_name(enum csl_model_kind kind);                        /* likewise */
+const char *csl_block_kind_name(enum csl_block_kind kind); /* "all", "frozen", "local" */
+/* A block of this kind is in the model. */
+bool csl_study_has_kind(const struct csl_study *s, enum csl_block_kind kind);
 const char *csl_privacy_mode_name(enum csl_privacy_mode m); /* "none", "local", "site", "joint" */
 /* The smallest lane_bits with CSL_STUDY_LEVELS_MIN for a roster of `sites`. */
 uint32_t csl_study_lane_bits(uint32_t sites);

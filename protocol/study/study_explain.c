@@ -94,6 +94,21 @@ static void explain_domain(const struct csl_study *s, const struct csl_domain *d
                        rate);
 }
 
+/* The blocks of a kind, by what they belong to; nothing when there are none. */
+static void explain_kind(const struct csl_study *s, enum csl_block_kind kind, const char *what,
+                         struct csl_buf *out)
+{
+    uint32_t n = 0;
+
+    for (uint32_t b = 0; b < s->schema.block_count; b++) {
+        if (s->schema.blocks[b].kind == kind)
+            csl_buf_printf(out, "%s%s", n++ > 0 ? ", " : "  Part of the model ",
+                           s->schema.blocks[b].name);
+    }
+    if (n > 0)
+        csl_buf_printf(out, ": %s.\n", what);
+}
+
 static void explain_inputs(const struct csl_study *s, struct csl_buf *out)
 {
     if (s->input_count == 0)
@@ -109,6 +124,14 @@ static void explain_inputs(const struct csl_study *s, struct csl_buf *out)
                    "records for, and no others;\n    which parts those are%s is seen by the "
                    "coordinator.\n",
                    hides_counts ? "" : ", and for how many training patients,");
+    explain_kind(s, CSL_BLOCK_FROZEN,
+                 "never trained and never sent; every site and the coordinator have it\n    from "
+                 "the same initial model",
+                 out);
+    explain_kind(s, CSL_BLOCK_LOCAL,
+                 "trained at each site for itself, and never sent; the released model\n    has it "
+                 "as it was at the beginning",
+                 out);
 }
 
 static void explain_training(const struct csl_study *s, struct csl_buf *out)

@@ -13,9 +13,10 @@ static const char *const model_names[] = {"linear", "cox",         "mlp",       
                                           "bag",    "transformer", "multimodal", NULL};
 static const char *const fusion_names[] = {"gated", "mean", NULL};
 static const char *const norm_names[] = {"group", "none", NULL};
+static const char *const train_names[] = {"all", "frozen", "local", NULL}; /* csl_block_kind */
 
 struct raw_model {
-    int kind, norm, fusion;
+    int kind, norm, fusion, train;
     bool bias;
     double modality_dropout;
     const struct csl_yaml_node *hidden, *channels;
@@ -78,6 +79,13 @@ static const struct csl_option model_rows[] = {
     {SIZE(heads, 1, 64), .fallback = "4", .help = "transformer: attention heads."},
     {SIZE(layers, 1, CSL_HIDDEN_LAYERS_MAX), .fallback = "2",
      .help = "transformer: attention and feed-forward pairs."},
+    {.name = "train",
+     .type = CSL_OPT_ENUM,
+     AT(train),
+     .choices = train_names,
+     .fallback = "all",
+     .help = "In a study with inputs: all: trained and sent; frozen: from the initial model that "
+             "every site has, never trained nor sent; local: trained, but stays at the site."},
     CSL_OPTION_END,
 };
 
@@ -112,6 +120,11 @@ const char *csl_model_kind_name(enum csl_model_kind kind)
 {
     CSL_ASSERT(kind < CSL_MODEL_COUNT);
     return model_names[kind];
+}
+
+const char *csl_block_kind_name(enum csl_block_kind kind)
+{
+    return train_names[kind];
 }
 
 /* What an input needs: kinds that take it, and what to say otherwise. */
@@ -283,6 +296,7 @@ enum csl_code csl_study__read_model(const struct csl_study_reader *r,
                                     const struct csl_yaml_node *own,
                                     const struct csl_yaml_node *shared, struct csl_domain *d)
 {
+    static const char *const train_keys[] = {"train", NULL};
     const struct csl_yaml_node *section = own ? own : shared;
     struct raw_model raw = {0};
     bool is_input = r->s->domain_count == 0; /* inputs are read before domains */
@@ -296,7 +310,12 @@ enum csl_code csl_study__read_model(const struct csl_study_reader *r,
         return code;
     d->model = (enum csl_model_kind)raw.kind;
     d->has_bias = raw.bias;
-    code = check_kind(r, own ? own : domain, section, d);
+    d->block_kind = (enum csl_block_kind)raw.train;
+    if (!is_input && r->s->input_count == 0)
+        code = csl_study__refuse_keys(r, section, train_keys,
+                                      "a domain without 'inputs' is one block, and it is trained");
+    if (code == CSL_OK)
+        code = check_kind(r, own ? own : domain, section, d);
     if (code != CSL_OK)
         return code;
     switch (d->model) {

@@ -178,7 +178,7 @@ static enum csl_code add_domain(struct csl_schema *schema, const struct csl_doma
     struct adder a = {.schema = schema, .d = d, .block = block, .err = err};
     const uint64_t shape[2] = {d->outputs, d->width};
 
-    a.code = csl_schema_add_block(schema, block, CSL_BLOCK_SHARED, err);
+    a.code = csl_schema_add_block(schema, block, d->block_kind, err);
     switch (d->model) {
     case CSL_MODEL_LINEAR:
     case CSL_MODEL_COX:

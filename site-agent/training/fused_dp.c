@@ -55,15 +55,16 @@ static void dp_close(struct dp *d)
     csl_free(d->packed);
 }
 
-/* What was formed on the device, of the blocks that run. */
+/* What was formed on the device, of the blocks that learn. */
 static enum csl_code get_gradient(struct dp *d, struct csl_err *err)
 {
     struct csl_fused *f = d->run->fused;
     struct csl_trainer *t = f->t;
     for (uint32_t i = 0; i < t->net_count; i++)
-        if (f->runs[i])
-            t->ops->get(t->dev, t->host + t->nets[i].first, t->vectors[CSL_V_GRADIENT],
-                        t->nets[i].first * sizeof(float), t->nets[i].count * sizeof(float));
+        if (f->trains[i])
+            t->ops->get(t->dev, t->host + t->nets[i].trained.first, t->vectors[CSL_V_GRADIENT],
+                        t->nets[i].trained.first * sizeof(float),
+                        t->nets[i].trained.count * sizeof(float));
     enum csl_code code = t->ops->sync(t->dev, err);
     if (code == CSL_OK)
         csl_fused_pack(f, t->host, d->packed);
@@ -133,9 +134,10 @@ static enum csl_code private_step(struct dp *d, uint64_t k, struct csl_err *err)
                     d->packed);
     csl_fused_unpack(f, d->packed, t->host);
     for (uint32_t i = 0; i < t->net_count; i++)
-        if (f->runs[i])
-            t->ops->put(t->dev, t->vectors[CSL_V_GRADIENT], t->nets[i].first * sizeof(float),
-                        t->host + t->nets[i].first, t->nets[i].count * sizeof(float));
+        if (f->trains[i])
+            t->ops->put(
+                t->dev, t->vectors[CSL_V_GRADIENT], t->nets[i].trained.first * sizeof(float),
+                t->host + t->nets[i].trained.first, t->nets[i].trained.count * sizeof(float));
     csl_fused_update__(d->run, k);
     return CSL_OK;
 }

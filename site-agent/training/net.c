@@ -301,6 +301,9 @@ static enum csl_code build(struct csl_net *n, const struct csl_study *study,
     n->first = block->first;
     n->count = block->count;
     n->outputs = d->outputs;
+    n->trained.block = n->block;
+    n->trained.first = n->first;
+    n->trained.count = block->kind == CSL_BLOCK_FROZEN ? 0 : n->count;
     struct builder b = {.n = n, .study = study, .d = d, .block = name, .err = err};
     add_model(&b);
     return b.code;

@@ -58,9 +58,12 @@ struct csl_loop {
     double loss_sum;     /* out: over the steps */
 };
 
+/* What learns of the net. */
 struct csl_view csl_trainer__block(const struct csl_trainer *t, enum csl_vector v,
                                    const struct csl_net *n);
 enum csl_code csl_trainer__need(struct csl_trainer *t, enum csl_vector v, struct csl_err *err);
+/* All that the net reads, of a model: [P]. */
+void csl_trainer__put_weights(struct csl_trainer *t, const struct csl_net *n, const float *model);
 /* The data is of this study and has the widths its domains say. */
 enum csl_code csl_trainer__check_data(const struct csl_trainer *t, const struct csl_dataset *data,
                                       struct csl_err *err);

@@ -275,7 +275,7 @@ static bool name_transfer(struct csl_agent *a, struct csl_agent_event *e)
 void csl_agent_remember_update__(struct csl_agent *a, const struct csl_agent_event *e)
 {
     a->memory.outbox = e->outbox;
-    if (a->strategy->broadcast_vectors > 1)
+    if (a->strategy->broadcast_vectors > 1 || csl_study_has_kind(a->study, CSL_BLOCK_LOCAL))
         a->memory.control_round = e->outbox.round;
     struct csl_err err;
     enum csl_code code = csl_agent_save__(a, &err);
@@ -422,12 +422,15 @@ enum csl_code csl_agent_new(struct csl_agent **out, const struct csl_agent_confi
     a->policy = *config->policy;
     enum csl_code code = CSL_OK;
     const char *state_dir = config->state_dir != NULL ? config->state_dir : "";
+    const char *initial = config->initial_model != NULL ? config->initial_model : "";
     if (!csl_str_copy(a->site_id, sizeof(a->site_id), config->site_id) ||
         !csl_str_copy(a->record_path, sizeof(a->record_path), config->record_path) ||
-        !csl_str_copy(a->state_dir, sizeof(a->state_dir), state_dir))
+        !csl_str_copy(a->state_dir, sizeof(a->state_dir), state_dir) ||
+        !csl_str_copy(a->initial_path, sizeof(a->initial_path), initial))
         code = CSL_FAIL(err, CSL_E_LIMIT, "the site id or a path of the site is too long");
     if (config->state_dir != NULL) /* the ledger is opened with the first study that needs one */
         a->config.state_dir = a->state_dir;
+    a->config.initial_model = a->initial_path;
     if (config->noise_seed != NULL) {
         a->noise_seed = *config->noise_seed;
         a->config.noise_seed = &a->noise_seed;

@@ -48,10 +48,11 @@ static void explain_task(const struct csl_domain *d, struct csl_buf *out)
 static void explain_values(const struct csl_domain *d, struct csl_buf *out)
 {
     static const char *const inputs[] = {
-        "feature", "pixel", "signal value", "hourly value", "word", "embedding value", "voxel"};
+        "feature", "pixel", "signal value", "series value", "word", "embedding value", "voxel"};
+    const char *what = d->windows > 0 ? "window value" : inputs[d->modality];
 
-    csl_buf_printf(out, " from %u %s%s with a %s.\n", d->width, inputs[d->modality],
-                   csl_str_plural(d->width), models[d->model]);
+    csl_buf_printf(out, " from %u %s%s with a %s.\n", d->width, what, csl_str_plural(d->width),
+                   models[d->model]);
     if (d->feature_count > 0) {
         csl_buf_str(out, "    Read from the record: ");
         for (uint32_t i = 0; i < d->feature_count; i++) {

@@ -130,6 +130,13 @@ static void put_domain(struct csl_json *j, const struct csl_study *s, const stru
     put_sizes(j, &d->sizes);
     if (d->block_kind != CSL_BLOCK_SHARED)
         csl_json_put_str(j, "train", csl_block_kind_name(d->block_kind));
+    if (d->adapter.rank > 0) {
+        csl_json_key(j, "adapter");
+        csl_json_object(j);
+        csl_json_put_u64(j, "rank", d->adapter.rank);
+        csl_json_put_f64(j, "alpha", d->adapter.alpha);
+        csl_json_end(j);
+    }
     csl_json_put_bool(j, "bias", d->has_bias);
     csl_json_end(j);
 }

@@ -242,6 +242,11 @@ static void put_block_kind(struct csl_buf *b, const char *noun, const struct csl
     put_text(b, noun);
     put_text(b, d->id);
     csl_buf_le32(b, (uint32_t)d->block_kind);
+    if (d->adapter.rank == 0)
+        return;
+    put_text(b, "adapter");
+    csl_buf_le32(b, d->adapter.rank);
+    put_f64(b, d->adapter.alpha);
 }
 
 enum csl_code csl_study__digest(struct csl_study *s, struct csl_err *err)

@@ -95,6 +95,21 @@ static void explain_domain(const struct csl_study *s, const struct csl_domain *d
                        rate);
 }
 
+/* How much of an encoder is trained in its place. */
+static void explain_adapters(const struct csl_study *s, struct csl_buf *out)
+{
+    for (uint32_t i = 0, b = s->domain_count + s->input_count; i < s->input_count; i++) {
+        if (s->inputs[i].adapter.rank == 0)
+            continue;
+        csl_buf_printf(out,
+                       "  Beside the frozen %s an adapter of rank %u is trained and sent: %" PRIu64
+                       " parameters for its %" PRIu64 ".\n",
+                       s->schema.blocks[s->domain_count + i].name, s->inputs[i].adapter.rank,
+                       s->schema.blocks[b].count, s->schema.blocks[s->domain_count + i].count);
+        b++;
+    }
+}
+
 /* The blocks of a kind, by what they belong to; nothing when there are none. */
 static void explain_kind(const struct csl_study *s, enum csl_block_kind kind, const char *what,
                          struct csl_buf *out)
@@ -129,6 +144,7 @@ static void explain_inputs(const struct csl_study *s, struct csl_buf *out)
                  "never trained and never sent; every site and the coordinator have it\n    from "
                  "the same initial model",
                  out);
+    explain_adapters(s, out);
     explain_kind(s, CSL_BLOCK_LOCAL,
                  "trained at each site for itself, and never sent; the released model\n    has it "
                  "as it was at the beginning",

@@ -118,6 +118,14 @@ bool csl_study_has_kind(const struct csl_study *s, enum csl_block_kind kind)
     return false;
 }
 
+static bool has_adapter(const struct csl_study *s)
+{
+    for (uint32_t i = 0; i < s->input_count; i++)
+        if (s->inputs[i].adapter.rank > 0)
+            return true;
+    return false;
+}
+
 /* Blocks that stay where they are, against what the rest of the study needs of all blocks. */
 static enum csl_code check_kinds(const struct csl_study_reader *r, const struct csl_yaml_node *root)
 {
@@ -126,7 +134,7 @@ static enum csl_code check_kinds(const struct csl_study_reader *r, const struct 
 
     if (!has_local && !csl_study_has_kind(s, CSL_BLOCK_FROZEN))
         return CSL_OK;
-    if (!csl_study_has_kind(s, CSL_BLOCK_SHARED))
+    if (!csl_study_has_kind(s, CSL_BLOCK_SHARED) && !has_adapter(s))
         return csl_yaml_fail(r->err, r->y, csl_study__at(root, "domains"),
                              "every block of the model is frozen or local, so that a round would "
                              "send nothing; train: all for one of them at least would be right");

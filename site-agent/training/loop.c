@@ -16,6 +16,9 @@ void csl_trainer__put_weights(struct csl_trainer *t, const struct csl_net *n, co
 {
     t->ops->put(t->dev, t->vectors[CSL_V_WEIGHTS], n->first * sizeof(float), model + n->first,
                 n->count * sizeof(float));
+    if (n->trained.block != n->block) /* an adapter */
+        t->ops->put(t->dev, t->vectors[CSL_V_WEIGHTS], n->trained.first * sizeof(float),
+                    model + n->trained.first, n->trained.count * sizeof(float));
 }
 
 enum csl_code csl_trainer__need(struct csl_trainer *t, enum csl_vector v, struct csl_err *err)

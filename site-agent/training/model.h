@@ -22,7 +22,7 @@ struct csl_net {
     uint64_t tokens;       /* text: a record has at most so many ids; 0: its input is numbers */
     uint32_t block;        /* of the schema */
     uint64_t first, count; /* its range of the flat vector */
-    /* What of it learns: the block itself, or nothing of a frozen one. */
+    /* What of it learns: the block itself, or nothing of a frozen one, or its adapter. */
     struct {
         uint32_t block;
         uint64_t first, count; /* count 0: nothing */

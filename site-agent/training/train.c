@@ -384,6 +384,25 @@ static enum csl_code noise_site(struct csl_trainer *t, const struct csl_train_ta
     return code;
 }
 
+/* What is sent, in the order of the schema, which is that of the nets but for adapters. */
+static void list_blocks(const struct csl_trainer *t, const struct csl_train_task *task,
+                        const bool *is_trained, struct csl_train_report *r)
+{
+    bool is_secret = t->study->privacy.mode == CSL_PRIVACY_SITE; /* hides the site, and with it how
+                                                                    many patients it has */
+    for (uint32_t b = 0; b < t->study->schema.block_count; b++) {
+        if (t->study->schema.blocks[b].kind != CSL_BLOCK_SHARED)
+            continue;
+        for (uint32_t i = 0; i < t->net_count; i++) {
+            if (!is_trained[i] || t->nets[i].trained.block != b)
+                continue;
+            r->blocks[r->block_count].block = b;
+            r->blocks[r->block_count++].patients =
+                is_secret ? 1 : csl_trainer__patients(t, task->data, i);
+        }
+    }
+}
+
 enum csl_code csl_trainer_run(struct csl_trainer *t, const struct csl_train_task *task,
                               struct csl_train_report *report, struct csl_err *err)
 {
@@ -412,13 +431,9 @@ enum csl_code csl_trainer_run(struct csl_trainer *t, const struct csl_train_task
         if (code == CSL_OK)
             code = get_block(t, task, d, err);
         is_trained[d] = true;
-        if (t->study->schema.blocks[t->nets[d].trained.block].kind != CSL_BLOCK_SHARED)
-            continue;
-        r.blocks[r.block_count].block = t->nets[d].trained.block;
-        /* mode site hides the site, and with it how many patients it has */
-        bool is_secret = t->study->privacy.mode == CSL_PRIVACY_SITE;
-        r.blocks[r.block_count++].patients = is_secret ? 1 : patients;
     }
+    if (code == CSL_OK)
+        list_blocks(t, task, is_trained, &r);
     if (code == CSL_OK && t->study->privacy.mode == CSL_PRIVACY_SITE)
         code = noise_site(t, task, is_trained, err);
     if (code != CSL_OK)

@@ -39,10 +39,14 @@ static void check_domain(const struct csl_study *s, const struct csl_domain *d)
 /* Something is sent, or nobody would learn anything of anybody. */
 static void check_blocks(const struct csl_study *s)
 {
-    uint32_t sent = 0;
+    uint32_t sent = 0, adapters = 0;
+    for (uint32_t i = 0; i < s->input_count; i++) {
+        adapters += s->inputs[i].adapter.rank > 0;
+        CSL_ASSERT(s->inputs[i].adapter.rank == 0 || s->inputs[i].block_kind == CSL_BLOCK_FROZEN);
+    }
     for (uint32_t b = 0; b < s->schema.block_count; b++)
         sent += s->schema.blocks[b].kind == CSL_BLOCK_SHARED;
-    CSL_ASSERT(s->schema.block_count == s->domain_count + s->input_count && sent > 0);
+    CSL_ASSERT(s->schema.block_count == s->domain_count + s->input_count + adapters && sent > 0);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -69,6 +69,9 @@ static void test_study_blocks__digest__changes_with_every_kind(void **state)
         {"", ", train: frozen", "", fedavg},
         {"", "", ", train: frozen", fedavg},
         {", train: frozen", "", ", train: local", fedavg},
+        {", train: frozen, adapter: {rank: 2}", "", "", fedavg},
+        {", train: frozen, adapter: {rank: 3}", "", "", fedavg},
+        {", train: frozen, adapter: {rank: 2, alpha: 4}", "", "", fedavg},
     };
     enum { TEXTS = sizeof(texts) / sizeof(texts[0]) };
     uint8_t digests[TEXTS][CSL_DIGEST_BYTES];
@@ -85,6 +88,33 @@ static void test_study_blocks__digest__changes_with_every_kind(void **state)
     csl_study_free(s);
 }
 
+/* Of a cnn2d nothing but the last layer is linear. alpha without the key: the rank. */
+static void test_study_blocks__adapter__is_a_block_of_its_own(void **state)
+{
+    (void)state;
+    struct csl_study *s = must_parse(&(struct text){", train: frozen, adapter: {rank: 2}",
+                                                    ", train: frozen, adapter: {rank: 1, alpha: 5}",
+                                                    ", train: frozen", fedavg});
+    const struct csl_schema *schema = &s->schema;
+    assert_int_equal(schema->block_count, 5);
+    assert_string_equal(schema->blocks[3].name, "adapter.scan");
+    assert_string_equal(schema->blocks[4].name, "adapter.age");
+    assert_int_equal(schema->blocks[3].kind, CSL_BLOCK_SHARED);
+    assert_int_equal(schema->blocks[3].count, 2 * 4 + 6 * 2);
+    assert_int_equal(schema->blocks[4].count, 1 + 6);
+    assert_int_equal(csl_study_input_of(s, 2), 1);
+    assert_int_equal(csl_study_input_of(s, 3), 0);
+    assert_int_equal(csl_study_input_of(s, 4), 1);
+    const struct csl_tensor_spec *up = &schema->tensors[schema->tensor_count - 3];
+    assert_string_equal(up->name, "adapter.scan.head.up");
+    assert_int_equal(up->shape[0], 6);
+    assert_int_equal(up->shape[1], 2);
+    assert_int_equal(up->init, CSL_INIT_ZEROS);
+    assert_true(s->inputs[0].adapter.alpha > 1.9 && s->inputs[0].adapter.alpha < 2.1);
+    assert_true(s->inputs[1].adapter.alpha > 4.9 && s->inputs[1].adapter.alpha < 5.1);
+    csl_study_free(s);
+}
+
 static void test_study_blocks__mistake__is_named(void **state)
 {
     (void)state;
@@ -93,6 +123,13 @@ static void test_study_blocks__mistake__is_named(void **state)
         const char *says;
     } rows[] = {
         {{", train: never", "", "", fedavg}, "found 'never'"},
+        {{", adapter: {rank: 2}", "", "", fedavg}, "an encoder that is trained needs none"},
+        {{", train: local, adapter: {rank: 2}", "", "", fedavg}, "train: frozen would be right"},
+        {{", train: frozen, adapter: {rank: 0}", "", "", fedavg}, "found '0'"},
+        {{", train: frozen, adapter: {alpha: 2}", "", "", fedavg}, "'rank'"},
+        {{", train: frozen, adapter: 2", "", "", fedavg}, "a mapping of keys to values"},
+        {{"", "", ", train: frozen, adapter: {rank: 2}", fedavg},
+         "only the encoder of an input takes an adapter"},
         {{", train: frozen", ", train: local", ", train: local", fedavg},
          "every block of the model is frozen or local, so that a round would send nothing"},
         {{"", "", ", train: local", "aggregation: {strategy: scaffold}\n"},
@@ -134,9 +171,11 @@ static void test_study_blocks__explained__says_what_is_never_sent(void **state)
     (void)state;
     static const char *const says[] = {
         "Part of the model input.scan: never trained and never sent",
+        "Beside the frozen input.scan an adapter of rank 2 is trained and sent: 20 parameters for "
+        "its 78",
         "Part of the model ill: trained at each site for itself, and never sent"};
-    struct csl_study *s =
-        must_parse(&(struct text){", train: frozen", "", ", train: local", fedavg});
+    struct csl_study *s = must_parse(
+        &(struct text){", train: frozen, adapter: {rank: 2}", "", ", train: local", fedavg});
     struct csl_buf out;
     csl_buf_init(&out, 1u << 20);
     csl_study_explain(s, &out);
@@ -152,6 +191,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_study_blocks__kinds__are_those_of_the_schema),
         cmocka_unit_test(test_study_blocks__digest__changes_with_every_kind),
+        cmocka_unit_test(test_study_blocks__adapter__is_a_block_of_its_own),
         cmocka_unit_test(test_study_blocks__mistake__is_named),
         cmocka_unit_test(test_study_blocks__without_inputs__is_refused),
         cmocka_unit_test(test_study_blocks__explained__says_what_is_never_sent),

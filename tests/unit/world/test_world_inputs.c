@@ -3,6 +3,7 @@
  * for, nor sends one, and all of this at once with masks. Blocks that are frozen or local are
  * neither sent to anybody nor by anybody. */
 #include "tests/unit/world/fixture.h"
+#include "tests/unit/world/watch.h"
 #include "tests/unit/world/weights_file.h"
 
 #include "aggregation/tensor/part.h"
@@ -59,92 +60,6 @@ static const bool blocks_of[SITES][BLOCKS] = {
     {1, 0, 0, 1, 0, 0, 1}, {1, 0, 0, 1, 0, 0, 1}, {1, 0, 0, 1, 0, 0, 0},
     {0, 0, 1, 0, 0, 1, 1}, {0, 0, 1, 0, 0, 1, 1}, {0, 0, 1, 0, 0, 1, 0},
     {0, 1, 0, 0, 1, 0, 0}, {0, 1, 0, 0, 1, 0, 0}, {0, 1, 0, 0, 1, 0, 0}};
-
-/* --- what crosses the transport --- */
-
-struct watch {
-    struct csl_transport *client;
-    struct csl_transport_ops ops; /* the client's, but for two */
-    const struct csl_transport_ops *real;
-    struct csl_bulk_sink sink;
-    uint8_t first[1 << 16]; /* the first download */
-    uint64_t first_bytes, downloads, up_bytes, uploads;
-};
-static struct watch watches[SITES];
-static uint32_t watch_count;
-
-static struct watch *watch_of(const struct csl_transport *t)
-{
-    for (uint32_t i = 0; i < watch_count; i++)
-        if (watches[i].client == t)
-            return &watches[i];
-    abort();
-}
-
-static enum csl_code watched_write(void *self, struct csl_span s, struct csl_err *err)
-{
-    struct watch *w = self;
-    if (w->downloads == 1) {
-        CSL_ASSERT(w->first_bytes + s.n <= sizeof(w->first));
-        memcpy(w->first + w->first_bytes, s.p, s.n);
-        w->first_bytes += s.n;
-    }
-    return w->sink.write(w->sink.self, s, err);
-}
-
-static enum csl_code watched_finish(void *self, const uint8_t digest[32], struct csl_err *err)
-{
-    struct watch *w = self;
-    return w->sink.finish(w->sink.self, digest, err);
-}
-
-static void watched_abandon(void *self, enum csl_code why)
-{
-    struct watch *w = self;
-    w->sink.abandon(w->sink.self, why);
-}
-
-static enum csl_code watched_download(struct csl_transport *t, uint64_t bulk_id,
-                                      const struct csl_bulk_head *head,
-                                      const struct csl_bulk_sink *sink, struct csl_err *err)
-{
-    struct watch *w = watch_of(t);
-    const struct csl_bulk_sink own = {w, watched_write, watched_finish, watched_abandon};
-    w->sink = *sink;
-    w->downloads++;
-    return w->real->download(t, bulk_id, head, &own, err);
-}
-
-static enum csl_code watched_upload(struct csl_transport *t, uint64_t bulk_id,
-                                    const struct csl_bulk_head *head,
-                                    const struct csl_bulk_source *source, struct csl_err *err)
-{
-    struct watch *w = watch_of(t);
-    w->uploads++;
-    w->up_bytes += head->bytes_total;
-    return w->real->upload(t, bulk_id, head, source, err);
-}
-
-enum csl_code __real_csl_inproc_client(struct csl_inproc *n, const char *site_id,
-                                       struct csl_transport **out, struct csl_err *err);
-enum csl_code __wrap_csl_inproc_client(struct csl_inproc *n, const char *site_id,
-                                       struct csl_transport **out, struct csl_err *err);
-enum csl_code __wrap_csl_inproc_client(struct csl_inproc *n, const char *site_id,
-                                       struct csl_transport **out, struct csl_err *err)
-{
-    enum csl_code code = __real_csl_inproc_client(n, site_id, out, err);
-    if (code != CSL_OK)
-        return code;
-    CSL_ASSERT(watch_count < SITES);
-    struct watch *w = &watches[watch_count++];
-    w->client = *out;
-    w->real = (*out)->ops;
-    w->ops = *w->real;
-    w->ops.download = watched_download;
-    w->ops.upload = watched_upload;
-    (*out)->ops = &w->ops;
-    return CSL_OK;
-}
 
 /* --- the federation --- */
 
@@ -291,7 +206,6 @@ static void mixed_run(struct mixed *m, const struct choice *how, float *first)
     snprintf(yaml, sizeof(yaml), study_text, how->xray != NULL ? how->xray : "",
              how->rhythm != NULL ? how->rhythm : "", sites, how->more != NULL ? how->more : "");
     must(csl_study_parse(&m->study, "mixed.yaml", CSL_SPAN(yaml, strlen(yaml)), &err), &err);
-    assert_int_equal(m->study->schema.block_count, BLOCKS);
     assert_true(m->study->schema.parameters <= PARAMETERS_MAX);
     for (uint32_t i = 0; i < sites; i++) {
         snprintf(m->sites[i].id, sizeof(m->sites[i].id), "site-%u", i);
@@ -346,19 +260,20 @@ static const float *random_part(const struct csl_schema *s, uint32_t block, cons
 /* What is sent to a site, and by it. */
 static bool is_sent(const struct mixed *m, uint32_t site, uint32_t block)
 {
-    return blocks_of[site][block] && m->study->schema.blocks[block].kind == CSL_BLOCK_SHARED;
+    uint32_t of = block < BLOCKS ? block : XRAY; /* whose adapter it is */
+    return blocks_of[site][of] && m->study->schema.blocks[block].kind == CSL_BLOCK_SHARED;
 }
 
 static void expect_downloads(const struct mixed *m, const float *first)
 {
     const struct csl_schema *s = &m->study->schema;
     for (uint32_t i = 0; i < SITES; i++) {
-        bool sent[BLOCKS];
-        for (uint32_t b = 0; b < BLOCKS; b++)
+        bool sent[CSL_BLOCKS_MAX];
+        for (uint32_t b = 0; b < m->study->schema.block_count; b++)
             sent[b] = is_sent(m, i, b);
         assert_true(watches[i].downloads >= 3);
         assert_int_equal(watches[i].first_bytes, csl_part_bytes(s, 1, sent));
-        for (uint32_t b = 0; b < BLOCKS; b++)
+        for (uint32_t b = 0; b < m->study->schema.block_count; b++)
             if (contains(watches[i].first, watches[i].first_bytes, random_part(s, b, first),
                          6 * sizeof(float)) != sent[b])
                 fail_msg("site %u, block %s: %s", i, s->blocks[b].name,
@@ -371,7 +286,7 @@ static void expect_uploads(const struct mixed *m)
 {
     for (uint32_t i = 0; i < SITES; i++) {
         uint64_t own = 0;
-        for (uint32_t b = 0; b < BLOCKS; b++)
+        for (uint32_t b = 0; b < m->study->schema.block_count; b++)
             own += is_sent(m, i, b) ? m->study->schema.blocks[b].count * sizeof(float) : 0;
         assert_int_equal(watches[i].uploads, 3);
         assert_int_equal(watches[i].up_bytes, 3 * own);
@@ -382,6 +297,37 @@ static bool has_moved(const struct mixed *m, uint32_t block, const float *from, 
 {
     const struct csl_block_spec *b = &m->study->schema.blocks[block];
     return memcmp(from + b->first, to + b->first, (size_t)b->count * sizeof(float)) != 0;
+}
+
+/* Every block is known at three sites or more; the same sum as without them. */
+static void expect_masked(const struct choice *how)
+{
+    struct choice choice = *how;
+    struct mixed m, plain;
+    float first[PARAMETERS_MAX];
+    uint64_t bytes[SITES];
+    choice.more = "secure_aggregation: {protocol: fsa-1, colluding: 0, minimum_sites: 3}\n";
+    choice.is_unmasked = true;
+    mixed_run(&plain, &choice, first);
+    for (uint32_t i = 0; i < SITES; i++)
+        bytes[i] = watches[i].up_bytes;
+    choice.is_unmasked = false;
+    mixed_run(&m, &choice, first);
+    const struct csl_schema *s = &m.study->schema;
+    expect_downloads(&m, first);
+    for (uint32_t i = 0; i < SITES; i++) {
+        uint64_t words = s->block_count + 1; /* weights of the blocks, and the loss */
+        for (uint32_t b = 0; b < s->block_count; b++)
+            words += is_sent(&m, i, b) ? s->blocks[b].count : 0;
+        assert_int_equal(watches[i].up_bytes, 3 * words * sizeof(uint64_t));
+        assert_int_equal(bytes[i], watches[i].up_bytes);
+    }
+    assert_memory_equal(m.result.model_digest, plain.result.model_digest, CSL_DIGEST_BYTES);
+    for (uint32_t i = 0; i < m.result.own_count; i++)
+        assert_memory_equal(m.result.own[i], plain.result.own[i],
+                            (size_t)s->parameters * sizeof(float));
+    mixed_close(&plain);
+    mixed_close(&m);
 }
 
 static void test_world_inputs__sites_of_different_modalities__move_only_their_blocks(void **state)
@@ -397,8 +343,9 @@ static void test_world_inputs__sites_of_different_modalities__move_only_their_bl
     mixed_close(&m);
 }
 
-#define FROZEN ", train: frozen"
-#define LOCAL  ", model: {kind: multimodal, width: 6, modality_dropout: 0.2, train: local}"
+#define FROZEN  ", train: frozen"
+#define ADAPTED ", train: frozen, adapter: {rank: 2}"
+#define LOCAL   ", model: {kind: multimodal, width: 6, modality_dropout: 0.2, train: local}"
 
 /* The X-ray encoder is frozen, the head of the rhythm stays at each of the three sites that have
  * ECGs. */
@@ -421,6 +368,28 @@ static void test_world_inputs__frozen_and_local_blocks__are_sent_by_nobody(void 
                              blocks_of[i][RHYTHM] || blocks_of[k][RHYTHM]);
     }
     mixed_close(&m);
+}
+
+/* In the place of the frozen encoder travels what is trained beside it. */
+static void test_world_inputs__adapter_of_a_frozen_block__is_sent_alone(void **state)
+{
+    (void)state;
+    struct mixed m;
+    float first[PARAMETERS_MAX];
+    mixed_run(&m, &(struct choice){.xray = ADAPTED, .has_initial = true}, first);
+    assert_int_equal(m.study->schema.block_count, BLOCKS + 1);
+    assert_true(m.study->schema.blocks[BLOCKS].count < m.study->schema.blocks[XRAY].count);
+    expect_downloads(&m, first);
+    expect_uploads(&m);
+    for (uint32_t b = 0; b <= BLOCKS; b++)
+        assert_int_equal(has_moved(&m, b, first, m.result.parameters), b != XRAY);
+    mixed_close(&m);
+}
+
+static void test_world_inputs__adapter_under_masks__has_words_of_its_own(void **state)
+{
+    (void)state;
+    expect_masked(&(struct choice){.xray = ADAPTED, .has_initial = true});
 }
 
 /* What a site has trained for itself outlives its process. */
@@ -496,37 +465,6 @@ static void test_world_inputs__local_block_with_privacy__has_the_same_noise(void
     expect_same_as_shared("privacy: {mode: local, epsilon: 4, delta: 0.001, clip: 1}\n");
 }
 
-/* Every block is known at three sites or more; the same sum as without them. */
-static void expect_masked(const struct choice *how)
-{
-    struct choice choice = *how;
-    struct mixed m, plain;
-    float first[PARAMETERS_MAX];
-    uint64_t bytes[SITES];
-    choice.more = "secure_aggregation: {protocol: fsa-1, colluding: 0, minimum_sites: 3}\n";
-    choice.is_unmasked = true;
-    mixed_run(&plain, &choice, first);
-    for (uint32_t i = 0; i < SITES; i++)
-        bytes[i] = watches[i].up_bytes;
-    choice.is_unmasked = false;
-    mixed_run(&m, &choice, first);
-    const struct csl_schema *s = &m.study->schema;
-    expect_downloads(&m, first);
-    for (uint32_t i = 0; i < SITES; i++) {
-        uint64_t words = BLOCKS + 1; /* weights of the blocks, and the loss */
-        for (uint32_t b = 0; b < BLOCKS; b++)
-            words += is_sent(&m, i, b) ? s->blocks[b].count : 0;
-        assert_int_equal(watches[i].up_bytes, 3 * words * sizeof(uint64_t));
-        assert_int_equal(bytes[i], watches[i].up_bytes);
-    }
-    assert_memory_equal(m.result.model_digest, plain.result.model_digest, CSL_DIGEST_BYTES);
-    for (uint32_t i = 0; i < m.result.own_count; i++)
-        assert_memory_equal(m.result.own[i], plain.result.own[i],
-                            (size_t)s->parameters * sizeof(float));
-    mixed_close(&plain);
-    mixed_close(&m);
-}
-
 static void test_world_inputs__under_masks__words_are_those_of_the_sites_blocks(void **state)
 {
     (void)state;
@@ -546,7 +484,10 @@ static void test_world_inputs__with_privacy__every_site_pays_what_the_study_says
     struct mixed m;
     float first[PARAMETERS_MAX];
     mixed_run(
-        &m, &(struct choice){.more = "privacy: {mode: local, epsilon: 4, delta: 0.001, clip: 1}\n"},
+        &m,
+        &(struct choice){.xray = ADAPTED,
+                         .has_initial = true,
+                         .more = "privacy: {mode: local, epsilon: 4, delta: 0.001, clip: 1}\n"},
         first);
     for (uint32_t i = 0; i < SITES; i++) {
         assert_true(m.result.privacy[i].is_present);
@@ -560,6 +501,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_world_inputs__sites_of_different_modalities__move_only_their_blocks),
         cmocka_unit_test(test_world_inputs__frozen_and_local_blocks__are_sent_by_nobody),
+        cmocka_unit_test(test_world_inputs__adapter_of_a_frozen_block__is_sent_alone),
+        cmocka_unit_test(test_world_inputs__adapter_under_masks__has_words_of_its_own),
         cmocka_unit_test(test_world_inputs__run_begun_again__has_the_same_local_blocks),
         cmocka_unit_test(test_world_inputs__frozen_without_initial_model__does_not_begin),
         cmocka_unit_test(test_world_inputs__site_without_the_frozen_block__takes_no_part),

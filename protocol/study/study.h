@@ -80,6 +80,10 @@ struct csl_domain {
     char label[CSL_ID_MAX];    /* name of the label in the record file */
     char positive[CSL_ID_MAX]; /* binary: what label value 1 means, for people; "" */
     uint32_t classes;          /* 2 for binary, >= 2 for classes, 0 for survival */
+    /* Labels behind those of the classes: label classes + i says that it is one of those in bits
+     * merged[i], and no more. In training only: nothing is judged by them. */
+    uint64_t merged[CSL_CLASSES_MAX];
+    uint32_t merged_count;
     enum csl_scaling scaling;
     struct csl_feature *features; /* tabular, ehr_series: [feature_count]; owned by the study */
     uint32_t feature_count;

@@ -41,6 +41,7 @@ static void explain_task(const struct csl_domain *d, struct csl_buf *out)
         csl_buf_printf(out, ", yes = %s", d->positive);
     if (d->task == CSL_TASK_CLASSES)
         csl_buf_printf(out, ", %u classes", d->classes);
+    csl_study__explain_merged(d, out);
     csl_buf_str(out, ")");
 }
 

@@ -255,6 +255,8 @@ void csl_fused_backward(struct csl_fused *f, double scale, uint64_t first)
                              .labels = w->labels,
                              .known = w->known,
                              .weights = w->weights,
+                             .map = n->map,
+                             .label_classes = n->label_classes,
                              .grad = w->gradient[n->layer_count],
                              .loss = {t->losses, first + d, 1}};
         t->ops->loss(t->dev, &l);

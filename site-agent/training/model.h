@@ -29,6 +29,10 @@ struct csl_net {
     } trained;
     enum csl_loss_kind loss;
     uint64_t outputs; /* logits per record */
+    /* The labels of a site as sums of classes (compute/params.h); none: they are the classes. Set
+     * by the trainer, in whose memory the map lies. */
+    struct csl_view map;
+    uint64_t label_classes;
 };
 /* net.c: finds the tensors by the names of the study's schema ("<domain>.weight",
  * "<domain>.layer0.bias", study_schema.c) and checks their shapes. CSL_E_INVAL: one is missing,

@@ -43,6 +43,35 @@ static enum csl_code open_device(struct csl_trainer *t, const char *backend, str
     return code;
 }
 
+/* Row i of a domain's map: class i alone, and behind the classes the sets that are merged. */
+static enum csl_code open_maps(struct csl_trainer *t, struct csl_err *err)
+{
+    uint8_t row[CSL_CLASSES_MAX];
+    uint64_t bytes = 0;
+    for (uint32_t d = 0; d < t->study->domain_count; d++) {
+        const struct csl_domain *domain = &t->study->domains[d];
+        struct csl_net *n = &t->nets[d];
+        if (domain->merged_count == 0)
+            continue;
+        n->label_classes = domain->classes + domain->merged_count;
+        n->map = (struct csl_view){NULL, bytes, n->label_classes * n->outputs};
+        bytes += n->map.count;
+    }
+    enum csl_code code = bytes > 0 ? t->ops->alloc(t->dev, bytes, &t->maps, err) : CSL_OK;
+    for (uint32_t d = 0; code == CSL_OK && d < t->study->domain_count; d++) {
+        const struct csl_domain *domain = &t->study->domains[d];
+        struct csl_net *n = &t->nets[d];
+        n->map.buf = n->label_classes > 0 ? t->maps : NULL;
+        for (uint32_t i = 0; i < n->label_classes; i++) {
+            for (uint32_t c = 0; c < domain->classes; c++)
+                row[c] = i < domain->classes ? i == c
+                                             : (domain->merged[i - domain->classes] >> c & 1) != 0;
+            t->ops->put(t->dev, t->maps, n->map.first + i * domain->classes, row, domain->classes);
+        }
+    }
+    return code == CSL_OK && bytes > 0 ? t->ops->sync(t->dev, err) : code;
+}
+
 enum csl_code csl_trainer_new(struct csl_trainer **out, const struct csl_study *study,
                               const char *backend, struct csl_err *err)
 {
@@ -67,6 +96,8 @@ enum csl_code csl_trainer_new(struct csl_trainer **out, const struct csl_study *
         code = csl_net_init_input(&t->nets[study->domain_count + i], study, i, err);
     if (code == CSL_OK)
         code = open_device(t, backend, err);
+    if (code == CSL_OK)
+        code = open_maps(t, err);
 out:
     if (code == CSL_OK)
         *out = t;
@@ -87,6 +118,7 @@ void csl_trainer_free(struct csl_trainer *t)
         for (uint32_t v = 0; v < CSL_V_COUNT; v++)
             t->ops->free(t->vectors[v]);
         t->ops->free(t->losses);
+        t->ops->free(t->maps);
         t->ops->close(t->dev);
     }
     csl_free(t->keys);

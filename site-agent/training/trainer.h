@@ -29,6 +29,7 @@ struct csl_trainer {
     uint32_t net_count;
     struct csl_cbuf *vectors[CSL_V_COUNT];
     struct csl_cbuf *losses; /* f64 [CSL_LOSS_SLOTS] */
+    struct csl_cbuf *maps;   /* u8, of all nets with merged classes; NULL: there are none */
     struct csl_work work;
     struct csl_work *works; /* [net_count] a study with inputs: of each net; else NULL */
     struct csl_cbuf *spare; /* f32 [spare_count] of it: gradients to be added */

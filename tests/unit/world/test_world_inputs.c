@@ -61,6 +61,8 @@ static const bool blocks_of[SITES][BLOCKS] = {
     {0, 0, 1, 0, 0, 1, 1}, {0, 0, 1, 0, 0, 1, 1}, {0, 0, 1, 0, 0, 1, 0},
     {0, 1, 0, 0, 1, 0, 0}, {0, 1, 0, 0, 1, 0, 0}, {0, 1, 0, 0, 1, 0, 0}};
 
+#define MASKS "secure_aggregation: {protocol: fsa-1, colluding: 0, minimum_sites: 3}\n"
+
 /* --- the federation --- */
 
 struct mixed {
@@ -306,7 +308,7 @@ static void expect_masked(const struct choice *how)
     struct mixed m, plain;
     float first[PARAMETERS_MAX];
     uint64_t bytes[SITES];
-    choice.more = "secure_aggregation: {protocol: fsa-1, colluding: 0, minimum_sites: 3}\n";
+    choice.more = MASKS;
     choice.is_unmasked = true;
     mixed_run(&plain, &choice, first);
     for (uint32_t i = 0; i < SITES; i++)
@@ -393,10 +395,9 @@ static void test_world_inputs__adapter_under_masks__has_words_of_its_own(void **
 }
 
 /* What a site has trained for itself outlives its process. */
-static void test_world_inputs__run_begun_again__has_the_same_local_blocks(void **state)
+static void expect_same_after_death(const char *more)
 {
-    (void)state;
-    struct choice how = {.xray = FROZEN, .rhythm = LOCAL, .has_initial = true};
+    struct choice how = {.xray = FROZEN, .rhythm = LOCAL, .has_initial = true, .more = more};
     struct mixed whole, broken;
     float first[PARAMETERS_MAX];
     mixed_run(&whole, &how, first);
@@ -407,6 +408,18 @@ static void test_world_inputs__run_begun_again__has_the_same_local_blocks(void *
         assert_memory_equal(whole.result.own[i], broken.result.own[i], bytes);
     mixed_close(&whole);
     mixed_close(&broken);
+}
+
+static void test_world_inputs__run_begun_again__has_the_same_local_blocks(void **state)
+{
+    (void)state;
+    expect_same_after_death("");
+}
+
+static void test_world_inputs__private_run_begun_again__has_the_same_local_blocks(void **state)
+{
+    (void)state;
+    expect_same_after_death("privacy: {mode: local, epsilon: 4, delta: 0.001, clip: 1}\n");
 }
 
 static void test_world_inputs__frozen_without_initial_model__does_not_begin(void **state)
@@ -504,6 +517,7 @@ int main(void)
         cmocka_unit_test(test_world_inputs__adapter_of_a_frozen_block__is_sent_alone),
         cmocka_unit_test(test_world_inputs__adapter_under_masks__has_words_of_its_own),
         cmocka_unit_test(test_world_inputs__run_begun_again__has_the_same_local_blocks),
+        cmocka_unit_test(test_world_inputs__private_run_begun_again__has_the_same_local_blocks),
         cmocka_unit_test(test_world_inputs__frozen_without_initial_model__does_not_begin),
         cmocka_unit_test(test_world_inputs__site_without_the_frozen_block__takes_no_part),
         cmocka_unit_test(test_world_inputs__local_block_of_one_site__learns_as_a_shared_one),

@@ -406,8 +406,11 @@ static enum csl_code open_state(struct csl_agent *a, struct csl_err *err)
         code = csl_agent_register__(a, err); /* the records may have changed since */
     if (code == CSL_OK)
         code = csl_agent_recover_privacy__(a, err);
-    if (code == CSL_OK && !csl_agent_is_charged__(a, &a->memory.outbox))
+    if (code == CSL_OK && !csl_agent_is_charged__(a, &a->memory.outbox)) {
+        if (a->memory.control_round == a->memory.outbox.round)
+            a->memory.control_round = 0; /* nor does what local blocks learned of it */
         a->memory.outbox = (struct csl_outbox){.round = 0}; /* what is not charged does not leave */
+    }
     return code;
 }
 

@@ -82,8 +82,8 @@ static double weight_of(const struct csl_study *study, const struct csl_plan_sit
     return a->weights == CSL_WEIGHTS_EQUAL ? 1 : 0;
 }
 
-/* Per parameter of the site's update. Mode local: one draw a step, added up by plain descent; to
- * first order, since later steps shrink or stretch it. */
+/* Per parameter of the site's update. Mode local: one draw a step, added up by plain descent at the
+ * full rate, which no schedule exceeds; to first order, since later steps shrink or stretch it. */
 static double update_std(const struct csl_study *study, const struct csl_plan_site *s, uint32_t d)
 {
     const struct csl_privacy_plan *p = &s->plan;
@@ -100,16 +100,15 @@ static double update_std(const struct csl_study *study, const struct csl_plan_si
 
 static void spread_noise(struct csl_plan *p, uint32_t d)
 {
-    const struct csl_local_training *local = &p->study->local;
-    bool is_plain = local->optimizer == CSL_OPT_KIND_SGD &&
-                    local->schedule.kind == CSL_SCHEDULE_CONSTANT && local->schedule.warmup == 0;
-    bool is_known = p->study->privacy.mode == CSL_PRIVACY_SITE || is_plain;
+    bool is_known =
+        p->study->privacy.mode == CSL_PRIVACY_SITE || p->study->local.optimizer == CSL_OPT_KIND_SGD;
+    bool is_sent = p->study->schema.blocks[d].kind == CSL_BLOCK_SHARED; /* block d is domain d's */
     double weights = 0, variance = 0;
 
     p->smallest[d] = UINT32_MAX;
     for (uint32_t i = 0; i < p->count; i++) {
         struct csl_plan_site *s = &p->sites[i];
-        s->noise[d].is_there = s->patients[d] > 0;
+        s->noise[d].is_there = is_sent && s->patients[d] > 0;
         if (!s->noise[d].is_there)
             continue;
         weights += weight_of(p->study, s, d);

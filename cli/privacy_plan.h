@@ -8,8 +8,9 @@
 struct csl_plan_noise {
     bool is_there;
     double weight; /* of its update, weights of all sites summing to 1 */
-    double std;    /* per parameter of the mean, of this site alone; NAN: not known (Adam) */
-    double share;  /* of the variance of all sites together */
+    double std; /* per parameter of the mean, of this site alone, in a round at the full rate of any
+                  schedule; NAN: not known (Adam) */
+    double share; /* of the variance of all sites together */
 };
 struct csl_plan_site {
     char id[CSL_ID_MAX];

@@ -206,8 +206,18 @@ static const char *unit_words(enum csl_privacy_mode mode)
                "grows by the factor 1 + e^epsilon.\n";
     return "\nEpsilon is for one patient with all records at one hospital, rounded up; a patient "
            "of "
-           "two hospitals\npays at both. std is per parameter, to first order in the learning "
-           "rate.\n";
+           "two hospitals\npays at both.";
+}
+
+/* Of the noise in a mean, which mode local adds step by step. */
+static const char *std_words(const struct csl_local_training *local)
+{
+    if (local->optimizer != CSL_OPT_KIND_SGD)
+        return " std is not stated: it depends on what the optimiser makes of the steps before.\n";
+    return local->schedule.kind == CSL_SCHEDULE_CONSTANT && local->schedule.warmup == 0
+               ? " std is per parameter, to first order in the learning rate.\n"
+               : " std is per parameter, to first order in the learning rate,\nin a round at the "
+                 "schedule's full rate; in other rounds it is less, and the shares are the same.\n";
 }
 
 enum csl_code csl_plan_text(const struct csl_plan *p, struct csl_buf *out, struct csl_err *err)
@@ -224,6 +234,8 @@ enum csl_code csl_plan_text(const struct csl_plan *p, struct csl_buf *out, struc
         put_domain_noise(p, d, out);
     code = csl_plan_survivors_text(p, out, err);
     csl_buf_str(out, unit_words(p->study->privacy.mode));
+    if (p->study->privacy.mode == CSL_PRIVACY_LOCAL)
+        csl_buf_str(out, std_words(&p->study->local));
     put_warnings(p, out);
     return code;
 }

@@ -88,6 +88,18 @@ static void put_task(struct csl_json *j, const struct csl_domain *d)
         csl_json_put_str(j, "positive", d->positive);
     if (d->classes > 0)
         csl_json_put_u64(j, "classes", d->classes);
+    if (d->merged_count == 0)
+        return;
+    csl_json_key(j, "merged");
+    csl_json_array(j);
+    for (uint32_t i = 0; i < d->merged_count; i++) {
+        csl_json_array(j);
+        for (uint32_t c = 0; c < d->classes; c++)
+            if (d->merged[i] >> c & 1)
+                csl_json_u64(j, c);
+        csl_json_end(j);
+    }
+    csl_json_end(j);
 }
 
 static void put_values(struct csl_json *j, const struct csl_domain *d)
@@ -128,6 +140,15 @@ static void put_domain(struct csl_json *j, const struct csl_study *s, const stru
     if (d->hidden_count > 0)
         put_u32_list(j, "hidden", d->hidden, d->hidden_count);
     put_sizes(j, &d->sizes);
+    if (d->block_kind != CSL_BLOCK_SHARED)
+        csl_json_put_str(j, "train", csl_block_kind_name(d->block_kind));
+    if (d->adapter.rank > 0) {
+        csl_json_key(j, "adapter");
+        csl_json_object(j);
+        csl_json_put_u64(j, "rank", d->adapter.rank);
+        csl_json_put_f64(j, "alpha", d->adapter.alpha);
+        csl_json_end(j);
+    }
     csl_json_put_bool(j, "bias", d->has_bias);
     csl_json_end(j);
 }

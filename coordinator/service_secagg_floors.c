@@ -96,6 +96,8 @@ enum csl_code csl_service_secagg_check_floors__(const struct csl_service *s, boo
         return CSL_OK;
     for (uint32_t b = 0; b < s->study->schema.block_count; b++) {
         uint32_t n = 0;
+        if (s->study->schema.blocks[b].kind != CSL_BLOCK_SHARED)
+            continue; /* nobody sends it */
         for (uint32_t i = 0; i < s->site_count; i++) {
             const struct csl_coord_site *site = csl_coord_site(s->core, i);
             bool counts = is_closing ? site->progress == CSL_SITE_HELD : site->in_cohort;

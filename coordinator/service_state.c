@@ -135,7 +135,12 @@ static enum csl_code load_initial(struct csl_service *s, struct csl_err *err)
 static enum csl_code begin(struct csl_service *s, struct csl_err *err)
 {
     enum csl_code code = CSL_OK;
-    if (s->config.initial_model != NULL)
+    if (s->config.initial_model == NULL && csl_study_has_kind(s->study, CSL_BLOCK_FROZEN))
+        code = CSL_FAIL(err, CSL_E_INVAL,
+                        "study '%s' has frozen blocks; the key initial_model, a file of their "
+                        "weights that every site has too, would be right",
+                        s->study->id);
+    else if (s->config.initial_model != NULL)
         code = load_initial(s, err);
     else
         csl_schema_init_parameters(&s->study->schema, s->seed, s->global);

@@ -126,6 +126,11 @@ static enum csl_code predict(struct csl_trainer *trainer, const struct csl_domai
     return code;
 }
 
+static const float *model_at(const struct csl_sim_data *d, uint32_t site, const float *parameters)
+{
+    return d->own != NULL ? d->own[site] : parameters;
+}
+
 enum csl_code csl_predict_sites(struct csl_predictions *out, const struct csl_sim_data *d,
                                 struct csl_trainer *trainer, const float *parameters,
                                 const bool *wanted, uint32_t only_site, struct csl_err *err)
@@ -137,7 +142,7 @@ enum csl_code csl_predict_sites(struct csl_predictions *out, const struct csl_si
         for (uint32_t k = 0; is_wanted && k < p.domain_count && code == CSL_OK; k++) {
             const struct csl_examples *e = &d->sites[s]->domains[k][CSL_SPLIT_TEST];
             if (e->records > 0 && (wanted == NULL || wanted[k]))
-                code = predict(trainer, &d->study->domains[k], k, e, parameters,
+                code = predict(trainer, &d->study->domains[k], k, e, model_at(d, s, parameters),
                                &p.cells[(size_t)s * p.domain_count + k], err);
         }
     }
@@ -449,7 +454,7 @@ static enum csl_code add_without(struct csl_result *r, const struct csl_sim_data
         float *scores = NULL;
         e.absent = UINT32_C(1) << input;
         if (e.records > 0)
-            code = predict(trainer, what, domain, &e, parameters, &scores, err);
+            code = predict(trainer, what, domain, &e, model_at(d, s, parameters), &scores, err);
         for (uint32_t i = 0; code == CSL_OK && i < e.records; i++)
             scored_add(&all, &e, scores, i);
         csl_free(scores);

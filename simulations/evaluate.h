@@ -13,6 +13,9 @@ struct csl_sim_data {
     struct csl_dataset *pooled;    /* all records as one site's; NULL until asked for; owned */
     uint32_t site_count;
     uint64_t *patients; /* [site_count] training patients of the record file; owned */
+    /* Of the model that is judged, where blocks are local: [site_count] as each site has it, in
+     * place of the one that is given; NULL: the same everywhere; borrowed */
+    float *const *own;
     /* Attributes of the test records, for groups. Domain-major: [domain_count, site_count]. */
     struct csl_sim_attributes *attributes; /* owned */
 };

@@ -82,6 +82,20 @@ static enum csl_code from_here(const char *path, char out[CSL_PATH_MAX], struct 
     return csl_path_join(out, CSL_PATH_MAX, here, path, err);
 }
 
+/* The weights that a party starts from, where there are any. */
+static enum csl_code put_initial(struct csl_buf *b, const struct csl_world_config *c,
+                                 struct csl_err *err)
+{
+    char initial[CSL_PATH_MAX];
+    if (c->initial_model == NULL)
+        return CSL_OK;
+    enum csl_code code = from_here(c->initial_model, initial, err);
+    csl_buf_str(b, "initial_model: ");
+    put_quoted(b, code == CSL_OK ? initial : "");
+    csl_buf_u8(b, '\n');
+    return code;
+}
+
 /* Where a party of a study under masks finds its keys; `who` is its name in pki/. */
 static void put_secagg(struct csl_buf *b, const struct csl_study *study, const char *above,
                        const char *who)
@@ -105,14 +119,8 @@ static enum csl_code prepare_coordinator(const struct csl_world_config *c, uint1
                    (unsigned)port, (unsigned long long)c->seed);
     put_tls(&b, "../pki", "coordinator");
     put_secagg(&b, c->study, "..", "coordinator");
-    char dir[CSL_PATH_MAX], initial[CSL_PATH_MAX];
-    enum csl_code code = CSL_OK;
-    if (c->initial_model != NULL) {
-        code = from_here(c->initial_model, initial, err);
-        csl_buf_str(&b, "initial_model: ");
-        put_quoted(&b, code == CSL_OK ? initial : "");
-        csl_buf_u8(&b, '\n');
-    }
+    char dir[CSL_PATH_MAX];
+    enum csl_code code = put_initial(&b, c, err);
     if (code == CSL_OK)
         code = csl_path_join(dir, sizeof(dir), c->state_dir, "coordinator", err);
     if (code == CSL_OK)
@@ -167,7 +175,9 @@ static enum csl_code prepare_site(const struct csl_world_config *c,
 #ifdef CSL_TEST_SEEDS
     csl_buf_printf(&b, "test_only_noise_seed: %llu\n", (unsigned long long)c->seed);
 #endif
-    code = write_text(dir, "site.yaml", &b, err);
+    code = put_initial(&b, c, err);
+    if (code == CSL_OK)
+        code = write_text(dir, "site.yaml", &b, err);
     csl_buf_release(&b);
     return code;
 }
@@ -374,6 +384,11 @@ enum csl_code csl_processes_prepare(const struct csl_world_config *c, struct csl
         return CSL_FAIL(err, CSL_E_INVAL,
                         "a coordinator takes seed 0 for 'draw one'; any other seed would be right "
                         "for a run as processes");
+    if (csl_study_has_kind(c->study, CSL_BLOCK_LOCAL))
+        return CSL_FAIL(err, CSL_E_UNSUPPORTED,
+                        "study '%s' has local blocks, which processes keep to themselves, so that "
+                        "nothing could be evaluated; a run in one process would be right",
+                        c->study->id);
     enum csl_code code = csl_dir_make(c->state_dir, err);
     if (code == CSL_OK)
         code = csl_path_join(path, sizeof(path), c->state_dir, "study.yaml", err);

@@ -183,7 +183,10 @@ static enum csl_code run_seed(struct csl_result *r, struct run *run, uint64_t se
     if (code == CSL_OK && is_shown(run, seed))
         code = write_model(c, &w, err);
     if (code == CSL_OK)
+        run->data.own = w.own;
+    if (code == CSL_OK)
         code = evaluate(r, run, w.parameters, err);
+    run->data.own = NULL;
     csl_world_result_release(&w);
     if (code == CSL_OK)
         code = run_baselines(r, run, err);
@@ -307,6 +310,11 @@ static enum csl_code read_initial(struct run *run, struct csl_err *err)
 {
     const struct csl_run_config *c = run->c;
     uint8_t digest[CSL_DIGEST_BYTES];
+    if (c->initial_model == NULL && csl_study_has_kind(c->study, CSL_BLOCK_FROZEN))
+        return CSL_FAIL(err, CSL_E_INVAL,
+                        "study '%s' has frozen blocks; --initial-model FILE, with their weights, "
+                        "would be right",
+                        c->study->id);
     if (c->initial_model == NULL)
         return CSL_OK;
     enum csl_code code = csl_weights_read(&run->initial, c->initial_model, &c->study->schema, err);

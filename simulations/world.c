@@ -162,6 +162,7 @@ static enum csl_code open_site(struct world *w, uint32_t i, struct csl_err *err)
         .site_id = site->id,
         .record_path = site->record_path,
         .state_dir = dir,
+        .initial_model = w->config->initial_model,
         .backend = w->config->backend,
         .policy = &policy,
         .transport = w->clients[i],
@@ -281,6 +282,28 @@ static enum csl_code collect_privacy(struct world *w, struct csl_err *err)
     return code;
 }
 
+/* The released model with each site's own blocks in the place of those that were never sent. */
+static enum csl_code collect_own(struct world *w, struct csl_err *err)
+{
+    struct csl_world_result *r = w->result;
+    size_t parameters = (size_t)w->config->study->schema.parameters;
+    enum csl_code code = CSL_OK;
+    if (!csl_study_has_kind(w->config->study, CSL_BLOCK_LOCAL))
+        return CSL_OK;
+    r->own = csl_alloc_array(w->config->site_count, sizeof(*r->own));
+    if (r->own == NULL)
+        return CSL_FAIL(err, CSL_E_NOMEM, "no memory for the sites' models");
+    r->own_count = w->config->site_count;
+    for (uint32_t i = 0; code == CSL_OK && i < w->config->site_count; i++) {
+        r->own[i] = csl_alloc_array(parameters, sizeof(**r->own));
+        if (r->own[i] == NULL)
+            return CSL_FAIL(err, CSL_E_NOMEM, "no memory for the sites' models");
+        memcpy(r->own[i], r->parameters, parameters * sizeof(float));
+        code = csl_agent_take_own(w->agents[i], r->own[i], err);
+    }
+    return code;
+}
+
 static enum csl_code collect(struct world *w, struct csl_err *err)
 {
     struct csl_world_result *r = w->result;
@@ -299,11 +322,11 @@ static enum csl_code collect(struct world *w, struct csl_err *err)
             if (s->blocks[b].block < w->config->study->schema.block_count) /* else of evaluations */
                 r->site_patients[site] += s->blocks[b].patients;
     }
-    if (w->config->study->privacy.mode != CSL_PRIVACY_NONE) {
-        enum csl_code code = collect_privacy(w, err);
-        if (code != CSL_OK)
-            return code;
-    }
+    enum csl_code code = collect_own(w, err);
+    if (code == CSL_OK && w->config->study->privacy.mode != CSL_PRIVACY_NONE)
+        code = collect_privacy(w, err);
+    if (code != CSL_OK)
+        return code;
     struct csl_inproc_stats stats = csl_inproc_stats(w->net);
     r->bytes_up = stats.bytes_up;
     r->bytes_down = stats.bytes_down;
@@ -391,6 +414,9 @@ enum csl_code csl_world_run(const struct csl_world_config *c, struct csl_world_r
 void csl_world_result_release(struct csl_world_result *r)
 {
     csl_free(r->parameters);
+    for (uint32_t i = 0; i < r->own_count; i++)
+        csl_free(r->own[i]);
+    csl_free(r->own);
     csl_free(r->round_rows);
     csl_free(r->site_rounds);
     csl_free(r->site_patients);

@@ -60,8 +60,11 @@ struct csl_world_privacy {
     } audit;
 };
 struct csl_world_result {
-    float *parameters;                        /* [P] of the released model; owned */
-    uint8_t model_digest[CSL_DIGEST_BYTES];   /* over the float32 bytes of parameters */
+    float *parameters;                      /* [P] of the released model; owned */
+    uint8_t model_digest[CSL_DIGEST_BYTES]; /* over the float32 bytes of parameters */
+    /* With local blocks: [own_count] the model as each site has it, [P]; else NULL; owned */
+    float **own;
+    uint32_t own_count;
     uint64_t rounds;                          /* completed */
     struct csl_world_round *round_rows;       /* [rounds]; owned */
     uint32_t *site_rounds;                    /* [site_count] contributions of each site; owned */

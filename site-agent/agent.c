@@ -282,7 +282,7 @@ static bool name_transfer(struct csl_agent *a, struct csl_agent_event *e)
 void csl_agent_remember_update__(struct csl_agent *a, const struct csl_agent_event *e)
 {
     a->memory.outbox = e->outbox;
-    if (a->strategy->broadcast_vectors > 1)
+    if (a->strategy->broadcast_vectors > 1 || csl_study_has_kind(a->study, CSL_BLOCK_LOCAL))
         a->memory.control_round = e->outbox.round;
     struct csl_err err;
     enum csl_code code = csl_agent_save__(a, &err);
@@ -413,8 +413,11 @@ static enum csl_code open_state(struct csl_agent *a, struct csl_err *err)
         code = csl_agent_register__(a, err); /* the records may have changed since */
     if (code == CSL_OK)
         code = csl_agent_recover_privacy__(a, err);
-    if (code == CSL_OK && !csl_agent_is_charged__(a, &a->memory.outbox))
+    if (code == CSL_OK && !csl_agent_is_charged__(a, &a->memory.outbox)) {
+        if (a->memory.control_round == a->memory.outbox.round)
+            a->memory.control_round = 0; /* nor does what local blocks learned of it */
         a->memory.outbox = (struct csl_outbox){.round = 0}; /* what is not charged does not leave */
+    }
     return code;
 }
 
@@ -429,12 +432,15 @@ enum csl_code csl_agent_new(struct csl_agent **out, const struct csl_agent_confi
     a->policy = *config->policy;
     enum csl_code code = CSL_OK;
     const char *state_dir = config->state_dir != NULL ? config->state_dir : "";
+    const char *initial = config->initial_model != NULL ? config->initial_model : "";
     if (!csl_str_copy(a->site_id, sizeof(a->site_id), config->site_id) ||
         !csl_str_copy(a->record_path, sizeof(a->record_path), config->record_path) ||
-        !csl_str_copy(a->state_dir, sizeof(a->state_dir), state_dir))
+        !csl_str_copy(a->state_dir, sizeof(a->state_dir), state_dir) ||
+        !csl_str_copy(a->initial_path, sizeof(a->initial_path), initial))
         code = CSL_FAIL(err, CSL_E_LIMIT, "the site id or a path of the site is too long");
     if (config->state_dir != NULL) /* the ledger is opened with the first study that needs one */
         a->config.state_dir = a->state_dir;
+    a->config.initial_model = a->initial_path;
     if (config->noise_seed != NULL) {
         a->noise_seed = *config->noise_seed;
         a->config.noise_seed = &a->noise_seed;

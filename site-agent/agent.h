@@ -25,10 +25,12 @@ struct csl_agent_tamper {
     void (*update)(void *ctx, float *update, uint64_t parameters); /* before it is encoded */
 };
 struct csl_agent_config {
-    const char *site_id;                  /* for logs and labelled randomness; copied */
-    const char *record_path;              /* HDF5 record file; copied */
-    const char *state_dir;                /* NULL: in memory, nothing survives; copied */
-    const char *backend;                  /* "auto", "cpu-ref", "cpu-dnnl"; a literal */
+    const char *site_id;       /* for logs and labelled randomness; copied */
+    const char *record_path;   /* HDF5 record file; copied */
+    const char *state_dir;     /* NULL: in memory, nothing survives; copied */
+    const char *initial_model; /* weights that frozen and local blocks of a study come from; NULL:
+                                  studies with frozen blocks are declined; copied */
+    const char *backend;       /* "auto", "cpu-ref", "cpu-dnnl"; a literal */
     const struct csl_site_policy *policy; /* copied */
     struct csl_transport *transport;      /* borrowed; the agent sets its upcalls */
     bool has_worker;
@@ -63,6 +65,10 @@ bool csl_agent_is_finished(const struct csl_agent *a);
 /* CSL_OK: the study was released. Otherwise why not. */
 enum csl_code csl_agent_outcome(const struct csl_agent *a, struct csl_err *err) CSL_MUST_CHECK;
 const struct csl_site *csl_agent_core(const struct csl_agent *a);
+/* The local blocks of the accepted study as this site trained them last, into model: [P]; what it
+ * has not trained stays as it is. Core thread. */
+enum csl_code csl_agent_take_own(struct csl_agent *a, float *model,
+                                 struct csl_err *err) CSL_MUST_CHECK;
 /* The site's ledger; NULL while no study with privacy was accepted. Core thread. */
 struct csl_ledger;
 struct csl_ledger *csl_agent_ledger(struct csl_agent *a);

@@ -118,7 +118,7 @@ bool csl_agent_has_part__(const struct csl_agent *a)
 void csl_agent_part__(const struct csl_agent *a, bool has[CSL_BLOCKS_MAX])
 {
     for (uint32_t b = 0; b < a->study->schema.block_count; b++)
-        has[b] = csl_dataset_block_patients(a->data, b) > 0;
+        has[b] = csl_agent_shares__(a, b);
 }
 
 static enum csl_code fetch_finish(void *self, const uint8_t digest[32], struct csl_err *err)
@@ -169,17 +169,20 @@ static enum csl_code hash_prefix(struct fetch *f, struct csl_err *err)
     return code;
 }
 
-/* Only what is still of use stays: the model to come, the outbox, the control variate, and words
- * that may have to be masked. */
+/* Only what is still of use stays: the model to come, the outbox, the control variate, the local
+ * blocks, and words that may have to be masked. */
 static void tidy(struct csl_agent *a, const char *model)
 {
     char update[CSL_ID_MAX], control[CSL_ID_MAX], plain[CSL_ID_MAX];
+    char local[CSL_ID_MAX], local_of_words[CSL_ID_MAX];
     uint64_t words = csl_agent_secagg_words_round__(a); /* not the task's: they may be older */
     csl_agent_blob_name__(update, "update", a->memory.outbox.round);
     csl_agent_blob_name__(control, "control", a->memory.control_round);
+    csl_agent_blob_name__(local, "local", a->memory.control_round);
     csl_agent_blob_name__(plain, "plain", words);
-    const char *keep[] = {model, update, control, plain};
-    csl_blobs_keep_only(a->blobs, keep, words != 0 ? 4 : 3);
+    csl_agent_blob_name__(local_of_words, "local", words);
+    const char *keep[] = {model, update, control, local, plain, local_of_words};
+    csl_blobs_keep_only(a->blobs, keep, words != 0 ? 6 : 4);
 }
 
 void csl_agent_fetch__(struct csl_agent *a, const struct csl_site_action *action)

@@ -31,7 +31,8 @@ struct csl_agent_event {
 struct csl_agent {
     struct csl_agent_config config;
     char site_id[CSL_ID_MAX], record_path[CSL_PATH_MAX], state_dir[CSL_PATH_MAX];
-    uint64_t noise_seed; /* what config points to */
+    char initial_path[CSL_PATH_MAX]; /* "": none */
+    uint64_t noise_seed;             /* what config points to */
     struct csl_site_policy policy;
     int state_lock; /* -1: none */
     struct csl_site core;
@@ -44,6 +45,7 @@ struct csl_agent {
     struct csl_study *study; /* accepted; NULL: none */
     struct csl_dataset *data;
     struct csl_trainer *trainer;
+    float *initial; /* [P] the initial model, where the study has blocks that stay; NULL: none */
     const struct csl_strategy_ops *strategy;
     /* privacy; plan and what follows are of the accepted study */
     struct csl_ledger *ledger; /* NULL until a study with privacy was accepted */
@@ -140,10 +142,25 @@ void csl_agent_fetch__(struct csl_agent *a, const struct csl_site_action *action
 void csl_agent_upload__(struct csl_agent *a, const struct csl_site_action *action);
 void csl_agent_bulk_done__(void *ctx, uint64_t bulk_id, enum csl_code code);
 
-/* A study with inputs: the site downloads the blocks it has training patients for
- * (aggregation/tensor/part.h).
- */
+/* A study with inputs: the site downloads the blocks it has training patients for, but for frozen
+ * and local ones (aggregation/tensor/part.h). */
 bool csl_agent_has_part__(const struct csl_agent *a);
 void csl_agent_part__(const struct csl_agent *a, bool has[CSL_BLOCKS_MAX]);
+
+/* agent_own.c: blocks that stay at this site. Frozen ones come from its own initial model, local
+ * ones lie in a blob of the round they were trained in last, memory.control_round. */
+/* The block goes to and fro: it is neither frozen nor local, and the site has patients for it. */
+bool csl_agent_shares__(const struct csl_agent *a, uint32_t block);
+/* Before the study is accepted. CSL_E_DENIED: it has frozen blocks, this site no initial model. */
+enum csl_code csl_agent_own_open__(struct csl_agent *a, struct csl_err *err) CSL_MUST_CHECK;
+/* Into out: [P]. `download` is the blob with the digests of all blocks; CSL_E_DENIED: a frozen one
+ * is another at the coordinator. */
+enum csl_code csl_agent_own_read__(struct csl_agent *a, const struct csl_msg_task *task,
+                                   const char *download, float *out,
+                                   struct csl_err *err) CSL_MUST_CHECK;
+/* The local blocks as this round leaves them: global + update, both [P]. In use once the update is
+ * remembered, and with privacy charged. */
+enum csl_code csl_agent_own_keep__(struct csl_agent *a, uint64_t round, const float *global,
+                                   const float *update, struct csl_err *err) CSL_MUST_CHECK;
 
 #endif

@@ -15,6 +15,8 @@ void csl_agent_close_study__(struct csl_agent *a)
     csl_trainer_free(a->trainer);
     csl_dataset_free(a->data);
     csl_study_free(a->study);
+    csl_free(a->initial);
+    a->initial = NULL;
     a->trainer = NULL;
     a->data = NULL;
     a->study = NULL;
@@ -35,6 +37,8 @@ enum csl_code csl_agent_open_study__(struct csl_agent *a, struct csl_span manife
                             a->study->aggregation.strategy);
     }
     if (code == CSL_OK)
+        code = csl_agent_own_open__(a, err);
+    if (code == CSL_OK)
         code = csl_dataset_load(&a->data, a->record_path, a->study, err);
     if (code == CSL_OK && a->config.tamper != NULL)
         a->config.tamper->data(a->config.tamper->ctx, a->data);
@@ -53,7 +57,7 @@ static void count_patients(const struct csl_agent *a, struct csl_msg_study_answe
 {
     for (uint32_t b = 0; b < a->study->schema.block_count; b++) {
         uint64_t patients = csl_dataset_block_patients(a->data, b);
-        if (patients == 0)
+        if (!csl_agent_shares__(a, b))
             continue;
         answer->blocks[answer->block_count].block = b;
         /* mode site hides the site, and with it how many patients it has; under masks counts are
@@ -108,7 +112,8 @@ void csl_agent_consider__(struct csl_agent *a, const struct csl_msg_study_offer 
     if (code == CSL_OK) {
         count_patients(a, &answer);
         if (answer.block_count == 0)
-            code = CSL_FAIL(&err, CSL_E_DENIED, "this site has no training patients for the study");
+            code = CSL_FAIL(&err, CSL_E_DENIED,
+                            "this site has no training patients for a block that is sent");
         csl_agent_secagg_count_tests__(a, &answer);
     }
     struct csl_site_memory fresh = {.has_study = true};

@@ -63,7 +63,7 @@ static enum csl_code vectors_open(struct csl_agent *a, struct vectors *v, struct
     return CSL_OK;
 }
 
-/* Of a study with inputs the blocks that this site has, the others zero. */
+/* Of a study with inputs the blocks that are sent to this site, the others zero. */
 static enum csl_code read_part(struct csl_agent *a, const char *name, float *out, uint32_t vectors,
                                struct csl_err *err)
 {
@@ -74,7 +74,7 @@ static enum csl_code read_part(struct csl_agent *a, const char *name, float *out
     for (uint32_t v = 0; v < vectors; v++) {
         for (uint32_t b = 0; code == CSL_OK && b < schema->block_count; b++) {
             const struct csl_block_spec *block = &schema->blocks[b];
-            if (csl_dataset_block_patients(a->data, b) == 0)
+            if (!csl_agent_shares__(a, b))
                 continue;
             code = csl_blob_read(a->blobs, name, at, out + v * schema->parameters + block->first,
                                  block->count * sizeof(float), err);
@@ -89,8 +89,10 @@ static enum csl_code read_broadcast(struct csl_agent *a, const struct csl_msg_ta
 {
     char name[CSL_ID_MAX];
     csl_agent_model_name__(name, task->model_digest);
-    if (csl_agent_has_part__(a))
-        return read_part(a, name, out, vectors, err);
+    if (csl_agent_has_part__(a)) {
+        enum csl_code code = read_part(a, name, out, vectors, err);
+        return code == CSL_OK ? csl_agent_own_read__(a, task, name, out, err) : code;
+    }
     return csl_blob_read(a->blobs, name, 0, out,
                          a->study->schema.parameters * vectors * sizeof(float), err);
 }
@@ -210,6 +212,8 @@ static enum csl_code train(struct csl_agent *a, const struct csl_msg_task *t,
         code = csl_trainer_run(a->trainer, &task, &e->report, err);
     }
     csl_rng_wipe(&noise);
+    if (code == CSL_OK)
+        code = csl_agent_own_keep__(a, t->round, v.broadcast, v.update, err);
     if (code == CSL_OK && a->config.tamper != NULL)
         a->config.tamper->update(a->config.tamper->ctx, v.update, a->study->schema.parameters);
     if (code == CSL_OK && csl_agent_masks__(a))

@@ -125,6 +125,10 @@ const struct csl_option csl_site_options[] = {
      "HDF5 record file made by `consilium data import`; opened for reading only"},
     {"state", CSL_OPT_PATH, AT(state), 0, 0, NULL, NULL, NULL, NULL,
      "folder for this site's journal and outbox"},
+    {"initial_model", CSL_OPT_PATH, AT(initial_model), 0, 0, "", NULL, NULL, NULL,
+     "weights of frozen blocks of a study, the file that the coordinator has, and what local "
+     "blocks "
+     "begin with; studies with frozen blocks are declined without it"},
     {"tls", CSL_OPT_SECTION, AT(tls), 0, 0, NULL, NULL, NULL, tls_options, "keys and certificates"},
     {"secure_aggregation", CSL_OPT_SECTION, AT(secagg), 0, 0, NULL, NULL, NULL, secagg_options,
      "what studies with secure aggregation take; without it they are declined"},
@@ -332,8 +336,9 @@ enum csl_code csl_site_config_read(struct csl_site_config *out, const char *path
         code =
             CSL_FAIL(err, CSL_E_INVAL, "%s: test_only_noise_seed where studies are approved", path);
 #endif
-    char *const paths[] = {c.records,    c.state,         c.tls.key,     c.tls.chain,   c.tls.roots,
-                           c.secagg.key, c.secagg.roster, c.secagg.root, c.secagg.epoch};
+    char *const paths[] = {c.records,     c.state,         c.tls.key,    c.tls.chain,
+                           c.tls.roots,   c.initial_model, c.secagg.key, c.secagg.roster,
+                           c.secagg.root, c.secagg.epoch};
     for (size_t i = 0; code == CSL_OK && i < sizeof(paths) / sizeof(paths[0]); i++)
         code = paths[i][0] == '\0' ? CSL_OK : csl_path_beside(paths[i], path, err);
     if (code == CSL_OK)

@@ -9,6 +9,7 @@ struct csl_site_config {
     char site[CSL_ID_MAX];
     char coordinator[256], server_name[128], http_proxy[256];
     char records[CSL_PATH_MAX], state[CSL_PATH_MAX];
+    char initial_model[CSL_PATH_MAX]; /* "": none */
     struct {
         char key[CSL_PATH_MAX], chain[CSL_PATH_MAX], roots[CSL_PATH_MAX], trust_domain[64];
     } tls;

@@ -82,6 +82,8 @@ static enum csl_code open_agent(struct csl_agent **out, const struct csl_site_co
     struct csl_agent_config a = {.site_id = c->site,
                                  .record_path = c->records,
                                  .state_dir = c->state,
+                                 .initial_model =
+                                     c->initial_model[0] != '\0' ? c->initial_model : NULL,
                                  .backend = csl_site_backends[c->backend],
                                  .policy = &c->policy,
                                  .transport = transport,

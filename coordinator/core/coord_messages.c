@@ -66,6 +66,9 @@ bool csl_coord_blocks_fit__(const struct csl_coord *c, uint32_t count,
     for (uint32_t i = 0; i < count; i++) {
         if (blocks[i].block >= csl_study_block_ids(c->study) || blocks[i].patients == 0)
             return false;
+        if (blocks[i].block < c->study->schema.block_count &&
+            c->study->schema.blocks[blocks[i].block].kind != CSL_BLOCK_SHARED)
+            return false;
     }
     return count > 0 && blocks[0].block < c->study->schema.block_count;
 }
@@ -90,7 +93,8 @@ static void on_answer(struct csl_coord *c, uint32_t site, const struct csl_msg_s
     if (a->accepted && !csl_coord_blocks_fit__(c, a->block_count, a->blocks)) {
         csl_coord_refuse__(
             c, site, CSL_E_INVAL,
-            "an accepting site must have training patients for a block of the study");
+            "an accepting site must have training patients for a block of the study, and blocks "
+            "that are frozen or local are not sent");
         return;
     }
     bool was_member = s->membership == CSL_MEMBER_ACCEPTED;

@@ -74,6 +74,8 @@ enum csl_code csl_secagg_policy_check_config(const struct csl_secagg_policy *p,
                         c->colluding, c->sites_min, p->colluding, p->survivors_min);
     for (uint32_t b = 0; b < c->block_count; b++) {
         uint32_t contributors;
+        if (csl_secagg_set_count(&c->blocks[b].eligible) == 0)
+            continue; /* nobody may send it, so that no sum of it is ever opened */
         if (c->blocks[b].sites_min < (uint64_t)c->colluding + p->honest_min)
             return CSL_FAIL(err, CSL_E_DENIED,
                             "block %u may be summed over %u sites; this site asks for %u",

@@ -24,7 +24,8 @@ uint32_t csl_secagg_openings_max(uint32_t threshold, uint32_t colluding);
  * leave fewer than honest_min others that count), honest_min < 2, a share of 0. */
 enum csl_code csl_secagg_policy_check(const struct csl_secagg_policy *p,
                                       struct csl_err *err) CSL_MUST_CHECK;
-/* CSL_E_DENIED: c, minima or weights of the configuration are below these floors. weights:
+/* CSL_E_DENIED: c, minima or weights of the configuration are below these floors; a block that no
+ * site is eligible for has no sum, and is all right. weights:
  * [roster_count][block_count]; only eligible sites count. */
 enum csl_code csl_secagg_policy_check_config(const struct csl_secagg_policy *p,
                                              const struct csl_secagg_config *c,

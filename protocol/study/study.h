@@ -7,6 +7,7 @@
 #define CSL_STUDY_H
 #include "aggregation/tensor/schema.h"
 #include "base/yaml.h"
+#include "protocol/study/study_network.h"
 #include "protocol/study/study_privacy.h"
 #include "protocol/study/study_schedule.h"
 #include "protocol/study/study_simulation.h"
@@ -69,32 +70,6 @@ struct csl_feature {
     double range_min, range_max; /* plausible raw values, for `data check`; equal: not stated */
 };
 
-/* Sizes of the models that are more than linear layers; 0 where the kind has none. */
-struct csl_model_sizes {
-    /* cnn1d, cnn2d, stage by stage: convolution (padding kernel / 2), group norm, ReLU, max pool;
-     * then the mean over positions and a linear layer */
-    uint32_t channels[CSL_HIDDEN_LAYERS_MAX], stages;
-    uint32_t kernel, stride; /* kernel is odd */
-    uint32_t pool;           /* 1: none */
-    uint32_t groups;         /* of the norm; divides every stage's channels; 0: no norm */
-    uint32_t width;          /* bag, transformer: of a word or token; multimodal: of an input */
-    /* transformer: patch divides every axis, heads divide width */
-    uint32_t patch, heads, layers;
-};
-
-enum csl_fusion_kind {
-    CSL_FUSION_GATED, /* shares of the inputs present learned from them (compute/params.h) */
-    CSL_FUSION_MEAN   /* all present alike */
-};
-
-/* What a domain with several inputs reads and how it joins them. */
-struct csl_domain_fusion {
-    uint32_t inputs[CSL_STUDY_INPUTS_MAX]; /* [input_count] of the study's inputs, ascending */
-    uint32_t input_count; /* 0: a domain that reads one modality itself, and the rest is 0 */
-    enum csl_fusion_kind kind;
-    double modality_dropout; /* [0, 1): an input present is taken as absent so often in training */
-};
-
 /* Modality + task, one model block of the same id. A study with inputs describes those by the same
  * struct: modality to width, and as model the encoder, whose outputs are the fusion's width; and
  * its domains have in place of modality, scaling, features and shape the fusion. */
@@ -105,6 +80,10 @@ struct csl_domain {
     char label[CSL_ID_MAX];    /* name of the label in the record file */
     char positive[CSL_ID_MAX]; /* binary: what label value 1 means, for people; "" */
     uint32_t classes;          /* 2 for binary, >= 2 for classes, 0 for survival */
+    /* Labels behind those of the classes: label classes + i says that it is one of those in bits
+     * merged[i], and no more. In training only: nothing is judged by them. */
+    uint64_t merged[CSL_CLASSES_MAX];
+    uint32_t merged_count;
     enum csl_scaling scaling;
     struct csl_feature *features; /* tabular, ehr_series: [feature_count]; owned by the study */
     uint32_t feature_count;
@@ -126,6 +105,8 @@ struct csl_domain {
     struct csl_domain_fusion fusion; /* multimodal */
     bool has_bias;                   /* linear, cox: FLamby's Cox layer has one though it cancels */
     uint32_t outputs;                /* logits: 1 for binary and survival, classes otherwise */
+    enum csl_block_kind block_kind;  /* of its block; shared in a study without inputs */
+    struct csl_adapter adapter;      /* of an input whose block is frozen */
 };
 
 struct csl_local_training {
@@ -207,7 +188,8 @@ struct csl_study {
     struct csl_sim_site *sim_sites; /* [sim_site_count]; not part of the digest */
     uint32_t sim_site_count;
     struct csl_schema schema; /* of the model described above: block d is domain d's, behind them
-                                 block domain_count + i is input i's */
+                                 block domain_count + i is input i's, and then one for the adapter
+                                 of each input that has one, in their order */
     uint8_t digest[CSL_DIGEST_BYTES];
     struct csl_msg manifest; /* the YAML bytes as read */
 };
@@ -227,8 +209,14 @@ const struct csl_domain *csl_study_find_domain(const struct csl_study *s,
 bool csl_domain_is_value(const struct csl_domain *d, uint32_t k);
 const char *csl_modality_name(enum csl_modality m);       /* as the study file spells it */
 const char *csl_domain_reads(const struct csl_domain *d); /* that of its modality; "multimodal" */
-void csl_study_input_block(char out[CSL_ID_MAX], const struct csl_domain *input); /* its name */
-const char *csl_model_kind_name(enum csl_model_kind kind);                        /* likewise */
+void csl_study_input_block(char out[CSL_ID_MAX], const struct csl_domain *input);   /* its name */
+void csl_study_adapter_block(char out[CSL_ID_MAX], const struct csl_domain *input); /* likewise */
+/* The input that a block behind those of the domains belongs to. */
+uint32_t csl_study_input_of(const struct csl_study *s, uint32_t block);
+const char *csl_model_kind_name(enum csl_model_kind kind); /* likewise */
+const char *csl_block_kind_name(enum csl_block_kind kind); /* "all", "frozen", "local" */
+/* A block of this kind is in the model. */
+bool csl_study_has_kind(const struct csl_study *s, enum csl_block_kind kind);
 const char *csl_privacy_mode_name(enum csl_privacy_mode m); /* "none", "local", "site", "joint" */
 /* The smallest lane_bits with CSL_STUDY_LEVELS_MIN for a roster of `sites`. */
 uint32_t csl_study_lane_bits(uint32_t sites);

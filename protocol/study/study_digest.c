@@ -234,6 +234,32 @@ static void put_series(struct csl_buf *b, const struct csl_domain *d)
     csl_buf_le32(b, d->steps);
 }
 
+static void put_merged(struct csl_buf *b, const struct csl_domain *d)
+{
+    if (d->merged_count == 0)
+        return;
+    put_text(b, "merged");
+    put_text(b, d->id);
+    csl_buf_le32(b, d->merged_count);
+    for (uint32_t i = 0; i < d->merged_count; i++)
+        csl_buf_le64(b, d->merged[i]);
+}
+
+static void put_block_kind(struct csl_buf *b, const char *noun, const struct csl_domain *d)
+{
+    if (d->block_kind == CSL_BLOCK_SHARED)
+        return;
+    put_text(b, "train");
+    put_text(b, noun);
+    put_text(b, d->id);
+    csl_buf_le32(b, (uint32_t)d->block_kind);
+    if (d->adapter.rank == 0)
+        return;
+    put_text(b, "adapter");
+    csl_buf_le32(b, d->adapter.rank);
+    put_f64(b, d->adapter.alpha);
+}
+
 enum csl_code csl_study__digest(struct csl_study *s, struct csl_err *err)
 {
     struct csl_buf b;
@@ -272,6 +298,12 @@ enum csl_code csl_study__digest(struct csl_study *s, struct csl_err *err)
         put_series(&b, &s->inputs[i]);
     for (uint32_t i = 0; i < s->domain_count; i++)
         put_series(&b, &s->domains[i]);
+    for (uint32_t i = 0; i < s->input_count; i++)
+        put_block_kind(&b, "input", &s->inputs[i]);
+    for (uint32_t i = 0; i < s->domain_count; i++)
+        put_block_kind(&b, "domain", &s->domains[i]);
+    for (uint32_t i = 0; i < s->domain_count; i++)
+        put_merged(&b, &s->domains[i]);
     code = csl_buf_status(&b, err);
     if (code == CSL_OK)
         csl_digest(b.p, b.n, s->digest);

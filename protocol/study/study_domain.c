@@ -60,6 +60,7 @@ struct raw_task {
     int kind;
     char label[CSL_ID_MAX], positive[CSL_ID_MAX];
     uint32_t classes;
+    const struct csl_yaml_node *merged;
 };
 struct raw_feature {
     char name[CSL_ID_MAX], unit[24];
@@ -167,6 +168,10 @@ static const struct csl_option task_rows[] = {
      .max = CSL_CLASSES_MAX,
      .fallback = "2",
      .help = "Number of classes (kind classes)."},
+    {.name = "merged",
+     .type = CSL_OPT_NODE,
+     AT(raw_task, merged),
+     .help = "Sets of classes that some site does not tell apart: the labels from `classes` on."},
     {.name = "positive",
      .type = CSL_OPT_STR,
      TEXT(raw_task, positive),
@@ -223,7 +228,7 @@ static enum csl_code check_scale(const struct csl_study_reader *r,
 static enum csl_code read_task(const struct csl_study_reader *r, const struct csl_yaml_node *at,
                                const struct csl_yaml_node *section, struct csl_domain *d)
 {
-    static const char *const classes_keys[] = {"classes", NULL};
+    static const char *const classes_keys[] = {"classes", "merged", NULL};
     static const char *const positive_keys[] = {"positive", NULL};
     struct raw_task raw = {0};
     enum csl_code code = csl_study__section(r, task_rows, &raw, at, section, "task");
@@ -244,7 +249,7 @@ static enum csl_code read_task(const struct csl_study_reader *r, const struct cs
                              CSL_CLASSES_MAX);
     d->classes = d->task == CSL_TASK_SURVIVAL ? 0 : raw.classes;
     d->outputs = d->task == CSL_TASK_CLASSES ? raw.classes : 1;
-    return CSL_OK;
+    return raw.merged ? csl_study__read_merged(r, raw.merged, d) : CSL_OK;
 }
 
 static enum csl_code read_range(const struct csl_study_reader *r, const struct csl_yaml_node *list,
@@ -471,6 +476,9 @@ static enum csl_code read_domain(const struct csl_study_reader *r, const struct 
         return code;
     d->modality = (enum csl_modality)raw.modality;
     code = read_task(r, item, raw.task, d);
+    if (code == CSL_OK && d->merged_count > 0 && !is_fused)
+        code = csl_yaml_fail(r->err, r->y, csl_study__at(raw.task, "merged"),
+                             "classes are merged in studies with 'inputs' only");
     if (code == CSL_OK)
         code =
             is_fused ? csl_study__read_fused(r, item, raw.inputs, d) : read_input(r, item, &raw, d);

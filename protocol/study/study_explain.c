@@ -42,6 +42,7 @@ static void explain_task(const struct csl_domain *d, struct csl_buf *out)
         csl_buf_printf(out, ", yes = %s", d->positive);
     if (d->task == CSL_TASK_CLASSES)
         csl_buf_printf(out, ", %u classes", d->classes);
+    csl_study__explain_merged(d, out);
     csl_buf_str(out, ")");
 }
 
@@ -49,10 +50,11 @@ static void explain_task(const struct csl_domain *d, struct csl_buf *out)
 static void explain_values(const struct csl_domain *d, struct csl_buf *out)
 {
     static const char *const inputs[] = {
-        "feature", "pixel", "signal value", "hourly value", "word", "embedding value", "voxel"};
+        "feature", "pixel", "signal value", "series value", "word", "embedding value", "voxel"};
+    const char *what = d->windows > 0 ? "window value" : inputs[d->modality];
 
-    csl_buf_printf(out, " from %u %s%s with a %s.\n", d->width, inputs[d->modality],
-                   csl_str_plural(d->width), models[d->model]);
+    csl_buf_printf(out, " from %u %s%s with a %s.\n", d->width, what, csl_str_plural(d->width),
+                   models[d->model]);
     if (d->feature_count > 0) {
         csl_buf_str(out, "    Read from the record: ");
         for (uint32_t i = 0; i < d->feature_count; i++) {
@@ -95,6 +97,36 @@ static void explain_domain(const struct csl_study *s, const struct csl_domain *d
                        rate);
 }
 
+/* How much of an encoder is trained in its place. */
+static void explain_adapters(const struct csl_study *s, struct csl_buf *out)
+{
+    for (uint32_t i = 0, b = s->domain_count + s->input_count; i < s->input_count; i++) {
+        if (s->inputs[i].adapter.rank == 0)
+            continue;
+        csl_buf_printf(out,
+                       "  Beside the frozen %s an adapter of rank %u is trained and sent: %" PRIu64
+                       " parameters for its %" PRIu64 ".\n",
+                       s->schema.blocks[s->domain_count + i].name, s->inputs[i].adapter.rank,
+                       s->schema.blocks[b].count, s->schema.blocks[s->domain_count + i].count);
+        b++;
+    }
+}
+
+/* The blocks of a kind, by what they belong to; nothing when there are none. */
+static void explain_kind(const struct csl_study *s, enum csl_block_kind kind, const char *what,
+                         struct csl_buf *out)
+{
+    uint32_t n = 0;
+
+    for (uint32_t b = 0; b < s->schema.block_count; b++) {
+        if (s->schema.blocks[b].kind == kind)
+            csl_buf_printf(out, "%s%s", n++ > 0 ? ", " : "  Part of the model ",
+                           s->schema.blocks[b].name);
+    }
+    if (n > 0)
+        csl_buf_printf(out, ": %s.\n", what);
+}
+
 static void explain_inputs(const struct csl_study *s, struct csl_buf *out)
 {
     if (s->input_count == 0)
@@ -110,6 +142,15 @@ static void explain_inputs(const struct csl_study *s, struct csl_buf *out)
                    "records for, and no others;\n    which parts those are%s is seen by the "
                    "coordinator.\n",
                    hides_counts ? "" : ", and for how many training patients,");
+    explain_kind(s, CSL_BLOCK_FROZEN,
+                 "never trained and never sent; every site and the coordinator have it\n    from "
+                 "the same initial model",
+                 out);
+    explain_adapters(s, out);
+    explain_kind(s, CSL_BLOCK_LOCAL,
+                 "trained at each site for itself, and never sent; the released model\n    has it "
+                 "as it was at the beginning",
+                 out);
 }
 
 static void explain_training(const struct csl_study *s, struct csl_buf *out)

@@ -107,6 +107,50 @@ static enum csl_code give_width(const struct csl_study_reader *r, const struct c
     return CSL_OK;
 }
 
+bool csl_study_has_kind(const struct csl_study *s, enum csl_block_kind kind)
+{
+    for (uint32_t i = 0; i < s->domain_count; i++)
+        if (s->domains[i].block_kind == kind)
+            return true;
+    for (uint32_t i = 0; i < s->input_count; i++)
+        if (s->inputs[i].block_kind == kind)
+            return true;
+    return false;
+}
+
+static bool has_adapter(const struct csl_study *s)
+{
+    for (uint32_t i = 0; i < s->input_count; i++)
+        if (s->inputs[i].adapter.rank > 0)
+            return true;
+    return false;
+}
+
+/* Blocks that stay where they are, against what the rest of the study needs of all blocks. */
+static enum csl_code check_kinds(const struct csl_study_reader *r, const struct csl_yaml_node *root)
+{
+    const struct csl_study *s = r->s;
+    bool has_local = csl_study_has_kind(s, CSL_BLOCK_LOCAL);
+
+    if (!has_local && !csl_study_has_kind(s, CSL_BLOCK_FROZEN))
+        return CSL_OK;
+    if (!csl_study_has_kind(s, CSL_BLOCK_SHARED) && !has_adapter(s))
+        return csl_yaml_fail(r->err, r->y, csl_study__at(root, "domains"),
+                             "every block of the model is frozen or local, so that a round would "
+                             "send nothing; train: all for one of them at least would be right");
+    if (strcmp(s->aggregation.strategy, "scaffold") == 0)
+        return csl_yaml_fail(r->err, r->y, csl_study__at(root, "aggregation"),
+                             "strategy scaffold corrects every block by a control that the "
+                             "coordinator has, which it has of no frozen or local block; fedavg "
+                             "would be right");
+    if (has_local && s->privacy.mode == CSL_PRIVACY_SITE)
+        return csl_yaml_fail(r->err, r->y, csl_study__at(root, "privacy"),
+                             "mode site noises what leaves, and a local block, which is not "
+                             "noised, would shape every later update; mode local, which noises "
+                             "its steps too, would be right");
+    return CSL_OK;
+}
+
 enum csl_code csl_study__check_fusion(const struct csl_study_reader *r,
                                       const struct csl_yaml_node *root)
 {
@@ -132,5 +176,5 @@ enum csl_code csl_study__check_fusion(const struct csl_study_reader *r,
         code = csl_yaml_fail(r->err, r->y, csl_study__at(root, "privacy"),
                              "mode joint of a study with 'inputs' is not available in this "
                              "version; mode local would be right");
-    return code;
+    return code == CSL_OK ? check_kinds(r, root) : code;
 }

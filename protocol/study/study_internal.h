@@ -101,6 +101,11 @@ enum csl_code csl_study__check_fusion(const struct csl_study_reader *r,
 /* "input" or "domain": what d is of r's study, for errors. */
 const char *csl_study__noun(const struct csl_study_reader *r, const struct csl_domain *d);
 
+/* study_merged.c: the key `merged` of a task whose classes are known. */
+enum csl_code csl_study__read_merged(const struct csl_study_reader *r,
+                                     const struct csl_yaml_node *list, struct csl_domain *d);
+void csl_study__explain_merged(const struct csl_domain *d, struct csl_buf *out);
+
 /* study_model.c: the model of a domain whose input and task are known. own: the domain's section,
  * or NULL; shared: the study's, or NULL; errors about neither point at the domain. */
 enum csl_code csl_study__read_model(const struct csl_study_reader *r,

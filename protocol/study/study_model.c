@@ -6,19 +6,21 @@
 
 #include <string.h>
 
-#define CHANNELS_MAX 1024 /* so that no product of sizes of a convolution exceeds 2^31 */
-#define TOKENS_MAX   4096 /* attention looks at every pair of them */
+#define CHANNELS_MAX     1024 /* so that no product of sizes of a convolution exceeds 2^31 */
+#define TOKENS_MAX       4096 /* attention looks at every pair of them */
+#define ADAPTER_RANK_MAX 256
 
 static const char *const model_names[] = {"linear", "cox",         "mlp",        "cnn1d", "cnn2d",
                                           "bag",    "transformer", "multimodal", NULL};
 static const char *const fusion_names[] = {"gated", "mean", NULL};
 static const char *const norm_names[] = {"group", "none", NULL};
+static const char *const train_names[] = {"all", "frozen", "local", NULL}; /* csl_block_kind */
 
 struct raw_model {
-    int kind, norm, fusion;
+    int kind, norm, fusion, train;
     bool bias;
     double modality_dropout;
-    const struct csl_yaml_node *hidden, *channels;
+    const struct csl_yaml_node *hidden, *channels, *adapter;
     uint32_t kernel, stride, pool, groups, width, patch, heads, layers;
 };
 
@@ -78,6 +80,36 @@ static const struct csl_option model_rows[] = {
     {SIZE(heads, 1, 64), .fallback = "4", .help = "transformer: attention heads."},
     {SIZE(layers, 1, CSL_HIDDEN_LAYERS_MAX), .fallback = "2",
      .help = "transformer: attention and feed-forward pairs."},
+    {.name = "train",
+     .type = CSL_OPT_ENUM,
+     AT(train),
+     .choices = train_names,
+     .fallback = "all",
+     .help = "In a study with inputs: all: trained and sent; frozen: from the initial model that "
+             "every site has, never trained nor sent; local: trained, but stays at the site."},
+    {.name = "adapter",
+     .type = CSL_OPT_NODE,
+     AT(adapter),
+     .help =
+         "Of a frozen encoder: {rank, alpha}, low-rank matrices beside its linear layers, which "
+         "are trained and sent in its place."},
+    CSL_OPTION_END,
+};
+
+static const struct csl_option adapter_rows[] = {
+    {.name = "rank",
+     .type = CSL_OPT_U32,
+     .offset = offsetof(struct csl_adapter, rank),
+     .min = 1,
+     .max = ADAPTER_RANK_MAX,
+     .help = "Rows of the one and columns of the other matrix of a layer."},
+    {.name = "alpha",
+     .type = CSL_OPT_F64,
+     .offset = offsetof(struct csl_adapter, alpha),
+     .min = 0,
+     .max = 1e6,
+     .fallback = "0",
+     .help = "Their product is taken times alpha / rank; 0: once."},
     CSL_OPTION_END,
 };
 
@@ -112,6 +144,11 @@ const char *csl_model_kind_name(enum csl_model_kind kind)
 {
     CSL_ASSERT(kind < CSL_MODEL_COUNT);
     return model_names[kind];
+}
+
+const char *csl_block_kind_name(enum csl_block_kind kind)
+{
+    return train_names[kind];
 }
 
 /* What an input needs: kinds that take it, and what to say otherwise. */
@@ -278,6 +315,41 @@ static enum csl_code read_transformer(const struct csl_study_reader *r,
     return CSL_OK;
 }
 
+static enum csl_code read_adapter(const struct csl_study_reader *r,
+                                  const struct csl_yaml_node *section,
+                                  const struct csl_yaml_node *adapter, struct csl_domain *d)
+{
+    enum csl_code code =
+        csl_study__section(r, adapter_rows, &d->adapter, section, adapter, "adapter");
+
+    if (code == CSL_OK && d->block_kind != CSL_BLOCK_FROZEN)
+        code = csl_yaml_fail(r->err, r->y, adapter,
+                             "has no effect here: an encoder that is trained needs none; train: "
+                             "frozen would be right");
+    if (code == CSL_OK && !(d->adapter.alpha > 0))
+        d->adapter.alpha = d->adapter.rank;
+    return code;
+}
+
+/* What of the model is trained, which is a choice where it has more than one block. */
+static enum csl_code read_kind(const struct csl_study_reader *r,
+                               const struct csl_yaml_node *section, const struct raw_model *raw,
+                               bool is_input, struct csl_domain *d)
+{
+    static const char *const train_keys[] = {"train", NULL};
+    static const char *const adapter_keys[] = {"adapter", NULL};
+    enum csl_code code = CSL_OK;
+
+    d->block_kind = (enum csl_block_kind)raw->train;
+    if (!is_input && r->s->input_count == 0)
+        code = csl_study__refuse_keys(r, section, train_keys,
+                                      "a domain without 'inputs' is one block, and it is trained");
+    if (code == CSL_OK && !is_input)
+        code = csl_study__refuse_keys(r, section, adapter_keys,
+                                      "only the encoder of an input takes an adapter");
+    return code == CSL_OK && raw->adapter ? read_adapter(r, section, raw->adapter, d) : code;
+}
+
 enum csl_code csl_study__read_model(const struct csl_study_reader *r,
                                     const struct csl_yaml_node *domain,
                                     const struct csl_yaml_node *own,
@@ -296,7 +368,9 @@ enum csl_code csl_study__read_model(const struct csl_study_reader *r,
         return code;
     d->model = (enum csl_model_kind)raw.kind;
     d->has_bias = raw.bias;
-    code = check_kind(r, own ? own : domain, section, d);
+    code = read_kind(r, section, &raw, is_input, d);
+    if (code == CSL_OK)
+        code = check_kind(r, own ? own : domain, section, d);
     if (code != CSL_OK)
         return code;
     switch (d->model) {

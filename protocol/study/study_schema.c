@@ -13,10 +13,15 @@
  *   multimodal    gated: fusion.gate [inputs, width], fusion.bias [inputs], fusion.empty [width];
  *                 then the layers of an mlp on width values
  *
+ * Behind all of them "adapter.<id>" for each input with an adapter: of each linear layer of its
+ * encoder <layer>.down [rank, inputs], which starts as the layer would, and <layer>.up [outputs,
+ * rank], which starts at zero, so that the encoder begins as it was (Hu et al. 2022).
+ *
  * Linear layers and convolutions start uniform within 1/sqrt(inputs of an output), weights and
  * biases alike, as torch.nn.Linear and Conv2d do (torch/nn/modules/linear.py and conv.py,
  * reset_parameters); norms as the identity; embeddings within 1/width, as fastText's (Joulin et al.
  * 2017; src/fasttext.cc); places of tokens within 0.02 sqrt(3), the deviation 0.02 of BERT's. */
+#include "base/check.h"
 #include "protocol/study/study_internal.h"
 
 #include <math.h>
@@ -29,12 +34,13 @@ struct adder {
     struct csl_schema *schema;
     const struct csl_domain *d;
     const char *block; /* its name */
+    uint32_t rank;     /* of the adapter that is added in place of the layers; 0: the layers are */
     enum csl_code code;
     struct csl_err *err;
 };
 
-static void add(struct adder *a, const char *part, uint32_t rank, const uint64_t *shape,
-                enum csl_init init, float bound)
+static void add_tensor(struct adder *a, const char *part, uint32_t rank, const uint64_t *shape,
+                       enum csl_init init, float bound)
 {
     char name[2 * CSL_ID_MAX];
 
@@ -42,6 +48,25 @@ static void add(struct adder *a, const char *part, uint32_t rank, const uint64_t
         return;
     snprintf(name, sizeof(name), "%s.%s", a->block, part);
     a->code = csl_schema_add_tensor(a->schema, name, rank, shape, init, bound, a->err);
+}
+
+static void add(struct adder *a, const char *part, uint32_t rank, const uint64_t *shape,
+                enum csl_init init, float bound)
+{
+    if (a->rank == 0)
+        add_tensor(a, part, rank, shape, init, bound);
+}
+
+/* Beside the weight [outputs, inputs] of a linear layer. */
+static void add_adapter(struct adder *a, const char *prefix, const uint64_t *shape)
+{
+    const uint64_t down[2] = {a->rank, shape[1]}, up[2] = {shape[0], a->rank};
+    char part[CSL_ID_MAX];
+
+    snprintf(part, sizeof(part), "%sdown", prefix);
+    add_tensor(a, part, 2, down, CSL_INIT_UNIFORM, (float)(1.0 / sqrt((double)shape[1])));
+    snprintf(part, sizeof(part), "%sup", prefix);
+    add_tensor(a, part, 2, up, CSL_INIT_ZEROS, 0);
 }
 
 /* <prefix>weight of the shape, whose first axis are the outputs, and <prefix>bias. */
@@ -54,6 +79,8 @@ static void add_weight(struct adder *a, const char *prefix, uint32_t rank, const
     for (uint32_t i = 1; i < rank; i++)
         inputs *= (double)shape[i];
     float bound = (float)(1.0 / sqrt(inputs));
+    if (a->rank > 0 && rank == 2)
+        add_adapter(a, prefix, shape);
     snprintf(part, sizeof(part), "%sweight", prefix);
     add(a, part, rank, shape, CSL_INIT_UNIFORM, bound);
     snprintf(part, sizeof(part), "%sbias", prefix);
@@ -173,12 +200,12 @@ static void add_multimodal(struct adder *a)
 }
 
 static enum csl_code add_domain(struct csl_schema *schema, const struct csl_domain *d,
-                                const char *block, struct csl_err *err)
+                                const char *block, uint32_t rank, struct csl_err *err)
 {
-    struct adder a = {.schema = schema, .d = d, .block = block, .err = err};
+    struct adder a = {.schema = schema, .d = d, .block = block, .rank = rank, .err = err};
     const uint64_t shape[2] = {d->outputs, d->width};
 
-    a.code = csl_schema_add_block(schema, block, CSL_BLOCK_SHARED, err);
+    a.code = csl_schema_add_block(schema, block, rank > 0 ? CSL_BLOCK_SHARED : d->block_kind, err);
     switch (d->model) {
     case CSL_MODEL_LINEAR:
     case CSL_MODEL_COX:
@@ -211,6 +238,26 @@ void csl_study_input_block(char out[CSL_ID_MAX], const struct csl_domain *input)
     snprintf(out, CSL_ID_MAX, "input.%.*s", CSL_ID_MAX - 7, input->id);
 }
 
+void csl_study_adapter_block(char out[CSL_ID_MAX], const struct csl_domain *input)
+{
+    snprintf(out, CSL_ID_MAX, "adapter.%.*s", CSL_ID_MAX - 9, input->id);
+}
+
+uint32_t csl_study_input_of(const struct csl_study *s, uint32_t block)
+{
+    uint32_t left = block - s->domain_count;
+
+    CSL_ASSERT(block >= s->domain_count && block < s->schema.block_count);
+    if (left < s->input_count)
+        return left;
+    left -= s->input_count;
+    for (uint32_t i = 0; i < s->input_count; i++)
+        if (s->inputs[i].adapter.rank > 0 && left-- == 0)
+            return i;
+    CSL_ASSERT(false); /* the schema has no block behind them */
+    return 0;
+}
+
 enum csl_code csl_study__build_schema(const struct csl_study_reader *r,
                                       const struct csl_yaml_node *root)
 {
@@ -220,11 +267,17 @@ enum csl_code csl_study__build_schema(const struct csl_study_reader *r,
 
     csl_schema_init(&s->schema);
     for (uint32_t i = 0; i < s->domain_count && code == CSL_OK; i++)
-        code = add_domain(&s->schema, &s->domains[i], s->domains[i].id, &cause);
+        code = add_domain(&s->schema, &s->domains[i], s->domains[i].id, 0, &cause);
     for (uint32_t i = 0; i < s->input_count && code == CSL_OK; i++) {
         char block[CSL_ID_MAX];
         csl_study_input_block(block, &s->inputs[i]);
-        code = add_domain(&s->schema, &s->inputs[i], block, &cause);
+        code = add_domain(&s->schema, &s->inputs[i], block, 0, &cause);
+    }
+    for (uint32_t i = 0; i < s->input_count && code == CSL_OK; i++) {
+        char block[CSL_ID_MAX];
+        csl_study_adapter_block(block, &s->inputs[i]);
+        if (s->inputs[i].adapter.rank > 0)
+            code = add_domain(&s->schema, &s->inputs[i], block, s->inputs[i].adapter.rank, &cause);
     }
     if (code == CSL_OK)
         code = csl_schema_seal(&s->schema, &cause);

@@ -249,7 +249,7 @@ static bool check_fused(struct check *c, const struct csl_domain *d,
         find(c, false, "domain %s: the site has no such label", d->id);
         return false;
     }
-    if (label->classes != classes) {
+    if (label->classes < classes || label->classes > classes + d->merged_count) {
         find(c, true, "domain %s: label %s has %u classes (0: survival); the study needs %u", d->id,
              d->label, label->classes, classes);
         return false;

@@ -30,9 +30,8 @@ uint64_t csl_dataset_patients(const struct csl_dataset *d, uint32_t domain, enum
 
 uint64_t csl_dataset_block_patients(const struct csl_dataset *d, uint32_t block)
 {
-    CSL_ASSERT(block < d->domain_count + d->study->input_count);
     return block < d->domain_count ? csl_dataset_patients(d, block, CSL_SPLIT_TRAIN)
-                                   : d->input_patients[block - d->domain_count];
+                                   : d->input_patients[csl_study_input_of(d->study, block)];
 }
 
 uint64_t csl_dataset_patients_at_most(const struct csl_dataset *d)

@@ -22,7 +22,8 @@ struct csl_examples {
     float *x;          /* [R, D] row-major; scaled; a missing value is 0 (the centre) */
     uint32_t
         *patient;   /* [R] index of the patient within these examples, 0..patients-1, ascending */
-    uint8_t *label; /* [R] class index; binary 0/1; survival: 1 event observed, 0 censored */
+    uint8_t *label; /* [R] class index, in training also one of the merged; binary 0/1; survival: 1
+                       event observed, 0 censored */
     float *time;    /* [R] survival only, else NULL */
     /* A study with inputs: x is NULL, and record r is row row[r] of what the site has of them. */
     const struct csl_multimodal_split *of; /* multimodal.h; of the data set */

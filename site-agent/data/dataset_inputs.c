@@ -11,13 +11,15 @@
 
 #include "base/banned.h"
 
+/* Nothing is judged by a label that stands for several classes. */
 static bool is_example(const struct csl_domain *d, const struct csl_multimodal_split *s,
-                       uint32_t target, uint32_t row)
+                       uint32_t target, uint32_t row, bool trains)
 {
+    int16_t label = s->targets[target].value[row];
     bool has_input = false;
     for (uint32_t i = 0; i < d->fusion.input_count; i++)
         has_input = has_input || s->inputs[d->fusion.inputs[i]].available[row] != 0;
-    return has_input && s->targets[target].value[row] != CSL_LABEL_UNKNOWN;
+    return has_input && label != CSL_LABEL_UNKNOWN && (trains || label < (int16_t)d->classes);
 }
 
 static enum csl_code view_domain(struct csl_dataset *d, uint32_t domain, int split,
@@ -27,16 +29,17 @@ static enum csl_code view_domain(struct csl_dataset *d, uint32_t domain, int spl
     const struct csl_multimodal_split *s = &d->multimodal->splits[split];
     struct csl_examples *e = &d->domains[domain][split];
     uint32_t last = UINT32_MAX;
+    bool trains = split == CSL_SPLIT_TRAIN;
     e->of = s;
     for (uint32_t r = 0; r < s->records; r++)
-        e->records += is_example(what, s, domain, r);
+        e->records += is_example(what, s, domain, r, trains);
     e->row = csl_alloc_array(e->records, sizeof(*e->row));
     e->patient = csl_alloc_array(e->records, sizeof(*e->patient));
     e->label = csl_alloc_array(e->records, 1);
     if (e->row == NULL || e->patient == NULL || e->label == NULL)
         return CSL_FAIL(err, CSL_E_NOMEM, "no memory for the records of domain %s", what->id);
     for (uint32_t r = 0, n = 0; r < s->records; r++) {
-        if (!is_example(what, s, domain, r))
+        if (!is_example(what, s, domain, r, trains))
             continue;
         e->patients += s->patient[r] != last;
         last = s->patient[r];
@@ -101,7 +104,8 @@ enum csl_code csl_dataset_fill__(struct csl_dataset *d, const char *const *paths
     CSL_ASSERT(study->domain_count <= CSL_DOMAINS_MAX);
     for (uint32_t i = 0; i < study->domain_count; i++) {
         const struct csl_domain *what = &study->domains[i];
-        targets[i] = (struct csl_target_spec){what->task, what->classes, &what->label, 1};
+        targets[i] = (struct csl_target_spec){what->task, what->classes, &what->label, 1,
+                                              what->merged_count};
     }
     enum csl_code code = load_files(d, &spec, paths, count, err);
     for (uint32_t i = 0; i < study->domain_count; i++)

@@ -109,7 +109,8 @@ static enum csl_code find_labels(struct load *l)
                                                          : 0;
         for (uint32_t k = 0; k < t->label_count; k++, n++) {
             l->labels[n] = csl_records_label__(&l->r, t->labels[k]);
-            if (l->labels[n] != NULL && l->labels[n]->classes != classes)
+            if (l->labels[n] != NULL &&
+                (l->labels[n]->classes < classes || l->labels[n]->classes > classes + t->merged))
                 return CSL_FAIL(l->err, CSL_E_INVAL,
                                 "%s: /labels/%s has %u classes (0: survival); the study needs %u",
                                 l->path, t->labels[k], l->labels[n]->classes, classes);

@@ -23,6 +23,7 @@ struct csl_target_spec {
     uint32_t classes;                 /* as in struct csl_domain */
     const char (*labels)[CSL_ID_MAX]; /* [label_count]; more than one: binary; borrowed */
     uint32_t label_count;
+    uint32_t merged; /* classes: labels behind them that stand for several; a file may have them */
 };
 struct csl_multimodal_spec {
     const struct csl_domain *inputs; /* [input_count]; borrowed while loading */

@@ -12,7 +12,7 @@ struct csl_site_memory {
     uint8_t study_digest[CSL_DIGEST_BYTES];
     struct csl_msg manifest; /* YAML bytes; owned */
     struct csl_outbox outbox;
-    uint64_t control_round; /* 0: no control variate yet */
+    uint64_t control_round; /* of the control variate and the local blocks that are here; 0: none */
 };
 void csl_site_memory_release(struct csl_site_memory *m);
 

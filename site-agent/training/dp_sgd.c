@@ -9,7 +9,7 @@
 #include "base/mem.h"
 #include "base/thread.h"
 #include "privacy/crypto/secret.h"
-#include "privacy/dp/poisson_sample.h"
+#include "site-agent/training/private_release.h"
 #include "site-agent/training/private_sum.h"
 
 #include <stdatomic.h>
@@ -21,8 +21,7 @@ struct dp_loop {
     const struct csl_loop *loop;
     const struct csl_private_domain *plan;
     struct csl_private_run *run;
-    uint32_t *chosen; /* [patients] drawn in this step, ascending */
-    int64_t *sum;     /* [count] grid units */
+    struct csl_release release;
     struct csl_private_sum *clipped;
     /* with two threads: */
     struct csl_trainer *second_trainer;     /* else NULL; the weights are the first one's */
@@ -30,11 +29,6 @@ struct dp_loop {
     int64_t *second;                        /* [count] noise and the patients the second took */
     uint32_t *ends;                         /* [patients] where pieces of the chosen end */
     _Atomic uint32_t next;                  /* piece that nobody has taken yet */
-    /* with canaries: */
-    struct csl_canaries *canaries; /* NULL: not in this domain */
-    uint32_t *drawn;               /* [canaries] drawn in this step */
-    int64_t *real;                 /* [count] the sum before them */
-    double *scored;                /* [count] */
 };
 
 /* What a second thread works with: memory of its own, the first one's weights. */
@@ -95,24 +89,13 @@ static void close_second(struct dp_loop *d)
 static enum csl_code dp_open(struct dp_loop *d, struct csl_err *err)
 {
     const struct csl_net *n = &d->t->nets[d->loop->domain];
-    const struct csl_batches *b = d->loop->batches;
-    d->chosen = csl_alloc_array(b->examples->patients, sizeof(*d->chosen));
-    d->sum = csl_alloc_array((size_t)n->count, sizeof(*d->sum));
-    bool has_all = d->chosen != NULL && d->sum != NULL;
-    if (d->plan == &d->run->plan->domains[0])
-        d->canaries = d->run->canaries;
-    if (d->canaries != NULL) {
-        d->drawn = csl_alloc_array(csl_canaries_count(d->canaries), sizeof(*d->drawn));
-        d->real = csl_alloc_array((size_t)n->count, sizeof(*d->real));
-        d->scored = csl_alloc_array((size_t)n->count, sizeof(*d->scored));
-        has_all = has_all && d->drawn != NULL && d->real != NULL && d->scored != NULL;
-    }
-    if (!has_all)
-        return CSL_FAIL(err, CSL_E_NOMEM, "no memory for private steps of %llu parameters",
-                        (unsigned long long)n->count);
-    enum csl_code code =
-        csl_private_sum__open(&d->clipped, d->t, d->loop->domain, b, &d->plan->noise, err);
-    if (code == CSL_OK && d->t->threads > 1 && d->canaries == NULL && d->t->ops->host != NULL)
+    enum csl_code code = csl_release__open(&d->release, d->plan, d->run, (size_t)n->count,
+                                           d->t->host + n->first, err);
+    if (code == CSL_OK)
+        code = csl_private_sum__open(&d->clipped, d->t, d->loop->domain, d->loop->batches,
+                                     &d->plan->noise, err);
+    if (code == CSL_OK && d->t->threads > 1 && d->release.canaries == NULL &&
+        d->t->ops->host != NULL)
         code = open_second(d, err);
     return code;
 }
@@ -121,60 +104,20 @@ static void dp_close(struct dp_loop *d)
 {
     close_second(d);
     csl_private_sum__close(d->clipped);
-    csl_free(d->chosen);
-    if (d->sum != NULL) /* in mode joint it has a share of the noise only */
-        csl_wipe(d->sum, (size_t)d->t->nets[d->loop->domain].count * sizeof(*d->sum));
-    csl_free(d->sum);
-    csl_free(d->drawn);
-    csl_free(d->real);
-    csl_free(d->scored);
+    csl_release__close(&d->release);
 }
 
 /* The exact sum of the drawn patients' clipped contributions. */
-static enum csl_code sum_batch(struct dp_loop *d, size_t drawn, struct csl_err *err)
+static enum csl_code sum_batch(struct dp_loop *d, struct csl_err *err)
 {
+    const struct csl_release *r = &d->release;
     enum csl_code code = CSL_OK;
-    for (uint32_t from = 0, count; code == CSL_OK && from < drawn; from += count) {
-        count = csl_private_sum__piece(d->clipped, d->chosen + from, (uint32_t)drawn - from);
-        code = csl_private_sum__add(d->clipped, d->chosen + from, count, d->sum, &d->run->rejected,
+    for (uint32_t from = 0, count; code == CSL_OK && from < r->drawn; from += count) {
+        count = csl_private_sum__piece(d->clipped, r->chosen + from, (uint32_t)r->drawn - from);
+        code = csl_private_sum__add(d->clipped, r->chosen + from, count, r->sum, &d->run->rejected,
                                     err);
     }
     return code;
-}
-
-/* The canaries that exist take part like patients: same rate, same clip, same rounding. */
-static enum csl_code add_canaries(struct dp_loop *d, struct csl_err *err)
-{
-    const struct csl_net *n = &d->t->nets[d->loop->domain];
-    size_t count = (size_t)n->count, drawn = 0;
-    float *gradient = d->t->host + n->first;
-    memcpy(d->real, d->sum, count * sizeof(*d->real));
-    enum csl_code code = csl_poisson_sample(d->run->rng, d->plan->sampling_rate,
-                                            csl_canaries_count(d->canaries), d->drawn, &drawn, err);
-    for (size_t i = 0; code == CSL_OK && i < drawn; i++) {
-        if (!csl_canaries_is_included(d->canaries, d->drawn[i]))
-            continue;
-        csl_canaries_gradient(d->canaries, d->drawn[i], gradient);
-        if (!csl_noise_round(&d->plan->noise, gradient, count, d->sum))
-            d->run->rejected++;
-    }
-    return code;
-}
-
-/* What an adversary who knows all real patients sees of the canaries: the noisy sum without them.
- */
-static enum csl_code score_canaries(struct dp_loop *d, struct csl_err *err)
-{
-    uint64_t count = d->t->nets[d->loop->domain].count;
-    for (uint64_t i = 0; i < count; i++)
-        d->scored[i] = (double)(d->sum[i] - d->real[i]);
-    return csl_canaries_score(d->canaries, d->scored, err);
-}
-
-static enum csl_code add_noise(struct dp_loop *d, int64_t *sum, struct csl_err *err)
-{
-    size_t count = (size_t)d->t->nets[d->loop->domain].count;
-    return csl_noise_add(d->run->rng, &d->plan->noise, sum, count, err);
 }
 
 struct share {
@@ -193,8 +136,8 @@ static enum csl_code take_pieces(struct share *s, struct csl_private_sum *clippe
     enum csl_code code = CSL_OK;
     for (uint32_t i; code == CSL_OK && (i = atomic_fetch_add(&d->next, 1)) < s->pieces;) {
         uint32_t from = i > 0 ? d->ends[i - 1] : 0;
-        code = csl_private_sum__add(clipped, d->chosen + from, d->ends[i] - from, sum, &s->rejected,
-                                    err);
+        code = csl_private_sum__add(clipped, d->release.chosen + from, d->ends[i] - from, sum,
+                                    &s->rejected, err);
     }
     return code;
 }
@@ -203,68 +146,46 @@ static enum csl_code take_pieces(struct share *s, struct csl_private_sum *clippe
 static void second_share(void *arg)
 {
     struct share *s = arg;
-    s->code = add_noise(s->d, s->d->second, &s->err);
+    s->code = csl_release__add_noise(&s->d->release, s->d->second, &s->err);
     if (s->code == CSL_OK)
         s->code = take_pieces(s, s->d->second_clipped, s->d->second, &s->err);
 }
 
 /* By two threads: integers have no order, and only the second draws from the generator: the same
  * bits as by one. */
-static enum csl_code sum_by_two(struct dp_loop *d, size_t drawn, struct csl_err *err)
+static enum csl_code sum_by_two(struct dp_loop *d, struct csl_err *err)
 {
-    uint64_t count = d->t->nets[d->loop->domain].count;
+    const struct csl_release *r = &d->release;
     struct share first = {.d = d}, second = {.d = d};
     struct csl_thread thread = {0};
-    for (uint32_t from = 0; from < drawn; from = d->ends[first.pieces++])
+    for (uint32_t from = 0; from < r->drawn; from = d->ends[first.pieces++])
         d->ends[first.pieces] =
-            from + csl_private_sum__piece(d->clipped, d->chosen + from, (uint32_t)drawn - from);
+            from + csl_private_sum__piece(d->clipped, r->chosen + from, (uint32_t)r->drawn - from);
     second.pieces = first.pieces;
     atomic_store(&d->next, 0);
-    memset(d->second, 0, (size_t)count * sizeof(*d->second));
+    memset(d->second, 0, r->count * sizeof(*d->second));
     bool is_apart =
         csl_thread_start(&thread, "private step", second_share, &second, NULL) == CSL_OK;
-    enum csl_code code = take_pieces(&first, d->clipped, d->sum, err);
+    enum csl_code code = take_pieces(&first, d->clipped, r->sum, err);
     csl_thread_join(&thread);
     if (!is_apart)
         second_share(&second); /* the noise is left */
     if (code == CSL_OK && second.code != CSL_OK)
         code = CSL_FAIL(err, second.code, "%s", second.err.msg);
-    for (uint64_t i = 0; code == CSL_OK && i < count; i++)
-        d->sum[i] += d->second[i];
+    for (size_t i = 0; code == CSL_OK && i < r->count; i++)
+        r->sum[i] += d->second[i];
     d->run->rejected += first.rejected + second.rejected;
     return code;
 }
 
-static enum csl_code sum_with_noise(struct dp_loop *d, size_t drawn, struct csl_err *err)
-{
-    if (d->second_trainer != NULL)
-        return sum_by_two(d, drawn, err);
-    enum csl_code code = sum_batch(d, drawn, err);
-    if (code == CSL_OK && d->canaries != NULL)
-        code = add_canaries(d, err);
-    if (code == CSL_OK)
-        code = add_noise(d, d->sum, err);
-    return code;
-}
-
-/* One release: d->sum becomes the noisy sum of the patients this step draws. */
+/* One release: the noisy sum of the patients this step draws. */
 static enum csl_code noisy_sum(struct dp_loop *d, struct csl_err *err)
 {
-    struct csl_trainer *t = d->t;
-    const struct csl_net *n = &t->nets[d->loop->domain];
-    size_t drawn = 0;
-    memset(d->sum, 0, (size_t)n->count * sizeof(*d->sum));
-    enum csl_code code =
-        csl_poisson_sample(d->run->rng, d->plan->sampling_rate,
-                           d->loop->batches->examples->patients, d->chosen, &drawn, err);
+    bool is_by_two = d->second_trainer != NULL;
+    enum csl_code code = csl_release__draw(&d->release, err);
     if (code == CSL_OK)
-        code = sum_with_noise(d, drawn, err);
-    if (code == CSL_OK && d->canaries != NULL)
-        code = score_canaries(d, err);
-    if (code != CSL_OK)
-        return code;
-    d->run->releases[d->plan - d->run->plan->domains]++;
-    return CSL_OK;
+        code = is_by_two ? sum_by_two(d, err) : sum_batch(d, err);
+    return code == CSL_OK ? csl_release__finish(&d->release, is_by_two, err) : code;
 }
 
 static enum csl_code private_step(struct dp_loop *d, struct csl_err *err)
@@ -274,7 +195,7 @@ static enum csl_code private_step(struct dp_loop *d, struct csl_err *err)
     enum csl_code code = noisy_sum(d, err);
     if (code != CSL_OK)
         return code;
-    csl_noise_scale(&d->plan->noise, d->sum, (size_t)n->count, d->plan->expected_batch,
+    csl_noise_scale(&d->plan->noise, d->release.sum, (size_t)n->count, d->plan->expected_batch,
                     t->host + n->first);
     t->ops->put(t->dev, t->vectors[CSL_V_GRADIENT], n->first * sizeof(float), t->host + n->first,
                 n->count * sizeof(float));
@@ -312,7 +233,7 @@ enum csl_code csl_trainer__joint_sum(struct csl_trainer *t, struct csl_loop *loo
     if (code == CSL_OK)
         code = noisy_sum(&d, err);
     if (code == CSL_OK)
-        memcpy(sum + n->first, d.sum, (size_t)n->count * sizeof(*sum));
+        memcpy(sum + n->first, d.release.sum, (size_t)n->count * sizeof(*sum));
     dp_close(&d);
     return code;
 }

@@ -68,7 +68,8 @@ enum csl_code csl_fused_open(struct csl_fused *f, struct csl_trainer *t,
                                    .label = f->no_labels};
     for (uint32_t i = 0; i < t->net_count; i++) {
         f->runs[i] = csl_trainer__patients(t, data, i) > 0;
-        f->parameters += f->runs[i] ? t->nets[i].count : 0;
+        f->trains[i] = f->runs[i] && t->nets[i].trained.count > 0;
+        f->parameters += f->trains[i] ? t->nets[i].trained.count : 0;
     }
     for (uint32_t d = 0; code == CSL_OK && d < s->domain_count; d++)
         if (f->runs[d])
@@ -254,6 +255,8 @@ void csl_fused_backward(struct csl_fused *f, double scale, uint64_t first)
                              .labels = w->labels,
                              .known = w->known,
                              .weights = w->weights,
+                             .map = n->map,
+                             .label_classes = n->label_classes,
                              .grad = w->gradient[n->layer_count],
                              .loss = {t->losses, first + d, 1}};
         t->ops->loss(t->dev, &l);
@@ -261,7 +264,7 @@ void csl_fused_backward(struct csl_fused *f, double scale, uint64_t first)
     }
     for (uint32_t i = 0; i < t->study->input_count; i++) {
         uint32_t net = input_net(f, i);
-        if (!f->runs[net])
+        if (!f->trains[net]) /* nothing before it learns either */
             continue;
         gather(f, i);
         csl_net_grad_inputs(&t->nets[net], &f->pass, &t->works[net]);
@@ -271,7 +274,7 @@ void csl_fused_backward(struct csl_fused *f, double scale, uint64_t first)
 void csl_fused_grad_part(struct csl_fused *f, uint64_t at, uint64_t rows)
 {
     for (uint32_t i = 0; i < f->t->net_count; i++)
-        if (f->runs[i])
+        if (f->trains[i])
             csl_net_grad_part(&f->t->nets[i], &f->pass, &f->t->works[i], at, rows);
 }
 
@@ -279,10 +282,10 @@ void csl_fused_pack(const struct csl_fused *f, const float *all, float *packed)
 {
     for (uint32_t i = 0; i < f->t->net_count; i++) {
         const struct csl_net *n = &f->t->nets[i];
-        if (!f->runs[i])
+        if (!f->trains[i])
             continue;
-        memcpy(packed, all + n->first, (size_t)n->count * sizeof(*packed));
-        packed += n->count;
+        memcpy(packed, all + n->trained.first, (size_t)n->trained.count * sizeof(*packed));
+        packed += n->trained.count;
     }
 }
 
@@ -290,9 +293,9 @@ void csl_fused_unpack(const struct csl_fused *f, const float *packed, float *all
 {
     for (uint32_t i = 0; i < f->t->net_count; i++) {
         const struct csl_net *n = &f->t->nets[i];
-        if (!f->runs[i])
+        if (!f->trains[i])
             continue;
-        memcpy(all + n->first, packed, (size_t)n->count * sizeof(*packed));
-        packed += n->count;
+        memcpy(all + n->trained.first, packed, (size_t)n->trained.count * sizeof(*packed));
+        packed += n->trained.count;
     }
 }

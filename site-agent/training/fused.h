@@ -18,8 +18,9 @@ struct csl_fused {
     struct csl_trainer *t;
     const struct csl_multimodal_split *split; /* borrowed */
     bool runs[CSL_BLOCKS_MAX];                /* by net */
+    bool trains[CSL_BLOCKS_MAX];              /* of those that run, which learn */
     struct csl_fused_domain domains[CSL_DOMAINS_MAX];
-    uint64_t parameters;  /* of the nets that run */
+    uint64_t parameters;  /* of the nets that learn */
     struct csl_pass pass; /* rows, and for training the seed of the modality dropout */
     /* What csl_batches wants: patients and rows, whatever is to be learned of them. */
     struct csl_examples all;
@@ -43,7 +44,7 @@ void csl_fused_forward(struct csl_fused *f);
 void csl_fused_backward(struct csl_fused *f, double scale, uint64_t first);
 /* The gradient of rows [at, at + rows) of what was loaded, into the gradient vector's blocks. */
 void csl_fused_grad_part(struct csl_fused *f, uint64_t at, uint64_t rows);
-/* The blocks that run, side by side: [f->parameters] from and to a vector of all parameters. */
+/* The blocks that learn, side by side: [f->parameters] from and to a vector of all parameters. */
 void csl_fused_pack(const struct csl_fused *f, const float *all, float *packed);
 void csl_fused_unpack(const struct csl_fused *f, const float *packed, float *all);
 

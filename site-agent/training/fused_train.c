@@ -75,7 +75,7 @@ void csl_fused_update__(struct csl_fused_run *run, uint64_t k)
     struct csl_trainer *t = run->fused->t;
     double rate = csl_schedule_rate(&run->schedule, run->learning_rate, run->position + k);
     for (uint32_t i = 0; i < t->net_count; i++) {
-        if (!run->fused->runs[i])
+        if (!run->fused->trains[i])
             continue;
         run->optimisers[i].update.rate = rate;
         csl_optimiser_step(&run->optimisers[i], t->ops, t->dev);
@@ -90,7 +90,7 @@ enum csl_code csl_fused_run_open__(struct csl_fused_run *run, struct csl_fused *
                                           run->seed, batch_patients, err);
     run->fused = f;
     for (uint32_t i = 0; code == CSL_OK && i < f->t->net_count; i++)
-        if (f->runs[i])
+        if (f->trains[i])
             code = csl_trainer__optimiser(f->t, &f->t->nets[i], c, &run->optimisers[i], err);
     return code;
 }

@@ -9,7 +9,16 @@
 struct csl_view csl_trainer__block(const struct csl_trainer *t, enum csl_vector v,
                                    const struct csl_net *n)
 {
-    return (struct csl_view){t->vectors[v], n->first, n->count};
+    return (struct csl_view){t->vectors[v], n->trained.first, n->trained.count};
+}
+
+void csl_trainer__put_weights(struct csl_trainer *t, const struct csl_net *n, const float *model)
+{
+    t->ops->put(t->dev, t->vectors[CSL_V_WEIGHTS], n->first * sizeof(float), model + n->first,
+                n->count * sizeof(float));
+    if (n->trained.block != n->block) /* an adapter */
+        t->ops->put(t->dev, t->vectors[CSL_V_WEIGHTS], n->trained.first * sizeof(float),
+                    model + n->trained.first, n->trained.count * sizeof(float));
 }
 
 enum csl_code csl_trainer__need(struct csl_trainer *t, enum csl_vector v, struct csl_err *err)

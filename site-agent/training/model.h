@@ -22,8 +22,17 @@ struct csl_net {
     uint64_t tokens;       /* text: a record has at most so many ids; 0: its input is numbers */
     uint32_t block;        /* of the schema */
     uint64_t first, count; /* its range of the flat vector */
+    /* What of it learns: the block itself, or nothing of a frozen one, or its adapter. */
+    struct {
+        uint32_t block;
+        uint64_t first, count; /* count 0: nothing */
+    } trained;
     enum csl_loss_kind loss;
     uint64_t outputs; /* logits per record */
+    /* The labels of a site as sums of classes (compute/params.h); none: they are the classes. Set
+     * by the trainer, in whose memory the map lies. */
+    struct csl_view map;
+    uint64_t label_classes;
 };
 /* net.c: finds the tensors by the names of the study's schema ("<domain>.weight",
  * "<domain>.layer0.bias", study_schema.c) and checks their shapes. CSL_E_INVAL: one is missing,

@@ -14,7 +14,8 @@ struct builder {
     struct csl_net *n;
     const struct csl_study *study;
     const struct csl_domain *d;
-    const char *block; /* its name */
+    const char *block;        /* its name */
+    char adapter[CSL_ID_MAX]; /* likewise; "": it has none */
     enum csl_code code;
     struct csl_err *err;
 };
@@ -27,21 +28,21 @@ static const struct csl_tensor_spec *find_tensor(const struct csl_schema *s, con
     return NULL;
 }
 
-/* Where the tensor "<domain>.<prefix><part>" begins; it must have `rank` axes `shape` and lie in
- * the net's block. */
-static uint64_t locate(struct builder *b, const char *prefix, const char *part, uint32_t rank,
-                       const uint64_t *shape)
+/* Where the tensor "<where>.<prefix><part>" begins; it must have `rank` axes `shape` and lie in
+ * that block. */
+static uint64_t locate_in(struct builder *b, const char *where, uint32_t block, const char *prefix,
+                          const char *part, uint32_t rank, const uint64_t *shape)
 {
     char name[2 * CSL_ID_MAX];
     if (b->code != CSL_OK)
         return 0;
-    snprintf(name, sizeof(name), "%s.%s%s", b->block, prefix, part);
+    snprintf(name, sizeof(name), "%s.%s%s", where, prefix, part);
     const struct csl_tensor_spec *t = find_tensor(&b->study->schema, name);
     if (t == NULL) {
         b->code = CSL_FAIL(b->err, CSL_E_INVAL, "the study's schema has no tensor %s", name);
         return 0;
     }
-    bool fits = t->rank == rank && t->block == b->n->block;
+    bool fits = t->rank == rank && t->block == block;
     for (uint32_t i = 0; fits && i < rank; i++)
         fits = t->shape[i] == shape[i];
     if (!fits)
@@ -49,8 +50,14 @@ static uint64_t locate(struct builder *b, const char *prefix, const char *part, 
                            "tensor %s has rank %u and first axis %llu in block %u; expected rank "
                            "%u and %llu in block %u",
                            name, t->rank, (unsigned long long)t->shape[0], t->block, rank,
-                           (unsigned long long)shape[0], b->n->block);
+                           (unsigned long long)shape[0], block);
     return t->first;
+}
+
+static uint64_t locate(struct builder *b, const char *prefix, const char *part, uint32_t rank,
+                       const uint64_t *shape)
+{
+    return locate_in(b, b->block, b->n->block, prefix, part, rank, shape);
 }
 
 /* Weight of the shape, and bias of its first axis. */
@@ -64,12 +71,20 @@ static struct csl_place locate_both(struct builder *b, const char *prefix, uint3
     return at;
 }
 
-static void append(struct builder *b, struct csl_layer l)
+static void append_learning(struct builder *b, struct csl_layer l)
 {
     if (b->code != CSL_OK)
         return;
     CSL_ASSERT(b->n->layer_count < CSL_NET_LAYERS_MAX);
     b->n->layers[b->n->layer_count++] = l;
+}
+
+/* Beside an adapter nothing else of the net learns. */
+static void append(struct builder *b, struct csl_layer l)
+{
+    if (b->adapter[0] != '\0')
+        csl_layer_freeze(&l);
+    append_learning(b, l);
 }
 
 /* What the layer added last gives becomes x + f(x), x being activation `from`. */
@@ -84,7 +99,18 @@ static void add_linear(struct builder *b, const char *prefix, uint64_t positions
 {
     const uint64_t shape[2] = {out, in};
     struct csl_place at = locate_both(b, prefix, 2, shape, has_bias);
-    append(b, csl_layer_make_linear(positions, in, out, at));
+    if (b->adapter[0] == '\0') {
+        append(b, csl_layer_make_linear(positions, in, out, at));
+        return;
+    }
+    const struct csl_adapter *a = &b->d->adapter;
+    const uint64_t down[2] = {a->rank, in}, up[2] = {out, a->rank};
+    const struct csl_lora lora = {
+        .rank = a->rank,
+        .scale = a->alpha / a->rank,
+        .down = locate_in(b, b->adapter, b->n->trained.block, prefix, "down", 2, down),
+        .up = locate_in(b, b->adapter, b->n->trained.block, prefix, "up", 2, up)};
+    append_learning(b, csl_layer_make_lora(positions, in, out, at, &lora));
 }
 
 /* Layers with ReLU between them, the last of which gives the logits. */
@@ -288,6 +314,21 @@ static void add_model(struct builder *b)
     b->code = CSL_FAIL(b->err, CSL_E_INVAL, "domain %s: model kind %d", d->id, (int)d->model);
 }
 
+/* What learns in place of the block. */
+static void find_adapter(struct builder *b)
+{
+    const struct csl_schema *s = &b->study->schema;
+    csl_study_adapter_block(b->adapter, b->d);
+    const struct csl_block_spec *block = csl_schema_find_block(s, b->adapter);
+    if (block == NULL) {
+        b->code = CSL_FAIL(b->err, CSL_E_INVAL, "the study's schema has no block %s", b->adapter);
+        return;
+    }
+    b->n->trained.block = (uint32_t)(block - s->blocks);
+    b->n->trained.first = block->first;
+    b->n->trained.count = block->count;
+}
+
 static enum csl_code build(struct csl_net *n, const struct csl_study *study,
                            const struct csl_domain *d, const char *name, struct csl_err *err)
 {
@@ -301,7 +342,12 @@ static enum csl_code build(struct csl_net *n, const struct csl_study *study,
     n->first = block->first;
     n->count = block->count;
     n->outputs = d->outputs;
+    n->trained.block = n->block;
+    n->trained.first = n->first;
+    n->trained.count = block->kind == CSL_BLOCK_FROZEN ? 0 : n->count;
     struct builder b = {.n = n, .study = study, .d = d, .block = name, .err = err};
+    if (d->adapter.rank > 0)
+        find_adapter(&b);
     add_model(&b);
     return b.code;
 }

@@ -4,12 +4,6 @@
 
 #define ROWS_AT_ONCE 256u
 
-static void put_block(struct csl_trainer *t, const struct csl_net *n, const float *parameters)
-{
-    t->ops->put(t->dev, t->vectors[CSL_V_WEIGHTS], n->first * sizeof(float), parameters + n->first,
-                n->count * sizeof(float));
-}
-
 /* Logits of all records into out: [R, outputs], a slice of rows at a time. */
 static enum csl_code logits_of(struct csl_trainer *t, const struct csl_net *n,
                                const struct csl_examples *e, float *out, struct csl_err *err)
@@ -96,9 +90,10 @@ enum csl_code csl_trainer_predict(struct csl_trainer *t, uint32_t domain,
     double mean = 0;
     if (e->records > 0) {
         enum csl_code code;
-        put_block(t, n, parameters);
+        csl_trainer__put_weights(t, n, parameters);
         for (uint32_t i = 0; i < d->fusion.input_count; i++)
-            put_block(t, &t->nets[t->study->domain_count + d->fusion.inputs[i]], parameters);
+            csl_trainer__put_weights(t, &t->nets[t->study->domain_count + d->fusion.inputs[i]],
+                                     parameters);
         if (n->is_joined)
             code = csl_trainer__fused_logits(t, domain, e, out, err);
         else

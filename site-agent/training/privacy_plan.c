@@ -126,6 +126,16 @@ static enum csl_code solve_noise(const struct csl_privacy_plan *p, const struct 
     return code;
 }
 
+/* What a patient's contribution has in a study with inputs: the blocks of the site that learn. */
+static uint64_t count_parameters(const struct csl_study *study, const uint64_t *patients)
+{
+    uint64_t count = 0;
+    for (uint32_t i = 0; i < study->schema.block_count; i++)
+        if (patients[i] > 0 && study->schema.blocks[i].kind != CSL_BLOCK_FROZEN)
+            count += study->schema.blocks[i].count;
+    return count;
+}
+
 static enum csl_code plan_domains(struct csl_privacy_plan *p, const struct csl_study *study,
                                   const uint64_t *patients, struct csl_err *err)
 {
@@ -138,11 +148,8 @@ static enum csl_code plan_domains(struct csl_privacy_plan *p, const struct csl_s
         bool is_full = batch == 0 || batch >= own;
         struct csl_private_domain *to = &p->domains[p->domain_count++];
         to->domain = d;
-        to->parameters = study->schema.blocks[d].count; /* block d is domain d's */
-        for (uint32_t i = 0; is_fused && i < study->schema.block_count; i++)
-            to->parameters += i != d && patients[i] > 0 ? study->schema.blocks[i].count : 0;
-        if (is_fused && patients[d] == 0)
-            to->parameters -= study->schema.blocks[d].count;
+        to->parameters = is_fused ? count_parameters(study, patients)
+                                  : study->schema.blocks[d].count; /* block d is domain d's */
         to->patients = own;
         to->expected_batch = (double)(is_full ? own : batch);
         to->sampling_rate = is_full ? 1 : csl_dp_rate((double)batch / (double)own);

@@ -43,6 +43,35 @@ static enum csl_code open_device(struct csl_trainer *t, const char *backend, str
     return code;
 }
 
+/* Row i of a domain's map: class i alone, and behind the classes the sets that are merged. */
+static enum csl_code open_maps(struct csl_trainer *t, struct csl_err *err)
+{
+    uint8_t row[CSL_CLASSES_MAX];
+    uint64_t bytes = 0;
+    for (uint32_t d = 0; d < t->study->domain_count; d++) {
+        const struct csl_domain *domain = &t->study->domains[d];
+        struct csl_net *n = &t->nets[d];
+        if (domain->merged_count == 0)
+            continue;
+        n->label_classes = domain->classes + domain->merged_count;
+        n->map = (struct csl_view){NULL, bytes, n->label_classes * n->outputs};
+        bytes += n->map.count;
+    }
+    enum csl_code code = bytes > 0 ? t->ops->alloc(t->dev, bytes, &t->maps, err) : CSL_OK;
+    for (uint32_t d = 0; code == CSL_OK && d < t->study->domain_count; d++) {
+        const struct csl_domain *domain = &t->study->domains[d];
+        struct csl_net *n = &t->nets[d];
+        n->map.buf = n->label_classes > 0 ? t->maps : NULL;
+        for (uint32_t i = 0; i < n->label_classes; i++) {
+            for (uint32_t c = 0; c < domain->classes; c++)
+                row[c] = i < domain->classes ? i == c
+                                             : (domain->merged[i - domain->classes] >> c & 1) != 0;
+            t->ops->put(t->dev, t->maps, n->map.first + i * domain->classes, row, domain->classes);
+        }
+    }
+    return code == CSL_OK && bytes > 0 ? t->ops->sync(t->dev, err) : code;
+}
+
 enum csl_code csl_trainer_new(struct csl_trainer **out, const struct csl_study *study,
                               const char *backend, struct csl_err *err)
 {
@@ -67,6 +96,8 @@ enum csl_code csl_trainer_new(struct csl_trainer **out, const struct csl_study *
         code = csl_net_init_input(&t->nets[study->domain_count + i], study, i, err);
     if (code == CSL_OK)
         code = open_device(t, backend, err);
+    if (code == CSL_OK)
+        code = open_maps(t, err);
 out:
     if (code == CSL_OK)
         *out = t;
@@ -87,6 +118,7 @@ void csl_trainer_free(struct csl_trainer *t)
         for (uint32_t v = 0; v < CSL_V_COUNT; v++)
             t->ops->free(t->vectors[v]);
         t->ops->free(t->losses);
+        t->ops->free(t->maps);
         t->ops->close(t->dev);
     }
     csl_free(t->keys);
@@ -161,14 +193,19 @@ static enum csl_code put_block(struct csl_trainer *t, const struct csl_net *n,
                                const struct csl_train_task *task, struct csl_optimiser *o,
                                struct csl_err *err)
 {
-    uint64_t at = n->first * sizeof(float), bytes = n->count * sizeof(float);
-    t->ops->put(t->dev, t->vectors[CSL_V_WEIGHTS], at, task->global + n->first, bytes);
+    uint64_t first = n->trained.first, count = n->trained.count;
+    uint64_t at = first * sizeof(float), bytes = count * sizeof(float);
+    bool is_shared = t->study->schema.blocks[n->trained.block].kind == CSL_BLOCK_SHARED;
     enum csl_code code = CSL_OK;
-    if (t->study->local.proximal_mu > 0) {
+    csl_trainer__put_weights(t, n, task->global);
+    if (count == 0)
+        return CSL_OK;
+    /* a local block has no global one to stay near to */
+    if (t->study->local.proximal_mu > 0 && is_shared) {
         code = csl_trainer__need(t, CSL_V_ANCHOR, err);
         if (code != CSL_OK)
             return code;
-        t->ops->put(t->dev, t->vectors[CSL_V_ANCHOR], at, task->global + n->first, bytes);
+        t->ops->put(t->dev, t->vectors[CSL_V_ANCHOR], at, task->global + first, bytes);
         o->update.anchor = csl_trainer__block(t, CSL_V_ANCHOR, n);
         o->update.proximal = t->study->local.proximal_mu;
     }
@@ -176,9 +213,9 @@ static enum csl_code put_block(struct csl_trainer *t, const struct csl_net *n,
         code = csl_trainer__need(t, CSL_V_CORRECTION, err);
         if (code != CSL_OK)
             return code;
-        for (uint64_t i = n->first; i < n->first + n->count; i++)
+        for (uint64_t i = first; i < first + count; i++)
             t->host[i] = task->control[i] - task->site_control[i];
-        t->ops->put(t->dev, t->vectors[CSL_V_CORRECTION], at, t->host + n->first, bytes);
+        t->ops->put(t->dev, t->vectors[CSL_V_CORRECTION], at, t->host + first, bytes);
         o->update.correction = csl_trainer__block(t, CSL_V_CORRECTION, n);
     }
     return CSL_OK;
@@ -296,18 +333,19 @@ static enum csl_code get_block(struct csl_trainer *t, const struct csl_train_tas
                                uint32_t net, struct csl_err *err)
 {
     const struct csl_net *n = &t->nets[net];
-    t->ops->get(t->dev, t->host + n->first, t->vectors[CSL_V_WEIGHTS], n->first * sizeof(float),
-                n->count * sizeof(float));
+    t->ops->get(t->dev, t->host + n->trained.first, t->vectors[CSL_V_WEIGHTS],
+                n->trained.first * sizeof(float), n->trained.count * sizeof(float));
     enum csl_code code = t->ops->sync(t->dev, err);
     if (code != CSL_OK || t->study->privacy.mode == CSL_PRIVACY_SITE)
         return code;
-    uint64_t bad = csl_first_not_finite(t->host + n->first, n->count);
-    if (bad < n->count)
+    uint64_t bad = csl_first_not_finite(t->host + n->trained.first, n->trained.count);
+    if (bad < n->trained.count)
         return CSL_FAIL(err, CSL_E_INVAL,
                         "round %llu, domain %s: parameter %llu is not finite after the last of %u "
                         "steps; the learning rate may be too high",
-                        (unsigned long long)task->round, t->study->schema.blocks[n->block].name,
-                        (unsigned long long)bad, t->study->local.steps);
+                        (unsigned long long)task->round,
+                        t->study->schema.blocks[n->trained.block].name, (unsigned long long)bad,
+                        t->study->local.steps);
     return CSL_OK;
 }
 
@@ -330,7 +368,7 @@ static void finish_block(const struct csl_trainer *t, const struct csl_train_tas
                          const struct csl_net *n)
 {
     double path = task->control != NULL ? path_of(t->study, task->round) : 1;
-    for (uint64_t i = n->first; i < n->first + n->count; i++) {
+    for (uint64_t i = n->trained.first; i < n->trained.first + n->trained.count; i++) {
         double moved = (double)t->host[i] - (double)task->global[i];
         task->update[i] = (float)moved;
         if (task->control == NULL)
@@ -349,7 +387,7 @@ static enum csl_code noise_site(struct csl_trainer *t, const struct csl_train_ta
     const struct csl_noise *noise = &task->privacy->plan->site_noise;
     uint64_t count = 0;
     for (uint32_t d = 0; d < t->net_count; d++)
-        count += is_trained[d] ? t->nets[d].count : 0;
+        count += is_trained[d] ? t->nets[d].trained.count : 0;
     float *update = csl_alloc_array((size_t)count, sizeof(*update));
     int64_t *sum = csl_alloc_array((size_t)count, sizeof(*sum));
     enum csl_code code = CSL_OK;
@@ -358,8 +396,9 @@ static enum csl_code noise_site(struct csl_trainer *t, const struct csl_train_ta
                         (unsigned long long)count);
     uint64_t at = 0;
     for (uint32_t d = 0; code == CSL_OK && d < t->net_count; d++)
-        for (uint64_t i = 0; is_trained[d] && i < t->nets[d].count; i++, at++)
-            update[at] = t->host[t->nets[d].first + i] - task->global[t->nets[d].first + i];
+        for (uint64_t i = 0; is_trained[d] && i < t->nets[d].trained.count; i++, at++)
+            update[at] =
+                t->host[t->nets[d].trained.first + i] - task->global[t->nets[d].trained.first + i];
     if (code == CSL_OK && !csl_noise_round(noise, update, (size_t)count, sum))
         task->privacy->rejected++;
     if (code == CSL_OK)
@@ -368,12 +407,32 @@ static enum csl_code noise_site(struct csl_trainer *t, const struct csl_train_ta
         task->privacy->releases[0]++;
     at = 0;
     for (uint32_t d = 0; code == CSL_OK && d < t->net_count; d++)
-        for (uint64_t i = 0; is_trained[d] && i < t->nets[d].count; i++, at++)
-            t->host[t->nets[d].first + i] =
-                (float)((double)task->global[t->nets[d].first + i] + (double)sum[at] * noise->unit);
+        for (uint64_t i = 0; is_trained[d] && i < t->nets[d].trained.count; i++, at++)
+            t->host[t->nets[d].trained.first + i] =
+                (float)((double)task->global[t->nets[d].trained.first + i] +
+                        (double)sum[at] * noise->unit);
     csl_free(update);
     csl_free(sum);
     return code;
+}
+
+/* What is sent, in the order of the schema, which is that of the nets but for adapters. */
+static void list_blocks(const struct csl_trainer *t, const struct csl_train_task *task,
+                        const bool *is_trained, struct csl_train_report *r)
+{
+    bool is_secret = t->study->privacy.mode == CSL_PRIVACY_SITE; /* hides the site, and with it how
+                                                                    many patients it has */
+    for (uint32_t b = 0; b < t->study->schema.block_count; b++) {
+        if (t->study->schema.blocks[b].kind != CSL_BLOCK_SHARED)
+            continue;
+        for (uint32_t i = 0; i < t->net_count; i++) {
+            if (!is_trained[i] || t->nets[i].trained.block != b)
+                continue;
+            r->blocks[r->block_count].block = b;
+            r->blocks[r->block_count++].patients =
+                is_secret ? 1 : csl_trainer__patients(t, task->data, i);
+        }
+    }
 }
 
 enum csl_code csl_trainer_run(struct csl_trainer *t, const struct csl_train_task *task,
@@ -395,7 +454,7 @@ enum csl_code csl_trainer_run(struct csl_trainer *t, const struct csl_train_task
     r.steps = is_fused ? t->study->local.steps : 0;
     for (uint32_t d = 0; code == CSL_OK && d < t->net_count; d++) {
         uint64_t patients = csl_trainer__patients(t, task->data, d);
-        if (patients == 0)
+        if (patients == 0 || t->nets[d].trained.count == 0)
             continue;
         if (!is_fused) {
             code = train_domain(t, task, d, &loss_sum, err);
@@ -404,11 +463,9 @@ enum csl_code csl_trainer_run(struct csl_trainer *t, const struct csl_train_task
         if (code == CSL_OK)
             code = get_block(t, task, d, err);
         is_trained[d] = true;
-        r.blocks[r.block_count].block = t->nets[d].block;
-        /* mode site hides the site, and with it how many patients it has */
-        bool is_secret = t->study->privacy.mode == CSL_PRIVACY_SITE;
-        r.blocks[r.block_count++].patients = is_secret ? 1 : patients;
     }
+    if (code == CSL_OK)
+        list_blocks(t, task, is_trained, &r);
     if (code == CSL_OK && t->study->privacy.mode == CSL_PRIVACY_SITE)
         code = noise_site(t, task, is_trained, err);
     if (code != CSL_OK)

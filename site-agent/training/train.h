@@ -48,8 +48,9 @@ struct csl_train_task {
     /* Mode joint: [P] out, instead of update: this site's clipped sum of one step with its share of
      * the noise, in grid units of the plan; zeros in blocks without data. NULL in other modes. */
     int64_t *joint_sum;
-    float *update;         /* [P] out: local model minus global; zeros in blocks without data */
-    float *control_change; /* [P] out: new c_i minus old c_i; NULL without control */
+    float *update;                /* [P] out: local model minus global, of all blocks that the site
+                                     trains, also those that are local; zeros elsewhere */
+    float *control_change;        /* [P] out: new c_i minus old c_i; NULL without control */
     bool (*cancelled)(void *ctx); /* polled every step; NULL: never */
     void *cancelled_ctx;
 };
@@ -61,12 +62,15 @@ struct csl_train_report {
     uint32_t event_count; /* what ran, as the accountants see it; 0 without privacy */
     struct csl_dp_event events[CSL_DOMAINS_MAX];
     uint32_t block_count;
-    struct {
+    struct { /* those that are sent */
         uint32_t block;
         uint64_t patients; /* training patients, the weight of the block; 1 in mode site */
     } blocks[CSL_BLOCKS_MAX];
 };
-/* With privacy, mode local: every step draws patients with Poisson sampling, clips each patient's
+/* Frozen blocks are used and stay as they are; local ones are trained as all others, with the same
+ * clip and noise, so that nothing of the data that is not noised shapes a later step.
+ *
+ * With privacy, mode local: every step draws patients with Poisson sampling, clips each patient's
  * gradient over all the patient's records, adds noise (dp_sgd.c). Mode site: trains as without
  * privacy, then clips and noises the whole update.
  *

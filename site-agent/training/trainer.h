@@ -29,6 +29,7 @@ struct csl_trainer {
     uint32_t net_count;
     struct csl_cbuf *vectors[CSL_V_COUNT];
     struct csl_cbuf *losses; /* f64 [CSL_LOSS_SLOTS] */
+    struct csl_cbuf *maps;   /* u8, of all nets with merged classes; NULL: there are none */
     struct csl_work work;
     struct csl_work *works; /* [net_count] a study with inputs: of each net; else NULL */
     struct csl_cbuf *spare; /* f32 [spare_count] of it: gradients to be added */
@@ -58,9 +59,12 @@ struct csl_loop {
     double loss_sum;     /* out: over the steps */
 };
 
+/* What learns of the net. */
 struct csl_view csl_trainer__block(const struct csl_trainer *t, enum csl_vector v,
                                    const struct csl_net *n);
 enum csl_code csl_trainer__need(struct csl_trainer *t, enum csl_vector v, struct csl_err *err);
+/* All that the net reads, of a model: [P]. */
+void csl_trainer__put_weights(struct csl_trainer *t, const struct csl_net *n, const float *model);
 /* The data is of this study and has the widths its domains say. */
 enum csl_code csl_trainer__check_data(const struct csl_trainer *t, const struct csl_dataset *data,
                                       struct csl_err *err);

@@ -87,6 +87,7 @@ TABLE = [
                                "privacy/dp/", "privacy/audit/", "aggregation/weights/"], []),
     ("site-agent/trainer/*", ["base/", TENSOR], ["dl", "seccomp"]),
     ("site-agent/main.c", ["", "!coordinator/", "!simulations/", "!cli/"], []),
+    ("site-agent/agent_own.c", COMMON + ["site-agent/", "aggregation/", "privacy/", "coordinator/model/"], []),
     ("site-agent/*", COMMON + ["site-agent/", "aggregation/", "privacy/"], []),
     ("simulations/mpi.c", ["", "!" + GRPC], ["mpi"]),
     ("simulations/*", ["", "!" + GRPC], []),

@@ -7,11 +7,10 @@
 
 #include <string.h>
 
-static void check_domain(const struct csl_domain *d)
+/* What is read by a domain itself or by an input of the study. */
+static void check_values(const struct csl_domain *d)
 {
-    CSL_ASSERT(d->width >= 1 && d->width <= CSL_FEATURES_MAX);
-    CSL_ASSERT(d->outputs >= 1 && d->outputs <= CSL_CLASSES_MAX);
-    CSL_ASSERT((d->model == CSL_MODEL_COX) == (d->task == CSL_TASK_SURVIVAL));
+    CSL_ASSERT(d->model != CSL_MODEL_MULTIMODAL && d->fusion.input_count == 0);
     CSL_ASSERT(d->model == CSL_MODEL_BAG || (d->model == CSL_MODEL_MLP) == (d->hidden_count > 0));
     CSL_ASSERT((d->modality == CSL_TABULAR || d->modality == CSL_EHR_SERIES) ==
                (d->feature_count > 0));
@@ -19,9 +18,35 @@ static void check_domain(const struct csl_domain *d)
     CSL_ASSERT((d->model == CSL_MODEL_CNN1D || d->model == CSL_MODEL_CNN2D) ==
                (d->sizes.stages > 0));
     CSL_ASSERT((d->model == CSL_MODEL_TRANSFORMER) == (d->sizes.patch > 0));
-    CSL_ASSERT(d->scale > 0);
     for (uint32_t i = 0; i < d->feature_count; i++)
         CSL_ASSERT(d->features[i].scale > 0 && d->features[i].clip >= 0);
+}
+
+static void check_domain(const struct csl_study *s, const struct csl_domain *d)
+{
+    CSL_ASSERT(d->width >= 1 && d->outputs >= 1 && d->outputs <= CSL_CLASSES_MAX);
+    CSL_ASSERT((d->model == CSL_MODEL_COX) == (d->task == CSL_TASK_SURVIVAL));
+    CSL_ASSERT(d->scale > 0);
+    CSL_ASSERT((s->input_count > 0) == (d->fusion.input_count > 0));
+    CSL_ASSERT(s->input_count > 0 || d->block_kind == CSL_BLOCK_SHARED);
+    for (uint32_t i = 0; i < d->fusion.input_count; i++)
+        CSL_ASSERT(d->fusion.inputs[i] < s->input_count &&
+                   s->inputs[d->fusion.inputs[i]].outputs == d->sizes.width);
+    if (s->input_count == 0)
+        check_values(d);
+}
+
+/* Something is sent, or nobody would learn anything of anybody. */
+static void check_blocks(const struct csl_study *s)
+{
+    uint32_t sent = 0, adapters = 0;
+    for (uint32_t i = 0; i < s->input_count; i++) {
+        adapters += s->inputs[i].adapter.rank > 0;
+        CSL_ASSERT(s->inputs[i].adapter.rank == 0 || s->inputs[i].block_kind == CSL_BLOCK_FROZEN);
+    }
+    for (uint32_t b = 0; b < s->schema.block_count; b++)
+        sent += s->schema.blocks[b].kind == CSL_BLOCK_SHARED;
+    CSL_ASSERT(s->schema.block_count == s->domain_count + s->input_count + adapters && sent > 0);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -36,8 +61,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     }
     for (uint32_t i = 0; i < s->domain_count; i++)
-        check_domain(&s->domains[i]);
-    CSL_ASSERT(s->schema.block_count == s->domain_count);
+        check_domain(s, &s->domains[i]);
+    for (uint32_t i = 0; i < s->input_count; i++)
+        check_values(&s->inputs[i]);
+    check_blocks(s);
     CSL_ASSERT(s->local.learning_rate > 0 && s->local.steps > 0 && s->rounds > 0);
     CSL_ASSERT(s->participant_count == 0 || s->minimum_sites <= s->participant_count);
     csl_buf_init(&b, 16u << 20);

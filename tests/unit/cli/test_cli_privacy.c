@@ -318,6 +318,44 @@ static void test_cli_privacy__plan_for_people__hides_sizes_behind_bands(void **s
     cli_assert_printed("warning: big: delta 0.0001 is not below one over");
 }
 
+#define PLANNED                                                                                    \
+    "study: p\ndomains:\n  - {id: ill, modality: tabular, features: [a], task: {kind: binary, "    \
+    "label: ill}, model: {kind: linear}}\nrounds: 4\naggregation: {strategy: fedavg}\n"            \
+    "privacy: {mode: local, epsilon: 4, delta: 0.001, clip: 1}\n"                                  \
+    "training: {local: {learning_rate: 0.1, batch_patients: 20, steps: 5, optimizer: "
+
+/* A schedule costs nothing, and takes no step beyond the full rate; what Adam makes of the noise is
+ * not known. */
+static void
+test_cli_privacy__plan_with_a_schedule__has_the_price_and_noise_of_the_full_rate(void **state)
+{
+    static const char *const kinds[] = {
+        "sgd}}\n", "sgd, schedule: {kind: cosine, warmup: 4, floor: 0.1}}}\n", "adam}}\n"};
+    static const char *const says[] = {"to first order in the learning rate.",
+                                       "at the schedule's full rate", "std is not stated"};
+    double epsilon[3], std[2];
+    char text[1024];
+
+    (void)state;
+    for (size_t i = 0; i < 3; i++) {
+        snprintf(text, sizeof(text), "%s%s", PLANNED, kinds[i]);
+        cli_put_file("planned.yaml", text);
+        assert_int_equal(cli_run("privacy plan %/planned.yaml --patients a=400,b=100"), 0);
+        cli_assert_printed(says[i]);
+        assert_int_equal(cli_run("privacy plan %/planned.yaml --patients a=400,b=100 --json"), 0);
+        struct csl_json_doc *doc = cli_parse_output();
+        epsilon[i] = cli_number(doc, "sites/1/epsilon_by_round/3");
+        assert_between(epsilon[0], epsilon[i], epsilon[0]);
+        if (i < 2) {
+            std[i] = cli_number(doc, "sites/1/domains/0/noise_std_in_mean");
+            assert_between(std[0], std[i], std[0]);
+        } else {
+            assert_false(cli_has(doc, "sites/1/domains/0/noise_std_in_mean"));
+        }
+        csl_json_free(doc);
+    }
+}
+
 static void test_cli_privacy__plan_with_fixed_noise__says_who_runs_out_first(void **state)
 {
     (void)state;
@@ -495,6 +533,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_cli_privacy__compare__shows_every_sampler_and_both_adjacencies),
         cmocka_unit_test(test_cli_privacy__plan__solves_every_site_and_every_round),
         cmocka_unit_test(test_cli_privacy__plan_for_people__hides_sizes_behind_bands),
+        cmocka_unit_test(
+            test_cli_privacy__plan_with_a_schedule__has_the_price_and_noise_of_the_full_rate),
         cmocka_unit_test(test_cli_privacy__plan_with_fixed_noise__says_who_runs_out_first),
         cmocka_unit_test(test_cli_privacy__plan_from_the_records__counts_training_patients),
         cmocka_unit_test(test_cli_privacy__plan_that_cannot_be__says_why),

@@ -4,6 +4,7 @@
 #include "tests/unit/data/support.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 static struct csl_feature table_features[1] = {{.name = "a", .scale = 2.0}};
@@ -41,9 +42,9 @@ static void inputs_of(struct csl_domain inputs[INPUTS])
 
 static const char life[1][CSL_ID_MAX] = {"life"}, grade[1][CSL_ID_MAX] = {"grade"};
 static const char many[2][CSL_ID_MAX] = {"ill", "worse"};
-static const struct csl_target_spec targets[3] = {{CSL_TASK_BINARY, 2, many, 2},
-                                                  {CSL_TASK_CLASSES, 3, grade, 1},
-                                                  {CSL_TASK_SURVIVAL, 0, life, 1}};
+static const struct csl_target_spec targets[3] = {{CSL_TASK_BINARY, 2, many, 2, 0},
+                                                  {CSL_TASK_CLASSES, 3, grade, 1, 0},
+                                                  {CSL_TASK_SURVIVAL, 0, life, 1, 0}};
 
 /* many_records with a second binary label, known for record 0 alone. */
 static const char *write_many(void)
@@ -122,7 +123,7 @@ static void test_multimodal__inputs_and_labels_the_site_lacks__are_in_no_record(
     struct csl_domain inputs[2] = {input_of("volume", CSL_IMAGE3D, 2, 3, 2, 12),
                                    input_of("waves", CSL_SIGNAL, 3, 2, 1, 6)};
     static const char none[1][CSL_ID_MAX] = {"absent"};
-    const struct csl_target_spec two[2] = {{CSL_TASK_BINARY, 2, none, 1}, targets[1]};
+    const struct csl_target_spec two[2] = {{CSL_TASK_BINARY, 2, none, 1, 0}, targets[1]};
     struct csl_records r;
     many_records(&r);
     csl_free(r.modalities[2].values); /* the signal goes: the site lacks the kind */
@@ -160,13 +161,60 @@ static void test_multimodal__another_shape_or_classes__is_refused(void **state)
     spec.target_count = 1;
     ASSERT_CODE(csl_multimodal_load(&m, write_many(), &spec, &err), CSL_E_INVAL, &err);
     ASSERT_SAYS(&err, "/labels/grade has 3 classes");
-    wrong = (struct csl_target_spec){CSL_TASK_SURVIVAL, 0, many, 2};
+    wrong.merged = 3; /* labels behind the classes are no classes */
+    ASSERT_CODE(csl_multimodal_load(&m, write_many(), &spec, &err), CSL_E_INVAL, &err);
+    wrong.classes = 1;
+    wrong.merged = 1;
+    ASSERT_CODE(csl_multimodal_load(&m, write_many(), &spec, &err), CSL_E_INVAL, &err);
+    wrong = (struct csl_target_spec){CSL_TASK_SURVIVAL, 0, many, 2, 0};
     ASSERT_CODE(csl_multimodal_load(&m, write_many(), &spec, &err), CSL_E_INVAL, &err);
     assert_null(m);
 }
 
 /* Two images of one shape in one study: the site's "scan" is no other input's. A table of which an
  * input has no feature is not that input's either; one that has some of them was misspelt. */
+/* The site tells classes 0 and 2 of three apart at some patients only: its label 3. */
+static void test_multimodal__merged_classes__are_learned_from_but_not_judged(void **state)
+{
+    (void)state;
+    static const char yaml[] =
+        "study: s\ninputs:\n  - {id: vector, modality: embedding, shape: [5], encoder: {kind: "
+        "linear}}\ndomains:\n  - {id: d, inputs: [vector], task: {kind: classes, label: grade, "
+        "classes: 3%s}}\nmodel: {kind: multimodal, width: 4}\n"
+        "training: {local: {learning_rate: 0.1, batch_patients: 2, steps: 1}}\nrounds: 1\n"
+        "aggregation: {strategy: fedavg}\n";
+    static const int16_t grades[6] = {3, 1, 2, -1, 3, 1};
+    struct csl_err err;
+    struct csl_study *study;
+    struct csl_dataset *data = NULL;
+    struct csl_records r;
+    char text[1024];
+    many_records(&r);
+    for (uint32_t i = 0; i < r.label_count; i++) {
+        if (strcmp(r.labels[i].name, "grade") != 0)
+            continue;
+        r.labels[i].classes = 4;
+        memcpy(r.labels[i].value, grades, sizeof(grades));
+    }
+    memset(r.modalities[4].available, 1, 6); /* the vector */
+    ASSERT_OK(csl_records_write(&r, scratch("merged.h5"), &err), &err);
+    csl_records_release(&r);
+    snprintf(text, sizeof(text), yaml, "");
+    ASSERT_OK(csl_study_parse(&study, "s.yaml", CSL_SPAN(text, strlen(text)), &err), &err);
+    ASSERT_CODE(csl_dataset_load(&data, scratch("merged.h5"), study, &err), CSL_E_INVAL, &err);
+    csl_study_free(study);
+    snprintf(text, sizeof(text), yaml, ", merged: [[0, 2]]");
+    ASSERT_OK(csl_study_parse(&study, "s.yaml", CSL_SPAN(text, strlen(text)), &err), &err);
+    ASSERT_OK(csl_dataset_load(&data, scratch("merged.h5"), study, &err), &err);
+    const struct csl_examples *e = data->domains[0];
+    assert_int_equal(e[CSL_SPLIT_TRAIN].records, 3);
+    assert_memory_equal(e[CSL_SPLIT_TRAIN].label, ((uint8_t[]){3, 1, 2}), 3);
+    assert_int_equal(e[CSL_SPLIT_VALIDATION].records, 0);
+    assert_int_equal(e[CSL_SPLIT_TEST].records, 1);
+    csl_dataset_free(data);
+    csl_study_free(study);
+}
+
 static void test_multimodal__modality_of_another_input__is_left_to_it(void **state)
 {
     (void)state;
@@ -237,6 +285,7 @@ int main(void)
         cmocka_unit_test(test_multimodal__targets__say_what_is_unknown),
         cmocka_unit_test(test_multimodal__inputs_and_labels_the_site_lacks__are_in_no_record),
         cmocka_unit_test(test_multimodal__another_shape_or_classes__is_refused),
+        cmocka_unit_test(test_multimodal__merged_classes__are_learned_from_but_not_judged),
         cmocka_unit_test(test_multimodal__modality_of_another_input__is_left_to_it),
         cmocka_unit_test(test_multimodal__append__keeps_rows_and_tells_patients_apart),
     };

@@ -520,6 +520,8 @@ static const struct row rows[] = {
      "s.yaml:30:72: one value of the column, at most 63 bytes, would be right"},
     {30, 0, "    - {id: b, csv: x.csv, mapping: m.yaml, where: {any_of: [x]}}",
      "s.yaml:30:51: where: key 'column' is missing"},
+    {6, 0, "    task: {kind: classes, label: disease, classes: 3, merged: [[0, 2]]}",
+     "s.yaml:6:63: merged: classes are merged in studies with 'inputs' only"},
     /* inputs */
     {3, 9, DOMAIN_OF("[age]"), "s.yaml:5:13: inputs: the study has no section 'inputs'"},
     {3, 9,

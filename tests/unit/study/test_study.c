@@ -444,12 +444,15 @@ static void test_study__series__has_the_width_of_its_marks_or_windows(void **sta
     static const struct {
         const char *text;
         uint32_t rows, inputs, steps;
+        const char *says;
     } rows[] = {
-        {"    modality: ehr_series\n    shape: [4]", 4, 2, 0},
-        {"    modality: ehr_series\n    shape: [4]\n    missing: mask", 4, 4, 0},
-        {"    modality: ehr_series\n    shape: [4]\n    missing: mask_and_delta", 4, 6, 0},
-        {"    modality: ehr_series\n    shape: [4]\n    windows: 1", 1, 12, 4},
-        {"    modality: ehr_series\n    shape: [4]\n    windows: 3", 3, 12, 4},
+        {"    modality: ehr_series\n    shape: [4]", 4, 2, 0, "from 8 series values with"},
+        {"    modality: ehr_series\n    shape: [4]\n    missing: mask", 4, 4, 0,
+         "16 series values"},
+        {"    modality: ehr_series\n    shape: [4]\n    missing: mask_and_delta", 4, 6, 0,
+         "24 series values"},
+        {"    modality: ehr_series\n    shape: [4]\n    windows: 1", 1, 12, 4, "12 window values"},
+        {"    modality: ehr_series\n    shape: [4]\n    windows: 3", 3, 12, 4, "36 window values"},
     };
     enum { ROWS = sizeof(rows) / sizeof(rows[0]) };
     uint8_t digests[ROWS][CSL_DIGEST_BYTES];
@@ -462,6 +465,11 @@ static void test_study__series__has_the_width_of_its_marks_or_windows(void **sta
         assert_int_equal(d->shape[1], rows[i].inputs);
         assert_int_equal(d->width, rows[i].rows * rows[i].inputs);
         assert_int_equal(d->steps, rows[i].steps);
+        struct csl_buf out;
+        csl_buf_init(&out, 1u << 20);
+        csl_study_explain(s, &out);
+        assert_non_null(strstr(csl_buf_text(&out), rows[i].says));
+        csl_buf_release(&out);
         memcpy(digests[i], s->digest, CSL_DIGEST_BYTES);
         for (size_t k = 0; k < i; k++)
             assert_memory_not_equal(digests[i], digests[k], CSL_DIGEST_BYTES);

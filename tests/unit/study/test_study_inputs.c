@@ -68,6 +68,67 @@ static void test_study_inputs__series__digest_changes_with_its_marks(void **stat
     }
 }
 
+#define TASK                                                                                       \
+    "  - {id: kind, inputs: [scan], model: {kind: multimodal, width: 6, fusion: mean}, task: "
+
+static void test_study_inputs__merged_classes__are_sets_of_the_digest(void **state)
+{
+    static const char *const merged[] = {"", ", merged: [[0, 2]]", ", merged: [[2, 1]]",
+                                         ", merged: [[0, 2], [1, 2]]"};
+    enum { COUNT = sizeof(merged) / sizeof(merged[0]) };
+    uint8_t digests[COUNT][CSL_DIGEST_BYTES];
+    char line[256];
+    (void)state;
+    for (size_t i = 0; i < COUNT; i++) {
+        snprintf(line, sizeof(line), TASK "{kind: classes, label: kind, classes: 3%s}}", merged[i]);
+        struct csl_study *s = parse(10, line);
+        assert_int_equal(s->domains[1].outputs, 3);
+        assert_int_equal(s->domains[1].merged_count, i < 3 ? i > 0 : 2);
+        if (i > 0)
+            assert_int_equal(s->domains[1].merged[0], i == 2 ? 6 : 5);
+        memcpy(digests[i], s->digest, CSL_DIGEST_BYTES);
+        for (size_t k = 0; k < i; k++)
+            assert_memory_not_equal(digests[i], digests[k], CSL_DIGEST_BYTES);
+        struct csl_buf out;
+        csl_buf_init(&out, 1u << 20);
+        csl_study_explain(s, &out);
+        assert_int_equal(strstr(csl_buf_text(&out), "3 classes; label 3 one of 0 or 2") != NULL,
+                         i == 1 || i == 3);
+        csl_buf_release(&out);
+        csl_study_free(s);
+    }
+}
+
+static void test_study_inputs__merged_classes__mistakes_are_named(void **state)
+{
+    static const struct {
+        const char *task, *says;
+    } rows[] = {
+        {"{kind: classes, label: kind, classes: 3, merged: [[0, 3]]}", "a class from 0, below"},
+        {"{kind: classes, label: kind, classes: 3, merged: [[1, 1]]}", "class 1 is listed twice"},
+        {"{kind: classes, label: kind, classes: 3, merged: [[1]]}", "found 1 classes"},
+        {"{kind: classes, label: kind, classes: 3, merged: [[0, 1, 2]]}", "2 would be right"},
+        {"{kind: classes, label: kind, classes: 3, merged: [[0, 1], [1, 0]]}", "listed before"},
+        {"{kind: classes, label: kind, classes: 3, merged: []}", "found 0 sets"},
+        {"{kind: classes, label: kind, classes: 2, merged: [[0, 1]]}", "leave nothing to merge"},
+        {"{kind: binary, label: kind, merged: [[0, 1]]}", "only kind: classes has classes"},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct csl_study *s = NULL;
+        struct csl_err err = {0};
+        struct csl_buf b;
+        csl_buf_init(&b, 65536);
+        for (size_t k = 0; k < LINES; k++)
+            csl_buf_printf(&b, "%s%s%s\n", k == 9 ? TASK : lines[k], k == 9 ? rows[i].task : "",
+                           k == 9 ? "}" : "");
+        assert_int_equal(csl_study_parse(&s, "s.yaml", CSL_SPAN(b.p, b.n), &err), CSL_E_INVAL);
+        if (strstr(err.msg, rows[i].says) == NULL)
+            fail_msg("%s: %s", rows[i].task, err.msg);
+        csl_buf_release(&b);
+    }
+}
+
 static void test_study_inputs__weights_of_patient_groups__refused(void **state)
 {
     struct csl_study *s = NULL;
@@ -230,6 +291,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_study_inputs__valid__has_every_field),
         cmocka_unit_test(test_study_inputs__series__digest_changes_with_its_marks),
+        cmocka_unit_test(test_study_inputs__merged_classes__are_sets_of_the_digest),
+        cmocka_unit_test(test_study_inputs__merged_classes__mistakes_are_named),
         cmocka_unit_test(test_study_inputs__weights_of_patient_groups__refused),
         cmocka_unit_test(test_study_inputs__more_blocks_than_a_masked_round_has__refused),
         cmocka_unit_test(test_study_inputs__schema__has_the_domains_blocks_and_then_the_inputs),

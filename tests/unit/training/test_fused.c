@@ -11,21 +11,11 @@
 #include "base/check.h"
 #include "base/mem.h"
 #include "privacy/crypto/rng.h"
-#include "site-agent/training/fused_train.h"
+#include "tests/unit/training/fused_fixture.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-
-#define ROWS     10u
-#define PATIENTS 7u
-#define TABLE    4u
-#define VECTOR   3u
-#define TOKENS   5u
-#define BUCKETS  9u
-#define WIDTH    4u
-#define CLASSES  3u
-#define MOST     512u /* parameters */
 
 static const char yaml_text[] =
     "study: fused\n"
@@ -41,137 +31,12 @@ static const char yaml_text[] =
     "training: {local: {optimizer: sgd, learning_rate: %s, batch_patients: %s, steps: %u}}\n"
     "rounds: 2\naggregation: {strategy: fedavg}\nsites: {minimum: 1}\n%s";
 
-/* The last record has nothing of domain which; patient 4 has no known label at all. */
-static const uint32_t patient_of[ROWS] = {0, 1, 1, 1, 2, 3, 3, 4, 5, 6};
-static const uint8_t available[3][ROWS] = {
-    {1, 0, 1, 1, 0, 1, 1, 1, 0, 1}, {1, 1, 0, 1, 1, 0, 1, 1, 0, 0}, {0, 1, 1, 1, 1, 0, 1, 1, 1, 0}};
-static const int16_t truth[2][ROWS] = {{0, 1, -1, 1, 0, 1, 0, -1, 1, 0},
-                                       {2, 0, 1, -1, 2, 1, 0, -1, -1, 1}};
-
-struct bench {
-    struct csl_study *study;
-    struct csl_multimodal multimodal;
-    struct csl_inputs inputs[3];
-    struct csl_targets targets[2];
-    struct csl_dataset data;
-    struct csl_examples examples[2][CSL_SPLIT_COUNT];
-    uint64_t input_patients[3];
-    uint32_t patient[ROWS], row[2][ROWS], example_patient[2][ROWS];
-    uint8_t label[2][ROWS], present[3][ROWS];
-    int16_t value[2][ROWS];
-    float table[ROWS * TABLE], vector[ROWS * VECTOR];
-    uint32_t tokens[ROWS * TOKENS];
-    float weights[MOST];
-    struct csl_trainer *trainer;
-};
-
-static void fill_values(struct bench *b)
-{
-    struct csl_rng rng;
-    csl_rng_init_label(&rng, 5, "test/fused", 0, 0, 0);
-    for (uint32_t i = 0; i < ROWS * TABLE; i++)
-        b->table[i] = (float)csl_rng_normal(&rng);
-    for (uint32_t i = 0; i < ROWS * VECTOR; i++)
-        b->vector[i] = (float)csl_rng_normal(&rng);
-    for (uint32_t i = 0; i < ROWS * TOKENS; i++)
-        b->tokens[i] = (uint32_t)(csl_rng_u64(&rng) % BUCKETS); /* 0: none */
-    for (uint32_t i = 0; i < MOST; i++)
-        b->weights[i] = 0.5f * (float)csl_rng_normal(&rng);
-    for (uint32_t r = 0; r < ROWS; r++) { /* as the loader leaves what is not there */
-        memset(b->table + r * TABLE, 0, available[0][r] ? 0 : TABLE * sizeof(float));
-        memset(b->vector + r * VECTOR, 0, available[1][r] ? 0 : VECTOR * sizeof(float));
-        memset(b->tokens + r * TOKENS, 0, available[2][r] ? 0 : TOKENS * sizeof(uint32_t));
-    }
-}
-
-static const uint32_t reads[2][3] = {{0, 1, 2}, {1, 2, 2}};
-static const uint32_t reads_count[2] = {3, 2};
-
-static bool counts(const struct bench *b, uint32_t d, uint32_t r)
-{
-    bool has_input = false;
-    for (uint32_t i = 0; i < reads_count[d]; i++)
-        has_input = has_input || b->present[reads[d][i]][r] != 0;
-    return has_input && b->value[d][r] >= 0;
-}
-
-/* The view of each domain and of each input's patients, from what is present. */
-static void view(struct bench *b)
-{
-    for (uint32_t d = 0; d < 2; d++) {
-        struct csl_examples *e = &b->examples[d][CSL_SPLIT_TRAIN];
-        uint32_t last = UINT32_MAX;
-        *e = (struct csl_examples){.width = b->study->domains[d].width,
-                                   .patient = b->example_patient[d],
-                                   .label = b->label[d],
-                                   .row = b->row[d],
-                                   .of = &b->multimodal.splits[CSL_SPLIT_TRAIN]};
-        for (uint32_t r = 0; r < ROWS; r++) {
-            if (!counts(b, d, r))
-                continue;
-            e->patients += b->patient[r] != last;
-            last = b->patient[r];
-            e->row[e->records] = r;
-            e->label[e->records] = (uint8_t)b->value[d][r];
-            e->patient[e->records++] = e->patients - 1;
-        }
-    }
-    for (uint32_t i = 0; i < 3; i++) {
-        uint32_t last = UINT32_MAX;
-        b->input_patients[i] = 0;
-        for (uint32_t r = 0; r < ROWS; r++) {
-            bool is_read = (i > 0 && counts(b, 1, r)) || counts(b, 0, r);
-            if (b->present[i][r] == 0 || !is_read || b->patient[r] == last)
-                continue;
-            last = b->patient[r];
-            b->input_patients[i]++;
-        }
-    }
-}
-
-static void bench_open(struct bench *b, const char *dropout, const char *rate, const char *batch,
+static void open_bench(struct bench *b, const char *dropout, const char *rate, const char *batch,
                        uint32_t steps, const char *more)
 {
     char yaml[2048];
-    struct csl_err err = {.code = CSL_OK};
-    memset(b, 0, sizeof(*b));
     snprintf(yaml, sizeof(yaml), yaml_text, dropout, dropout, rate, batch, steps, more);
-    if (csl_study_parse(&b->study, "fused.yaml", CSL_SPAN(yaml, strlen(yaml)), &err) != CSL_OK)
-        fail_msg("%s", err.msg);
-    assert_true(b->study->schema.parameters <= MOST);
-    assert_int_equal(b->study->schema.block_count, 5);
-    fill_values(b);
-    memcpy(b->patient, patient_of, sizeof(patient_of));
-    memcpy(b->present, available, sizeof(available));
-    memcpy(b->value, truth, sizeof(truth));
-    b->inputs[0] = (struct csl_inputs){.width = TABLE, .x = b->table};
-    b->inputs[1] = (struct csl_inputs){.width = VECTOR, .x = b->vector};
-    b->inputs[2] = (struct csl_inputs){.width = TOKENS, .tokens = b->tokens};
-    for (uint32_t i = 0; i < 3; i++)
-        b->inputs[i].available = b->present[i];
-    for (uint32_t d = 0; d < 2; d++)
-        b->targets[d] = (struct csl_targets){.labels = 1, .value = b->value[d]};
-    b->multimodal.input_count = 3;
-    b->multimodal.target_count = 2;
-    b->multimodal.splits[CSL_SPLIT_TRAIN] = (struct csl_multimodal_split){.records = ROWS,
-                                                                          .patients = PATIENTS,
-                                                                          .patient = b->patient,
-                                                                          .inputs = b->inputs,
-                                                                          .targets = b->targets};
-    b->data = (struct csl_dataset){.site = "here",
-                                   .study = b->study,
-                                   .domain_count = 2,
-                                   .domains = b->examples,
-                                   .multimodal = &b->multimodal,
-                                   .input_patients = b->input_patients};
-    view(b);
-    assert_int_equal(csl_trainer_new(&b->trainer, b->study, "cpu-ref", NULL), CSL_OK);
-}
-
-static void bench_close(struct bench *b)
-{
-    csl_trainer_free(b->trainer);
-    csl_study_free(b->study);
+    bench_open(b, yaml, 0);
 }
 
 /* --- the model in double --- */
@@ -275,7 +140,7 @@ static double loss_of(const struct bench *b, const double *w, uint32_t patient)
         uint32_t n = 0;
         for (uint32_t r = 0; r < ROWS; r++) {
             double y[3][WIDTH];
-            if (b->patient[r] != patient || !counts(b, d, r))
+            if (b->patient[r] != patient || !bench_counts(b, d, r))
                 continue;
             encode(b, w, r, y);
             sum += d == 0 ? loss_yes(b, w, r, y) : loss_which(b, w, r, y);
@@ -346,7 +211,7 @@ static void test_fused__gradient__is_that_of_the_model_in_double(void **state)
     struct csl_fused f;
     float got[MOST];
     uint32_t rows[ROWS];
-    bench_open(&b, "0", "0.1", "full", 1, "");
+    open_bench(&b, "0", "0.1", "full", 1, "");
     open_net(&b, &f);
     for (uint32_t r = 0; r < ROWS; r++)
         rows[r] = r;
@@ -373,7 +238,7 @@ static void test_fused__patient_in_a_batch__adds_what_he_adds_alone(void **state
     struct csl_fused f;
     float among[MOST], alone[MOST], nothing[MOST] = {0};
     uint32_t rows[ROWS], dropped = 0;
-    bench_open(&b, "0.5", "0.1", "full", 1, "");
+    open_bench(&b, "0.5", "0.1", "full", 1, "");
     open_net(&b, &f);
     f.pass.is_training = true;
     for (uint32_t r = 0; r < ROWS; r++)
@@ -407,7 +272,7 @@ static void test_fused__record_without_any_input__moves_the_empty_value_only(voi
     struct csl_fused f;
     float got[MOST];
     uint32_t row = 0;
-    bench_open(&b, "0", "0.1", "full", 1, "");
+    open_bench(&b, "0", "0.1", "full", 1, "");
     open_net(&b, &f);
     memset(f.domains[0].mask, 0, 3);
     for (uint32_t i = 0; i < 3; i++)
@@ -431,30 +296,16 @@ static void test_fused__record_without_any_input__moves_the_empty_value_only(voi
     bench_close(&b);
 }
 
-static void run(struct bench *b, struct csl_private_run *privacy, float *update,
-                struct csl_train_report *report)
-{
-    struct csl_err err = {.code = CSL_OK};
-    struct csl_train_task task = {.data = &b->data,
-                                  .privacy = privacy,
-                                  .seed = 3,
-                                  .round = 1,
-                                  .global = b->weights,
-                                  .update = update};
-    if (csl_trainer_run(b->trainer, &task, report, &err) != CSL_OK)
-        fail_msg("%s", err.msg);
-}
-
 static void test_fused__site_without_an_input__leaves_its_block_alone(void **state)
 {
     (void)state;
     struct bench b;
     struct csl_train_report report;
     float update[MOST];
-    bench_open(&b, "0", "0.1", "2", 5, "");
+    open_bench(&b, "0", "0.1", "2", 5, "");
     memset(b.present[0], 0, ROWS); /* the table */
-    view(&b);
-    run(&b, NULL, update, &report);
+    bench_view(&b);
+    bench_run(&b, NULL, update, &report);
     const uint32_t blocks[] = {0, 1, 3, 4};
     assert_int_equal(report.block_count, 4);
     for (uint32_t i = 0; i < 4; i++) {
@@ -503,12 +354,12 @@ static void test_fused__private_step__clips_each_patient_once_over_all_blocks(vo
     float update[MOST];
     double sum[MOST] = {0}, std;
     uint32_t clipped = 0;
-    bench_open(&b, "0", "1", "full", 1,
+    open_bench(&b, "0", "1", "full", 1,
                "privacy: {mode: local, noise_multiplier: 0.001, delta: 0.001, clip: 0.7}\n");
     plan_for(&b, &plan);
     csl_rng_init_label(&rng, 1, "test/noise", 0, 0, 0);
     struct csl_private_run privacy = {.plan = &plan, .rng = &rng};
-    run(&b, &privacy, update, &report);
+    bench_run(&b, &privacy, update, &report);
     assert_int_equal(report.event_count, 1);
     assert_int_equal(report.events[0].steps, 1);
     assert_int_equal(privacy.rejected, 0);
@@ -542,12 +393,12 @@ static void test_fused__empty_batch__is_released_with_its_noise(void **state)
     struct csl_privacy_plan plan;
     struct csl_rng rng;
     float update[MOST];
-    bench_open(&b, "0.3", "0.1", "1", 40,
+    open_bench(&b, "0.3", "0.1", "1", 40,
                "privacy: {mode: local, noise_multiplier: 1, delta: 0.001, clip: 0.7}\n");
     plan_for(&b, &plan);
     csl_rng_init_label(&rng, 2, "test/noise", 0, 0, 0);
     struct csl_private_run privacy = {.plan = &plan, .rng = &rng};
-    run(&b, &privacy, update, &report);
+    bench_run(&b, &privacy, update, &report);
     assert_int_equal(report.events[0].steps, 40); /* (6/7)^7 = 0.34 of them empty */
     for (uint64_t i = 0; i < b.study->schema.parameters; i++)
         assert_true(update[i] < 0 || update[i] > 0);

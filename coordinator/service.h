@@ -27,7 +27,7 @@ struct csl_service_config {
     bool is_rehearsal;     /* csl_coord_config */
     uint32_t uploads_max;  /* under way at once, the others wait; 0: any number */
     const char *state_dir; /* NULL: in memory, nothing survives; copied */
-    /* Weights that a new study starts from (coordinator/model/weights.h); a stored study has its
+    /* Weights that a new study starts from (protocol/initial/weights.h); a stored study has its
      * own and does not look. Borrowed by csl_service_new. NULL: drawn from the seed. */
     const char *initial_model;
     /* For studies with secure aggregation: this coordinator's key, and the roster that the

@@ -8,7 +8,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "coordinator/model/model_file.h"
-#include "coordinator/model/weights.h"
+#include "protocol/initial/weights.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -8,8 +8,8 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "coordinator/model/model_file.h"
-#include "coordinator/model/weights.h"
 #include "privacy/crypto/sha256.h"
+#include "protocol/initial/weights.h"
 #include "simulations/baselines.h"
 
 #include <math.h>

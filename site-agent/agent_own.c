@@ -8,8 +8,8 @@
 
 #include "aggregation/tensor/part.h"
 #include "base/mem.h"
-#include "coordinator/model/weights.h"
 #include "privacy/crypto/sha256.h"
+#include "protocol/initial/weights.h"
 
 #include <string.h>
 

@@ -6,7 +6,7 @@
 #include "base/check.h"
 #include "base/le.h"
 #include "base/mem.h"
-#include "coordinator/model/weights.h"
+#include "protocol/initial/weights.h"
 #include "tests/fuzz/fuzz.h"
 
 #include <math.h>

@@ -4,8 +4,8 @@
 #include "base/le.h"
 #include "base/mem.h"
 #include "base/npz.h"
-#include "coordinator/model/safetensors.h"
-#include "coordinator/model/weights.h"
+#include "protocol/initial/safetensors.h"
+#include "protocol/initial/weights.h"
 
 #include <float.h>
 #include <math.h>

@@ -1,4 +1,4 @@
-/* coordinator/model/safetensors.h - reading safetensors from bytes nobody vouches for.
+/* protocol/initial/safetensors.h - reading safetensors from bytes nobody vouches for.
  *
  * 8 bytes with the length of the header, little-endian; the header, one JSON object that starts
  * with '{' and may be padded with blanks: name -> {dtype, shape, data_offsets [begin, end) behind
@@ -6,8 +6,8 @@
  * CSL_RANK_MAX axes, none of them empty, no other keys, and the tensors cover the data without gap
  * or overlap. dtypes F16, BF16, F32, F64. One thread.
  * SOURCE: https://github.com/huggingface/safetensors, README.md, "Format". */
-#ifndef CSL_MODEL_SAFETENSORS_H
-#define CSL_MODEL_SAFETENSORS_H
+#ifndef CSL_INITIAL_SAFETENSORS_H
+#define CSL_INITIAL_SAFETENSORS_H
 #include "base/bytes.h"
 #include "base/err.h"
 #include "base/limits.h"

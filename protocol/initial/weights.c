@@ -1,10 +1,10 @@
-#include "coordinator/model/weights.h"
+#include "protocol/initial/weights.h"
 
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/npz.h"
 #include "base/str.h"
-#include "coordinator/model/safetensors.h"
+#include "protocol/initial/safetensors.h"
 
 #include <float.h>
 #include <inttypes.h>

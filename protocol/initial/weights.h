@@ -1,12 +1,12 @@
-/* coordinator/model/weights.h - initial weights that another program made: safetensors, or a NumPy
+/* protocol/initial/weights.h - initial weights that another program made: safetensors, or a NumPy
  * .npz with one array per tensor.
  *
  * The file holds exactly the tensors of the study's model, by name and shape; which of the two
  * formats it is, its bytes say. Values of F16, BF16, F32 and F64 (npz: f4, f8) become the nearest
  * float32, ties to even; one that is not finite or lies beyond the largest float32 is refused.
  * Nothing is allocated for a claim of the file that the schema does not bear out. One thread. */
-#ifndef CSL_MODEL_WEIGHTS_H
-#define CSL_MODEL_WEIGHTS_H
+#ifndef CSL_INITIAL_WEIGHTS_H
+#define CSL_INITIAL_WEIGHTS_H
 #include "aggregation/tensor/schema.h"
 #include "base/bytes.h"
 

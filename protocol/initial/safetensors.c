@@ -1,4 +1,4 @@
-#include "coordinator/model/safetensors.h"
+#include "protocol/initial/safetensors.h"
 
 #include "base/checked.h"
 #include "base/json.h"

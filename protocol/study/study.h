@@ -183,6 +183,22 @@ struct csl_baseline { /* pooled and local-only training, for comparison; simulat
     uint32_t epochs;
 };
 
+/* What each site makes of the released model for itself: from its parameters, on the site's own
+ * training patients. Simulations only. */
+enum csl_personal_method {
+    CSL_PERSONAL_WHOLE, /* every parameter */
+    CSL_PERSONAL_HEAD,  /* the last layer of each domain; the rest stays as released */
+    CSL_PERSONAL_DITTO, /* every parameter, with lambda / 2 * ||v - w||^2 added to the loss, w as
+                           released (Li et al. 2021, arXiv 2012.04221, equation Ditto) */
+    CSL_PERSONAL_COUNT
+};
+struct csl_study_personal {
+    bool is_on; /* the rest is 0 without */
+    bool methods[CSL_PERSONAL_COUNT];
+    double lambda; /* ditto; else 0 */
+    struct csl_baseline training;
+};
+
 struct csl_study {
     char id[CSL_ID_MAX];
     char question[256];
@@ -204,6 +220,7 @@ struct csl_study {
     uint64_t round_deadline_ms; /* after it, a round closes with what it has, if >= minimum_sites */
     uint32_t evaluate_every;    /* 0: only at the end */
     struct csl_baseline baseline;
+    struct csl_study_personal personal;
     struct csl_sim_site *sim_sites; /* [sim_site_count]; not part of the digest */
     uint32_t sim_site_count;
     struct csl_schema schema; /* of the model described above: block d is domain d's, behind them
@@ -229,6 +246,7 @@ const char *csl_modality_name(enum csl_modality m);       /* as the study file s
 const char *csl_domain_reads(const struct csl_domain *d); /* that of its modality; "multimodal" */
 void csl_study_input_block(char out[CSL_ID_MAX], const struct csl_domain *input); /* its name */
 const char *csl_model_kind_name(enum csl_model_kind kind);                        /* likewise */
+const char *csl_personal_name(enum csl_personal_method m);  /* "whole", "head", "ditto" */
 const char *csl_privacy_mode_name(enum csl_privacy_mode m); /* "none", "local", "site", "joint" */
 /* The smallest lane_bits with CSL_STUDY_LEVELS_MIN for a roster of `sites`. */
 uint32_t csl_study_lane_bits(uint32_t sites);

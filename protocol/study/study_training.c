@@ -505,31 +505,29 @@ enum csl_code csl_study__read_aggregation(const struct csl_study_reader *r,
 }
 
 enum csl_code csl_study__read_baselines(const struct csl_study_reader *r,
-                                        const struct csl_yaml_node *root,
-                                        const struct csl_yaml_node *section)
+                                        const struct csl_yaml_node *parent,
+                                        const struct csl_yaml_node *section, const char *key,
+                                        struct csl_baseline *out)
 {
-    struct csl_baseline *b = &r->s->baseline;
+    struct csl_baseline b = {.enabled = true};
     struct raw_baselines raw = {0};
-    enum csl_code code;
+    enum csl_code code = csl_study__section(r, baseline_rows, &raw, parent, section, key);
 
-    if (!section)
-        return CSL_OK;
-    code = csl_study__section(r, baseline_rows, &raw, root, section, "baselines");
     if (code == CSL_OK)
         code = check_positive(r, section, "learning_rate", raw.learning_rate);
     if (code == CSL_OK)
-        code = read_batch(r, section, raw.batch, &b->batch_patients);
+        code = read_batch(r, section, raw.batch, &b.batch_patients);
     if (code == CSL_OK)
         code = refuse_other_optimizers(r, section, raw.optimizer);
     if (code == CSL_OK)
-        code = csl_study__read_schedule(r, section, raw.schedule, &b->schedule);
+        code = csl_study__read_schedule(r, section, raw.schedule, &b.schedule);
     if (code != CSL_OK)
         return code;
-    b->enabled = true;
-    b->optimizer = (enum csl_optimizer_kind)raw.optimizer;
-    b->learning_rate = raw.learning_rate;
-    b->l2 = raw.l2;
-    b->weight_decay = b->optimizer == CSL_OPT_KIND_ADAMW ? raw.weight_decay : 0;
-    b->epochs = raw.epochs;
+    b.optimizer = (enum csl_optimizer_kind)raw.optimizer;
+    b.learning_rate = raw.learning_rate;
+    b.l2 = raw.l2;
+    b.weight_decay = b.optimizer == CSL_OPT_KIND_ADAMW ? raw.weight_decay : 0;
+    b.epochs = raw.epochs;
+    *out = b;
     return CSL_OK;
 }

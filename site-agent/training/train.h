@@ -96,6 +96,19 @@ enum csl_code csl_trainer_fit(struct csl_trainer *t, const struct csl_dataset *d
                               const struct csl_baseline *c, uint64_t seed, float *parameters,
                               struct csl_err *err) CSL_MUST_CHECK;
 
+/* What one site makes of a released model for itself: csl_trainer_fit from the parameters that are
+ * there. */
+struct csl_personal_fit {
+    const struct csl_baseline *training;
+    bool is_head_only;  /* of each domain only the last layer, which gives the logits, moves */
+    double proximal_mu; /* mu / 2 * ||v - w||^2 is added to each step's loss, w as passed in; Ditto:
+                           its lambda; 0: none */
+};
+/* The batches are others than those of csl_trainer_fit; errors as there. */
+enum csl_code csl_trainer_personalise(struct csl_trainer *t, const struct csl_dataset *data,
+                                      const struct csl_personal_fit *f, uint64_t seed,
+                                      float *parameters, struct csl_err *err) CSL_MUST_CHECK;
+
 /* Probabilities (binary: [R]; classes: [R, classes]) or risks (survival: [R] = linear predictor) of
  * one domain's examples; out has R * outputs floats. *loss (may be NULL): mean loss as in training,
  * over all examples; 0 for none. CSL_E_INVAL: a prediction is not finite; out is then undefined. */

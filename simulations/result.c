@@ -223,6 +223,7 @@ void csl_result_release(struct csl_result *r)
     csl_evaluation_release(&b->ensemble);
     csl_evaluation_release(&b->pooled_training);
     csl_evaluation_release(&r->federated);
+    csl_result_transfer_release(&r->transfer);
     csl_repeats_release(&r->repeats);
     for (uint32_t i = 0; i < r->price_count; i++)
         csl_repeats_release(&r->prices[i].repeats);

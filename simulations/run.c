@@ -11,6 +11,7 @@
 #include "coordinator/model/weights.h"
 #include "privacy/crypto/sha256.h"
 #include "simulations/baselines.h"
+#include "simulations/personal.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -150,6 +151,28 @@ static enum csl_code run_baselines(struct csl_result *r, struct run *run, struct
     return CSL_OK;
 }
 
+static enum csl_code run_personal(struct csl_result *r, struct run *run, const float *released,
+                                  struct csl_err *err)
+{
+    const struct csl_run_config *c = run->c;
+    const struct csl_personal_config config = {.data = &run->data,
+                                               .trainer = run->trainer,
+                                               .seed = r->seed,
+                                               .released = released,
+                                               .progress = c->progress,
+                                               .interrupted = c->interrupted,
+                                               .interrupted_ctx = c->interrupted_ctx};
+    if (!c->study->personal.is_on || run->is_price)
+        return CSL_OK;
+    enum csl_code code = r->was_interrupted ? CSL_E_CANCELLED : csl_personal_run(r, &config, err);
+    if (code != CSL_E_CANCELLED)
+        return code;
+    r->was_interrupted = true;
+    CSL_ASSERT(csl_str_copy(r->transfer.personal_reason, sizeof(r->transfer.personal_reason),
+                            "the run was interrupted"));
+    return CSL_OK;
+}
+
 static uint64_t peak_rss_bytes(void)
 {
     struct rusage usage;
@@ -184,6 +207,8 @@ static enum csl_code run_seed(struct csl_result *r, struct run *run, uint64_t se
         code = write_model(c, &w, err);
     if (code == CSL_OK)
         code = evaluate(r, run, w.parameters, err);
+    if (code == CSL_OK)
+        code = run_personal(r, run, w.parameters, err);
     csl_world_result_release(&w);
     if (code == CSL_OK)
         code = run_baselines(r, run, err);

@@ -2,6 +2,7 @@
 #include "base/check.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "simulations/personal.h"
 #include "simulations/run.h"
 
 #include <math.h>
@@ -47,7 +48,7 @@ enum csl_code csl_run_describe(struct csl_result *r, const struct csl_run_config
     csl_run_describe_attacks(r, study);
     for (uint32_t d = 0; d < r->domain_count; d++)
         describe_domain(&r->domains[d], &study->domains[d]);
-    return CSL_OK;
+    return csl_personal_describe(r, study, err);
 }
 
 static enum csl_code add_row(struct csl_result *r, uint64_t round, const char *scope,

@@ -284,13 +284,14 @@ static void put_few_chart(struct csl_report *p, uint32_t domain, const char *met
     char title[160], description[320];
     for (uint32_t s = 0; s < r->site_count; s++)
         add_site(&f, r, s, domain, metric);
-    if (f.sites == 0)
-        return;
+    bool is_finite = f.sites > 0;
     for (int i = 0; i < POINTS; i++) {
         f.x[i] = i == 0 ? 0 : csl_few_levels[i - 1];
         for (int s = 0; s < SERIES; s++)
-            f.y[s][i] /= f.sites;
+            is_finite = is_finite && isfinite(f.y[s][i] /= f.sites);
     }
+    if (!is_finite)
+        return;
     const struct csl_svg_series series[SERIES] = {
         {"global model as it is", 8, POINTS, f.x, f.y[0], NULL, NULL},
         {"global model, head fitted at the site", 0, POINTS, f.x, f.y[1], NULL, NULL},

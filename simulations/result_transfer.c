@@ -174,10 +174,14 @@ static enum csl_code read_models(const struct csl_result_reader *rd, json object
 {
     json models = csl_json_get(object, "models");
     enum csl_code code = CSL_OK;
-    for (int i = from; i < to && code == CSL_OK; i++)
-        if (csl_json_get(models, names[i]) != NULL)
-            code = csl_result__read_evaluation(rd, csl_json_get(models, names[i]),
-                                               &rd->r->transfer.models[i]);
+    for (int i = from; i < to && code == CSL_OK; i++) {
+        struct csl_evaluation *e = &rd->r->transfer.models[i];
+        if (csl_json_get(models, names[i]) == NULL)
+            continue;
+        code = csl_result__read_evaluation(rd, csl_json_get(models, names[i]), e);
+        if (code == CSL_OK && e->cells == NULL)
+            code = csl_result__bad(rd, names[i], "a model for each site");
+    }
     return code;
 }
 

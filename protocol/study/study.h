@@ -7,6 +7,7 @@
 #define CSL_STUDY_H
 #include "aggregation/tensor/schema.h"
 #include "base/yaml.h"
+#include "protocol/study/study_baseline.h"
 #include "protocol/study/study_privacy.h"
 #include "protocol/study/study_schedule.h"
 #include "protocol/study/study_simulation.h"
@@ -40,13 +41,6 @@ enum csl_model_kind {
     CSL_MODEL_TRANSFORMER, /* over patches of an image, a signal or a series */
     CSL_MODEL_MULTIMODAL,  /* encoders of several inputs, fused, then layers */
     CSL_MODEL_COUNT
-};
-enum csl_optimizer_kind {
-    CSL_OPT_KIND_SGD,
-    CSL_OPT_KIND_MOMENTUM,
-    CSL_OPT_KIND_ADAM,
-    CSL_OPT_KIND_ADAMW /* Adam whose weight decay acts on the weights, not on the gradient
-                          (Loshchilov and Hutter 2019) */
 };
 enum csl_weights_kind { CSL_WEIGHTS_SAMPLES, CSL_WEIGHTS_EQUAL, CSL_WEIGHTS_GIVEN };
 
@@ -174,31 +168,6 @@ struct csl_aggregation {
     uint32_t given_count;
 };
 
-struct csl_baseline { /* pooled and local-only training, for comparison; simulations only */
-    bool enabled;
-    enum csl_optimizer_kind optimizer;
-    double learning_rate, l2, weight_decay;
-    struct csl_schedule schedule; /* over all steps of all epochs */
-    uint32_t batch_patients;      /* 0: full */
-    uint32_t epochs;
-};
-
-/* What each site makes of the released model for itself: from its parameters, on the site's own
- * training patients. Simulations only. */
-enum csl_personal_method {
-    CSL_PERSONAL_WHOLE, /* every parameter */
-    CSL_PERSONAL_HEAD,  /* the last layer of each domain; the rest stays as released */
-    CSL_PERSONAL_DITTO, /* every parameter, with lambda / 2 * ||v - w||^2 added to the loss, w as
-                           released (Li et al. 2021, arXiv 2012.04221, equation Ditto) */
-    CSL_PERSONAL_COUNT
-};
-struct csl_study_personal {
-    bool is_on; /* the rest is 0 without */
-    bool methods[CSL_PERSONAL_COUNT];
-    double lambda; /* ditto; else 0 */
-    struct csl_baseline training;
-};
-
 struct csl_study {
     char id[CSL_ID_MAX];
     char question[256];
@@ -246,7 +215,6 @@ const char *csl_modality_name(enum csl_modality m);       /* as the study file s
 const char *csl_domain_reads(const struct csl_domain *d); /* that of its modality; "multimodal" */
 void csl_study_input_block(char out[CSL_ID_MAX], const struct csl_domain *input); /* its name */
 const char *csl_model_kind_name(enum csl_model_kind kind);                        /* likewise */
-const char *csl_personal_name(enum csl_personal_method m);  /* "whole", "head", "ditto" */
 const char *csl_privacy_mode_name(enum csl_privacy_mode m); /* "none", "local", "site", "joint" */
 /* The smallest lane_bits with CSL_STUDY_LEVELS_MIN for a roster of `sites`. */
 uint32_t csl_study_lane_bits(uint32_t sites);

@@ -572,22 +572,16 @@ static void test_fused__personalised_head__leaves_encoders_and_fusion(void **sta
                              .learning_rate = 0.1,
                              .batch_patients = 3,
                              .epochs = 2};
-    struct csl_personal_fit fit = {.training = &c, .is_head_only = true};
+    const struct csl_personal_fit fit = {.training = &c, .is_head_only = true};
     (void)state;
     bench_open(&b, "0", "0.1", "3", 1, "");
     const struct csl_schema *s = &b.study->schema;
     memcpy(model, b.weights, sizeof(model));
     assert_int_equal(csl_trainer_personalise(b.trainer, &b.data, &fit, 42, model, NULL), CSL_OK);
-    /* layer1 [1, 3] and its bias; layer0 [3, 4] is the head of domain which */
     assert_int_equal(count_moved(model, b.weights, &s->blocks[0]), 4);
     assert_int_equal(count_moved(model, b.weights, &s->blocks[1]), 15);
     for (uint32_t i = 2; i < 5; i++)
         assert_int_equal(count_moved(model, b.weights, &s->blocks[i]), 0);
-    fit.is_head_only = false;
-    memcpy(model, b.weights, sizeof(model));
-    assert_int_equal(csl_trainer_personalise(b.trainer, &b.data, &fit, 42, model, NULL), CSL_OK);
-    for (uint32_t i = 0; i < 5; i++)
-        assert_true(count_moved(model, b.weights, &s->blocks[i]) > 4);
     bench_close(&b);
 }
 

@@ -328,9 +328,13 @@ static void put_labelled(struct csl_report *p, uint32_t domain)
             csl_buf_printf(p->out, "%s %u", l > 0 ? "," : "", r->transfer.labelled[at]);
         }
     }
-    csl_buf_str(p->out, ". A class of which the site has fewer patients gives all it has. Scales "
-                        "of features, where the study takes them from the site, come from all its "
-                        "training patients, whose labels they do not need.</p>\n");
+    csl_buf_str(p->out,
+                ". A class of which the site has fewer patients gives all it has. Heads and "
+                "models of the site alone make as many steps as with all its patients. "
+                "Scales of features, where the study takes them from the site, come from "
+                "all its training patients, whose labels they do not need. Where the "
+                "patients are all of one kind the head stays as it is, and the site has "
+                "no model of its own.</p>\n");
 }
 
 static void put_few(struct csl_report *p, uint32_t domain, const char *metric)

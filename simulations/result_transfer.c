@@ -16,10 +16,10 @@ static const char *const names[CSL_TRANSFER_COUNT] = {"whole",    "head",    "di
                                                       "head_8",   "head_32", "head_64", "local_8",
                                                       "local_32", "local_64"};
 static const char *const titles[CSL_TRANSFER_COUNT] = {
-    "Fine-tuned",          "Head fine-tuned",    "Ditto",
-    "Trained without it",  "With its head at 8", "With its head at 32",
-    "With its head at 64", "Alone with 8",       "Alone with 32",
-    "Alone with 64"};
+    "Fine-tuned",         "Head fine-tuned",  "Ditto",
+    "Trained without it", "Head fitted to 8", "Head fitted to 32",
+    "Head fitted to 64",  "Alone on 8",       "Alone on 32",
+    "Alone on 64"};
 
 const char *csl_transfer_name(enum csl_transfer t)
 {

@@ -11,6 +11,7 @@
 #include "coordinator/model/weights.h"
 #include "privacy/crypto/sha256.h"
 #include "simulations/baselines.h"
+#include "simulations/leave_out.h"
 #include "simulations/personal.h"
 
 #include <math.h>
@@ -27,6 +28,11 @@ struct run {
     float *initial; /* [P], the weights training starts from; NULL: drawn from the seed */
     char initial_digest[2 * CSL_DIGEST_BYTES + 1]; /* "": drawn */
     bool is_price;                                 /* nothing of it is shown but its figures */
+};
+
+struct left_out_run {
+    const struct run *run;
+    uint64_t seed;
 };
 
 static bool is_interrupted(const struct csl_run_config *c)
@@ -173,6 +179,60 @@ static enum csl_code run_personal(struct csl_result *r, struct run *run, const f
     return CSL_OK;
 }
 
+/* The study without a site, as one whose ledgers and model nobody is shown. */
+static enum csl_code federate_without(void *ctx, uint32_t left_out, struct csl_world_result *out,
+                                      struct csl_err *err)
+{
+    const struct left_out_run *l = ctx;
+    const struct csl_run_config *c = l->run->c;
+    struct csl_run_config config = *c;
+    struct run one = *l->run;
+    struct csl_prepared others = {NULL, 0};
+    others.sites = csl_alloc_array(c->prepared->count, sizeof(*others.sites));
+    if (others.sites == NULL)
+        return CSL_FAIL(err, CSL_E_NOMEM, "no memory for %u sites", c->prepared->count);
+    for (uint32_t s = 0; s < c->prepared->count; s++)
+        if (s != left_out)
+            others.sites[others.count++] = c->prepared->sites[s];
+    config.study = c->left_out[left_out];
+    config.prepared = &others;
+    config.audit_canaries = 0;
+    one.c = &config;
+    one.is_price = true;
+    if (c->progress != NULL)
+        (void)fprintf(c->progress, "without %s, seed %llu\n", c->prepared->sites[left_out].id,
+                      (unsigned long long)l->seed);
+    enum csl_code code = federate(&one, l->seed, out, err);
+    csl_free(others.sites);
+    if (code != CSL_OK || !out->was_interrupted)
+        return code;
+    csl_world_result_release(out);
+    return CSL_FAIL(err, CSL_E_CANCELLED, "interrupted while a site was left out");
+}
+
+static enum csl_code run_left_out(struct csl_result *r, struct run *run, struct csl_err *err)
+{
+    const struct csl_run_config *c = run->c;
+    struct left_out_run ctx = {run, r->seed};
+    const struct csl_leave_out_config config = {.data = &run->data,
+                                                .trainer = run->trainer,
+                                                .seed = r->seed,
+                                                .federate = federate_without,
+                                                .federate_ctx = &ctx,
+                                                .initial = run->initial,
+                                                .asks_few = c->has_few_shot};
+    if (c->left_out == NULL || run->is_price)
+        return CSL_OK;
+    r->transfer.asks_left_out = true;
+    enum csl_code code = r->was_interrupted ? CSL_E_CANCELLED : csl_leave_out_run(r, &config, err);
+    if (code != CSL_E_CANCELLED)
+        return code;
+    r->was_interrupted = true;
+    CSL_ASSERT(csl_str_copy(r->transfer.left_out_reason, sizeof(r->transfer.left_out_reason),
+                            "the run was interrupted"));
+    return CSL_OK;
+}
+
 static uint64_t peak_rss_bytes(void)
 {
     struct rusage usage;
@@ -212,6 +272,8 @@ static enum csl_code run_seed(struct csl_result *r, struct run *run, uint64_t se
     csl_world_result_release(&w);
     if (code == CSL_OK)
         code = run_baselines(r, run, err);
+    if (code == CSL_OK)
+        code = run_left_out(r, run, err);
     r->wall_s = (double)(csl_clock_monotonic_ns() - wall_ns) / 1e9;
     r->cpu_s = (double)(csl_clock_cpu_ns() - cpu_ns) / 1e9;
     r->peak_rss_bytes = peak_rss_bytes();

@@ -1,6 +1,7 @@
 /* What is written about sites' own models and about sites left out: summary.json there and back,
  * the page, the table. */
 #include "base/mem.h"
+#include "base/str.h"
 #include "simulations/report_html.h"
 #include "simulations/run_table.h"
 #include "tests/unit/simulations/made_up.h"
@@ -9,7 +10,6 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -192,8 +192,10 @@ static void test_transfer__not_measured__says_why(void **state)
     made_up_result(&r, 3, 1, false);
     assert_int_equal(csl_result_transfer_init_personal(&r, &err), CSL_OK);
     r.transfer.asks_left_out = true;
-    strcpy(r.transfer.personal_reason, "the run was interrupted");
-    strcpy(r.transfer.left_out_reason, "too few sites");
+    assert_true(csl_str_copy(r.transfer.personal_reason, sizeof(r.transfer.personal_reason),
+                             "the run was interrupted"));
+    assert_true(csl_str_copy(r.transfer.left_out_reason, sizeof(r.transfer.left_out_reason),
+                             "too few sites"));
     csl_buf_init(&page, CSL_REPORT_BYTES_MAX);
     assert_int_equal(csl_report_html(&r, &page, &err), CSL_OK);
     assert_non_null(strstr(csl_buf_text(&page), "Not measured: the run was interrupted."));
@@ -209,7 +211,7 @@ static void test_transfer__table__has_a_column_for_each_model(void **state)
                                          "Ditto",
                                          "Site alone",
                                          "Trained without it",
-                                         "With its head at 32",
+                                         "Head fitted to 32",
                                          "heart-table, AUC, 5 seeds",
                                          "va keeps the released",
                                          NULL};

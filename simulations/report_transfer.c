@@ -340,17 +340,22 @@ static void put_labelled(struct csl_report *p, uint32_t domain)
 static void put_few(struct csl_report *p, uint32_t domain, const char *metric)
 {
     const struct csl_result *r = p->r;
-    struct columns c = {.count = 0};
-    add_transfer(&c, r, CSL_TRANSFER_LEFT_OUT);
-    for (int t = CSL_TRANSFER_FEW_HEAD; t < CSL_TRANSFER_COUNT; t++)
-        add_transfer(&c, r, (enum csl_transfer)t);
-    if (c.count < 2)
+    struct columns heads = {.count = 0}, locals = {.count = 0};
+    add_transfer(&heads, r, CSL_TRANSFER_LEFT_OUT);
+    for (int l = 0; l < CSL_FEW_LEVELS; l++) {
+        add_transfer(&heads, r, (enum csl_transfer)(CSL_TRANSFER_FEW_HEAD + l));
+        add_transfer(&locals, r, (enum csl_transfer)(CSL_TRANSFER_FEW_LOCAL + l));
+    }
+    if (heads.count < 2 || locals.count == 0)
         return;
+    csl_buf_str(p->out, "<h3>With a few labelled patients</h3>\n");
     put_few_chart(p, domain, metric);
-    put_table(p, &c, domain, metric,
-              "at a site that was left out and has at most so many labelled patients of each "
-              "class");
-    put_spreads(p, &c, domain, metric);
+    put_table(p, &heads, domain, metric,
+              "of the model trained without the site, as it is and with its head fitted to at most "
+              "so many labelled patients of each class");
+    put_spreads(p, &heads, domain, metric);
+    put_table(p, &locals, domain, metric, "of what the site makes of the same patients alone");
+    put_spreads(p, &locals, domain, metric);
     put_labelled(p, domain);
 }
 

@@ -352,7 +352,7 @@ static enum csl_code run(struct command *c, const struct csl_study *study, struc
                          struct csl_err *err)
 {
     bool is_grpc = c->flags.transport == TRANSPORT_GRPC;
-    struct csl_prepared prepared = {NULL, 0};
+    struct csl_prepared prepared = {.sites = NULL};
     const struct csl_prepare_config prepare = {.study = study,
                                                .study_path = c->study_path,
                                                .data_dir = c->flags.data,

@@ -326,6 +326,21 @@ enum csl_code csl_evaluate_predictions(struct csl_evaluation *out, const struct 
     return code;
 }
 
+enum csl_code csl_evaluate_external(struct csl_result *r, const struct csl_sim_data *d,
+                                    struct csl_trainer *trainer, const float *parameters,
+                                    struct csl_err *err)
+{
+    struct csl_predictions p = {0};
+    CSL_ASSERT(r->external != NULL && r->external->site_count == d->site_count);
+    enum csl_code code = csl_predict_sites(&p, d, trainer, parameters, NULL, UINT32_MAX, err);
+    if (code != CSL_OK)
+        return code;
+    csl_evaluation_release(&r->external->federated);
+    code = csl_evaluate_predictions(&r->external->federated, d, &p, true, r->seed, err);
+    csl_predictions_release(&p);
+    return code;
+}
+
 /* --- groups --- */
 
 struct grouping {

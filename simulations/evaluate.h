@@ -30,6 +30,11 @@ const char *csl_sim_refuse_training(const struct csl_domain *d, const struct csl
 bool csl_sim_trainable(const struct csl_sim_data *d, uint32_t site, bool *wanted,
                        const char **reason);
 
+/* The released model on `d`, of r->external's sites: fills r->external->federated. */
+enum csl_code csl_evaluate_external(struct csl_result *r, const struct csl_sim_data *d,
+                                    struct csl_trainer *trainer, const float *parameters,
+                                    struct csl_err *err) CSL_MUST_CHECK;
+
 /* Probabilities or risks of one model for every test record. */
 struct csl_predictions {
     uint32_t site_count, domain_count;

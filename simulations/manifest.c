@@ -127,6 +127,9 @@ static void put_sites(struct csl_buf *out, const struct edit *e)
     csl_buf_str(out, "simulation:\n  sites:\n");
     for (uint32_t i = 0; i < e->site_count; i++)
         put_sim_site(out, &e->sites[i]);
+    csl_buf_str(out, s->external_site_count > 0 ? "  external:\n" : "");
+    for (uint32_t i = 0; i < s->external_site_count; i++)
+        put_sim_site(out, &s->external_sites[i]);
 }
 
 static void put_rounds(struct csl_buf *out, const struct edit *e)

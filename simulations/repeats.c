@@ -81,6 +81,7 @@ void csl_repeats_release(struct csl_repeats *p)
     csl_evaluation_spread_release(&p->best_local);
     csl_evaluation_spread_release(&p->ensemble);
     csl_evaluation_spread_release(&p->pooled_training);
+    csl_evaluation_spread_release(&p->external);
     for (int i = 0; i < CSL_TRANSFER_COUNT; i++)
         csl_evaluation_spread_release(&p->transfer[i]);
     memset(p, 0, sizeof(*p));
@@ -142,6 +143,8 @@ enum csl_code csl_repeats_add(struct csl_repeats *p, const struct csl_result *ru
     enum csl_code code = csl_evaluation_spread_add(&p->federated, &run->federated, err);
     if (code == CSL_OK && run->baselines.is_present)
         code = add_baselines(p, run, err);
+    if (code == CSL_OK && run->external != NULL)
+        code = csl_evaluation_spread_add(&p->external, &run->external->federated, err);
     for (int i = 0; i < CSL_TRANSFER_COUNT && code == CSL_OK; i++)
         if (run->transfer.models[i].pooled != NULL)
             code = csl_evaluation_spread_add(&p->transfer[i], &run->transfer.models[i], err);

@@ -87,6 +87,7 @@ struct csl_repeats {
     struct csl_evaluation_spread *locals; /* [local_count]; owned */
     uint32_t local_count;
     struct csl_evaluation_spread transfer[CSL_TRANSFER_COUNT];
+    struct csl_evaluation_spread external; /* of its sites */
 };
 
 /* The same study at another price: `simulate --epsilon LIST`. */
@@ -118,6 +119,9 @@ struct csl_result {
     struct csl_study_release release; /* what the study asks of a model that is handed out */
     struct csl_result_baselines baselines;
     struct csl_result_transfer transfer;
+    /* The released model at sites that never trained: their ids and training patients, the run's
+     * domains, and `federated`; the rest is empty. NULL: none; owned */
+    struct csl_result *external;
     struct csl_result_row *rows; /* [row_count]; owned */
     uint32_t row_count, row_capacity;
     struct csl_repeats repeats;
@@ -129,6 +133,9 @@ void csl_result_release(struct csl_result *r); /* accepts one that is all zero *
 /* Gives r its sites and domains and empty evaluations. */
 enum csl_code csl_result_init(struct csl_result *r, uint32_t site_count, uint32_t domain_count,
                               struct csl_err *err) CSL_MUST_CHECK;
+/* Makes r->external of r's domains, which are known. */
+enum csl_code csl_result_init_external(struct csl_result *r, uint32_t site_count,
+                                       struct csl_err *err) CSL_MUST_CHECK;
 enum csl_code csl_result_init_baselines(struct csl_result *r, struct csl_err *err) CSL_MUST_CHECK;
 /* Appends a row; interval and method from m when it has one. */
 enum csl_code csl_result_add_row(struct csl_result *r, const struct csl_result_row *row,

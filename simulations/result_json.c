@@ -324,6 +324,7 @@ static void put_repeats(struct csl_json *j, const struct csl_result *r, const st
     if (p->local_count > 0)
         put_repeat_baselines(j, r, p);
     csl_result__put_transfer_repeats(j, r, p);
+    csl_result__put_external_repeats(j, r, p);
     csl_json_end(j);
 }
 
@@ -418,6 +419,7 @@ enum csl_code csl_result_write_json(const struct csl_result *r, struct csl_buf *
     csl_result__put_release(&j, r);
     put_baselines(&j, r);
     csl_result__put_transfer(&j, r);
+    csl_result__put_external(&j, r);
     if (r->repeats.count > 0)
         put_repeats(&j, r, &r->repeats);
     if (r->price_count > 0)

@@ -55,6 +55,17 @@ enum csl_code csl_result__read_transfer_repeats(const struct csl_result_reader *
 uint32_t *csl_result__labelled(const struct csl_result *r, uint32_t level, uint32_t site,
                                uint32_t domain);
 
+/* --- result_external.c: member "external_validation", of the run and of "repeats" --- */
+void csl_result__put_external(struct csl_json *j, const struct csl_result *r);
+void csl_result__put_external_repeats(struct csl_json *j, const struct csl_result *r,
+                                      const struct csl_repeats *p);
+/* `v` is the member and may be NULL. */
+enum csl_code csl_result__read_external(const struct csl_result_reader *rd,
+                                        const struct csl_json_value *v) CSL_MUST_CHECK;
+enum csl_code csl_result__read_external_repeats(const struct csl_result_reader *rd,
+                                                const struct csl_json_value *v,
+                                                struct csl_repeats *p) CSL_MUST_CHECK;
+
 /* --- result_fairness_json.c --- */
 /* Members "fairness", "from_counts", "gaps", "worst"; "release". Absent where there is nothing. */
 void csl_result__put_fairness(struct csl_json *j, const struct csl_result *r);

@@ -452,6 +452,8 @@ static enum csl_code read_repeats(const struct csl_result_reader *rd, json v, st
     if (code == CSL_OK)
         code = csl_result__read_transfer_repeats(rd, csl_json_get(v, "transfer"), p);
     if (code == CSL_OK)
+        code = csl_result__read_external_repeats(rd, csl_json_get(v, "external_validation"), p);
+    if (code == CSL_OK)
         p->count = (uint32_t)count;
     return code;
 }
@@ -521,6 +523,8 @@ enum csl_code csl_result_read_json(struct csl_result *out, const char *name, str
         code = read_baselines(&rd, csl_json_get(root, "baselines"));
     if (code == CSL_OK)
         code = csl_result__read_transfer(&rd, root);
+    if (code == CSL_OK)
+        code = csl_result__read_external(&rd, csl_json_get(root, "external_validation"));
     if (code == CSL_OK && csl_json_get(root, "repeats") != NULL)
         code = read_repeats(&rd, csl_json_get(root, "repeats"), &r->repeats);
     if (code == CSL_OK && csl_json_get(root, "prices") != NULL)

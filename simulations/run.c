@@ -23,7 +23,7 @@
 
 struct run {
     const struct csl_run_config *c;
-    struct csl_sim_data data;
+    struct csl_sim_data data, external; /* external: of those that never train; may be empty */
     struct csl_trainer *trainer;
     float *initial; /* [P], the weights training starts from; NULL: drawn from the seed */
     char initial_digest[2 * CSL_DIGEST_BYTES + 1]; /* "": drawn */
@@ -127,6 +127,8 @@ static enum csl_code evaluate(struct csl_result *r, struct run *run, const float
         code = csl_result_add_group_rows(r, err);
     if (code == CSL_OK)
         code = csl_run_measure_attacks(r, &run->data, run->trainer, parameters, err);
+    if (code == CSL_OK && r->external != NULL)
+        code = csl_evaluate_external(r, &run->external, run->trainer, parameters, err);
     csl_predictions_release(&p);
     return code;
 }
@@ -187,7 +189,7 @@ static enum csl_code federate_without(void *ctx, uint32_t left_out, struct csl_w
     const struct csl_run_config *c = l->run->c;
     struct csl_run_config config = *c;
     struct run one = *l->run;
-    struct csl_prepared others = {NULL, 0};
+    struct csl_prepared others = {.sites = NULL};
     others.sites = csl_alloc_array(c->prepared->count, sizeof(*others.sites));
     if (others.sites == NULL)
         return CSL_FAIL(err, CSL_E_NOMEM, "no memory for %u sites", c->prepared->count);
@@ -253,6 +255,8 @@ static enum csl_code run_seed(struct csl_result *r, struct run *run, uint64_t se
     memcpy(r->initial_model_digest, run->initial_digest, sizeof(r->initial_model_digest));
     for (uint32_t s = 0; code == CSL_OK && s < r->site_count; s++)
         r->sites[s].patients = run->data.patients[s];
+    for (uint32_t s = 0; code == CSL_OK && r->external != NULL && s < r->external->site_count; s++)
+        r->external->sites[s].patients = run->external.patients[s];
     if (code == CSL_OK)
         CSL_ASSERT(csl_str_copy(r->backend, sizeof(r->backend), csl_trainer_backend(run->trainer)));
     if (code == CSL_OK)
@@ -416,6 +420,9 @@ enum csl_code csl_run_study(struct csl_result *out, const struct csl_run_config 
         code = csl_trainer_new(&run.trainer, c->study, c->backend, err);
     if (code == CSL_OK)
         code = csl_sim_data_load(&run.data, c->study, c->prepared->sites, c->prepared->count, err);
+    if (code == CSL_OK && c->prepared->external_count > 0)
+        code = csl_sim_data_load(&run.external, c->study, c->prepared->external,
+                                 c->prepared->external_count, err);
     if (code == CSL_OK)
         code = run_seed(r, &run, c->first_seed, err);
     if (code == CSL_OK && c->last_seed > c->first_seed && !r->was_interrupted)
@@ -428,6 +435,7 @@ enum csl_code csl_run_study(struct csl_result *out, const struct csl_run_config 
         csl_result_release(r);
     csl_free(r);
     csl_sim_data_release(&run.data);
+    csl_sim_data_release(&run.external);
     csl_trainer_free(run.trainer);
     csl_free(run.initial);
     return code;

@@ -123,9 +123,40 @@ static void put_few(struct csl_buf *out, const struct csl_result *r, uint32_t do
         put_both(out, r, &c, domain);
 }
 
+static void put_external(struct csl_buf *out, const struct csl_result *r, uint32_t domain)
+{
+    const struct csl_result *x = r->external;
+    const char *const *metrics = csl_headline(r->domains[domain].task);
+    char name[128];
+    (void)snprintf(name, sizeof(name), "%s, sites that never trained", r->domains[domain].id);
+    csl_buf_printf(out, "\n  %-*s", CSL_TABLE_NAME_WIDTH, name);
+    for (uint32_t i = 0; metrics[i] != NULL; i++)
+        csl_buf_printf(out, "%-*s", CSL_TABLE_VALUE_WIDTH, csl_metric_title(metrics[i]));
+    csl_table__end_line(out);
+    for (uint32_t s = 0; s <= x->site_count && s <= CSL_TABLE_SITES_SHOWN; s++) {
+        if (s == 1 && x->site_count == 1)
+            break;
+        bool is_mean = s == x->site_count || s == CSL_TABLE_SITES_SHOWN;
+        csl_table__name(out, is_mean ? "mean over them" : x->sites[s].id);
+        for (uint32_t i = 0; metrics[i] != NULL; i++) {
+            struct csl_mean mean = {0};
+            if (!is_mean)
+                csl_table__metric(
+                    out,
+                    csl_metrics_find(csl_evaluation_cell(&x->federated, s, domain), metrics[i]));
+            else
+                csl_table__mean(out, csl_evaluation_mean(&x->federated, domain, metrics[i], &mean),
+                                &mean);
+        }
+        csl_table__end_line(out);
+    }
+}
+
 void csl_table__transfer(struct csl_buf *out, const struct csl_result *r)
 {
     const struct csl_result_transfer *t = &r->transfer;
+    for (uint32_t d = 0; r->external != NULL && d < r->domain_count; d++)
+        put_external(out, r, d);
     for (uint32_t d = 0; t->asks_personal && d < r->domain_count; d++) {
         struct columns c = {.count = 0};
         add(&c, "As released", &r->federated, &r->repeats.federated);

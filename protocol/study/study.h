@@ -192,6 +192,9 @@ struct csl_study {
     struct csl_study_personal personal;
     struct csl_sim_site *sim_sites; /* [sim_site_count]; not part of the digest */
     uint32_t sim_site_count;
+    struct csl_sim_site *external_sites; /* [external_site_count] never train, in no round; the
+                                            released model is judged there; likewise */
+    uint32_t external_site_count;
     struct csl_schema schema; /* of the model described above: block d is domain d's, behind them
                                  block domain_count + i is input i's */
     uint8_t digest[CSL_DIGEST_BYTES];

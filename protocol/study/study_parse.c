@@ -273,6 +273,7 @@ void csl_study_free(struct csl_study *s)
     csl_free(s->aggregation.given);
     csl_free(s->participants);
     csl_free(s->sim_sites);
+    csl_free(s->external_sites);
     csl_msg_release(&s->manifest);
     csl_free(s);
 }

@@ -20,6 +20,9 @@ void made_up_evaluation(struct csl_evaluation *e, const struct csl_result *r, ui
  * their spread over five seeds. The last site keeps the released model for domain 0. */
 void made_up_transfer(struct csl_result *r);
 
+/* Adds two external sites, oslo and "x<y"; with r->repeats their spread over five seeds. */
+void made_up_external(struct csl_result *r);
+
 /* Adds what comes from summed counts, gaps, and a section 'release' that nothing stands against as
  * long as there is one domain. */
 void made_up_fairness(struct csl_result *r);

@@ -38,3 +38,22 @@ void made_up_transfer(struct csl_result *r)
     if (r->repeats.count > 0)
         add_spread(r);
 }
+
+void made_up_external(struct csl_result *r)
+{
+    static const char *const ids[] = {"oslo", "x<y"};
+    struct csl_err err;
+    CSL_ASSERT(csl_result_init_external(r, 2, &err) == CSL_OK);
+    for (uint32_t s = 0; s < 2; s++) {
+        CSL_ASSERT(
+            csl_str_copy(r->external->sites[s].id, sizeof(r->external->sites[s].id), ids[s]));
+        r->external->sites[s].patients = 40 + s;
+    }
+    made_up_evaluation(&r->external->federated, r->external, 333);
+    for (uint32_t seed = 0; r->repeats.count > 0 && seed < 5; seed++) {
+        struct csl_evaluation e = {.cells = NULL};
+        made_up_evaluation(&e, r->external, 340 + seed);
+        CSL_ASSERT(csl_evaluation_spread_add(&r->repeats.external, &e, &err) == CSL_OK);
+        csl_evaluation_release(&e);
+    }
+}

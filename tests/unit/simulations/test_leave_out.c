@@ -186,7 +186,8 @@ static void run_script(struct csl_result *r, struct script *s, bool asks_few)
 {
     struct csl_study *study = fixture_study(STUDY);
     const struct csl_study *const left_out[] = {study, study, study};
-    const struct csl_prepared prepared = {sites, 3};
+    const struct csl_prepared prepared = {
+        .sites = sites, .count = 3, .external = &sites[1], .external_count = 1};
     struct world w;
     open_world(&w); /* writes the record files */
     const struct csl_run_config c = {.study = study,
@@ -223,6 +224,12 @@ static void test_run__left_out__trains_the_study_without_each_site(void **state)
     assert_int_equal(r.transfer.models[CSL_TRANSFER_LEFT_OUT].pooled[0].examples, 8);
     assert_int_equal(r.transfer.labelled[1], 2);
     assert_int_equal(r.repeats.count, 2);
+    /* site b plays the external one as well: it is no further site of the federation */
+    assert_int_equal(r.site_count, 3);
+    assert_int_equal(r.external->site_count, 1);
+    assert_string_equal(r.external->sites[0].id, "b");
+    assert_int_equal(r.external->federated.pooled[0].examples, 2);
+    assert_non_null(r.repeats.external.pooled);
     assert_non_null(r.repeats.transfer[CSL_TRANSFER_LEFT_OUT].pooled);
     assert_non_null(r.repeats.transfer[CSL_TRANSFER_FEW_LOCAL].pooled);
     csl_result_release(&r);

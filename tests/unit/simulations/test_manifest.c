@@ -278,6 +278,22 @@ static void test_adapt__site_left_out__names_the_others_as_participants(void **s
     csl_study_free(synth);
 }
 
+static void test_adapt__other_sites__keep_the_external_ones(void **state)
+{
+    const struct csl_manifest_change change = {.left_out = "a"};
+    struct csl_study *written = fixture_study(FILES "\n  external: [{id: x, synth: 4}]\n"),
+                     *s = NULL;
+    (void)state;
+    assert_int_equal(written->sim_site_count, 2);
+    assert_int_equal(csl_manifest_adapt(&s, written, "test.yaml", &change, &err), CSL_OK);
+    assert_int_equal(s->sim_site_count, 1);
+    assert_int_equal(s->external_site_count, 1);
+    assert_string_equal(s->external_sites[0].id, "x");
+    assert_int_equal(s->external_sites[0].synth_index, 4);
+    csl_study_free(s);
+    csl_study_free(written);
+}
+
 static void test_adapt__site_left_out_that_cannot_be__is_refused(void **state)
 {
     const struct csl_manifest_change unknown = {.left_out = "z"}, last = {.left_out = "a"};
@@ -308,6 +324,7 @@ int main(void)
         cmocka_unit_test(test_adapt__epsilon_without_privacy__is_refused),
         cmocka_unit_test(test_adapt__epsilon_no_study_may_have__is_refused_by_the_study),
         cmocka_unit_test(test_adapt__site_left_out__names_the_others_as_participants),
+        cmocka_unit_test(test_adapt__other_sites__keep_the_external_ones),
         cmocka_unit_test(test_adapt__site_left_out_that_cannot_be__is_refused),
         cmocka_unit_test(test_adapt__flow_style_study__says_what_would_be_right),
     };

@@ -142,7 +142,7 @@ static bool is_interrupted(void *ctx)
 }
 
 static struct csl_world_site sites[2];
-static struct csl_prepared prepared = {sites, 2};
+static struct csl_prepared prepared = {.sites = sites, .count = 2};
 
 static struct csl_run_config config_of(const struct csl_study *study, struct script *s)
 {

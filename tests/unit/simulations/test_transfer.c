@@ -20,6 +20,7 @@ static void make(struct csl_result *r, uint32_t domains, bool repeats)
 {
     made_up_result(r, 4, domains, repeats);
     made_up_transfer(r);
+    made_up_external(r);
 }
 
 static void write_json(const struct csl_result *r, struct csl_buf *json)
@@ -42,6 +43,9 @@ static void test_transfer__summary__reads_back_as_it_was(void **state)
         assert_true(read.transfer.keeps[3 * domains]);
         assert_false(read.transfer.keeps[0]);
         assert_int_equal(read.transfer.labelled[5], 21);
+        assert_string_equal(read.external->sites[1].id, "x<y");
+        assert_int_equal(read.external->sites[1].patients, 41);
+        assert_true((read.repeats.external.cells != NULL) == (domains == 3));
         write_json(&read, &second);
         if (domains == 1) { /* a mean and sd of five seeds lose a last bit */
             assert_int_equal(first.n, second.n);
@@ -62,13 +66,14 @@ static void test_transfer__summary__reads_back_as_it_was(void **state)
 
 static void test_transfer__not_asked_for__is_absent(void **state)
 {
-    static const char *const words[] = {"personalisation", "leave_one_out", "\"transfer\""};
+    static const char *const words[] = {"personalisation", "leave_one_out", "\"transfer\"",
+                                        "external"};
     struct csl_result r;
     struct csl_buf json, page;
     (void)state;
     made_up_result(&r, 3, 1, true);
     write_json(&r, &json);
-    for (size_t i = 0; i < 3; i++)
+    for (size_t i = 0; i < 4; i++)
         assert_null(strstr(csl_buf_text(&json), words[i]));
     csl_buf_init(&page, CSL_REPORT_BYTES_MAX);
     assert_int_equal(csl_report_html(&r, &page, &err), CSL_OK);
@@ -83,7 +88,9 @@ static void test_transfer__damaged_member__names_file_and_member(void **state)
 {
     static const struct {
         const char *from, *to, *member;
-    } rows[] = {{"\"per_class\": 8,", "\"per_class\": 9,", "labelled"},
+    } rows[] = {{"\"id\": \"oslo\"", "\"id\": \"x<y\"", "external_validation"},
+                {"\"patients_not_used\": 40", "\"patients_not_used\": \"\"", "external_validation"},
+                {"\"per_class\": 8,", "\"per_class\": 9,", "labelled"},
                 {"\"lambda\": 0.1", "\"lambda\": \"\"", "lambda"},
                 {"\"training\": \"adam", "\"training\": [\"\"], \"x\": \"adam", "training"},
                 {"\"keeps_released\": [\n      {\n        \"site\": \"va\"",
@@ -142,7 +149,13 @@ static void assert_has(const struct csl_buf *text, const char *const *wanted)
 
 static void test_transfer__page__shows_models_sites_and_few_patients(void **state)
 {
-    static const char *const wanted[] = {"id=\"personal\"",
+    static const char *const wanted[] = {"id=\"external\"",
+                                         "Hospitals that never trained",
+                                         "oslo",
+                                         "x&lt;y",
+                                         "Mean over external sites",
+                                         "Mean over sites in training",
+                                         "id=\"personal\"",
                                          "id=\"left-out\"",
                                          ">Fine-tuned</th>",
                                          ">Head fine-tuned</th>",
@@ -206,7 +219,9 @@ static void test_transfer__not_measured__says_why(void **state)
 
 static void test_transfer__table__has_a_column_for_each_model(void **state)
 {
-    static const char *const wanted[] = {"As released",
+    static const char *const wanted[] = {"sites that never trained",
+                                         "mean over them",
+                                         "As released",
                                          "Fine-tuned",
                                          "Ditto",
                                          "Site alone",

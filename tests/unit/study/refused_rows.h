@@ -15,6 +15,7 @@ struct row {
     "domains:\n  - id: d\n    inputs: " inputs                                                     \
     "\n    task: {kind: binary, label: d}\n    model: {kind: multimodal}"
 
+#define TWO    "    - {id: b, synth: 0}\n"
 #define FITTED "{learning_rate: 1, batch_patients: full, epochs: 1}"
 
 static const struct row rows[] = {
@@ -485,6 +486,13 @@ static const struct row rows[] = {
      "s.yaml:26:58: epochs: found '0'"},
     /* simulation */
     {27, 30, "simulation:", "s.yaml:27:12: simulation: found a single value"},
+    {30, 0, TWO "  external: []", "s.yaml:31:13: external: found 0 sites"},
+    {30, 0, TWO "  external:\n    - {id: b, synth: 1}",
+     "s.yaml:32:12: id: site 'b' trains, and is not external then"},
+    {30, 0, TWO "  external:\n    - {id: c, synth: 1}\n    - {id: c, synth: 2}",
+     "s.yaml:33:12: id: site 'c' is listed twice"},
+    {30, 0, TWO "  external:\n    - {id: c, synth: 1, attack: {kind: label_flip}}",
+     "s.yaml:32:33: attack: has no effect here: an external site sends no update"},
     {27, 30, "simulation: {}", "s.yaml:27:13: simulation: 'sites' is missing"},
     {28, 30, "  sites: []", "s.yaml:28:10: sites: found 0 sites"},
     {29, 0, "    - {id: a}", "s.yaml:29:7: the site has no records"},

@@ -218,16 +218,17 @@ void csl_report__personal(struct csl_report *p)
         put_absent(p, t->personal_reason);
     for (uint32_t d = 0; t->personal_reason[0] == 0 && d < r->domain_count; d++) {
         struct columns c = {.count = 0};
-        const char *metric = csl_headline(r->domains[d].task)[0];
         add_column(&c, "As released", &r->federated, &r->repeats.federated);
         for (int m = 0; m < CSL_PERSONAL_COUNT; m++)
             add_transfer(&c, r, (enum csl_transfer)m);
         if (r->baselines.is_present)
             add_column(&c, "Site alone", NULL, NULL);
         put_domain_name(p, d);
-        put_table(p, &c, d, metric, "of each site's model on that site's own test patients");
+        for (const char *const *m = csl_headline(r->domains[d].task); *m != NULL; m++) {
+            put_table(p, &c, d, *m, "of each site's model on that site's own test patients");
+            put_spreads(p, &c, d, *m);
+        }
         put_kept(p, d);
-        put_spreads(p, &c, d, metric);
     }
     csl_report__end_section(p);
 }
@@ -373,16 +374,17 @@ void csl_report__left_out(struct csl_report *p)
         put_absent(p, t->left_out_reason);
     for (uint32_t d = 0; t->left_out_reason[0] == 0 && d < r->domain_count; d++) {
         struct columns c = {.count = 0};
-        const char *metric = csl_headline(r->domains[d].task)[0];
         add_column(&c, "Trained with it", &r->federated, &r->repeats.federated);
         add_transfer(&c, r, CSL_TRANSFER_LEFT_OUT);
         if (r->baselines.is_present)
             add_column(&c, "Site alone", NULL, NULL);
         put_domain_name(p, d);
-        put_table(p, &c, d, metric, "at each site, with and without it in training");
-        put_spreads(p, &c, d, metric);
+        for (const char *const *m = csl_headline(r->domains[d].task); *m != NULL; m++) {
+            put_table(p, &c, d, *m, "at each site, with and without it in training");
+            put_spreads(p, &c, d, *m);
+        }
         if (t->asks_few)
-            put_few(p, d, metric);
+            put_few(p, d, csl_headline(r->domains[d].task)[0]);
     }
     csl_report__end_section(p);
 }

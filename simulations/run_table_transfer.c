@@ -39,9 +39,8 @@ static const struct csl_metrics *cell_of(const struct csl_result *r, const struc
 }
 
 static void put_heading(struct csl_buf *out, const struct csl_result *r, const struct columns *c,
-                        uint32_t domain, const char *more)
+                        uint32_t domain, const char *metric, const char *more)
 {
-    const char *metric = csl_headline(r->domains[domain].task)[0];
     char name[128];
     (void)snprintf(name, sizeof(name), "%s, %s%s", r->domains[domain].id, csl_metric_title(metric),
                    more);
@@ -52,10 +51,9 @@ static void put_heading(struct csl_buf *out, const struct csl_result *r, const s
 }
 
 static void put_table(struct csl_buf *out, const struct csl_result *r, const struct columns *c,
-                      uint32_t domain)
+                      uint32_t domain, const char *metric)
 {
-    const char *metric = csl_headline(r->domains[domain].task)[0];
-    put_heading(out, r, c, domain, "");
+    put_heading(out, r, c, domain, metric, "");
     for (uint32_t s = 0; s < r->site_count && s < CSL_TABLE_SITES_SHOWN; s++) {
         csl_table__name(out, r->sites[s].id);
         for (uint32_t i = 0; i < c->count; i++)
@@ -82,9 +80,8 @@ static void put_kept(struct csl_buf *out, const struct csl_result *r, uint32_t d
 }
 
 static void put_repeats(struct csl_buf *out, const struct csl_result *r, const struct columns *all,
-                        uint32_t domain)
+                        uint32_t domain, const char *metric)
 {
-    const char *metric = csl_headline(r->domains[domain].task)[0];
     struct columns c = {.count = 0};
     char more[40];
     for (uint32_t i = 0; i < all->count; i++)
@@ -93,7 +90,7 @@ static void put_repeats(struct csl_buf *out, const struct csl_result *r, const s
     if (r->repeats.count == 0 || c.count == 0)
         return;
     (void)snprintf(more, sizeof(more), ", %u seeds", r->repeats.count);
-    put_heading(out, r, &c, domain, more);
+    put_heading(out, r, &c, domain, metric, more);
     for (uint32_t s = 0; s < r->site_count && s < CSL_TABLE_SITES_SHOWN; s++) {
         csl_table__name(out, r->sites[s].id);
         for (uint32_t i = 0; i < c.count; i++)
@@ -107,11 +104,15 @@ static void put_repeats(struct csl_buf *out, const struct csl_result *r, const s
     csl_table__end_line(out);
 }
 
-static void put_both(struct csl_buf *out, const struct csl_result *r, const struct columns *c,
-                     uint32_t domain)
+/* By every headline metric, or the first one alone. */
+static void put_tables(struct csl_buf *out, const struct csl_result *r, const struct columns *c,
+                       uint32_t domain, bool is_first_only)
 {
-    put_table(out, r, c, domain);
-    put_repeats(out, r, c, domain);
+    const char *const *metrics = csl_headline(r->domains[domain].task);
+    for (uint32_t i = 0; metrics[i] != NULL && (i == 0 || !is_first_only); i++) {
+        put_table(out, r, c, domain, metrics[i]);
+        put_repeats(out, r, c, domain, metrics[i]);
+    }
 }
 
 static void put_few(struct csl_buf *out, const struct csl_result *r, uint32_t domain)
@@ -120,7 +121,7 @@ static void put_few(struct csl_buf *out, const struct csl_result *r, uint32_t do
     for (int t = CSL_TRANSFER_FEW_HEAD; t < CSL_TRANSFER_COUNT; t++)
         add_transfer(&c, r, (enum csl_transfer)t);
     if (c.count > 0)
-        put_both(out, r, &c, domain);
+        put_tables(out, r, &c, domain, true);
 }
 
 static void put_external(struct csl_buf *out, const struct csl_result *r, uint32_t domain)
@@ -164,7 +165,7 @@ void csl_table__transfer(struct csl_buf *out, const struct csl_result *r)
             add_transfer(&c, r, (enum csl_transfer)m);
         if (r->baselines.is_present)
             add(&c, "Site alone", NULL, NULL);
-        put_both(out, r, &c, d);
+        put_tables(out, r, &c, d, false);
         put_kept(out, r, d);
     }
     if (t->asks_personal)
@@ -175,7 +176,7 @@ void csl_table__transfer(struct csl_buf *out, const struct csl_result *r)
         add_transfer(&c, r, CSL_TRANSFER_LEFT_OUT);
         if (r->baselines.is_present)
             add(&c, "Site alone", NULL, NULL);
-        put_both(out, r, &c, d);
+        put_tables(out, r, &c, d, false);
         if (t->asks_few)
             put_few(out, r, d);
     }

@@ -128,7 +128,9 @@ struct csl_local_training {
     double weight_decay;          /* adamw: every step also takes rate * weight_decay * w; else 0 */
     struct csl_schedule schedule; /* over all steps of all rounds of a site */
     uint32_t batch_patients;      /* 0: the whole training set in one batch ("full" in YAML) */
-    uint32_t steps;               /* local updates per round */
+    uint32_t steps;               /* local updates per round; 0 with epochs */
+    uint32_t epochs;        /* passes over the site's training patients per round; 0 with steps */
+    double effective_steps; /* FedNova's tau; set only with strategy fednova */
     double l2;          /* ridge added to each step's mean loss: l2 / 2 * ||w||^2, bias included */
     double proximal_mu; /* FedProx: mu / 2 * ||w - w_global||^2; set only with strategy fedprox */
 };

@@ -223,6 +223,15 @@ static void put_schedule(struct csl_buf *b, const char *whose, double weight_dec
     put_f64(b, s->factor);
 }
 
+static void put_epochs(struct csl_buf *b, const struct csl_local_training *t)
+{
+    if (t->epochs == 0)
+        return;
+    put_text(b, "epochs");
+    csl_buf_le32(b, t->epochs);
+    put_f64(b, t->effective_steps);
+}
+
 static void put_personal(struct csl_buf *b, const struct csl_study_personal *p)
 {
     if (!p->is_on)
@@ -280,6 +289,7 @@ enum csl_code csl_study__digest(struct csl_study *s, struct csl_err *err)
     put_release(&b, &s->release);
     put_schedule(&b, "local", s->local.weight_decay, &s->local.schedule);
     put_schedule(&b, "baselines", s->baseline.weight_decay, &s->baseline.schedule);
+    put_epochs(&b, &s->local);
     put_personal(&b, &s->personal);
     for (uint32_t i = 0; i < s->input_count; i++)
         put_series(&b, &s->inputs[i]);

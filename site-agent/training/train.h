@@ -70,10 +70,12 @@ struct csl_train_report {
  * gradient over all the patient's records, adds noise (dp_sgd.c). Mode site: trains as without
  * privacy, then clips and noises the whole update.
  *
- * Trains every domain the site has, study->local.steps steps each. A step's loss is the mean over
- * the batch's patients of the mean over the patient's records; all records of a drawn patient are
- * in. Where the study weighs patient groups, a patient's part is multiplied by its weight, whose
- * mean over the site's training patients is 1, and so in the mean loss reported (group_weights.h).
+ * Trains every domain the site has, study->local.steps steps each, or as many as its epochs take
+ * there; then, for FedNova, update is what effective_steps would have moved. A step's loss is the
+ * mean over the batch's patients of the mean over the patient's records; all records of a drawn
+ * patient are in. Where the study weighs patient groups, a patient's part is multiplied by its
+ * weight, whose mean over the site's training patients is 1, and so in the mean loss reported
+ * (group_weights.h).
  *
  * Cox: risk sets inside the batch, Breslow ties, the sum over events divided by the batch's
  * patients (as FLamby's loss): full batches of all sites, weighted by patients, make the pooled

@@ -15,9 +15,6 @@ struct row {
     "domains:\n  - id: d\n    inputs: " inputs                                                     \
     "\n    task: {kind: binary, label: d}\n    model: {kind: multimodal}"
 
-#define TWO    "    - {id: b, synth: 0}\n"
-#define FITTED "{learning_rate: 1, batch_patients: full, epochs: 1}"
-
 static const struct row rows[] = {
     /* the top level */
     {1, 0, "", "s.yaml:1:1: key 'study' is missing"},
@@ -58,22 +55,6 @@ static const struct row rows[] = {
      "  - {id: t, modality: tabular, features: [age], task: {kind: survival, label: x}, "
      "model: {kind: cox}}\nfairness: {attributes: [sex], weights: {}}",
      "s.yaml:5:40: weights: patients of a survival domain (t) are not weighed"},
-    {16, 0, "rounds: 15\npersonalisation: {}",
-     "s.yaml:17:18: personalisation: section 'training' is missing; at least"},
-    {16, 0, "rounds: 15\npersonalisation: {training: {learning_rate: 1}}",
-     "s.yaml:17:29: training: key 'batch_patients' is missing"},
-    {16, 0, "rounds: 15\npersonalisation: {methods: [], training: " FITTED "}",
-     "s.yaml:17:28: methods: found 0 methods; 1 to 3 would be right"},
-    {16, 0, "rounds: 15\npersonalisation: {methods: [tail], training: " FITTED "}",
-     "s.yaml:17:29: found 'tail'; whole, head or ditto would be right"},
-    {16, 0, "rounds: 15\npersonalisation: {methods: [[head]], training: " FITTED "}",
-     "s.yaml:17:29: found a list"},
-    {16, 0, "rounds: 15\npersonalisation: {methods: [head, head], training: " FITTED "}",
-     "s.yaml:17:35: method 'head' is listed twice"},
-    {16, 0, "rounds: 15\npersonalisation: {lambda: 1, training: " FITTED "}",
-     "s.yaml:17:27: lambda: has no effect here: only method ditto has it"},
-    {16, 0, "rounds: 15\npersonalisation: {methods: [ditto], lambda: 0, training: " FITTED "}",
-     "s.yaml:17:45: lambda: found '0'; a number above 0"},
     {16, 0, "rounds: 15\nrelease: {minimum_auc: 1.1}", "s.yaml:17:24: minimum_auc: found '1.1'"},
     {16, 0, "rounds: 15\nrelease: {worst_group_floor: 0.6}",
      "s.yaml:17:30: worst_group_floor: without patient groups there is no worst one"},
@@ -486,13 +467,6 @@ static const struct row rows[] = {
      "s.yaml:26:58: epochs: found '0'"},
     /* simulation */
     {27, 30, "simulation:", "s.yaml:27:12: simulation: found a single value"},
-    {30, 0, TWO "  external: []", "s.yaml:31:13: external: found 0 sites"},
-    {30, 0, TWO "  external:\n    - {id: b, synth: 1}",
-     "s.yaml:32:12: id: site 'b' trains, and is not external then"},
-    {30, 0, TWO "  external:\n    - {id: c, synth: 1}\n    - {id: c, synth: 2}",
-     "s.yaml:33:12: id: site 'c' is listed twice"},
-    {30, 0, TWO "  external:\n    - {id: c, synth: 1, attack: {kind: label_flip}}",
-     "s.yaml:32:33: attack: has no effect here: an external site sends no update"},
     {27, 30, "simulation: {}", "s.yaml:27:13: simulation: 'sites' is missing"},
     {28, 30, "  sites: []", "s.yaml:28:10: sites: found 0 sites"},
     {29, 0, "    - {id: a}", "s.yaml:29:7: the site has no records"},

@@ -181,6 +181,7 @@ static void test_study__digest__changes_with_every_choice(void **state)
         {14, "    batch_patients: full"},
         {15, "    steps: 101"},
         {15, "    steps: 100\n    l2: 1e-9"},
+        {15, "    epochs: 100"},
         {15, "    steps: 100\n    schedule: {warmup: 1}"},
         {15, "    steps: 100\n    schedule: {kind: cosine}"},
         {15, "    steps: 100\n    schedule: {kind: step, every: 7}"},

@@ -38,7 +38,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     for (uint32_t i = 0; i < s->domain_count; i++)
         check_domain(&s->domains[i]);
     CSL_ASSERT(s->schema.block_count == s->domain_count);
-    CSL_ASSERT(s->local.learning_rate > 0 && s->local.steps > 0 && s->rounds > 0);
+    CSL_ASSERT(s->local.learning_rate > 0 && (s->local.steps > 0) != (s->local.epochs > 0) &&
+               s->rounds > 0);
     CSL_ASSERT(s->participant_count == 0 || s->minimum_sites <= s->participant_count);
     csl_buf_init(&b, 16u << 20);
     csl_study_explain(s, &b);

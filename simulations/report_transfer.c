@@ -96,6 +96,12 @@ static void put_head(struct csl_report *p, const struct columns *c, const char *
     csl_buf_str(p->out, "</tr></thead><tbody>\n");
 }
 
+/* A site without a test record of the domain has nothing to show there. */
+static bool is_shown(const struct csl_result *r, uint32_t site, uint32_t domain)
+{
+    return csl_evaluation_cell(&r->federated, site, domain)->examples > 0;
+}
+
 static void put_site_name(struct csl_report *p, uint32_t site, uint32_t domain)
 {
     const struct csl_result *r = p->r;
@@ -122,6 +128,8 @@ static void put_table(struct csl_report *p, const struct columns *c, uint32_t do
                    csl_metric_title(metric), what, scale.min, scale.max);
     put_head(p, c, caption);
     for (uint32_t s = 0; s < r->site_count && s < CSL_REPORT_SITES_SHOWN; s++) {
+        if (!is_shown(r, s, domain))
+            continue;
         put_site_name(p, s, domain);
         for (uint32_t i = 0; i < c->count; i++)
             csl_report__metric_cell(p, metric_at(r, &c->items[i], s, domain, metric),
@@ -155,6 +163,8 @@ static void put_spreads(struct csl_report *p, const struct columns *c, uint32_t 
                    csl_metric_title(metric), r->repeats.count);
     put_head(p, &shown, caption);
     for (uint32_t s = 0; s < r->site_count && s < CSL_REPORT_SITES_SHOWN; s++) {
+        if (!is_shown(r, s, domain))
+            continue;
         csl_buf_str(p->out, "<tr><th scope=\"row\">");
         csl_report__text(p, r->sites[s].id);
         csl_buf_str(p->out, "</th>");
@@ -189,7 +199,7 @@ static void put_kept(struct csl_report *p, uint32_t domain)
 {
     const struct csl_result *r = p->r;
     for (uint32_t s = 0; s < r->site_count && s < CSL_REPORT_SITES_SHOWN; s++) {
-        if (!r->transfer.keeps[s * r->domain_count + domain])
+        if (!r->transfer.keeps[s * r->domain_count + domain] || !is_shown(r, s, domain))
             continue;
         csl_buf_str(p->out, "<p class=\"note\">");
         csl_report__text(p, r->sites[s].id);
@@ -321,8 +331,12 @@ static void put_labelled(struct csl_report *p, uint32_t domain)
 {
     const struct csl_result *r = p->r;
     csl_buf_str(p->out, "<p class=\"note\">Labelled patients used: ");
+    const char *between = "";
     for (uint32_t s = 0; s < r->site_count && s < CSL_REPORT_SITES_SHOWN; s++) {
-        csl_buf_str(p->out, s > 0 ? "; " : "");
+        if (!is_shown(r, s, domain))
+            continue;
+        csl_buf_str(p->out, between);
+        between = "; ";
         csl_report__text(p, r->sites[s].id);
         for (uint32_t l = 0; l < CSL_FEW_LEVELS; l++) {
             size_t at = ((size_t)l * r->site_count + s) * r->domain_count + domain;

@@ -50,11 +50,19 @@ static void put_heading(struct csl_buf *out, const struct csl_result *r, const s
     csl_table__end_line(out);
 }
 
+/* A site without a test record of the domain has nothing to show there. */
+static bool is_shown(const struct csl_result *r, uint32_t site, uint32_t domain)
+{
+    return csl_evaluation_cell(&r->federated, site, domain)->examples > 0;
+}
+
 static void put_table(struct csl_buf *out, const struct csl_result *r, const struct columns *c,
                       uint32_t domain, const char *metric)
 {
     put_heading(out, r, c, domain, metric, "");
     for (uint32_t s = 0; s < r->site_count && s < CSL_TABLE_SITES_SHOWN; s++) {
+        if (!is_shown(r, s, domain))
+            continue;
         csl_table__name(out, r->sites[s].id);
         for (uint32_t i = 0; i < c->count; i++)
             csl_table__metric(out, csl_metrics_find(cell_of(r, c, i, s, domain), metric));
@@ -74,7 +82,7 @@ static void put_table(struct csl_buf *out, const struct csl_result *r, const str
 static void put_kept(struct csl_buf *out, const struct csl_result *r, uint32_t domain)
 {
     for (uint32_t s = 0; s < r->site_count && s < CSL_TABLE_SITES_SHOWN; s++)
-        if (r->transfer.keeps[s * r->domain_count + domain])
+        if (r->transfer.keeps[s * r->domain_count + domain] && is_shown(r, s, domain))
             csl_buf_printf(out, "  %s keeps the released model: nothing can be learned there.\n",
                            r->sites[s].id);
 }
@@ -92,6 +100,8 @@ static void put_repeats(struct csl_buf *out, const struct csl_result *r, const s
     (void)snprintf(more, sizeof(more), ", %u seeds", r->repeats.count);
     put_heading(out, r, &c, domain, metric, more);
     for (uint32_t s = 0; s < r->site_count && s < CSL_TABLE_SITES_SHOWN; s++) {
+        if (!is_shown(r, s, domain))
+            continue;
         csl_table__name(out, r->sites[s].id);
         for (uint32_t i = 0; i < c.count; i++)
             csl_table__spread(out, &c.spreads[i]->cells[(size_t)s * r->domain_count + domain],

@@ -197,6 +197,27 @@ static void test_transfer__mean_of_fewer_sites__is_marked(void **state)
     csl_result_release(&r);
 }
 
+/* A domain that some sites do not have: only the others are listed there. */
+static void test_transfer__site_without_the_domain__has_no_row(void **state)
+{
+    struct csl_result r;
+    struct csl_buf page;
+    (void)state;
+    make(&r, 2, false);
+    r.transfer.keeps[2 * 2 + 1] = true;
+    csl_buf_init(&page, CSL_REPORT_BYTES_MAX);
+    assert_int_equal(csl_report_html(&r, &page, &err), CSL_OK);
+    const char *section = strstr(csl_buf_text(&page), "id=\"personal\"");
+    const char *domain = strstr(section, "<h3>survival-table</h3>");
+    const char *end = strstr(section, "id=\"left-out\"");
+    assert_true(domain != NULL && domain < end);
+    assert_true(strstr(section, "switzerland") < domain);
+    assert_true(strstr(domain, "hungarian") < end);
+    assert_true(strstr(domain, "switzerland") > end);
+    csl_buf_release(&page);
+    csl_result_release(&r);
+}
+
 static void test_transfer__not_measured__says_why(void **state)
 {
     struct csl_result r;
@@ -250,6 +271,7 @@ int main(void)
         cmocka_unit_test(test_transfer__any_allocation_failing__leaves_nothing_behind),
         cmocka_unit_test(test_transfer__page__shows_models_sites_and_few_patients),
         cmocka_unit_test(test_transfer__mean_of_fewer_sites__is_marked),
+        cmocka_unit_test(test_transfer__site_without_the_domain__has_no_row),
         cmocka_unit_test(test_transfer__not_measured__says_why),
         cmocka_unit_test(test_transfer__table__has_a_column_for_each_model),
     };

@@ -2,6 +2,7 @@
  * the page, the table. */
 #include "base/mem.h"
 #include "base/str.h"
+#include "simulations/release.h"
 #include "simulations/report_html.h"
 #include "simulations/run_table.h"
 #include "tests/unit/simulations/made_up.h"
@@ -218,6 +219,29 @@ static void test_transfer__site_without_the_domain__has_no_row(void **state)
     csl_result_release(&r);
 }
 
+static void test_transfer__model_card__tells_of_hospitals_without_part_in_training(void **state)
+{
+    static const char *const wanted[] = {
+        "External validation, hospitals that never trained (2): AUC",
+        "Each hospital left out of training in turn: AUC", "Patients of another time: every", NULL};
+    static const char *const members[] = {"\"external_validation\": {", "\"leave_one_out\": {",
+                                          NULL};
+    struct csl_result r;
+    struct csl_buf text, json;
+    (void)state;
+    make(&r, 1, false);
+    csl_buf_init(&text, 1u << 20);
+    csl_buf_init(&json, 1u << 20);
+    csl_card_markdown(&r, &text);
+    csl_card_json(&r, &json);
+    assert_has(&text, wanted);
+    assert_has(&json, members);
+    assert_null(strstr(csl_buf_text(&json), "oslo")); /* no single one's figures */
+    csl_buf_release(&text);
+    csl_buf_release(&json);
+    csl_result_release(&r);
+}
+
 static void test_transfer__not_measured__says_why(void **state)
 {
     struct csl_result r;
@@ -272,6 +296,7 @@ int main(void)
         cmocka_unit_test(test_transfer__page__shows_models_sites_and_few_patients),
         cmocka_unit_test(test_transfer__mean_of_fewer_sites__is_marked),
         cmocka_unit_test(test_transfer__site_without_the_domain__has_no_row),
+        cmocka_unit_test(test_transfer__model_card__tells_of_hospitals_without_part_in_training),
         cmocka_unit_test(test_transfer__not_measured__says_why),
         cmocka_unit_test(test_transfer__table__has_a_column_for_each_model),
     };

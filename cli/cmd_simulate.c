@@ -1,6 +1,7 @@
 /* cli/cmd_simulate.c - `consilium simulate`: a study with all its sites on this machine. */
 #include "base/file.h"
 #include "base/log.h"
+#include "base/mem.h"
 #include "base/str.h"
 #include "cli/cli.h"
 #include "simulations/attack.h"
@@ -33,7 +34,7 @@ struct flags {
     uint32_t sites, rounds, audit;
     uint64_t seed;
     int transport, backend, masks;
-    bool json, baselines;
+    bool json, baselines, leave_one_out, few_shot;
 };
 #define AT(field)   .offset = offsetof(struct flags, field)
 #define TEXT(field) AT(field), .size = sizeof(((struct flags *)0)->field)
@@ -111,6 +112,17 @@ static const struct csl_option options[] = {
      .fallback = "true",
      .help = "Each site alone and all records in one place, for comparison; --no-baselines leaves "
              "them out."},
+    {.name = "leave_one_out",
+     .type = CSL_OPT_BOOL,
+     AT(leave_one_out),
+     .fallback = "false",
+     .help = "Runs the study again without each site and judges those models there."},
+    {.name = "few_shot",
+     .type = CSL_OPT_BOOL,
+     AT(few_shot),
+     .fallback = "false",
+     .help = "With --leave-one-out: the site left out then has 8, 32 or 64 labelled patients of "
+             "each class, for the head of that model or for one of its own."},
     {.name = "out",
      .type = CSL_OPT_PATH,
      TEXT(out),
@@ -124,14 +136,16 @@ static const struct csl_option options[] = {
     CSL_OPTION_END,
 };
 static const char *const usage[] = {"STUDY.yaml [--data DIR] [--out DIR] [--seed S | --seeds A..B] "
-                                    "[--epsilon E,E,...] [--json]",
+                                    "[--epsilon E,E,...] [--leave-one-out [--few-shot]] [--json]",
                                     NULL};
 static const char *const examples[] = {
     "consilium simulate simulations/scenarios/synthetic-federation.yaml --out out/demo",
     "consilium simulate simulations/scenarios/flamby-heart-fedavg.yaml --data ../shared/data "
     "--seeds 42..61 --json",
     "consilium simulate study.yaml --initial-model pretrained.safetensors",
-    "consilium simulate study.yaml --epsilon 0.5,1,2,8,inf --seeds 42..46", NULL};
+    "consilium simulate study.yaml --epsilon 0.5,1,2,8,inf --seeds 42..46",
+    "consilium simulate simulations/scenarios/heart-personal.yaml --leave-one-out --few-shot",
+    NULL};
 
 const struct csl_cli_doc csl_doc_simulate = {
     .name = "simulate",
@@ -171,6 +185,7 @@ struct command {
     struct csl_run_price prices[CSL_PRICES_MAX];
     struct csl_study *price_studies[CSL_PRICES_MAX]; /* owned */
     uint32_t price_count;
+    struct csl_study **left_out; /* [sim_site_count] or NULL; owned, each too */
     char program_dir[CSL_PATH_MAX];
 };
 
@@ -221,6 +236,44 @@ static enum csl_code adapt_prices(struct command *c, const struct csl_study *stu
         c->prices[i].study = c->price_studies[i];
     }
     return code;
+}
+
+/* A study without each of its sites. */
+static enum csl_code leave_out(struct command *c, const struct csl_study *study,
+                               struct csl_err *err)
+{
+    struct csl_err why = {0};
+    enum csl_code code = CSL_OK;
+    if (!c->flags.leave_one_out)
+        return CSL_OK;
+    c->left_out = csl_alloc_array(study->sim_site_count, sizeof(*c->left_out));
+    if (study->sim_site_count > 0 && c->left_out == NULL)
+        return CSL_FAIL(err, CSL_E_NOMEM, "no memory for %u studies", study->sim_site_count);
+    for (uint32_t s = 0; s < study->sim_site_count && code == CSL_OK; s++) {
+        const struct csl_manifest_change change = {.left_out = study->sim_sites[s].id};
+        code = csl_manifest_adapt(&c->left_out[s], study, c->study_path, &change, &why);
+        if (code != CSL_OK)
+            code = CSL_FAIL(err, code, "--leave-one-out: without site %s: %s",
+                            study->sim_sites[s].id, why.msg);
+    }
+    return code;
+}
+
+static enum csl_code check_few_shot(const struct command *c, const struct csl_study *study,
+                                    struct csl_err *err)
+{
+    if (!c->flags.few_shot)
+        return CSL_OK;
+    if (study->input_count > 0)
+        return CSL_FAIL(err, CSL_E_UNSUPPORTED,
+                        "--few-shot: a few patients are drawn domain by domain, and those of study "
+                        "%s, which has inputs, belong to several",
+                        study->id);
+    if (study->personal.is_on && study->baseline.enabled)
+        return CSL_OK;
+    return CSL_FAIL(err, CSL_E_INVAL,
+                    "--few-shot: study %s has no section '%s', which says how the new site trains",
+                    study->id, study->personal.is_on ? "baselines" : "personalisation");
 }
 
 static enum csl_code check_audit(const struct command *c, const struct csl_study *study,
@@ -299,7 +352,7 @@ static enum csl_code run(struct command *c, const struct csl_study *study, struc
                          struct csl_err *err)
 {
     bool is_grpc = c->flags.transport == TRANSPORT_GRPC;
-    struct csl_prepared prepared = {NULL, 0};
+    struct csl_prepared prepared = {.sites = NULL};
     const struct csl_prepare_config prepare = {.study = study,
                                                .study_path = c->study_path,
                                                .data_dir = c->flags.data,
@@ -320,6 +373,8 @@ static enum csl_code run(struct command *c, const struct csl_study *study, struc
         .has_baselines = c->flags.baselines,
         .prices = c->prices,
         .price_count = c->price_count,
+        .left_out = (const struct csl_study *const *)c->left_out,
+        .has_few_shot = c->flags.few_shot,
         .audit_canaries = c->flags.audit,
         .first_seed = c->first_seed,
         .last_seed = c->last_seed,
@@ -439,6 +494,9 @@ static int check_flags(struct command *c, int argc, char *const *argv)
                               "--epsilon: found '%s'; at most %d ascending numbers above 0, the "
                               "last one may be inf, such as 0.5,1,2,8,inf, would be right",
                               c->flags.epsilon, CSL_PRICES_MAX);
+    if (c->flags.few_shot && !c->flags.leave_one_out)
+        return csl_cli_misuse(&csl_doc_simulate, "--few-shot: found it without --leave-one-out, "
+                                                 "whose sites it is about");
     if (c->flags.audit > 0 && c->flags.transport == TRANSPORT_GRPC)
         return csl_cli_misuse(&csl_doc_simulate,
                               "--audit: found it with --transport grpc, whose sites take no "
@@ -479,12 +537,20 @@ int csl_cmd_simulate(int argc, char *const *argv)
         code = csl_sim_attack_refuse(study, &err);
     if (code == CSL_OK)
         code = adapt_prices(&c, study, &err);
+    if (code == CSL_OK)
+        code = check_few_shot(&c, study, &err);
+    if (code == CSL_OK)
+        code = leave_out(&c, study, &err);
     catch_interrupt();
     status = code == CSL_OK ? simulate(&c, study) : csl_cli_fail(&csl_doc_simulate, &err);
     for (uint32_t i = 0; i < c.price_count; i++) {
         csl_study_free(c.price_studies[i]);
         c.price_studies[i] = NULL;
     }
+    for (uint32_t i = 0; c.left_out != NULL && i < study->sim_site_count; i++)
+        csl_study_free(c.left_out[i]);
+    csl_free(c.left_out);
+    c.left_out = NULL;
     csl_study_free(study);
     csl_study_free(as_written);
     return status;

@@ -138,7 +138,7 @@ static enum csl_code count_patients(struct csl_plan_site *to, const struct csl_w
 static enum csl_code read_sites(struct csl_plan *p, const char *study_path, const char *data,
                                 const char *folder, struct csl_err *err)
 {
-    struct csl_prepared made = {NULL, 0};
+    struct csl_prepared made = {.sites = NULL};
     const struct csl_prepare_config c = {.study = p->study,
                                          .study_path = study_path,
                                          .data_dir = data,

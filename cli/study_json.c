@@ -344,10 +344,11 @@ void csl_cli_study_text(const struct csl_study *s, struct csl_buf *out)
 
     csl_hex(s->digest, CSL_DIGEST_BYTES, digest);
     csl_buf_printf(out, "study     %s\ndigest    %s\nquestion  %s\n", s->id, digest, s->question);
-    csl_buf_printf(out, "training  %u round%s of %u step%s, %s, strategy %s, weights %s\n",
-                   s->rounds, csl_str_plural(s->rounds), s->local.steps,
-                   csl_str_plural(s->local.steps), optimizers[s->local.optimizer],
-                   s->aggregation.strategy, weights[s->aggregation.weights]);
+    uint32_t count = s->local.epochs > 0 ? s->local.epochs : s->local.steps;
+    csl_buf_printf(out, "training  %u round%s of %u %s%s, %s, strategy %s, weights %s\n", s->rounds,
+                   csl_str_plural(s->rounds), count, s->local.epochs > 0 ? "epoch" : "step",
+                   csl_str_plural(count), optimizers[s->local.optimizer], s->aggregation.strategy,
+                   weights[s->aggregation.weights]);
     privacy_text(&s->privacy, out);
     csl_buf_printf(out, "sites     at least %u", s->minimum_sites);
     for (uint32_t i = 0; i < s->participant_count; i++)

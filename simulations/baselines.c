@@ -19,39 +19,6 @@ struct work {
     struct csl_progress progress;
 };
 
-/* Why nothing can be learned from these examples; NULL when something can. */
-static const char *refuse_training(const struct csl_domain *d, const struct csl_examples *e)
-{
-    bool has_event = false;
-    if (e->records == 0)
-        return "it has no training patient with a known label";
-    for (uint32_t i = 0; i < e->records; i++) {
-        has_event = has_event || e->label[i] != 0;
-        if (d->task != CSL_TASK_SURVIVAL && e->label[i] != e->label[0])
-            return NULL;
-    }
-    if (d->task != CSL_TASK_SURVIVAL)
-        return "its training patients all have the same label";
-    return has_event ? NULL : "none of its training patients has an event";
-}
-
-/* The domains a site can train; false: none, and why. */
-static bool list_trainable(const struct csl_sim_data *d, uint32_t site, bool *wanted,
-                           const char **reason)
-{
-    bool any = false;
-    *reason = "it has no training patient with a known label";
-    for (uint32_t k = 0; k < d->study->domain_count; k++) {
-        const struct csl_examples *e = &d->sites[site]->domains[k][CSL_SPLIT_TRAIN];
-        const char *why = refuse_training(&d->study->domains[k], e);
-        wanted[k] = why == NULL;
-        any = any || why == NULL;
-        if (why != NULL && e->records > 0)
-            *reason = why;
-    }
-    return any;
-}
-
 static bool is_interrupted(const struct csl_baselines_config *c)
 {
     return c->interrupted != NULL && c->interrupted(c->interrupted_ctx);
@@ -82,7 +49,7 @@ static enum csl_code run_local(struct work *w, uint32_t site, struct csl_err *er
     bool wanted[CSL_DOMAINS_MAX], is_crossed = is_crossed_study(d);
     uint32_t where = is_crossed ? UINT32_MAX : site;
     const char *reason;
-    if (!list_trainable(d, site, wanted, &reason)) {
+    if (!csl_sim_trainable(d, site, wanted, &reason)) {
         CSL_ASSERT(csl_str_copy(l->reason, sizeof(l->reason), reason));
         return CSL_OK;
     }
@@ -215,8 +182,8 @@ static enum csl_code run_pooled(struct work *w, struct csl_err *err)
     if (code != CSL_OK)
         return code;
     for (uint32_t k = 0; k < d->study->domain_count; k++)
-        any = any || refuse_training(&d->study->domains[k],
-                                     &d->pooled->domains[k][CSL_SPLIT_TRAIN]) == NULL;
+        any = any || csl_sim_refuse_training(&d->study->domains[k],
+                                             &d->pooled->domains[k][CSL_SPLIT_TRAIN]) == NULL;
     if (!any) {
         CSL_ASSERT(csl_str_copy(b->pooled_reason, sizeof(b->pooled_reason),
                                 "all sites together have no domain that could be trained"));

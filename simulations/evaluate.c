@@ -99,8 +99,8 @@ void csl_predictions_release(struct csl_predictions *p)
     memset(p, 0, sizeof(*p));
 }
 
-static enum csl_code predictions_init(struct csl_predictions *p, const struct csl_sim_data *d,
-                                      struct csl_err *err)
+enum csl_code csl_predictions_init(struct csl_predictions *p, const struct csl_sim_data *d,
+                                   struct csl_err *err)
 {
     p->site_count = d->site_count;
     p->domain_count = d->study->domain_count;
@@ -108,6 +108,19 @@ static enum csl_code predictions_init(struct csl_predictions *p, const struct cs
     if (p->cells == NULL)
         return CSL_FAIL(err, CSL_E_NOMEM, "no memory for predictions");
     return CSL_OK;
+}
+
+void csl_predictions_move(struct csl_predictions *to, struct csl_predictions *from, uint32_t site)
+{
+    CSL_ASSERT(to->site_count == from->site_count && to->domain_count == from->domain_count);
+    for (uint32_t k = 0; k < to->domain_count; k++) {
+        size_t at = (size_t)site * to->domain_count + k;
+        if (from->cells[at] == NULL)
+            continue;
+        CSL_ASSERT(to->cells[at] == NULL);
+        to->cells[at] = from->cells[at];
+        from->cells[at] = NULL;
+    }
 }
 
 static enum csl_code predict(struct csl_trainer *trainer, const struct csl_domain *domain,
@@ -136,7 +149,7 @@ enum csl_code csl_predict_sites(struct csl_predictions *out, const struct csl_si
                                 const bool *wanted, uint32_t only_site, struct csl_err *err)
 {
     struct csl_predictions p = {0};
-    enum csl_code code = predictions_init(&p, d, err);
+    enum csl_code code = csl_predictions_init(&p, d, err);
     for (uint32_t s = 0; s < d->site_count && code == CSL_OK; s++) {
         bool is_wanted = only_site == UINT32_MAX || only_site == s;
         for (uint32_t k = 0; is_wanted && k < p.domain_count && code == CSL_OK; k++) {
@@ -180,7 +193,7 @@ enum csl_code csl_predict_pooled(struct csl_predictions *out, const struct csl_s
 {
     struct csl_predictions p = {0};
     CSL_ASSERT(d->pooled != NULL);
-    enum csl_code code = predictions_init(&p, d, err);
+    enum csl_code code = csl_predictions_init(&p, d, err);
     for (uint32_t k = 0; k < d->study->domain_count && code == CSL_OK; k++) {
         const struct csl_examples *e = &d->pooled->domains[k][CSL_SPLIT_TEST];
         float *scores = NULL;
@@ -315,6 +328,21 @@ enum csl_code csl_evaluate_predictions(struct csl_evaluation *out, const struct 
         *out = e;
     else
         csl_evaluation_release(&e);
+    return code;
+}
+
+enum csl_code csl_evaluate_external(struct csl_result *r, const struct csl_sim_data *d,
+                                    struct csl_trainer *trainer, const float *parameters,
+                                    struct csl_err *err)
+{
+    struct csl_predictions p = {0};
+    CSL_ASSERT(r->external != NULL && r->external->site_count == d->site_count);
+    enum csl_code code = csl_predict_sites(&p, d, trainer, parameters, NULL, UINT32_MAX, err);
+    if (code != CSL_OK)
+        return code;
+    csl_evaluation_release(&r->external->federated);
+    code = csl_evaluate_predictions(&r->external->federated, d, &p, true, r->seed, err);
+    csl_predictions_release(&p);
     return code;
 }
 

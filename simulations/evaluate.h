@@ -26,11 +26,27 @@ enum csl_code csl_sim_data_load_pooled(struct csl_sim_data *d, const struct csl_
                                        struct csl_err *err) CSL_MUST_CHECK;
 void csl_sim_data_release(struct csl_sim_data *d);
 
+/* --- trainable.c --- */
+/* Why nothing can be learned from these examples; NULL when something can. */
+const char *csl_sim_refuse_training(const struct csl_domain *d, const struct csl_examples *e);
+/* The domains a site can train, into wanted: [domain_count]; false: none, and why. */
+bool csl_sim_trainable(const struct csl_sim_data *d, uint32_t site, bool *wanted,
+                       const char **reason);
+
+/* The released model on `d`, of r->external's sites: fills r->external->federated. */
+enum csl_code csl_evaluate_external(struct csl_result *r, const struct csl_sim_data *d,
+                                    struct csl_trainer *trainer, const float *parameters,
+                                    struct csl_err *err) CSL_MUST_CHECK;
+
 /* Probabilities or risks of one model for every test record. */
 struct csl_predictions {
     uint32_t site_count, domain_count;
     float **cells; /* [site_count, domain_count][records * width]; NULL: none; each owned */
 };
+enum csl_code csl_predictions_init(struct csl_predictions *p, const struct csl_sim_data *d,
+                                   struct csl_err *err) CSL_MUST_CHECK;
+/* Moves what `from` has of a site; `to` has none of that. */
+void csl_predictions_move(struct csl_predictions *to, struct csl_predictions *from, uint32_t site);
 void csl_predictions_release(struct csl_predictions *p);
 /* Floats per record of a domain: its classes for several classes, else 1. */
 uint32_t csl_prediction_width(const struct csl_domain *d);

@@ -20,7 +20,7 @@ struct edit {
     double epsilon;             /* as wanted; INFINITY: no privacy */
     struct csl_sim_site *sites; /* [site_count], as wanted; NULL: as in the file */
     uint32_t site_count;
-    bool changes_rounds, changes_epsilon;
+    bool changes_rounds, changes_epsilon, names_sites;
 };
 
 static bool is_replaced(const struct edit *e, const char *key)
@@ -118,7 +118,7 @@ static void put_sites(struct csl_buf *out, const struct edit *e)
     uint32_t minimum = s->minimum_sites < e->site_count ? s->minimum_sites : e->site_count;
     csl_buf_printf(out, "sites:\n  minimum: %u\n  round_deadline: %llums\n", minimum,
                    (unsigned long long)s->round_deadline_ms);
-    if (s->participant_count > 0) {
+    if (s->participant_count > 0 || e->names_sites) {
         csl_buf_str(out, "  participants: [");
         for (uint32_t i = 0; i < e->site_count; i++)
             csl_buf_printf(out, "%s%s", i == 0 ? "" : ", ", e->sites[i].id);
@@ -127,6 +127,9 @@ static void put_sites(struct csl_buf *out, const struct edit *e)
     csl_buf_str(out, "simulation:\n  sites:\n");
     for (uint32_t i = 0; i < e->site_count; i++)
         put_sim_site(out, &e->sites[i]);
+    csl_buf_str(out, s->external_site_count > 0 ? "  external:\n" : "");
+    for (uint32_t i = 0; i < s->external_site_count; i++)
+        put_sim_site(out, &s->external_sites[i]);
 }
 
 static void put_rounds(struct csl_buf *out, const struct edit *e)
@@ -215,6 +218,28 @@ static enum csl_code choose_sites(struct edit *e, uint32_t sites, struct csl_err
     return CSL_OK;
 }
 
+/* Fills e->sites with all but one; another digest names a study whose participants are others. */
+static enum csl_code leave_out(struct edit *e, const char *id, struct csl_err *err)
+{
+    const struct csl_study *s = e->study;
+    if (s->sim_site_count < 2)
+        return CSL_FAIL(err, CSL_E_INVAL,
+                        "study %s has %u simulated site%s; without one there would be none left",
+                        s->id, s->sim_site_count, csl_str_plural(s->sim_site_count));
+    e->sites = csl_alloc_array((size_t)s->sim_site_count - 1, sizeof(*e->sites));
+    if (e->sites == NULL)
+        return CSL_FAIL(err, CSL_E_NOMEM, "no memory for %u sites", s->sim_site_count);
+    e->names_sites = true;
+    for (uint32_t i = 0; i < s->sim_site_count; i++) {
+        if (strcmp(s->sim_sites[i].id, id) == 0)
+            continue;
+        if (e->site_count + 1 == s->sim_site_count)
+            return CSL_FAIL(err, CSL_E_INVAL, "study %s has no simulated site %s", s->id, id);
+        e->sites[e->site_count++] = s->sim_sites[i];
+    }
+    return CSL_OK;
+}
+
 /* A study that promises nothing has no delta and no clip to go with an epsilon. */
 static enum csl_code check_epsilon(const struct edit *e, const char *name, struct csl_err *err)
 {
@@ -245,6 +270,10 @@ enum csl_code csl_manifest_adapt(struct csl_study **out, const struct csl_study 
     e.yaml = yaml;
     if (code == CSL_OK && change->sites != 0 && change->sites != study->sim_site_count)
         code = choose_sites(&e, change->sites, err);
+    if (code == CSL_OK && change->left_out != NULL) {
+        CSL_ASSERT(e.sites == NULL);
+        code = leave_out(&e, change->left_out, err);
+    }
     if (code == CSL_OK)
         code = rewrite(&e, name, &text, err);
     if (code == CSL_OK)

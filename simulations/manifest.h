@@ -13,6 +13,8 @@ struct csl_manifest_change {
     /* In place of the study's epsilon or noise multiplier; INFINITY: without privacy. Mode, delta
      * and clip stay. */
     double epsilon;
+    /* Without this simulated site; the others are the participants then. NULL: with all. */
+    const char *left_out;
 };
 /* *out is a new study, also when nothing changes. CSL_E_INVAL names what cannot be, among it an
  * epsilon for a study without privacy. */

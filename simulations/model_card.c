@@ -57,8 +57,11 @@ void csl_card_list_missing(const struct csl_result *r, struct csl_card_missing *
 {
     struct csl_result_spent spent;
     memset(out, 0, sizeof(*out));
-    miss(out, "Patients of another time or hospital: every figure is of held-out patients of the "
-              "hospitals that trained");
+    if (r->external != NULL || r->transfer.models[CSL_TRANSFER_LEFT_OUT].pooled != NULL)
+        miss(out, "Patients of another time: every figure is of patients of the same years");
+    else
+        miss(out, "Patients of another time or hospital: every figure is of held-out patients of "
+                  "the hospitals that trained");
     miss(out, "Benefit or harm in care: no clinician used the model");
     miss_groups(r, out);
     for (uint32_t d = 0; d < r->domain_count; d++)
@@ -98,6 +101,33 @@ static void put_data(struct csl_json *j, const struct csl_result *r)
     csl_json_end(j);
 }
 
+/* Of hospitals that had no part in training; no single one's figures. */
+static void put_elsewhere(struct csl_json *j, const struct csl_result *r, uint32_t d)
+{
+    const struct csl_evaluation *left_out = &r->transfer.models[CSL_TRANSFER_LEFT_OUT];
+    const char *metric = csl_headline(r->domains[d].task)[0];
+    struct csl_mean mean;
+    if (r->external != NULL) {
+        csl_json_key(j, "external_validation");
+        csl_json_object(j);
+        csl_json_put_u64(j, "sites", r->external->site_count);
+        csl_result__put_metrics(j, &r->external->federated.pooled[d]);
+        csl_json_end(j);
+    }
+    if (left_out->pooled == NULL || !csl_evaluation_mean(left_out, d, metric, &mean))
+        return;
+    csl_json_key(j, "leave_one_out");
+    csl_json_object(j);
+    csl_json_put_u64(j, "sites", mean.count);
+    csl_json_put_str(j, "metric", metric);
+    csl_json_put_f64(j, "mean", mean.value);
+    if (mean.has_interval) {
+        csl_json_put_f64(j, "low", mean.low);
+        csl_json_put_f64(j, "high", mean.high);
+    }
+    csl_json_end(j);
+}
+
 static void put_domains(struct csl_json *j, const struct csl_result *r)
 {
     csl_json_key(j, "domains");
@@ -111,6 +141,7 @@ static void put_domains(struct csl_json *j, const struct csl_result *r)
         if (r->domains[d].positive[0] != 0)
             csl_json_put_str(j, "positive", r->domains[d].positive);
         csl_result__put_metrics(j, &r->federated.pooled[d]);
+        put_elsewhere(j, r, d);
         csl_json_end(j);
     }
     csl_json_end(j);

@@ -111,6 +111,36 @@ static void put_classes(struct csl_buf *out, const struct csl_sum_figures *f)
     csl_buf_str(out, "\n");
 }
 
+static void put_mean(struct csl_buf *out, bool is_measured, const struct csl_mean *mean)
+{
+    if (!is_measured)
+        csl_buf_str(out, "not measured");
+    else if (mean->has_interval)
+        csl_buf_printf(out, "%.3f (%.2f to %.2f)", mean->value, mean->low, mean->high);
+    else
+        csl_buf_printf(out, "%.3f (no interval)", mean->value);
+}
+
+/* At hospitals that had no part in training. */
+static void put_elsewhere(struct csl_buf *out, const struct csl_result *r, uint32_t d)
+{
+    const struct csl_evaluation *left_out = &r->transfer.models[CSL_TRANSFER_LEFT_OUT];
+    const char *metric = csl_headline(r->domains[d].task)[0];
+    struct csl_mean mean;
+    if (r->external != NULL) {
+        csl_buf_printf(out, "External validation, hospitals that never trained (%u): %s ",
+                       r->external->site_count, csl_metric_title(metric));
+        put_figure(out, csl_metrics_find(&r->external->federated.pooled[d], metric));
+        csl_buf_str(out, ", all their test records together.\n\n");
+    }
+    if (left_out->pooled == NULL)
+        return;
+    csl_buf_printf(out, "Each hospital left out of training in turn: %s ",
+                   csl_metric_title(metric));
+    put_mean(out, csl_evaluation_mean(left_out, d, metric, &mean), &mean);
+    csl_buf_str(out, " there, mean over hospitals; of models trained like this one.\n\n");
+}
+
 static void put_domain(struct csl_buf *out, const struct csl_result *r, uint32_t d)
 {
     const struct csl_metrics *m = &r->federated.pooled[d];
@@ -126,15 +156,11 @@ static void put_domain(struct csl_buf *out, const struct csl_result *r, uint32_t
         csl_buf_printf(out, "| %s | ", csl_metric_title(m->items[i].name));
         put_figure(out, &m->items[i]);
         csl_buf_str(out, " | ");
-        if (!csl_evaluation_mean(&r->federated, d, m->items[i].name, &mean))
-            csl_buf_str(out, "not measured");
-        else if (mean.has_interval)
-            csl_buf_printf(out, "%.3f (%.2f to %.2f)", mean.value, mean.low, mean.high);
-        else
-            csl_buf_printf(out, "%.3f (no interval)", mean.value);
+        put_mean(out, csl_evaluation_mean(&r->federated, d, m->items[i].name, &mean), &mean);
         csl_buf_str(out, " |\n");
     }
     csl_buf_str(out, "\n");
+    put_elsewhere(out, r, d);
     put_classes(out, &r->fairness.sums[d]);
 }
 

@@ -126,12 +126,50 @@ static enum csl_code copy_mapping(const struct csl_prepare_config *c,
     return code;
 }
 
+static enum csl_code prepare_list(struct csl_world_site *out, const struct csl_prepare_config *c,
+                                  const struct csl_sim_site *sites, uint32_t count,
+                                  const char *folder, struct csl_progress *progress, uint64_t done,
+                                  struct csl_err *err)
+{
+    enum csl_code code = CSL_OK;
+    for (uint32_t i = 0; i < count && code == CSL_OK; i++) {
+        const struct csl_sim_site *site = &sites[i];
+        bool is_copied = i > 0 && strcmp(site->mapping, sites[i - 1].mapping) == 0;
+        code = prepare_site(c, site, folder, &out[i], err);
+        if (code == CSL_OK && !is_copied)
+            code = copy_mapping(c, site, err);
+        csl_progress_update(progress, done + i + 1);
+    }
+    return code;
+}
+
+static enum csl_code prepare_all(struct csl_prepared *p, const struct csl_prepare_config *c,
+                                 const char *folder, struct csl_err *err)
+{
+    const struct csl_study *study = c->study;
+    struct csl_progress progress;
+    p->sites = csl_alloc_array(p->count, sizeof(*p->sites));
+    if (p->external_count > 0)
+        p->external = csl_alloc_array(p->external_count, sizeof(*p->external));
+    if (p->sites == NULL || (p->external_count > 0 && p->external == NULL))
+        return CSL_FAIL(err, CSL_E_NOMEM, "no memory for %u sites", p->count);
+    csl_progress_start(&progress, c->progress, "records", "sites",
+                       (uint64_t)p->count + p->external_count);
+    enum csl_code code =
+        prepare_list(p->sites, c, study->sim_sites, p->count, folder, &progress, 0, err);
+    if (code == CSL_OK)
+        code = prepare_list(p->external, c, study->external_sites, p->external_count, folder,
+                            &progress, p->count, err);
+    csl_progress_finish(&progress);
+    return code;
+}
+
 enum csl_code csl_prepare_sites(struct csl_prepared *out, const struct csl_prepare_config *c,
                                 struct csl_err *err)
 {
     const struct csl_study *study = c->study;
-    struct csl_prepared made = {NULL, study->sim_site_count};
-    struct csl_progress progress;
+    struct csl_prepared made = {.count = study->sim_site_count,
+                                .external_count = study->external_site_count};
     char folder[CSL_PATH_MAX];
     if (made.count == 0)
         return CSL_FAIL(err, CSL_E_INVAL,
@@ -141,30 +179,18 @@ enum csl_code csl_prepare_sites(struct csl_prepared *out, const struct csl_prepa
     enum csl_code code = csl_path_join(folder, sizeof(folder), c->out_dir, "records", err);
     if (code == CSL_OK)
         code = csl_dir_make(folder, err);
-    if (code != CSL_OK)
-        return code;
-    made.sites = csl_alloc_array(made.count, sizeof(*made.sites));
-    if (made.sites == NULL)
-        return CSL_FAIL(err, CSL_E_NOMEM, "no memory for %u sites", made.count);
-    csl_progress_start(&progress, c->progress, "records", "sites", made.count);
-    for (uint32_t i = 0; i < made.count && code == CSL_OK; i++) {
-        const struct csl_sim_site *site = &study->sim_sites[i];
-        bool is_copied = i > 0 && strcmp(site->mapping, study->sim_sites[i - 1].mapping) == 0;
-        code = prepare_site(c, site, folder, &made.sites[i], err);
-        if (code == CSL_OK && !is_copied)
-            code = copy_mapping(c, site, err);
-        csl_progress_update(&progress, i + 1);
-    }
-    csl_progress_finish(&progress);
+    if (code == CSL_OK)
+        code = prepare_all(&made, c, folder, err);
     if (code == CSL_OK)
         *out = made;
     else
-        csl_free(made.sites);
+        csl_prepared_release(&made);
     return code;
 }
 
 void csl_prepared_release(struct csl_prepared *p)
 {
     csl_free(p->sites);
+    csl_free(p->external);
     memset(p, 0, sizeof(*p));
 }

@@ -14,6 +14,8 @@ struct csl_prepare_config {
 struct csl_prepared {
     struct csl_world_site *sites; /* [count]; owned */
     uint32_t count;
+    struct csl_world_site *external; /* [external_count] those that never train; owned */
+    uint32_t external_count;
 };
 /* The mapping files are copied to OUT, so that OUT/study.yaml can be run again. CSL_E_NOTFOUND says
  * which file of which site is missing and where it was looked for. */

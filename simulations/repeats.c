@@ -64,7 +64,7 @@ enum csl_code csl_evaluation_spread_init(struct csl_evaluation_spread *s, uint32
     return CSL_OK;
 }
 
-static void evaluation_spread_release(struct csl_evaluation_spread *s)
+void csl_evaluation_spread_release(struct csl_evaluation_spread *s)
 {
     csl_free(s->cells);
     csl_free(s->pooled);
@@ -75,17 +75,20 @@ static void evaluation_spread_release(struct csl_evaluation_spread *s)
 void csl_repeats_release(struct csl_repeats *p)
 {
     for (uint32_t i = 0; i < p->local_count; i++)
-        evaluation_spread_release(&p->locals[i]);
+        csl_evaluation_spread_release(&p->locals[i]);
     csl_free(p->locals);
-    evaluation_spread_release(&p->federated);
-    evaluation_spread_release(&p->best_local);
-    evaluation_spread_release(&p->ensemble);
-    evaluation_spread_release(&p->pooled_training);
+    csl_evaluation_spread_release(&p->federated);
+    csl_evaluation_spread_release(&p->best_local);
+    csl_evaluation_spread_release(&p->ensemble);
+    csl_evaluation_spread_release(&p->pooled_training);
+    csl_evaluation_spread_release(&p->external);
+    for (int i = 0; i < CSL_TRANSFER_COUNT; i++)
+        csl_evaluation_spread_release(&p->transfer[i]);
     memset(p, 0, sizeof(*p));
 }
 
-static enum csl_code add_evaluation(struct csl_evaluation_spread *s, const struct csl_evaluation *e,
-                                    struct csl_err *err)
+enum csl_code csl_evaluation_spread_add(struct csl_evaluation_spread *s,
+                                        const struct csl_evaluation *e, struct csl_err *err)
 {
     struct csl_mean mean;
     if (s->pooled == NULL) {
@@ -124,22 +127,27 @@ static enum csl_code add_baselines(struct csl_repeats *p, const struct csl_resul
     CSL_ASSERT(p->local_count == run->site_count);
     for (uint32_t s = 0; s < run->site_count && code == CSL_OK; s++)
         if (!b->locals[s].is_absent)
-            code = add_evaluation(&p->locals[s], &b->locals[s].evaluation, err);
+            code = csl_evaluation_spread_add(&p->locals[s], &b->locals[s].evaluation, err);
     if (code == CSL_OK && b->has_best_local)
-        code = add_evaluation(&p->best_local, &b->best_local, err);
+        code = csl_evaluation_spread_add(&p->best_local, &b->best_local, err);
     if (code == CSL_OK && b->has_ensemble)
-        code = add_evaluation(&p->ensemble, &b->ensemble, err);
+        code = csl_evaluation_spread_add(&p->ensemble, &b->ensemble, err);
     if (code == CSL_OK && b->has_pooled_training)
-        code = add_evaluation(&p->pooled_training, &b->pooled_training, err);
+        code = csl_evaluation_spread_add(&p->pooled_training, &b->pooled_training, err);
     return code;
 }
 
 enum csl_code csl_repeats_add(struct csl_repeats *p, const struct csl_result *run,
                               struct csl_err *err)
 {
-    enum csl_code code = add_evaluation(&p->federated, &run->federated, err);
+    enum csl_code code = csl_evaluation_spread_add(&p->federated, &run->federated, err);
     if (code == CSL_OK && run->baselines.is_present)
         code = add_baselines(p, run, err);
+    if (code == CSL_OK && run->external != NULL)
+        code = csl_evaluation_spread_add(&p->external, &run->external->federated, err);
+    for (int i = 0; i < CSL_TRANSFER_COUNT && code == CSL_OK; i++)
+        if (run->transfer.models[i].pooled != NULL)
+            code = csl_evaluation_spread_add(&p->transfer[i], &run->transfer.models[i], err);
     if (code != CSL_OK)
         return code;
     if (p->count == 0)

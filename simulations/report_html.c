@@ -174,6 +174,12 @@ static void put_nav(struct csl_report *p)
         csl_report__text(p, r->domain_count > 1 ? r->domains[d].id : "Sites");
         csl_buf_str(p->out, "</a></li>");
     }
+    if (r->external != NULL)
+        csl_buf_str(p->out, "<li><a href=\"#external\">External</a></li>");
+    if (r->transfer.asks_personal)
+        csl_buf_str(p->out, "<li><a href=\"#personal\">Own models</a></li>");
+    if (r->transfer.asks_left_out)
+        csl_buf_str(p->out, "<li><a href=\"#left-out\">Left out</a></li>");
     if (csl_result_has_privacy(r))
         csl_buf_str(p->out, "<li><a href=\"#privacy\">Privacy</a></li>");
     if (r->price_count > 0)
@@ -211,6 +217,9 @@ enum csl_code csl_report_html(const struct csl_result *r, struct csl_buf *out, s
         csl_report__overview(&page);
     for (uint32_t d = 0; d < r->domain_count; d++)
         csl_report__domain(&page, d);
+    csl_report__external(&page);
+    csl_report__personal(&page);
+    csl_report__left_out(&page);
     csl_report__privacy(&page);
     csl_report__prices(&page);
     csl_report__curves(&page);

@@ -426,8 +426,12 @@ static void put_missing(struct csl_report *p)
     if (r->repeats.count == 0)
         csl_buf_str(p->out, "<li>Spread over seeds: the study ran once.</li>");
     put_missing_metrics(p);
-    csl_buf_str(p->out, "<li>Use on patients of another time or hospital: every figure is of held-"
-                        "out patients of the same sites.</li></ul>\n");
+    if (r->external != NULL || r->transfer.models[CSL_TRANSFER_LEFT_OUT].pooled != NULL)
+        csl_buf_str(p->out, "<li>Use on patients of another time: every figure is of held-out "
+                            "patients of the same years.</li></ul>\n");
+    else
+        csl_buf_str(p->out, "<li>Use on patients of another time or hospital: every figure is of "
+                            "held-out patients of the same sites.</li></ul>\n");
     csl_report__end_section(p);
 }
 

@@ -50,6 +50,9 @@ void csl_report__overview(struct csl_report *p); /* domains x sites; several dom
 void csl_report__domain(struct csl_report *p, uint32_t domain);
 void csl_report__alternatives(struct csl_report *p); /* inside the overview */
 void csl_report__baselines(struct csl_report *p, uint32_t domain);
+void csl_report__external(struct csl_report *p); /* nothing without such sites */
+void csl_report__personal(struct csl_report *p); /* nothing where not asked for; likewise: */
+void csl_report__left_out(struct csl_report *p);
 void csl_report__privacy(struct csl_report *p); /* nothing without privacy */
 void csl_report__prices(struct csl_report *p);  /* nothing without a sweep */
 void csl_report__curves(struct csl_report *p);

@@ -210,7 +210,8 @@ enum csl_code csl_result_init_baselines(struct csl_result *r, struct csl_err *er
     return CSL_OK;
 }
 
-void csl_result_release(struct csl_result *r)
+/* All but the external sites. */
+static void release_one(struct csl_result *r)
 {
     struct csl_result_baselines *b = &r->baselines;
     for (uint32_t s = 0; b->locals != NULL && s < r->site_count; s++) {
@@ -223,6 +224,7 @@ void csl_result_release(struct csl_result *r)
     csl_evaluation_release(&b->ensemble);
     csl_evaluation_release(&b->pooled_training);
     csl_evaluation_release(&r->federated);
+    csl_result_transfer_release(&r->transfer);
     csl_repeats_release(&r->repeats);
     for (uint32_t i = 0; i < r->price_count; i++)
         csl_repeats_release(&r->prices[i].repeats);
@@ -234,6 +236,29 @@ void csl_result_release(struct csl_result *r)
     csl_free(r->sites);
     csl_free(r->domains);
     memset(r, 0, sizeof(*r));
+}
+
+void csl_result_release(struct csl_result *r)
+{
+    struct csl_result *external = r->external;
+    release_one(r);
+    if (external == NULL)
+        return;
+    release_one(external);
+    csl_free(external);
+}
+
+enum csl_code csl_result_init_external(struct csl_result *r, uint32_t site_count,
+                                       struct csl_err *err)
+{
+    CSL_ASSERT(r->external == NULL && r->domains != NULL);
+    r->external = csl_alloc(sizeof(*r->external));
+    if (r->external == NULL)
+        return CSL_FAIL(err, CSL_E_NOMEM, "no memory for %u external sites", site_count);
+    enum csl_code code = csl_result_init(r->external, site_count, r->domain_count, err);
+    if (code == CSL_OK)
+        memcpy(r->external->domains, r->domains, r->domain_count * sizeof(*r->domains));
+    return code;
 }
 
 enum csl_code csl_result_add_row(struct csl_result *r, const struct csl_result_row *row,

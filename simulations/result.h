@@ -13,39 +13,14 @@
 #include "base/buf.h"
 #include "protocol/study/study.h"
 #include "simulations/result_attack.h"
+#include "simulations/result_evaluation.h"
 #include "simulations/result_fairness.h"
 #include "simulations/result_realised.h"
+#include "simulations/result_transfer.h"
 
 #define CSL_SUMMARY_FORMAT    "consilium.summary/1"
 #define CSL_SUMMARY_BYTES_MAX (256u * 1024u * 1024u)
 #define CSL_CROSS_SITES_MAX   32 /* sites up to which local models are tried on every site */
-
-/* One model on the test patients of every site. */
-struct csl_evaluation {
-    uint32_t site_count, domain_count;
-    struct csl_metrics *cells;  /* [site_count, domain_count]; NULL: not measured; owned */
-    struct csl_metrics *pooled; /* [domain_count], all sites' test scores together; owned */
-};
-/* An unweighted mean of one metric over the sites (then over the domains) that have it. */
-struct csl_mean {
-    const char *name; /* static */
-    double value, low, high;
-    uint32_t count;    /* sites, or domains, that have the metric */
-    bool has_interval; /* normal approximation from the intervals of its parts */
-};
-
-enum csl_code csl_evaluation_init(struct csl_evaluation *e, uint32_t site_count,
-                                  uint32_t domain_count, bool has_cells,
-                                  struct csl_err *err) CSL_MUST_CHECK;
-void csl_evaluation_release(struct csl_evaluation *e);
-/* NULL when the evaluation has no cells. */
-const struct csl_metrics *csl_evaluation_cell(const struct csl_evaluation *e, uint32_t site,
-                                              uint32_t domain);
-/* Over the sites of one domain; false when no site has the metric. */
-bool csl_evaluation_mean(const struct csl_evaluation *e, uint32_t domain, const char *name,
-                         struct csl_mean *out);
-/* Over domains of the mean over sites: site -> domain -> overall, each unweighted. */
-bool csl_evaluation_overall(const struct csl_evaluation *e, const char *name, struct csl_mean *out);
 
 struct csl_result_domain {
     char id[CSL_ID_MAX], modality[16], label[CSL_ID_MAX], positive[CSL_ID_MAX];
@@ -106,29 +81,14 @@ struct csl_result_baselines {
     char pooled_reason[160];
 };
 
-/* Mean and standard deviation over repeats of one number. */
-struct csl_spread {
-    const char *name; /* static */
-    uint32_t count;
-    double mean, squares; /* sum of squared distances from the mean (Welford) */
-};
-struct csl_spread_set {
-    struct csl_spread items[CSL_METRICS_MAX];
-    uint32_t count;
-};
-struct csl_evaluation_spread {
-    uint32_t site_count, domain_count;
-    struct csl_spread_set *cells;  /* [site_count, domain_count] or NULL; owned */
-    struct csl_spread_set *pooled; /* [domain_count]; owned */
-    struct csl_spread_set *means;  /* [domain_count], mean over sites; owned */
-    struct csl_spread_set overall;
-};
 struct csl_repeats {
     uint64_t first_seed, last_seed;
     uint32_t count; /* 0: the run was not repeated */
     struct csl_evaluation_spread federated, best_local, ensemble, pooled_training;
     struct csl_evaluation_spread *locals; /* [local_count]; owned */
     uint32_t local_count;
+    struct csl_evaluation_spread transfer[CSL_TRANSFER_COUNT];
+    struct csl_evaluation_spread external; /* of its sites */
 };
 
 /* The same study at another price: `simulate --epsilon LIST`. */
@@ -159,6 +119,10 @@ struct csl_result {
     struct csl_result_fairness fairness;
     struct csl_study_release release; /* what the study asks of a model that is handed out */
     struct csl_result_baselines baselines;
+    struct csl_result_transfer transfer;
+    /* The released model at sites that never trained: their ids and training patients, the run's
+     * domains, and `federated`; the rest is empty. NULL: none; owned */
+    struct csl_result *external;
     struct csl_result_row *rows; /* [row_count]; owned */
     uint32_t row_count, row_capacity;
     struct csl_repeats repeats;
@@ -170,6 +134,9 @@ void csl_result_release(struct csl_result *r); /* accepts one that is all zero *
 /* Gives r its sites and domains and empty evaluations. */
 enum csl_code csl_result_init(struct csl_result *r, uint32_t site_count, uint32_t domain_count,
                               struct csl_err *err) CSL_MUST_CHECK;
+/* Makes r->external of r's domains, which are known. */
+enum csl_code csl_result_init_external(struct csl_result *r, uint32_t site_count,
+                                       struct csl_err *err) CSL_MUST_CHECK;
 enum csl_code csl_result_init_baselines(struct csl_result *r, struct csl_err *err) CSL_MUST_CHECK;
 /* Appends a row; interval and method from m when it has one. */
 enum csl_code csl_result_add_row(struct csl_result *r, const struct csl_result_row *row,
@@ -228,11 +195,6 @@ const char *const *csl_metric_names(void);
 enum csl_code csl_repeats_add(struct csl_repeats *p, const struct csl_result *run,
                               struct csl_err *err) CSL_MUST_CHECK;
 void csl_repeats_release(struct csl_repeats *p);
-const struct csl_spread *csl_spread_find(const struct csl_spread_set *s, const char *name);
-bool csl_spread_sd(const struct csl_spread *s, double *sd); /* sample; false below two values */
-enum csl_code csl_evaluation_spread_init(struct csl_evaluation_spread *s, uint32_t site_count,
-                                         uint32_t domain_count, bool has_cells,
-                                         struct csl_err *err) CSL_MUST_CHECK;
 
 /* --- files (result_json.c, result_read.c, result_csv.c) --- */
 enum csl_code csl_result_write_json(const struct csl_result *r, struct csl_buf *out,

@@ -81,8 +81,8 @@ static void put_cells(struct csl_json *j, const struct csl_result *r,
 }
 
 /* Members "domains", "mean_over_sites" and, of a study with one domain, "pooled". */
-static void put_evaluation(struct csl_json *j, const struct csl_result *r,
-                           const struct csl_evaluation *e)
+void csl_result__put_evaluation(struct csl_json *j, const struct csl_result *r,
+                                const struct csl_evaluation *e)
 {
     csl_json_key(j, "domains");
     csl_json_array(j);
@@ -169,7 +169,7 @@ static void put_local(struct csl_json *j, const struct csl_result *r, uint32_t s
         csl_json_end(j);
     }
     csl_json_end(j);
-    put_evaluation(j, r, &l->evaluation);
+    csl_result__put_evaluation(j, r, &l->evaluation);
     csl_json_end(j);
 }
 
@@ -193,7 +193,7 @@ static void put_best_local(struct csl_json *j, const struct csl_result *r)
         csl_json_end(j);
     }
     csl_json_end(j);
-    put_evaluation(j, r, &b->best_local);
+    csl_result__put_evaluation(j, r, &b->best_local);
     csl_json_end(j);
 }
 
@@ -217,13 +217,13 @@ static void put_baselines(struct csl_json *j, const struct csl_result *r)
     if (b->has_ensemble) {
         csl_json_key(j, "ensemble");
         csl_json_object(j);
-        put_evaluation(j, r, &b->ensemble);
+        csl_result__put_evaluation(j, r, &b->ensemble);
         csl_json_end(j);
     }
     csl_json_key(j, "pooled_training");
     csl_json_object(j);
     if (b->has_pooled_training)
-        put_evaluation(j, r, &b->pooled_training);
+        csl_result__put_evaluation(j, r, &b->pooled_training);
     else
         csl_json_put_str(j, "absent", b->pooled_reason);
     csl_json_end(j);
@@ -264,8 +264,8 @@ static void put_spread_cells(struct csl_json *j, const struct csl_result *r,
     csl_json_end(j);
 }
 
-static void put_evaluation_spread(struct csl_json *j, const struct csl_result *r, const char *key,
-                                  const struct csl_evaluation_spread *e)
+void csl_result__put_evaluation_spread(struct csl_json *j, const struct csl_result *r,
+                                       const char *key, const struct csl_evaluation_spread *e)
 {
     if (e->pooled == NULL)
         return;
@@ -302,13 +302,13 @@ static void put_repeat_baselines(struct csl_json *j, const struct csl_result *r,
             continue;
         csl_json_object(j);
         csl_json_put_str(j, "site", r->sites[s].id);
-        put_evaluation_spread(j, r, NULL, &p->locals[s]);
+        csl_result__put_evaluation_spread(j, r, NULL, &p->locals[s]);
         csl_json_end(j);
     }
     csl_json_end(j);
-    put_evaluation_spread(j, r, "best_local", &p->best_local);
-    put_evaluation_spread(j, r, "ensemble", &p->ensemble);
-    put_evaluation_spread(j, r, "pooled_training", &p->pooled_training);
+    csl_result__put_evaluation_spread(j, r, "best_local", &p->best_local);
+    csl_result__put_evaluation_spread(j, r, "ensemble", &p->ensemble);
+    csl_result__put_evaluation_spread(j, r, "pooled_training", &p->pooled_training);
     csl_json_end(j);
 }
 
@@ -320,9 +320,11 @@ static void put_repeats(struct csl_json *j, const struct csl_result *r, const st
     csl_json_put_u64(j, "first_seed", p->first_seed);
     csl_json_put_u64(j, "last_seed", p->last_seed);
     csl_json_put_str(j, "sd", "sample standard deviation over seeds");
-    put_evaluation_spread(j, r, NULL, &p->federated);
+    csl_result__put_evaluation_spread(j, r, NULL, &p->federated);
     if (p->local_count > 0)
         put_repeat_baselines(j, r, p);
+    csl_result__put_transfer_repeats(j, r, p);
+    csl_result__put_external_repeats(j, r, p);
     csl_json_end(j);
 }
 
@@ -410,12 +412,14 @@ enum csl_code csl_result_write_json(const struct csl_result *r, struct csl_buf *
     for (uint32_t s = 0; s < r->site_count; s++)
         put_site(&j, r, s);
     csl_json_end(&j);
-    put_evaluation(&j, r, &r->federated);
+    csl_result__put_evaluation(&j, r, &r->federated);
     if (r->group_count > 0)
         put_groups(&j, r);
     csl_result__put_fairness(&j, r);
     csl_result__put_release(&j, r);
     put_baselines(&j, r);
+    csl_result__put_transfer(&j, r);
+    csl_result__put_external(&j, r);
     if (r->repeats.count > 0)
         put_repeats(&j, r, &r->repeats);
     if (r->price_count > 0)

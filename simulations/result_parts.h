@@ -23,8 +23,48 @@ enum csl_code csl_result__read_metrics(const struct csl_result_reader *rd,
 enum csl_code csl_result__read_metric(const struct csl_result_reader *rd, const char *name,
                                       const struct csl_json_value *v,
                                       struct csl_metric *out) CSL_MUST_CHECK;
+/* "domains" with their cells, "mean_over_sites" and, of a study with one domain, "pooled". */
+void csl_result__put_evaluation(struct csl_json *j, const struct csl_result *r,
+                                const struct csl_evaluation *e);
+/* *e is new, or was initialised with cells. */
+enum csl_code csl_result__read_evaluation(const struct csl_result_reader *rd,
+                                          const struct csl_json_value *object,
+                                          struct csl_evaluation *e) CSL_MUST_CHECK;
+/* key NULL: into the open object. Nothing for a spread of nothing. */
+void csl_result__put_evaluation_spread(struct csl_json *j, const struct csl_result *r,
+                                       const char *key, const struct csl_evaluation_spread *e);
+enum csl_code csl_result__read_evaluation_spread(const struct csl_result_reader *rd,
+                                                 const struct csl_json_value *object,
+                                                 struct csl_evaluation_spread *s) CSL_MUST_CHECK;
+bool csl_result__find_site(const struct csl_result *r, const struct csl_json_value *object,
+                           const char *key, uint32_t *site);
 bool csl_result__find_domain(const struct csl_result *r, const struct csl_json_value *object,
                              const char *key, uint32_t *domain);
+
+/* --- result_transfer.c: members "personalisation", "leave_one_out"; absent where not asked for ---
+ */
+void csl_result__put_transfer(struct csl_json *j, const struct csl_result *r);
+enum csl_code csl_result__read_transfer(const struct csl_result_reader *rd,
+                                        const struct csl_json_value *root) CSL_MUST_CHECK;
+/* Member "transfer" of "repeats"; `v` may be NULL. */
+void csl_result__put_transfer_repeats(struct csl_json *j, const struct csl_result *r,
+                                      const struct csl_repeats *p);
+enum csl_code csl_result__read_transfer_repeats(const struct csl_result_reader *rd,
+                                                const struct csl_json_value *v,
+                                                struct csl_repeats *p) CSL_MUST_CHECK;
+uint32_t *csl_result__labelled(const struct csl_result *r, uint32_t level, uint32_t site,
+                               uint32_t domain);
+
+/* --- result_external.c: member "external_validation", of the run and of "repeats" --- */
+void csl_result__put_external(struct csl_json *j, const struct csl_result *r);
+void csl_result__put_external_repeats(struct csl_json *j, const struct csl_result *r,
+                                      const struct csl_repeats *p);
+/* `v` is the member and may be NULL. */
+enum csl_code csl_result__read_external(const struct csl_result_reader *rd,
+                                        const struct csl_json_value *v) CSL_MUST_CHECK;
+enum csl_code csl_result__read_external_repeats(const struct csl_result_reader *rd,
+                                                const struct csl_json_value *v,
+                                                struct csl_repeats *p) CSL_MUST_CHECK;
 
 /* --- result_fairness_json.c --- */
 /* Members "fairness", "from_counts", "gaps", "worst"; "release". Absent where there is nothing. */

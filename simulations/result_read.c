@@ -44,7 +44,7 @@ static void get_u64_or_0(json object, const char *key, uint64_t *out)
         *out = 0;
 }
 
-static bool find_site(const struct csl_result *r, json object, const char *key, uint32_t *site)
+bool csl_result__find_site(const struct csl_result *r, json object, const char *key, uint32_t *site)
 {
     const char *id;
     if (!csl_json_as_str(csl_json_get(object, key), &id))
@@ -112,7 +112,7 @@ static enum csl_code read_cells(const struct csl_result_reader *rd, json sites, 
     for (size_t i = 0; i < csl_json_count(sites) && code == CSL_OK; i++) {
         uint32_t site;
         json at = csl_json_at(sites, i);
-        if (!find_site(rd->r, at, "id", &site))
+        if (!csl_result__find_site(rd->r, at, "id", &site))
             return csl_result__bad(rd, "id", "a site of the run");
         struct csl_metrics *cell = &e->cells[(size_t)site * e->domain_count + domain];
         code = cell->count > 0 ? csl_result__bad(rd, "id", "a site listed once")
@@ -122,8 +122,8 @@ static enum csl_code read_cells(const struct csl_result_reader *rd, json sites, 
 }
 
 /* *e is new, or was initialised with cells. */
-static enum csl_code read_evaluation(const struct csl_result_reader *rd, json object,
-                                     struct csl_evaluation *e)
+enum csl_code csl_result__read_evaluation(const struct csl_result_reader *rd, json object,
+                                          struct csl_evaluation *e)
 {
     json domains = csl_json_get(object, "domains");
     bool has_cells = csl_json_get(csl_json_at(domains, 0), "sites") != NULL;
@@ -293,14 +293,14 @@ static enum csl_code read_groups(const struct csl_result_reader *rd, json groups
 static enum csl_code read_local(const struct csl_result_reader *rd, json v)
 {
     uint32_t site, domain;
-    if (!find_site(rd->r, v, "site", &site))
+    if (!csl_result__find_site(rd->r, v, "site", &site))
         return csl_result__bad(rd, "site", "a site of the run");
     struct csl_result_local *l = &rd->r->baselines.locals[site];
     if (csl_json_get(v, "absent") != NULL)
         return get_str(rd, v, "absent", l->reason, sizeof(l->reason));
     l->is_absent = false;
     json own = csl_json_get(v, "own");
-    enum csl_code code = read_evaluation(rd, v, &l->evaluation);
+    enum csl_code code = csl_result__read_evaluation(rd, v, &l->evaluation);
     for (size_t i = 0; i < csl_json_count(own) && code == CSL_OK; i++) {
         if (!csl_result__find_domain(rd->r, csl_json_at(own, i), "id", &domain))
             return csl_result__bad(rd, "id", "a domain of the run");
@@ -316,12 +316,12 @@ static enum csl_code read_best(const struct csl_result_reader *rd, json v)
     for (size_t i = 0; i < csl_json_count(chosen); i++) {
         uint32_t domain, site;
         if (!csl_result__find_domain(rd->r, csl_json_at(chosen, i), "domain", &domain) ||
-            !find_site(rd->r, csl_json_at(chosen, i), "site", &site))
+            !csl_result__find_site(rd->r, csl_json_at(chosen, i), "site", &site))
             return csl_result__bad(rd, "chosen", "a domain and a site of the run");
         b->best_site[domain] = site;
     }
     b->has_best_local = true;
-    return read_evaluation(rd, v, &b->best_local);
+    return csl_result__read_evaluation(rd, v, &b->best_local);
 }
 
 static enum csl_code read_baselines(const struct csl_result_reader *rd, json v)
@@ -338,14 +338,14 @@ static enum csl_code read_baselines(const struct csl_result_reader *rd, json v)
         code = read_best(rd, csl_json_get(v, "best_local"));
     if (code == CSL_OK && csl_json_get(v, "ensemble") != NULL) {
         b->has_ensemble = true;
-        code = read_evaluation(rd, csl_json_get(v, "ensemble"), &b->ensemble);
+        code = csl_result__read_evaluation(rd, csl_json_get(v, "ensemble"), &b->ensemble);
     }
     if (code != CSL_OK || pooled == NULL)
         return code;
     if (csl_json_get(pooled, "absent") != NULL)
         return get_str(rd, pooled, "absent", b->pooled_reason, sizeof(b->pooled_reason));
     b->has_pooled_training = true;
-    return read_evaluation(rd, pooled, &b->pooled_training);
+    return csl_result__read_evaluation(rd, pooled, &b->pooled_training);
 }
 
 static enum csl_code read_spreads(const struct csl_result_reader *rd, json object,
@@ -376,7 +376,7 @@ static enum csl_code read_spread_cells(const struct csl_result_reader *rd, json 
     for (size_t i = 0; i < csl_json_count(sites) && code == CSL_OK; i++) {
         uint32_t site;
         json at = csl_json_at(sites, i);
-        if (!find_site(rd->r, at, "id", &site))
+        if (!csl_result__find_site(rd->r, at, "id", &site))
             return csl_result__bad(rd, "id", "a site of the run");
         struct csl_spread_set *cell = &s->cells[(size_t)site * s->domain_count + domain];
         code = cell->count > 0 ? csl_result__bad(rd, "id", "a site listed once")
@@ -385,8 +385,8 @@ static enum csl_code read_spread_cells(const struct csl_result_reader *rd, json 
     return code;
 }
 
-static enum csl_code read_evaluation_spread(const struct csl_result_reader *rd, json object,
-                                            struct csl_evaluation_spread *s)
+enum csl_code csl_result__read_evaluation_spread(const struct csl_result_reader *rd, json object,
+                                                 struct csl_evaluation_spread *s)
 {
     json domains = csl_json_get(object, "domains");
     bool has_cells = csl_json_get(csl_json_at(domains, 0), "sites") != NULL;
@@ -420,16 +420,18 @@ static enum csl_code read_repeat_baselines(const struct csl_result_reader *rd, j
     p->local_count = rd->r->site_count;
     for (size_t i = 0; i < csl_json_count(local) && code == CSL_OK; i++) {
         uint32_t site;
-        if (!find_site(rd->r, csl_json_at(local, i), "site", &site))
+        if (!csl_result__find_site(rd->r, csl_json_at(local, i), "site", &site))
             return csl_result__bad(rd, "site", "a site of the run");
-        code = read_evaluation_spread(rd, csl_json_at(local, i), &p->locals[site]);
+        code = csl_result__read_evaluation_spread(rd, csl_json_at(local, i), &p->locals[site]);
     }
     if (code == CSL_OK)
-        code = read_evaluation_spread(rd, csl_json_get(v, "best_local"), &p->best_local);
+        code =
+            csl_result__read_evaluation_spread(rd, csl_json_get(v, "best_local"), &p->best_local);
     if (code == CSL_OK)
-        code = read_evaluation_spread(rd, csl_json_get(v, "ensemble"), &p->ensemble);
+        code = csl_result__read_evaluation_spread(rd, csl_json_get(v, "ensemble"), &p->ensemble);
     if (code == CSL_OK)
-        code = read_evaluation_spread(rd, csl_json_get(v, "pooled_training"), &p->pooled_training);
+        code = csl_result__read_evaluation_spread(rd, csl_json_get(v, "pooled_training"),
+                                                  &p->pooled_training);
     return code;
 }
 
@@ -444,9 +446,13 @@ static enum csl_code read_repeats(const struct csl_result_reader *rd, json v, st
     if (code == CSL_OK)
         code = get_u64(rd, v, "last_seed", &p->last_seed);
     if (code == CSL_OK)
-        code = read_evaluation_spread(rd, v, &p->federated);
+        code = csl_result__read_evaluation_spread(rd, v, &p->federated);
     if (code == CSL_OK && csl_json_get(v, "baselines") != NULL)
         code = read_repeat_baselines(rd, csl_json_get(v, "baselines"), p);
+    if (code == CSL_OK)
+        code = csl_result__read_transfer_repeats(rd, csl_json_get(v, "transfer"), p);
+    if (code == CSL_OK)
+        code = csl_result__read_external_repeats(rd, csl_json_get(v, "external_validation"), p);
     if (code == CSL_OK)
         p->count = (uint32_t)count;
     return code;
@@ -508,13 +514,17 @@ enum csl_code csl_result_read_json(struct csl_result *out, const char *name, str
     if (code == CSL_OK)
         code = read_shape(&rd, root);
     if (code == CSL_OK)
-        code = read_evaluation(&rd, root, &r->federated);
+        code = csl_result__read_evaluation(&rd, root, &r->federated);
     if (code == CSL_OK)
         code = read_groups(&rd, csl_json_get(root, "groups"));
     if (code == CSL_OK)
         code = csl_result__read_fairness(&rd, root);
     if (code == CSL_OK && csl_json_get(root, "baselines") != NULL)
         code = read_baselines(&rd, csl_json_get(root, "baselines"));
+    if (code == CSL_OK)
+        code = csl_result__read_transfer(&rd, root);
+    if (code == CSL_OK)
+        code = csl_result__read_external(&rd, csl_json_get(root, "external_validation"));
     if (code == CSL_OK && csl_json_get(root, "repeats") != NULL)
         code = read_repeats(&rd, csl_json_get(root, "repeats"), &r->repeats);
     if (code == CSL_OK && csl_json_get(root, "prices") != NULL)

@@ -11,6 +11,8 @@
 #include "privacy/crypto/sha256.h"
 #include "protocol/initial/weights.h"
 #include "simulations/baselines.h"
+#include "simulations/leave_out.h"
+#include "simulations/personal.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -21,11 +23,16 @@
 
 struct run {
     const struct csl_run_config *c;
-    struct csl_sim_data data;
+    struct csl_sim_data data, external; /* external: of those that never train; may be empty */
     struct csl_trainer *trainer;
     float *initial; /* [P], the weights training starts from; NULL: drawn from the seed */
     char initial_digest[2 * CSL_DIGEST_BYTES + 1]; /* "": drawn */
     bool is_price;                                 /* nothing of it is shown but its figures */
+};
+
+struct left_out_run {
+    const struct run *run;
+    uint64_t seed;
 };
 
 static bool is_interrupted(const struct csl_run_config *c)
@@ -120,6 +127,8 @@ static enum csl_code evaluate(struct csl_result *r, struct run *run, const float
         code = csl_result_add_group_rows(r, err);
     if (code == CSL_OK)
         code = csl_run_measure_attacks(r, &run->data, run->trainer, parameters, err);
+    if (code == CSL_OK && r->external != NULL)
+        code = csl_evaluate_external(r, &run->external, run->trainer, parameters, err);
     csl_predictions_release(&p);
     return code;
 }
@@ -150,6 +159,82 @@ static enum csl_code run_baselines(struct csl_result *r, struct run *run, struct
     return CSL_OK;
 }
 
+static enum csl_code run_personal(struct csl_result *r, struct run *run, const float *released,
+                                  struct csl_err *err)
+{
+    const struct csl_run_config *c = run->c;
+    const struct csl_personal_config config = {.data = &run->data,
+                                               .trainer = run->trainer,
+                                               .seed = r->seed,
+                                               .released = released,
+                                               .progress = c->progress,
+                                               .interrupted = c->interrupted,
+                                               .interrupted_ctx = c->interrupted_ctx};
+    if (!c->study->personal.is_on || run->is_price)
+        return CSL_OK;
+    enum csl_code code = r->was_interrupted ? CSL_E_CANCELLED : csl_personal_run(r, &config, err);
+    if (code != CSL_E_CANCELLED)
+        return code;
+    r->was_interrupted = true;
+    CSL_ASSERT(csl_str_copy(r->transfer.personal_reason, sizeof(r->transfer.personal_reason),
+                            "the run was interrupted"));
+    return CSL_OK;
+}
+
+/* The study without a site, as one whose ledgers and model nobody is shown. */
+static enum csl_code federate_without(void *ctx, uint32_t left_out, struct csl_world_result *out,
+                                      struct csl_err *err)
+{
+    const struct left_out_run *l = ctx;
+    const struct csl_run_config *c = l->run->c;
+    struct csl_run_config config = *c;
+    struct run one = *l->run;
+    struct csl_prepared others = {.sites = NULL};
+    others.sites = csl_alloc_array(c->prepared->count, sizeof(*others.sites));
+    if (others.sites == NULL)
+        return CSL_FAIL(err, CSL_E_NOMEM, "no memory for %u sites", c->prepared->count);
+    for (uint32_t s = 0; s < c->prepared->count; s++)
+        if (s != left_out)
+            others.sites[others.count++] = c->prepared->sites[s];
+    config.study = c->left_out[left_out];
+    config.prepared = &others;
+    config.audit_canaries = 0;
+    one.c = &config;
+    one.is_price = true;
+    if (c->progress != NULL)
+        (void)fprintf(c->progress, "without %s, seed %llu\n", c->prepared->sites[left_out].id,
+                      (unsigned long long)l->seed);
+    enum csl_code code = federate(&one, l->seed, out, err);
+    csl_free(others.sites);
+    if (code != CSL_OK || !out->was_interrupted)
+        return code;
+    csl_world_result_release(out);
+    return CSL_FAIL(err, CSL_E_CANCELLED, "interrupted while a site was left out");
+}
+
+static enum csl_code run_left_out(struct csl_result *r, struct run *run, struct csl_err *err)
+{
+    const struct csl_run_config *c = run->c;
+    struct left_out_run ctx = {run, r->seed};
+    const struct csl_leave_out_config config = {.data = &run->data,
+                                                .trainer = run->trainer,
+                                                .seed = r->seed,
+                                                .federate = federate_without,
+                                                .federate_ctx = &ctx,
+                                                .initial = run->initial,
+                                                .asks_few = c->has_few_shot};
+    if (c->left_out == NULL || run->is_price)
+        return CSL_OK;
+    r->transfer.asks_left_out = true;
+    enum csl_code code = r->was_interrupted ? CSL_E_CANCELLED : csl_leave_out_run(r, &config, err);
+    if (code != CSL_E_CANCELLED)
+        return code;
+    r->was_interrupted = true;
+    CSL_ASSERT(csl_str_copy(r->transfer.left_out_reason, sizeof(r->transfer.left_out_reason),
+                            "the run was interrupted"));
+    return CSL_OK;
+}
+
 static uint64_t peak_rss_bytes(void)
 {
     struct rusage usage;
@@ -170,6 +255,8 @@ static enum csl_code run_seed(struct csl_result *r, struct run *run, uint64_t se
     memcpy(r->initial_model_digest, run->initial_digest, sizeof(r->initial_model_digest));
     for (uint32_t s = 0; code == CSL_OK && s < r->site_count; s++)
         r->sites[s].patients = run->data.patients[s];
+    for (uint32_t s = 0; code == CSL_OK && r->external != NULL && s < r->external->site_count; s++)
+        r->external->sites[s].patients = run->external.patients[s];
     if (code == CSL_OK)
         CSL_ASSERT(csl_str_copy(r->backend, sizeof(r->backend), csl_trainer_backend(run->trainer)));
     if (code == CSL_OK)
@@ -187,9 +274,13 @@ static enum csl_code run_seed(struct csl_result *r, struct run *run, uint64_t se
     if (code == CSL_OK)
         code = evaluate(r, run, w.parameters, err);
     run->data.own = NULL;
+    if (code == CSL_OK)
+        code = run_personal(r, run, w.parameters, err);
     csl_world_result_release(&w);
     if (code == CSL_OK)
         code = run_baselines(r, run, err);
+    if (code == CSL_OK)
+        code = run_left_out(r, run, err);
     r->wall_s = (double)(csl_clock_monotonic_ns() - wall_ns) / 1e9;
     r->cpu_s = (double)(csl_clock_cpu_ns() - cpu_ns) / 1e9;
     r->peak_rss_bytes = peak_rss_bytes();
@@ -337,6 +428,9 @@ enum csl_code csl_run_study(struct csl_result *out, const struct csl_run_config 
         code = csl_trainer_new(&run.trainer, c->study, c->backend, err);
     if (code == CSL_OK)
         code = csl_sim_data_load(&run.data, c->study, c->prepared->sites, c->prepared->count, err);
+    if (code == CSL_OK && c->prepared->external_count > 0)
+        code = csl_sim_data_load(&run.external, c->study, c->prepared->external,
+                                 c->prepared->external_count, err);
     if (code == CSL_OK)
         code = run_seed(r, &run, c->first_seed, err);
     if (code == CSL_OK && c->last_seed > c->first_seed && !r->was_interrupted)
@@ -349,6 +443,7 @@ enum csl_code csl_run_study(struct csl_result *out, const struct csl_run_config 
         csl_result_release(r);
     csl_free(r);
     csl_sim_data_release(&run.data);
+    csl_sim_data_release(&run.external);
     csl_trainer_free(run.trainer);
     csl_free(run.initial);
     return code;

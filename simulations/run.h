@@ -24,6 +24,10 @@ struct csl_run_config {
     /* Run after the study, with the same seeds and without baselines; ascending by epsilon. */
     const struct csl_run_price *prices; /* [price_count], borrowed */
     uint32_t price_count;
+    /* The study without each site: all are run with every seed of the study (leave_out.h).
+     * [prepared->count], borrowed; NULL: none */
+    const struct csl_study *const *left_out;
+    bool has_few_shot;              /* with left_out: those sites with a few labelled patients */
     uint32_t audit_canaries;        /* per site, in every run of the study but not of the prices */
     uint64_t first_seed, last_seed; /* the first one is shown, all go into "repeats" if several */
     FILE *progress;

@@ -1,5 +1,6 @@
 /* simulations/run_table.c - sites by headline metrics, the alternatives, and what privacy cost. */
 #include "simulations/run_table.h"
+#include "simulations/run_table_parts.h"
 
 #include "base/str.h"
 
@@ -9,54 +10,16 @@
 
 #include "base/banned.h"
 
-#define NAME_WIDTH  36
-#define VALUE_WIDTH 22
-#define SITES_SHOWN 40
-#define TEXT_WIDTH  108
-
-static void put_name(struct csl_buf *out, const char *name)
-{
-    csl_buf_printf(out, "  %-*s", NAME_WIDTH, name);
-}
-
-static void put_value(struct csl_buf *out, bool is_measured, double value, bool has_interval,
-                      double low, double high)
-{
-    char text[64] = "-";
-    if (is_measured && has_interval)
-        (void)snprintf(text, sizeof(text), "%.3f (%.2f-%.2f)", value, low, high);
-    else if (is_measured)
-        (void)snprintf(text, sizeof(text), "%.3f", value);
-    csl_buf_printf(out, "%-*s", VALUE_WIDTH, text);
-}
-
-/* Ends a line without the blanks of its last column. */
-static void end_line(struct csl_buf *out)
-{
-    while (out->n > 0 && out->p[out->n - 1] == ' ')
-        out->n--;
-    csl_buf_str(out, "\n");
-}
-
-static void put_metric(struct csl_buf *out, const struct csl_metric *m)
-{
-    if (m != NULL)
-        put_value(out, true, m->value, m->method != NULL, m->low, m->high);
-    else
-        put_value(out, false, 0, false, 0, 0);
-}
-
-static void put_mean(struct csl_buf *out, bool is_measured, const struct csl_mean *m)
-{
-    put_value(out, is_measured, m->value, m->has_interval, m->low, m->high);
-}
+#define NAME_WIDTH  CSL_TABLE_NAME_WIDTH
+#define VALUE_WIDTH CSL_TABLE_VALUE_WIDTH
+#define SITES_SHOWN CSL_TABLE_SITES_SHOWN
 
 static void put_metrics(struct csl_buf *out, const char *name, const struct csl_metrics *m,
                         const char *const *metrics)
 {
-    put_name(out, name);
+    csl_table__name(out, name);
     for (uint32_t i = 0; metrics[i] != NULL; i++)
-        put_metric(out, csl_metrics_find(m, metrics[i]));
+        csl_table__metric(out, csl_metrics_find(m, metrics[i]));
     csl_buf_printf(out, "%llu\n", (unsigned long long)m->examples);
 }
 
@@ -74,23 +37,23 @@ static void put_domain(struct csl_buf *out, const struct csl_result *r, uint32_t
     if (r->site_count > SITES_SHOWN)
         csl_buf_printf(out, "  ... %u more sites in metrics.csv\n", r->site_count - SITES_SHOWN);
     put_metrics(out, "all test records together", &r->federated.pooled[domain], metrics);
-    put_name(out, "mean over sites");
+    csl_table__name(out, "mean over sites");
     for (uint32_t i = 0; metrics[i] != NULL; i++) {
         struct csl_mean mean = {0};
         bool is_measured = csl_evaluation_mean(&r->federated, domain, metrics[i], &mean);
-        put_mean(out, is_measured, &mean);
+        csl_table__mean(out, is_measured, &mean);
     }
-    end_line(out);
+    csl_table__end_line(out);
 }
 
 static void put_rival(struct csl_buf *out, const char *name, const struct csl_evaluation *e,
                       uint32_t domain, const char *metric)
 {
     struct csl_mean mean = {0};
-    put_name(out, name);
-    put_metric(out, csl_metrics_find(&e->pooled[domain], metric));
-    put_mean(out, csl_evaluation_mean(e, domain, metric, &mean), &mean);
-    end_line(out);
+    csl_table__name(out, name);
+    csl_table__metric(out, csl_metrics_find(&e->pooled[domain], metric));
+    csl_table__mean(out, csl_evaluation_mean(e, domain, metric, &mean), &mean);
+    csl_table__end_line(out);
 }
 
 static void put_rivals(struct csl_buf *out, const struct csl_result *r, uint32_t domain)
@@ -104,11 +67,11 @@ static void put_rivals(struct csl_buf *out, const struct csl_result *r, uint32_t
     csl_buf_printf(out, "\n  %-*s%-*s%s\n", NAME_WIDTH, name, VALUE_WIDTH, "all test records",
                    "mean over sites");
     put_rival(out, "federated", &r->federated, domain, metric);
-    put_name(out, "each site alone, own patients");
-    put_value(out, false, 0, false, 0, 0);
+    csl_table__name(out, "each site alone, own patients");
+    csl_table__value(out, false, 0, false, 0, 0);
     bool is_measured = csl_result_own_mean(r, domain, metric, &mean);
-    put_mean(out, is_measured, &mean);
-    end_line(out);
+    csl_table__mean(out, is_measured, &mean);
+    csl_table__end_line(out);
     if (b->has_best_local && b->best_site[domain] != UINT32_MAX) {
         (void)snprintf(name, sizeof(name), "best local, %s (optimistic)",
                        r->sites[b->best_site[domain]].id);
@@ -118,18 +81,6 @@ static void put_rivals(struct csl_buf *out, const struct csl_result *r, uint32_t
         put_rival(out, "ensemble of local models", &b->ensemble, domain, metric);
     if (b->has_pooled_training)
         put_rival(out, "all records in one place", &b->pooled_training, domain, metric);
-}
-
-static void put_spread(struct csl_buf *out, const struct csl_spread_set *set, const char *metric)
-{
-    const struct csl_spread *s = csl_spread_find(set, metric);
-    char text[64] = "-";
-    double sd;
-    if (s != NULL && csl_spread_sd(s, &sd))
-        (void)snprintf(text, sizeof(text), "%.4f +- %.4f", s->mean, sd);
-    else if (s != NULL)
-        (void)snprintf(text, sizeof(text), "%.4f", s->mean);
-    csl_buf_printf(out, "%-*s", VALUE_WIDTH, text);
 }
 
 static void put_repeats(struct csl_buf *out, const struct csl_result *r, uint32_t domain)
@@ -147,19 +98,19 @@ static void put_repeats(struct csl_buf *out, const struct csl_result *r, uint32_
         const struct csl_spread_set *set = &e->cells[(size_t)s * e->domain_count + domain];
         if (set->count == 0)
             continue;
-        put_name(out, r->sites[s].id);
+        csl_table__name(out, r->sites[s].id);
         for (uint32_t i = 0; metrics[i] != NULL; i++)
-            put_spread(out, set, metrics[i]);
-        end_line(out);
+            csl_table__spread(out, set, metrics[i]);
+        csl_table__end_line(out);
     }
-    put_name(out, "all test records together");
+    csl_table__name(out, "all test records together");
     for (uint32_t i = 0; metrics[i] != NULL; i++)
-        put_spread(out, &e->pooled[domain], metrics[i]);
-    end_line(out);
-    put_name(out, "mean over sites");
+        csl_table__spread(out, &e->pooled[domain], metrics[i]);
+    csl_table__end_line(out);
+    csl_table__name(out, "mean over sites");
     for (uint32_t i = 0; metrics[i] != NULL; i++)
-        put_spread(out, &e->means[domain], metrics[i]);
-    end_line(out);
+        csl_table__spread(out, &e->means[domain], metrics[i]);
+    csl_table__end_line(out);
 }
 
 /* --- privacy --- */
@@ -185,7 +136,7 @@ static void put_epsilon(struct csl_buf *out, double epsilon)
 static void put_site_privacy(struct csl_buf *out, const struct csl_result_site *s)
 {
     const struct csl_result_privacy *p = &s->privacy;
-    put_name(out, s->id);
+    csl_table__name(out, s->id);
     if (!p->is_present) {
         csl_buf_str(out, "no ledger\n");
         return;
@@ -204,25 +155,10 @@ static void put_site_privacy(struct csl_buf *out, const struct csl_result_site *
     csl_buf_str(out, "\n");
 }
 
-/* Whole words, in lines of about TEXT_WIDTH characters. */
-static void put_text(struct csl_buf *out, const char *text)
-{
-    size_t column = 0;
-    while (*text != 0) {
-        size_t n = strcspn(text, " ");
-        bool is_new = column == 0 || column + 1 + n > TEXT_WIDTH;
-        csl_buf_str(out, is_new ? (column == 0 ? "  " : "\n  ") : " ");
-        csl_buf_append(out, text, n);
-        column = is_new ? n : column + 1 + n;
-        text += n + strspn(text + n, " ");
-    }
-    csl_buf_str(out, "\n");
-}
-
 static void put_realised_row(struct csl_buf *out, const char *name, double epsilon,
                              const char *shares)
 {
-    put_name(out, name);
+    csl_table__name(out, name);
     put_epsilon(out, epsilon);
     csl_buf_printf(out, "%s\n", shares);
 }
@@ -242,7 +178,7 @@ static void put_realised(struct csl_buf *out, const struct csl_result_realised *
     put_realised_row(out, name, p->colluding, shares);
     (void)snprintf(shares, sizeof(shares), "%u", p->floor - p->colluding_sites);
     put_realised_row(out, "as planned, and charged", p->planned, shares);
-    put_text(out, CSL_REALISED_WORDS);
+    csl_table__text(out, CSL_REALISED_WORDS);
 }
 
 static void put_privacy(struct csl_buf *out, const struct csl_result *r)
@@ -252,20 +188,20 @@ static void put_privacy(struct csl_buf *out, const struct csl_result *r)
     if (!csl_result_has_privacy(r))
         return;
     csl_buf_str(out, "\n");
-    put_text(out, csl_result_mode_words(r));
+    csl_table__text(out, csl_result_mode_words(r));
     if (!csl_result_spent(r, &spent)) {
         csl_buf_str(out, "  No site kept a ledger: nothing is known about the privacy loss.\n");
         return;
     }
     if (spent.is_rehearsal)
-        put_text(out, CSL_REHEARSAL_WORDS);
+        csl_table__text(out, CSL_REHEARSAL_WORDS);
     csl_buf_printf(out, "\n  %-*s", NAME_WIDTH, "privacy");
     for (size_t i = 0; i < sizeof(heads) / sizeof(heads[0]); i++)
         csl_buf_printf(out, "%-*s", NUMBER_WIDTH, heads[i]);
     csl_buf_str(out, "verified\n");
     for (uint32_t s = 0; s < r->site_count && s < SITES_SHOWN; s++)
         put_site_privacy(out, &r->sites[s]);
-    put_name(out, "federation (largest of the sites)");
+    csl_table__name(out, "federation (largest of the sites)");
     put_number(out, 0);
     put_epsilon(out, spent.epsilon);
     put_number(out, 0);
@@ -282,10 +218,10 @@ static void put_price(struct csl_buf *out, const struct csl_result_price *p, uin
     char name[NAME_WIDTH + 1] = "without privacy";
     if (isfinite(p->epsilon))
         (void)snprintf(name, sizeof(name), "epsilon %g", p->epsilon);
-    put_name(out, name);
+    csl_table__name(out, name);
     for (uint32_t i = 0; metrics[i] != NULL; i++)
-        put_spread(out, &e->means[domain], metrics[i]);
-    put_spread(out, &e->pooled[domain], metrics[0]);
+        csl_table__spread(out, &e->means[domain], metrics[i]);
+    csl_table__spread(out, &e->pooled[domain], metrics[0]);
     csl_buf_printf(out, "%u\n", p->repeats.count);
 }
 
@@ -316,7 +252,7 @@ void csl_run_table(const struct csl_result *r, struct csl_buf *out)
     csl_result_protection(r, protection, sizeof(protection));
     csl_buf_printf(out, "  %s\n", protection);
     if (r->has_plain_sums)
-        put_text(out, CSL_PLAIN_SUMS_WORDS);
+        csl_table__text(out, CSL_PLAIN_SUMS_WORDS);
     csl_result_attack_words(r, out);
     csl_buf_str(out, "  Value (95 % interval) on test patients.\n");
     for (uint32_t d = 0; d < r->domain_count; d++)
@@ -325,6 +261,7 @@ void csl_run_table(const struct csl_result *r, struct csl_buf *out)
         put_rivals(out, r, d);
     for (uint32_t d = 0; r->repeats.count > 0 && d < r->domain_count; d++)
         put_repeats(out, r, d);
+    csl_table__transfer(out, r);
     put_privacy(out, r);
     for (uint32_t d = 0; r->price_count > 0 && d < r->domain_count; d++)
         put_prices(out, r, d);

@@ -2,6 +2,7 @@
 #include "base/check.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "simulations/personal.h"
 #include "simulations/run.h"
 
 #include <math.h>
@@ -47,7 +48,12 @@ enum csl_code csl_run_describe(struct csl_result *r, const struct csl_run_config
     csl_run_describe_attacks(r, study);
     for (uint32_t d = 0; d < r->domain_count; d++)
         describe_domain(&r->domains[d], &study->domains[d]);
-    return CSL_OK;
+    code = csl_personal_describe(r, study, err);
+    if (code == CSL_OK && c->prepared->external_count > 0)
+        code = csl_result_init_external(r, c->prepared->external_count, err);
+    for (uint32_t s = 0; code == CSL_OK && s < c->prepared->external_count; s++)
+        COPY(r->external->sites[s].id, c->prepared->external[s].id);
+    return code;
 }
 
 static enum csl_code add_row(struct csl_result *r, uint64_t round, const char *scope,

@@ -9,6 +9,7 @@ extern const struct csl_strategy_ops csl_strategy__fedadagrad;
 extern const struct csl_strategy_ops csl_strategy__fedadam;
 extern const struct csl_strategy_ops csl_strategy__fedyogi;
 extern const struct csl_strategy_ops csl_strategy__fedprox;
+extern const struct csl_strategy_ops csl_strategy__fednova;
 extern const struct csl_strategy_ops csl_strategy__scaffold;
 extern const struct csl_strategy_ops csl_strategy__cyclic;
 extern const struct csl_strategy_ops csl_strategy__qffl;

@@ -7,6 +7,7 @@ static const struct csl_strategy_ops no_more = {.name = NULL};
 const struct csl_strategy_ops *const csl_strategies[] = {
     &csl_strategy__fedavg,
     &csl_strategy__fedprox,
+    &csl_strategy__fednova,
     &csl_strategy__fedavgm,
     &csl_strategy__fedadam,
     &csl_strategy__fedyogi,

@@ -7,6 +7,7 @@
 #define CSL_STUDY_H
 #include "aggregation/tensor/schema.h"
 #include "base/yaml.h"
+#include "protocol/study/study_baseline.h"
 #include "protocol/study/study_network.h"
 #include "protocol/study/study_privacy.h"
 #include "protocol/study/study_schedule.h"
@@ -41,13 +42,6 @@ enum csl_model_kind {
     CSL_MODEL_TRANSFORMER, /* over patches of an image, a signal or a series */
     CSL_MODEL_MULTIMODAL,  /* encoders of several inputs, fused, then layers */
     CSL_MODEL_COUNT
-};
-enum csl_optimizer_kind {
-    CSL_OPT_KIND_SGD,
-    CSL_OPT_KIND_MOMENTUM,
-    CSL_OPT_KIND_ADAM,
-    CSL_OPT_KIND_ADAMW /* Adam whose weight decay acts on the weights, not on the gradient
-                          (Loshchilov and Hutter 2019) */
 };
 enum csl_weights_kind { CSL_WEIGHTS_SAMPLES, CSL_WEIGHTS_EQUAL, CSL_WEIGHTS_GIVEN };
 
@@ -115,7 +109,9 @@ struct csl_local_training {
     double weight_decay;          /* adamw: every step also takes rate * weight_decay * w; else 0 */
     struct csl_schedule schedule; /* over all steps of all rounds of a site */
     uint32_t batch_patients;      /* 0: the whole training set in one batch ("full" in YAML) */
-    uint32_t steps;               /* local updates per round */
+    uint32_t steps;               /* local updates per round; 0 with epochs */
+    uint32_t epochs;        /* passes over the site's training patients per round; 0 with steps */
+    double effective_steps; /* FedNova's tau; set only with strategy fednova */
     double l2;          /* ridge added to each step's mean loss: l2 / 2 * ||w||^2, bias included */
     double proximal_mu; /* FedProx: mu / 2 * ||w - w_global||^2; set only with strategy fedprox */
 };
@@ -155,15 +151,6 @@ struct csl_aggregation {
     uint32_t given_count;
 };
 
-struct csl_baseline { /* pooled and local-only training, for comparison; simulations only */
-    bool enabled;
-    enum csl_optimizer_kind optimizer;
-    double learning_rate, l2, weight_decay;
-    struct csl_schedule schedule; /* over all steps of all epochs */
-    uint32_t batch_patients;      /* 0: full */
-    uint32_t epochs;
-};
-
 struct csl_study {
     char id[CSL_ID_MAX];
     char question[256];
@@ -185,8 +172,12 @@ struct csl_study {
     uint64_t round_deadline_ms; /* after it, a round closes with what it has, if >= minimum_sites */
     uint32_t evaluate_every;    /* 0: only at the end */
     struct csl_baseline baseline;
+    struct csl_study_personal personal;
     struct csl_sim_site *sim_sites; /* [sim_site_count]; not part of the digest */
     uint32_t sim_site_count;
+    struct csl_sim_site *external_sites; /* [external_site_count] never train, in no round; the
+                                            released model is judged there; likewise */
+    uint32_t external_site_count;
     struct csl_schema schema; /* of the model described above: block d is domain d's, behind them
                                  block domain_count + i is input i's, and then one for the adapter
                                  of each input that has one, in their order */

@@ -4,24 +4,11 @@
 
 #include <string.h>
 
-const char *const csl_study__strategies[] = {"fedavg",
-                                             "fedprox",
-                                             "fedavgm",
-                                             "fedadam",
-                                             "fedyogi",
-                                             "fedadagrad",
-                                             "scaffold",
-                                             "cyclic",
-                                             "qffl",
-                                             "term",
-                                             "afl",
-                                             "median",
-                                             "trimmed-mean",
-                                             "krum",
-                                             "multi-krum",
-                                             "bulyan",
-                                             "geometric-median",
-                                             NULL};
+const char *const csl_study__strategies[] = {
+    "fedavg",     "fedprox",      "fednova", "fedavgm",    "fedadam", "fedyogi",
+    "fedadagrad", "scaffold",     "cyclic",  "qffl",       "term",    "afl",
+    "median",     "trimmed-mean", "krum",    "multi-krum", "bulyan",  "geometric-median",
+    NULL};
 
 /* Section `key` of `mapping`, or the mapping itself. */
 static const struct csl_yaml_node *find(const struct csl_yaml_node *root, const char *section,
@@ -30,6 +17,57 @@ static const struct csl_yaml_node *find(const struct csl_yaml_node *root, const 
     const struct csl_yaml_node *at = csl_study__at(root, section);
 
     return at->kind == CSL_YAML_MAPPING ? csl_study__at(at, key) : at;
+}
+
+static enum csl_code check_fednova(const struct csl_study_reader *r,
+                                   const struct csl_yaml_node *local)
+{
+    const struct csl_study *s = r->s;
+    const struct csl_schedule *schedule = &s->local.schedule;
+
+    if (strcmp(s->aggregation.strategy, "fednova") != 0) {
+        static const char *const keys[] = {"effective_steps", NULL};
+        return csl_study__refuse_keys(r, local, keys, "only strategy: fednova has it");
+    }
+    if (s->local.epochs == 0)
+        return csl_yaml_fail(r->err, r->y, csl_study__at(local, "steps"),
+                             "every site makes as many steps, and fednova would be fedavg; "
+                             "'epochs' in place of 'steps' would be right");
+    if (!(s->local.effective_steps > 0))
+        return csl_yaml_fail(r->err, r->y, csl_study__at(local, "effective_steps"),
+                             "strategy fednova needs 'effective_steps' above 0: to how many steps "
+                             "each site's update is brought");
+    if (s->local.optimizer != CSL_OPT_KIND_SGD && s->local.optimizer != CSL_OPT_KIND_MOMENTUM)
+        return csl_yaml_fail(r->err, r->y, csl_study__at(local, "optimizer"),
+                             "adam's steps have no size of their own to be brought to another; "
+                             "sgd or momentum would be right with strategy fednova");
+    if (schedule->kind != CSL_SCHEDULE_CONSTANT || schedule->warmup > 0)
+        return csl_yaml_fail(r->err, r->y, csl_study__at(local, "schedule"),
+                             "steps of different rates are not brought to another number in this "
+                             "version; a constant rate would be right with strategy fednova");
+    return CSL_OK;
+}
+
+/* Epochs give sites different numbers of steps, which what follows does not know of. */
+static enum csl_code check_epochs(const struct csl_study_reader *r,
+                                  const struct csl_yaml_node *local)
+{
+    const struct csl_study *s = r->s;
+    const struct csl_yaml_node *at = csl_study__at(local, "epochs");
+
+    if (s->local.epochs > 0 && s->privacy.mode != CSL_PRIVACY_NONE)
+        return csl_yaml_fail(r->err, r->y, at,
+                             "the noise of a study with privacy is made for a number of steps that "
+                             "all sites share; 'steps' would be right");
+    if (s->local.epochs > 0 && strcmp(s->aggregation.strategy, "scaffold") == 0)
+        return csl_yaml_fail(r->err, r->y, at,
+                             "scaffold's control is a mean over steps that all sites share; "
+                             "'steps' would be right");
+    if (s->local.epochs > 0 && s->input_count > 0)
+        return csl_yaml_fail(r->err, r->y, at,
+                             "studies with inputs train by steps in this version; 'steps' would "
+                             "be right");
+    return check_fednova(r, local);
 }
 
 static enum csl_code check_local(const struct csl_study_reader *r, const struct csl_yaml_node *root)
@@ -51,7 +89,7 @@ static enum csl_code check_local(const struct csl_study_reader *r, const struct 
             r->err, r->y, csl_study__at(local, "optimizer"),
             "strategy scaffold corrects plain gradient steps; optimizer: sgd would "
             "be right");
-    return CSL_OK;
+    return check_epochs(r, local);
 }
 
 static bool has_weight(const struct csl_aggregation *a, const char *site)

@@ -223,6 +223,27 @@ static void put_schedule(struct csl_buf *b, const char *whose, double weight_dec
     put_f64(b, s->factor);
 }
 
+static void put_epochs(struct csl_buf *b, const struct csl_local_training *t)
+{
+    if (t->epochs == 0)
+        return;
+    put_text(b, "epochs");
+    csl_buf_le32(b, t->epochs);
+    put_f64(b, t->effective_steps);
+}
+
+static void put_personal(struct csl_buf *b, const struct csl_study_personal *p)
+{
+    if (!p->is_on)
+        return;
+    put_text(b, "personalisation");
+    for (int m = 0; m < CSL_PERSONAL_COUNT; m++)
+        csl_buf_u8(b, p->methods[m]);
+    put_f64(b, p->lambda);
+    put_baseline(b, &p->training);
+    put_schedule(b, "personalisation", p->training.weight_decay, &p->training.schedule);
+}
+
 static void put_series(struct csl_buf *b, const struct csl_domain *d)
 {
     if (d->missing == CSL_MISSING_CENTRE && d->windows == 0)
@@ -294,6 +315,8 @@ enum csl_code csl_study__digest(struct csl_study *s, struct csl_err *err)
     put_release(&b, &s->release);
     put_schedule(&b, "local", s->local.weight_decay, &s->local.schedule);
     put_schedule(&b, "baselines", s->baseline.weight_decay, &s->baseline.schedule);
+    put_epochs(&b, &s->local);
+    put_personal(&b, &s->personal);
     for (uint32_t i = 0; i < s->input_count; i++)
         put_series(&b, &s->inputs[i]);
     for (uint32_t i = 0; i < s->domain_count; i++)

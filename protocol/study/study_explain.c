@@ -153,19 +153,31 @@ static void explain_inputs(const struct csl_study *s, struct csl_buf *out)
                  out);
 }
 
+static void explain_weights(const struct csl_study *s, struct csl_buf *out)
+{
+    static const char *const weights[] = {"by their number of training patients", "all alike",
+                                          "by the weights the study lists"};
+
+    csl_buf_printf(out, "; sites count %s.\n", weights[s->aggregation.weights]);
+    if (s->local.effective_steps > 0)
+        csl_buf_printf(out,
+                       "  Each site brings its own update to that of %g steps: a site that makes "
+                       "more steps does not count more for it.\n",
+                       s->local.effective_steps);
+}
+
 static void explain_training(const struct csl_study *s, struct csl_buf *out)
 {
     static const char *const optimizers[] = {"sgd", "momentum", "adam", "adamw"};
-    static const char *const weights[] = {"by their number of training patients", "all alike",
-                                          "by the weights the study lists"};
     char text[32];
 
     csl_str_f64(text, sizeof(text), s->local.learning_rate);
+    uint32_t count = s->local.epochs > 0 ? s->local.epochs : s->local.steps;
     csl_buf_printf(out,
-                   "How it is trained\n  %u round%s. In each, a site takes %u %s step%s "
+                   "How it is trained\n  %u round%s. In each, a site takes %u %s %s%s "
                    "(learning rate %s",
-                   s->rounds, csl_str_plural(s->rounds), s->local.steps,
-                   optimizers[s->local.optimizer], csl_str_plural(s->local.steps), text);
+                   s->rounds, csl_str_plural(s->rounds), count, optimizers[s->local.optimizer],
+                   s->local.epochs > 0 ? "epoch" : "step", csl_str_plural(count), text);
     csl_study__explain_schedule(&s->local.schedule, out);
     if (s->local.weight_decay > 0)
         csl_buf_printf(out, "; weight decay %g", s->local.weight_decay);
@@ -181,7 +193,7 @@ static void explain_training(const struct csl_study *s, struct csl_buf *out)
     if (strcmp(s->aggregation.strategy, "cyclic") == 0)
         csl_buf_str(out, ": one site per round trains and hands its model on.\n");
     else
-        csl_buf_printf(out, "; sites count %s.\n", weights[s->aggregation.weights]);
+        explain_weights(s, out);
     if (csl_study__updates_needed(&s->aggregation) > 1)
         csl_buf_printf(out,
                        "  A domain of which fewer than %llu sites send an update in a round is not "

@@ -148,6 +148,10 @@ static enum csl_code check_kinds(const struct csl_study_reader *r, const struct 
                              "mode site noises what leaves, and a local block, which is not "
                              "noised, would shape every later update; mode local, which noises "
                              "its steps too, would be right");
+    if (has_local && s->personal.is_on)
+        return csl_yaml_fail(r->err, r->y, csl_study__at(root, "personalisation"),
+                             "a study with local blocks has a model of each site's own already; "
+                             "no section personalisation would be right");
     return CSL_OK;
 }
 

@@ -120,8 +120,13 @@ enum csl_code csl_study__read_aggregation(const struct csl_study_reader *r,
                                           const struct csl_yaml_node *root,
                                           const struct csl_yaml_node *section);
 enum csl_code csl_study__read_baselines(const struct csl_study_reader *r,
-                                        const struct csl_yaml_node *root,
-                                        const struct csl_yaml_node *section);
+                                        const struct csl_yaml_node *parent,
+                                        const struct csl_yaml_node *section, const char *key,
+                                        struct csl_baseline *out);
+/* study_personal.c: section 'personalisation', absent or not. */
+enum csl_code csl_study__read_personal(const struct csl_study_reader *r,
+                                       const struct csl_yaml_node *root,
+                                       const struct csl_yaml_node *section);
 /* study_strategy.c: strategies that see single updates; nothing to say of the others. */
 bool csl_study__sees_updates(const char *strategy);
 /* Of each block and round, for what the strategy promises; with fewer the block stays as it is. */

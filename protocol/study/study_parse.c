@@ -13,7 +13,7 @@ struct raw_study {
     char id[CSL_ID_MAX], question[256];
     uint32_t rounds;
     const struct csl_yaml_node *inputs, *domains, *model, *training, *aggregation, *privacy, *sites,
-        *evaluation, *baselines, *simulation;
+        *evaluation, *baselines, *personal, *simulation;
     const struct csl_yaml_node *secure_aggregation, *fairness, *release;
 };
 
@@ -49,6 +49,8 @@ static const struct csl_option study_rows[] = {
     NODE(sites, "sites", "Who takes part and how long a round waits."),
     NODE(evaluation, "evaluation", "When the model is evaluated."),
     NODE(baselines, "baselines", "Local and pooled training for comparison; simulations only."),
+    NODE(personal, "personalisation",
+         "What each site makes of the released model for itself; simulations only."),
     NODE(simulation, "simulation", "Where simulated sites get their records."),
     NODE(secure_aggregation, "secure_aggregation", "Sums under masks, so that no update is seen."),
     NODE(fairness, "fairness", "Patient groups whose quality is looked at by itself."),
@@ -203,8 +205,10 @@ static enum csl_code read_root(const struct csl_study_reader *r, const struct cs
     if (code == CSL_OK)
         code = csl_study__section(r, evaluation_rows, &r->s->evaluate_every, root, raw.evaluation,
                                   "evaluation");
+    if (code == CSL_OK && raw.baselines)
+        code = csl_study__read_baselines(r, root, raw.baselines, "baselines", &r->s->baseline);
     if (code == CSL_OK)
-        code = csl_study__read_baselines(r, root, raw.baselines);
+        code = csl_study__read_personal(r, root, raw.personal);
     if (code == CSL_OK)
         code = csl_study__read_simulation(r, root, raw.simulation);
     if (code == CSL_OK)
@@ -269,6 +273,7 @@ void csl_study_free(struct csl_study *s)
     csl_free(s->aggregation.given);
     csl_free(s->participants);
     csl_free(s->sim_sites);
+    csl_free(s->external_sites);
     csl_msg_release(&s->manifest);
     csl_free(s);
 }

@@ -15,7 +15,7 @@ struct raw_sites {
     const struct csl_yaml_node *participants;
 };
 struct raw_simulation {
-    const struct csl_yaml_node *sites;
+    const struct csl_yaml_node *sites, *external;
 };
 struct raw_sim_site {
     char id[CSL_ID_MAX], csv[256], npz[256], mapping[256], records[256];
@@ -54,6 +54,10 @@ static const struct csl_option simulation_rows[] = {
      .type = CSL_OPT_NODE,
      AT(raw_simulation, sites),
      .help = "One entry per simulated site."},
+    {.name = "external",
+     .type = CSL_OPT_NODE,
+     AT(raw_simulation, external),
+     .help = "Sites that never train: the released model is judged there."},
     CSL_OPTION_END,
 };
 static const struct csl_option sim_site_rows[] = {
@@ -232,6 +236,55 @@ static enum csl_code read_sim_site(const struct csl_study_reader *r,
     return code == CSL_OK && raw.where ? read_where(r, raw.where, site) : code;
 }
 
+static bool is_listed(const struct csl_sim_site *sites, uint32_t count, const char *id)
+{
+    for (uint32_t i = 0; i < count; i++)
+        if (strcmp(sites[i].id, id) == 0)
+            return true;
+    return false;
+}
+
+static enum csl_code read_list(const struct csl_study_reader *r, const struct csl_yaml_node *list,
+                               struct csl_sim_site **sites, uint32_t *count)
+{
+    enum csl_code code = csl_study__check_list(r, list, 1, CSL_SITES_MAX, "sites");
+
+    if (code != CSL_OK)
+        return code;
+    *sites = csl_alloc_array(list->child_count, sizeof(**sites));
+    if (!*sites)
+        return CSL_FAIL(r->err, CSL_E_NOMEM, "no memory for %u sites", list->child_count);
+    for (const struct csl_yaml_node *item = list->first_child; item; item = item->next) {
+        struct csl_sim_site *site = &(*sites)[*count];
+        code = read_sim_site(r, item, site);
+        if (code == CSL_OK && is_listed(*sites, *count, site->id))
+            code = csl_yaml_fail(r->err, r->y, csl_study__at(item, "id"),
+                                 "site '%s' is listed twice", site->id);
+        if (code != CSL_OK)
+            return code;
+        (*count)++;
+    }
+    return CSL_OK;
+}
+
+static enum csl_code check_external(const struct csl_study_reader *r,
+                                    const struct csl_yaml_node *list)
+{
+    static const char *const attack[] = {"attack", NULL};
+    const struct csl_study *s = r->s;
+    const struct csl_yaml_node *item = list->first_child;
+    enum csl_code code = CSL_OK;
+
+    for (uint32_t i = 0; i < s->external_site_count && code == CSL_OK; i++, item = item->next) {
+        code = csl_study__refuse_keys(r, item, attack, "an external site sends no update");
+        if (code == CSL_OK && is_listed(s->sim_sites, s->sim_site_count, s->external_sites[i].id))
+            code = csl_yaml_fail(r->err, r->y, csl_study__at(item, "id"),
+                                 "site '%s' trains, and is not external then",
+                                 s->external_sites[i].id);
+    }
+    return code;
+}
+
 enum csl_code csl_study__read_simulation(const struct csl_study_reader *r,
                                          const struct csl_yaml_node *root,
                                          const struct csl_yaml_node *section)
@@ -247,23 +300,8 @@ enum csl_code csl_study__read_simulation(const struct csl_study_reader *r,
         code = csl_yaml_fail(r->err, r->y, section,
                              "'sites' is missing; a list of sites would be right");
     if (code == CSL_OK)
-        code = csl_study__check_list(r, raw.sites, 1, CSL_SITES_MAX, "sites");
-    if (code != CSL_OK)
-        return code;
-    s->sim_sites = csl_alloc_array(raw.sites->child_count, sizeof(*s->sim_sites));
-    if (!s->sim_sites)
-        return CSL_FAIL(r->err, CSL_E_NOMEM, "no memory for %u sites", raw.sites->child_count);
-    for (const struct csl_yaml_node *item = raw.sites->first_child; item; item = item->next) {
-        struct csl_sim_site *site = &s->sim_sites[s->sim_site_count];
-        code = read_sim_site(r, item, site);
-        for (uint32_t i = 0; i < s->sim_site_count && code == CSL_OK; i++) {
-            if (strcmp(s->sim_sites[i].id, site->id) == 0)
-                code = csl_yaml_fail(r->err, r->y, csl_study__at(item, "id"),
-                                     "site '%s' is listed twice", site->id);
-        }
-        if (code != CSL_OK)
-            return code;
-        s->sim_site_count++;
-    }
-    return CSL_OK;
+        code = read_list(r, raw.sites, &s->sim_sites, &s->sim_site_count);
+    if (code == CSL_OK && raw.external)
+        code = read_list(r, raw.external, &s->external_sites, &s->external_site_count);
+    return code == CSL_OK && raw.external ? check_external(r, raw.external) : code;
 }

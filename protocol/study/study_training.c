@@ -15,9 +15,10 @@ static const char *const weights_names[] = {"samples", "equal", "given", NULL};
 struct raw_local {
     int optimizer;
     double learning_rate, momentum, beta1, beta2, epsilon, weight_decay, l2, proximal_mu;
+    double effective_steps;
     const struct csl_yaml_node *schedule;
     char batch[16];
-    uint32_t steps;
+    uint32_t steps, epochs;
 };
 struct raw_training {
     const struct csl_yaml_node *local;
@@ -113,7 +114,22 @@ static const struct csl_option local_rows[] = {
      AT(raw_local, steps),
      .min = 1,
      .max = STEPS_MAX,
-     .help = "Steps of one round."},
+     .fallback = "1",
+     .help = "Steps of one round; must be stated, or epochs."},
+    {.name = "epochs",
+     .type = CSL_OPT_U32,
+     AT(raw_local, epochs),
+     .min = 1,
+     .max = EPOCHS_MAX,
+     .fallback = "1",
+     .help = "In place of steps: passes over the site's training patients in one round."},
+    {.name = "effective_steps",
+     .type = CSL_OPT_F64,
+     AT(raw_local, effective_steps),
+     .min = 0,
+     .max = STEPS_MAX,
+     .fallback = "0",
+     .help = "FedNova: to how many steps of plain sgd each site's update is brought."},
     {.name = "l2",
      .type = CSL_OPT_F64,
      AT(raw_local, l2),
@@ -330,6 +346,18 @@ static enum csl_code refuse_other_optimizers(const struct csl_study_reader *r,
     return code;
 }
 
+static enum csl_code check_steps(const struct csl_study_reader *r,
+                                 const struct csl_yaml_node *local)
+{
+    static const char *const steps[] = {"steps", NULL};
+
+    if (csl_yaml_get(local, "epochs"))
+        return csl_study__refuse_keys(r, local, steps, "'epochs' says how many");
+    if (csl_yaml_get(local, "steps"))
+        return CSL_OK;
+    return csl_yaml_fail(r->err, r->y, local, "key 'steps' is missing");
+}
+
 enum csl_code csl_study__read_training(const struct csl_study_reader *r,
                                        const struct csl_yaml_node *root,
                                        const struct csl_yaml_node *section)
@@ -347,6 +375,8 @@ enum csl_code csl_study__read_training(const struct csl_study_reader *r,
     if (code == CSL_OK)
         code = refuse_other_optimizers(r, outer.local, raw.optimizer);
     if (code == CSL_OK)
+        code = check_steps(r, outer.local);
+    if (code == CSL_OK)
         code = check_positive(r, outer.local, "epsilon", raw.epsilon);
     if (code == CSL_OK)
         code = read_batch(r, outer.local, raw.batch, &t->batch_patients);
@@ -361,7 +391,9 @@ enum csl_code csl_study__read_training(const struct csl_study_reader *r,
     t->beta2 = raw.beta2;
     t->epsilon = raw.epsilon;
     t->weight_decay = t->optimizer == CSL_OPT_KIND_ADAMW ? raw.weight_decay : 0;
-    t->steps = raw.steps;
+    t->steps = csl_yaml_get(outer.local, "steps") ? raw.steps : 0;
+    t->epochs = csl_yaml_get(outer.local, "epochs") ? raw.epochs : 0;
+    t->effective_steps = raw.effective_steps;
     t->l2 = raw.l2;
     t->proximal_mu = raw.proximal_mu;
     return CSL_OK;
@@ -505,31 +537,29 @@ enum csl_code csl_study__read_aggregation(const struct csl_study_reader *r,
 }
 
 enum csl_code csl_study__read_baselines(const struct csl_study_reader *r,
-                                        const struct csl_yaml_node *root,
-                                        const struct csl_yaml_node *section)
+                                        const struct csl_yaml_node *parent,
+                                        const struct csl_yaml_node *section, const char *key,
+                                        struct csl_baseline *out)
 {
-    struct csl_baseline *b = &r->s->baseline;
+    struct csl_baseline b = {.enabled = true};
     struct raw_baselines raw = {0};
-    enum csl_code code;
+    enum csl_code code = csl_study__section(r, baseline_rows, &raw, parent, section, key);
 
-    if (!section)
-        return CSL_OK;
-    code = csl_study__section(r, baseline_rows, &raw, root, section, "baselines");
     if (code == CSL_OK)
         code = check_positive(r, section, "learning_rate", raw.learning_rate);
     if (code == CSL_OK)
-        code = read_batch(r, section, raw.batch, &b->batch_patients);
+        code = read_batch(r, section, raw.batch, &b.batch_patients);
     if (code == CSL_OK)
         code = refuse_other_optimizers(r, section, raw.optimizer);
     if (code == CSL_OK)
-        code = csl_study__read_schedule(r, section, raw.schedule, &b->schedule);
+        code = csl_study__read_schedule(r, section, raw.schedule, &b.schedule);
     if (code != CSL_OK)
         return code;
-    b->enabled = true;
-    b->optimizer = (enum csl_optimizer_kind)raw.optimizer;
-    b->learning_rate = raw.learning_rate;
-    b->l2 = raw.l2;
-    b->weight_decay = b->optimizer == CSL_OPT_KIND_ADAMW ? raw.weight_decay : 0;
-    b->epochs = raw.epochs;
+    b.optimizer = (enum csl_optimizer_kind)raw.optimizer;
+    b.learning_rate = raw.learning_rate;
+    b.l2 = raw.l2;
+    b.weight_decay = b.optimizer == CSL_OPT_KIND_ADAMW ? raw.weight_decay : 0;
+    b.epochs = raw.epochs;
+    *out = b;
     return CSL_OK;
 }

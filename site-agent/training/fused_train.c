@@ -75,7 +75,7 @@ void csl_fused_update__(struct csl_fused_run *run, uint64_t k)
     struct csl_trainer *t = run->fused->t;
     double rate = csl_schedule_rate(&run->schedule, run->learning_rate, run->position + k);
     for (uint32_t i = 0; i < t->net_count; i++) {
-        if (!run->fused->trains[i])
+        if (!run->fused->trains[i] || run->is_frozen[i])
             continue;
         run->optimisers[i].update.rate = rate;
         csl_optimiser_step(&run->optimisers[i], t->ops, t->dev);

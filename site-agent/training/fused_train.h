@@ -16,8 +16,9 @@ struct csl_fused_run {
     uint64_t number;
     bool (*cancelled)(void *ctx);
     void *cancelled_ctx;
-    bool is_loss_secret; /* then none is looked at, not even whether it is finite */
-    double loss_sum;     /* out */
+    bool is_loss_secret;            /* then none is looked at, not even whether it is finite */
+    bool is_frozen[CSL_BLOCKS_MAX]; /* by net: its parameters stay */
+    double loss_sum;                /* out */
 };
 /* seed and site are set; batches and optimisers are made. */
 enum csl_code csl_fused_run_open__(struct csl_fused_run *run, struct csl_fused *f,

@@ -15,7 +15,7 @@ static enum csl_code check_study(const struct csl_study *s, struct csl_err *err)
     if (!(s->local.learning_rate > 0) || !isfinite(s->local.learning_rate))
         return CSL_FAIL(err, CSL_E_INVAL, "the local learning rate is %g; it must be positive",
                         s->local.learning_rate);
-    if (s->local.steps == 0)
+    if (s->local.steps == 0 && s->local.epochs == 0)
         return CSL_FAIL(err, CSL_E_INVAL, "a round of 0 local steps trains nothing");
     return CSL_OK;
 }
@@ -245,6 +245,29 @@ static struct csl_optimiser_config config_of(const struct csl_local_training *c)
     };
 }
 
+/* Of one round, in one domain. */
+static uint64_t steps_of(const struct csl_study *s, uint64_t patients)
+{
+    uint64_t batch = s->local.batch_patients;
+    if (s->local.epochs == 0)
+        return s->local.steps;
+    batch = batch == 0 || batch > patients ? patients : batch;
+    return s->local.epochs * ((patients + batch - 1) / batch);
+}
+
+/* FedNova's tau over its tau_i = |a_i|_1: how much the gradients of a round, each counted once,
+ * moved the model in units of the rate. Wang et al. 2020, section 4.1; momentum starts at 0 in each
+ * round. 1 with every other strategy. */
+static double scale_of(const struct csl_study *s, uint64_t patients)
+{
+    double steps = (double)steps_of(s, patients), kept = s->local.momentum;
+    if (!(s->local.effective_steps > 0))
+        return 1;
+    if (s->local.optimizer == CSL_OPT_KIND_MOMENTUM && kept > 0)
+        steps = (steps - kept * (1 - pow(kept, steps)) / (1 - kept)) / (1 - kept);
+    return s->local.effective_steps / steps;
+}
+
 static enum csl_code train_domain(struct csl_trainer *t, const struct csl_train_task *task,
                                   uint32_t domain, double *loss_sum, struct csl_err *err)
 {
@@ -258,11 +281,12 @@ static enum csl_code train_domain(struct csl_trainer *t, const struct csl_train_
                          d->classes, task->data->site, task->seed, c->batch_patients, err);
     if (code != CSL_OK)
         return code;
+    uint64_t steps = steps_of(t->study, batches.examples->patients);
     struct csl_loop loop = {
         .domain = domain,
         .batches = &batches,
-        .position = (task->round - 1) * c->steps,
-        .steps = c->steps,
+        .position = (task->round - 1) * steps,
+        .steps = steps,
         .what = "round",
         .number = task->round,
         .cancelled = task->cancelled,
@@ -271,7 +295,7 @@ static enum csl_code train_domain(struct csl_trainer *t, const struct csl_train_
         .schedule = c->schedule,
         .learning_rate = c->learning_rate,
     };
-    loop.schedule.steps = (uint64_t)c->steps * t->study->rounds;
+    loop.schedule.steps = steps * t->study->rounds;
     if (t->study->fairness.weights.is_on)
         code = csl_trainer__weigh_groups(t, task, &batches, domain, err);
     if (code == CSL_OK)
@@ -340,12 +364,13 @@ static enum csl_code get_block(struct csl_trainer *t, const struct csl_train_tas
         return code;
     uint64_t bad = csl_first_not_finite(t->host + n->trained.first, n->trained.count);
     if (bad < n->trained.count)
-        return CSL_FAIL(err, CSL_E_INVAL,
-                        "round %llu, domain %s: parameter %llu is not finite after the last of %u "
-                        "steps; the learning rate may be too high",
-                        (unsigned long long)task->round,
-                        t->study->schema.blocks[n->trained.block].name, (unsigned long long)bad,
-                        t->study->local.steps);
+        return CSL_FAIL(
+            err, CSL_E_INVAL,
+            "round %llu, domain %s: parameter %llu is not finite after the last of "
+            "%llu steps; the learning rate may be too high",
+            (unsigned long long)task->round, t->study->schema.blocks[n->trained.block].name,
+            (unsigned long long)bad,
+            (unsigned long long)steps_of(t->study, csl_trainer__patients(t, task->data, net)));
     return CSL_OK;
 }
 
@@ -365,12 +390,12 @@ static double path_of(const struct csl_study *s, uint64_t round)
 
 /* Writes the outputs of one trained block; nothing can fail any more. */
 static void finish_block(const struct csl_trainer *t, const struct csl_train_task *task,
-                         const struct csl_net *n)
+                         const struct csl_net *n, double scale)
 {
     double path = task->control != NULL ? path_of(t->study, task->round) : 1;
     for (uint64_t i = n->trained.first; i < n->trained.first + n->trained.count; i++) {
         double moved = (double)t->host[i] - (double)task->global[i];
-        task->update[i] = (float)moved;
+        task->update[i] = (float)(scale * moved);
         if (task->control == NULL)
             continue;
         float old = task->site_control[i];
@@ -458,7 +483,7 @@ enum csl_code csl_trainer_run(struct csl_trainer *t, const struct csl_train_task
             continue;
         if (!is_fused) {
             code = train_domain(t, task, d, &loss_sum, err);
-            r.steps += t->study->local.steps;
+            r.steps += steps_of(t->study, patients);
         }
         if (code == CSL_OK)
             code = get_block(t, task, d, err);
@@ -476,7 +501,8 @@ enum csl_code csl_trainer_run(struct csl_trainer *t, const struct csl_train_task
         memset(task->control_change, 0, bytes);
     for (uint32_t d = 0; d < t->net_count; d++)
         if (is_trained[d])
-            finish_block(t, task, &t->nets[d]);
+            finish_block(t, task, &t->nets[d],
+                         scale_of(t->study, csl_trainer__patients(t, task->data, d)));
     if (task->privacy != NULL) {
         r.is_noise_secret = csl_rng_is_secret(task->privacy->rng);
         r.event_count = task->privacy->plan->event_count;

@@ -74,10 +74,12 @@ struct csl_train_report {
  * gradient over all the patient's records, adds noise (dp_sgd.c). Mode site: trains as without
  * privacy, then clips and noises the whole update.
  *
- * Trains every domain the site has, study->local.steps steps each. A step's loss is the mean over
- * the batch's patients of the mean over the patient's records; all records of a drawn patient are
- * in. Where the study weighs patient groups, a patient's part is multiplied by its weight, whose
- * mean over the site's training patients is 1, and so in the mean loss reported (group_weights.h).
+ * Trains every domain the site has, study->local.steps steps each, or as many as its epochs take
+ * there; then, for FedNova, update is what effective_steps would have moved. A step's loss is the
+ * mean over the batch's patients of the mean over the patient's records; all records of a drawn
+ * patient are in. Where the study weighs patient groups, a patient's part is multiplied by its
+ * weight, whose mean over the site's training patients is 1, and so in the mean loss reported
+ * (group_weights.h).
  *
  * Cox: risk sets inside the batch, Breslow ties, the sum over events divided by the batch's
  * patients (as FLamby's loss): full batches of all sites, weighted by patients, make the pooled
@@ -99,6 +101,19 @@ enum csl_code csl_trainer_run(struct csl_trainer *t, const struct csl_train_task
 enum csl_code csl_trainer_fit(struct csl_trainer *t, const struct csl_dataset *data,
                               const struct csl_baseline *c, uint64_t seed, float *parameters,
                               struct csl_err *err) CSL_MUST_CHECK;
+
+/* What one site makes of a released model for itself: csl_trainer_fit from the parameters that are
+ * there. */
+struct csl_personal_fit {
+    const struct csl_baseline *training;
+    bool is_head_only;  /* of each domain only the last layer, which gives the logits, moves */
+    double proximal_mu; /* mu / 2 * ||v - w||^2 is added to each step's loss, w as passed in; Ditto:
+                           its lambda; 0: none */
+};
+/* The batches are others than those of csl_trainer_fit; errors as there. */
+enum csl_code csl_trainer_personalise(struct csl_trainer *t, const struct csl_dataset *data,
+                                      const struct csl_personal_fit *f, uint64_t seed,
+                                      float *parameters, struct csl_err *err) CSL_MUST_CHECK;
 
 /* Probabilities (binary: [R]; classes: [R, classes]) or risks (survival: [R] = linear predictor) of
  * one domain's examples; out has R * outputs floats. *loss (may be NULL): mean loss as in training,

@@ -65,7 +65,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     for (uint32_t i = 0; i < s->input_count; i++)
         check_values(&s->inputs[i]);
     check_blocks(s);
-    CSL_ASSERT(s->local.learning_rate > 0 && s->local.steps > 0 && s->rounds > 0);
+    CSL_ASSERT(s->local.learning_rate > 0 && (s->local.steps > 0) != (s->local.epochs > 0) &&
+               s->rounds > 0);
     CSL_ASSERT(s->participant_count == 0 || s->minimum_sites <= s->participant_count);
     csl_buf_init(&b, 16u << 20);
     csl_study_explain(s, &b);

@@ -435,6 +435,21 @@ static void test_cli__simulate__privacy_flags_without_privacy_are_refused(void *
     assert_printed("--transport inproc would be right");
 }
 
+static void test_cli__simulate__few_shot_without_what_it_needs__is_refused(void **state)
+{
+    (void)state;
+    assert_int_equal(run("simulate " STUDY " --few-shot --out %/sim"), 2);
+    assert_printed("found it without --leave-one-out");
+    assert_int_equal(run("simulate " STUDY " --leave-one-out --few-shot --out %/sim"), 2);
+    assert_printed("has no section 'personalisation'");
+    assert_int_equal(run("simulate simulations/scenarios/ptbxl-multimodal.yaml --leave-one-out "
+                         "--few-shot --out %/sim"),
+                     2);
+    assert_printed("belong to several");
+    assert_int_equal(run("simulate " STUDY " --sites 1 --leave-one-out --out %/sim"), 2);
+    assert_printed("--leave-one-out: without site cleveland: study flamby-heart-fedavg has 1");
+}
+
 static void test_cli__simulate__masks_off_only_where_there_are_some_and_in_one_process(void **state)
 {
     (void)state;
@@ -497,6 +512,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_cli__simulate__prices_that_do_not_ascend_are_usage),
         cmocka_unit_test(test_cli__simulate__privacy_flags_without_privacy_are_refused),
         cmocka_unit_test(test_cli__simulate__attacks_only_in_one_process),
+        cmocka_unit_test(test_cli__simulate__few_shot_without_what_it_needs__is_refused),
         cmocka_unit_test(
             test_cli__simulate__masks_off_only_where_there_are_some_and_in_one_process),
         cmocka_unit_test(test_cli__man_and_completion__come_from_the_tables),

@@ -56,7 +56,7 @@ static void fill(struct csl_metrics *m, enum csl_task_kind task, uint32_t salt, 
     add(m, "brier", NULL, 0.3 * value_at(salt, site, 9), 0);
 }
 
-static void fill_evaluation(struct csl_evaluation *e, const struct csl_result *r, uint32_t salt)
+void made_up_evaluation(struct csl_evaluation *e, const struct csl_result *r, uint32_t salt)
 {
     struct csl_err err;
     CSL_ASSERT(e->pooled != NULL ||
@@ -78,7 +78,7 @@ static void fill_baselines(struct csl_result *r, uint32_t salt)
     b->is_present = true;
     for (uint32_t s = 0; s + 1 < r->site_count; s++) {
         b->locals[s].is_absent = false;
-        fill_evaluation(&b->locals[s].evaluation, r, salt + 10 * s);
+        made_up_evaluation(&b->locals[s].evaluation, r, salt + 10 * s);
         for (uint32_t d = 0; d < r->domain_count; d++)
             b->locals[s].own[d] = b->locals[s].evaluation.cells[s * r->domain_count + d];
     }
@@ -86,9 +86,9 @@ static void fill_baselines(struct csl_result *r, uint32_t salt)
     for (uint32_t d = 0; d < r->domain_count; d++)
         b->best_site[d] = d % (r->site_count - 1);
     b->has_best_local = b->has_ensemble = b->has_pooled_training = true;
-    fill_evaluation(&b->best_local, r, salt + 100);
-    fill_evaluation(&b->ensemble, r, salt + 200);
-    fill_evaluation(&b->pooled_training, r, salt + 300);
+    made_up_evaluation(&b->best_local, r, salt + 100);
+    made_up_evaluation(&b->ensemble, r, salt + 200);
+    made_up_evaluation(&b->pooled_training, r, salt + 300);
 }
 
 static void fill_domains(struct csl_result *r)
@@ -173,7 +173,7 @@ static void make(struct csl_result *r, uint32_t sites, uint32_t domains, uint64_
         r->sites[s].rounds_completed = 15;
     }
     fill_domains(r);
-    fill_evaluation(&r->federated, r, (uint32_t)seed);
+    made_up_evaluation(&r->federated, r, (uint32_t)seed);
     fill_baselines(r, (uint32_t)seed + 1);
     fill_groups(r);
     fill_rows(r);

@@ -256,6 +256,58 @@ static void test_adapt__epsilon_no_study_may_have__is_refused_by_the_study(void 
     csl_study_free(written);
 }
 
+static void test_adapt__site_left_out__names_the_others_as_participants(void **state)
+{
+    const struct csl_manifest_change first = {.left_out = "a"}, second = {.left_out = "turin"};
+    struct csl_study *files = fixture_study(FILES), *synth = fixture_study(SYNTH), *s = NULL;
+    (void)state;
+    assert_int_equal(csl_manifest_adapt(&s, files, "test.yaml", &first, &err), CSL_OK);
+    assert_int_equal(s->sim_site_count, 1);
+    assert_string_equal(s->sim_sites[0].records, "b.h5");
+    assert_int_equal(s->minimum_sites, 1);
+    assert_int_equal(s->participant_count, 1);
+    assert_string_equal(s->participants[0], "b");
+    csl_study_free(s);
+    assert_int_equal(csl_manifest_adapt(&s, synth, "test.yaml", &second, &err), CSL_OK);
+    assert_int_equal(s->participant_count, 2);
+    assert_string_equal(s->participants[1], "aachen");
+    assert_int_equal(s->sim_sites[1].synth_index, 2);
+    assert_true(memcmp(s->digest, synth->digest, sizeof(s->digest)) != 0);
+    csl_study_free(s);
+    csl_study_free(files);
+    csl_study_free(synth);
+}
+
+static void test_adapt__other_sites__keep_the_external_ones(void **state)
+{
+    const struct csl_manifest_change change = {.left_out = "a"};
+    struct csl_study *written = fixture_study(FILES "\n  external: [{id: x, synth: 4}]\n"),
+                     *s = NULL;
+    (void)state;
+    assert_int_equal(written->sim_site_count, 2);
+    assert_int_equal(csl_manifest_adapt(&s, written, "test.yaml", &change, &err), CSL_OK);
+    assert_int_equal(s->sim_site_count, 1);
+    assert_int_equal(s->external_site_count, 1);
+    assert_string_equal(s->external_sites[0].id, "x");
+    assert_int_equal(s->external_sites[0].synth_index, 4);
+    csl_study_free(s);
+    csl_study_free(written);
+}
+
+static void test_adapt__site_left_out_that_cannot_be__is_refused(void **state)
+{
+    const struct csl_manifest_change unknown = {.left_out = "z"}, last = {.left_out = "a"};
+    struct csl_study *files = fixture_study(FILES), *one = adapt(FILES, 0, 1), *s = NULL;
+    (void)state;
+    assert_int_equal(csl_manifest_adapt(&s, files, "test.yaml", &unknown, &err), CSL_E_INVAL);
+    assert_non_null(strstr(err.msg, "no simulated site z"));
+    assert_int_equal(csl_manifest_adapt(&s, one, "test.yaml", &last, &err), CSL_E_INVAL);
+    assert_non_null(strstr(err.msg, "there would be none left"));
+    assert_null(s);
+    csl_study_free(files);
+    csl_study_free(one);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -271,6 +323,9 @@ int main(void)
         cmocka_unit_test(test_adapt__epsilon_with_rounds_and_sites__changes_all),
         cmocka_unit_test(test_adapt__epsilon_without_privacy__is_refused),
         cmocka_unit_test(test_adapt__epsilon_no_study_may_have__is_refused_by_the_study),
+        cmocka_unit_test(test_adapt__site_left_out__names_the_others_as_participants),
+        cmocka_unit_test(test_adapt__other_sites__keep_the_external_ones),
+        cmocka_unit_test(test_adapt__site_left_out_that_cannot_be__is_refused),
         cmocka_unit_test(test_adapt__flow_style_study__says_what_would_be_right),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -31,7 +31,8 @@
     "aggregation: {strategy: fedavg, weights: {kind: samples}}\n"
 #define HEAD TOP "privacy: {mode: none}\n"
 #define STUDY                                                                                      \
-    HEAD "baselines: {optimizer: sgd, learning_rate: 1, batch_patients: full, epochs: 20}\n"
+    HEAD "baselines: {optimizer: sgd, learning_rate: 1, batch_patients: full, epochs: 20}\n"       \
+         "personalisation: {training: {learning_rate: 0.1, batch_patients: full, epochs: 2}}\n"
 
 #define PRIVATE                                                                                    \
     TOP "privacy: {mode: local, epsilon: 1, delta: 1e-3, clip: 1}\n"                               \
@@ -141,7 +142,7 @@ static bool is_interrupted(void *ctx)
 }
 
 static struct csl_world_site sites[2];
-static struct csl_prepared prepared = {sites, 2};
+static struct csl_prepared prepared = {.sites = sites, .count = 2};
 
 static struct csl_run_config config_of(const struct csl_study *study, struct script *s)
 {
@@ -190,6 +191,9 @@ static void test_run__one_seed__fills_every_part(void **state)
     assert_true(r.baselines.is_present);
     assert_int_equal(r.repeats.count, 0);
     assert_int_equal(r.bytes_up, 100);
+    assert_int_equal(r.transfer.models[CSL_TRANSFER_WHOLE].pooled[0].examples, 6);
+    assert_string_equal(r.transfer.training, "adam, learning rate 0.1, all training patients in a "
+                                             "step, 2 epochs");
     assert_true(row_of(&r, "federation", "train_loss")->value == 0.5);
     assert_true(row_of(&r, "round_pooled", "accuracy")->value == 0.75);
     assert_true(row_of(&r, "round_pooled", "auc")->value == 1.0);
@@ -219,6 +223,7 @@ static void test_run__several_seeds__repeats_in_order_and_shows_the_first(void *
     assert_int_equal(csl_spread_find(&r.repeats.federated.pooled[0], "log_loss")->count, 3);
     assert_int_equal(r.repeats.local_count, 2);
     assert_non_null(r.repeats.pooled_training.pooled);
+    assert_non_null(r.repeats.transfer[CSL_TRANSFER_HEAD].pooled);
     assert_int_equal(csl_path_join(path, sizeof(path), fixture_dir, "model.h5", &err), CSL_OK);
     assert_int_equal(csl_model_read(path, &study->schema, &model, &err), CSL_OK);
     assert_true(model.parameters[1] == -0.01f);
@@ -258,6 +263,7 @@ static void test_run__interrupted_federation__leaves_the_baselines_out(void **st
     assert_int_equal(s.calls, 1);
     assert_true(r.was_interrupted);
     assert_string_equal(r.baselines.reason, "the run was interrupted");
+    assert_string_equal(r.transfer.personal_reason, "the run was interrupted");
     csl_result_release(&r);
     csl_study_free(study);
 }

@@ -159,6 +159,7 @@ static void test_study__digest__ignores_comments_order_spelling_and_simulation(v
     expect_digest(29, "    - {id: a, records: a.h5}", true);
 }
 
+#define FIT "{learning_rate: 1, batch_patients: full, epochs: 1"
 static void test_study__digest__changes_with_every_choice(void **state)
 {
     static const struct {
@@ -180,6 +181,7 @@ static void test_study__digest__changes_with_every_choice(void **state)
         {14, "    batch_patients: full"},
         {15, "    steps: 101"},
         {15, "    steps: 100\n    l2: 1e-9"},
+        {15, "    epochs: 100"},
         {15, "    steps: 100\n    schedule: {warmup: 1}"},
         {15, "    steps: 100\n    schedule: {kind: cosine}"},
         {15, "    steps: 100\n    schedule: {kind: step, every: 7}"},
@@ -202,6 +204,11 @@ static void test_study__digest__changes_with_every_choice(void **state)
         {16, "rounds: 15\nfairness: {attributes: [sex], weights: {alpha: 0.4}}"},
         {16, "rounds: 15\nfairness: {attributes: [sex], weights: {beta: 0.9}}"},
         {16, "rounds: 15\nfairness: {attributes: [sex], weights: {cap: 3}}"},
+        {16, "rounds: 15\npersonalisation: {training: " FIT "}}"},
+        {16, "rounds: 15\npersonalisation: {methods: [whole], training: " FIT "}}"},
+        {16, "rounds: 15\npersonalisation: {methods: [whole, head, ditto], training: " FIT "}}"},
+        {16, "rounds: 15\npersonalisation: {training: " FIT ", l2: 1}}"},
+        {16, "rounds: 15\npersonalisation: {training: " FIT ", schedule: {kind: cosine}}}"},
         {16, "rounds: 15\nrelease: {}"},
         {16, "rounds: 15\nrelease: {minimum_auc: 0.7}"},
         {16, "rounds: 15\nrelease: {collapsed_class: allow}"},

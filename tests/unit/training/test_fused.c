@@ -406,6 +406,36 @@ static void test_fused__empty_batch__is_released_with_its_noise(void **state)
     bench_close(&b);
 }
 
+static uint64_t count_moved(const float *a, const float *b, const struct csl_block_spec *block)
+{
+    uint64_t moved = 0;
+    for (uint64_t i = block->first; i < block->first + block->count; i++)
+        moved += a[i] != b[i];
+    return moved;
+}
+
+static void test_fused__personalised_head__leaves_encoders_and_fusion(void **state)
+{
+    struct bench b;
+    float model[MOST];
+    struct csl_baseline c = {.enabled = true,
+                             .optimizer = CSL_OPT_KIND_ADAM,
+                             .learning_rate = 0.1,
+                             .batch_patients = 3,
+                             .epochs = 2};
+    const struct csl_personal_fit fit = {.training = &c, .is_head_only = true};
+    (void)state;
+    open_bench(&b, "0", "0.1", "3", 1, "");
+    const struct csl_schema *s = &b.study->schema;
+    memcpy(model, b.weights, sizeof(model));
+    assert_int_equal(csl_trainer_personalise(b.trainer, &b.data, &fit, 42, model, NULL), CSL_OK);
+    assert_int_equal(count_moved(model, b.weights, &s->blocks[0]), 4);
+    assert_int_equal(count_moved(model, b.weights, &s->blocks[1]), 15);
+    for (uint32_t i = 2; i < 5; i++)
+        assert_int_equal(count_moved(model, b.weights, &s->blocks[i]), 0);
+    bench_close(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -415,6 +445,7 @@ int main(void)
         cmocka_unit_test(test_fused__site_without_an_input__leaves_its_block_alone),
         cmocka_unit_test(test_fused__private_step__clips_each_patient_once_over_all_blocks),
         cmocka_unit_test(test_fused__empty_batch__is_released_with_its_noise),
+        cmocka_unit_test(test_fused__personalised_head__leaves_encoders_and_fusion),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -402,6 +402,38 @@ static void test_fedprox__larger_mu__stays_nearer_to_the_global_model(void **sta
     fx_release(&f);
 }
 
+/* 19 patients in batches of 4: two epochs are ten steps, of which the site reports three. */
+static void test_fednova__epochs__are_brought_to_the_effective_steps(void **state)
+{
+    (void)state;
+    struct fx f;
+    double want[256];
+    fx_init(&f);
+    fx_add_domain(&f, CSL_TASK_BINARY, 6, 2, 0);
+    fx_seal(&f);
+    fx_fill(&f, 0, CSL_SPLIT_TRAIN, 19, 1, 11);
+    f.study.local.optimizer = CSL_OPT_KIND_SGD;
+    f.study.local.learning_rate = 0.2;
+    f.study.local.batch_patients = 4;
+    f.study.local.steps = 0;
+    f.study.local.epochs = 2;
+    float *global = fx_vector(&f, 1, 0.3);
+    for (uint64_t round = 1; round <= 2; round++) {
+        for (int is_nova = 0; is_nova < 2; is_nova++) {
+            struct fx_outcome o;
+            f.study.local.effective_steps = is_nova ? 3 : 0;
+            assert_int_equal(fx_run(&f, "auto", round, global, NULL, NULL, &o, NULL), CSL_OK);
+            assert_int_equal(o.report.steps, 10);
+            reference_run(&f, "round", (round - 1) * 10, 10, global, NULL, NULL, want);
+            for (uint64_t i = 0; i < f.study.schema.parameters; i++)
+                assert_true(fabs((double)o.update[i] - (is_nova ? 0.3 : 1) * want[i]) < 1e-5);
+            fx_outcome_free(&o);
+        }
+    }
+    csl_free(global);
+    fx_release(&f);
+}
+
 static void test_fit__two_epochs__equal_the_reference(void **state)
 {
     (void)state;
@@ -437,6 +469,47 @@ static void test_fit__two_epochs__equal_the_reference(void **state)
     fx_release(&f);
 }
 
+/* Ditto's pull is the reference's proximal term, towards the model that came in. */
+static void test_personalise__with_lambda__equals_the_reference(void **state)
+{
+    (void)state;
+    struct fx f;
+    struct csl_trainer *t = NULL;
+    fx_init(&f);
+    fx_add_domain(&f, CSL_TASK_BINARY, 6, 2, 0);
+    fx_seal(&f);
+    fx_fill(&f, 0, CSL_SPLIT_TRAIN, 19, 1, 11);
+    f.study.local.optimizer = CSL_OPT_KIND_SGD;
+    f.study.local.learning_rate = 0.2;
+    f.study.local.l2 = 0;
+    f.study.local.proximal_mu = 0.7;
+    struct csl_baseline c = {.enabled = true,
+                             .optimizer = CSL_OPT_KIND_SGD,
+                             .learning_rate = 0.2,
+                             .batch_patients = 4,
+                             .epochs = 2};
+    const struct csl_personal_fit ditto = {.training = &c, .proximal_mu = 0.7};
+    const struct csl_personal_fit free_fit = {.training = &c};
+    float *start = fx_vector(&f, 1, 0.3), *model = fx_vector(&f, 1, 0.3);
+    double want[256];
+    f.study.local.batch_patients = 4;
+    reference_run(&f, "personal", 0, 10, start, NULL, NULL, want);
+    assert_int_equal(csl_trainer_new(&t, &f.study, "auto", NULL), CSL_OK);
+    assert_int_equal(csl_trainer_personalise(t, &f.data, &ditto, 42, model, NULL), CSL_OK);
+    for (uint64_t i = 0; i < f.study.schema.parameters; i++)
+        assert_true(fabs((double)model[i] - (double)start[i] - want[i]) < 1e-5);
+    memcpy(model, start, (size_t)f.study.schema.parameters * sizeof(float));
+    f.study.local.proximal_mu = 0;
+    reference_run(&f, "personal", 0, 10, start, NULL, NULL, want);
+    assert_int_equal(csl_trainer_personalise(t, &f.data, &free_fit, 42, model, NULL), CSL_OK);
+    for (uint64_t i = 0; i < f.study.schema.parameters; i++)
+        assert_true(fabs((double)model[i] - (double)start[i] - want[i]) < 1e-5);
+    csl_trainer_free(t);
+    csl_free(start);
+    csl_free(model);
+    fx_release(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -446,7 +519,9 @@ int main(void)
         cmocka_unit_test(test_round__another_seed_site_or_round__draws_other_batches),
         cmocka_unit_test(test_scaffold__one_site__is_plain_sgd),
         cmocka_unit_test(test_fedprox__larger_mu__stays_nearer_to_the_global_model),
+        cmocka_unit_test(test_fednova__epochs__are_brought_to_the_effective_steps),
         cmocka_unit_test(test_fit__two_epochs__equal_the_reference),
+        cmocka_unit_test(test_personalise__with_lambda__equals_the_reference),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

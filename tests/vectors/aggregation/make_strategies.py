@@ -11,6 +11,7 @@ ROWS = [  # strategy, rate, momentum, beta1, beta2, tau, participation, x0, D1, 
     ("fedavg", "1", "0", "0", "0", "0", "1", "1", ".5", "0", "-.25", "0"),
     ("fedavg", ".5", "0", "0", "0", "0", "1", "-2", ".125", "0", "3", "0"),
     ("fedprox", "1", "0", "0", "0", "0", "1", "1", ".5", "0", "-.25", "0"),
+    ("fednova", ".5", "0", "0", "0", "0", "1", "1", ".5", "0", "-.25", "0"),
     ("cyclic", ".5", "0", "0", "0", "0", "1", "1", ".5", "0", "-.25", "0"),
     ("fedavgm", "1", "0", "0", "0", "0", "1", "1", ".5", "0", "-.25", "0"),
     ("fedavgm", "1.000000001", "0", "0", "0", "0", "1", "1", ".505", "0", ".595", "0"),
@@ -30,7 +31,7 @@ ROWS = [  # strategy, rate, momentum, beta1, beta2, tau, participation, x0, D1, 
 
 def step(name, p, x, s, t, d, c):
     rate, momentum, beta1, beta2, tau, participation = p
-    if name in ("fedavg", "fedprox"):
+    if name in ("fedavg", "fedprox", "fednova"):
         return x + rate * d, s, t
     if name == "cyclic":
         return x + d, s, t

@@ -141,7 +141,8 @@ static void test_study_blocks__mistake__is_named(void **state)
           "privacy: {mode: site, epsilon: 1, delta: 0.001, clip: 1}\n"},
          "would shape every later update"},
         {{"", "", ", train: local",
-          "aggregation: {strategy: fedavg}\npersonalisation: {training: {learning_rate: 0.1}}\n"},
+          "aggregation: {strategy: fedavg}\npersonalisation: {training: {learning_rate: 0.5, "
+          "batch_patients: full, epochs: 2}}\n"},
          "has a model of each site's own already"},
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {

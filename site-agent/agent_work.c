@@ -9,6 +9,7 @@
 #include "base/str.h"
 #include "privacy/crypto/secret.h"
 #include "privacy/crypto/sha256.h"
+#include "site-agent/training/judged.h"
 
 #include <math.h>
 #include <string.h>
@@ -229,6 +230,14 @@ static const struct csl_examples *examples_to_judge(const struct csl_agent *a, u
     return &splits[CSL_SPLIT_VALIDATION];
 }
 
+/* Inputs whose encoder is not here. */
+static void mark_absent(const struct csl_agent *a, struct csl_examples *e)
+{
+    for (uint32_t i = 0; i < a->study->input_count; i++)
+        if (csl_dataset_block_patients(a->data, a->study->domain_count + i) == 0)
+            e->absent |= UINT32_C(1) << i;
+}
+
 static void copy_metrics(struct csl_eval_block *b, const struct csl_metrics *m)
 {
     const uint32_t most = (uint32_t)(sizeof(b->metrics) / sizeof(b->metrics[0]));
@@ -254,15 +263,34 @@ static void copy_histogram(struct csl_eval_block *b, const float *scores,
     memcpy(b->bins, h.bins, sizeof(h.bins));
 }
 
+/* Of validation patients: those of the test split have no part in training. */
+static enum csl_code judge_for_weights(struct csl_agent *a, uint32_t domain,
+                                       const float *parameters, struct csl_eval_block *b,
+                                       struct csl_err *err)
+{
+    const struct csl_domain *d = &a->study->domains[domain];
+    const struct csl_examples *splits = a->data->domains[domain];
+    bool has_validation = splits[CSL_SPLIT_VALIDATION].records > 0;
+    struct csl_examples e = splits[has_validation ? CSL_SPLIT_VALIDATION : CSL_SPLIT_TRAIN];
+    struct csl_judged sum;
+    mark_absent(a, &e);
+    enum csl_code code = csl_trainer_judge(a->trainer, domain, &e, parameters, &sum, err);
+    if (code != CSL_OK || sum.patients == 0)
+        return code;
+    b->judged = sum.patients;
+    b->judged_loss = sum.loss;
+    b->class_count = d->classes;
+    memcpy(b->class_mass, sum.class_mass, d->classes * sizeof(b->class_mass[0]));
+    return CSL_OK;
+}
+
 static enum csl_code judge(struct csl_agent *a, const struct csl_msg_task *t, uint32_t domain,
                            const float *parameters, struct csl_eval_block *b, struct csl_err *err)
 {
     const struct csl_domain *d = &a->study->domains[domain];
     struct csl_examples here = *examples_to_judge(a, domain); /* a view */
     const struct csl_examples *e = &here;
-    for (uint32_t i = 0; i < a->study->input_count; i++) /* whose encoder is not here */
-        if (csl_dataset_block_patients(a->data, a->study->domain_count + i) == 0)
-            here.absent |= UINT32_C(1) << i;
+    mark_absent(a, &here);
     float *scores = csl_alloc_array((size_t)e->records * d->outputs, sizeof(float));
     if (scores == NULL)
         return CSL_FAIL(err, CSL_E_NOMEM, "no memory to evaluate %u records", e->records);
@@ -291,6 +319,11 @@ static enum csl_code judge(struct csl_agent *a, const struct csl_msg_task *t, ui
     return code;
 }
 
+static bool weighs_skill(const struct csl_study *s)
+{
+    return s->fairness.domains.kind > CSL_DOMAIN_WEIGHTS_BALANCED;
+}
+
 static enum csl_code evaluate(struct csl_agent *a, const struct csl_msg_task *t,
                               struct csl_msg_evaluation *out, struct csl_err *err)
 {
@@ -306,8 +339,15 @@ static enum csl_code evaluate(struct csl_agent *a, const struct csl_msg_task *t,
     bool is_reported = a->study->privacy.mode == CSL_PRIVACY_NONE && !csl_agent_masks__(a);
     for (uint32_t d = 0; code == CSL_OK && is_reported && d < a->study->domain_count; d++) {
         bool is_here = !csl_agent_has_part__(a) || csl_dataset_block_patients(a->data, d) > 0;
-        if (is_here && examples_to_judge(a, d)->records > 0)
-            code = judge(a, t, d, parameters, &out->blocks[out->block_count++], err);
+        bool is_judged = is_here && examples_to_judge(a, d)->records > 0;
+        struct csl_eval_block *b = &out->blocks[out->block_count];
+        if (is_judged)
+            code = judge(a, t, d, parameters, b, err);
+        if (code == CSL_OK && is_here && weighs_skill(a->study)) {
+            b->block = d;
+            code = judge_for_weights(a, d, parameters, b, err);
+        }
+        out->block_count += is_judged || b->judged > 0;
     }
     csl_free(parameters);
     return code;

@@ -135,6 +135,8 @@ enum csl_code csl_study__check(const struct csl_study_reader *r, const struct cs
         code = csl_study__check_privacy(r, root);
     if (code == CSL_OK)
         code = csl_study__check_group_weights(r, root);
+    if (code == CSL_OK)
+        code = csl_study__check_domain_weights(r, root);
     if (code == CSL_OK && s->evaluate_every > s->rounds)
         code = csl_yaml_fail(r->err, r->y, find(root, "evaluation", "every"),
                              "found %u, but the study has %u rounds; 0 evaluates at the end only",

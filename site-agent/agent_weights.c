@@ -21,7 +21,8 @@ static void fill_before(const struct csl_agent *a, const struct csl_msg_task *t,
 {
     const struct csl_study_domain_weights *w = &a->study->fairness.domains;
     bool is_same = a->seen_weights.count > 0 && a->seen_weights.round == t->weights_round;
-    bool is_next = a->seen_weights.count > 0 && a->seen_weights.round + w->every == t->weights_round;
+    bool is_next =
+        a->seen_weights.count > 0 && a->seen_weights.round + w->every == t->weights_round;
     bool is_first = !is_same && t->weights_round <= w->every;
     for (uint32_t d = 0; d < t->weight_count; d++) {
         lines[d].log_lambda = t->weights[d].log_weight;
@@ -58,13 +59,13 @@ enum csl_code csl_agent_check_weights__(struct csl_agent *a, const struct csl_ms
         return CSL_FAIL(err, CSL_E_INVAL,
                         "the weights of domains in the task are not what the study says");
     bool is_same = a->seen_weights.count > 0 && a->seen_weights.round == t->weights_round;
-    const struct csl_weights_limits limits = {
-        .cap = w->cap,
-        .step_max = is_same ? 1e-9 : log(w->step_max),
-        .group_cap = 1,
-        .product_max = w->cap,
-        .patients_max = w->largest_site > 0 ? w->largest_site : 1,
-        .effective_min = w->effective_sites};
+    const struct csl_weights_limits limits = {.cap = w->cap,
+                                              .step_max = is_same ? 1e-9 : log(w->step_max),
+                                              .group_cap = 1,
+                                              .product_max = w->cap,
+                                              .patients_max =
+                                                  w->largest_site > 0 ? w->largest_site : 1,
+                                              .effective_min = w->effective_sites};
     fill_before(a, t, lines);
     enum csl_code code = csl_weights_check(&limits, t->weight_count, lines, err);
     if (code == CSL_OK)

@@ -31,9 +31,8 @@ struct csl_weigher {
 
 static void make_rule(const struct csl_study_domain_weights *w, struct csl_domain_rule *out)
 {
-    csl_domain_rule_preset(w->kind == CSL_DOMAIN_WEIGHTS_DRPO ? CSL_DOMAINS_DRPO
-                                                              : CSL_DOMAINS_FEDAVG,
-                           out);
+    csl_domain_rule_preset(
+        w->kind == CSL_DOMAIN_WEIGHTS_DRPO ? CSL_DOMAINS_DRPO : CSL_DOMAINS_FEDAVG, out);
     out->alpha = w->alpha;
     out->beta = w->beta;
     out->cap = w->cap;

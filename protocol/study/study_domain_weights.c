@@ -185,7 +185,8 @@ static bool has_shared_input(const struct csl_study *s)
     return false;
 }
 
-/* What each domain's weight comes from has to reach the coordinator, and may. */
+/* What each domain's weight comes from has to reach the coordinator, and may. (Mode site, which
+ * hides numbers of patients, has weights of kind equal and does not come here.) */
 static enum csl_code check_statistics(const struct csl_study_reader *r,
                                       const struct csl_yaml_node *at)
 {
@@ -201,10 +202,6 @@ static enum csl_code check_statistics(const struct csl_study_reader *r,
                              "the skill of a domain comes from losses of validation patients, "
                              "which nothing noises and no ledger is charged for; privacy mode "
                              "none, or kind: balanced, would be right");
-    if (s->privacy.mode == CSL_PRIVACY_SITE)
-        return csl_yaml_fail(r->err, r->y, at,
-                             "mode site hides how many patients a site has, and weights come from "
-                             "these counts; privacy mode none or local would be right");
     if (w->kind == CSL_DOMAIN_WEIGHTS_BALANCED)
         return CSL_OK;
     if (w->every >= s->rounds)
@@ -222,8 +219,8 @@ static enum csl_code check_statistics(const struct csl_study_reader *r,
 enum csl_code csl_study__check_domain_weights(const struct csl_study_reader *r,
                                               const struct csl_yaml_node *root)
 {
-    static const char *const allowed[] = {"fedavg",  "fedprox", "fedavgm",   "fedadam",
-                                          "fedyogi", "fedadagrad"};
+    static const char *const allowed[] = {"fedavg",  "fedprox", "fedavgm",
+                                          "fedadam", "fedyogi", "fedadagrad"};
     const struct csl_study *s = r->s;
     bool is_allowed = false;
     if (s->fairness.domains.kind == CSL_DOMAIN_WEIGHTS_NONE)

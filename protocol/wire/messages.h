@@ -132,8 +132,8 @@ struct csl_eval_block { /* one domain of one site; counts of validation or test 
     /* What weights of domains come from (fairness.domain_weights); judged 0: not told, and the rest
      * is none. Of validation patients, or of training patients where there are none. */
     uint64_t judged;
-    double judged_loss;   /* each patient's mean loss, added up; finite, >= 0 */
-    uint32_t class_count; /* 0, or the task's classes; 2 for binary */
+    double judged_loss;                 /* each patient's mean loss, added up; finite, >= 0 */
+    uint32_t class_count;               /* 0, or the task's classes; 2 for binary */
     double class_mass[CSL_CLASSES_MAX]; /* patients of each class, by the share of their records */
 };
 struct csl_msg_evaluation {

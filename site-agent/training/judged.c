@@ -8,9 +8,9 @@
 
 static double loss_of(const struct csl_domain *d, const float *p, uint32_t record, uint8_t label)
 {
-    double likelihood = d->task == CSL_TASK_BINARY ? (label != 0 ? (double)p[record]
-                                                                 : 1 - (double)p[record])
-                                                   : (double)p[(size_t)record * d->classes + label];
+    double likelihood = d->task == CSL_TASK_BINARY
+                            ? (label != 0 ? (double)p[record] : 1 - (double)p[record])
+                            : (double)p[(size_t)record * d->classes + label];
     double loss = -log(likelihood);
     return loss < CSL_JUDGED_LOSS_MAX ? loss : CSL_JUDGED_LOSS_MAX;
 }

@@ -8,6 +8,10 @@
 #include <math.h>
 #include <string.h>
 
+/* Where the study has no bound: no honest weight gets there (e^64), and the sum of products with
+ * numbers of patients is finite. */
+#define CAP_NONE 6.235149080811617e27
+
 static bool is_of_study(const struct csl_study *s, const struct csl_msg_task *t)
 {
     const struct csl_study_domain_weights *w = &s->fairness.domains;
@@ -59,10 +63,10 @@ enum csl_code csl_agent_check_weights__(struct csl_agent *a, const struct csl_ms
         return CSL_FAIL(err, CSL_E_INVAL,
                         "the weights of domains in the task are not what the study says");
     bool is_same = a->seen_weights.count > 0 && a->seen_weights.round == t->weights_round;
-    const struct csl_weights_limits limits = {.cap = w->cap,
+    const struct csl_weights_limits limits = {.cap = w->cap < CAP_NONE ? w->cap : CAP_NONE,
                                               .step_max = is_same ? 1e-9 : log(w->step_max),
                                               .group_cap = 1,
-                                              .product_max = w->cap,
+                                              .product_max = CAP_NONE,
                                               .patients_max =
                                                   w->largest_site > 0 ? w->largest_site : 1,
                                               .effective_min = w->effective_sites};

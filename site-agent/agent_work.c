@@ -185,6 +185,9 @@ static enum csl_code train(struct csl_agent *a, const struct csl_msg_task *t,
     struct vectors v = {.broadcast = NULL};
     struct csl_rng noise;
     struct csl_private_run privacy = {.plan = &a->plan, .rng = &noise, .canaries = a->canaries};
+    double weights[CSL_DOMAINS_MAX];
+    for (uint32_t d = 0; d < t->weight_count; d++)
+        weights[d] = exp(t->weights[d].log_weight);
     open_noise(a, t->round, &noise);
     enum csl_code code = vectors_open(a, &v, err);
     if (code == CSL_OK)
@@ -197,6 +200,7 @@ static enum csl_code train(struct csl_agent *a, const struct csl_msg_task *t,
                                       .round = t->round,
                                       .global = v.broadcast,
                                       .site_control = v.site_control,
+                                      .domain_weights = t->weight_count > 0 ? weights : NULL,
                                       .update = v.update,
                                       .joint_sum = v.joint_sum,
                                       .control_change = v.control_change,

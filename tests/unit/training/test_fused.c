@@ -472,6 +472,58 @@ static void test_fused__site_without_an_input__leaves_its_block_alone(void **sta
     bench_close(&b);
 }
 
+static void run_weighted(struct bench *b, double yes, double which, float *update)
+{
+    const double weights[2] = {yes, which};
+    struct csl_train_report report;
+    struct csl_err err = {.code = CSL_OK};
+    struct csl_train_task task = {.data = &b->data,
+                                  .seed = 3,
+                                  .round = 1,
+                                  .global = b->weights,
+                                  .domain_weights = weights,
+                                  .update = update};
+    if (csl_trainer_run(b->trainer, &task, &report, &err) != CSL_OK)
+        fail_msg("%s", err.msg);
+}
+
+/* One step of gradient descent. On what both domains read it is g1 + g2 without weights; with
+ * weights v each counts v_d (n1 + n2) / (n1 v1 + n2 v2). What one has for itself does not change.
+ */
+static void test_fused__weights_of_domains__act_on_shared_inputs_alone(void **state)
+{
+    (void)state;
+    struct bench b;
+    struct csl_train_report report;
+    float plain[MOST], alike[MOST], first[MOST], second[MOST];
+    bench_open(&b, "0", "0.1", "full", 1, "");
+    double n1 = (double)csl_trainer__patients(b.trainer, &b.data, 0);
+    double n2 = (double)csl_trainer__patients(b.trainer, &b.data, 1), moved = 0;
+    run(&b, NULL, plain, &report);
+    run_weighted(&b, 3, 3, alike);
+    run_weighted(&b, 2, 1, first);
+    run_weighted(&b, 1, 2, second);
+    /* first = (2 g1 + g2) s, second = (g1 + 2 g2) t, so first / s + second / t = 3 plain */
+    double s = (n1 + n2) / (2 * n1 + n2), t = (n1 + n2) / (n1 + 2 * n2);
+    for (uint32_t i = 0; i < b.study->schema.block_count; i++) {
+        const struct csl_block_spec *block = &b.study->schema.blocks[i];
+        bool is_shared =
+            strcmp(block->name, "input.vector") == 0 || strcmp(block->name, "input.note") == 0;
+        for (uint64_t k = block->first; k < block->first + block->count; k++) {
+            assert_true(alike[k] == plain[k]);
+            if (is_shared) {
+                double sum = (double)first[k] / s + (double)second[k] / t;
+                assert_true(fabs(sum - 3 * (double)plain[k]) <= 1e-5);
+                moved += fabs((double)first[k] - (double)second[k]);
+            } else {
+                assert_true(first[k] == plain[k] && second[k] == plain[k]);
+            }
+        }
+    }
+    assert_true(moved > 0.01);
+    bench_close(&b);
+}
+
 /* --- privacy --- */
 
 static void plan_for(struct bench *b, struct csl_privacy_plan *plan)
@@ -562,6 +614,7 @@ int main(void)
         cmocka_unit_test(test_fused__patient_in_a_batch__adds_what_he_adds_alone),
         cmocka_unit_test(test_fused__record_without_any_input__moves_the_empty_value_only),
         cmocka_unit_test(test_fused__site_without_an_input__leaves_its_block_alone),
+        cmocka_unit_test(test_fused__weights_of_domains__act_on_shared_inputs_alone),
         cmocka_unit_test(test_fused__private_step__clips_each_patient_once_over_all_blocks),
         cmocka_unit_test(test_fused__empty_batch__is_released_with_its_noise),
     };

@@ -176,6 +176,37 @@ static void test_world_weights__table_over_the_cap__refused_by_every_site(void *
     }
 }
 
+/* Ten patients of each site count: 20 of one domain, 10 of the other, with weights 1/sqrt(2) and
+ * sqrt(2); no site can have more than 10 (1/sqrt(2) + sqrt(2)) of their mass, so that 4/3
+ * contributors are certain. */
+static void test_world_weights__too_few_contributors_certain__refused_by_every_site(void **state)
+{
+    static const struct {
+        const char *fairness;
+        bool is_allowed;
+    } rows[] = {{"fairness: {domain_weights: {kind: balanced, largest_site: 10, effective_sites: "
+                 "1.33}}\n",
+                 true},
+                {"fairness: {domain_weights: {kind: balanced, largest_site: 10, effective_sites: "
+                 "1.34}}\n",
+                 false}};
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct fixture f;
+        struct csl_world_result r;
+        struct csl_err err = {.code = CSL_OK};
+        open_mixed(&f, 1, rows[i].fairness);
+        enum csl_code code = run_world(&f, &r, &err);
+        if (rows[i].is_allowed) {
+            must(code, &err);
+            csl_world_result_release(&r);
+        } else {
+            assert_int_equal(code, CSL_E_CANCELLED);
+        }
+        fixture_close(&f);
+    }
+}
+
 static void check_restarts(const char *fairness)
 {
     struct fixture f;
@@ -208,6 +239,7 @@ int main(void)
         cmocka_unit_test(test_world_weights__first_round__act_on_the_shared_input_alone),
         cmocka_unit_test(test_world_weights__domain__tables_follow_the_evaluations),
         cmocka_unit_test(test_world_weights__table_over_the_cap__refused_by_every_site),
+        cmocka_unit_test(test_world_weights__too_few_contributors_certain__refused_by_every_site),
         cmocka_unit_test(test_world_weights__processes_killed_at_random__same_model),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -63,6 +63,7 @@ struct bench {
     uint32_t tokens[ROWS * TOKENS];
     float weights[MOST];
     struct csl_trainer *trainer;
+    const double *domain_weights;
 };
 
 static void fill_values(struct bench *b)
@@ -440,6 +441,7 @@ static void run(struct bench *b, struct csl_private_run *privacy, float *update,
                                   .seed = 3,
                                   .round = 1,
                                   .global = b->weights,
+                                  .domain_weights = b->domain_weights,
                                   .update = update};
     if (csl_trainer_run(b->trainer, &task, report, &err) != CSL_OK)
         fail_msg("%s", err.msg);
@@ -472,53 +474,32 @@ static void test_fused__site_without_an_input__leaves_its_block_alone(void **sta
     bench_close(&b);
 }
 
-static void run_weighted(struct bench *b, double yes, double which, float *update)
-{
-    const double weights[2] = {yes, which};
-    struct csl_train_report report;
-    struct csl_err err = {.code = CSL_OK};
-    struct csl_train_task task = {.data = &b->data,
-                                  .seed = 3,
-                                  .round = 1,
-                                  .global = b->weights,
-                                  .domain_weights = weights,
-                                  .update = update};
-    if (csl_trainer_run(b->trainer, &task, &report, &err) != CSL_OK)
-        fail_msg("%s", err.msg);
-}
-
-/* One step of gradient descent. On what both domains read it is g1 + g2 without weights; with
+/* One step of gradient descent. On what both domains read it is g1 + g2 without weights, and with
  * weights v each counts v_d (n1 + n2) / (n1 v1 + n2 v2). What one has for itself does not change.
  */
 static void test_fused__weights_of_domains__act_on_shared_inputs_alone(void **state)
 {
     (void)state;
+    static const double weights[][2] = {{1, 1}, {3, 3}, {2, 1}, {1, 2}};
     struct bench b;
     struct csl_train_report report;
-    float plain[MOST], alike[MOST], first[MOST], second[MOST];
+    float u[4][MOST]; /* the first without weights */
     bench_open(&b, "0", "0.1", "full", 1, "");
-    double n1 = (double)csl_trainer__patients(b.trainer, &b.data, 0);
-    double n2 = (double)csl_trainer__patients(b.trainer, &b.data, 1), moved = 0;
-    run(&b, NULL, plain, &report);
-    run_weighted(&b, 3, 3, alike);
-    run_weighted(&b, 2, 1, first);
-    run_weighted(&b, 1, 2, second);
-    /* first = (2 g1 + g2) s, second = (g1 + 2 g2) t, so first / s + second / t = 3 plain */
+    for (uint32_t i = 0; i < 4; i++) {
+        b.domain_weights = i == 0 ? NULL : weights[i];
+        run(&b, NULL, u[i], &report);
+    }
+    double n1 = (double)csl_trainer__patients(b.trainer, &b.data, 0), moved = 0;
+    double n2 = (double)csl_trainer__patients(b.trainer, &b.data, 1);
     double s = (n1 + n2) / (2 * n1 + n2), t = (n1 + n2) / (n1 + 2 * n2);
-    for (uint32_t i = 0; i < b.study->schema.block_count; i++) {
-        const struct csl_block_spec *block = &b.study->schema.blocks[i];
-        bool is_shared =
-            strcmp(block->name, "input.vector") == 0 || strcmp(block->name, "input.note") == 0;
-        for (uint64_t k = block->first; k < block->first + block->count; k++) {
-            assert_true(alike[k] == plain[k]);
-            if (is_shared) {
-                double sum = (double)first[k] / s + (double)second[k] / t;
-                assert_true(fabs(sum - 3 * (double)plain[k]) <= 1e-5);
-                moved += fabs((double)first[k] - (double)second[k]);
-            } else {
-                assert_true(first[k] == plain[k] && second[k] == plain[k]);
-            }
-        }
+    uint64_t shared = b.study->schema.blocks[3].first; /* the vector and the note, the last ones */
+    for (uint64_t k = 0; k < b.study->schema.parameters; k++) {
+        assert_true(u[1][k] == u[0][k]);
+        double first = (double)u[2][k] / (k < shared ? 1 : s); /* 2 g1 + g2 */
+        double second = (double)u[3][k] / (k < shared ? 1 : t);
+        assert_true(fabs(first + second - (k < shared ? 2 : 3) * (double)u[0][k]) <= 1e-5);
+        assert_true(k >= shared || (u[2][k] == u[0][k] && u[3][k] == u[0][k]));
+        moved += fabs((double)u[2][k] - (double)u[3][k]);
     }
     assert_true(moved > 0.01);
     bench_close(&b);

@@ -7,10 +7,19 @@
 
 #include <string.h>
 
+/* A domain that reads inputs of the study; these are checked by themselves. */
+static void check_fused(const struct csl_study *s, const struct csl_domain *d)
+{
+    CSL_ASSERT(d->model == CSL_MODEL_MULTIMODAL && d->fusion.input_count > 0);
+    CSL_ASSERT(d->outputs >= 1 && d->outputs <= CSL_CLASSES_MAX);
+    for (uint32_t i = 0; i < d->fusion.input_count; i++)
+        CSL_ASSERT(d->fusion.inputs[i] < s->input_count);
+}
+
 static void check_domain(const struct csl_domain *d)
 {
     CSL_ASSERT(d->width >= 1 && d->width <= CSL_FEATURES_MAX);
-    CSL_ASSERT(d->outputs >= 1 && d->outputs <= CSL_CLASSES_MAX);
+    CSL_ASSERT(d->outputs >= 1);
     CSL_ASSERT((d->model == CSL_MODEL_COX) == (d->task == CSL_TASK_SURVIVAL));
     CSL_ASSERT(d->model == CSL_MODEL_BAG || (d->model == CSL_MODEL_MLP) == (d->hidden_count > 0));
     CSL_ASSERT((d->modality == CSL_TABULAR || d->modality == CSL_EHR_SERIES) ==
@@ -35,9 +44,20 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         CSL_ASSERT(strncmp(err.msg, "f.yaml", 6) == 0);
         return 0;
     }
-    for (uint32_t i = 0; i < s->domain_count; i++)
+    for (uint32_t i = 0; i < s->input_count; i++)
+        check_domain(&s->inputs[i]);
+    for (uint32_t i = 0; i < s->domain_count; i++) {
+        if (s->input_count > 0) {
+            check_fused(s, &s->domains[i]);
+            continue;
+        }
         check_domain(&s->domains[i]);
-    CSL_ASSERT(s->schema.block_count == s->domain_count);
+        CSL_ASSERT(s->domains[i].outputs <= CSL_CLASSES_MAX);
+    }
+    CSL_ASSERT(s->schema.block_count == s->domain_count + s->input_count);
+    const struct csl_study_domain_weights *w = &s->fairness.domains;
+    CSL_ASSERT(w->kind == CSL_DOMAIN_WEIGHTS_NONE ||
+               (w->cap >= 1 && w->step_max > 1 && w->alpha <= 1 && s->input_count > 0));
     CSL_ASSERT(s->local.learning_rate > 0 && s->local.steps > 0 && s->rounds > 0);
     CSL_ASSERT(s->participant_count == 0 || s->minimum_sites <= s->participant_count);
     csl_buf_init(&b, 16u << 20);

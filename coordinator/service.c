@@ -160,6 +160,7 @@ static void emit(void *ctx, const struct csl_coord_action *a)
         break;
     case CSL_CA_OPEN_ROUND:
         csl_accumulator_reset(s->accumulator);
+        csl_service_log_weights__(s, a->round);
         if (s->secagg != NULL)
             csl_service_secagg_open_round__(s, a->round);
         break;

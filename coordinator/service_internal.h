@@ -115,6 +115,8 @@ void csl_service_answer__(struct csl_service *s, const struct csl_coord_event *e
 /* A line about what a site sent, with the quota of its kind. */
 void csl_service_log_site__(struct csl_service *s, uint32_t site, struct csl_log_quota *quota,
                             enum csl_log_level level, const char *event, const char *why);
+/* The weights of domains of a round that begins, where they are new. */
+void csl_service_log_weights__(const struct csl_service *s, uint64_t round);
 void csl_service_fail__(struct csl_service *s, const struct csl_err *err);
 void csl_service_send__(struct csl_service *s, uint32_t site, const struct csl_message *m);
 

@@ -86,6 +86,13 @@ static enum csl_code restore_update(void *ctx, const struct csl_store_update *u,
     return code;
 }
 
+static enum csl_code restore_evaluation(void *ctx, const struct csl_store_evaluation *e,
+                                        struct csl_err *err)
+{
+    struct csl_service *s = ctx;
+    return csl_coord_restore_evaluation(s->core, e->site, e->round, &e->block, err);
+}
+
 static enum csl_code load_checkpoint(struct csl_service *s, uint64_t round, struct csl_err *err)
 {
     char path[CSL_PATH_MAX];
@@ -169,6 +176,8 @@ static enum csl_code resume(struct csl_service *s, const struct csl_store_study 
         code = csl_store_each_member(s->store, restore_member, s, err);
     if (code == CSL_OK)
         code = csl_store_each_update(s->store, restore_update, s, err);
+    if (code == CSL_OK && s->study->fairness.domains.kind != CSL_DOMAIN_WEIGHTS_NONE)
+        code = csl_store_each_evaluation(s->store, restore_evaluation, s, err);
     return code;
 }
 

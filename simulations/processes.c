@@ -233,6 +233,9 @@ static enum csl_code take_member(void *ctx, const struct csl_store_member *m, st
     for (uint32_t b = 0; b < m->block_count; b++)
         if (m->blocks[b].block < k->config->study->schema.block_count) /* else of evaluations */
             k->result->site_patients[i] += m->blocks[b].patients;
+    k->result->site_blocks[i].count =
+        m->membership == (uint32_t)CSL_MEMBER_ACCEPTED ? m->block_count : 0;
+    memcpy(k->result->site_blocks[i].blocks, m->blocks, sizeof(m->blocks));
     return CSL_OK;
 }
 
@@ -306,9 +309,10 @@ enum csl_code csl_processes_collect(const struct csl_world_config *c, struct csl
     r.round_rows = csl_alloc_array(c->study->rounds, sizeof(*r.round_rows));
     r.site_rounds = csl_alloc_array(c->site_count, sizeof(*r.site_rounds));
     r.site_patients = csl_alloc_array(c->site_count, sizeof(*r.site_patients));
+    r.site_blocks = csl_alloc_array(c->site_count, sizeof(*r.site_blocks));
     r.privacy = csl_alloc_array(c->site_count, sizeof(*r.privacy));
     if (r.round_rows == NULL || r.site_rounds == NULL || r.site_patients == NULL ||
-        r.privacy == NULL)
+        r.site_blocks == NULL || r.privacy == NULL)
         code = CSL_FAIL(err, CSL_E_NOMEM, "no memory for the result");
     if (code == CSL_OK)
         code = csl_path_join(path, sizeof(path), c->state_dir, "coordinator/state/state.db", err);

@@ -185,6 +185,8 @@ static void put_nav(struct csl_report *p)
     if (r->price_count > 0)
         csl_buf_str(p->out, "<li><a href=\"#prices\">Price of privacy</a></li>");
     csl_buf_str(p->out, "<li><a href=\"#curves\">Rounds</a></li>");
+    if (r->fairness.asked.domains.kind != CSL_DOMAIN_WEIGHTS_NONE)
+        csl_buf_str(p->out, "<li><a href=\"#weights\">Weights of domains</a></li>");
     if (r->group_count > 0 || r->fairness.gap_count > 0)
         csl_buf_str(p->out, "<li><a href=\"#groups\">Patient groups</a></li>");
     if (r->repeats.count > 0)
@@ -223,6 +225,7 @@ enum csl_code csl_report_html(const struct csl_result *r, struct csl_buf *out, s
     csl_report__privacy(&page);
     csl_report__prices(&page);
     csl_report__curves(&page);
+    csl_report__weights(&page);
     csl_report__groups(&page);
     csl_report__repeats(&page);
     csl_report__run(&page);

@@ -416,6 +416,7 @@ enum csl_code csl_result_write_json(const struct csl_result *r, struct csl_buf *
     if (r->group_count > 0)
         put_groups(&j, r);
     csl_result__put_fairness(&j, r);
+    csl_result__put_weights(&j, r);
     csl_result__put_release(&j, r);
     put_baselines(&j, r);
     csl_result__put_transfer(&j, r);

@@ -73,6 +73,12 @@ void csl_result__put_release(struct csl_json *j, const struct csl_result *r);
 enum csl_code csl_result__read_fairness(const struct csl_result_reader *rd,
                                         const struct csl_json_value *root) CSL_MUST_CHECK;
 
+/* --- report_weights.c: member "domain_weights"; none where the study has none. `v` may be NULL ---
+ */
+void csl_result__put_weights(struct csl_json *j, const struct csl_result *r);
+enum csl_code csl_result__read_weights(const struct csl_result_reader *rd,
+                                       const struct csl_json_value *v) CSL_MUST_CHECK;
+
 /* --- result_privacy.c --- */
 /* Member "privacy" of the run and of a site; "ledger" of the run, when any site has one. */
 void csl_result__put_privacy(struct csl_json *j, const struct csl_result *r);

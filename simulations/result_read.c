@@ -519,6 +519,8 @@ enum csl_code csl_result_read_json(struct csl_result *out, const char *name, str
         code = read_groups(&rd, csl_json_get(root, "groups"));
     if (code == CSL_OK)
         code = csl_result__read_fairness(&rd, root);
+    if (code == CSL_OK)
+        code = csl_result__read_weights(&rd, csl_json_get(root, "domain_weights"));
     if (code == CSL_OK && csl_json_get(root, "baselines") != NULL)
         code = read_baselines(&rd, csl_json_get(root, "baselines"));
     if (code == CSL_OK)

@@ -265,6 +265,8 @@ static enum csl_code run_seed(struct csl_result *r, struct run *run, uint64_t se
         return code;
     csl_log(CSL_LOG_INFO, "simulation.trained", CSL_U64("seed", seed), CSL_U64("rounds", w.rounds));
     code = csl_run_take_world(r, c->study, &w, err);
+    if (code == CSL_OK)
+        code = csl_run_take_weights(r, c->study, &w, err);
     if (code == CSL_OK && is_shown(run, seed))
         code = csl_run_take_realised(r, c->study, &w, err);
     if (code == CSL_OK && is_shown(run, seed))

@@ -321,6 +321,8 @@ static enum csl_code collect(struct world *w, struct csl_err *err)
         for (uint32_t b = 0; b < s->block_count; b++)
             if (s->blocks[b].block < w->config->study->schema.block_count) /* else of evaluations */
                 r->site_patients[site] += s->blocks[b].patients;
+        r->site_blocks[site].count = s->membership == CSL_MEMBER_ACCEPTED ? s->block_count : 0;
+        memcpy(r->site_blocks[site].blocks, s->blocks, sizeof(s->blocks));
     }
     enum csl_code code = collect_own(w, err);
     if (code == CSL_OK && w->config->study->privacy.mode != CSL_PRIVACY_NONE)
@@ -344,10 +346,12 @@ static enum csl_code open_world(struct world *w, struct csl_err *err)
     w->result->round_rows = csl_alloc_array(c->study->rounds, sizeof(*w->result->round_rows));
     w->result->site_rounds = csl_alloc_array(c->site_count, sizeof(*w->result->site_rounds));
     w->result->site_patients = csl_alloc_array(c->site_count, sizeof(*w->result->site_patients));
+    w->result->site_blocks = csl_alloc_array(c->site_count, sizeof(*w->result->site_blocks));
     w->result->privacy = csl_alloc_array(c->site_count, sizeof(*w->result->privacy));
     if (w->result->privacy == NULL || w->clients == NULL || w->agents == NULL ||
         w->attackers == NULL || w->roster == NULL || w->result->round_rows == NULL ||
-        w->result->site_rounds == NULL || w->result->site_patients == NULL)
+        w->result->site_rounds == NULL || w->result->site_patients == NULL ||
+        w->result->site_blocks == NULL)
         return CSL_FAIL(err, CSL_E_NOMEM, "no memory for %u sites", c->site_count);
     for (uint32_t i = 0; i < c->site_count; i++)
         csl_str_copy(w->roster[i], sizeof(w->roster[i]), c->sites[i].id);
@@ -420,6 +424,7 @@ void csl_world_result_release(struct csl_world_result *r)
     csl_free(r->round_rows);
     csl_free(r->site_rounds);
     csl_free(r->site_patients);
+    csl_free(r->site_blocks);
     csl_free(r->privacy);
     csl_free(r->evaluations);
     *r = (struct csl_world_result){.rounds = 0};

@@ -45,6 +45,10 @@ struct csl_world_round {
     uint32_t contributions;
     double train_loss; /* mean over contributions weighted by patients */
 };
+struct csl_world_blocks { /* what a site enrolled with; count 0: it takes no part */
+    uint32_t count;
+    struct csl_block_count blocks[CSL_BLOCKS_MAX];
+};
 /* What one site's ledger says it spent, after its export was verified with the public key alone. */
 struct csl_world_privacy {
     bool is_present;   /* false: the study has no privacy, or the site never accepted it */
@@ -69,6 +73,7 @@ struct csl_world_result {
     struct csl_world_round *round_rows;       /* [rounds]; owned */
     uint32_t *site_rounds;                    /* [site_count] contributions of each site; owned */
     uint64_t *site_patients;                  /* [site_count]; owned */
+    struct csl_world_blocks *site_blocks;     /* [site_count]; owned */
     struct csl_world_privacy *privacy;        /* [site_count]; owned */
     struct csl_world_evaluation *evaluations; /* owned */
     uint32_t evaluation_count;

@@ -146,6 +146,11 @@ void csl_agent_start_work__(struct csl_agent *a, const struct csl_msg_task *task
     CSL_ASSERT(!a->has_work);
     struct csl_err err = {.code = CSL_OK};
     bool trains = task->type == CSL_TASK_TRAIN;
+    if (trains && csl_agent_check_weights__(a, task, &err) != CSL_OK) {
+        csl_log_err(CSL_LOG_WARN, "weights.refused", &err);
+        refuse_work(a, task, CSL_E_DENIED, err.msg);
+        return;
+    }
     const char *reason = csl_agent_secagg_why_not__(a);
     if (trains && reason != NULL) {
         refuse_work(a, task, CSL_E_STATE, reason);

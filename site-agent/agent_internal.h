@@ -59,6 +59,11 @@ struct csl_agent {
     uint32_t reserved_attempt;
     struct csl_agent_secagg *secagg; /* NULL until a study with secure aggregation was accepted */
     struct csl_parts parts;          /* of this session */
+    struct {                         /* the weights of domains shown last; count 0: none */
+        uint64_t round;
+        uint32_t count;
+        double log_weight[CSL_DOMAINS_MAX];
+    } seen_weights;
     const char *head_trouble; /* why no update can continue what the coordinator remembers; NULL */
     uint64_t announced_size;  /* entries of the head that was announced last */
     uint64_t held_size; /* of the head the coordinator holds once it has read what this session
@@ -136,6 +141,11 @@ void csl_agent_forfeit_open__(struct csl_agent *a);
 void csl_agent_put_head__(struct csl_agent *a, struct csl_message *m);
 void csl_agent_take_head__(struct csl_agent *a, const struct csl_message *m);
 bool csl_agent_is_charged__(struct csl_agent *a, const struct csl_outbox *outbox);
+
+/* agent_weights.c: CSL_E_INVAL, CSL_E_LIMIT: the task's weights of domains must not be used; the
+ * text may be shown to the coordinator. Those of the round before are remembered. */
+enum csl_code csl_agent_check_weights__(struct csl_agent *a, const struct csl_msg_task *t,
+                                        struct csl_err *err) CSL_MUST_CHECK;
 
 /* agent_bulk.c */
 void csl_agent_fetch__(struct csl_agent *a, const struct csl_site_action *action);

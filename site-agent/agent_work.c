@@ -10,6 +10,7 @@
 #include "privacy/crypto/secret.h"
 #include "privacy/crypto/sha256.h"
 #include "protocol/study/evaluation.h"
+#include "site-agent/training/judged.h"
 
 #include <math.h>
 #include <string.h>
@@ -187,6 +188,9 @@ static enum csl_code train(struct csl_agent *a, const struct csl_msg_task *t,
     struct vectors v = {.broadcast = NULL};
     struct csl_rng noise;
     struct csl_private_run privacy = {.plan = &a->plan, .rng = &noise, .canaries = a->canaries};
+    double weights[CSL_DOMAINS_MAX];
+    for (uint32_t d = 0; d < t->weight_count; d++)
+        weights[d] = exp(t->weights[d].log_weight);
     open_noise(a, t->round, &noise);
     enum csl_code code = vectors_open(a, &v, err);
     if (code == CSL_OK)
@@ -200,6 +204,7 @@ static enum csl_code train(struct csl_agent *a, const struct csl_msg_task *t,
                                       .round = t->round,
                                       .global = v.broadcast,
                                       .site_control = v.site_control,
+                                      .domain_weights = t->weight_count > 0 ? weights : NULL,
                                       .update = v.update,
                                       .joint_sum = v.joint_sum,
                                       .control_change = v.control_change,
@@ -228,16 +233,22 @@ static enum csl_code train(struct csl_agent *a, const struct csl_msg_task *t,
 
 /* --- evaluation --- */
 
+/* Inputs whose encoder is not here. */
+static void mark_absent(const struct csl_agent *a, struct csl_examples *e)
+{
+    for (uint32_t i = 0; i < a->study->input_count; i++)
+        if (csl_dataset_block_patients(a->data, a->study->domain_count + i) == 0)
+            e->absent |= UINT32_C(1) << i;
+}
+
 struct csl_examples csl_agent_examples_to_judge__(const struct csl_agent *a, uint32_t domain)
 {
     const struct csl_examples *splits = a->data->domains[domain];
     bool has_test = splits[CSL_SPLIT_TEST].records > 0;
     struct csl_examples here = splits[has_test ? CSL_SPLIT_TEST : CSL_SPLIT_VALIDATION];
     if (csl_agent_has_part__(a) && csl_dataset_block_patients(a->data, domain) == 0)
-        here.records = 0;                                /* its head is not here */
-    for (uint32_t i = 0; i < a->study->input_count; i++) /* whose encoder is not here */
-        if (csl_dataset_block_patients(a->data, a->study->domain_count + i) == 0)
-            here.absent |= UINT32_C(1) << i;
+        here.records = 0; /* its head is not here */
+    mark_absent(a, &here);
     return here;
 }
 
@@ -264,6 +275,27 @@ static void copy_histogram(struct csl_eval_block *b, const float *scores,
     b->false_negative = h.false_negative;
     b->bin_count = 2 * CSL_SCORE_BINS;
     memcpy(b->bins, h.bins, sizeof(h.bins));
+}
+
+/* Of validation patients: those of the test split have no part in training. */
+static enum csl_code judge_for_weights(struct csl_agent *a, uint32_t domain,
+                                       const float *parameters, struct csl_eval_block *b,
+                                       struct csl_err *err)
+{
+    const struct csl_domain *d = &a->study->domains[domain];
+    const struct csl_examples *splits = a->data->domains[domain];
+    bool has_validation = splits[CSL_SPLIT_VALIDATION].records > 0;
+    struct csl_examples e = splits[has_validation ? CSL_SPLIT_VALIDATION : CSL_SPLIT_TRAIN];
+    struct csl_judged sum;
+    mark_absent(a, &e);
+    enum csl_code code = csl_trainer_judge(a->trainer, domain, &e, parameters, &sum, err);
+    if (code != CSL_OK || sum.patients == 0)
+        return code;
+    b->judged = sum.patients;
+    b->judged_loss = sum.loss;
+    b->class_count = d->classes;
+    memcpy(b->class_mass, sum.class_mass, d->classes * sizeof(b->class_mass[0]));
+    return CSL_OK;
 }
 
 static enum csl_code judge(struct csl_agent *a, const struct csl_msg_task *t, uint32_t domain,
@@ -299,6 +331,11 @@ static enum csl_code judge(struct csl_agent *a, const struct csl_msg_task *t, ui
     return code;
 }
 
+static bool weighs_skill(const struct csl_study *s)
+{
+    return s->fairness.domains.kind > CSL_DOMAIN_WEIGHTS_BALANCED;
+}
+
 static enum csl_code evaluate(struct csl_agent *a, const struct csl_msg_task *t,
                               struct csl_msg_evaluation *out, struct csl_err *err)
 {
@@ -313,8 +350,16 @@ static enum csl_code evaluate(struct csl_agent *a, const struct csl_msg_task *t,
     /* With privacy nothing about test patients leaves: no block is reported. */
     bool is_reported = a->study->privacy.mode == CSL_PRIVACY_NONE && !csl_agent_masks__(a);
     for (uint32_t d = 0; code == CSL_OK && is_reported && d < a->study->domain_count; d++) {
-        if (csl_agent_examples_to_judge__(a, d).records > 0)
-            code = judge(a, t, d, parameters, &out->blocks[out->block_count++], err);
+        bool is_here = !csl_agent_has_part__(a) || csl_dataset_block_patients(a->data, d) > 0;
+        bool is_judged = csl_agent_examples_to_judge__(a, d).records > 0;
+        struct csl_eval_block *b = &out->blocks[out->block_count];
+        if (is_judged)
+            code = judge(a, t, d, parameters, b, err);
+        if (code == CSL_OK && is_here && weighs_skill(a->study)) {
+            b->block = d;
+            code = judge_for_weights(a, d, parameters, b, err);
+        }
+        out->block_count += is_judged || b->judged > 0;
     }
     csl_free(parameters);
     return code;

@@ -45,7 +45,7 @@ enum csl_code csl_weights_check(const struct csl_weights_limits *limits, uint32_
         lambda += exp(l->log_lambda);
     }
     double certain = mass / (limits->patients_max * lambda);
-    if (!(certain >= limits->effective_min))
+    if (limits->effective_min > 1 && !(certain >= limits->effective_min))
         return CSL_FAIL(err, CSL_E_LIMIT,
                         "the weights may be those of as few as %.3g contributors; at least %g "
                         "would be right",

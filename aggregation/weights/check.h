@@ -11,7 +11,7 @@ struct csl_weights_limits {
     double group_cap;     /* c_g of the site's group weights; 1: none */
     double product_max;   /* cap * group_cap at most; 4 is right: 16 to 1 between two patients */
     double patients_max;  /* one site counts with at most so many patients in a domain; > 0 */
-    double effective_min; /* effective number of contributors at least; >= 1 */
+    double effective_min; /* effective number of contributors at least; 1: not looked at */
 };
 
 /* One domain as the table and the roster show it. */

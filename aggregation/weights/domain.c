@@ -83,6 +83,12 @@ static double clip(double x, double low, double high)
     return x < low ? low : x > high ? high : x;
 }
 
+/* Patients behind the skill. */
+static double judged(const struct csl_domain_statistic *s)
+{
+    return s->judged > 0 ? s->judged : s->patients;
+}
+
 static enum csl_domain_status classify(const struct csl_domain_rule *r,
                                        const struct csl_domain_statistic *s)
 {
@@ -90,7 +96,9 @@ static enum csl_domain_status classify(const struct csl_domain_rule *r,
         return CSL_DOMAIN_SMALL;
     if (!isfinite(s->patients) || !isfinite(s->skill_sum) || s->patients < 0 || s->skill_sum < 0)
         return CSL_DOMAIN_REJECTED;
-    if (!(r->noise_std > 0) && s->skill_sum > s->patients * (1 + SKILL_EXCESS))
+    if (!isfinite(s->judged) || s->judged < 0)
+        return CSL_DOMAIN_REJECTED;
+    if (!(r->noise_std > 0) && s->skill_sum > judged(s) * (1 + SKILL_EXCESS))
         return CSL_DOMAIN_REJECTED;
     return s->patients < r->patients_min ? CSL_DOMAIN_SMALL : CSL_DOMAIN_USED;
 }
@@ -109,7 +117,7 @@ static void summarise(const struct csl_domain_rule *r, uint32_t count,
     for (uint32_t d = 0; d < count; d++) {
         if (status[d] != CSL_DOMAIN_USED)
             continue;
-        patients += s[d].patients;
+        patients += judged(&s[d]);
         skill += s[d].skill_sum;
     }
     double overall = patients > 0 ? clip(skill / patients, r->skill_min, 1) : 1;
@@ -117,7 +125,7 @@ static void summarise(const struct csl_domain_rule *r, uint32_t count,
         if (status[d] != CSL_DOMAIN_USED)
             continue;
         out->skill[d] =
-            clip((s[d].skill_sum + r->shrinkage * overall) / (s[d].patients + r->shrinkage),
+            clip((s[d].skill_sum + r->shrinkage * overall) / (judged(&s[d]) + r->shrinkage),
                  r->skill_min, 1);
         log_patients += log(s[d].patients);
         log_skill += log(out->skill[d]);
@@ -133,7 +141,7 @@ static void summarise(const struct csl_domain_rule *r, uint32_t count,
 static bool is_stalled(const struct csl_domain_rule *r, uint64_t round,
                        const struct csl_domain_statistic *s, struct csl_domain_memory *m)
 {
-    double patients = s->patients, mu = clip(s->skill_sum / patients, r->skill_min, 1);
+    double patients = judged(s), mu = clip(s->skill_sum / patients, r->skill_min, 1);
     double noise = r->noise_std / patients;
     double variance = mu * (1 - mu) / patients + noise * noise * (1 + mu * mu);
     if (r->gate_rounds == 0)

@@ -4,7 +4,8 @@
  *   ln lambda_d = clip( -alpha (ln N_d - mean ln N) - beta (ln mu_d - mean ln mu), -ln c, ln c )
  *
  * N_d: patients of the domain in the federation; mu_d in [skill_min, 1]: how well the model does
- * there, 1 for no loss; both are federation totals, never of one site. A site multiplies its
+ * there, 1 for no loss, of the same patients or of validation patients; both are federation totals,
+ * never of one site. A site multiplies its
  * weight by lambda_d. SOURCE of the form: domain-aware relative policy optimisation, DRPO (QoQ-Med,
  * Dai et al. 2025, arXiv 2506.00711), in relative form with a cap. Uncapped it is unsafe as a
  * weight of supervised updates: a domain that cannot be learned keeps its weight (README.md).
@@ -32,7 +33,8 @@ struct csl_domain_rule {
     /* Within a domain, by site (cells.h); 0, 0: sites of a domain count by their patients. */
     double cell_alpha, cell_beta, cell_cap;
     /* Guards over time. */
-    double shrinkage;     /* tau >= 0 patients: mu = (S + tau * overall mu) / (N + tau) */
+    double shrinkage;     /* tau >= 0 patients: mu = (S + tau * overall mu) / (N + tau),
+                             N: the patients of S */
     double smoothing;     /* share of a new value in ln lambda, (0, 1]; 1: no memory */
     double step_max;      /* largest change of ln lambda per publication; HUGE_VAL: none */
     double patients_min;  /* fewer: the domain's lambda goes to 1; >= 1 */
@@ -58,6 +60,7 @@ enum csl_code csl_domain_rule_check(const struct csl_domain_rule *rule,
 struct csl_domain_statistic {
     double patients;  /* N_d */
     double skill_sum; /* S_d: sum over patients of a skill in [0, 1] */
+    double judged;    /* how many patients S_d is of, where not all of N_d; 0: all */
     bool is_absent;   /* suppressed or not opened: the numbers are not read */
 };
 /* What is kept between publications; zeros before the first one: lambda = 1. */

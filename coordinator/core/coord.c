@@ -64,6 +64,13 @@ enum csl_code csl_coord_new(struct csl_coord **out, const struct csl_coord_confi
         }
     }
     c->config.roster = NULL; /* copied; the caller's memory may go */
+    if (c->study->fairness.domains.kind != CSL_DOMAIN_WEIGHTS_NONE) {
+        enum csl_code code = csl_weigher_new(&c->weigher, c->study, c->site_count, err);
+        if (code != CSL_OK) {
+            csl_coord_free(c);
+            return code;
+        }
+    }
     *out = c;
     return CSL_OK;
 }
@@ -75,6 +82,7 @@ void csl_coord_free(struct csl_coord *c)
     csl_free(c->sites);
     csl_free(c->order);
     csl_free(c->conns);
+    csl_weigher_free(c->weigher);
     csl_free(c);
 }
 
@@ -109,7 +117,35 @@ enum csl_code csl_coord_restore_member(struct csl_coord *c, const char *site_id,
     s->rounds_contributed = rounds_contributed;
     if (block_count > 0)
         memcpy(s->blocks, blocks, block_count * sizeof(*blocks));
+    csl_coord_enrol__(c, i);
     return CSL_OK;
+}
+
+enum csl_code csl_coord_restore_evaluation(struct csl_coord *c, const char *site_id, uint64_t round,
+                                           const struct csl_eval_block *block, struct csl_err *err)
+{
+    uint32_t i = csl_coord_find_site(c, site_id);
+    if (i == UINT32_MAX || c->sites[i].membership != CSL_MEMBER_ACCEPTED ||
+        block->block >= c->study->schema.block_count)
+        return CSL_FAIL(err, CSL_E_CORRUPT,
+                        "stored evaluation of site '%s', which is not a member or of another model",
+                        site_id);
+    if (c->weigher != NULL && round <= c->rounds_done)
+        csl_weigher_report(c->weigher, round, i, block);
+    return CSL_OK;
+}
+
+const struct csl_weights_table *csl_coord_weights(const struct csl_coord *c)
+{
+    return c->weigher != NULL ? csl_weigher_table(c->weigher) : NULL;
+}
+
+void csl_coord_enrol__(struct csl_coord *c, uint32_t site)
+{
+    const struct csl_coord_site *s = &c->sites[site];
+    bool is_member = s->membership == CSL_MEMBER_ACCEPTED;
+    if (c->weigher != NULL)
+        csl_weigher_enrol(c->weigher, site, is_member ? s->block_count : 0, s->blocks);
 }
 
 enum csl_code csl_coord_restore_update(struct csl_coord *c, const char *site_id,

@@ -162,7 +162,8 @@ struct csl_coord;
 enum csl_code csl_coord_new(struct csl_coord **out, const struct csl_coord_config *c,
                             struct csl_err *err) CSL_MUST_CHECK;
 void csl_coord_free(struct csl_coord *c);
-/* Restart: state, then members, then held updates, then csl_coord_start. HELD updates are folded
+/* Restart: state, then members, then held updates and, for the weights of domains, all stored
+ * evaluations by ascending round, then csl_coord_start. HELD updates are folded
  * again because the accumulator died with the process. */
 void csl_coord_restore(struct csl_coord *c, const struct csl_coord_snapshot *s);
 /* Where a study stands once the model of `rounds_done` is committed: the service makes this durable
@@ -176,6 +177,9 @@ enum csl_code csl_coord_restore_member(struct csl_coord *c, const char *site_id,
 enum csl_code csl_coord_restore_update(struct csl_coord *c, const char *site_id,
                                        const struct csl_coord_update *u,
                                        struct csl_err *err) CSL_MUST_CHECK;
+enum csl_code csl_coord_restore_evaluation(struct csl_coord *c, const char *site_id, uint64_t round,
+                                           const struct csl_eval_block *block,
+                                           struct csl_err *err) CSL_MUST_CHECK;
 /* The current model version's broadcast, before start and after each AGGREGATED it reports itself.
  */
 void csl_coord_set_model(struct csl_coord *c, const uint8_t digest[CSL_DIGEST_BYTES],
@@ -194,8 +198,11 @@ const struct csl_coord_site *csl_coord_site(const struct csl_coord *c, uint32_t 
 /* Members that have test patients of the domain are enough for a sum of their evaluations. */
 bool csl_coord_is_judged(const struct csl_coord *c, uint32_t domain);
 /* Weight in (0, 1] of a site's block in the current cohort; the cohort's weights of a block sum
- * to 1. 0: the site is not in the cohort or lacks the block. */
+ * to 1. 0: the site is not in the cohort or lacks the block, or its share is below 2^-39. */
 double csl_coord_weight(const struct csl_coord *c, uint32_t site_index, uint32_t block);
+/* The newest weights of domains; NULL: the study has none, or training has not begun. */
+struct csl_weights_table;
+const struct csl_weights_table *csl_coord_weights(const struct csl_coord *c);
 uint32_t csl_coord_find_site(const struct csl_coord *c,
                              const char *id);    /* UINT32_MAX: not in the roster */
 void csl_coord_check(const struct csl_coord *c); /* asserts I1-I6; tests call it after each step */

@@ -4,6 +4,7 @@
 #include "coordinator/core/coord.h"
 
 #include "aggregation/strategy/strategy.h"
+#include "coordinator/core/weigh.h"
 #include "protocol/study/evaluation.h"
 
 struct csl_coord {
@@ -11,6 +12,7 @@ struct csl_coord {
     const struct csl_study *study;
     const struct csl_strategy_ops *strategy;
     struct csl_coord_site *sites; /* [site_count], sorted by id */
+    struct csl_weigher *weigher;  /* NULL: the study has no weights of domains */
     csl_conn
         *conns; /* [site_count] = sites[i].conn, dense because every message is looked up here */
     uint32_t site_count;
@@ -32,6 +34,8 @@ struct csl_coord {
 void csl_coord_emit__(struct csl_coord *c, const struct csl_coord_action *a);
 void csl_coord_send__(struct csl_coord *c, uint32_t site, const struct csl_message *m);
 void csl_coord_save_study__(struct csl_coord *c);
+/* What the site enrolled with counts in the weights of domains, if there are any. */
+void csl_coord_enrol__(struct csl_coord *c, uint32_t site);
 void csl_coord_refuse__(struct csl_coord *c, uint32_t site, enum csl_code code, const char *reason);
 
 /* coord_round.c */

@@ -113,6 +113,7 @@ static void on_answer(struct csl_coord *c, uint32_t site, const struct csl_msg_s
         s->block_count = a->accepted ? a->block_count : 0;
         memcpy(s->blocks, a->blocks, s->block_count * sizeof(s->blocks[0]));
         csl_str_copy(s->last_error, sizeof(s->last_error), a->accepted ? "" : a->reason);
+        csl_coord_enrol__(c, site);
         csl_coord_emit__(
             c, &(struct csl_coord_action){.kind = CSL_CA_SAVE_MEMBER, .site_index = site});
     }
@@ -270,6 +271,8 @@ static void on_evaluation(struct csl_coord *c, uint32_t site, const struct csl_m
                 return;
             }
         }
+        for (uint32_t i = 0; c->weigher != NULL && i < e->block_count; i++)
+            csl_weigher_report(c->weigher, e->round, site, &e->blocks[i]);
         csl_coord_emit__(c, &(struct csl_coord_action){.kind = CSL_CA_SAVE_EVALUATION,
                                                        .site_index = site,
                                                        .round = e->round,

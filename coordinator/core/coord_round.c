@@ -10,6 +10,9 @@
 
 /* --- weights --- */
 
+/* A smaller one is nothing in a sum of units of 2^-40. */
+#define WEIGHT_LEAST 0x1p-39
+
 static double given_weight(const struct csl_study *study, const char *site)
 {
     for (uint32_t i = 0; i < study->aggregation.given_count; i++)
@@ -29,7 +32,9 @@ static double raw_weight(const struct csl_coord *c, uint32_t site, uint32_t bloc
             continue;
         switch (c->study->aggregation.weights) {
         case CSL_WEIGHTS_SAMPLES:
-            return (double)s->blocks[i].patients;
+            return c->weigher != NULL
+                       ? csl_weigher_mass(c->weigher, site, block, s->blocks[i].patients)
+                       : (double)s->blocks[i].patients;
         case CSL_WEIGHTS_EQUAL:
             return s->blocks[i].patients > 0 ? 1 : 0;
         case CSL_WEIGHTS_GIVEN:
@@ -43,7 +48,8 @@ double csl_coord_weight(const struct csl_coord *c, uint32_t site_index, uint32_t
 {
     CSL_ASSERT(site_index < c->site_count && block < CSL_BLOCKS_MAX);
     double total = c->block_weight[block];
-    return total > 0 ? raw_weight(c, site_index, block) / total : 0;
+    double weight = total > 0 ? raw_weight(c, site_index, block) / total : 0;
+    return weight < WEIGHT_LEAST ? 0 : weight;
 }
 
 static void fix_weights(struct csl_coord *c)
@@ -190,6 +196,8 @@ void csl_coord_open_round__(struct csl_coord *c)
     }
     if (c->strategy->one_site_per_round)
         choose_one(c, round);
+    if (c->weigher != NULL)
+        csl_weigher_catch_up(c->weigher, c->rounds_done);
     fix_weights(c);
     set_deadline(c);
     csl_coord_emit__(c, &(struct csl_coord_action){.kind = CSL_CA_OPEN_ROUND, .round = round});
@@ -222,6 +230,18 @@ void csl_coord_open_evaluation__(struct csl_coord *c)
     fix_weights(c);
 }
 
+static void put_weights(const struct csl_coord *c, struct csl_msg_task *t)
+{
+    const struct csl_weights_table *table = csl_coord_weights(c);
+    if (table == NULL)
+        return;
+    t->weights_round = table->round;
+    t->weight_count = table->count;
+    for (uint32_t d = 0; d < table->count; d++)
+        t->weights[d] =
+            (struct csl_domain_weight){table->rows[d].log_weight, table->rows[d].patients};
+}
+
 void csl_coord_task_site__(struct csl_coord *c, uint32_t site)
 {
     const struct csl_coord_site *s = &c->sites[site];
@@ -235,6 +255,8 @@ void csl_coord_task_site__(struct csl_coord *c, uint32_t site)
     m.u.task.model_bytes = c->model_bytes;
     m.u.task.deadline_ms = c->study->round_deadline_ms;
     memcpy(m.u.task.model_digest, c->model_digest, CSL_DIGEST_BYTES);
+    if (!evaluates)
+        put_weights(c, &m.u.task);
     csl_coord_send__(c, site, &m);
 }
 

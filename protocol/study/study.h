@@ -8,6 +8,7 @@
 #include "aggregation/tensor/schema.h"
 #include "base/yaml.h"
 #include "protocol/study/study_baseline.h"
+#include "protocol/study/study_fairness.h"
 #include "protocol/study/study_network.h"
 #include "protocol/study/study_privacy.h"
 #include "protocol/study/study_schedule.h"
@@ -119,25 +120,6 @@ struct csl_local_training {
 struct csl_given_weight {
     char site[CSL_ID_MAX];
     double weight; /* > 0 */
-};
-
-/* Patient groups whose quality is looked at by itself; attribute_count 0: none. */
-#define CSL_FAIRNESS_ATTRIBUTES_MAX 4
-struct csl_study_group_weights { /* FairGRPO at every site (aggregation/weights/groups.h) */
-    bool is_on;                  /* the rest is 0 without */
-    double alpha, beta, cap;
-};
-struct csl_study_fairness {
-    uint32_t attribute_count;
-    char attributes[CSL_FAIRNESS_ATTRIBUTES_MAX][CSL_ID_MAX]; /* names in the record files */
-    uint32_t minimum_group, minimum_sites;  /* fewer test patients or sites: not shown */
-    struct csl_study_group_weights weights; /* of training patients; needs minimum_group of them */
-};
-struct csl_study_release {                 /* what a model must reach before it is handed out */
-    bool is_on;                            /* the rest is 0 without */
-    double minimum_auc, worst_group_floor; /* 0: none */
-    bool refuses_collapsed, needs_card;
-    char intended_use[512], not_for[512]; /* for the model card; "" */
 };
 
 struct csl_aggregation {

@@ -180,6 +180,26 @@ static void put_fairness(struct csl_buf *b, const struct csl_study_fairness *f)
     put_f64(b, f->weights.cap);
 }
 
+static void put_domain_weights(struct csl_buf *b, const struct csl_study_domain_weights *w)
+{
+    if (w->kind == CSL_DOMAIN_WEIGHTS_NONE)
+        return;
+    put_text(b, "domain weights");
+    csl_buf_le32(b, (uint32_t)w->kind);
+    put_f64(b, w->alpha);
+    put_f64(b, w->beta);
+    put_f64(b, w->cap);
+    put_f64(b, w->shrinkage);
+    put_f64(b, w->smoothing);
+    put_f64(b, w->step_max);
+    csl_buf_le32(b, w->every);
+    csl_buf_le32(b, w->minimum_patients);
+    csl_buf_le32(b, w->minimum_sites);
+    csl_buf_le32(b, w->gate_rounds);
+    csl_buf_le32(b, w->largest_site);
+    put_f64(b, w->effective_sites);
+}
+
 static void put_release(struct csl_buf *b, const struct csl_study_release *r)
 {
     if (!r->is_on)
@@ -312,6 +332,7 @@ enum csl_code csl_study__digest(struct csl_study *s, struct csl_err *err)
     put_baseline(&b, &s->baseline);
     put_secagg(&b, &s->secagg);
     put_fairness(&b, &s->fairness);
+    put_domain_weights(&b, &s->fairness.domains);
     put_release(&b, &s->release);
     put_schedule(&b, "local", s->local.weight_decay, &s->local.schedule);
     put_schedule(&b, "baselines", s->baseline.weight_decay, &s->baseline.schedule);

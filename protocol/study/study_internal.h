@@ -78,6 +78,14 @@ enum csl_code csl_study__check_group_weights(const struct csl_study_reader *r,
                                              const struct csl_yaml_node *root);
 void csl_study__explain_group_weights(const struct csl_study *s, struct csl_buf *out);
 
+/* study_domain_weights.c: fairness.domain_weights, likewise. */
+enum csl_code csl_study__read_domain_weights(const struct csl_study_reader *r,
+                                             const struct csl_yaml_node *parent,
+                                             const struct csl_yaml_node *section);
+enum csl_code csl_study__check_domain_weights(const struct csl_study_reader *r,
+                                              const struct csl_yaml_node *root);
+void csl_study__explain_domain_weights(const struct csl_study *s, struct csl_buf *out);
+
 /* study_domain.c */
 enum csl_code csl_study__read_domains(const struct csl_study_reader *r,
                                       const struct csl_yaml_node *root,

@@ -7,7 +7,7 @@
 #include <string.h>
 
 struct raw_fairness {
-    const struct csl_yaml_node *attributes, *weights;
+    const struct csl_yaml_node *attributes, *weights, *domain_weights;
     uint32_t minimum_group, minimum_sites;
 };
 #define AT(field) .offset = offsetof(struct raw_fairness, field)
@@ -38,6 +38,11 @@ static const struct csl_option fairness_rows[] = {
      AT(weights),
      .help = "How much patients of small groups and groups the model does badly by count more in a "
              "site's own training; absent: all alike."},
+    {.name = "domain_weights",
+     .type = CSL_OPT_NODE,
+     AT(domain_weights),
+     .help = "How much rare or difficult domains count more on inputs that several domains read; "
+             "absent: by patients."},
     CSL_OPTION_END,
 };
 
@@ -93,6 +98,14 @@ static const struct csl_option release_rows[] = {
     CSL_OPTION_END,
 };
 
+/* A section for domain weights alone. */
+static enum csl_code check_no_groups(const struct csl_study_reader *r,
+                                     const struct csl_yaml_node *section)
+{
+    static const char *const keys[] = {"minimum_group", "minimum_sites", "weights", NULL};
+    return csl_study__refuse_keys(r, section, keys, "without attributes there are no groups");
+}
+
 enum csl_code csl_study__read_fairness(const struct csl_study_reader *r,
                                        const struct csl_yaml_node *root,
                                        const struct csl_yaml_node *section)
@@ -104,6 +117,11 @@ enum csl_code csl_study__read_fairness(const struct csl_study_reader *r,
     enum csl_code code = csl_study__section(r, fairness_rows, &raw, root, section, "fairness");
     if (code != CSL_OK)
         return code;
+    code = csl_study__read_domain_weights(r, section, raw.domain_weights);
+    if (code != CSL_OK)
+        return code;
+    if (raw.attributes == NULL && raw.domain_weights != NULL)
+        return check_no_groups(r, section);
     if (raw.attributes == NULL)
         return csl_yaml_fail(r->err, r->y, section,
                              "key 'attributes' is missing; a list such as [sex, age_band] would be "
@@ -169,6 +187,7 @@ void csl_study__explain_release(const struct csl_study *s, struct csl_buf *out)
             f->minimum_group, f->minimum_sites);
     }
     csl_study__explain_group_weights(s, out);
+    csl_study__explain_domain_weights(s, out);
     if (!r->is_on)
         return;
     csl_buf_str(out, "What a model must reach before it is handed out\n");

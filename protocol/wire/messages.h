@@ -68,6 +68,10 @@ struct csl_msg_study_answer {
         blocks[CSL_BLOCKS_MAX]; /* ascending by block; those the site has data for */
 };
 enum csl_task_type { CSL_TASK_TRAIN = 1, CSL_TASK_EVALUATE = 2 };
+struct csl_domain_weight {
+    double log_weight; /* finite */
+    double patients;   /* of the domain in the federation; 0: not told */
+};
 struct csl_msg_task {
     enum csl_task_type type;
     uint64_t round;                         /* train: 1..rounds, and rounds + 1 where evaluations
@@ -78,6 +82,10 @@ struct csl_msg_task {
     uint64_t model_bytes;                   /* broadcast_vectors * P * 4 */
     uint64_t deadline_ms;                   /* from now, for information; 0: none */
     char ledger_head[CSL_HEAD_TEXT_MAX];    /* the newest of this site that is remembered; "" */
+    /* A study with fairness.domain_weights, to train: of every domain, by its index. */
+    uint64_t weights_round; /* of the model that they come from */
+    uint32_t weight_count;  /* 0: none, or CSL_DOMAINS_MAX at most */
+    struct csl_domain_weight weights[CSL_DOMAINS_MAX];
 };
 struct csl_msg_model_request {
     uint64_t round;
@@ -123,6 +131,12 @@ struct csl_eval_block { /* one domain of one site; counts of validation or test 
     } metrics[12];
     uint32_t bin_count; /* 0 or 2 * CSL_SCORE_BINS: label 0 bins, then label 1 bins */
     uint64_t bins[2 * CSL_SCORE_BINS];
+    /* What weights of domains come from (fairness.domain_weights); judged 0: not told, and the rest
+     * is none. Of validation patients, or of training patients where there are none. */
+    uint64_t judged;
+    double judged_loss;                 /* each patient's mean loss, added up; finite, >= 0 */
+    uint32_t class_count;               /* 0, or the task's classes; 2 for binary */
+    double class_mass[CSL_CLASSES_MAX]; /* patients of each class, by the share of their records */
 };
 struct csl_msg_evaluation {
     uint64_t round;

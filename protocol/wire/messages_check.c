@@ -144,6 +144,29 @@ static enum csl_code check_sum(const struct check *c, const char *field, const u
     return CSL_OK;
 }
 
+/* What weights of domains come from. */
+static enum csl_code check_judged(const struct check *c, const struct csl_eval_block *b)
+{
+    double mass = 0, most = (double)b->judged * (1 + 1e-9);
+    enum csl_code code = check_range(c, "blocks.judged", b->judged, 0, CSL_RECORDS_MAX);
+    if (code == CSL_OK)
+        code = check_range(c, "blocks.class_count", b->class_count, 0, CSL_CLASSES_MAX);
+    if (code != CSL_OK)
+        return code;
+    if (!isfinite(b->judged_loss) || b->judged_loss < 0)
+        return CSL_FAIL(c->err, c->code, "%s.blocks.judged_loss: %g", c->kind, b->judged_loss);
+    for (uint32_t i = 0; i < b->class_count; i++) {
+        if (!(b->class_mass[i] >= 0 && b->class_mass[i] <= most))
+            return CSL_FAIL(c->err, c->code, "%s.blocks.class_mass[%u]: %g of %" PRIu64 " patients",
+                            c->kind, i, b->class_mass[i], b->judged);
+        mass += b->class_mass[i];
+    }
+    if (mass > most)
+        return CSL_FAIL(c->err, c->code, "%s.blocks.class_mass: %g of %" PRIu64 " patients",
+                        c->kind, mass, b->judged);
+    return CSL_OK;
+}
+
 static enum csl_code check_eval_block(const struct check *c, const struct csl_eval_block *b)
 {
     enum csl_code code = check_range(c, "blocks.block", b->block, 0, CSL_BLOCKS_MAX - 1);
@@ -157,6 +180,8 @@ static enum csl_code check_eval_block(const struct check *c, const struct csl_ev
         code = check_sum(c, "blocks.confusion", confusion, 4, b->examples);
     if (code == CSL_OK)
         code = check_metrics(c, b);
+    if (code == CSL_OK)
+        code = check_judged(c, b);
     if (code != CSL_OK)
         return code;
     if (b->bin_count != 0 && b->bin_count != sizeof(b->bins) / sizeof(b->bins[0]))
@@ -203,6 +228,22 @@ static enum csl_code check_ready(const struct check *c, const struct csl_msg_upd
     return code;
 }
 
+static enum csl_code check_weights(const struct check *c, const struct csl_msg_task *m)
+{
+    enum csl_code code = check_range(c, "weights_round", m->weights_round, 0, CSL_ROUNDS_MAX);
+    if (code == CSL_OK)
+        code = check_range(c, "weight_count", m->weight_count, 0, CSL_DOMAINS_MAX);
+    for (uint32_t i = 0; code == CSL_OK && i < m->weight_count; i++) {
+        code = check_finite(c, "weights.log_weight", m->weights[i].log_weight);
+        if (code == CSL_OK)
+            code = check_finite(c, "weights.patients", m->weights[i].patients);
+        if (code == CSL_OK && m->weights[i].patients < 0)
+            code = CSL_FAIL(c->err, c->code, "%s.weights[%u].patients: %g", c->kind, i,
+                            m->weights[i].patients);
+    }
+    return code;
+}
+
 static enum csl_code check_task(const struct check *c, const struct csl_msg_task *m)
 {
     if (m->type != CSL_TASK_TRAIN && m->type != CSL_TASK_EVALUATE)
@@ -214,6 +255,8 @@ static enum csl_code check_task(const struct check *c, const struct csl_msg_task
         code = check_bulk_bytes(c, "model_bytes", m->model_bytes);
     if (code == CSL_OK) /* so that it fits in nanoseconds */
         code = check_range(c, "deadline_ms", m->deadline_ms, 0, UINT64_MAX / CSL_NS_PER_MS);
+    if (code == CSL_OK)
+        code = check_weights(c, m);
     if (code == CSL_OK)
         code = check_head(c, m->ledger_head);
     return code;

@@ -37,22 +37,37 @@ static enum csl_code pack_study(const struct csl_message *m, struct csl_msg *out
     return seal(m, CONSILIUM__V1__COORDINATOR_MESSAGE__BODY_STUDY_ENDED, &d.base, out, err);
 }
 
+static enum csl_code pack_task(const struct csl_message *m, struct csl_msg *out,
+                               struct csl_err *err)
+{
+    const struct csl_msg_task *s = &m->u.task;
+    Consilium__V1__DomainWeight weights[CSL_DOMAINS_MAX], *list[CSL_DOMAINS_MAX];
+    Consilium__V1__Task d = CONSILIUM__V1__TASK__INIT;
+    d.type = s->type == CSL_TASK_TRAIN ? CONSILIUM__V1__TASK_TYPE__TASK_TRAIN
+                                       : CONSILIUM__V1__TASK_TYPE__TASK_EVALUATE;
+    d.round = s->round;
+    d.seed = s->seed;
+    d.model_digest = csl_codec__put_bytes(s->model_digest, sizeof(s->model_digest));
+    d.model_bytes = s->model_bytes;
+    d.deadline_ms = s->deadline_ms;
+    d.ledger_head = csl_codec__put_text(s->ledger_head);
+    d.weights_round = s->weights_round;
+    d.n_weights = s->weight_count;
+    d.weights = list;
+    for (uint32_t i = 0; i < s->weight_count; i++) {
+        consilium__v1__domain_weight__init(&weights[i]);
+        weights[i].log_weight = s->weights[i].log_weight;
+        weights[i].patients = s->weights[i].patients;
+        list[i] = &weights[i];
+    }
+    return seal(m, CONSILIUM__V1__COORDINATOR_MESSAGE__BODY_TASK, &d.base, out, err);
+}
+
 static enum csl_code pack_round(const struct csl_message *m, struct csl_msg *out,
                                 struct csl_err *err)
 {
-    if (m->kind == CSL_MSG_TASK) {
-        const struct csl_msg_task *s = &m->u.task;
-        Consilium__V1__Task d = CONSILIUM__V1__TASK__INIT;
-        d.type = s->type == CSL_TASK_TRAIN ? CONSILIUM__V1__TASK_TYPE__TASK_TRAIN
-                                           : CONSILIUM__V1__TASK_TYPE__TASK_EVALUATE;
-        d.round = s->round;
-        d.seed = s->seed;
-        d.model_digest = csl_codec__put_bytes(s->model_digest, sizeof(s->model_digest));
-        d.model_bytes = s->model_bytes;
-        d.deadline_ms = s->deadline_ms;
-        d.ledger_head = csl_codec__put_text(s->ledger_head);
-        return seal(m, CONSILIUM__V1__COORDINATOR_MESSAGE__BODY_TASK, &d.base, out, err);
-    }
+    if (m->kind == CSL_MSG_TASK)
+        return pack_task(m, out, err);
     if (m->kind == CSL_MSG_MODEL_GRANT) {
         Consilium__V1__ModelGrant d = CONSILIUM__V1__MODEL_GRANT__INIT;
         d.round = m->u.model_grant.round;
@@ -134,6 +149,14 @@ static enum csl_code unpack_task(struct csl_msg_task *d, const Consilium__V1__Ta
         d->type = CSL_TASK_EVALUATE;
     else
         return CSL_FAIL(err, CSL_E_PROTO, "TASK.type: not set");
+    if (s->n_weights > CSL_DOMAINS_MAX)
+        return CSL_FAIL(err, CSL_E_PROTO, "TASK.weights: %zu entries, at most %d", s->n_weights,
+                        CSL_DOMAINS_MAX);
+    for (size_t i = 0; i < s->n_weights; i++)
+        d->weights[i] =
+            (struct csl_domain_weight){s->weights[i]->log_weight, s->weights[i]->patients};
+    d->weight_count = (uint32_t)s->n_weights;
+    d->weights_round = s->weights_round;
     d->round = s->round;
     d->seed = s->seed;
     d->model_bytes = s->model_bytes;

@@ -61,6 +61,14 @@ static enum csl_code pack_eval_block(const struct csl_eval_block *s, Consilium__
         return CSL_E_NOMEM;
     for (uint32_t i = 0; i < s->bin_count; i++)
         d->bins[i] = s->bins[i];
+    d->judged = s->judged;
+    d->judged_loss = s->judged_loss;
+    d->n_class_mass = s->class_count;
+    d->class_mass = csl_arena_alloc(a, sizeof(s->class_mass));
+    if (d->class_mass == NULL)
+        return CSL_E_NOMEM;
+    for (uint32_t i = 0; i < s->class_count; i++)
+        d->class_mass[i] = s->class_mass[i];
     return CSL_OK;
 }
 
@@ -231,6 +239,9 @@ static enum csl_code unpack_eval_block(struct csl_eval_block *d, const Consilium
     if (s->n_bins != 0 && s->n_bins != bins_max)
         return CSL_FAIL(err, CSL_E_PROTO, "EVALUATION.bins: %zu entries, must be none or %zu",
                         s->n_bins, bins_max);
+    if (s->n_class_mass > CSL_CLASSES_MAX)
+        return CSL_FAIL(err, CSL_E_PROTO, "EVALUATION.class_mass: %zu entries, at most %d",
+                        s->n_class_mass, CSL_CLASSES_MAX);
     d->block = (uint32_t)s->block;
     d->examples = s->examples;
     d->loss_sum = s->loss_sum;
@@ -253,6 +264,11 @@ static enum csl_code unpack_eval_block(struct csl_eval_block *d, const Consilium
     for (size_t i = 0; i < s->n_bins; i++)
         d->bins[i] = s->bins[i];
     d->bin_count = (uint32_t)s->n_bins;
+    d->judged = s->judged;
+    d->judged_loss = s->judged_loss;
+    d->class_count = (uint32_t)s->n_class_mass;
+    for (size_t i = 0; i < s->n_class_mass; i++)
+        d->class_mass[i] = s->class_mass[i];
     return CSL_OK;
 }
 

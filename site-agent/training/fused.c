@@ -71,12 +71,50 @@ enum csl_code csl_fused_open(struct csl_fused *f, struct csl_trainer *t,
         f->trains[i] = f->runs[i] && t->nets[i].trained.count > 0;
         f->parameters += f->trains[i] ? t->nets[i].trained.count : 0;
     }
+    for (uint32_t d = 0; d < s->domain_count; d++)
+        for (uint32_t i = 0; i < s->input_count; i++)
+            f->factors[d][i] = 1;
     for (uint32_t d = 0; code == CSL_OK && d < s->domain_count; d++)
         if (f->runs[d])
             code = open_domain(f, d, &data->domains[d][CSL_SPLIT_TRAIN], err);
     if (code != CSL_OK)
         csl_fused_close(f);
     return code;
+}
+
+static bool does_read(const struct csl_fused *f, uint32_t d, uint32_t input)
+{
+    const struct csl_domain_fusion *fusion = &domain_of(f, d)->fusion;
+    for (uint32_t i = 0; f->runs[d] && i < fusion->input_count; i++)
+        if (fusion->inputs[i] == input)
+            return true;
+    return false;
+}
+
+/* Beside it the coordinator gives the site the mean of its domains' weights, so that a domain
+ * counts by its patients times its weight whoever has it. */
+void csl_fused_weigh(struct csl_fused *f, const struct csl_dataset *data, const double *weights)
+{
+    const struct csl_study *s = f->t->study;
+    double most = s->fairness.domains.largest_site, patients[CSL_DOMAINS_MAX];
+    for (uint32_t d = 0; d < s->domain_count; d++) {
+        patients[d] = (double)csl_trainer__patients(f->t, data, d);
+        if (most > 0 && patients[d] > most)
+            patients[d] = most;
+    }
+    for (uint32_t i = 0; i < s->input_count; i++) {
+        double mass = 0, all = 0;
+        uint32_t readers = 0;
+        for (uint32_t d = 0; d < s->domain_count; d++) {
+            if (!does_read(f, d, i))
+                continue;
+            mass += patients[d] * weights[d];
+            all += patients[d];
+            readers++;
+        }
+        for (uint32_t d = 0; readers > 1 && d < s->domain_count; d++)
+            f->factors[d][i] = (float)(weights[d] * all / mass);
+    }
 }
 
 void csl_fused_close(struct csl_fused *f)
@@ -228,11 +266,15 @@ static void gather(struct csl_fused *f, uint32_t input)
         for (uint32_t i = 0; f->runs[d] && i < fusion->input_count; i++) {
             if (fusion->inputs[i] != input)
                 continue;
+            float factor = f->factors[d][input];
+            bool is_copied = is_first && !(factor < 1) && !(factor > 1);
             t->ops->copy_cols(t->dev, f->pass.rows, width,
                               from_column(t->works[d].gradient[0], i * width),
-                              width * fusion->input_count, is_first ? sum : spare, width);
-            if (!is_first)
-                t->ops->axpy_f32(t->dev, 1.0f, spare, sum);
+                              width * fusion->input_count, is_copied ? sum : spare, width);
+            if (is_first && !is_copied)
+                t->ops->zero(t->dev, sum);
+            if (!is_copied)
+                t->ops->axpy_f32(t->dev, factor, spare, sum);
             is_first = false;
         }
     }

@@ -19,6 +19,8 @@ struct csl_fused {
     const struct csl_multimodal_split *split; /* borrowed */
     bool runs[CSL_BLOCKS_MAX];                /* by net */
     bool trains[CSL_BLOCKS_MAX];              /* of those that run, which learn */
+    /* what a domain's gradient counts in that of an input; 1 but where domains have weights */
+    float factors[CSL_DOMAINS_MAX][CSL_STUDY_INPUTS_MAX];
     struct csl_fused_domain domains[CSL_DOMAINS_MAX];
     uint64_t parameters;  /* of the nets that learn */
     struct csl_pass pass; /* rows, and for training the seed of the modality dropout */
@@ -30,6 +32,8 @@ struct csl_fused {
 /* Nets run whose block the data has training patients for. */
 enum csl_code csl_fused_open(struct csl_fused *f, struct csl_trainer *t,
                              const struct csl_dataset *data, struct csl_err *err) CSL_MUST_CHECK;
+/* csl_train_task.domain_weights. */
+void csl_fused_weigh(struct csl_fused *f, const struct csl_dataset *data, const double *weights);
 void csl_fused_close(struct csl_fused *f);
 /* Work memory for `rows` rows. */
 enum csl_code csl_fused_fit(struct csl_fused *f, uint64_t rows, struct csl_err *err) CSL_MUST_CHECK;

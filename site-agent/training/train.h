@@ -45,6 +45,11 @@ struct csl_train_task {
     const float *global; /* [P] the incoming model */
     const float *control; /* [P] SCAFFOLD server control c, or NULL */
     float *site_control;  /* [P] SCAFFOLD own control c_i, updated in place; NULL without control */
+    /* Weights of the domains of a study with inputs, [domain_count], finite and above 0: in the
+     * gradient of an input that several of the site's domains read each counts by its weight over
+     * the mean of theirs by patients. What one domain has for itself is trained as without. NULL:
+     * all alike. */
+    const double *domain_weights;
     /* Mode joint: [P] out, instead of update: this site's clipped sum of one step with its share of
      * the noise, in grid units of the plan; zeros in blocks without data. NULL in other modes. */
     int64_t *joint_sum;

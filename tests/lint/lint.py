@@ -69,7 +69,7 @@ TABLE = [
     ("protocol/transport/grpc_reflection.c", ["base/", CRYPTO, "protocol/wire/"], ["grpc", "protobuf-c"]),
     ("protocol/transport/grpc*", ["base/", CRYPTO, "protocol/wire/", "protocol/identity/"], ["grpc"]),
     ("protocol/transport/*", ["base/", CRYPTO, "protocol/wire/", "!" + GRPC], []),
-    ("coordinator/core/*", COMMON + ["privacy/", "aggregation/strategy/"], ["no io"]),
+    ("coordinator/core/*", COMMON + ["privacy/", "aggregation/strategy/", "aggregation/weights/"], ["no io"]),
     ("coordinator/store/*", ["base/", CRYPTO, "protocol/wire/"], ["sqlite"]),
     ("coordinator/model/*", ["base/", CRYPTO, TENSOR], ["hdf5"]),
     ("coordinator/admin/*", ["base/", "coordinator/core/"], ["microhttpd"]),

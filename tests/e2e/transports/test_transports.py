@@ -5,8 +5,8 @@
 
 A synthetic study is run always: as it is, with its updates under masks (FSA-1) and every sum audited, in lanes of 16 bits
 under masks, and one with joint noise under masks, whose noise is drawn from the study's seed here (test-only; programs
-built without tests cannot). The heart studies when a data folder holds their files. Exit status 0: every pair of digests
-is equal. Python 3 and its standard library only.
+built without tests cannot); and one with weights of domains, which are the same too. The heart studies when a data folder
+holds their files. Exit status 0: every pair of digests is equal. Python 3 and its standard library only.
 """
 import json
 import os
@@ -20,6 +20,24 @@ SYNTHETIC = "synthetic-federation.yaml"
 JOINT = "synthetic-joint.yaml"
 LANES = "synthetic-lanes.yaml"
 MASKS = "secure_aggregation: {protocol: fsa-1, colluding: 1, minimum_sites: 3, audit_chunks: 4}"
+# Two domains of one input, and weights of domains that come from evaluations.
+WEIGHTS = """study: synthetic-weights
+inputs:
+  - {id: xray, modality: image2d, shape: [16, 16, 1], encoder: {kind: linear}}
+  - {id: ecg, modality: signal, shape: [64, 3], encoder: {kind: linear}}
+  - {id: heart, modality: tabular, scaling: site, features: [systolic_pressure, cholesterol], encoder: {kind: linear}}
+domains:
+  - {id: chest, inputs: [xray, heart], task: {kind: binary, label: xray}}
+  - {id: rhythm, inputs: [ecg, heart], task: {kind: binary, label: ecg}}
+model: {kind: multimodal, width: 4}
+training: {local: {optimizer: sgd, learning_rate: 0.05, batch_patients: 16, steps: 4}}
+rounds: 5
+aggregation: {strategy: fedavg}
+fairness: {domain_weights: {kind: domain, every: 1, smoothing: 0.5, shrinkage: 10}}
+sites: {minimum: 3}
+evaluation: {every: 1}
+simulation: {sites: [{id: lyon, synth: 0}, {id: turin, synth: 1}, {id: aachen, synth: 2}, {id: porto, synth: 3}]}
+"""
 HEART = ("flamby-heart-fedavg.yaml", "flamby-heart-scaffold.yaml")
 HEART_FILES = "uci-heart-disease"
 
@@ -53,6 +71,8 @@ def is_same(program, study, folder, data=None):
     inproc, grpc = (runs[t]["model_digest"] for t in ("inproc", "grpc"))
     if not re.fullmatch("[0-9a-f]{64}", inproc):
         raise SystemExit(f"FAILED: {name}: model_digest is {inproc!r}; 64 hexadecimal digits would be right")
+    if runs["inproc"].get("domain_weights") != runs["grpc"].get("domain_weights"):
+        raise SystemExit(f"FAILED: {name}: the weights of domains differ")
     print(f"{name}: inproc {inproc[:16]}, grpc {grpc[:16]}: {'same' if inproc == grpc else 'DIFFERENT'}", flush=True)
     return inproc == grpc
 
@@ -70,6 +90,10 @@ def main(argv):
             short = os.path.join(folder, name)
             write_short(os.path.join(scenarios, source), short, changes)
             good.append(is_same(program, short, folder))
+        weighted = os.path.join(folder, "synthetic-weights.yaml")
+        with open(weighted, "w", encoding="utf-8") as f:
+            f.write(WEIGHTS)
+        good.append(is_same(program, weighted, folder))
         if data is None:
             print(f"SKIPPED: {', '.join(HEART)}: no folder {HEART_FILES} in CONSILIUM_DATA or {', '.join(folders)}")
         else:

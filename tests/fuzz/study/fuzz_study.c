@@ -65,6 +65,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     for (uint32_t i = 0; i < s->input_count; i++)
         check_values(&s->inputs[i]);
     check_blocks(s);
+    const struct csl_study_domain_weights *w = &s->fairness.domains;
+    CSL_ASSERT(w->kind == CSL_DOMAIN_WEIGHTS_NONE ||
+               (w->cap >= 1 && w->step_max > 1 && w->alpha <= 1 && s->input_count > 0));
     CSL_ASSERT(s->local.learning_rate > 0 && (s->local.steps > 0) != (s->local.epochs > 0) &&
                s->rounds > 0);
     CSL_ASSERT(s->participant_count == 0 || s->minimum_sites <= s->participant_count);

@@ -132,6 +132,7 @@ void bench_run(struct bench *b, struct csl_private_run *privacy, float *update,
                                   .seed = 3,
                                   .round = 1,
                                   .global = b->weights,
+                                  .domain_weights = b->domain_weights,
                                   .update = update};
     if (csl_trainer_run(b->trainer, &task, report, &err) != CSL_OK)
         fail_msg("%s", err.msg);

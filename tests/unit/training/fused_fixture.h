@@ -30,6 +30,7 @@ struct bench {
     uint32_t tokens[ROWS * TOKENS];
     float weights[MOST];
     struct csl_trainer *trainer;
+    const double *domain_weights; /* [D], or NULL */
 };
 
 /* Every input with an encoder of its own, in the study `yaml`: two domains, the first of all three

@@ -323,6 +323,34 @@ static void test_fused__site_without_an_input__leaves_its_block_alone(void **sta
     bench_close(&b);
 }
 
+/* One step of gradient descent. On what both domains read it is g1 + g2 without weights, and with
+ * weights v each counts v_d (n1 + n2) / (n1 v1 + n2 v2). What one has for itself does not change.
+ */
+static void test_fused__weights_of_domains__act_on_shared_inputs_alone(void **state)
+{
+    (void)state;
+    static const double weights[][2] = {{1, 1}, {3, 3}, {2, 1}, {1, 2}};
+    struct bench b;
+    struct csl_train_report report;
+    float u[4][MOST]; /* the first without weights */
+    open_bench(&b, "0", "0.1", "full", 1, "");
+    for (uint32_t i = 0; i < 4; bench_run(&b, NULL, u[i++], &report))
+        b.domain_weights = i == 0 ? NULL : weights[i];
+    double n1 = (double)csl_trainer__patients(b.trainer, &b.data, 0), moved = 0;
+    double n2 = (double)csl_trainer__patients(b.trainer, &b.data, 1);
+    double s = (n1 + n2) / (2 * n1 + n2), t = (n1 + n2) / (n1 + 2 * n2);
+    uint64_t shared = b.study->schema.blocks[3].first; /* the vector and the note, the last ones */
+    for (uint64_t k = 0; k < b.study->schema.parameters; k++) {
+        assert_true(u[1][k] == u[0][k]);
+        assert_true(k >= shared || (u[2][k] == u[0][k] && u[3][k] == u[0][k]));
+        double sum = (double)u[2][k] / s + (double)u[3][k] / t; /* 2 g1 + g2 + g1 + 2 g2 */
+        assert_true(k < shared || fabs(sum - 3 * (double)u[0][k]) <= 1e-5);
+        moved += fabs((double)u[2][k] - (double)u[3][k]);
+    }
+    assert_true(moved > 0.01);
+    bench_close(&b);
+}
+
 /* --- privacy --- */
 
 static void plan_for(struct bench *b, struct csl_privacy_plan *plan)
@@ -443,6 +471,7 @@ int main(void)
         cmocka_unit_test(test_fused__patient_in_a_batch__adds_what_he_adds_alone),
         cmocka_unit_test(test_fused__record_without_any_input__moves_the_empty_value_only),
         cmocka_unit_test(test_fused__site_without_an_input__leaves_its_block_alone),
+        cmocka_unit_test(test_fused__weights_of_domains__act_on_shared_inputs_alone),
         cmocka_unit_test(test_fused__private_step__clips_each_patient_once_over_all_blocks),
         cmocka_unit_test(test_fused__empty_batch__is_released_with_its_noise),
         cmocka_unit_test(test_fused__personalised_head__leaves_encoders_and_fusion),

@@ -2,6 +2,7 @@
 
 #include "base/mem.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -86,6 +87,13 @@ static void eval_block(uint64_t *random, struct csl_eval_block *b)
         m->value = real(random);
         m->low = real(random);
         m->high = -m->low;
+    }
+    if (below(random, 2) == 0) {
+        b->judged = number(random, 1, CSL_RECORDS_MAX);
+        b->judged_loss = fabs(real(random));
+        b->class_count = (uint32_t)number(random, 0, CSL_CLASSES_MAX);
+        for (uint32_t i = 0; i < b->class_count; i++)
+            b->class_mass[i] = (double)b->judged / (CSL_CLASSES_MAX + i);
     }
     if (below(random, 2) == 0)
         return;
@@ -192,6 +200,10 @@ static void sample_coordinator(struct csl_message *m, uint64_t *r)
         m->u.task.model_bytes = 4 * number(r, 1, CSL_PARAMETERS_MAX);
         m->u.task.deadline_ms = number(r, 0, UINT64_MAX / 1000000);
         text(r, m->u.task.ledger_head, sizeof(m->u.task.ledger_head));
+        m->u.task.weights_round = number(r, 0, CSL_ROUNDS_MAX);
+        m->u.task.weight_count = (uint32_t)number(r, 0, CSL_DOMAINS_MAX);
+        for (uint32_t i = 0; i < m->u.task.weight_count; i++)
+            m->u.task.weights[i] = (struct csl_domain_weight){real(r), fabs(real(r))};
     } else if (m->kind == CSL_MSG_MODEL_GRANT) {
         m->u.model_grant.round = number(r, 0, CSL_ROUNDS_MAX);
         bytes(r, m->u.model_grant.ticket, CSL_TICKET_BYTES);
@@ -276,6 +288,11 @@ void sample_largest(struct csl_message *m, enum csl_message_kind kind)
             b->bin_count = 2 * CSL_SCORE_BINS;
             for (uint32_t k = 0; k < b->bin_count; k++)
                 b->bins[k] = CSL_RECORDS_MAX / (2 * CSL_SCORE_BINS);
+            b->judged = CSL_RECORDS_MAX;
+            b->judged_loss = 1e308;
+            b->class_count = CSL_CLASSES_MAX;
+            for (uint32_t k = 0; k < b->class_count; k++)
+                b->class_mass[k] = (double)b->judged / CSL_CLASSES_MAX;
         }
     }
 }

@@ -390,6 +390,16 @@ static void test_messages__ranges__are_checked_before_sending(void **state)
     m.u.task.round = 1;
     m.u.task.deadline_ms = UINT64_MAX;
     assert_int_equal(check_encode(&m), CSL_E_INVAL);
+    m.u.task.deadline_ms = 0;
+    m.u.task.weight_count = CSL_DOMAINS_MAX;
+    assert_int_equal(check_encode(&m), CSL_OK);
+    m.u.task.weight_count = CSL_DOMAINS_MAX + 1;
+    assert_int_equal(check_encode(&m), CSL_E_INVAL);
+    m.u.task.weight_count = 2;
+    m.u.task.weights[1].patients = -1;
+    assert_int_equal(check_encode(&m), CSL_E_INVAL);
+    m.u.task.weights[1] = (struct csl_domain_weight){(double)INFINITY, 1};
+    assert_int_equal(check_encode(&m), CSL_E_INVAL);
     m = (struct csl_message){.kind = CSL_MSG_UPDATE_GRANT, .sequence = 1};
     assert_int_equal(check_encode(&m), CSL_E_INVAL);
     m = (struct csl_message){.kind = CSL_MSG_REFUSED, .sequence = 1};

@@ -81,6 +81,9 @@ struct evaluation_row { /* zero: as in build_evaluation */
     uint64_t bin[2], true_positive, false_negative, examples, block, round;
     double loss_sum, value, low, high;
     ProtobufCBinaryData name;
+    size_t classes;
+    uint64_t judged;
+    double judged_loss, class_mass[2];
 };
 
 static enum csl_code decode_row(const struct evaluation_row *r)
@@ -104,6 +107,12 @@ static enum csl_code decode_row(const struct evaluation_row *r)
     block.examples = r->examples == 0 ? 10 : r->examples;
     block.block = r->block;
     block.loss_sum = r->loss_sum;
+    static double mass[CSL_CLASSES_MAX + 1];
+    memcpy(mass, r->class_mass, sizeof(r->class_mass));
+    block.judged = r->judged;
+    block.judged_loss = r->judged_loss;
+    block.class_mass = mass;
+    block.n_class_mass = r->classes;
     metric.value = r->value;
     metric.low = r->low;
     metric.high = r->high;
@@ -138,6 +147,15 @@ static void test_messages_evaluation__limits__are_checked_field_by_field(void **
         {.what = "too many examples", .examples = CSL_RECORDS_MAX + 1},
         {.what = "loss is not a number", .loss_sum = nan_value},
         {.what = "value is infinite", .value = inf},
+        {.what = "judged", .is_good = true, .judged = 7, .classes = 2, .class_mass = {3, 4}},
+        {.what = "most classes", .is_good = true, .judged = 7, .classes = CSL_CLASSES_MAX},
+        {.what = "too many classes", .judged = 7, .classes = CSL_CLASSES_MAX + 1},
+        {.what = "more classes than judged", .judged = 7, .classes = 2, .class_mass = {3, 4.1}},
+        {.what = "less than nobody", .judged = 7, .classes = 2, .class_mass = {-1, 4}},
+        {.what = "mass is not a number", .judged = 7, .classes = 1, .class_mass = {nan_value, 0}},
+        {.what = "too many judged", .judged = CSL_RECORDS_MAX + 1},
+        {.what = "judged loss below zero", .judged = 1, .judged_loss = -1},
+        {.what = "judged loss is infinite", .judged = 1, .judged_loss = inf},
         {.what = "low is not a number", .low = nan_value},
         {.what = "high is infinite", .high = -inf},
         {.what = "an empty name", .name = BYTES("")},

@@ -3,6 +3,7 @@
  * for, nor sends one, and all of this at once with masks. Blocks that are frozen or local are
  * neither sent to anybody nor by anybody. */
 #include "tests/unit/world/fixture.h"
+#include "tests/unit/world/mixed_records.h"
 #include "tests/unit/world/watch.h"
 #include "tests/unit/world/weights_file.h"
 
@@ -14,7 +15,6 @@
 #include "privacy/crypto/init.h"
 #include "simulations/world.h"
 #include "site-agent/agent.h"
-#include "site-agent/data/record.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -87,44 +87,6 @@ static void must(enum csl_code code, const struct csl_err *err)
 {
     if (code != CSL_OK)
         fail_msg("%s", err->msg);
-}
-
-static bool is_kept(uint32_t site, const char *name)
-{
-    for (uint32_t i = 0; i < 2 && keeps[site][i] != NULL; i++)
-        if (strcmp(keeps[site][i], name) == 0)
-            return true;
-    return false;
-}
-
-static void take_away(struct csl_record_modality *m, uint32_t records)
-{
-    size_t values = records;
-    for (uint32_t i = 0; i < m->rank; i++)
-        values *= m->shape[i];
-    for (size_t i = 0; i < values; i++)
-        m->values[i] = NAN;
-    memset(m->available, 0, records);
-}
-
-/* Lyon has every modality; what the site does not keep is in none of its records. */
-static void write_records(uint32_t site, const char *path)
-{
-    struct csl_err err = {.code = CSL_OK};
-    struct csl_records *r = csl_alloc(sizeof(*r));
-    const struct csl_synth_config c = {.seed = SEED + site, .patients = 60};
-    assert_non_null(r);
-    must(csl_synth_hospital(r, 0, &c, &err), &err);
-    for (uint32_t k = 0; k < r->modality_count; k++)
-        if (!is_kept(site, r->modalities[k].name))
-            take_away(&r->modalities[k], r->record_count);
-    for (uint32_t k = 0; k < r->label_count; k++)
-        for (uint32_t i = 0; i < r->record_count && r->labels[k].value != NULL; i++)
-            if (!is_kept(site, r->labels[k].name))
-                r->labels[k].value[i] = -1;
-    must(csl_records_write(r, path, &err), &err);
-    csl_records_release(r);
-    csl_free(r);
 }
 
 /* --- sites with another initial model --- */
@@ -212,7 +174,7 @@ static void mixed_run(struct mixed *m, const struct choice *how, float *first)
     for (uint32_t i = 0; i < sites; i++) {
         snprintf(m->sites[i].id, sizeof(m->sites[i].id), "site-%u", i);
         snprintf(m->sites[i].record_path, sizeof(m->sites[i].record_path), "%s/%u.h5", m->dir, i);
-        write_records(i, m->sites[i].record_path);
+        mixed_records(m->sites[i].record_path, SEED + i, keeps[i]);
     }
     snprintf(initial, sizeof(initial), "%s/first.safetensors", m->dir);
     if (how->has_initial)

@@ -1,0 +1,49 @@
+/* protocol/study/study_fairness.h - the sections 'fairness' and 'release' of a study: whose quality
+ * is looked at, who counts more, and what a model must reach. */
+#ifndef CSL_STUDY_FAIRNESS_H
+#define CSL_STUDY_FAIRNESS_H
+#include "base/limits.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Patient groups whose quality is looked at by itself; attribute_count 0: none. */
+#define CSL_FAIRNESS_ATTRIBUTES_MAX 4
+struct csl_study_group_weights { /* FairGRPO at every site (aggregation/weights/groups.h) */
+    bool is_on;                  /* the rest is 0 without */
+    double alpha, beta, cap;
+};
+enum csl_domain_weights_kind {
+    CSL_DOMAIN_WEIGHTS_NONE,
+    CSL_DOMAIN_WEIGHTS_BALANCED, /* by rarity alone: every domain the same total */
+    CSL_DOMAIN_WEIGHTS_DOMAIN,   /* by rarity and difficulty, with a cap and guards */
+    CSL_DOMAIN_WEIGHTS_DRPO      /* literal, in two levels, without a bound: for comparison */
+};
+/* How much each domain's sites count on the inputs that several domains read
+ * (aggregation/weights). HUGE_VAL: no bound. */
+struct csl_study_domain_weights {
+    enum csl_domain_weights_kind kind; /* NONE: the rest is 0 */
+    double alpha, beta, cap, shrinkage, smoothing;
+    double step_max;           /* largest factor between two tables; HUGE_VAL: none */
+    uint32_t every;            /* rounds between two tables; 0: one, from counts */
+    uint32_t minimum_patients; /* of a domain; fewer: weight 1 */
+    uint32_t minimum_sites;    /* with the domain; fewer: weight 1 */
+    uint32_t gate_rounds;
+    uint32_t largest_site;  /* patients that one site counts with in a block; 0: all */
+    double effective_sites; /* that a site insists on; 1: any number */
+};
+struct csl_study_fairness {
+    uint32_t attribute_count;
+    char attributes[CSL_FAIRNESS_ATTRIBUTES_MAX][CSL_ID_MAX]; /* names in the record files */
+    uint32_t minimum_group, minimum_sites;  /* fewer test patients or sites: not shown */
+    struct csl_study_group_weights weights; /* of training patients; needs minimum_group of them */
+    struct csl_study_domain_weights domains;
+};
+struct csl_study_release {                 /* what a model must reach before it is handed out */
+    bool is_on;                            /* the rest is 0 without */
+    double minimum_auc, worst_group_floor; /* 0: none */
+    bool refuses_collapsed, needs_card;
+    char intended_use[512], not_for[512]; /* for the model card; "" */
+};
+
+#endif

@@ -1,0 +1,84 @@
+/* Weights of domains (fairness.domain_weights): what a site checks of a table before it trains. In
+ * a plain sum the coordinator multiplies, so that this finds a table that breaks what the study
+ * says, and not a coordinator that announces one table and uses another. */
+#include "site-agent/agent_internal.h"
+
+#include "aggregation/weights/check.h"
+
+#include <math.h>
+#include <string.h>
+
+/* Where the study has no bound: no honest weight gets there (e^64), and the sum of products with
+ * numbers of patients is finite. */
+#define CAP_NONE 6.235149080811617e27
+
+static bool is_of_study(const struct csl_study *s, const struct csl_msg_task *t)
+{
+    const struct csl_study_domain_weights *w = &s->fairness.domains;
+    bool is_due = w->every > 0 ? t->weights_round % w->every == 0 : t->weights_round == 0;
+    return t->weight_count == s->domain_count && t->weights_round < t->round && is_due;
+}
+
+/* The weights before, where they are known: they were shown to this process, or all were 1. */
+static void fill_before(const struct csl_agent *a, const struct csl_msg_task *t,
+                        struct csl_weights_line *lines)
+{
+    const struct csl_study_domain_weights *w = &a->study->fairness.domains;
+    bool is_same = a->seen_weights.count > 0 && a->seen_weights.round == t->weights_round;
+    bool is_next =
+        a->seen_weights.count > 0 && a->seen_weights.round + w->every == t->weights_round;
+    bool is_first = !is_same && t->weights_round <= w->every;
+    for (uint32_t d = 0; d < t->weight_count; d++) {
+        lines[d].log_lambda = t->weights[d].log_weight;
+        lines[d].patients = t->weights[d].patients;
+        lines[d].is_domain_new = is_first;
+        lines[d].log_lambda_before =
+            is_same || is_next ? a->seen_weights.log_weight[d] : lines[d].log_lambda;
+    }
+}
+
+static enum csl_code check_own(const struct csl_agent *a, const struct csl_msg_task *t,
+                               struct csl_err *err)
+{
+    uint32_t most = a->study->fairness.domains.largest_site;
+    for (uint32_t d = 0; d < t->weight_count; d++) {
+        uint64_t own = csl_dataset_block_patients(a->data, d);
+        double counted = most > 0 && own > most ? (double)most : (double)own;
+        if (t->weights[d].patients > 0 && t->weights[d].patients < counted)
+            return CSL_FAIL(err, CSL_E_INVAL,
+                            "domain %s has fewer patients in the table than at this site",
+                            a->study->domains[d].id);
+    }
+    return CSL_OK;
+}
+
+enum csl_code csl_agent_check_weights__(struct csl_agent *a, const struct csl_msg_task *t,
+                                        struct csl_err *err)
+{
+    const struct csl_study_domain_weights *w = &a->study->fairness.domains;
+    struct csl_weights_line lines[CSL_DOMAINS_MAX];
+    if (w->kind == CSL_DOMAIN_WEIGHTS_NONE && t->weight_count == 0)
+        return CSL_OK;
+    if (w->kind == CSL_DOMAIN_WEIGHTS_NONE || !is_of_study(a->study, t))
+        return CSL_FAIL(err, CSL_E_INVAL,
+                        "the weights of domains in the task are not what the study says");
+    bool is_same = a->seen_weights.count > 0 && a->seen_weights.round == t->weights_round;
+    const struct csl_weights_limits limits = {.cap = w->cap < CAP_NONE ? w->cap : CAP_NONE,
+                                              .step_max = is_same ? 1e-9 : log(w->step_max),
+                                              .group_cap = 1,
+                                              .product_max = CAP_NONE,
+                                              .patients_max =
+                                                  w->largest_site > 0 ? w->largest_site : 1,
+                                              .effective_min = w->effective_sites};
+    fill_before(a, t, lines);
+    enum csl_code code = csl_weights_check(&limits, t->weight_count, lines, err);
+    if (code == CSL_OK)
+        code = check_own(a, t, err);
+    if (code != CSL_OK)
+        return code;
+    a->seen_weights.round = t->weights_round;
+    a->seen_weights.count = t->weight_count;
+    for (uint32_t d = 0; d < t->weight_count; d++)
+        a->seen_weights.log_weight[d] = t->weights[d].log_weight;
+    return CSL_OK;
+}

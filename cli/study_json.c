@@ -178,6 +178,19 @@ static void put_local(struct csl_json *j, const struct csl_local_training *t)
     csl_json_end(j);
 }
 
+static void put_averaging(struct csl_json *j, const struct csl_averaging *a)
+{
+    bool is_ema = a->kind == CSL_AVERAGING_EMA;
+
+    csl_json_key(j, "averaging");
+    csl_json_object(j);
+    csl_json_put_str(j, "kind", is_ema ? "ema" : "mean");
+    if (is_ema)
+        csl_json_put_f64(j, "decay", a->decay);
+    csl_json_put_u64(j, "from_round", a->from_round);
+    csl_json_end(j);
+}
+
 static void put_aggregation(struct csl_json *j, const struct csl_aggregation *a)
 {
     csl_json_key(j, "aggregation");
@@ -202,6 +215,8 @@ static void put_aggregation(struct csl_json *j, const struct csl_aggregation *a)
             csl_json_put_f64(j, a->given[i].site, a->given[i].weight);
         csl_json_end(j);
     }
+    if (a->averaging.kind != CSL_AVERAGING_NONE)
+        put_averaging(j, &a->averaging);
     csl_json_end(j);
 }
 

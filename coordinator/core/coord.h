@@ -99,7 +99,7 @@ enum csl_coord_event_kind {
     CSL_CE_RECEIVED,   /* site_index, round: the spool holds a verified update */
     CSL_CE_REJECTED,   /* site_index, round, code: an upload was complete but wrong */
     CSL_CE_FOLDED,     /* site_index, round, code: answers FOLD; CORRUPT: the spool lost it */
-    CSL_CE_AGGREGATED, /* round, digest, bytes: answers AGGREGATE */
+    CSL_CE_AGGREGATED, /* round, digest, evaluated_digest, bytes: answers AGGREGATE */
     CSL_CE_ABSENT, /* site_index, round: has no part in the sum of this round, nor in its quorum */
     CSL_CE_SILENT, /* site_index, round: counts in the quorum, and sends no update any more */
     CSL_CE_REOPEN, /* round: answers AGGREGATE or SHORT: no update counts, all are asked again */
@@ -115,6 +115,7 @@ struct csl_coord_event {
     uint64_t round, bytes;
     enum csl_code code;
     const uint8_t *digest;
+    const uint8_t *evaluated_digest; /* NULL: the same */
     const char *reason;
 };
 
@@ -175,6 +176,9 @@ enum csl_code csl_coord_restore_update(struct csl_coord *c, const char *site_id,
  */
 void csl_coord_set_model(struct csl_coord *c, const uint8_t digest[CSL_DIGEST_BYTES],
                          uint64_t bytes);
+/* After set_model: the broadcast that is evaluated and released, of a study that averages its
+ * models (aggregation/tensor/averaging.h). Of the same size. */
+void csl_coord_set_evaluated(struct csl_coord *c, const uint8_t digest[CSL_DIGEST_BYTES]);
 void csl_coord_start(struct csl_coord *c, uint64_t now_ns, const struct csl_coord_out *out);
 
 void csl_coord_step(struct csl_coord *c, const struct csl_coord_event *ev,

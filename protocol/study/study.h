@@ -5,6 +5,7 @@
  * Immutable after csl_study_parse; shared read-only between threads. */
 #ifndef CSL_STUDY_H
 #define CSL_STUDY_H
+#include "aggregation/tensor/averaging.h"
 #include "aggregation/tensor/schema.h"
 #include "base/yaml.h"
 #include "protocol/study/study_privacy.h"
@@ -172,6 +173,7 @@ struct csl_aggregation {
     enum csl_weights_kind weights;
     struct csl_given_weight *given; /* [given_count], owned by the study */
     uint32_t given_count;
+    struct csl_averaging averaging; /* of what is evaluated and released */
 };
 
 struct csl_baseline { /* pooled and local-only training, for comparison; simulations only */

@@ -223,6 +223,16 @@ static void put_schedule(struct csl_buf *b, const char *whose, double weight_dec
     put_f64(b, s->factor);
 }
 
+static void put_averaging(struct csl_buf *b, const struct csl_averaging *a)
+{
+    if (a->kind == CSL_AVERAGING_NONE)
+        return;
+    put_text(b, "averaging");
+    csl_buf_le32(b, (uint32_t)a->kind);
+    put_f64(b, a->decay);
+    csl_buf_le32(b, a->from_round);
+}
+
 static void put_series(struct csl_buf *b, const struct csl_domain *d)
 {
     if (d->missing == CSL_MISSING_CENTRE && d->windows == 0)
@@ -272,6 +282,7 @@ enum csl_code csl_study__digest(struct csl_study *s, struct csl_err *err)
         put_series(&b, &s->inputs[i]);
     for (uint32_t i = 0; i < s->domain_count; i++)
         put_series(&b, &s->domains[i]);
+    put_averaging(&b, &s->aggregation.averaging);
     code = csl_buf_status(&b, err);
     if (code == CSL_OK)
         csl_digest(b.p, b.n, s->digest);

@@ -105,6 +105,18 @@ static void restart_agent(struct world *w, uint32_t i)
     w->kills++;
 }
 
+/* What a site is to evaluate is what would be released now. Of one broadcast vector. */
+static void check_task(const struct world *w, const struct csl_msg_task *t, bool is_busy)
+{
+    uint8_t digest[CSL_DIGEST_BYTES];
+    bool is_current = t->round == csl_coord_rounds_done(csl_service_core(w->service));
+    if (!is_busy || t->type != CSL_TASK_EVALUATE || !is_current)
+        return;
+    csl_sha256_digest(csl_service_parameters(w->service),
+                      w->f->study->schema.parameters * sizeof(float), digest);
+    assert_memory_equal(digest, t->model_digest, CSL_DIGEST_BYTES);
+}
+
 static bool run_instant(struct world *w)
 {
     uint64_t now = csl_inproc_now_ns(w->net);
@@ -115,7 +127,10 @@ static bool run_instant(struct world *w)
     csl_coord_check(csl_service_core(w->service));
     for (uint32_t i = 0; i < FIXTURE_SITES; i++) {
         did = csl_agent_pump(w->sites[i].agent, now) || did;
-        csl_site_check(csl_agent_core(w->sites[i].agent));
+        const struct csl_site *site = csl_agent_core(w->sites[i].agent);
+        csl_site_check(site);
+        if (strncmp(w->f->study->aggregation.strategy, "scaffold", 8) != 0)
+            check_task(w, &site->task, site->has_task);
     }
     return did;
 }
@@ -247,6 +262,14 @@ static void test_world__killed_and_cut_with_afl__same_model(void **state)
     check_strategy("afl, mixture_rate: 0.5", 0.02, 0.02);
 }
 
+/* The average lies in the checkpoint, behind what the strategy keeps. */
+static void test_world__killed_and_cut_with_averaging__same_model(void **state)
+{
+    (void)state;
+    check_strategy("fedavg, averaging: {kind: ema, decay: 0.5, from_round: 2}", 0.02, 0.02);
+    check_strategy("scaffold, averaging: {kind: mean}", 0.02, 0.02);
+}
+
 static void check_tells(struct world *w, const char *reason)
 {
     struct csl_err err = {.code = CSL_OK};
@@ -296,6 +319,7 @@ int main(void)
         cmocka_unit_test(test_world__killed_and_cut_with_cyclic__same_model),
         cmocka_unit_test(test_world__killed_and_cut_with_krum__same_model),
         cmocka_unit_test(test_world__killed_and_cut_with_afl__same_model),
+        cmocka_unit_test(test_world__killed_and_cut_with_averaging__same_model),
         cmocka_unit_test(test_world__study_aborted__reason_told_after_a_restart),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

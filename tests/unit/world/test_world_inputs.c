@@ -39,7 +39,7 @@ static const char study_text[] =
     "  - {id: rhythm, inputs: [ecg, heart], task: {kind: binary, label: ecg}}\n"
     "model: {kind: multimodal, width: 6, modality_dropout: 0.2}\n"
     "training: {local: {optimizer: adam, learning_rate: 0.01, batch_patients: 16, steps: 8}}\n"
-    "rounds: 3\naggregation: {strategy: fedavg}\n"
+    "rounds: 3\naggregation: {strategy: fedavg, averaging: {kind: ema, decay: 0.9}}\n"
     "sites: {minimum: 9}\n%s";
 
 enum { CHEST, BREAST, RHYTHM, XRAY, ULTRASOUND, ECG, HEART, BLOCKS };

@@ -8,6 +8,7 @@
 #include "aggregation/tensor/averaging.h"
 #include "aggregation/tensor/schema.h"
 #include "base/yaml.h"
+#include "protocol/study/study_augment.h"
 #include "protocol/study/study_privacy.h"
 #include "protocol/study/study_schedule.h"
 #include "protocol/study/study_simulation.h"
@@ -119,6 +120,7 @@ struct csl_domain {
                          down, each as CSL_SUMMARY_INPUTS values per variable; 0: the steps */
     uint32_t steps;   /* of the record, with windows; else 0: they are shape[0] */
     double centre, scale; /* without features: one constant for all values; not used for text */
+    struct csl_study_augment augment; /* image2d, signal */
     uint32_t width; /* flattened model input D: feature_count, tokens, or the product of shape; with
                        inputs: of all of them */
     enum csl_model_kind model;

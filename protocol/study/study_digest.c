@@ -223,6 +223,22 @@ static void put_schedule(struct csl_buf *b, const char *whose, double weight_dec
     put_f64(b, s->factor);
 }
 
+static void put_augment(struct csl_buf *b, const struct csl_domain *d)
+{
+    const struct csl_study_augment *a = &d->augment;
+
+    if (!a->is_on)
+        return;
+    put_text(b, "augment");
+    put_text(b, d->id);
+    csl_buf_le32(b, a->shift);
+    csl_buf_u8(b, a->may_mirror);
+    put_f64(b, a->brightness);
+    put_f64(b, a->gain);
+    put_f64(b, a->noise);
+    put_f64(b, a->lead_dropout);
+}
+
 static void put_averaging(struct csl_buf *b, const struct csl_averaging *a)
 {
     if (a->kind == CSL_AVERAGING_NONE)
@@ -283,6 +299,10 @@ enum csl_code csl_study__digest(struct csl_study *s, struct csl_err *err)
     for (uint32_t i = 0; i < s->domain_count; i++)
         put_series(&b, &s->domains[i]);
     put_averaging(&b, &s->aggregation.averaging);
+    for (uint32_t i = 0; i < s->input_count; i++)
+        put_augment(&b, &s->inputs[i]);
+    for (uint32_t i = 0; i < s->domain_count; i++)
+        put_augment(&b, &s->domains[i]);
     code = csl_buf_status(&b, err);
     if (code == CSL_OK)
         csl_digest(b.p, b.n, s->digest);

@@ -68,6 +68,7 @@ static void explain_values(const struct csl_domain *d, struct csl_buf *out)
                          "there."
                        : "Inputs are scaled by constants written in the study, not by patients' "
                          "data.");
+    csl_study__explain_augment(d, out);
 }
 
 static void explain_domain(const struct csl_study *s, const struct csl_domain *d,

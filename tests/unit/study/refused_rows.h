@@ -10,6 +10,8 @@ struct row {
 
 #define AN_INPUT(id)                                                                               \
     "  - {id: " id ", modality: tabular, features: [age], encoder: {kind: linear}}\n"
+#define AN_IMAGE                                                                                   \
+    "    modality: image2d\n    task: {kind: binary, label: disease}\n    shape: [8, 6, 1]\n"
 #define ONE_INPUT "inputs:\n" AN_INPUT("age")
 #define DOMAIN_OF(inputs)                                                                          \
     "domains:\n  - id: d\n    inputs: " inputs                                                     \
@@ -295,6 +297,17 @@ static const struct row rows[] = {
     {15, 0, "    steps: 100\n    weight_decay: 0.1",
      "s.yaml:16:19: weight_decay: has no effect here: only optimizer: adamw has it"},
     {12, 0, "    optimizer: adamw\n    weight_decay: -1", "s.yaml:13:19: weight_decay: found '-1'"},
+    {8, 0, "    scaling: constants\n    augment: {shift: 1}",
+     "s.yaml:9:14: augment: values of modality tabular are not changed"},
+    {5, 8, AN_IMAGE "    augment: 2", "s.yaml:8:14: augment: found a single value"},
+    {5, 8, AN_IMAGE "    augment: {}", "s.yaml:8:14: augment: it changes nothing"},
+    {5, 8, AN_IMAGE "    augment: {shift: 0}", "s.yaml:8:14: augment: it changes nothing"},
+    {5, 8, AN_IMAGE "    augment: {shift: 6}",
+     "s.yaml:8:22: shift: found 6; less than the 6 values of an axis"},
+    {5, 8, AN_IMAGE "    augment: {rotate: 6}", "s.yaml:8:15: rotate: no such key"},
+    {5, 8, AN_IMAGE "    augment: {gain: 0.5}",
+     "s.yaml:8:21: gain: has no effect here: for modality: signal only"},
+    {5, 8, AN_IMAGE "    augment: {brightness: -1}", "s.yaml:8:27: brightness: found '-1'"},
     {18, 0, "  strategy: fedavg\n  averaging: ema",
      "s.yaml:19:14: averaging: found a single value"},
     {18, 0, "  strategy: fedavg\n  averaging: {decay: 0.9}",

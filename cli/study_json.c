@@ -121,6 +121,7 @@ static void put_augment(struct csl_json *j, const struct csl_study_augment *a)
     csl_json_put_f64(j, "gain", a->gain);
     csl_json_put_f64(j, "noise", a->noise);
     csl_json_put_f64(j, "lead_dropout", a->lead_dropout);
+    csl_json_put_f64(j, "dropout", a->dropout);
     csl_json_end(j);
 }
 

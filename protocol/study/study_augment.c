@@ -47,6 +47,13 @@ static const struct csl_option augment_rows[] = {
      .max = 0.95,
      .fallback = "0",
      .help = "How often a lead becomes zero, but never all of them (signal)."},
+    {.name = "dropout",
+     .type = CSL_OPT_F64,
+     AT(dropout),
+     .min = 0,
+     .max = 0.95,
+     .fallback = "0",
+     .help = "How often a value becomes its centre (tabular, ehr_series, embedding)."},
     CSL_OPTION_END,
 };
 
@@ -57,37 +64,57 @@ static enum csl_code check_shift(const struct csl_study_reader *r,
 
     if (d->modality == CSL_IMAGE2D && d->shape[1] < axis)
         axis = d->shape[1];
-    if (d->augment.shift < axis)
+    if (d->augment.shift == 0 || d->augment.shift < axis)
         return CSL_OK;
     return csl_yaml_fail(r->err, r->y, csl_study__at(section, "shift"),
                          "found %u; less than the %u values of an axis would be right",
                          d->augment.shift, axis);
 }
 
+static enum csl_code refuse_other_modalities(const struct csl_study_reader *r,
+                                             const struct csl_yaml_node *section,
+                                             enum csl_modality modality)
+{
+    static const char *const image_keys[] = {"mirror", "brightness", NULL};
+    static const char *const signal_keys[] = {"gain", "noise", "lead_dropout", NULL};
+    static const char *const placed_keys[] = {"shift", NULL};
+    static const char *const value_keys[] = {"dropout", NULL};
+    bool is_image = modality == CSL_IMAGE2D, is_signal = modality == CSL_SIGNAL;
+    enum csl_code code = CSL_OK;
+
+    if (!is_image)
+        code = csl_study__refuse_keys(r, section, image_keys, "for modality: image2d only");
+    if (code == CSL_OK && !is_signal)
+        code = csl_study__refuse_keys(r, section, signal_keys, "for modality: signal only");
+    if (code == CSL_OK && !is_image && !is_signal)
+        code = csl_study__refuse_keys(r, section, placed_keys,
+                                      "for modality: image2d and signal only");
+    if (code == CSL_OK && (is_image || is_signal))
+        code = csl_study__refuse_keys(r, section, value_keys,
+                                      "for modality: tabular, ehr_series and embedding only");
+    return code;
+}
+
 enum csl_code csl_study__read_augment(const struct csl_study_reader *r,
                                       const struct csl_yaml_node *parent,
                                       const struct csl_yaml_node *section, struct csl_domain *d)
 {
-    static const char *const image_keys[] = {"mirror", "brightness", NULL};
-    static const char *const signal_keys[] = {"gain", "noise", "lead_dropout", NULL};
     struct csl_study_augment raw = {0};
 
     if (!section)
         return CSL_OK;
-    if (d->modality != CSL_IMAGE2D && d->modality != CSL_SIGNAL)
+    if (d->modality == CSL_TEXT || d->modality == CSL_IMAGE3D)
         return csl_yaml_fail(r->err, r->y, section,
-                             "values of modality %s are not changed; image2d or signal, or no "
-                             "'augment', would be right",
+                             "inputs of modality %s are not changed; leaving the key out would be "
+                             "right",
                              csl_modality_name(d->modality));
     enum csl_code code = csl_study__section(r, augment_rows, &raw, parent, section, "augment");
-    if (code == CSL_OK && d->modality == CSL_SIGNAL)
-        code = csl_study__refuse_keys(r, section, image_keys, "for modality: image2d only");
-    if (code == CSL_OK && d->modality == CSL_IMAGE2D)
-        code = csl_study__refuse_keys(r, section, signal_keys, "for modality: signal only");
+    if (code == CSL_OK)
+        code = refuse_other_modalities(r, section, d->modality);
     if (code != CSL_OK)
         return code;
     raw.is_on = raw.shift > 0 || raw.may_mirror || raw.brightness > 0 || raw.gain > 0 ||
-                raw.noise > 0 || raw.lead_dropout > 0;
+                raw.noise > 0 || raw.lead_dropout > 0 || raw.dropout > 0;
     if (!raw.is_on)
         return csl_yaml_fail(r->err, r->y, section,
                              "it changes nothing; for example {shift: 2} would be right");
@@ -116,5 +143,7 @@ void csl_study__explain_augment(const struct csl_domain *d, struct csl_buf *out)
         csl_buf_printf(out, " with noise of deviation %g;", a->noise);
     if (a->lead_dropout > 0)
         csl_buf_printf(out, " leads left out at a rate of %g;", a->lead_dropout);
+    if (a->dropout > 0)
+        csl_buf_printf(out, " values left out at a rate of %g;", a->dropout);
     csl_buf_str(out, " tests and predictions read them as they are.\n");
 }

@@ -13,6 +13,7 @@ struct csl_study_augment {
     double gain;         /* signal; [0, 1) */
     double noise;        /* signal; scaled units */
     double lead_dropout; /* signal; [0, 1) */
+    double dropout;      /* tabular, ehr_series, embedding; [0, 1) */
 };
 
 #endif

@@ -237,6 +237,7 @@ static void put_augment(struct csl_buf *b, const struct csl_domain *d)
     put_f64(b, a->gain);
     put_f64(b, a->noise);
     put_f64(b, a->lead_dropout);
+    put_f64(b, a->dropout);
 }
 
 static void put_averaging(struct csl_buf *b, const struct csl_averaging *a)

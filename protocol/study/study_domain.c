@@ -111,7 +111,7 @@ struct raw_feature {
         {.name = "augment",                                                                        \
          .type = CSL_OPT_NODE,                                                                     \
          AT(raw_domain, augment),                                                                  \
-         .help = "Small random changes of training inputs (image2d, signal)."},                    \
+         .help = "Small random changes of training inputs."},                                      \
         {.name = "centre",                                                                         \
          .type = CSL_OPT_F64,                                                                      \
          AT(raw_domain, centre),                                                                   \
@@ -446,9 +446,9 @@ static enum csl_code read_input(const struct csl_study_reader *r, const struct c
         code = read_features(r, raw->features, raw, d);
     if (code == CSL_OK && raw->shape)
         code = read_shape(r, raw->shape, d);
-    if (code == CSL_OK)
-        code = csl_study__read_augment(r, item, raw->augment, d);
-    return code == CSL_OK && d->modality == CSL_EHR_SERIES ? read_series(r, item, raw, d) : code;
+    if (code == CSL_OK && d->modality == CSL_EHR_SERIES)
+        code = read_series(r, item, raw, d);
+    return code == CSL_OK ? csl_study__read_augment(r, item, raw->augment, d) : code;
 }
 
 static enum csl_code read_id(const struct csl_study_reader *r, const struct csl_yaml_node *item,

@@ -87,3 +87,12 @@ void csl_augment_signal(const struct csl_augment_signal *a, const struct csl_aug
         }
     }
 }
+
+void csl_augment_values(double dropout, const struct csl_augment_label *l, uint32_t count,
+                        const float *from, float *to)
+{
+    struct csl_rng r;
+    rng_of(&r, l, "values");
+    for (uint32_t i = 0; i < count; i++)
+        to[i] = csl_rng_uniform(&r) >= dropout ? from[i] : 0.0f;
+}

@@ -1,6 +1,6 @@
 /* site-agent/data/augment.h - small random changes of training inputs that a label does not depend
  * on: images are shifted, mirrored, made brighter; signals are shifted in time, amplified, made
- * noisy, and lose leads.
+ * noisy, and lose leads; values of tables and series go missing.
  *
  * Pure functions of the values and of a label: the same (seed, site, round, patient, record) gives
  * the same bits on any machine, in any order, in any thread, with or without reading ahead. Every
@@ -37,5 +37,9 @@ void csl_augment_image(const struct csl_augment_image *a, const struct csl_augme
 /* from, to: [samples, leads], row-major, not overlapping. */
 void csl_augment_signal(const struct csl_augment_signal *a, const struct csl_augment_label *l,
                         const uint32_t shape[2], const float *from, float *to);
+/* Each value becomes 0, its centre, with probability `dropout`, [0, 1]. from, to: [count], not
+ * overlapping. */
+void csl_augment_values(double dropout, const struct csl_augment_label *l, uint32_t count,
+                        const float *from, float *to);
 
 #endif

@@ -1,6 +1,5 @@
 #include "site-agent/training/augmented.h"
 
-#include "base/check.h"
 #include "base/mem.h"
 
 #define ROWS_AT_ONCE 32u
@@ -33,7 +32,10 @@ static void change(const struct csl_domain *d, const struct csl_augment_label *l
         csl_augment_image(&image, l, d->shape, from, to);
         return;
     }
-    CSL_ASSERT(d->modality == CSL_SIGNAL);
+    if (d->modality != CSL_SIGNAL) {
+        csl_augment_values(a->dropout, l, d->width, from, to);
+        return;
+    }
     const struct csl_augment_signal signal = {.shift_max = a->shift,
                                               .gain_max = a->gain,
                                               .noise = a->noise,

@@ -175,6 +175,27 @@ static void test_signal__noise__is_of_its_deviation_and_of_leads_that_stay(void 
     assert_true(fabs(square / count / 0.0625 - 1) < 7 * sqrt(2.0 / (double)count));
 }
 
+static void test_values__dropout__takes_its_share_and_leaves_the_rest(void **state)
+{
+    (void)state;
+    uint32_t lost = 0;
+    float to[T * LEADS], again[T * LEADS];
+    for (uint32_t i = 0; i < 200; i++) {
+        struct csl_augment_label l = label_of(i);
+        csl_augment_values(0.25, &l, T * LEADS, signal, to);
+        csl_augment_values(0.25, &l, T * LEADS, signal, again);
+        assert_memory_equal(to, again, sizeof(to));
+        for (uint32_t k = 0; k < T * LEADS; k++) {
+            lost += !(to[k] > 0.0f);
+            assert_true(!(to[k] > 0.0f) || !(fabsf(to[k] - signal[k]) > 0.0f));
+        }
+        csl_augment_values(0.0, &l, T * LEADS, signal, to);
+        assert_memory_equal(to, signal, sizeof(to));
+    }
+    /* 30,000 draws of one in four: 7500, deviation 75; 7 of them is below 1e-11 */
+    assert_true(lost > 7500 - 525 && lost < 7500 + 525);
+}
+
 static void test_augment__same_label__same_bits_and_every_part_of_it_counts(void **state)
 {
     (void)state;
@@ -235,6 +256,7 @@ int main(void)
         cmocka_unit_test(test_signal__gain_and_shift__keep_the_shape_of_a_lead),
         cmocka_unit_test(test_signal__dropout__takes_leads_but_never_all),
         cmocka_unit_test(test_signal__noise__is_of_its_deviation_and_of_leads_that_stay),
+        cmocka_unit_test(test_values__dropout__takes_its_share_and_leaves_the_rest),
         cmocka_unit_test(test_augment__same_label__same_bits_and_every_part_of_it_counts),
         cmocka_unit_test(test_augment__one_change_switched_on__leaves_the_others),
         cmocka_unit_test(test_augment__known_answer__stays),

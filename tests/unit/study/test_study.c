@@ -173,6 +173,8 @@ static void test_study__digest__changes_with_every_choice(void **state)
         {7, "    features: [chol, {name: age, unit: mg/dl, centre: 200, scale: 50}]"},
         {7, "    features: [age, {name: chol, unit: mg/dl, centre: 200, scale: 50}]"},
         {8, "    clip: 3"},
+        {8, "    augment: {dropout: 0.1}"},
+        {8, "    augment: {dropout: 0.2}"},
         {9, "model: {kind: linear, bias: false}"},
         {9, "model: {kind: mlp, hidden: [4]}"},
         {12, "    optimizer: momentum"},

@@ -33,6 +33,7 @@ static const struct {
      "{kind: transformer, patch: 4, width: 8, heads: 2, layers: 1}"},
     {"modality: image2d, shape: [12, 12, 2], augment: {shift: 2, mirror: true, brightness: 0.5}",
      "{kind: mlp, hidden: [9]}"},
+    {"modality: embedding, shape: [50], augment: {dropout: 0.4}", "{kind: linear}"},
     {"modality: signal, shape: [40, 3], augment: {shift: 7, noise: 0.1, lead_dropout: 0.3}",
      "{kind: cnn1d, channels: [4], kernel: 5, norm: none}"},
 };
@@ -181,6 +182,8 @@ static void put_inputs(struct bench *b, const uint32_t *rows, uint32_t count)
         memcpy(to, from, d->width * sizeof(*to));
         if (a->is_on && d->modality == CSL_IMAGE2D)
             csl_augment_image(&image, &l, d->shape, from, to);
+        if (a->is_on && d->modality == CSL_EMBEDDING)
+            csl_augment_values(a->dropout, &l, d->width, from, to);
         if (a->is_on && d->modality == CSL_SIGNAL)
             csl_augment_signal(&signal, &l, d->shape, from, to);
     }

@@ -123,6 +123,20 @@ static void put_values(struct csl_json *j, const struct csl_domain *d)
     }
 }
 
+static void put_augment(struct csl_json *j, const struct csl_study_augment *a)
+{
+    csl_json_key(j, "augment");
+    csl_json_object(j);
+    csl_json_put_u64(j, "shift", a->shift);
+    csl_json_put_bool(j, "mirror", a->may_mirror);
+    csl_json_put_f64(j, "brightness", a->brightness);
+    csl_json_put_f64(j, "gain", a->gain);
+    csl_json_put_f64(j, "noise", a->noise);
+    csl_json_put_f64(j, "lead_dropout", a->lead_dropout);
+    csl_json_put_f64(j, "dropout", a->dropout);
+    csl_json_end(j);
+}
+
 /* Of the study's domains, or of its inputs, which have no task. */
 static void put_domain(struct csl_json *j, const struct csl_study *s, const struct csl_domain *d,
                        bool is_input)
@@ -136,6 +150,8 @@ static void put_domain(struct csl_json *j, const struct csl_study *s, const stru
         put_fusion(j, s, d);
     else
         put_values(j, d);
+    if (d->augment.is_on)
+        put_augment(j, &d->augment);
     csl_json_put_str(j, "model", csl_model_kind_name(d->model));
     if (d->hidden_count > 0)
         put_u32_list(j, "hidden", d->hidden, d->hidden_count);
@@ -199,6 +215,19 @@ static void put_local(struct csl_json *j, const struct csl_local_training *t)
     csl_json_end(j);
 }
 
+static void put_averaging(struct csl_json *j, const struct csl_averaging *a)
+{
+    bool is_ema = a->kind == CSL_AVERAGING_EMA;
+
+    csl_json_key(j, "averaging");
+    csl_json_object(j);
+    csl_json_put_str(j, "kind", is_ema ? "ema" : "mean");
+    if (is_ema)
+        csl_json_put_f64(j, "decay", a->decay);
+    csl_json_put_u64(j, "from_round", a->from_round);
+    csl_json_end(j);
+}
+
 static void put_aggregation(struct csl_json *j, const struct csl_aggregation *a)
 {
     csl_json_key(j, "aggregation");
@@ -223,6 +252,8 @@ static void put_aggregation(struct csl_json *j, const struct csl_aggregation *a)
             csl_json_put_f64(j, a->given[i].site, a->given[i].weight);
         csl_json_end(j);
     }
+    if (a->averaging.kind != CSL_AVERAGING_NONE)
+        put_averaging(j, &a->averaging);
     csl_json_end(j);
 }
 

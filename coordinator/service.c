@@ -392,6 +392,8 @@ static enum csl_code allocate(struct csl_service *s, struct csl_err *err)
     CSL_ASSERT(s->strategy->state_vectors <= CSL_SERVICE_STATE_MAX);
     for (uint32_t i = 0; i < s->strategy->state_vectors; i++)
         has_all = (s->state[i] = csl_alloc_array(parameters, sizeof(float))) != NULL && has_all;
+    if (s->study->aggregation.averaging.kind != CSL_AVERAGING_NONE)
+        has_all = (s->average = csl_alloc_array(parameters, sizeof(float))) != NULL && has_all;
     s->io = csl_alloc_array(s->site_count, sizeof(*s->io));
     s->conns = csl_alloc_array(s->site_count, sizeof(*s->conns));
     s->answers = csl_alloc_array(CSL_SERVICE_ANSWERS(s->site_count), sizeof(*s->answers));
@@ -532,6 +534,7 @@ void csl_service_free(struct csl_service *s)
     }
     for (uint32_t i = 0; i < CSL_SERVICE_STATE_MAX; i++)
         csl_free(s->state[i]);
+    csl_free(s->average);
     csl_free(s->mixture);
     csl_free(s->answers);
     csl_free(s->folds);
@@ -579,7 +582,7 @@ const struct csl_coord *csl_service_core(const struct csl_service *s)
 
 const float *csl_service_parameters(const struct csl_service *s)
 {
-    return s->global;
+    return csl_service_vector__(s, true, 0);
 }
 
 uint64_t csl_service_seed(const struct csl_service *s)

@@ -69,7 +69,8 @@ bool csl_service_is_finished(const struct csl_service *s); /* RELEASED, ABORTED 
 /* CSL_OK: released. Otherwise why not. */
 enum csl_code csl_service_outcome(const struct csl_service *s, struct csl_err *err) CSL_MUST_CHECK;
 const struct csl_coord *csl_service_core(const struct csl_service *s);
-const float *csl_service_parameters(const struct csl_service *s); /* [P]; until the next pump */
+/* [P] what is evaluated and released; until the next pump */
+const float *csl_service_parameters(const struct csl_service *s);
 uint64_t csl_service_seed(const struct csl_service *s);
 
 #endif

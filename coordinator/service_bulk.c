@@ -268,18 +268,20 @@ enum csl_code csl_service_upload_open__(void *ctx, const struct csl_peer *peer,
 
 struct download {
     struct csl_service *s;
+    bool is_evaluated;
     uint64_t version, position, total;
     bool has[CSL_BLOCKS_MAX]; /* a study with inputs: what the site is sent */
 };
 
 /* Bytes [from, from + n) of the broadcast: the model, then (SCAFFOLD) the server control. */
-static void copy_broadcast(const struct csl_service *s, uint64_t from, uint8_t *out, size_t n)
+static void copy_broadcast(const struct download *d, uint64_t from, uint8_t *out, size_t n)
 {
+    const struct csl_service *s = d->s;
     uint64_t vector_bytes = s->study->schema.parameters * sizeof(float);
     while (n > 0) {
         uint64_t vector = from / vector_bytes, at = from % vector_bytes;
         CSL_ASSERT(vector < s->strategy->broadcast_vectors);
-        const float *source = vector == 0 ? s->global : s->state[vector - 1];
+        const float *source = csl_service_vector__(s, d->is_evaluated, (uint32_t)vector);
         size_t take = n < vector_bytes - at ? n : (size_t)(vector_bytes - at);
         memcpy(out, (const uint8_t *)source + at, take);
         out += take;
@@ -308,9 +310,9 @@ static void copy_part(const struct download *d, uint64_t from, uint8_t *out, siz
     const struct csl_service *s = d->s;
     const struct csl_schema *schema = &s->study->schema;
     uint64_t at = csl_part_head_bytes(schema, s->strategy->broadcast_vectors);
-    copy_overlap(s->part_digests, 0, at, &from, &out, &n);
+    copy_overlap(s->part_digests[d->is_evaluated], 0, at, &from, &out, &n);
     for (uint32_t v = 0; v < s->strategy->broadcast_vectors; v++) {
-        const float *vector = v == 0 ? s->global : s->state[v - 1];
+        const float *vector = csl_service_vector__(s, d->is_evaluated, v);
         for (uint32_t b = 0; n > 0 && b < schema->block_count; b++) {
             uint64_t bytes = schema->blocks[b].count * sizeof(float);
             if (!d->has[b])
@@ -327,7 +329,7 @@ static void copy_download(const struct download *d, uint64_t from, uint8_t *out,
     if (d->s->study->input_count > 0)
         copy_part(d, from, out, n);
     else
-        copy_broadcast(d->s, from, out, n);
+        copy_broadcast(d, from, out, n);
 }
 
 static void digest_download(const struct download *d, uint8_t out[CSL_DIGEST_BYTES])
@@ -370,7 +372,8 @@ static enum csl_code download_digest(void *self, uint8_t out[32], struct csl_err
     if (is_same && d->s->study->input_count > 0)
         digest_download(d, out);
     else if (is_same)
-        memcpy(out, d->s->broadcast_digest, CSL_DIGEST_BYTES);
+        memcpy(out, d->is_evaluated ? d->s->evaluated_digest : d->s->broadcast_digest,
+               CSL_DIGEST_BYTES);
     csl_mutex_unlock(&d->s->model_lock);
     return is_same ? CSL_OK : CSL_FAIL(err, CSL_E_STATE, "the round closed during the download");
 }
@@ -405,7 +408,11 @@ enum csl_code csl_service_download_open__(void *ctx, const struct csl_peer *peer
     struct download *d = csl_alloc(sizeof(*d));
     if (d == NULL)
         return CSL_FAIL(err, CSL_E_NOMEM, "no memory for a download");
-    *d = (struct download){s, ticket.round, head->bytes_offset, ticket.bytes_total, {false}};
+    *d = (struct download){.s = s,
+                           .is_evaluated = ticket.is_evaluated,
+                           .version = ticket.round,
+                           .position = head->bytes_offset,
+                           .total = ticket.bytes_total};
     memcpy(d->has, has, sizeof(has));
     *out = (struct csl_bulk_source){d, download_read, download_digest, download_close};
     return CSL_OK;

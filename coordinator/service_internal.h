@@ -33,7 +33,7 @@
 #define CSL_SERVICE_REASON_MAX 192
 
 struct csl_ticket {
-    bool is_valid;
+    bool is_valid, is_evaluated; /* a download: of what is evaluated */
     uint8_t bytes[CSL_TICKET_BYTES];
     uint64_t round, bytes_total, offset;
     uint8_t digest[CSL_DIGEST_BYTES];
@@ -90,15 +90,17 @@ struct csl_service {
     uint64_t now_ns, seed;
     struct csl_accumulator *accumulator;
     struct csl_mutex lock;       /* tickets */
-    struct csl_mutex model_lock; /* global, state, version: held while they change or are copied */
-    float *global;               /* [P] */
+    struct csl_mutex model_lock; /* global, state, average, version: held while they change or are
+                                    copied */
+    float *global;               /* [P] what the next round trains from */
     float *state[CSL_SERVICE_STATE_MAX];
+    float *average;   /* [P] of the models; evaluated and released. NULL: global is */
     double *mixture;  /* [block_count, site_count]; NULL: the strategy keeps none; core thread */
     uint64_t version; /* rounds in the model */
-    uint8_t broadcast_digest[CSL_DIGEST_BYTES];
-    uint8_t model_digest[CSL_DIGEST_BYTES];
-    /* a study with inputs: of every block of every broadcast vector */
-    uint8_t part_digests[CSL_SERVICE_BROADCAST_MAX * CSL_BLOCKS_MAX * CSL_DIGEST_BYTES];
+    uint8_t broadcast_digest[CSL_DIGEST_BYTES], evaluated_digest[CSL_DIGEST_BYTES];
+    uint8_t model_digest[CSL_DIGEST_BYTES]; /* of what is released */
+    /* a study with inputs: of every block of every vector of the two broadcasts */
+    uint8_t part_digests[2][CSL_SERVICE_BROADCAST_MAX * CSL_BLOCKS_MAX * CSL_DIGEST_BYTES];
     uint8_t *io_buffer; /* [CSL_SERVICE_IO_BYTES], core thread */
     bool is_finished;
     char end_reason[CSL_SERVICE_REASON_MAX]; /* why the study was aborted; "": not, or unknown */
@@ -143,6 +145,10 @@ uint64_t csl_service_broadcast_bytes__(const struct csl_service *s);
 uint64_t csl_service_download_bytes__(const struct csl_service *s, uint32_t site,
                                       bool has[CSL_BLOCKS_MAX]);
 void csl_service_digest_broadcast__(struct csl_service *s);
+/* Of what the sites work on in that round: what is evaluated, where it trains nothing. */
+const uint8_t *csl_service_task_digest__(const struct csl_service *s, uint64_t round);
+/* Vector v of a broadcast: the model, then (SCAFFOLD) the server control. */
+const float *csl_service_vector__(const struct csl_service *s, bool is_evaluated, uint32_t v);
 
 /* service_updates.c: a block of a round under a strategy that sees single updates. open:
  * CSL_E_STATE, the strategy has too few of them. */

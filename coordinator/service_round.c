@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "privacy/crypto/rng.h"
 #include "privacy/crypto/sha256.h"
+#include "protocol/study/evaluation.h"
 
 #include <float.h>
 #include <math.h>
@@ -22,40 +23,63 @@ uint64_t csl_service_broadcast_bytes__(const struct csl_service *s)
     return s->study->schema.parameters * sizeof(float) * s->strategy->broadcast_vectors;
 }
 
-/* Vector v of the broadcast: the model, then (SCAFFOLD) the server control. */
-static const float *vector_of(const struct csl_service *s, uint32_t v)
+const uint8_t *csl_service_task_digest__(const struct csl_service *s, uint64_t round)
 {
-    return v == 0 ? s->global : s->state[v - 1];
+    return csl_study_only_evaluates_in(s->study, round) ? s->evaluated_digest : s->broadcast_digest;
+}
+
+const float *csl_service_vector__(const struct csl_service *s, bool is_evaluated, uint32_t v)
+{
+    if (v > 0)
+        return s->state[v - 1];
+    return is_evaluated && s->average != NULL ? s->average : s->global;
 }
 
 /* A study with inputs: of the blocks' digests, which stand in front of every download. */
-static void digest_parts(struct csl_service *s)
+static void digest_parts(struct csl_service *s, bool is_evaluated, uint8_t out[CSL_DIGEST_BYTES])
 {
     const struct csl_schema *schema = &s->study->schema;
-    uint8_t *to = s->part_digests;
-    for (uint32_t v = 0; v < s->strategy->broadcast_vectors; v++)
+    uint8_t *first = s->part_digests[is_evaluated], *to = first;
+    for (uint32_t v = 0; v < s->strategy->broadcast_vectors; v++) {
+        const float *vector = csl_service_vector__(s, is_evaluated, v);
         for (uint32_t b = 0; b < schema->block_count; b++, to += CSL_DIGEST_BYTES)
-            csl_sha256_digest(vector_of(s, v) + schema->blocks[b].first,
+            csl_sha256_digest(vector + schema->blocks[b].first,
                               schema->blocks[b].count * sizeof(float), to);
-    csl_sha256_digest(s->part_digests, (size_t)(to - s->part_digests), s->broadcast_digest);
+    }
+    csl_sha256_digest(first, (size_t)(to - first), out);
+}
+
+static void digest_vectors(const struct csl_service *s, bool is_evaluated,
+                           uint8_t out[CSL_DIGEST_BYTES])
+{
+    struct csl_sha256 h;
+    csl_sha256_init(&h);
+    for (uint32_t v = 0; v < s->strategy->broadcast_vectors; v++)
+        csl_sha256_update(&h, csl_service_vector__(s, is_evaluated, v),
+                          s->study->schema.parameters * sizeof(float));
+    csl_sha256_final(&h, out);
 }
 
 void csl_service_digest_broadcast__(struct csl_service *s)
 {
-    uint64_t parameters = s->study->schema.parameters;
-    struct csl_sha256 h;
-    csl_sha256_digest(s->global, parameters * sizeof(float), s->model_digest);
+    uint8_t *const digests[2] = {s->broadcast_digest, s->evaluated_digest};
     CSL_ASSERT(s->strategy->broadcast_vectors <= CSL_SERVICE_BROADCAST_MAX);
-    if (s->study->input_count > 0) {
-        digest_parts(s);
-    } else if (s->strategy->broadcast_vectors == 1) { /* the same bytes */
-        memcpy(s->broadcast_digest, s->model_digest, CSL_DIGEST_BYTES);
-    } else {
-        csl_sha256_init(&h);
-        for (uint32_t v = 0; v < s->strategy->broadcast_vectors; v++)
-            csl_sha256_update(&h, vector_of(s, v), parameters * sizeof(float));
-        csl_sha256_final(&h, s->broadcast_digest);
+    for (int is_evaluated = 0; is_evaluated < (s->average != NULL ? 2 : 1); is_evaluated++) {
+        if (s->study->input_count > 0)
+            digest_parts(s, is_evaluated, digests[is_evaluated]);
+        else
+            digest_vectors(s, is_evaluated, digests[is_evaluated]);
     }
+    if (s->average == NULL) { /* the same bytes */
+        memcpy(s->evaluated_digest, s->broadcast_digest, CSL_DIGEST_BYTES);
+        memcpy(s->part_digests[1], s->part_digests[0], sizeof(s->part_digests[0]));
+    }
+    bool is_model = s->study->input_count == 0 && s->strategy->broadcast_vectors == 1;
+    if (is_model) /* the same bytes */
+        memcpy(s->model_digest, s->evaluated_digest, CSL_DIGEST_BYTES);
+    else
+        csl_sha256_digest(csl_service_vector__(s, true, 0),
+                          s->study->schema.parameters * sizeof(float), s->model_digest);
 }
 
 /* The core thread only; the transport's threads work on a download's own list. */
@@ -197,6 +221,8 @@ void csl_service_grant_model__(struct csl_service *s, uint32_t site, uint64_t ro
     CSL_ASSERT(round == s->version);
     bool has[CSL_BLOCKS_MAX];
     struct csl_ticket t = {.round = round,
+                           .is_evaluated = csl_coord_phase(s->core) == CSL_PHASE_EVALUATE ||
+                                           csl_study_only_evaluates_in(s->study, s->version + 1),
                            .bytes_total = csl_service_download_bytes__(s, site, has)};
     new_ticket(&t);
     csl_mutex_lock(&s->lock);
@@ -326,6 +352,9 @@ void csl_service_aggregate__(struct csl_service *s, uint64_t round)
         if (s->secagg != NULL ? csl_service_secagg_has_block__(s, b)
                               : csl_accumulator_sites(s->accumulator, b) > 0)
             code = apply_block(s, round, b, mean, &err);
+    if (code == CSL_OK && s->average != NULL)
+        csl_averaging_add(&s->study->aggregation.averaging, round, s->study->schema.parameters,
+                          s->global, s->average);
     if (code == CSL_OK) {
         s->version = round;
         csl_service_digest_broadcast__(s);
@@ -341,6 +370,7 @@ void csl_service_aggregate__(struct csl_service *s, uint64_t round)
     csl_service_answer__(s, &(struct csl_coord_event){.kind = CSL_CE_AGGREGATED,
                                                       .round = round,
                                                       .digest = s->broadcast_digest,
+                                                      .evaluated_digest = s->evaluated_digest,
                                                       .bytes = csl_service_broadcast_bytes__(s)});
 }
 

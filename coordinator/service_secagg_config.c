@@ -115,7 +115,7 @@ void csl_service_secagg_describe__(struct csl_service *s, struct csl_secagg_conf
         memcpy(c->federation_id, roster->federation_id, sizeof(c->federation_id));
         memcpy(c->roster_hash, roster->hash, sizeof(c->roster_hash));
     }
-    memcpy(c->model_hash, s->broadcast_digest, sizeof(c->model_hash));
+    memcpy(c->model_hash, csl_service_task_digest__(s, c->round), sizeof(c->model_hash));
     memcpy(c->plan_hash, s->study->digest, sizeof(c->plan_hash));
     memcpy(c->previous_head, s->secagg->head, sizeof(c->previous_head));
     c->sites_min = s->study->secagg.minimum_sites;

@@ -93,6 +93,17 @@ static enum csl_code restore_evaluation(void *ctx, const struct csl_store_evalua
     return csl_coord_restore_evaluation(s->core, e->site, e->round, &e->block, err);
 }
 
+/* Vectors of a checkpoint: the strategy's, then the average. */
+static uint32_t state_count(const struct csl_service *s)
+{
+    return s->strategy->state_vectors + (s->average != NULL ? 1 : 0);
+}
+
+static float **state_at(struct csl_service *s, uint32_t i)
+{
+    return i < s->strategy->state_vectors ? &s->state[i] : &s->average;
+}
+
 static enum csl_code load_checkpoint(struct csl_service *s, uint64_t round, struct csl_err *err)
 {
     char path[CSL_PATH_MAX];
@@ -102,7 +113,7 @@ static enum csl_code load_checkpoint(struct csl_service *s, uint64_t round, stru
         code = csl_model_read(path, &s->study->schema, &file, err);
     if (code != CSL_OK)
         return code;
-    if (file.info.round != round || file.state_count != s->strategy->state_vectors ||
+    if (file.info.round != round || file.state_count != state_count(s) ||
         memcmp(file.info.study_digest, s->study->digest, CSL_DIGEST_BYTES) != 0) {
         csl_model_file_release(&file);
         return CSL_FAIL(err, CSL_E_CORRUPT, "%s is not the checkpoint of round %llu of this study",
@@ -112,8 +123,8 @@ static enum csl_code load_checkpoint(struct csl_service *s, uint64_t round, stru
     s->global = file.parameters;
     file.parameters = NULL;
     for (uint32_t i = 0; i < file.state_count; i++) {
-        csl_free(s->state[i]);
-        s->state[i] = file.state[i];
+        csl_free(*state_at(s, i));
+        *state_at(s, i) = file.state[i];
         file.state[i] = NULL;
     }
     csl_model_file_release(&file);
@@ -151,6 +162,8 @@ static enum csl_code begin(struct csl_service *s, struct csl_err *err)
         code = load_initial(s, err);
     else
         csl_schema_init_parameters(&s->study->schema, s->seed, s->global);
+    if (code == CSL_OK && s->average != NULL)
+        memcpy(s->average, s->global, s->study->schema.parameters * sizeof(*s->average));
     if (code == CSL_OK)
         code = csl_service_checkpoint__(s, 0, err);
     if (code == CSL_OK)
@@ -195,6 +208,7 @@ enum csl_code csl_service_load__(struct csl_service *s, struct csl_err *err)
         return code;
     csl_service_digest_broadcast__(s);
     csl_coord_set_model(s->core, s->broadcast_digest, csl_service_broadcast_bytes__(s));
+    csl_coord_set_evaluated(s->core, s->evaluated_digest);
     return CSL_OK;
 }
 
@@ -308,16 +322,13 @@ enum csl_code csl_service_commit_round__(struct csl_service *s, uint64_t round,
 }
 
 static enum csl_code write_model(const struct csl_service *s, const char *path, uint64_t round,
-                                 uint32_t state_count, struct csl_err *err)
+                                 const float *parameters, const float *const *states,
+                                 uint32_t count, struct csl_err *err)
 {
     struct csl_model_info info = {.round = round};
     csl_str_copy(info.study, sizeof(info.study), s->study->id);
     memcpy(info.study_digest, s->study->digest, CSL_DIGEST_BYTES);
-    const float *states[CSL_SERVICE_STATE_MAX];
-    for (uint32_t i = 0; i < state_count; i++)
-        states[i] = s->state[i];
-    return csl_model_write(path, &s->study->schema, &info, s->global, states, state_count, NULL,
-                           err);
+    return csl_model_write(path, &s->study->schema, &info, parameters, states, count, NULL, err);
 }
 
 enum csl_code csl_service_checkpoint__(struct csl_service *s, uint64_t round, struct csl_err *err)
@@ -325,10 +336,14 @@ enum csl_code csl_service_checkpoint__(struct csl_service *s, uint64_t round, st
     if (s->store == NULL)
         return CSL_OK;
     char path[CSL_PATH_MAX];
+    const float *states[CSL_SERVICE_STATE_MAX + 1];
+    for (uint32_t i = 0; i < state_count(s); i++)
+        states[i] = *state_at(s, i);
     enum csl_code code = checkpoint_path(s, round, path, err);
     if (code == CSL_OK)
         code = csl_service_save_mixture__(s, round, err);
-    return code == CSL_OK ? write_model(s, path, round, s->strategy->state_vectors, err) : code;
+    return code == CSL_OK ? write_model(s, path, round, s->global, states, state_count(s), err)
+                          : code;
 }
 
 void csl_service_release_model__(struct csl_service *s)
@@ -339,7 +354,7 @@ void csl_service_release_model__(struct csl_service *s)
     struct csl_err err;
     enum csl_code code = path_in_state(s, "model.h5", path, &err);
     if (code == CSL_OK)
-        code = write_model(s, path, s->version, 0, &err);
+        code = write_model(s, path, s->version, csl_service_parameters(s), NULL, 0, &err);
     check(s, code, &err);
     char hex[2 * CSL_DIGEST_BYTES + 1];
     csl_hex(s->model_digest, CSL_DIGEST_BYTES, hex);

@@ -173,7 +173,13 @@ void csl_coord_set_model(struct csl_coord *c, const uint8_t digest[CSL_DIGEST_BY
                          uint64_t bytes)
 {
     memcpy(c->model_digest, digest, CSL_DIGEST_BYTES);
+    memcpy(c->evaluated_digest, digest, CSL_DIGEST_BYTES);
     c->model_bytes = bytes;
+}
+
+void csl_coord_set_evaluated(struct csl_coord *c, const uint8_t digest[CSL_DIGEST_BYTES])
+{
+    memcpy(c->evaluated_digest, digest, CSL_DIGEST_BYTES);
 }
 
 void csl_coord_start(struct csl_coord *c, uint64_t now_ns, const struct csl_coord_out *out)
@@ -368,6 +374,8 @@ static void on_aggregated(struct csl_coord *c, const struct csl_coord_event *ev)
     CSL_ASSERT(c->state == CSL_STUDY_TRAINING && c->phase == CSL_PHASE_AGGREGATE);
     CSL_ASSERT(ev->round == c->rounds_done + 1);
     csl_coord_set_model(c, ev->digest, ev->bytes);
+    if (ev->evaluated_digest != NULL)
+        csl_coord_set_evaluated(c, ev->evaluated_digest);
     for (uint32_t i = 0; i < c->site_count; i++) {
         if (c->sites[i].progress != CSL_SITE_HELD)
             continue;

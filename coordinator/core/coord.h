@@ -100,7 +100,7 @@ enum csl_coord_event_kind {
     CSL_CE_RECEIVED,   /* site_index, round: the spool holds a verified update */
     CSL_CE_REJECTED,   /* site_index, round, code: an upload was complete but wrong */
     CSL_CE_FOLDED,     /* site_index, round, code: answers FOLD; CORRUPT: the spool lost it */
-    CSL_CE_AGGREGATED, /* round, digest, bytes: answers AGGREGATE */
+    CSL_CE_AGGREGATED, /* round, digest, evaluated_digest, bytes: answers AGGREGATE */
     CSL_CE_EVALUATED,  /* round: answers OPEN_ROUND or AGGREGATE of the round after the last: its
                           sum is kept, or there is none; the study is over */
     CSL_CE_ABSENT, /* site_index, round: has no part in the sum of this round, nor in its quorum */
@@ -118,6 +118,7 @@ struct csl_coord_event {
     uint64_t round, bytes;
     enum csl_code code;
     const uint8_t *digest;
+    const uint8_t *evaluated_digest; /* NULL: the same */
     const char *reason;
 };
 
@@ -184,6 +185,9 @@ enum csl_code csl_coord_restore_evaluation(struct csl_coord *c, const char *site
  */
 void csl_coord_set_model(struct csl_coord *c, const uint8_t digest[CSL_DIGEST_BYTES],
                          uint64_t bytes);
+/* After set_model: the broadcast that is evaluated and released, of a study that averages its
+ * models (aggregation/tensor/averaging.h). Of the same size. */
+void csl_coord_set_evaluated(struct csl_coord *c, const uint8_t digest[CSL_DIGEST_BYTES]);
 void csl_coord_start(struct csl_coord *c, uint64_t now_ns, const struct csl_coord_out *out);
 
 void csl_coord_step(struct csl_coord *c, const struct csl_coord_event *ev,

@@ -20,7 +20,7 @@ struct csl_coord {
     enum csl_phase phase;
     uint64_t rounds_done;
     uint64_t now_ns, opened_ns, deadline_ns; /* deadline of the phase; UINT64_MAX: none */
-    uint8_t model_digest[CSL_DIGEST_BYTES];
+    uint8_t model_digest[CSL_DIGEST_BYTES], evaluated_digest[CSL_DIGEST_BYTES];
     uint64_t model_bytes;
     bool must_reopen;         /* once no update is being folded */
     const char *abort_reason; /* asked for while a round was being committed; NULL: not */

@@ -20,7 +20,7 @@ static void tell_end(struct csl_coord *c, uint32_t site)
     struct csl_message m = {.kind = CSL_MSG_STUDY_ENDED};
     m.u.study_ended.released = c->state == CSL_STUDY_RELEASED;
     m.u.study_ended.round = c->rounds_done;
-    memcpy(m.u.study_ended.model_digest, c->model_digest, CSL_DIGEST_BYTES);
+    memcpy(m.u.study_ended.model_digest, c->evaluated_digest, CSL_DIGEST_BYTES);
     csl_coord_send__(c, site, &m);
 }
 

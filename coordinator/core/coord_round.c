@@ -254,7 +254,9 @@ void csl_coord_task_site__(struct csl_coord *c, uint32_t site)
     m.u.task.seed = c->config.seed;
     m.u.task.model_bytes = c->model_bytes;
     m.u.task.deadline_ms = c->study->round_deadline_ms;
-    memcpy(m.u.task.model_digest, c->model_digest, CSL_DIGEST_BYTES);
+    bool is_judged = evaluates || csl_study_only_evaluates_in(c->study, m.u.task.round);
+    memcpy(m.u.task.model_digest, is_judged ? c->evaluated_digest : c->model_digest,
+           CSL_DIGEST_BYTES);
     if (!evaluates)
         put_weights(c, &m.u.task);
     csl_coord_send__(c, site, &m);
@@ -271,7 +273,7 @@ static void finish(struct csl_coord *c, enum csl_study_state state, const char *
     struct csl_message m = {.kind = CSL_MSG_STUDY_ENDED};
     m.u.study_ended.released = state == CSL_STUDY_RELEASED;
     m.u.study_ended.round = c->rounds_done;
-    memcpy(m.u.study_ended.model_digest, c->model_digest, CSL_DIGEST_BYTES);
+    memcpy(m.u.study_ended.model_digest, c->evaluated_digest, CSL_DIGEST_BYTES);
     csl_str_copy(m.u.study_ended.reason, sizeof(m.u.study_ended.reason), reason);
     for (uint32_t i = 0; i < c->site_count; i++)
         if (c->sites[i].has_greeted)

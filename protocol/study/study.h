@@ -5,8 +5,10 @@
  * Immutable after csl_study_parse; shared read-only between threads. */
 #ifndef CSL_STUDY_H
 #define CSL_STUDY_H
+#include "aggregation/tensor/averaging.h"
 #include "aggregation/tensor/schema.h"
 #include "base/yaml.h"
+#include "protocol/study/study_augment.h"
 #include "protocol/study/study_baseline.h"
 #include "protocol/study/study_fairness.h"
 #include "protocol/study/study_network.h"
@@ -92,6 +94,7 @@ struct csl_domain {
                          down, each as CSL_SUMMARY_INPUTS values per variable; 0: the steps */
     uint32_t steps;   /* of the record, with windows; else 0: they are shape[0] */
     double centre, scale; /* without features: one constant for all values; not used for text */
+    struct csl_study_augment augment; /* image2d, signal */
     uint32_t width; /* flattened model input D: feature_count, tokens, or the product of shape; with
                        inputs: of all of them */
     enum csl_model_kind model;
@@ -131,6 +134,7 @@ struct csl_aggregation {
     enum csl_weights_kind weights;
     struct csl_given_weight *given; /* [given_count], owned by the study */
     uint32_t given_count;
+    struct csl_averaging averaging; /* of what is evaluated and released */
 };
 
 struct csl_study {

@@ -187,6 +187,8 @@ enum csl_code csl_study__check(const struct csl_study_reader *r, const struct cs
     if (code == CSL_OK)
         code = csl_study__check_strategy(r, root);
     if (code == CSL_OK)
+        code = csl_study__check_averaging(r, root);
+    if (code == CSL_OK)
         code = csl_study__check_privacy(r, root);
     if (code == CSL_OK)
         code = csl_study__check_group_weights(r, root);

@@ -264,6 +264,33 @@ static void put_personal(struct csl_buf *b, const struct csl_study_personal *p)
     put_schedule(b, "personalisation", p->training.weight_decay, &p->training.schedule);
 }
 
+static void put_augment(struct csl_buf *b, const struct csl_domain *d)
+{
+    const struct csl_study_augment *a = &d->augment;
+
+    if (!a->is_on)
+        return;
+    put_text(b, "augment");
+    put_text(b, d->id);
+    csl_buf_le32(b, a->shift);
+    csl_buf_u8(b, a->may_mirror);
+    put_f64(b, a->brightness);
+    put_f64(b, a->gain);
+    put_f64(b, a->noise);
+    put_f64(b, a->lead_dropout);
+    put_f64(b, a->dropout);
+}
+
+static void put_averaging(struct csl_buf *b, const struct csl_averaging *a)
+{
+    if (a->kind == CSL_AVERAGING_NONE)
+        return;
+    put_text(b, "averaging");
+    csl_buf_le32(b, (uint32_t)a->kind);
+    put_f64(b, a->decay);
+    csl_buf_le32(b, a->from_round);
+}
+
 static void put_series(struct csl_buf *b, const struct csl_domain *d)
 {
     if (d->missing == CSL_MISSING_CENTRE && d->windows == 0)
@@ -348,6 +375,11 @@ enum csl_code csl_study__digest(struct csl_study *s, struct csl_err *err)
         put_block_kind(&b, "domain", &s->domains[i]);
     for (uint32_t i = 0; i < s->domain_count; i++)
         put_merged(&b, &s->domains[i]);
+    put_averaging(&b, &s->aggregation.averaging);
+    for (uint32_t i = 0; i < s->input_count; i++)
+        put_augment(&b, &s->inputs[i]);
+    for (uint32_t i = 0; i < s->domain_count; i++)
+        put_augment(&b, &s->domains[i]);
     code = csl_buf_status(&b, err);
     if (code == CSL_OK)
         csl_digest(b.p, b.n, s->digest);

@@ -53,7 +53,7 @@ struct raw_domain {
     int modality, scaling;
     int missing;
     uint32_t windows;
-    const struct csl_yaml_node *task, *features, *shape, *model, *inputs;
+    const struct csl_yaml_node *task, *features, *shape, *model, *inputs, *augment;
     double centre, scale, clip;
 };
 struct raw_task {
@@ -109,6 +109,10 @@ struct raw_feature {
          .fallback = "0",                                                                          \
          .help = "The steps in so many parts, each as mean, smallest, largest, first and last "    \
                  "value and the part of the steps with one (ehr_series); 0: the steps."},          \
+        {.name = "augment",                                                                        \
+         .type = CSL_OPT_NODE,                                                                     \
+         AT(raw_domain, augment),                                                                  \
+         .help = "Small random changes of training inputs."},                                      \
         {.name = "centre",                                                                         \
          .type = CSL_OPT_F64,                                                                      \
          AT(raw_domain, centre),                                                                   \
@@ -447,7 +451,9 @@ static enum csl_code read_input(const struct csl_study_reader *r, const struct c
         code = read_features(r, raw->features, raw, d);
     if (code == CSL_OK && raw->shape)
         code = read_shape(r, raw->shape, d);
-    return code == CSL_OK && d->modality == CSL_EHR_SERIES ? read_series(r, item, raw, d) : code;
+    if (code == CSL_OK && d->modality == CSL_EHR_SERIES)
+        code = read_series(r, item, raw, d);
+    return code == CSL_OK ? csl_study__read_augment(r, item, raw->augment, d) : code;
 }
 
 static enum csl_code read_id(const struct csl_study_reader *r, const struct csl_yaml_node *item,

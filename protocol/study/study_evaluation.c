@@ -13,7 +13,10 @@ bool csl_study_is_evaluated_in(const struct csl_study *s, uint64_t round)
     uint64_t model = round - 1;
     if (!csl_study_sums_evaluations(s) || round < 2 || model > s->rounds)
         return false;
-    return model == s->rounds || (s->evaluate_every > 0 && model % s->evaluate_every == 0);
+    /* An average of rounds is judged when it is what a round begins with: after the last. */
+    bool is_averaged = s->aggregation.averaging.kind != CSL_AVERAGING_NONE;
+    return model == s->rounds ||
+           (!is_averaged && s->evaluate_every > 0 && model % s->evaluate_every == 0);
 }
 
 bool csl_study_only_evaluates_in(const struct csl_study *s, uint64_t round)

@@ -154,6 +154,19 @@ enum csl_code csl_study__read_schedule(const struct csl_study_reader *r,
 /* ", cosine to 0.1 of it over all rounds after 20 steps of warm-up", or nothing. */
 struct csl_buf;
 void csl_study__explain_schedule(const struct csl_schedule *s, struct csl_buf *out);
+/* study_augment.c: of a domain or an input whose shape is known, absent or not. */
+enum csl_code csl_study__read_augment(const struct csl_study_reader *r,
+                                      const struct csl_yaml_node *parent,
+                                      const struct csl_yaml_node *section, struct csl_domain *d);
+void csl_study__explain_augment(const struct csl_domain *d, struct csl_buf *out);
+/* study_averaging.c: the key `averaging` of `parent`, absent or not; once all is read, that there
+ * are rounds to average. */
+enum csl_code csl_study__read_averaging(const struct csl_study_reader *r,
+                                        const struct csl_yaml_node *parent,
+                                        const struct csl_yaml_node *section);
+enum csl_code csl_study__check_averaging(const struct csl_study_reader *r,
+                                         const struct csl_yaml_node *root);
+void csl_study__explain_averaging(const struct csl_study *s, struct csl_buf *out);
 /* study_sites.c: sites and simulation. */
 enum csl_code csl_study__read_sites(const struct csl_study_reader *r,
                                     const struct csl_yaml_node *root,

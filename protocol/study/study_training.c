@@ -28,7 +28,7 @@ struct raw_aggregation {
     double server_learning_rate, momentum, beta1, beta2, tau;
     double fairness_q, tilt, trim, mixture_rate;
     uint32_t byzantine, keep;
-    const struct csl_yaml_node *weights;
+    const struct csl_yaml_node *weights, *averaging;
 };
 struct raw_weights {
     int kind;
@@ -232,6 +232,10 @@ static const struct csl_option aggregation_rows[] = {
      .type = CSL_OPT_NODE,
      AT(raw_aggregation, weights),
      .help = "How much each site counts."},
+    {.name = "averaging",
+     .type = CSL_OPT_NODE,
+     AT(raw_aggregation, averaging),
+     .help = "Evaluate and release an average of the models of rounds."},
     CSL_OPTION_END,
 };
 static const struct csl_option weights_rows[] = {
@@ -533,6 +537,8 @@ enum csl_code csl_study__read_aggregation(const struct csl_study_reader *r,
     a->byzantine = raw.byzantine;
     a->keep = csl_yaml_get(section, "keep") ? raw.keep : 0;
     code = read_weights(r, section, raw.weights);
+    if (code == CSL_OK)
+        code = csl_study__read_averaging(r, section, raw.averaging);
     return code == CSL_OK ? csl_study__check_strategy_weights(r, section) : code;
 }
 

@@ -81,7 +81,18 @@ void csl_augment_signal(const struct csl_augment_signal *a, const struct csl_aug
     draw_leads(&r, a->lead_dropout, leads, stays);
     for (uint32_t t = samples; t-- > 0;) {
         const float *row = from + (size_t)moved(t, later, samples) * leads;
-        for (uint32_t i = 0; i < leads; i++)
-            to[(size_t)t * leads + i] = stays[i] > 0.0f ? row[i] * gain : 0.0f;
+        for (uint32_t i = 0; i < leads; i++) {
+            float jitter = a->noise > 0.0 ? (float)(a->noise * csl_rng_normal(&r)) : 0.0f;
+            to[(size_t)t * leads + i] = stays[i] > 0.0f ? row[i] * gain + jitter : 0.0f;
+        }
     }
+}
+
+void csl_augment_values(double dropout, const struct csl_augment_label *l, uint32_t count,
+                        const float *from, float *to)
+{
+    struct csl_rng r;
+    rng_of(&r, l, "values");
+    for (uint32_t i = 0; i < count; i++)
+        to[i] = csl_rng_uniform(&r) >= dropout ? from[i] : 0.0f;
 }

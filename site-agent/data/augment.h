@@ -1,6 +1,6 @@
 /* site-agent/data/augment.h - small random changes of training inputs that a label does not depend
- * on: images are shifted, mirrored, made brighter; signals are shifted in time, amplified, and lose
- * leads.
+ * on: images are shifted, mirrored, made brighter; signals are shifted in time, amplified, made
+ * noisy, and lose leads; values of tables and series go missing.
  *
  * Pure functions of the values and of a label: the same (seed, site, round, patient, record) gives
  * the same bits on any machine, in any order, in any thread, with or without reading ahead. Every
@@ -28,6 +28,7 @@ struct csl_augment_signal {
     uint32_t shift_max;  /* samples, earlier or later; what comes in repeats the end */
     double gain_max;     /* all values times uniform on [1 - g, 1 + g]; 0 <= g < 1 */
     double lead_dropout; /* each lead becomes 0 with this probability, but never all; [0, 1] */
+    double noise;        /* added to each value of a lead that stays: normal, of this deviation */
 };
 
 /* from, to: [height, width, channels], row-major, not overlapping. */
@@ -36,5 +37,9 @@ void csl_augment_image(const struct csl_augment_image *a, const struct csl_augme
 /* from, to: [samples, leads], row-major, not overlapping. */
 void csl_augment_signal(const struct csl_augment_signal *a, const struct csl_augment_label *l,
                         const uint32_t shape[2], const float *from, float *to);
+/* Each value becomes 0, its centre, with probability `dropout`, [0, 1]. from, to: [count], not
+ * overlapping. */
+void csl_augment_values(double dropout, const struct csl_augment_label *l, uint32_t count,
+                        const float *from, float *to);
 
 #endif

@@ -15,6 +15,7 @@ struct csl_batches {
     uint64_t rows_max;     /* no batch has more records */
     bool is_full;          /* one batch holds every patient, always in the order of the file */
     bool has_repeats;      /* some patient has several records */
+    uint64_t step;         /* what inputs are changed by in training; counted by the loop */
     uint64_t epoch;        /* `permutation` is of this epoch; UINT64_MAX: of none yet */
     uint32_t *first;       /* [patients + 1] first record of each patient; the last: records */
     uint32_t *permutation; /* [patients] */

@@ -77,6 +77,8 @@ enum csl_code csl_fused_open(struct csl_fused *f, struct csl_trainer *t,
     for (uint32_t d = 0; code == CSL_OK && d < s->domain_count; d++)
         if (f->runs[d])
             code = open_domain(f, d, &data->domains[d][CSL_SPLIT_TRAIN], err);
+    for (uint32_t i = 0; code == CSL_OK && i < s->input_count; i++)
+        code = csl_augmented_open(&f->augmented[i], &s->inputs[i], err);
     if (code != CSL_OK)
         csl_fused_close(f);
     return code;
@@ -125,6 +127,8 @@ void csl_fused_close(struct csl_fused *f)
         csl_free(f->domains[d].mask);
         csl_free(f->domains[d].weights);
     }
+    for (uint32_t i = 0; i < CSL_STUDY_INPUTS_MAX; i++)
+        csl_augmented_close(&f->augmented[i]);
     csl_free(f->no_labels);
     *f = (struct csl_fused){0};
 }
@@ -170,8 +174,16 @@ static void load_input(struct csl_fused *f, uint32_t input, const uint32_t *rows
     const struct csl_inputs *in = &f->split->inputs[input];
     const struct csl_net *n = &t->nets[input_net(f, input)];
     struct csl_work *w = &t->works[input_net(f, input)];
+    /* by the step's seed alone: it comes from seed, site and step */
+    const struct csl_augment_label step = {.seed = f->pass.seed,
+                                           .site = t->study->inputs[input].id};
+    const struct csl_augmented *a = &f->augmented[input];
     if (in->tokens != NULL)
         csl_trainer__put_tokens(t, n, w, in->tokens, rows, count);
+    else if (f->pass.is_training && csl_augmented_is_on(a))
+        csl_augmented_put(a, t->ops, t->dev,
+                          (struct csl_view){w->floats, w->activation[0].first, 0}, in->x,
+                          f->split->patient, rows, count, &step);
     else
         t->ops->put_rows(t->dev, w->floats, w->activation[0].first * sizeof(float), in->x,
                          (uint64_t)in->width * sizeof(float), rows, count);

@@ -22,8 +22,10 @@ struct csl_fused {
     /* what a domain's gradient counts in that of an input; 1 but where domains have weights */
     float factors[CSL_DOMAINS_MAX][CSL_STUDY_INPUTS_MAX];
     struct csl_fused_domain domains[CSL_DOMAINS_MAX];
+    struct csl_augmented augmented[CSL_STUDY_INPUTS_MAX];
     uint64_t parameters;  /* of the nets that learn */
-    struct csl_pass pass; /* rows, and for training the seed of the modality dropout */
+    struct csl_pass pass; /* rows, and for training the seed of modality dropout and of
+                             changes of inputs */
     /* What csl_batches wants: patients and rows, whatever is to be learned of them. */
     struct csl_examples all;
     uint8_t *no_labels; /* owned */
@@ -39,8 +41,9 @@ void csl_fused_close(struct csl_fused *f);
 enum csl_code csl_fused_fit(struct csl_fused *f, uint64_t rows, struct csl_err *err) CSL_MUST_CHECK;
 /* How many rows, at most `wanted` and at least 1, fit a fixed amount of memory. */
 uint64_t csl_fused_rows_at_once(const struct csl_fused *f, uint64_t wanted);
-/* Rows rows[0..count) of the split onto the device; with f->pass.is_training, inputs are left out
- * as the domains say, by (f->pass.seed, domain, row): never by place in the batch. */
+/* Rows rows[0..count) of the split onto the device; with f->pass.is_training, inputs are changed
+ * and left out as they and the domains say, by (f->pass.seed, domain, row): never by place in the
+ * batch. */
 void csl_fused_load(struct csl_fused *f, const uint32_t *rows, uint64_t count);
 void csl_fused_forward(struct csl_fused *f);
 /* Each domain's loss, times `scale`, to losses[first + domain] of the trainer, and the way back

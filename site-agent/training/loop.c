@@ -131,6 +131,19 @@ void csl_trainer__put_inputs(struct csl_trainer *t, const struct csl_net *n, con
                      n->layers[0].in * sizeof(float), rows, count);
 }
 
+void csl_trainer__put_training(struct csl_trainer *t, const struct csl_net *n,
+                               const struct csl_augmented *a, const struct csl_batches *b,
+                               const uint32_t *rows, uint64_t count)
+{
+    const struct csl_augment_label step = {.seed = b->seed, .site = b->site, .round = b->step};
+    const struct csl_view to = {t->work.floats, t->work.activation[0].first, 0};
+    if (csl_augmented_is_on(a))
+        csl_augmented_put(a, t->ops, t->dev, to, b->examples->x, b->examples->patient, rows, count,
+                          &step);
+    else
+        csl_trainer__put_inputs(t, n, b->examples->x, rows, count);
+}
+
 void csl_trainer__put_truth(struct csl_trainer *t, const struct csl_net *n, struct csl_work *w,
                             const struct csl_batches *b, const uint32_t *rows, uint64_t count)
 {
@@ -196,6 +209,7 @@ void csl_trainer__update(struct csl_trainer *t, struct csl_loop *loop, uint64_t 
     loop->optimiser.update.rate =
         csl_schedule_rate(&loop->schedule, loop->learning_rate, loop->position + k);
     csl_optimiser_step(&loop->optimiser, t->ops, t->dev);
+    loop->batches->step = loop->position + k + 1;
 }
 
 /* The losses of steps done - count .. done - 1 come back; the first that is not finite is an error.
@@ -221,10 +235,10 @@ static enum csl_code collect(struct csl_trainer *t, struct csl_loop *loop, uint6
     return code;
 }
 
-enum csl_code csl_trainer__loop(struct csl_trainer *t, struct csl_loop *loop, struct csl_err *err)
+static enum csl_code run_steps(struct csl_trainer *t, struct csl_loop *loop,
+                               const struct csl_augmented *augmented, struct csl_err *err)
 {
     const struct csl_net *n = &t->nets[loop->domain];
-    const struct csl_examples *e = loop->batches->examples;
     enum csl_code code = csl_trainer__fit(t, n, loop->batches->rows_max, err);
     if (code != CSL_OK)
         return code;
@@ -238,9 +252,10 @@ enum csl_code csl_trainer__loop(struct csl_trainer *t, struct csl_loop *loop, st
         if (loop->cancelled != NULL && loop->cancelled(loop->cancelled_ctx))
             return CSL_FAIL(err, CSL_E_CANCELLED, "%s %llu: cancelled at step %llu", loop->what,
                             (unsigned long long)loop->number, (unsigned long long)k + 1);
-        if (k == 0 || !loop->batches->is_full) { /* a full batch is loaded once */
+        /* a full batch that stays as it is is loaded once */
+        if (k == 0 || !loop->batches->is_full || csl_augmented_is_on(augmented)) {
             struct csl_batch b = csl_batches_at(loop->batches, loop->position + k);
-            csl_trainer__put_inputs(t, n, e->x, b.rows, b.count);
+            csl_trainer__put_training(t, n, augmented, loop->batches, b.rows, b.count);
             csl_trainer__put_truth(t, n, &t->work, loop->batches, b.rows, b.count);
             pass.rows = b.count;
             loss =
@@ -259,4 +274,14 @@ enum csl_code csl_trainer__loop(struct csl_trainer *t, struct csl_loop *loop, st
         }
     }
     return CSL_OK;
+}
+
+enum csl_code csl_trainer__loop(struct csl_trainer *t, struct csl_loop *loop, struct csl_err *err)
+{
+    struct csl_augmented augmented;
+    enum csl_code code = csl_augmented_open(&augmented, &t->study->domains[loop->domain], err);
+    if (code == CSL_OK)
+        code = run_steps(t, loop, &augmented, err);
+    csl_augmented_close(&augmented);
+    return code;
 }

@@ -36,6 +36,7 @@ struct csl_private_sum {
     const struct csl_net *net;
     const struct csl_batches *batches;
     const struct csl_noise *noise;
+    struct csl_augmented augmented;
     bool is_formed; /* all gradients are, whole */
     struct outer_layer outer[CSL_NET_LAYERS_MAX];
     uint32_t outer_count;
@@ -173,6 +174,8 @@ enum csl_code csl_private_sum__open(struct csl_private_sum **out, struct csl_tra
             s->rows_max = records_of(b, p);
     enum csl_code code = allocate(s, err);
     if (code == CSL_OK)
+        code = csl_augmented_open(&s->augmented, &t->study->domains[domain], err);
+    if (code == CSL_OK)
         *out = s;
     else
         csl_private_sum__close(s);
@@ -191,6 +194,7 @@ void csl_private_sum__close(struct csl_private_sum *s)
     csl_free(s->scale_b);
     csl_free(s->room);
     csl_free(s->exponents);
+    csl_augmented_close(&s->augmented);
     csl_free(s);
 }
 
@@ -450,7 +454,7 @@ enum csl_code csl_private_sum__add(struct csl_private_sum *s, const uint32_t *ch
                             .weights = t->vectors[CSL_V_WEIGHTS],
                             .gradient = t->vectors[CSL_V_GRADIENT],
                             .rows = rows};
-    csl_trainer__put_inputs(t, n, b->examples->x, s->rows, rows);
+    csl_trainer__put_training(t, n, &s->augmented, b, s->rows, rows);
     csl_trainer__put_truth(t, n, &t->work, b, s->rows, rows);
     csl_net_forward(n, &pass, &t->work);
     /* scale 1: a sum over patients of the mean over the patient's records */

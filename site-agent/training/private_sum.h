@@ -1,10 +1,11 @@
 /* site-agent/training/private_sum.h - the exact integer sum of patients' clipped gradients of one
  * domain: what a private step releases after noise.
  *
- * Every patient adds an integer vector that depends on the patient's records and on the model
- * alone, of at most l2_units of the noise's grid in L2 norm. Integers have no order: the sum does
- * not depend on which patients go together, nor on threads. A patient whose gradient is not finite
- * adds exactly nothing.
+ * Every patient adds an integer vector that depends on the patient's records, on the model and on
+ * the number of the step (by which a study may change inputs, augmented.h) alone, of at most
+ * l2_units of the noise's grid in L2 norm. Integers have no order: the sum does not depend on which
+ * patients go together, nor on threads. A patient whose gradient is not finite adds exactly
+ * nothing.
  *
  * How it is fast (docs/decisions/0010-private-step-accumulation.md):
  *   - Linear layers: the gradient g a^T of a record is never formed. Its norm is |g| |a| (of

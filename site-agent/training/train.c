@@ -296,6 +296,7 @@ static enum csl_code train_domain(struct csl_trainer *t, const struct csl_train_
         .learning_rate = c->learning_rate,
     };
     loop.schedule.steps = steps * t->study->rounds;
+    batches.step = loop.position;
     if (t->study->fairness.weights.is_on)
         code = csl_trainer__weigh_groups(t, task, &batches, domain, err);
     if (code == CSL_OK)

@@ -2,6 +2,7 @@
  */
 #ifndef CSL_TRAINER_INSIDE_H
 #define CSL_TRAINER_INSIDE_H
+#include "site-agent/training/augmented.h"
 #include "site-agent/training/batch.h"
 #include "site-agent/training/model.h"
 #include "site-agent/training/optimiser.h"
@@ -88,6 +89,10 @@ enum csl_code csl_trainer__fit(struct csl_trainer *t, const struct csl_net *n, u
 /* x: [.., width] of the domain's examples; records rows[0..count), or NULL: the first `count`. */
 void csl_trainer__put_inputs(struct csl_trainer *t, const struct csl_net *n, const float *x,
                              const uint32_t *rows, uint64_t count);
+/* The same in training: changed as the domain says (a), by the batches' seed, site and step. */
+void csl_trainer__put_training(struct csl_trainer *t, const struct csl_net *n,
+                               const struct csl_augmented *a, const struct csl_batches *b,
+                               const uint32_t *rows, uint64_t count);
 /* Room for risk sets of `rows` records. */
 enum csl_code csl_trainer__need_order(struct csl_trainer *t, uint64_t rows, struct csl_err *err);
 /* Labels, weights and risk order of `count` records (rows NULL: the first ones) into w. */

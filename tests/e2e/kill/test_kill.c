@@ -118,7 +118,7 @@ int main(int argc, char **argv)
     csl_log_setup(stderr, CSL_LOG_LOGFMT, CSL_LOG_ERROR);
     struct fixture f;
     struct csl_err err = {.code = CSL_OK};
-    fixture_open(&f, "scaffold", ROUNDS);
+    fixture_open(&f, "scaffold, averaging: {kind: ema, decay: 0.9}", ROUNDS);
     uint64_t seed = argc > 2 ? strtoull(argv[2], NULL, 10) : 1;
     struct csl_rng rng;
     csl_rng_init_label(&rng, seed, "kill", 0, 0, 0);

@@ -106,7 +106,7 @@ static void test_image__brightness__adds_one_number_within_bounds(void **state)
 static void test_signal__gain_and_shift__keep_the_shape_of_a_lead(void **state)
 {
     (void)state;
-    const struct csl_augment_signal a = {5, 0.5, 0.0};
+    const struct csl_augment_signal a = {5, 0.5, 0.0, 0.0};
     for (uint32_t i = 0; i < 500; i++) {
         float to[T * LEADS];
         struct csl_augment_label l = label_of(i);
@@ -122,7 +122,7 @@ static void test_signal__gain_and_shift__keep_the_shape_of_a_lead(void **state)
 static void test_signal__dropout__takes_leads_but_never_all(void **state)
 {
     (void)state;
-    const struct csl_augment_signal all = {0, 0.0, 1.0}, some = {0, 0.0, 0.5};
+    const struct csl_augment_signal all = {0, 0.0, 1.0, 0.0}, some = {0, 0.0, 0.5, 0.0};
     uint32_t kept[LEADS] = {0}, lost = 0;
     for (uint32_t i = 0; i < 3000; i++) {
         float to[T * LEADS];
@@ -148,10 +148,58 @@ static void test_signal__dropout__takes_leads_but_never_all(void **state)
     assert_true(lost > 4125 - 350 && lost < 4125 + 350);
 }
 
+static void test_signal__noise__is_of_its_deviation_and_of_leads_that_stay(void **state)
+{
+    (void)state;
+    const struct csl_augment_signal a = {0, 0.0, 0.5, 0.25}, calm = {0, 0.0, 0.5, 0.0};
+    double sum = 0, square = 0;
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < 200; i++) {
+        float to[T * LEADS], same[T * LEADS];
+        struct csl_augment_label l = label_of(i);
+        csl_augment_signal(&a, &l, signal_shape, signal, to);
+        csl_augment_signal(&calm, &l, signal_shape, signal, same);
+        for (uint32_t k = 0; k < T * LEADS; k++) {
+            if (!(same[k] > 0.0f)) {
+                assert_true(!(fabsf(to[k]) > 0.0f));
+                continue;
+            }
+            double moved = (double)to[k] - (double)same[k];
+            sum += moved;
+            square += moved * moved;
+            count++;
+        }
+    }
+    /* some 16,000 draws: 7 deviations of the mean, and of the mean square (relative sqrt(2 / n)) */
+    assert_true(count > 10000 && fabs(sum / count) < 7 * 0.25 / sqrt((double)count));
+    assert_true(fabs(square / count / 0.0625 - 1) < 7 * sqrt(2.0 / (double)count));
+}
+
+static void test_values__dropout__takes_its_share_and_leaves_the_rest(void **state)
+{
+    (void)state;
+    uint32_t lost = 0;
+    float to[T * LEADS], again[T * LEADS];
+    for (uint32_t i = 0; i < 200; i++) {
+        struct csl_augment_label l = label_of(i);
+        csl_augment_values(0.25, &l, T * LEADS, signal, to);
+        csl_augment_values(0.25, &l, T * LEADS, signal, again);
+        assert_memory_equal(to, again, sizeof(to));
+        for (uint32_t k = 0; k < T * LEADS; k++) {
+            lost += !(to[k] > 0.0f);
+            assert_true(!(to[k] > 0.0f) || !(fabsf(to[k] - signal[k]) > 0.0f));
+        }
+        csl_augment_values(0.0, &l, T * LEADS, signal, to);
+        assert_memory_equal(to, signal, sizeof(to));
+    }
+    /* 30,000 draws of one in four: 7500, deviation 75; 7 of them is below 1e-11 */
+    assert_true(lost > 7500 - 525 && lost < 7500 + 525);
+}
+
 static void test_augment__same_label__same_bits_and_every_part_of_it_counts(void **state)
 {
     (void)state;
-    const struct csl_augment_signal a = {7, 0.3, 0.3};
+    const struct csl_augment_signal a = {7, 0.3, 0.3, 0.0};
     const struct csl_augment_label base = {42, "lyon", 3, 5, 8};
     struct csl_augment_label others[6] = {base, base, base, base, base, base};
     float first[T * LEADS], to[T * LEADS];
@@ -185,7 +233,7 @@ static void test_augment__one_change_switched_on__leaves_the_others(void **state
 static void test_augment__known_answer__stays(void **state)
 {
     (void)state;
-    const struct csl_augment_signal s = {7, 0.3, 0.3};
+    const struct csl_augment_signal s = {7, 0.3, 0.3, 0.0};
     const struct csl_augment_image p = {2, true, 0.5};
     float to[T * LEADS + H * W * 2];
     uint8_t digest[CSL_DIGEST_BYTES];
@@ -207,6 +255,8 @@ int main(void)
         cmocka_unit_test(test_image__brightness__adds_one_number_within_bounds),
         cmocka_unit_test(test_signal__gain_and_shift__keep_the_shape_of_a_lead),
         cmocka_unit_test(test_signal__dropout__takes_leads_but_never_all),
+        cmocka_unit_test(test_signal__noise__is_of_its_deviation_and_of_leads_that_stay),
+        cmocka_unit_test(test_values__dropout__takes_its_share_and_leaves_the_rest),
         cmocka_unit_test(test_augment__same_label__same_bits_and_every_part_of_it_counts),
         cmocka_unit_test(test_augment__one_change_switched_on__leaves_the_others),
         cmocka_unit_test(test_augment__known_answer__stays),

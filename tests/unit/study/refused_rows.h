@@ -10,6 +10,8 @@ struct row {
 
 #define AN_INPUT(id)                                                                               \
     "  - {id: " id ", modality: tabular, features: [age], encoder: {kind: linear}}\n"
+#define AN_IMAGE                                                                                   \
+    "    modality: image2d\n    task: {kind: binary, label: disease}\n    shape: [8, 6, 1]\n"
 #define ONE_INPUT "inputs:\n" AN_INPUT("age")
 #define DOMAIN_OF(inputs)                                                                          \
     "domains:\n  - id: d\n    inputs: " inputs                                                     \
@@ -295,6 +297,34 @@ static const struct row rows[] = {
     {15, 0, "    steps: 100\n    weight_decay: 0.1",
      "s.yaml:16:19: weight_decay: has no effect here: only optimizer: adamw has it"},
     {12, 0, "    optimizer: adamw\n    weight_decay: -1", "s.yaml:13:19: weight_decay: found '-1'"},
+    {8, 0, "    scaling: constants\n    augment: {shift: 1}",
+     "s.yaml:9:22: shift: has no effect here: for modality: image2d and signal only"},
+    {8, 0, "    scaling: constants\n    augment: {dropout: 1}", "s.yaml:9:24: dropout: found '1'"},
+    {5, 8, AN_IMAGE "    augment: {dropout: 0.5}",
+     "s.yaml:8:24: dropout: has no effect here: for modality: tabular, ehr_series and embedding"},
+    {5, 9,
+     "    modality: text\n    task: {kind: binary, label: disease}\n    shape: [8, 6]\n"
+     "    augment: {dropout: 0.5}\nmodel: {kind: bag}",
+     "s.yaml:8:14: augment: inputs of modality text are not changed"},
+    {5, 8, AN_IMAGE "    augment: {}", "s.yaml:8:14: augment: it changes nothing"},
+    {5, 8, AN_IMAGE "    augment: {shift: 6}",
+     "s.yaml:8:22: shift: found 6; less than the 6 values of an axis"},
+    {5, 8, AN_IMAGE "    augment: {gain: 0.5}",
+     "s.yaml:8:21: gain: has no effect here: for modality: signal only"},
+    {18, 0, "  strategy: fedavg\n  averaging: ema",
+     "s.yaml:19:14: averaging: found a single value"},
+    {18, 0, "  strategy: fedavg\n  averaging: {decay: 0.9}",
+     "s.yaml:19:14: averaging: key 'kind' is missing"},
+    {18, 0, "  strategy: fedavg\n  averaging: {kind: ema, decay: 0}",
+     "s.yaml:19:33: decay: found 0"},
+    {18, 0, "  strategy: fedavg\n  averaging: {kind: ema, decay: 1}",
+     "s.yaml:19:33: decay: found '1'"},
+    {18, 0, "  strategy: fedavg\n  averaging: {kind: mean, decay: 0.5}",
+     "s.yaml:19:34: decay: has no effect here: only kind: ema has it"},
+    {18, 0, "  strategy: fedavg\n  averaging: {kind: mean, from_round: 0}",
+     "s.yaml:19:39: from_round: found '0'"},
+    {18, 0, "  strategy: fedavg\n  averaging: {kind: mean, from_round: 15}",
+     "s.yaml:19:39: from_round: found 15; a round before the last of 15"},
     {15, 0, "    steps: 100\n    schedule: cosine", "s.yaml:16:15: schedule: found a single value"},
     {15, 0, "    steps: 100\n    schedule: {kind: linear}", "s.yaml:16:22: kind: found 'linear'"},
     {15, 0, "    steps: 100\n    schedule: {kind: step}",

@@ -1,6 +1,7 @@
 /* A study with inputs: the whole net of chains that meet in the fusion against a model in double
- * written here, and what one patient adds to a step. Three inputs (a table, an embedding, a text),
- * two domains that share one of them; patients with several records, records without an input. */
+ * written here, and what one patient adds to a step. Three inputs (a table, a signal that is
+ * changed in training, a text), two domains that share one of them; patients with several records,
+ * records without an input. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -21,7 +22,8 @@ static const char yaml_text[] =
     "study: fused\n"
     "inputs:\n"
     "  - {id: table, modality: tabular, features: [a, b, c, d], encoder: {kind: linear}}\n"
-    "  - {id: vector, modality: embedding, shape: [3], encoder: {kind: mlp, hidden: [5]}}\n"
+    "  - {id: vector, modality: signal, shape: [1, 3], augment: {gain: 0.4, noise: 0.3},\n"
+    "     encoder: {kind: mlp, hidden: [5]}}\n"
     "  - {id: note, modality: text, shape: [5, 9], encoder: {kind: bag, width: 3}}\n"
     "domains:\n"
     "  - id: yes\n    inputs: [table, vector, note]\n    task: {kind: binary, label: y}\n"
@@ -369,6 +371,19 @@ static void plan_for(struct bench *b, struct csl_privacy_plan *plan)
 
 #define CLIP 0.7
 
+/* The signal as a step with this seed has to see it. */
+static void change_by_hand(struct bench *b, uint64_t seed)
+{
+    const struct csl_augment_signal a = {.gain_max = 0.4, .noise = 0.3};
+    const uint32_t shape[2] = {1, VECTOR};
+    for (uint32_t r = 0; r < ROWS; r++) {
+        float kept[VECTOR];
+        const struct csl_augment_label l = {seed, "vector", 0, b->patient[r], r};
+        memcpy(kept, b->vector + r * VECTOR, sizeof(kept));
+        csl_augment_signal(&a, &l, shape, kept, b->vector + r * VECTOR);
+    }
+}
+
 /* Every patient drawn, one step of size 1: minus the sum over patients of the clipped gradients of
  * the model in double, over their number, but for noise of a thousandth of the clip. Beyond 8
  * standard deviations and the grid with probability below 1e-12 over all parameters. */
@@ -391,6 +406,7 @@ static void test_fused__private_step__clips_each_patient_once_over_all_blocks(vo
     assert_int_equal(report.event_count, 1);
     assert_int_equal(report.events[0].steps, 1);
     assert_int_equal(privacy.rejected, 0);
+    change_by_hand(&b, csl_fused_seed__(3, b.data.site, 0)); /* what the model read */
     for (uint32_t p = 0; p < PATIENTS; p++) {
         double g[MOST], norm = 0;
         for (uint64_t i = 0; i < b.study->schema.parameters; i++) {

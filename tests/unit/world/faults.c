@@ -78,6 +78,18 @@ static void restart_agent(struct faults_world *w, uint32_t i)
     w->kills++;
 }
 
+/* What a site is to evaluate is what would be released now. Of one broadcast vector. */
+static void check_task(const struct faults_world *w, const struct csl_msg_task *t, bool is_busy)
+{
+    uint8_t digest[CSL_DIGEST_BYTES];
+    bool is_current = t->round == csl_coord_rounds_done(csl_service_core(w->service));
+    if (!is_busy || t->type != CSL_TASK_EVALUATE || !is_current)
+        return;
+    csl_sha256_digest(csl_service_parameters(w->service),
+                      w->f->study->schema.parameters * sizeof(float), digest);
+    assert_memory_equal(digest, t->model_digest, CSL_DIGEST_BYTES);
+}
+
 static bool run_instant(struct faults_world *w)
 {
     uint64_t now = csl_inproc_now_ns(w->net);
@@ -88,7 +100,11 @@ static bool run_instant(struct faults_world *w)
     csl_coord_check(csl_service_core(w->service));
     for (uint32_t i = 0; i < FIXTURE_SITES; i++) {
         did = csl_agent_pump(w->sites[i].agent, now) || did;
-        csl_site_check(csl_agent_core(w->sites[i].agent));
+        const struct csl_site *site = csl_agent_core(w->sites[i].agent);
+        csl_site_check(site);
+        if (strncmp(w->f->study->aggregation.strategy, "scaffold", 8) != 0 &&
+            w->f->study->input_count == 0)
+            check_task(w, &site->task, site->has_task);
     }
     return did;
 }

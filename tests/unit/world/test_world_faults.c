@@ -78,6 +78,14 @@ static void test_world__killed_and_cut_with_afl__same_model(void **state)
     check_strategy("afl, mixture_rate: 0.5", 0.02, 0.02);
 }
 
+/* The average lies in the checkpoint, behind what the strategy keeps. */
+static void test_world__killed_and_cut_with_averaging__same_model(void **state)
+{
+    (void)state;
+    check_strategy("fedavg, averaging: {kind: ema, decay: 0.5, from_round: 2}", 0.02, 0.02);
+    check_strategy("scaffold, averaging: {kind: mean}", 0.02, 0.02);
+}
+
 static void check_tells(struct faults_world *w, const char *reason)
 {
     struct csl_err err = {.code = CSL_OK};
@@ -127,6 +135,7 @@ int main(void)
         cmocka_unit_test(test_world__killed_and_cut_with_cyclic__same_model),
         cmocka_unit_test(test_world__killed_and_cut_with_krum__same_model),
         cmocka_unit_test(test_world__killed_and_cut_with_afl__same_model),
+        cmocka_unit_test(test_world__killed_and_cut_with_averaging__same_model),
         cmocka_unit_test(test_world__study_aborted__reason_told_after_a_restart),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -47,7 +47,7 @@ static const char study_text[] =
     "  - {id: rhythm, inputs: [ecg, heart], task: {kind: binary, label: ecg}%s}\n"
     "model: {kind: multimodal, width: 6, modality_dropout: 0.2}\n"
     "training: {local: {optimizer: adam, learning_rate: 0.01, batch_patients: 16, steps: 8}}\n"
-    "rounds: 3\naggregation: {strategy: fedavg}\n"
+    "rounds: 3\naggregation: {strategy: fedavg%s}\n"
     "sites: {minimum: %u}\n%s";
 
 enum { CHEST, BREAST, RHYTHM, XRAY, ULTRASOUND, ECG, HEART, BLOCKS };
@@ -74,6 +74,7 @@ struct mixed {
 /* What a run has beside the blocks that all are trained and sent. */
 struct choice {
     const char *xray, *rhythm; /* more keys of the encoder, and of the domain */
+    const char *averaging;     /* more keys of the section aggregation */
     const char *more;          /* sections */
     bool is_unmasked;
     uint32_t sites; /* the first so many; 0: all */
@@ -168,7 +169,8 @@ static void mixed_run(struct mixed *m, const struct choice *how, float *first)
     snprintf(m->dir, sizeof(m->dir), "/tmp/csl-inputs-XXXXXX");
     assert_non_null(mkdtemp(m->dir));
     snprintf(yaml, sizeof(yaml), study_text, how->xray != NULL ? how->xray : "",
-             how->rhythm != NULL ? how->rhythm : "", sites, how->more != NULL ? how->more : "");
+             how->rhythm != NULL ? how->rhythm : "", how->averaging != NULL ? how->averaging : "",
+             sites, how->more != NULL ? how->more : "");
     must(csl_study_parse(&m->study, "mixed.yaml", CSL_SPAN(yaml, strlen(yaml)), &err), &err);
     assert_true(m->study->schema.parameters <= PARAMETERS_MAX);
     for (uint32_t i = 0; i < sites; i++) {
@@ -458,6 +460,15 @@ static void test_world_inputs__under_masks__words_are_those_of_the_sites_blocks(
     expect_masked(&(struct choice){0});
 }
 
+#define AVERAGED ", averaging: {kind: ema, decay: 0.9}"
+
+/* The average is judged in the round after the last, and released. */
+static void test_world_inputs__averaged_under_masks__is_that_of_plain_sums(void **state)
+{
+    (void)state;
+    expect_masked(&(struct choice){.averaging = AVERAGED});
+}
+
 static void test_world_inputs__frozen_and_local_under_masks__have_no_words(void **state)
 {
     (void)state;
@@ -497,6 +508,7 @@ int main(void)
         cmocka_unit_test(test_world_inputs__local_block_of_one_site__learns_as_a_shared_one),
         cmocka_unit_test(test_world_inputs__local_block_with_privacy__has_the_same_noise),
         cmocka_unit_test(test_world_inputs__frozen_and_local_under_masks__have_no_words),
+        cmocka_unit_test(test_world_inputs__averaged_under_masks__is_that_of_plain_sums),
         cmocka_unit_test(test_world_inputs__under_masks__words_are_those_of_the_sites_blocks),
         cmocka_unit_test(test_world_inputs__with_privacy__every_site_pays_what_the_study_says),
     };

@@ -96,6 +96,8 @@ static void step(struct world *w, struct weather *h)
         (void)world_close(w);
     if (happens(w, h->give_up))
         give_up(w);
+    if (index >= w->queued)
+        return; /* a crash took what was on its way */
     if (w->queue[index].kind == PARCEL_MESSAGE && happens(w, h->lose))
         world_drop(w, index);
     else

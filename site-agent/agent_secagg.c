@@ -114,9 +114,16 @@ void csl_agent_secagg_discard__(struct csl_agent *a)
 
 void csl_agent_secagg_end__(struct csl_agent *a)
 {
+    struct csl_agent_secagg *g = a->secagg;
     csl_agent_audit_end__(a);
-    if (a->secagg != NULL)
-        csl_agent_secagg_drop_words__(a);
+    if (g == NULL)
+        return;
+    csl_agent_secagg_drop_words__(a);
+    /* No sum of the attempt that may be open is opened any more: its secrets have no use. */
+    if (csl_agent_masks__(a) && csl_secagg_site_config(g->fsm) != NULL &&
+        !csl_secagg_site_is_suspended(g->fsm))
+        (void)csl_agent_secagg_step__(
+            a, &(struct csl_secagg_site_event){.kind = CSL_SECAGG_SE_FORGET});
 }
 
 /* --- the protocol --- */

@@ -47,7 +47,7 @@ enum csl_code csl_agent_open_secagg__(struct csl_agent *a, struct csl_err *err) 
 void csl_agent_free_secagg__(struct csl_agent *a);
 /* The study that was opened last is declined: a journal that never held anything goes again. */
 void csl_agent_secagg_discard__(struct csl_agent *a);
-/* The study ended: no attempt will want the plain words any more. */
+/* The study ended: no attempt will want plain words or secrets any more. */
 void csl_agent_secagg_end__(struct csl_agent *a);
 bool csl_agent_masks__(const struct csl_agent *a); /* the accepted study does */
 

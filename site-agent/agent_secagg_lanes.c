@@ -47,11 +47,13 @@ enum csl_code csl_agent_secagg_check_blocks__(const struct csl_agent *a,
         enum csl_code code = plan_row(a, b, &row, err);
         if (code != CSL_OK)
             return code;
-        is_same = c->blocks[b].id == b && csl_secagg_plan_equals(&c->blocks[b], &row);
+        is_same = c->blocks[b].id == b && csl_secagg_plan_equals(&c->blocks[b], &row) &&
+                  c->blocks[b].sites_min >= a->study->secagg.minimum_sites;
     }
     if (!is_same)
         return CSL_FAIL(err, CSL_E_DENIED,
-                        "the round has other blocks, or other words for them, than the study");
+                        "the round has other blocks, or other words for them, than the study, or "
+                        "sums them over fewer sites");
     /* The masks' degree depends on who is there, and is checked against the senders. */
     const struct csl_secagg_shape *shape = &a->secagg->shape;
     if (c->graph != shape->is_sparse || c->share_degree != shape->share_degree ||

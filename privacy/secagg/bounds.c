@@ -50,7 +50,7 @@ uint64_t csl_secagg_bytes_of_audit(const struct csl_secagg_shape *shape, uint64_
 {
     uint64_t chunks = entries / CSL_PRG_CHUNK_WORDS + 2; /* a rotation may round up */
     uint64_t n = shape->sites, hashes = 32 * chunks, blocks = shape->blocks;
-    uint64_t of_one = shape->share_degree > 0 ? 2 + 3 * threshold(shape) : 1 + 2 * threshold(shape);
+    uint64_t of_one = shape->is_sparse ? 2 + 3 * threshold(shape) : 1 + 2 * threshold(shape);
     uint64_t answer = n * 32 * of_one + 32 * (blocks + 1) + hashes;
     uint64_t manifest = CSL_SECAGG_HEADER_BYTES + CSL_SIGN_SIGNATURE_BYTES + 68 + 44 * (blocks + 1);
     return FIXED_BYTES + larger(answer, manifest + hashes + 8 * (uint64_t)CSL_PRG_CHUNK_WORDS);

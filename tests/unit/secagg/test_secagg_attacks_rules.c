@@ -248,6 +248,14 @@ static void test_secagg_pitfall_39__a_billion_entries__sizes_are_right(void **st
     }
 }
 
+static bool is_message(struct csl_span bytes)
+{
+    struct csl_secagg_message m;
+    struct csl_secagg_config c;
+    return csl_secagg_decode(&m, bytes, NULL) == CSL_OK ||
+           csl_secagg_config_decode(&c, bytes, NULL) == CSL_OK;
+}
+
 /* Every message there is (one of each is a seed of the fuzz target), 4 billion in every place. */
 static uint32_t overstate(struct csl_msg *bytes)
 {
@@ -274,9 +282,11 @@ static uint32_t overstate(struct csl_msg *bytes)
 
 static void test_secagg_pitfall_40__four_billion_in_every_message__refused_without_memory(void **s)
 {
-    static const char *const names[] = {"m00", "m01", "m02", "m03", "m04",    "m05",        "m06",
-                                        "m07", "m08", "m09", "m10", "m11",    "m12",        "m13",
-                                        "m20", "m21", "m22", "m23", "roster", "m07_opening"};
+    static const char *const names[] = {
+        "m00", "m01", "m02",         "m03",        "m03_sparse",  "m04",        "m04_sparse", "m05",
+        "m06", "m07", "m07_opening", "m07_sparse", "m07r_reveal", "m07r_seeds", "m08",        "m09",
+        "m10", "m11", "m12",         "m13",        "m14",         "m20",        "m21",        "m22",
+        "m23", "m24", "m25",         "m26",        "m30",         "m31",        "roster"};
     (void)s;
     attack_begin(&w, 5, 1, CSL_SECAGG_STAGE_NEW);
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
@@ -284,6 +294,7 @@ static void test_secagg_pitfall_40__four_billion_in_every_message__refused_witho
         struct csl_msg bytes = {0};
         (void)snprintf(path, sizeof(path), "tests/fuzz/secagg/corpus/fuzz_secagg/%s", names[i]);
         assert_int_equal(csl_file_read(&bytes, path, 1 << 20, NULL), CSL_OK);
+        assert_true(is_message(csl_msg_span(&bytes)) || strcmp(names[i], "roster") == 0);
         assert_true(overstate(&bytes) >= 2); /* type and version, at least */
         csl_msg_release(&bytes);
     }

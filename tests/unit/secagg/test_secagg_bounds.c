@@ -152,24 +152,26 @@ static void test_bounds__large_federations__fit_the_wire(void **state)
     assert_true(csl_secagg_bytes_to_site(SHAPE(CSL_SECAGG_SITES_MAX, 0, 1)) > CSL_SECAGG_WHOLE_MAX);
 }
 
-/* A chunk of an upload with the hashes of all others, and the answer with all that was dealt. */
 /* Which graph it is is said, and not guessed from numbers of the other. */
 static void test_bounds__graph__is_the_one_the_shape_names(void **state)
 {
-    struct csl_secagg_shape complete = *SHAPE(SITES, COLLUDING, BLOCKS), sparse;
+    struct csl_secagg_shape complete = *SHAPE(200, 66, BLOCKS), sparse; /* above a chunk's size */
     const uint64_t to = csl_secagg_bytes_to_site(&complete);
     const uint64_t from = csl_secagg_bytes_from_site(&complete);
+    const uint64_t audit = csl_secagg_bytes_of_audit(&complete, 1);
     (void)state;
     complete.share_degree = 4;
     complete.share_threshold = 3;
     assert_int_equal(csl_secagg_bytes_to_site(&complete), to);
     assert_int_equal(csl_secagg_bytes_from_site(&complete), from);
+    assert_int_equal(csl_secagg_bytes_of_audit(&complete, 1), audit);
     sparse = complete;
     sparse.is_sparse = true;
     assert_true(csl_secagg_bytes_to_site(&sparse) < to);
     assert_true(csl_secagg_bytes_from_site(&sparse) < from);
 }
 
+/* A chunk of an upload with the hashes of all others, and the answer with all that was dealt. */
 static void test_bounds__messages_of_an_audit__are_within(void **state)
 {
     static uint64_t words[CSL_PRG_CHUNK_WORDS];
@@ -212,6 +214,7 @@ static void test_bounds__messages_of_an_audit__are_within(void **state)
     const struct csl_secagg_shape sparse = {.sites = SITES,
                                             .colluding = COLLUDING,
                                             .blocks = BLOCKS,
+                                            .is_sparse = true,
                                             .share_degree = SITES / 2,
                                             .share_threshold = SITES / 2};
     answer.type = CSL_SECAGG_SPARSE_AUDITED;

@@ -16,6 +16,7 @@
 
 #define SAMPLES  "aggregation: {strategy: fedavg, weights: {kind: samples}}\n"
 #define MASKS    "secure_aggregation: {protocol: fsa-1, colluding: 1, minimum_sites: 3}\n"
+#define FOUR     "secure_aggregation: {protocol: fsa-1, colluding: 1, minimum_sites: 4}\n"
 #define JOINT    "privacy: {mode: joint, epsilon: 2, delta: 1e-3, clip: 1, sampling_rate: 0.5}\n"
 #define LOCAL    "privacy: {mode: local, epsilon: 2, delta: 1e-3, clip: 1}\n"
 #define ONE_STEP "{optimizer: sgd, learning_rate: 0.5, batch_patients: full, steps: 1}"
@@ -119,6 +120,11 @@ static void fewer_sites(struct csl_secagg_config *c)
     last_row(c)->sites_min--;
 }
 
+static void fewer_sites_in_the_model(struct csl_secagg_config *c)
+{
+    c->blocks[0].sites_min--; /* still two more than may collude */
+}
+
 static void fewer_words(struct csl_secagg_config *c)
 {
     last_row(c)->entries--;
@@ -189,6 +195,24 @@ static void test_world_secagg_asked__evaluation_of_other_words__no_site_joins(vo
         assert_int_equal(r.evaluation_count, rows[i].round == 3 ? 1 : 0);
         masked_release(&r);
     }
+}
+
+/* One of the model, in a study that opens sums of four. */
+static void
+test_world_secagg_asked__model_over_fewer_sites_than_the_study__no_site_joins(void **state)
+{
+    struct masked_plan plan = plan_of(1);
+    struct masked_result r;
+    (void)state;
+    plan.minimum_sites = 4;
+    plan.sections = SAMPLES FOUR;
+    run_asking(&plan, 1, same, &r);
+    assert_int_equal(r.code, CSL_OK);
+    assert_true(asked.followed > 0);
+    masked_release(&r);
+    run_asking(&plan, 1, fewer_sites_in_the_model, &r);
+    assert_int_equal(asked.followed, 0);
+    masked_release(&r);
 }
 
 /* Of two domains that ask the same, a sum with a site and one without it. */
@@ -288,6 +312,8 @@ int main(void)
     csl_log_setup(stderr, CSL_LOG_LOGFMT, CSL_LOG_SILENT);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_world_secagg_asked__evaluation_of_other_words__no_site_joins),
+        cmocka_unit_test(
+            test_world_secagg_asked__model_over_fewer_sites_than_the_study__no_site_joins),
         cmocka_unit_test(test_world_secagg_asked__one_site_left_out_of_a_domain__it_does_not_join),
         cmocka_unit_test(test_world_secagg_asked__evaluation_beside_privacy__no_site_joins),
         cmocka_unit_test(test_world_secagg_asked__task_to_evaluate__tells_nothing),

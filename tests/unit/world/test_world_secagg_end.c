@@ -1,5 +1,5 @@
-/* What the coordinator's folder still holds of secure aggregation when a study is over, or an audit
- * cannot be restored: nothing that opens anything. */
+/* What the folders of the coordinator and of the sites still hold of secure aggregation when a
+ * study is over, or an audit cannot be restored: nothing that opens anything. */
 #include "base/clock.h"
 #include "base/le.h"
 #include "base/log.h"
@@ -24,7 +24,7 @@
 
 static struct fixture fixture;
 static struct {
-    uint64_t abort_round; /* 0: never; else when the first vote of that round is heard */
+    uint64_t abort_round; /* 0: never; else when the first M8 of that round is heard */
     bool was_aborted, was_looked_at;
     bool damages_audit; /* when the victim asks about round 2 */
     uint32_t hashes;    /* blobs of uploads' hashes when round 3 was opened once more */
@@ -92,6 +92,42 @@ static void test_world_secagg_end__released__nothing_is_kept(void **state)
     }
 }
 
+/* Where a site keeps the key of its journal. */
+static void site_key(uint32_t site, char out[CSL_PATH_MAX])
+{
+    char hex[2 * CSL_DIGEST_BYTES + 1], name[512];
+    csl_hex(masked_w.study->digest, CSL_DIGEST_BYTES, hex);
+    snprintf(name, sizeof(name), "run/%s/secagg-%s.journal.key", masked_ids[site], hex);
+    fixture_path(&fixture, name, out);
+}
+
+static struct csl_msg site_keys[MASKED_SITES];
+
+static void note_site_keys(void)
+{
+    char key[CSL_PATH_MAX];
+    for (uint32_t i = 0; i < MASKED_SITES; i++) {
+        site_key(i, key);
+        assert_int_equal(csl_file_read(&site_keys[i], key, 64, NULL), CSL_OK);
+    }
+}
+
+/* What seals the secrets of the attempt that was open is another key than then. */
+static void look_at_sites(void)
+{
+    char key[CSL_PATH_MAX];
+    look();
+    for (uint32_t i = 0; i < MASKED_SITES; i++) {
+        struct csl_msg after = {NULL, 0};
+        site_key(i, key);
+        assert_int_equal(csl_file_read(&after, key, 64, NULL), CSL_OK);
+        assert_int_equal(after.n, site_keys[i].n);
+        assert_memory_not_equal(after.p, site_keys[i].p, after.n);
+        csl_msg_release(&after);
+        csl_msg_release(&site_keys[i]);
+    }
+}
+
 static uint64_t done(void)
 {
     return csl_coord_rounds_done(csl_service_core(masked_w.service));
@@ -101,11 +137,12 @@ static bool abort_study(enum csl_direction to, uint32_t site, struct csl_message
 {
     const struct csl_msg *body = &m->u.secagg.body;
     (void)site;
-    if (to != CSL_TO_COORDINATOR || body->p[0] != CSL_SECAGG_VOTE || act.was_aborted ||
+    if (to != CSL_TO_COORDINATOR || body->p[0] != CSL_SECAGG_MANIFEST || act.was_aborted ||
         done() + 1 != act.abort_round)
         return false;
     assert_true(is_kept("secagg.journal") && is_kept("secagg.journal.key"));
     act.was_aborted = true;
+    note_site_keys();
     csl_service_abort(masked_w.service, "the test says so");
     return false;
 }
@@ -118,7 +155,7 @@ static void test_world_secagg_end__aborted__nothing_is_kept(void **state)
     memset(&act, 0, sizeof(act));
     act.abort_round = 2;
     plan.meddle = abort_study;
-    plan.at_end = look;
+    plan.at_end = look_at_sites;
     masked_run(&fixture, &plan, &r);
     assert_int_equal(r.code, CSL_E_CANCELLED);
     assert_true(act.was_aborted && act.was_looked_at);

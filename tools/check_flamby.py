@@ -97,7 +97,6 @@ CHECKS = {
     "flamby-heart-cyclic": [within("mean", "accuracy", 0.737 - 0.052, 0.737 + 0.052, "replica 0.737 +- 0.026")],
     "flamby-heart-geometric-median": [shown("mean", "accuracy", "none published")],
     "flamby-heart-afl": [shown("mean", "accuracy", "none published")],
-    "heart-groups": [shown("mean", "accuracy", "none published")],
     "heart-group-weights": [shown("mean", "accuracy", "none published")],
     "heart-exact-logistic": per_site(HEART, "accuracy", [0.7500, 0.7528, 0.7500, 0.6000])
     + per_site(HEART, "auc", [0.852, 0.868, 0.867, 0.746], 3)
@@ -106,6 +105,10 @@ CHECKS = {
     "heart-to-convergence": [
         within("mean", "accuracy", 0.7126 - 0.003, 0.7126 + 0.003, "anchor 0.7126 +- 0.003"),
     ],
+    # Hospitals that make different numbers of steps end where equal numbers do.
+    "heart-fednova": [within("mean", "accuracy", 0.7126 - 0.003, 0.7126 + 0.003, "anchor 0.7126 +- 0.003")],
+    "heart-personal": [shown("mean", "accuracy", "own models: what was found is in docs/benchmarks.md")],
+    "heart-external": [shown("mean", "accuracy", "of the three that train; the fourth is in docs/benchmarks.md")],
     "heart-public-constants": [
         within("mean", "accuracy", 0.801 - 0.01, 0.801 + 0.01, "replica 0.801 +- 0.01"),
     ],

@@ -13,9 +13,11 @@ struct row {
 #define AN_IMAGE                                                                                   \
     "    modality: image2d\n    task: {kind: binary, label: disease}\n    shape: [8, 6, 1]\n"
 #define ONE_INPUT "inputs:\n" AN_INPUT("age")
-#define DOMAIN_OF(inputs)                                                                          \
+#define MODEL_OF(inputs)                                                                           \
     "domains:\n  - id: d\n    inputs: " inputs                                                     \
-    "\n    task: {kind: binary, label: d}\n    model: {kind: multimodal}"
+    "\n    task: {kind: binary, label: d}\n    model: {kind: "
+
+#define DOMAIN_OF(inputs) MODEL_OF(inputs) "multimodal}"
 
 static const struct row rows[] = {
     /* the top level */
@@ -565,9 +567,7 @@ static const struct row rows[] = {
      ONE_INPUT "domains:\n  - id: d\n    inputs: [age]\n    task: {kind: survival, label: d}\n"
                "    model: {kind: multimodal}",
      "s.yaml:8:11: task: a survival task of several inputs"},
-    {3, 9,
-     ONE_INPUT "domains:\n  - id: d\n    inputs: [age]\n    task: {kind: binary, label: d}\n"
-               "    model: {kind: linear}",
+    {3, 9, ONE_INPUT MODEL_OF("[age]") "linear}",
      "s.yaml:9:12: model: domain 'd': model kind linear does not fit"},
     {4, 9,
      "  - {id: d, modality: tabular, features: [age], task: {kind: binary, label: d}}\n"
@@ -593,9 +593,7 @@ static const struct row rows[] = {
                   "    model: {kind: multimodal, width: 8}",
      "s.yaml:13:12: model: domain 'e' fuses values of width 8, another domain those of input 'age' "
      "of width 32"},
-    {3, 9,
-     ONE_INPUT "domains:\n  - id: d\n    inputs: [age]\n    task: {kind: binary, label: d}\n"
-               "    model: {kind: multimodal, modality_dropout: 1}",
+    {3, 9, ONE_INPUT MODEL_OF("[age]") "multimodal, modality_dropout: 1}",
      "s.yaml:9:49: modality_dropout: found '1'"},
 };
 

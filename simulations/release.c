@@ -65,6 +65,14 @@ static void judge_collapsed(const struct csl_result *r, uint32_t d, struct csl_r
     const struct csl_sum_figures *f = &r->fairness.sums[d];
     if (!r->release.refuses_collapsed || r->domains[d].task == CSL_TASK_SURVIVAL)
         return;
+    for (uint32_t i = 0; i < r->labels.count; i++)
+        if (r->labels.items[i].domain == d && csl_result_label_is_collapsed(&r->labels.items[i]))
+            block(v,
+                  "collapsed_class: label %s of domain %s is all but never told (sensitivity or "
+                  "specificity below %.2f)",
+                  r->labels.items[i].name, r->domains[d].id, CSL_COLLAPSED_BELOW);
+    if (r->domains[d].task == CSL_TASK_LABELS)
+        return;
     if (f->metrics.count == 0)
         block(v, "collapsed_class: the classes of domain %s were not counted", r->domains[d].id);
     for (uint32_t c = 0; c < f->classes; c++)

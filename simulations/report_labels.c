@@ -1,5 +1,5 @@
 /* simulations/report_labels.c - the labels of a domain that predicts several at once: a table of
- * the page, and lines of the card. */
+ * the page. */
 #include "simulations/report_parts.h"
 
 static const char *const metrics[] = {"auc", "sensitivity", "specificity", NULL};

@@ -6,9 +6,11 @@
 #include "base/str.h"
 #include "privacy/crypto/init.h"
 #include "privacy/crypto/rng.h"
+#include "simulations/attack.h"
 #include "simulations/run.h"
 #include "simulations/run_table.h"
 #include "site-agent/data/record.h"
+#include "site-agent/training/train.h"
 #include "tests/unit/simulations/fixture.h"
 
 #include <math.h>
@@ -202,6 +204,8 @@ static void test_sim_labels__sites_know_different_ones__all_are_learned(void **s
         "The federated model by label", "<th scope=\"row\">effusion", NULL};
     static const char *const summary[] = {"\"label\": \"edema, effusion, fracture\"",
                                           "\"task\": \"labels\"", "\"label-mean\"", NULL};
+    static const char *const card[] = {"task labels", "Label by label", "| effusion | 40 | 1 | ",
+                                       NULL};
     struct csl_result r = {0}, again = {0};
     struct csl_study *study = NULL;
     char out[CSL_PATH_MAX];
@@ -213,6 +217,7 @@ static void test_sim_labels__sites_know_different_ones__all_are_learned(void **s
     assert_true(r.baselines.is_present && r.baselines.has_pooled_training);
     assert_false(r.baselines.locals[0].is_absent);
     expect_in_file("report.html", page);
+    expect_in_file("model_card.md", card);
     expect_in_file("summary.json", summary);
     must(csl_path_join(out, sizeof(out), fixture_dir, "out", &err));
     must(csl_run_read_files(&again, out, &err));
@@ -222,6 +227,11 @@ static void test_sim_labels__sites_know_different_ones__all_are_learned(void **s
         assert_string_equal(again.labels.items[k].name, label_names[k]);
         assert_true(fabs(auc_of(&again, k) - auc_of(&r, k)) < 1e-9);
     }
+    struct csl_buf table;
+    csl_buf_init(&table, 1u << 20);
+    csl_run_table(&again, &table);
+    assert_non_null(strstr(csl_buf_text(&table), "label fracture"));
+    csl_buf_release(&table);
     csl_result_release(&again);
     csl_result_release(&r);
     csl_study_free(study);
@@ -235,6 +245,45 @@ static void test_sim_labels__of_inputs__all_are_learned(void **state)
     run(&r, FUSED, "", 12, &study);
     expect_learned(&r);
     csl_result_release(&r);
+    csl_study_free(study);
+}
+
+/* Site a knows the first label alone: the others' rows of the head are what they were, bit by bit.
+ */
+static void test_sim_labels__of_inputs__unknown_ones_move_exactly_nothing(void **state)
+{
+    char yaml[2048];
+    struct csl_trainer *trainer = NULL;
+    struct csl_dataset *data = NULL;
+    struct csl_train_report report;
+    float update[256] = {0}, model[256];
+    bool moved[LABELS] = {false};
+    (void)state;
+    (void)snprintf(yaml, sizeof(yaml), "study: labels\n" FUSED REST, 2u);
+    struct csl_study *study = fixture_study(yaml);
+    const struct csl_schema *schema = &study->schema;
+    write_site(0);
+    assert_true(schema->parameters <= 256);
+    csl_schema_init_parameters(schema, 1, model);
+    must(csl_dataset_load(&data, sites[0].record_path, study, &err));
+    must(csl_trainer_new(&trainer, study, "cpu-ref", &err));
+    const struct csl_train_task task = {
+        .data = data, .seed = 1, .round = 1, .global = model, .update = update};
+    must(csl_trainer_run(trainer, &task, &report, &err));
+    uint32_t found = 0;
+    for (uint32_t i = 0; i < schema->tensor_count; i++) {
+        const struct csl_tensor_spec *t = &schema->tensors[i];
+        if (strncmp(t->name, "chest.", 6) != 0 || t->shape[0] != LABELS)
+            continue;
+        found++;
+        for (uint64_t k = 0; k < t->count; k++)
+            moved[k / (t->count / LABELS)] |= update[t->first + k] < 0 || update[t->first + k] > 0;
+    }
+    assert_int_equal(found, 2); /* weight and bias */
+    assert_true(moved[0]);
+    assert_false(moved[1] || moved[2]);
+    csl_trainer_free(trainer);
+    csl_dataset_free(data);
     csl_study_free(study);
 }
 
@@ -273,6 +322,38 @@ static void test_sim_labels__with_local_privacy__pays_for_every_step(void **stat
     csl_study_free(study);
 }
 
+/* Who flips labels flips what is known, and invents nothing. */
+static void test_sim_labels__flipped__are_the_known_answers(void **state)
+{
+    (void)state;
+    struct csl_study *study = fixture_study(
+        "study: labels\n" DOMAIN
+        "training: {local: {learning_rate: 0.5, batch_patients: 40, steps: 8}}\nrounds: 2\n"
+        "aggregation: {strategy: fedavg}\nsites: {minimum: 1}\nsimulation:\n  sites:\n    - {id: "
+        "a, records: a.h5}\n"
+        "    - {id: b, records: b.h5, attack: {kind: label_flip, share: 1}}\n");
+    struct csl_dataset *honest = NULL, *changed = NULL;
+    struct csl_sim_attacker a;
+    write_site(1);
+    must(csl_dataset_load(&honest, sites[1].record_path, study, &err));
+    must(csl_dataset_load(&changed, sites[1].record_path, study, &err));
+    const struct csl_agent_tamper *tamper = csl_sim_attacker_init(&a, study, "b", 1);
+    assert_non_null(tamper);
+    tamper->data(tamper->ctx, changed);
+    const struct csl_examples *was = &honest->domains[0][CSL_SPLIT_TRAIN];
+    const struct csl_examples *is = &changed->domains[0][CSL_SPLIT_TRAIN];
+    assert_int_equal(was->records, PATIENTS * 3 / 4);
+    for (size_t i = 0; i < (size_t)was->records * LABELS; i++) {
+        assert_int_equal(is->answer_known[i], was->answer_known[i]);
+        assert_int_equal(is->answer[i], was->answer_known[i] != 0 && was->answer[i] == 0);
+    }
+    for (uint32_t i = 0; i < was->records; i++)
+        assert_int_equal(is->label[i], 0);
+    csl_dataset_free(honest);
+    csl_dataset_free(changed);
+    csl_study_free(study);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -280,7 +361,12 @@ int main(void)
                                         fixture_start, fixture_stop),
         cmocka_unit_test_setup_teardown(test_sim_labels__of_inputs__all_are_learned, fixture_start,
                                         fixture_stop),
+        cmocka_unit_test_setup_teardown(
+            test_sim_labels__of_inputs__unknown_ones_move_exactly_nothing, fixture_start,
+            fixture_stop),
         cmocka_unit_test_setup_teardown(test_sim_labels__under_masks__trains_and_sums_the_loss,
+                                        fixture_start, fixture_stop),
+        cmocka_unit_test_setup_teardown(test_sim_labels__flipped__are_the_known_answers,
                                         fixture_start, fixture_stop),
         cmocka_unit_test_setup_teardown(test_sim_labels__with_local_privacy__pays_for_every_step,
                                         fixture_start, fixture_stop),

@@ -246,6 +246,7 @@ static void test_labels__clipped_contributions__add_up_and_leave_unknown_rows_at
         if (is_of_label(&b, i, 2))
             assert_int_equal(sum[i], 0);
     csl_private_sum__close(s);
+    csl_noise_release(&noise);
     csl_batches_release(&batches);
     bench_close(&b);
 }

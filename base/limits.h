@@ -10,6 +10,7 @@
 #define CSL_FEATURES_MAX       65536 /* flattened input width of one domain */
 #define CSL_NAMED_FEATURES_MAX 4096  /* features listed by name in a study */
 #define CSL_CLASSES_MAX        64    /* classes of one task */
+#define CSL_TASK_LABELS_MAX    32    /* yes/no labels of one task */
 #define CSL_BLOCKS_MAX         64    /* blocks of one model */
 #define CSL_TENSORS_MAX        512   /* tensors of one model */
 #define CSL_RANK_MAX           4     /* axes of one tensor */

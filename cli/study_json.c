@@ -4,7 +4,6 @@
 
 #include <inttypes.h>
 
-static const char *const tasks[] = {"binary", "classes", "survival"};
 static const char *const scalings[] = {"constants", "site"};
 static const char *const optimizers[] = {"sgd", "momentum", "adam", "adamw"};
 static const char *const weights[] = {"samples", "equal", "given"};
@@ -82,8 +81,17 @@ static void put_fusion(struct csl_json *j, const struct csl_study *s, const stru
 
 static void put_task(struct csl_json *j, const struct csl_domain *d)
 {
-    csl_json_put_str(j, "task", tasks[d->task]);
-    csl_json_put_str(j, "label", d->label);
+    csl_json_put_str(j, "task", csl_task_name(d->task));
+    if (d->label_count == 0)
+        csl_json_put_str(j, "label", d->label);
+    else
+        csl_json_key(j, "labels");
+    if (d->label_count > 0)
+        csl_json_array(j);
+    for (uint32_t i = 0; i < d->label_count; i++)
+        csl_json_str(j, d->labels[i]);
+    if (d->label_count > 0)
+        csl_json_end(j);
     if (d->positive[0])
         csl_json_put_str(j, "positive", d->positive);
     if (d->classes > 0)
@@ -388,8 +396,10 @@ void csl_cli_study_text(const struct csl_study *s, struct csl_buf *out)
                    "label", "inputs", "model");
     for (uint32_t i = 0; i < s->domain_count; i++) {
         const struct csl_domain *d = &s->domains[i];
+        char labels[CSL_ID_MAX];
+        csl_domain_label_text(d, labels, sizeof(labels));
         csl_buf_printf(out, "%-20s %-10s %-9s %-20s %7u %s\n", d->id, csl_domain_reads(d),
-                       tasks[d->task], d->label, d->width, csl_model_kind_name(d->model));
+                       csl_task_name(d->task), labels, d->width, csl_model_kind_name(d->model));
     }
     csl_buf_printf(out, "\n%-32s %s\n", "tensor", "shape");
     for (uint32_t i = 0; i < s->schema.tensor_count; i++) {

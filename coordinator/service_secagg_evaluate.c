@@ -160,7 +160,7 @@ static enum csl_code read_block(struct csl_service *s, uint32_t domain, struct f
     enum csl_code code = read_counts(counts, n, err);
     if (code != CSL_OK)
         return code;
-    if (s->study->domains[domain].task != CSL_TASK_SURVIVAL)
+    if (csl_domain_is_counted(&s->study->domains[domain]))
         return read_scored(s, domain, counts, out, err);
     if (counts[0] > counts[1] || counts[1] > counts[2] || counts[0] > s->site_count)
         return CSL_FAIL(err, CSL_E_INVAL, "%llu sites with %llu patients and %llu records",

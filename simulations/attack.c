@@ -10,8 +10,8 @@
 
 uint32_t csl_sim_attack_column(const struct csl_sim_attack *a, const struct csl_domain *d)
 {
-    bool is_open = a->kind == CSL_ATTACK_BACKDOOR && d->modality == CSL_TABULAR &&
-                   d->task != CSL_TASK_SURVIVAL;
+    bool is_open =
+        a->kind == CSL_ATTACK_BACKDOOR && d->modality == CSL_TABULAR && csl_domain_is_counted(d);
     for (uint32_t f = 0; is_open && f < d->feature_count; f++)
         if (strcmp(d->features[f].name, a->trigger) == 0)
             return f;
@@ -38,7 +38,12 @@ static void change_domain(const struct csl_sim_attacker *k, uint32_t domain,
         if (i == 0 || e->patient[i] != e->patient[i - 1])
             is_chosen = csl_rng_uniform(&rng) < a->share;
         if (is_chosen && a->kind == CSL_ATTACK_LABEL_FLIP)
-            e->label[i] = next_label(d, e->label[i]);
+            e->label[i] = e->answer_count > 0 ? 0 : next_label(d, e->label[i]);
+        for (uint32_t j = 0; is_chosen && a->kind == CSL_ATTACK_LABEL_FLIP && j < e->answer_count;
+             j++) {
+            size_t at = (size_t)i * e->answer_count + j;
+            e->answer[at] = e->answer_known[at] != 0 && e->answer[at] == 0;
+        }
         if (is_chosen && column != UINT32_MAX) {
             e->x[(size_t)i * e->width + column] = (float)a->value;
             e->label[i] = (uint8_t)a->target;

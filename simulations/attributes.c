@@ -26,28 +26,66 @@ static const struct csl_record_label *find_label(const struct csl_records *r, co
     return NULL;
 }
 
-static bool is_test_example(const struct csl_records *r, const struct csl_record_label *l,
+/* The labels of a domain in a file: one, or several of which some may be NULL. */
+struct truth {
+    const struct csl_record_label *labels[CSL_TASK_LABELS_MAX];
+    uint32_t count;
+};
+
+static struct truth find_truth(const struct csl_records *r, const struct csl_domain *d)
+{
+    struct truth t = {.labels = {find_label(r, d->label)}, .count = 1};
+    for (uint32_t k = 0; k < d->label_count; k++)
+        t.labels[k] = find_label(r, d->labels[k]);
+    if (d->label_count > 0)
+        t.count = d->label_count;
+    return t;
+}
+
+static bool is_known(const struct csl_record_label *l, uint32_t record)
+{
+    return l != NULL && (l->classes > 0 ? l->value[record] >= 0 : !isnan(l->time[record]));
+}
+
+static bool is_test_example(const struct csl_records *r, const struct truth *t,
                             const struct csl_record_modality *m, uint32_t record)
 {
-    if (r->split[r->patient[record]] != CSL_SPLIT_TEST || m->available[record] == 0)
-        return false;
-    return l->classes > 0 ? l->value[record] >= 0 : !isnan(l->time[record]);
+    bool has_label = false;
+    for (uint32_t k = 0; k < t->count; k++)
+        has_label = has_label || is_known(t->labels[k], record);
+    return r->split[r->patient[record]] == CSL_SPLIT_TEST && m->available[record] != 0 && has_label;
+}
+
+static uint8_t value_of(const struct csl_record_label *l, uint32_t record)
+{
+    return l->classes > 0 ? (uint8_t)l->value[record] : (uint8_t)(l->event[record] > 0.0f);
+}
+
+/* Record i of the file may be example n. */
+static bool agrees(const struct truth *t, uint32_t i, const struct csl_examples *e, uint32_t n)
+{
+    if (e->answer_count == 0)
+        return value_of(t->labels[0], i) == e->label[n];
+    for (uint32_t k = 0; k < e->answer_count; k++) {
+        size_t at = (size_t)n * e->answer_count + k;
+        if (is_known(t->labels[k], i) != (e->answer_known[at] != 0) ||
+            (e->answer_known[at] != 0 && value_of(t->labels[k], i) != e->answer[at]))
+            return false;
+    }
+    return true;
 }
 
 /* Fills records[n] with the places of the test examples in the file; false unless they are the
  * examples of `e`, label by label. */
-static bool match(const struct csl_records *r, const struct csl_record_label *l,
+static bool match(const struct csl_records *r, const struct truth *t,
                   const struct csl_record_modality *m, const struct csl_examples *e,
                   uint32_t *records)
 {
     uint32_t n = 0;
     for (uint32_t i = 0; i < r->record_count; i++) {
-        if (!is_test_example(r, l, m, i))
+        if (!is_test_example(r, t, m, i))
             continue;
-        if (n == e->records)
-            return false;
-        uint8_t label = l->classes > 0 ? (uint8_t)l->value[i] : (uint8_t)(l->event[i] > 0.0f);
-        if (label != e->label[n])
+        if (n == e->records || !agrees(t, i, e, n))
             return false;
         records[n++] = i;
     }
@@ -57,14 +95,14 @@ static bool match(const struct csl_records *r, const struct csl_record_label *l,
 static bool match_any(const struct csl_records *r, const struct csl_domain *d,
                       const struct csl_examples *e, uint32_t *records)
 {
-    const struct csl_record_label *l = find_label(r, d->label);
+    const struct truth t = find_truth(r, d);
     /* The modality named as the domain or its label is the domain's; else any of its kind. */
-    for (int pass = 0; l != NULL && pass < 2; pass++) {
+    for (int pass = 0; pass < 2; pass++) {
         for (uint32_t i = 0; i < r->modality_count; i++) {
             const struct csl_record_modality *m = &r->modalities[i];
             bool is_named = strcmp(m->name, d->id) == 0 || strcmp(m->name, d->label) == 0;
             if (strcmp(m->kind, csl_modality_name(d->modality)) == 0 && is_named == (pass == 0) &&
-                match(r, l, m, e, records))
+                match(r, &t, m, e, records))
                 return true;
         }
     }

@@ -87,7 +87,7 @@ void csl_sim_data_release(struct csl_sim_data *d)
 
 uint32_t csl_prediction_width(const struct csl_domain *d)
 {
-    return d->task == CSL_TASK_CLASSES ? d->classes : 1;
+    return d->task == CSL_TASK_CLASSES ? d->classes : d->label_count > 0 ? d->label_count : 1;
 }
 
 void csl_predictions_release(struct csl_predictions *p)
@@ -215,8 +215,9 @@ enum csl_code csl_predict_pooled(struct csl_predictions *out, const struct csl_s
 
 /* Scores with what is known about them, of one site, of all, or of a group. */
 struct scored {
-    float *scores, *time; /* [capacity * width], [capacity] survival */
-    uint8_t *label;       /* [capacity] */
+    float *scores, *time;    /* [capacity * width], [capacity] survival */
+    uint8_t *label;          /* [capacity] */
+    uint8_t *answer, *known; /* [capacity * width] several labels */
     uint32_t count, width;
 };
 
@@ -225,6 +226,8 @@ static void scored_release(struct scored *s)
     csl_free(s->scores);
     csl_free(s->time);
     csl_free(s->label);
+    csl_free(s->answer);
+    csl_free(s->known);
 }
 
 static enum csl_code scored_init(struct scored *s, const struct csl_domain *d, size_t capacity,
@@ -234,7 +237,10 @@ static enum csl_code scored_init(struct scored *s, const struct csl_domain *d, s
     s->scores = csl_alloc_array(capacity * s->width, sizeof(*s->scores));
     s->time = csl_alloc_array(capacity, sizeof(*s->time));
     s->label = csl_alloc_array(capacity, sizeof(*s->label));
-    if (s->scores != NULL && s->time != NULL && s->label != NULL)
+    s->answer = csl_alloc_array(capacity * s->width, 1);
+    s->known = csl_alloc_array(capacity * s->width, 1);
+    if (s->scores != NULL && s->time != NULL && s->label != NULL && s->answer != NULL &&
+        s->known != NULL)
         return CSL_OK;
     scored_release(s);
     return CSL_FAIL(err, CSL_E_NOMEM, "no memory to join %zu predictions", capacity);
@@ -247,27 +253,37 @@ static void scored_add(struct scored *s, const struct csl_examples *e, const flo
            s->width * sizeof(*scores));
     s->label[s->count] = e->label[i];
     s->time[s->count] = e->time != NULL ? e->time[i] : 0.0f;
+    if (e->answer_count > 0) {
+        size_t to = (size_t)s->count * s->width, from = (size_t)i * s->width;
+        CSL_ASSERT(e->answer_count == s->width);
+        memcpy(s->answer + to, e->answer + from, s->width);
+        memcpy(s->known + to, e->answer_known + from, s->width);
+    }
     s->count++;
 }
 
 static enum csl_code measure(struct csl_metrics *out, const struct csl_domain *d,
-                             const float *scores, const uint8_t *label, const float *time,
-                             uint32_t n, uint64_t seed, struct csl_err *err)
+                             const struct scored *s, uint64_t seed, struct csl_err *err)
 {
+    uint32_t n = s->scores != NULL ? s->count : 0;
     if (n == 0)
         return CSL_OK;
     switch (d->task) {
     case CSL_TASK_BINARY:
-        return csl_evaluate_binary(scores, label, n, 0.5, seed, out, err);
+        return csl_evaluate_binary(s->scores, s->label, n, 0.5, seed, out, err);
     case CSL_TASK_CLASSES:
-        return csl_evaluate_classes(scores, label, n, d->classes, seed, out, err);
+        return csl_evaluate_classes(s->scores, s->label, n, d->classes, seed, out, err);
+    case CSL_TASK_LABELS:
+        return csl_evaluate_labels(s->scores, s->answer, s->known, n, d->label_count, seed, out,
+                                   NULL, err);
     case CSL_TASK_SURVIVAL:
+    case CSL_TASK_KIND_COUNT:
         break;
     }
-    return csl_evaluate_survival(scores, time, label, n, seed, out, err);
+    return csl_evaluate_survival(s->scores, s->time, s->label, n, seed, out, err);
 }
 
-static const float *cell_of(const struct csl_predictions *p, uint32_t site, uint32_t domain)
+static float *cell_of(const struct csl_predictions *p, uint32_t site, uint32_t domain)
 {
     return p->cells[(size_t)site * p->domain_count + domain];
 }
@@ -277,9 +293,13 @@ enum csl_code csl_evaluate_cell(struct csl_metrics *out, const struct csl_sim_da
                                 uint64_t seed, struct csl_err *err)
 {
     const struct csl_examples *e = &d->sites[site]->domains[domain][CSL_SPLIT_TEST];
-    const float *scores = cell_of(p, site, domain);
-    return measure(out, &d->study->domains[domain], scores, e->label, e->time,
-                   scores != NULL ? e->records : 0, seed, err);
+    const struct scored all = {.scores = cell_of(p, site, domain),
+                               .label = e->label,
+                               .time = e->time,
+                               .answer = e->answer,
+                               .known = e->answer_known,
+                               .count = e->records};
+    return measure(out, &d->study->domains[domain], &all, seed, err);
 }
 
 static size_t test_records(const struct csl_sim_data *d, uint32_t domain)
@@ -305,7 +325,7 @@ static enum csl_code evaluate_pooled(struct csl_metrics *out, const struct csl_s
         for (uint32_t i = 0; scores != NULL && i < e->records; i++)
             scored_add(&all, e, scores, i);
     }
-    code = measure(out, what, all.scores, all.label, all.time, all.count, seed, err);
+    code = measure(out, what, &all, seed, err);
     scored_release(&all);
     return code;
 }
@@ -425,8 +445,7 @@ static enum csl_code add_group(struct csl_result *r, const struct grouping *g, c
     CSL_ASSERT(csl_str_copy(group.attribute, sizeof(group.attribute), g->attribute));
     CSL_ASSERT(csl_str_copy(group.value, sizeof(group.value), value));
     if (members.count >= CSL_GROUP_RECORDS_MIN) {
-        code = measure(&group.metrics, what, members.scores, members.label, members.time,
-                       members.count, g->seed, err);
+        code = measure(&group.metrics, what, &members, g->seed, err);
         if (code == CSL_OK)
             code = csl_result_add_group(r, &group, err);
     }
@@ -489,8 +508,7 @@ static enum csl_code add_without(struct csl_result *r, const struct csl_sim_data
     }
     (void)snprintf(group.value, sizeof(group.value), "%.31s", d->study->inputs[input].id);
     if (code == CSL_OK && all.count >= CSL_GROUP_RECORDS_MIN) {
-        code =
-            measure(&group.metrics, what, all.scores, all.label, all.time, all.count, r->seed, err);
+        code = measure(&group.metrics, what, &all, r->seed, err);
         if (code == CSL_OK)
             code = csl_result_add_group(r, &group, err);
     }

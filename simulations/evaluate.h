@@ -87,10 +87,16 @@ uint32_t csl_sim_list_values(const struct csl_sim_data *d, uint32_t domain, cons
 /* Evaluates from counts (aggregation/evaluate/sums.h): every site counts its own test records,
  * domain by domain and group by group; the counts are added up, and all that follows comes from
  * the sums. Fills r->fairness, and with study->fairness r->groups in place of csl_evaluate_groups.
- * Survival has no such counts and is left out. (simulations/evaluate_sums.c) */
+ * Survival has no such counts and is left out, as are several labels. (simulations/evaluate_sums.c)
+ */
 enum csl_code csl_evaluate_by_counts(struct csl_result *r, const struct csl_sim_data *d,
                                      const struct csl_predictions *p, uint64_t seed,
                                      struct csl_err *err) CSL_MUST_CHECK;
+/* Fills r->labels: every label of a domain of several, over all sites' test records with a known
+ * answer. (simulations/evaluate_labels.c) */
+enum csl_code csl_evaluate_by_label(struct csl_result *r, const struct csl_sim_data *d,
+                                    const struct csl_predictions *p, uint64_t seed,
+                                    struct csl_err *err) CSL_MUST_CHECK;
 /* Adds for every domain of several inputs, and each of them, the joined test records as if none had
  * it: as groups of the attribute "input left out". */
 enum csl_code csl_evaluate_without_inputs(struct csl_result *r, const struct csl_sim_data *d,

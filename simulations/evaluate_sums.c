@@ -158,7 +158,7 @@ enum csl_code csl_evaluate_by_counts(struct csl_result *r, const struct csl_sim_
     struct counting c = {.r = r, .d = d, .p = p, .seed = seed};
     enum csl_code code = CSL_OK;
     for (c.domain = 0; c.domain < study->domain_count && code == CSL_OK; c.domain++) {
-        if (study->domains[c.domain].task == CSL_TASK_SURVIVAL)
+        if (!csl_domain_is_counted(&study->domains[c.domain]))
             continue;
         code = sum_sites(&c, NULL, NULL, &c.all, err);
         if (code == CSL_OK)

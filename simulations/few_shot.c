@@ -103,6 +103,11 @@ enum csl_code csl_few_draw(struct csl_dataset **out, const struct csl_dataset *s
         return CSL_FAIL(err, CSL_E_UNSUPPORTED,
                         "a few patients are drawn domain by domain, and those of a study with "
                         "inputs belong to several");
+    for (uint32_t k = 0; k < site->domain_count; k++)
+        if (site->domains[k][CSL_SPLIT_TRAIN].answer_count > 0)
+            return CSL_FAIL(err, CSL_E_UNSUPPORTED,
+                            "so many patients of each class are drawn, and those of several "
+                            "labels have no class");
     struct csl_dataset *d = csl_alloc(sizeof(*d));
     if (d == NULL)
         return CSL_FAIL(err, CSL_E_NOMEM, "no memory for a data set");

@@ -46,9 +46,10 @@ static void miss_groups(const struct csl_result *r, struct csl_card_missing *m)
                  r->fairness.gaps[i].hidden, r->fairness.gaps[i].hidden == 1 ? "" : "s",
                  r->fairness.gaps[i].attribute, r->domains[r->fairness.gaps[i].domain].id);
     for (uint32_t d = 0; d < r->domain_count; d++)
-        if (r->domains[d].task == CSL_TASK_SURVIVAL && r->fairness.asked.attribute_count > 0)
-            miss(m, "Patient groups in domain %s: survival has no counts that add up",
-                 r->domains[d].id);
+        if ((r->domains[d].task == CSL_TASK_SURVIVAL || r->domains[d].task == CSL_TASK_LABELS) &&
+            r->fairness.asked.attribute_count > 0)
+            miss(m, "Patient groups in domain %s: %s has no counts that add up", r->domains[d].id,
+                 csl_task_name(r->domains[d].task));
     if (r->fairness.asked.attribute_count > 1)
         miss(m, "Groups by several attributes at once, such as women over 75");
 }
@@ -186,6 +187,7 @@ void csl_card_json(const struct csl_result *r, struct csl_buf *out)
     csl_result__put_release(&j, r);
     put_data(&j, r);
     put_domains(&j, r);
+    csl_result__put_labels(&j, r);
     put_groups(&j, r);
     csl_result__put_fairness(&j, r);
     csl_json_put_str(&j, "protection", text);

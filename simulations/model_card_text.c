@@ -141,6 +141,31 @@ static void put_elsewhere(struct csl_buf *out, const struct csl_result *r, uint3
     csl_buf_str(out, " there, mean over hospitals; of models trained like this one.\n\n");
 }
 
+static void put_labels(struct csl_buf *out, const struct csl_result *r, uint32_t d)
+{
+    if (r->domains[d].task != CSL_TASK_LABELS)
+        return;
+    csl_buf_str(out, "Label by label; the figures above are means over the labels:\n\n| label | "
+                     "known records | sites | AUC | sensitivity | specificity |\n"
+                     "|---|---|---|---|---|---|\n");
+    for (uint32_t i = 0; i < r->labels.count; i++) {
+        const struct csl_result_label *l = &r->labels.items[i];
+        static const char *const names[] = {"auc", "sensitivity", "specificity"};
+        if (l->domain != d)
+            continue;
+        csl_buf_str(out, "| ");
+        put_text(out, l->name);
+        csl_buf_printf(out, " | %llu | %u |", (unsigned long long)l->metrics.examples, l->sites);
+        for (int k = 0; k < 3; k++) {
+            csl_buf_str(out, " ");
+            put_figure(out, csl_metrics_find(&l->metrics, names[k]));
+            csl_buf_str(out, " |");
+        }
+        csl_buf_str(out, "\n");
+    }
+    csl_buf_str(out, "\n");
+}
+
 static void put_domain(struct csl_buf *out, const struct csl_result *r, uint32_t d)
 {
     const struct csl_metrics *m = &r->federated.pooled[d];
@@ -160,6 +185,7 @@ static void put_domain(struct csl_buf *out, const struct csl_result *r, uint32_t
         csl_buf_str(out, " |\n");
     }
     csl_buf_str(out, "\n");
+    put_labels(out, r, d);
     put_elsewhere(out, r, d);
     put_classes(out, &r->fairness.sums[d]);
 }

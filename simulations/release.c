@@ -60,11 +60,31 @@ static void judge_worst_group(const struct csl_result *r, uint32_t d, struct csl
               r->domains[d].id, value, g->attribute, g->value, floor);
 }
 
+static void judge_labels(const struct csl_result *r, uint32_t d, struct csl_release_verdict *v)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < r->labels.count; i++) {
+        const struct csl_result_label *l = &r->labels.items[i];
+        count += l->domain == d;
+        if (l->domain == d && csl_result_label_is_collapsed(l))
+            block(v,
+                  "collapsed_class: label %s of domain %s is all but never told (sensitivity or "
+                  "specificity below %.2f)",
+                  l->name, r->domains[d].id, CSL_COLLAPSED_BELOW);
+    }
+    if (count == 0)
+        block(v, "collapsed_class: the labels of domain %s were not judged", r->domains[d].id);
+}
+
 static void judge_collapsed(const struct csl_result *r, uint32_t d, struct csl_release_verdict *v)
 {
     const struct csl_sum_figures *f = &r->fairness.sums[d];
     if (!r->release.refuses_collapsed || r->domains[d].task == CSL_TASK_SURVIVAL)
         return;
+    if (r->domains[d].task == CSL_TASK_LABELS) {
+        judge_labels(r, d, v);
+        return;
+    }
     if (f->metrics.count == 0)
         block(v, "collapsed_class: the classes of domain %s were not counted", r->domains[d].id);
     for (uint32_t c = 0; c < f->classes; c++)

@@ -73,7 +73,7 @@ static void put_site_row(struct csl_report *p, const struct columns *c, uint32_t
         csl_report__metric_cell(p, csl_metrics_find(m, c->metrics[i]), r->sites[site].id,
                                 &c->scales[i]);
     put_count(p, m->examples);
-    if (r->domains[domain].task != CSL_TASK_CLASSES)
+    if (csl_task_has_positives(r->domains[domain].task))
         put_count(p, m->positives);
     if (c->has_patients)
         put_count(p, r->sites[site].patients);
@@ -85,8 +85,8 @@ static void put_sum_rows(struct csl_report *p, const struct columns *c, uint32_t
     const struct csl_result *r = p->r;
     const struct csl_metrics *pooled = &r->federated.pooled[domain];
     uint64_t patients = 0;
-    uint32_t empty =
-        1u + (c->has_patients ? 1u : 0u) + (r->domains[domain].task != CSL_TASK_CLASSES ? 1u : 0u);
+    uint32_t empty = 1u + (c->has_patients ? 1u : 0u) +
+                     (csl_task_has_positives(r->domains[domain].task) ? 1u : 0u);
     for (uint32_t s = 0; s < r->site_count; s++)
         patients += r->sites[s].patients;
     put_row_head(p, "sum", "All test records together");
@@ -94,7 +94,7 @@ static void put_sum_rows(struct csl_report *p, const struct columns *c, uint32_t
         csl_report__metric_cell(p, csl_metrics_find(pooled, c->metrics[i]), "all sites",
                                 &c->scales[i]);
     put_count(p, pooled->examples);
-    if (r->domains[domain].task != CSL_TASK_CLASSES)
+    if (csl_task_has_positives(r->domains[domain].task))
         put_count(p, pooled->positives);
     if (c->has_patients)
         put_count(p, patients);
@@ -126,7 +126,7 @@ static void put_sites(struct csl_report *p, uint32_t domain)
     for (uint32_t i = 0; c.metrics[i] != NULL; i++)
         csl_report__metric_head(p, c.metrics[i], &c.scales[i]);
     csl_buf_str(p->out, "<th scope=\"col\" class=\"num\">Test<br>records</th>");
-    if (r->domains[domain].task != CSL_TASK_CLASSES)
+    if (csl_task_has_positives(r->domains[domain].task))
         csl_buf_printf(p->out, "<th scope=\"col\" class=\"num\">%s</th>",
                        is_survival ? "Events" : "Positive");
     if (c.has_patients)
@@ -453,6 +453,8 @@ void csl_report__domain(struct csl_report *p, uint32_t domain)
         csl_buf_str(p->out, "Time to an event");
     else if (d->task == CSL_TASK_CLASSES)
         csl_buf_printf(p->out, "One of %u classes", d->classes);
+    else if (d->task == CSL_TASK_LABELS)
+        csl_buf_str(p->out, "Several yes/no answers");
     else
         csl_buf_str(p->out, "Yes or no");
     csl_buf_str(p->out, ", from ");
@@ -467,6 +469,7 @@ void csl_report__domain(struct csl_report *p, uint32_t domain)
     }
     csl_buf_str(p->out, ".</p>\n");
     put_sites(p, domain);
+    csl_report__labels(p, domain);
     csl_report__classes(p, domain);
     put_calibration(p, domain);
     csl_report__calibration(p, domain);

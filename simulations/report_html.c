@@ -98,7 +98,7 @@ void csl_report__few(struct csl_report *p, const struct csl_metrics *m, enum csl
     uint64_t positives = m->positives, negatives = m->examples - m->positives;
     bool is_negative = !is_survival && negatives < positives;
     uint64_t n = is_negative ? negatives : positives;
-    if (task == CSL_TASK_CLASSES || n == 0 || n >= FEW)
+    if (!csl_task_has_positives(task) || n == 0 || n >= FEW)
         return;
     csl_buf_printf(p->out, "<span class=\"few\">rests on %llu %s%s</span>", (unsigned long long)n,
                    is_survival   ? "event"

@@ -62,6 +62,7 @@ void csl_report__repeats(struct csl_report *p);
 void csl_report__release(struct csl_report *p); /* nothing where the study asks for nothing */
 /* Inside a domain's section, and inside the groups' (report_fairness.c); nothing where nothing was
  * counted. */
+void csl_report__labels(struct csl_report *p, uint32_t domain); /* report_labels.c */
 void csl_report__classes(struct csl_report *p, uint32_t domain);
 void csl_report__calibration(struct csl_report *p, uint32_t domain);
 void csl_report__gaps(struct csl_report *p, uint32_t domain);

@@ -19,7 +19,8 @@ static const char *const metric_titles[] = {
     "AUC",     "Accuracy", "Balanced accuracy", "Macro-F1", "Sensitivity", "Specificity",
     "C-index", "ECE",      "Brier score",       "Log loss"};
 static const char *const method_names[] = {
-    "delong", "delong-binned", "wilson", "bootstrap", "bootstrap-basic", "bootstrap-gap", NULL};
+    "delong",          "delong-binned", "wilson",     "bootstrap",
+    "bootstrap-basic", "bootstrap-gap", "label-mean", NULL};
 
 static const char *intern(const char *const *known, const char *name)
 {
@@ -53,30 +54,21 @@ const char *csl_metric_title(const char *name)
     return csl_gap_title(name);
 }
 
-const char *csl_task_name(enum csl_task_kind task)
-{
-    switch (task) {
-    case CSL_TASK_BINARY:
-        return "binary";
-    case CSL_TASK_CLASSES:
-        return "classes";
-    case CSL_TASK_SURVIVAL:
-        break;
-    }
-    return "survival";
-}
-
 const char *const *csl_headline(enum csl_task_kind task)
 {
     static const char *const binary[] = {"auc", "accuracy", NULL};
     static const char *const classes[] = {"macro_f1", "balanced_accuracy", NULL};
     static const char *const survival[] = {"c_index", NULL};
+    static const char *const labels[] = {"auc", "balanced_accuracy", NULL};
     switch (task) {
     case CSL_TASK_BINARY:
         return binary;
     case CSL_TASK_CLASSES:
         return classes;
+    case CSL_TASK_LABELS:
+        return labels;
     case CSL_TASK_SURVIVAL:
+    case CSL_TASK_KIND_COUNT:
         break;
     }
     return survival;
@@ -230,6 +222,7 @@ static void release_one(struct csl_result *r)
         csl_repeats_release(&r->prices[i].repeats);
     csl_free(r->prices);
     csl_free(r->groups);
+    csl_free(r->labels.items);
     csl_free(r->fairness.sums);
     csl_free(r->fairness.gaps);
     csl_free(r->rows);

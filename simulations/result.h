@@ -15,6 +15,7 @@
 #include "simulations/result_attack.h"
 #include "simulations/result_evaluation.h"
 #include "simulations/result_fairness.h"
+#include "simulations/result_labels.h"
 #include "simulations/result_realised.h"
 #include "simulations/result_transfer.h"
 
@@ -118,6 +119,7 @@ struct csl_result {
     struct csl_evaluation federated;
     struct csl_result_group *groups; /* [group_count]; owned */
     uint32_t group_count;
+    struct csl_result_labels labels;
     struct csl_result_fairness fairness;
     struct csl_study_release release; /* what the study asks of a model that is handed out */
     struct csl_result_baselines baselines;
@@ -182,13 +184,12 @@ bool csl_result_own_mean(const struct csl_result *r, uint32_t domain, const char
                          struct csl_mean *out);
 
 /* The metrics a task is judged by, the first one first; NULL-terminated. binary: auc, accuracy;
- * classes: macro_f1, balanced_accuracy; survival: c_index. */
+ * classes: macro_f1, balanced_accuracy; survival: c_index; labels: auc, balanced_accuracy. */
 const char *const *csl_headline(enum csl_task_kind task);
 /* The static spelling of a metric's or method's name, NULL when nobody knows it. */
 const char *csl_metric_intern(const char *name);
 const char *csl_method_intern(const char *name);
 const char *csl_metric_title(const char *name); /* for people: "AUC"; the name when unknown */
-const char *csl_task_name(enum csl_task_kind task);
 /* Every metric name, in the order they are shown; NULL-terminated. */
 const char *const *csl_metric_names(void);
 

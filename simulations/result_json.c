@@ -413,6 +413,7 @@ enum csl_code csl_result_write_json(const struct csl_result *r, struct csl_buf *
         put_site(&j, r, s);
     csl_json_end(&j);
     csl_result__put_evaluation(&j, r, &r->federated);
+    csl_result__put_labels(&j, r);
     if (r->group_count > 0)
         put_groups(&j, r);
     csl_result__put_fairness(&j, r);

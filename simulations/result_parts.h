@@ -79,6 +79,12 @@ void csl_result__put_weights(struct csl_json *j, const struct csl_result *r);
 enum csl_code csl_result__read_weights(const struct csl_result_reader *rd,
                                        const struct csl_json_value *v) CSL_MUST_CHECK;
 
+/* --- result_labels.c: member "labels"; none without a domain of several --- */
+void csl_result__put_labels(struct csl_json *j, const struct csl_result *r);
+/* `list` may be NULL. */
+enum csl_code csl_result__read_labels(const struct csl_result_reader *rd,
+                                      const struct csl_json_value *list) CSL_MUST_CHECK;
+
 /* --- result_privacy.c --- */
 /* Member "privacy" of the run and of a site; "ledger" of the run, when any site has one. */
 void csl_result__put_privacy(struct csl_json *j, const struct csl_result *r);

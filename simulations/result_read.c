@@ -166,8 +166,8 @@ static enum csl_code read_domain(const struct csl_result_reader *rd, json v,
         return csl_result__bad(rd, "classes", "fewer classes");
     d->classes = (uint32_t)classes;
     for (d->task = CSL_TASK_BINARY; strcmp(csl_task_name(d->task), task) != 0; d->task++)
-        if (d->task == CSL_TASK_SURVIVAL)
-            return csl_result__bad(rd, "task", "binary, classes or survival");
+        if (d->task + 1 == CSL_TASK_KIND_COUNT)
+            return csl_result__bad(rd, "task", "binary, classes, survival or labels");
     return CSL_OK;
 }
 
@@ -515,6 +515,8 @@ enum csl_code csl_result_read_json(struct csl_result *out, const char *name, str
         code = read_shape(&rd, root);
     if (code == CSL_OK)
         code = csl_result__read_evaluation(&rd, root, &r->federated);
+    if (code == CSL_OK)
+        code = csl_result__read_labels(&rd, csl_json_get(root, "labels"));
     if (code == CSL_OK)
         code = read_groups(&rd, csl_json_get(root, "groups"));
     if (code == CSL_OK)

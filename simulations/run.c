@@ -120,6 +120,8 @@ static enum csl_code evaluate(struct csl_result *r, struct run *run, const float
     if (code == CSL_OK && run->data.study->fairness.attribute_count == 0)
         code = csl_evaluate_groups(r, &run->data, &p, r->seed, err);
     if (code == CSL_OK)
+        code = csl_evaluate_by_label(r, &run->data, &p, r->seed, err);
+    if (code == CSL_OK)
         code = csl_evaluate_without_inputs(r, &run->data, run->trainer, parameters, err);
     if (code == CSL_OK)
         code = csl_result_add_test_rows(r, err);

@@ -23,6 +23,18 @@ static void put_metrics(struct csl_buf *out, const char *name, const struct csl_
     csl_buf_printf(out, "%llu\n", (unsigned long long)m->examples);
 }
 
+/* The same figures by label, where there are several. */
+static void put_labels(struct csl_buf *out, const struct csl_result *r, uint32_t domain)
+{
+    char name[CSL_ID_MAX + 8];
+    for (uint32_t i = 0; i < r->labels.count; i++) {
+        if (r->labels.items[i].domain != domain)
+            continue;
+        (void)snprintf(name, sizeof(name), "label %s", r->labels.items[i].name);
+        put_metrics(out, name, &r->labels.items[i].metrics, csl_headline(r->domains[domain].task));
+    }
+}
+
 static void put_domain(struct csl_buf *out, const struct csl_result *r, uint32_t domain)
 {
     const char *const *metrics = csl_headline(r->domains[domain].task);
@@ -44,6 +56,7 @@ static void put_domain(struct csl_buf *out, const struct csl_result *r, uint32_t
         csl_table__mean(out, is_measured, &mean);
     }
     csl_table__end_line(out);
+    put_labels(out, r, domain);
 }
 
 static void put_rival(struct csl_buf *out, const char *name, const struct csl_evaluation *e,

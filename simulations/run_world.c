@@ -16,7 +16,7 @@ static void describe_domain(struct csl_result_domain *to, const struct csl_domai
 {
     COPY(to->id, d->id);
     COPY(to->modality, csl_domain_reads(d));
-    COPY(to->label, d->label);
+    csl_domain_label_text(d, to->label, sizeof(to->label));
     COPY(to->positive, d->positive);
     to->task = d->task;
     to->classes = d->classes;

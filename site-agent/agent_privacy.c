@@ -108,6 +108,10 @@ static void digest_cohort(const struct csl_agent *a, uint8_t out[CSL_DIGEST_BYTE
             csl_hash_update(&h, e->row, e->records * sizeof(*e->row));
         csl_hash_update(&h, e->patient, e->records * sizeof(*e->patient));
         csl_hash_update(&h, e->label, e->records);
+        if (e->answer_count == 0)
+            continue;
+        csl_hash_update(&h, e->answer, (size_t)e->records * e->answer_count);
+        csl_hash_update(&h, e->answer_known, (size_t)e->records * e->answer_count);
     }
     if (a->data->multimodal != NULL)
         hash_inputs(&h, a->data->multimodal);

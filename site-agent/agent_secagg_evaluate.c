@@ -37,7 +37,7 @@ static enum csl_code count_domain(const struct csl_agent *a, uint32_t domain, co
     const struct csl_domain *d = &a->study->domains[domain];
     const struct csl_examples here = csl_agent_examples_to_judge__(a, domain), *e = &here;
     struct csl_sums sums = {.counts = NULL};
-    if (d->task == CSL_TASK_SURVIVAL) {
+    if (!csl_domain_is_counted(d)) {
         counts[0] = 1;
         counts[1] = e->patients;
         counts[2] = e->records;

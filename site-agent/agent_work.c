@@ -321,6 +321,12 @@ static enum csl_code judge(struct csl_agent *a, const struct csl_msg_task *t, ui
         case CSL_TASK_SURVIVAL:
             code = csl_evaluate_survival(scores, e->time, e->label, e->records, t->seed, &m, err);
             break;
+        case CSL_TASK_LABELS:
+            code = csl_evaluate_labels(scores, e->answer, e->answer_known, e->records,
+                                       e->answer_count, t->seed, &m, NULL, err);
+            break;
+        case CSL_TASK_KIND_COUNT:
+            break;
         }
     }
     b->block = domain;

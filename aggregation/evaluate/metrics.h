@@ -30,8 +30,8 @@ struct csl_metric {
     /* static: "auc", "accuracy", "balanced_accuracy", "sensitivity", "specificity", "macro_f1",
      * "c_index", "ece", "brier", "log_loss" */
     const char *name;
-    const char
-        *method; /* static: "delong", "wilson", "bootstrap", "bootstrap-basic"; NULL: no interval */
+    const char *method; /* static: "delong", "wilson", "bootstrap", "bootstrap-basic", "label-mean";
+                           NULL: no interval */
     double value, low, high;
 };
 struct csl_metrics {
@@ -54,6 +54,16 @@ enum csl_code csl_evaluate_binary(const float *scores, const uint8_t *labels, ui
 enum csl_code csl_evaluate_classes(const float *scores, const uint8_t *labels, uint64_t n,
                                    uint32_t classes, uint64_t seed, struct csl_metrics *out,
                                    struct csl_err *err) CSL_MUST_CHECK;
+/* Several yes/no labels at once. scores, answers: [n, labels] probability of yes, and 0 or 1;
+ * known: [n, labels] 1 where the answer counts. Every figure is the mean over the labels that have
+ * it of what csl_evaluate_binary says of the label's known answers; so is its interval
+ * ("label-mean"): the deviation of a mean is at most the mean of the deviations, however labels
+ * hang together. None where a label's figure has none. examples: n; positives: 0. by_label (may be
+ * NULL): [labels], each label by itself. (labels.c) */
+enum csl_code csl_evaluate_labels(const float *scores, const uint8_t *answers, const uint8_t *known,
+                                  uint64_t n, uint32_t labels, uint64_t seed,
+                                  struct csl_metrics *out, struct csl_metrics *by_label,
+                                  struct csl_err *err) CSL_MUST_CHECK;
 /* risk: [n] higher = earlier event; time: [n]; event: [n] 1 observed, 0 censored. c_index is
  * Harrell's, ties in risk count half, pairs as lifelines.utils.concordance_index (tied times with
  * both events are not comparable; an event and a censoring at the same time are). */

@@ -20,7 +20,8 @@ struct onnx {
     struct csl_onnx_net n;
     const struct csl_study *study;
     struct csl_buf input_doc, features;
-    char output_doc[256];
+    char labels[CSL_LABEL_TEXT_MAX]; /* what the domain predicts */
+    char output_doc[CSL_LABEL_TEXT_MAX + 256];
 };
 
 /* How the input of a modality is called, its axes after the record's, and what they are. */
@@ -140,6 +141,7 @@ static enum csl_code add_scaling(struct onnx *o, struct csl_err *err)
 static void add_prediction(struct onnx *o)
 {
     const struct csl_domain *d = o->n.domain;
+    csl_domain_label_text(d, o->labels, sizeof(o->labels));
     switch (d->task) {
     case CSL_TASK_BINARY:
         csl_onnx__add(&o->n, "Sigmoid", NULL, NULL, "probability");
@@ -152,7 +154,13 @@ static void add_prediction(struct onnx *o)
                  "Probabilities of the classes 0 to %u of %s, in this order.", d->classes - 1,
                  d->label);
         return;
+    case CSL_TASK_LABELS:
+        csl_onnx__add(&o->n, "Sigmoid", NULL, NULL, "probabilities");
+        snprintf(o->output_doc, sizeof(o->output_doc),
+                 "Probability that each of these labels is 1, in this order: %s.", o->labels);
+        return;
     case CSL_TASK_SURVIVAL:
+    case CSL_TASK_KIND_COUNT:
         break;
     }
     csl_onnx__add(&o->n, "Identity", NULL, NULL, "log_hazard_ratio");
@@ -238,7 +246,7 @@ static void put_metadata(void *ctx, struct csl_buf *out)
     put_digest(out, "consilium.model_digest", o->n.model->digest);
     csl_onnx__metadata(out, "consilium.round", round);
     csl_onnx__metadata(out, "consilium.domain", o->n.domain->id);
-    csl_onnx__metadata(out, "consilium.label", o->n.domain->label);
+    csl_onnx__metadata(out, "consilium.label", o->labels);
     csl_onnx__metadata(out, "consilium.scaling", scaling_text(o->n.domain));
     if (o->n.domain->feature_count > 0)
         csl_onnx__metadata(out, "consilium.features", csl_buf_text(&o->features));

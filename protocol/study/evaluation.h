@@ -4,9 +4,9 @@
  * round is judged in one further round that trains nothing.
  *
  * Words of the block of a domain, 64 bits each (privacy/secagg/scalar.h): the vector of counts of
- * aggregation/evaluate/sums.h with CSL_EVALUATION_BINS bins, for survival the three words sites
- * (1), patients and records; then the loss summed over records. Its id is the domain's place plus
- * the number of model blocks. Any thread. SOURCE:
+ * aggregation/evaluate/sums.h with CSL_EVALUATION_BINS bins, for survival and several labels the
+ * three words sites (1), patients and records; then the loss summed over records. Its id is the
+ * domain's place plus the number of model blocks. Any thread. SOURCE:
  * docs/decisions/0011-evaluations-under-masks.md. */
 #ifndef CSL_STUDY_EVALUATION_H
 #define CSL_STUDY_EVALUATION_H

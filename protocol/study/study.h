@@ -28,7 +28,13 @@ enum csl_modality {
     CSL_IMAGE3D,
     CSL_MODALITY_COUNT
 };
-enum csl_task_kind { CSL_TASK_BINARY, CSL_TASK_CLASSES, CSL_TASK_SURVIVAL };
+enum csl_task_kind {
+    CSL_TASK_BINARY,
+    CSL_TASK_CLASSES,
+    CSL_TASK_SURVIVAL,
+    CSL_TASK_LABELS, /* several yes/no answers at once, each known or not */
+    CSL_TASK_KIND_COUNT
+};
 enum csl_scaling {
     CSL_SCALING_CONSTANTS, /* (x - centre) / scale with the study's public constants; default 0 and
                               1 */
@@ -74,9 +80,11 @@ struct csl_domain {
     char id[CSL_ID_MAX];
     enum csl_modality modality;
     enum csl_task_kind task;
-    char label[CSL_ID_MAX];    /* name of the label in the record file */
-    char positive[CSL_ID_MAX]; /* binary: what label value 1 means, for people; "" */
-    uint32_t classes;          /* 2 for binary, >= 2 for classes, 0 for survival */
+    char label[CSL_ID_MAX];     /* name of the label in the record file; "" with several */
+    char (*labels)[CSL_ID_MAX]; /* labels: [label_count] their names; owned by the study */
+    uint32_t label_count;       /* 0 for all other tasks */
+    char positive[CSL_ID_MAX];  /* binary: what label value 1 means, for people; "" */
+    uint32_t classes;           /* 2 for binary and labels, >= 2 for classes, 0 for survival */
     /* Labels behind those of the classes: label classes + i says that it is one of those in bits
      * merged[i], and no more. In training only: nothing is judged by them. */
     uint64_t merged[CSL_CLASSES_MAX];
@@ -102,9 +110,9 @@ struct csl_domain {
     struct csl_model_sizes sizes;
     struct csl_domain_fusion fusion; /* multimodal */
     bool has_bias;                   /* linear, cox: FLamby's Cox layer has one though it cancels */
-    uint32_t outputs;                /* logits: 1 for binary and survival, classes otherwise */
-    enum csl_block_kind block_kind;  /* of its block; shared in a study without inputs */
-    struct csl_adapter adapter;      /* of an input whose block is frozen */
+    uint32_t outputs; /* logits: 1 for binary and survival, else the classes or labels */
+    enum csl_block_kind block_kind; /* of its block; shared in a study without inputs */
+    struct csl_adapter adapter;     /* of an input whose block is frozen */
 };
 
 struct csl_local_training {
@@ -181,10 +189,19 @@ enum csl_code csl_study_read(struct csl_study **out, const char *path,
 void csl_study_free(struct csl_study *s);
 const struct csl_domain *csl_study_find_domain(const struct csl_study *s,
                                                const char *id); /* NULL */
+/* The record file's label `name` is one that the domain asks for. */
+bool csl_domain_asks_for(const struct csl_domain *d, const char *name);
+/* Test records of the domain become counts that add up (aggregation/evaluate/sums.h): of one binary
+ * label or of classes. */
+bool csl_domain_is_counted(const struct csl_domain *d);
+/* What it predicts, for people: the label's name, or all names with commas, cut where dst ends. */
+#define CSL_LABEL_TEXT_MAX (CSL_TASK_LABELS_MAX * (CSL_ID_MAX + 1)) /* bytes of it, at most */
+void csl_domain_label_text(const struct csl_domain *d, char *dst, size_t dst_bytes);
 /* True when input k of [d->width] is a value of a feature, scaled and clipped like it. False for a
  * mask, a time and a count of a series, which lie between 0 and 1 and stay as they are. */
 bool csl_domain_is_value(const struct csl_domain *d, uint32_t k);
 const char *csl_modality_name(enum csl_modality m);       /* as the study file spells it */
+const char *csl_task_name(enum csl_task_kind task);       /* likewise */
 const char *csl_domain_reads(const struct csl_domain *d); /* that of its modality; "multimodal" */
 void csl_study_input_block(char out[CSL_ID_MAX], const struct csl_domain *input);   /* its name */
 void csl_study_adapter_block(char out[CSL_ID_MAX], const struct csl_domain *input); /* likewise */

@@ -118,7 +118,7 @@ static enum csl_code check_backdoor(const struct csl_study_reader *r,
         const struct csl_domain *domain = &r->s->domains[d];
         for (uint32_t f = 0; f < domain->feature_count; f++) {
             double clip = domain->features[f].clip;
-            if (domain->modality != CSL_TABULAR || domain->task == CSL_TASK_SURVIVAL ||
+            if (domain->modality != CSL_TABULAR || !csl_domain_is_counted(domain) ||
                 strcmp(domain->features[f].name, a->trigger) != 0)
                 continue;
             is_there = true;

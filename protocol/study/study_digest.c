@@ -59,6 +59,10 @@ static void put_domain(struct csl_buf *b, const struct csl_domain *d)
     put_text(b, d->label);
     put_text(b, d->positive);
     csl_buf_le32(b, d->classes);
+    if (d->task == CSL_TASK_LABELS)
+        csl_buf_le32(b, d->label_count);
+    for (uint32_t i = 0; i < d->label_count; i++)
+        put_text(b, d->labels[i]);
     csl_buf_le32(b, (uint32_t)d->scaling);
     csl_buf_le32(b, d->feature_count);
     for (uint32_t i = 0; i < d->feature_count; i++) {

@@ -25,7 +25,7 @@ static const char *const shape_texts[] = {NULL,
                                           "[length]",
                                           "[depth, height, width, channels]"};
 static const uint32_t shape_axes[] = {0, 3, 2, 1, 3, 1, 4};
-static const char *const task_names[] = {"binary", "classes", "survival", NULL};
+static const char *const task_names[] = {"binary", "classes", "survival", "labels", NULL};
 static const char *const missing_names[] = {"centre", "mask", "mask_and_delta", NULL};
 static const char *const scaling_names[] = {"constants", "site", NULL};
 
@@ -33,6 +33,12 @@ const char *csl_modality_name(enum csl_modality m)
 {
     CSL_ASSERT(m < CSL_MODALITY_COUNT);
     return modality_names[m];
+}
+
+const char *csl_task_name(enum csl_task_kind task)
+{
+    CSL_ASSERT(task < CSL_TASK_KIND_COUNT);
+    return task_names[task];
 }
 
 bool csl_domain_is_value(const struct csl_domain *d, uint32_t k)
@@ -235,6 +241,8 @@ static enum csl_code read_task(const struct csl_study_reader *r, const struct cs
     static const char *const classes_keys[] = {"classes", "merged", NULL};
     static const char *const positive_keys[] = {"positive", NULL};
     struct raw_task raw = {0};
+    if (csl_study__has_labels(section))
+        return csl_study__read_labels(r, at, section, d);
     enum csl_code code = csl_study__section(r, task_rows, &raw, at, section, "task");
 
     if (code == CSL_OK && raw.kind != CSL_TASK_CLASSES)

@@ -194,9 +194,9 @@ static enum csl_code check_statistics(const struct csl_study_reader *r,
     const struct csl_study_domain_weights *w = &s->fairness.domains;
     if (s->secagg.is_on)
         return csl_yaml_fail(r->err, r->y, at,
-                             "under masks sites report no evaluation, and what they sign does not "
-                             "cover a table of weights in this version; no secure_aggregation, or "
-                             "no domain_weights, would be right");
+                             "under masks the sums of sites say nothing of skill, and what they "
+                             "sign does not cover a table of weights in this version; no "
+                             "secure_aggregation, or no domain_weights, would be right");
     if (w->kind != CSL_DOMAIN_WEIGHTS_BALANCED && s->privacy.mode != CSL_PRIVACY_NONE)
         return csl_yaml_fail(r->err, r->y, at,
                              "the skill of a domain comes from losses of validation patients, "
@@ -204,6 +204,12 @@ static enum csl_code check_statistics(const struct csl_study_reader *r,
                              "none, or kind: balanced, would be right");
     if (w->kind == CSL_DOMAIN_WEIGHTS_BALANCED)
         return CSL_OK;
+    for (uint32_t d = 0; d < s->domain_count; d++)
+        if (!csl_domain_is_counted(&s->domains[d]))
+            return csl_yaml_fail(r->err, r->y, at,
+                                 "the skill of domain %s, whose records have no single class, is "
+                                 "not measured in this version; kind: balanced would be right",
+                                 s->domains[d].id);
     if (w->every >= s->rounds)
         return csl_yaml_fail(r->err, r->y, csl_study__at(at, "every"),
                              "found %u, but the study has %u rounds; no round would have weights",

@@ -38,7 +38,7 @@ uint32_t csl_study_evaluation_block(const struct csl_study *s, uint32_t domain)
 uint64_t csl_study_evaluation_words(const struct csl_study *s, uint32_t domain)
 {
     const struct csl_domain *d = &s->domains[domain];
-    if (d->task == CSL_TASK_SURVIVAL)
+    if (!csl_domain_is_counted(d))
         return 4;
     uint32_t classes = d->task == CSL_TASK_BINARY ? 2 : d->classes;
     return csl_sums_count(classes, CSL_EVALUATION_BINS) + 1;

@@ -10,7 +10,7 @@
 static const char *task_text(const struct csl_domain *d)
 {
     static const char *const texts[] = {"a yes/no answer", "one of several classes",
-                                        "time until an event"};
+                                        "time until an event", "several yes/no answers"};
 
     return texts[d->task];
 }
@@ -37,7 +37,10 @@ static const char *const models[] = {"linear model",          "Cox model",
 
 static void explain_task(const struct csl_domain *d, struct csl_buf *out)
 {
-    csl_buf_printf(out, "  %s: predicts %s ('%s'", d->id, task_text(d), d->label);
+    csl_buf_printf(out, "  %s: predicts %s ('%s'", d->id, task_text(d),
+                   d->label_count > 0 ? d->labels[0] : d->label);
+    for (uint32_t i = 1; i < d->label_count; i++)
+        csl_buf_printf(out, ", '%s'", d->labels[i]);
     if (d->positive[0])
         csl_buf_printf(out, ", yes = %s", d->positive);
     if (d->task == CSL_TASK_CLASSES)

@@ -61,7 +61,7 @@ enum csl_code csl_study__read_fused(const struct csl_study_reader *r,
     if (d->task == CSL_TASK_SURVIVAL)
         return csl_yaml_fail(r->err, r->y, csl_study__at(domain, "task"),
                              "a survival task of several inputs is not available in this version; "
-                             "kind: binary or classes would be right");
+                             "kind: binary, classes or labels would be right");
     for (uint32_t i = 0; i < r->s->input_count; i++) {
         if (!is_read[i])
             continue;

@@ -66,11 +66,11 @@ enum csl_code csl_study__check_group_weights(const struct csl_study_reader *r,
                              "patients of studies with inputs are not weighed in this version; "
                              "leaving the key out would be right");
     for (uint32_t d = 0; d < s->domain_count; d++)
-        if (s->domains[d].task == CSL_TASK_SURVIVAL)
+        if (!csl_domain_is_counted(&s->domains[d]))
             return csl_yaml_fail(r->err, r->y, at,
-                                 "patients of a survival domain (%s) are not weighed in this "
+                                 "patients of a %s domain (%s) are not weighed in this "
                                  "version; leaving the key out would be right",
-                                 s->domains[d].id);
+                                 csl_task_name(s->domains[d].task), s->domains[d].id);
     return CSL_OK;
 }
 

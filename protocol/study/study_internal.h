@@ -114,6 +114,12 @@ enum csl_code csl_study__read_merged(const struct csl_study_reader *r,
                                      const struct csl_yaml_node *list, struct csl_domain *d);
 void csl_study__explain_merged(const struct csl_domain *d, struct csl_buf *out);
 
+/* study_labels.c: a task of several yes/no labels, whose section says kind: labels. */
+bool csl_study__has_labels(const struct csl_yaml_node *section);
+enum csl_code csl_study__read_labels(const struct csl_study_reader *r,
+                                     const struct csl_yaml_node *at,
+                                     const struct csl_yaml_node *section, struct csl_domain *d);
+
 /* study_model.c: the model of a domain whose input and task are known. own: the domain's section,
  * or NULL; shared: the study's, or NULL; errors about neither point at the domain. */
 enum csl_code csl_study__read_model(const struct csl_study_reader *r,

@@ -189,14 +189,13 @@ static enum csl_code check_input(const struct csl_study_reader *r, const struct 
 static enum csl_code check_kind(const struct csl_study_reader *r, const struct csl_yaml_node *at,
                                 const struct csl_yaml_node *section, const struct csl_domain *d)
 {
-    static const char *const task_texts[] = {"binary", "classes", "survival"};
     bool is_survival = d->task == CSL_TASK_SURVIVAL;
 
     if ((d->model == CSL_MODEL_COX) != is_survival)
         return csl_yaml_fail(r->err, r->y, at,
                              "%s '%s': model kind %s does not fit a %s task; %s would be right",
                              csl_study__noun(r, d), d->id, model_names[d->model],
-                             task_texts[d->task], is_survival ? "cox" : "any but cox");
+                             csl_task_name(d->task), is_survival ? "cox" : "any but cox");
     enum csl_code code = check_input(r, at, d);
     for (size_t i = 0; i < sizeof(kind_keys) / sizeof(kind_keys[0]) && code == CSL_OK; i++) {
         const char *const keys[] = {kind_keys[i].key, NULL};

@@ -264,8 +264,10 @@ void csl_study_free(struct csl_study *s)
 {
     if (!s)
         return;
-    for (uint32_t i = 0; i < s->domain_count; i++)
+    for (uint32_t i = 0; i < s->domain_count; i++) {
         csl_free(s->domains[i].features);
+        csl_free(s->domains[i].labels);
+    }
     for (uint32_t i = 0; i < s->input_count; i++)
         csl_free(s->inputs[i].features);
     csl_free(s->inputs);

@@ -167,8 +167,8 @@ static enum csl_code check_domains(const struct csl_study_reader *r,
         if (d->model == CSL_MODEL_COX)
             return csl_yaml_fail(r->err, r->y, list,
                                  "domain %s: the Cox partial likelihood of one patient depends on "
-                                 "the others, so one patient's influence has no bound; a binary or "
-                                 "classes task would be right with privacy",
+                                 "the others, so one patient's influence has no bound; a binary, "
+                                 "classes or labels task would be right with privacy",
                                  d->id);
         if (d->scaling == CSL_SCALING_SITE)
             return csl_yaml_fail(r->err, r->y, list,

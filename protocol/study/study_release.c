@@ -158,11 +158,11 @@ enum csl_code csl_study__read_release(const struct csl_study_reader *r,
                              "without patient groups there is no worst one; a section 'fairness' "
                              "with attributes would be right");
     for (uint32_t d = 0; d < r->s->domain_count && raw.r.worst_group_floor > 0; d++)
-        if (r->s->domains[d].task == CSL_TASK_SURVIVAL)
+        if (!csl_domain_is_counted(&r->s->domains[d]))
             return csl_yaml_fail(r->err, r->y, csl_study__at(section, "worst_group_floor"),
-                                 "patient groups of a survival domain (%s) are not measured in "
+                                 "patient groups of a %s domain (%s) are not measured in "
                                  "this version; leaving it out would be right",
-                                 r->s->domains[d].id);
+                                 csl_task_name(r->s->domains[d].task), r->s->domains[d].id);
     raw.r.is_on = true;
     raw.r.needs_card = raw.card == 1;
     raw.r.refuses_collapsed = raw.collapsed == 1;

@@ -143,7 +143,7 @@ static bool wants_kind(const void *ctx, const struct csl_record_modality *m)
 static bool wants_label(const void *ctx, const struct csl_record_label *l)
 {
     const struct csl_domain *d = ctx;
-    return strcmp(d->label, l->name) == 0;
+    return csl_domain_asks_for(d, l->name);
 }
 
 /* What a record file says beside the inputs, or with them. */
@@ -282,7 +282,7 @@ static enum csl_code open_stream(struct csl_batch_source *s, struct index *x, st
     s->layout.rank = m->rank;
     memcpy(s->layout.shape, m->shape, sizeof(m->shape));
     (void)snprintf(s->shown, sizeof(s->shown), "/modalities/%s", m->name);
-    s->source = (struct csl_domain_source){NULL, &s->layout, x->source.columns};
+    s->source = (struct csl_domain_source){.modality = &s->layout, .columns = x->source.columns};
     x->source.columns = NULL;
     s->record =
         csl_alloc_array(csl_examples_count__(&x->r, &x->source, s->split), sizeof(*s->record));

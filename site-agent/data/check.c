@@ -200,10 +200,19 @@ static void check_features(struct check *c, const char *noun, const struct csl_d
     }
 }
 
+/* Of several labels a site may lack some: training leaves them out there. */
+static void check_labels(struct check *c, const struct csl_domain *d,
+                         const struct csl_domain_source *source)
+{
+    for (uint32_t k = 0; k < source->label_count; k++)
+        if (source->labels[k] == NULL)
+            find(c, false, "domain %s: the site does not know label %s", d->id, d->labels[k]);
+}
+
 /* True when the site can take part in the domain. */
 static bool check_domain(struct check *c, const struct csl_domain *d)
 {
-    struct csl_domain_source source = {NULL, NULL, NULL};
+    struct csl_domain_source source = {.label = NULL};
     struct csl_err why;
     if (csl_domain_find__(d, c->r, c->r->site, &source, &why) != CSL_OK) {
         find(c, true, "domain %s: %s", d->id, why.msg);
@@ -219,6 +228,7 @@ static bool check_domain(struct check *c, const struct csl_domain *d)
         find(c, false, "domain %s: no training record has both its modality and a known label",
              d->id);
     check_features(c, "domain", d, &source);
+    check_labels(c, d, &source);
     csl_free(source.columns);
     return train > 0;
 }
@@ -243,24 +253,25 @@ static void check_inputs(struct check *c, struct csl_domain_source *sources)
 static bool check_fused(struct check *c, const struct csl_domain *d,
                         const struct csl_domain_source *sources)
 {
-    const struct csl_record_label *label = csl_records_label__(c->r, d->label);
-    uint32_t classes = d->task == CSL_TASK_BINARY ? 2 : d->classes, train = 0;
-    if (label == NULL) {
+    struct csl_domain_source truth = {.label = NULL};
+    struct csl_err why;
+    uint32_t train = 0;
+    if (csl_labels_find__(d, c->r, c->r->site, true, &truth, &why) != CSL_OK) {
+        find(c, true, "domain %s: %s", d->id, why.msg);
+        return false;
+    }
+    if (truth.label == NULL) {
         find(c, false, "domain %s: the site has no such label", d->id);
         return false;
     }
-    if (label->classes < classes || label->classes > classes + d->merged_count) {
-        find(c, true, "domain %s: label %s has %u classes (0: survival); the study needs %u", d->id,
-             d->label, label->classes, classes);
-        return false;
-    }
+    check_labels(c, d, &truth);
     for (uint32_t i = 0; i < c->r->record_count; i++) {
         bool has_input = false;
         for (uint32_t k = 0; k < d->fusion.input_count; k++) {
             const struct csl_record_modality *m = sources[d->fusion.inputs[k]].modality;
             has_input = has_input || (m != NULL && m->available[i] != 0);
         }
-        train += has_input && label->value[i] != CSL_LABEL_UNKNOWN &&
+        train += has_input && csl_labels_known__(&truth, i) &&
                  c->r->split[c->r->patient[i]] == CSL_SPLIT_TRAIN;
     }
     if (train == 0)
@@ -271,7 +282,7 @@ static bool check_fused(struct check *c, const struct csl_domain *d,
 
 static void check_study(struct check *c)
 {
-    struct csl_domain_source sources[CSL_STUDY_INPUTS_MAX] = {{NULL, NULL, NULL}};
+    struct csl_domain_source sources[CSL_STUDY_INPUTS_MAX] = {{.label = NULL}};
     uint32_t usable = 0;
     check_inputs(c, sources);
     for (uint32_t i = 0; i < c->study->domain_count; i++)

@@ -57,7 +57,7 @@ static bool wants_label(const void *ctx, const struct csl_record_label *l)
 {
     const struct csl_study *study = ctx;
     for (uint32_t i = 0; i < study->domain_count; i++)
-        if (strcmp(study->domains[i].label, l->name) == 0)
+        if (csl_domain_asks_for(&study->domains[i], l->name))
             return true;
     return false;
 }
@@ -158,9 +158,10 @@ static enum csl_code scale_all(struct csl_dataset *d, struct csl_err *err)
         for (int s = 0; s < CSL_SPLIT_COUNT && code == CSL_OK; s++) {
             struct csl_examples *e = &d->domains[i][s];
             code = csl_examples_scale__(e, what, &c, is_private, err);
-            d->bytes += (uint64_t)e->records *
-                        ((uint64_t)e->width * sizeof(*e->x) + sizeof(*e->patient) +
-                         sizeof(*e->label) + (e->time != NULL ? sizeof(*e->time) : 0));
+            d->bytes +=
+                (uint64_t)e->records *
+                ((uint64_t)e->width * sizeof(*e->x) + sizeof(*e->patient) + sizeof(*e->label) +
+                 (e->time != NULL ? sizeof(*e->time) : 0) + 2 * (uint64_t)e->answer_count);
         }
         csl_constants_release__(&c);
         if (code != CSL_OK)

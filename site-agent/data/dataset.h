@@ -4,7 +4,9 @@
  * names are read, shapes, classes and units are checked against it (a unit that only one of them
  * states is not checked), features are scaled as it says. A site
  * without a modality or label simply lacks that domain. A domain of several inputs has the records
- * with a known label and at least one of its inputs. Immutable after loading; any thread. */
+ * with a known label and at least one of its inputs. A domain of several labels has the records
+ * with one of them or more; a label whose column the site lacks is unknown in all of them.
+ * Immutable after loading; any thread. */
 #ifndef CSL_DATASET_H
 #define CSL_DATASET_H
 #include "protocol/study/study.h"
@@ -25,6 +27,11 @@ struct csl_examples {
     uint8_t *label; /* [R] class index, in training also one of the merged; binary 0/1; survival: 1
                        event observed, 0 censored */
     float *time;    /* [R] survival only, else NULL */
+    /* Several labels: label is all 0, and record r has the answers [r, K], each 0 or 1 where
+     * answer_known is 1 and 0 where it is 0; at least one of a record's is known. */
+    uint32_t answer_count; /* K; 0 for all other tasks */
+    uint8_t *answer;       /* [R, K]; owned; else NULL */
+    uint8_t *answer_known; /* [R, K]; owned; else NULL */
     /* A study with inputs: x is NULL, and record r is row row[r] of what the site has of them. */
     const struct csl_multimodal_split *of; /* multimodal.h; of the data set */
     uint32_t *row;                         /* [R] ascending; owned */

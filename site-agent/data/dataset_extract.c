@@ -16,13 +16,16 @@ void csl_examples_release__(struct csl_examples *e)
     csl_free(e->patient);
     csl_free(e->label);
     csl_free(e->time);
+    csl_free(e->answer);
+    csl_free(e->answer_known);
     csl_free(e->row);
     csl_free(e->level);
     memset(e, 0, sizeof(*e));
 }
 
 static enum csl_code examples_alloc(struct csl_examples *e, uint32_t records, uint32_t width,
-                                    bool has_x, bool has_time, struct csl_err *err)
+                                    bool has_x, bool has_time, uint32_t answers,
+                                    struct csl_err *err)
 {
     size_t values;
     memset(e, 0, sizeof(*e));
@@ -40,7 +43,7 @@ static enum csl_code examples_alloc(struct csl_examples *e, uint32_t records, ui
         csl_examples_release__(e);
         return CSL_FAIL(err, CSL_E_NOMEM, "no memory for %u records of %u inputs", records, width);
     }
-    return CSL_OK;
+    return csl_answers_alloc__(e, answers, err);
 }
 
 static bool is_example(const struct csl_records *r, const struct csl_domain_source *s,
@@ -48,8 +51,7 @@ static bool is_example(const struct csl_records *r, const struct csl_domain_sour
 {
     if (r->split[r->patient[record]] != (uint8_t)split || s->modality->available[record] == 0)
         return false;
-    return s->label->classes > 0 ? s->label->value[record] != CSL_LABEL_UNKNOWN
-                                 : !isnan(s->label->time[record]);
+    return csl_labels_known__(s, record);
 }
 
 uint32_t csl_examples_count__(const struct csl_records *r, const struct csl_domain_source *s,
@@ -85,6 +87,20 @@ void csl_inputs_copy__(const struct csl_domain *d, const struct csl_domain_sourc
         to[k] = from[s->columns[k]];
 }
 
+static void copy_truth(const struct csl_domain_source *s, uint32_t record, struct csl_examples *e,
+                       uint32_t n)
+{
+    for (uint32_t k = 0; k < e->answer_count; k++)
+        csl_answer_set__(e, n, k,
+                         s->labels[k] != NULL ? s->labels[k]->value[record] : CSL_LABEL_UNKNOWN);
+    if (e->answer_count > 0)
+        return;
+    e->label[n] = s->label->classes > 0 ? (uint8_t)s->label->value[record]
+                                        : (uint8_t)(s->label->event[record] > 0.0f);
+    if (e->time != NULL)
+        e->time[n] = s->label->time[record];
+}
+
 enum csl_code csl_examples_extract__(const struct csl_records *r, const struct csl_domain *d,
                                      const struct csl_domain_source *s, enum csl_split split,
                                      struct csl_examples *out, uint32_t *record,
@@ -93,8 +109,8 @@ enum csl_code csl_examples_extract__(const struct csl_records *r, const struct c
     uint32_t records = csl_examples_count__(r, s, split), n = 0, last = UINT32_MAX;
     const struct csl_record_modality *m = s->modality;
     bool has_x = m != NULL && (m->text != NULL ? m->text->offsets : (void *)m->values) != NULL;
-    enum csl_code code =
-        examples_alloc(out, records, d->width, has_x, d->task == CSL_TASK_SURVIVAL, err);
+    enum csl_code code = examples_alloc(out, records, d->width, has_x, d->task == CSL_TASK_SURVIVAL,
+                                        d->label_count, err);
     if (code != CSL_OK || records == 0)
         return code;
     for (uint32_t i = 0; i < r->record_count; i++) {
@@ -108,11 +124,7 @@ enum csl_code csl_examples_extract__(const struct csl_records *r, const struct c
             out->patients++;
         last = r->patient[i];
         out->patient[n] = out->patients - 1;
-        out->label[n] = s->label->classes > 0 ? (uint8_t)s->label->value[i]
-                                              : (uint8_t)(s->label->event[i] > 0.0f);
-        if (out->time != NULL)
-            out->time[n] = s->label->time[i];
-        n++;
+        copy_truth(s, i, out, n++);
     }
     return CSL_OK;
 }
@@ -127,8 +139,8 @@ enum csl_code csl_examples_append__(struct csl_examples *to, const struct csl_ex
     if (records > CSL_SITE_RECORDS_MAX)
         return CSL_FAIL(err, CSL_E_LIMIT, "%llu records together; at most %u are allowed",
                         (unsigned long long)records, CSL_SITE_RECORDS_MAX);
-    enum csl_code code =
-        examples_alloc(&both, (uint32_t)records, more->width, true, more->time != NULL, err);
+    enum csl_code code = examples_alloc(&both, (uint32_t)records, more->width, true,
+                                        more->time != NULL, more->answer_count, err);
     if (code != CSL_OK)
         return code;
     const struct csl_examples *parts[2] = {to, more};
@@ -141,6 +153,11 @@ enum csl_code csl_examples_append__(struct csl_examples *to, const struct csl_ex
         memcpy(both.label + at, parts[p]->label, n);
         if (both.time != NULL)
             memcpy(both.time + at, parts[p]->time, n * sizeof(*both.time));
+        if (both.answer_count > 0) {
+            size_t k = both.answer_count;
+            memcpy(both.answer + at * k, parts[p]->answer, n * k);
+            memcpy(both.answer_known + at * k, parts[p]->answer_known, n * k);
+        }
         for (size_t i = 0; i < n; i++)
             both.patient[at + i] = parts[p]->patient[i] + both.patients;
         both.patients += parts[p]->patients;

@@ -15,11 +15,16 @@
 static bool is_example(const struct csl_domain *d, const struct csl_multimodal_split *s,
                        uint32_t target, uint32_t row, bool trains)
 {
-    int16_t label = s->targets[target].value[row];
-    bool has_input = false;
+    const struct csl_targets *t = &s->targets[target];
+    bool has_input = false, has_label = false;
+    for (uint32_t k = 0; k < t->labels; k++) {
+        int16_t label = t->value[(size_t)row * t->labels + k];
+        has_label =
+            has_label || (label != CSL_LABEL_UNKNOWN && (trains || label < (int16_t)d->classes));
+    }
     for (uint32_t i = 0; i < d->fusion.input_count; i++)
         has_input = has_input || s->inputs[d->fusion.inputs[i]].available[row] != 0;
-    return has_input && label != CSL_LABEL_UNKNOWN && (trains || label < (int16_t)d->classes);
+    return has_input && has_label;
 }
 
 static enum csl_code view_domain(struct csl_dataset *d, uint32_t domain, int split,
@@ -38,6 +43,9 @@ static enum csl_code view_domain(struct csl_dataset *d, uint32_t domain, int spl
     e->label = csl_alloc_array(e->records, 1);
     if (e->row == NULL || e->patient == NULL || e->label == NULL)
         return CSL_FAIL(err, CSL_E_NOMEM, "no memory for the records of domain %s", what->id);
+    enum csl_code code = csl_answers_alloc__(e, what->label_count, err);
+    if (code != CSL_OK)
+        return code;
     for (uint32_t r = 0, n = 0; r < s->records; r++) {
         if (!is_example(what, s, domain, r, trains))
             continue;
@@ -45,7 +53,9 @@ static enum csl_code view_domain(struct csl_dataset *d, uint32_t domain, int spl
         last = s->patient[r];
         e->row[n] = r;
         e->patient[n] = e->patients - 1;
-        e->label[n++] = (uint8_t)s->targets[domain].value[r];
+        for (uint32_t k = 0; k < e->answer_count; k++)
+            csl_answer_set__(e, n, k, s->targets[domain].value[(size_t)r * e->answer_count + k]);
+        e->label[n++] = e->answer_count > 0 ? 0 : (uint8_t)s->targets[domain].value[r];
     }
     return CSL_OK;
 }
@@ -66,8 +76,8 @@ static uint64_t count_patients(const struct csl_dataset *d, uint32_t input)
     for (uint32_t r = 0; r < s->records; r++) {
         bool counts = false;
         for (uint32_t k = 0; k < d->domain_count && !counts; k++)
-            counts =
-                reads(&d->study->domains[k], input) && s->targets[k].value[r] != CSL_LABEL_UNKNOWN;
+            counts = reads(&d->study->domains[k], input) &&
+                     is_example(&d->study->domains[k], s, k, r, true);
         if (!counts || s->inputs[input].available[r] == 0 || s->patient[r] == last)
             continue;
         last = s->patient[r];
@@ -106,6 +116,11 @@ enum csl_code csl_dataset_fill__(struct csl_dataset *d, const char *const *paths
         const struct csl_domain *what = &study->domains[i];
         targets[i] = (struct csl_target_spec){what->task, what->classes, &what->label, 1,
                                               what->merged_count};
+        if (what->task != CSL_TASK_LABELS)
+            continue;
+        targets[i].kind = CSL_TASK_BINARY;
+        targets[i].labels = (const char(*)[CSL_ID_MAX])what->labels;
+        targets[i].label_count = what->label_count;
     }
     enum csl_code code = load_files(d, &spec, paths, count, err);
     for (uint32_t i = 0; i < study->domain_count; i++)

@@ -10,7 +10,22 @@ struct csl_domain_source {
     const struct csl_record_label *label;       /* NULL: the file lacks the domain */
     const struct csl_record_modality *modality; /* NULL: the file lacks the domain */
     uint32_t *columns; /* [feature_count] tabular and ehr_series, else NULL; owned */
+    /* Several labels: each of them, NULL where the file lacks it; `label` is the first it has. */
+    const struct csl_record_label *labels[CSL_TASK_LABELS_MAX];
+    uint32_t label_count; /* 0 for all other tasks */
 };
+/* dataset_labels.c: the labels of the domain in the file, into out->label, labels, label_count.
+ * CSL_E_INVAL: one of them has other classes than the study says; only looked at with has_input. */
+enum csl_code csl_labels_find__(const struct csl_domain *d, const struct csl_records *r,
+                                const char *file, bool has_input, struct csl_domain_source *out,
+                                struct csl_err *err) CSL_MUST_CHECK;
+/* The record has a known label of the source. */
+bool csl_labels_known__(const struct csl_domain_source *source, uint32_t record);
+/* Room for the answers of e->records records with `count` labels (0: none is needed). */
+enum csl_code csl_answers_alloc__(struct csl_examples *e, uint32_t count,
+                                  struct csl_err *err) CSL_MUST_CHECK;
+/* Answer k of example n from a value of a record file. */
+void csl_answer_set__(struct csl_examples *e, uint32_t n, uint32_t k, int16_t value);
 /* A domain takes the modality of its kind that is named as the domain or as its label; otherwise
  * the only one of its kind with its shape or features. CSL_E_INVAL names file and feature, shape or
  * label when the file has the data but not as the study describes them. */

@@ -122,8 +122,9 @@ static enum csl_code refuse_modality(const struct csl_domain *d, const char *fil
 {
     if (fitting > 1)
         return CSL_FAIL(err, CSL_E_INVAL,
-                        "%s: %u %s modalities fit domain %s; one named %s or %s would be right",
-                        file, fitting, kind_name(d->modality), d->id, d->id, d->label);
+                        "%s: %u %s modalities fit domain %s; one named %s%s%s would be right", file,
+                        fitting, kind_name(d->modality), d->id, d->id,
+                        d->label[0] != '\0' ? " or " : "", d->label);
     if (d->modality == CSL_TABULAR ||
         (d->modality == CSL_EHR_SERIES && near->shape[0] == steps_of(d)))
         return CSL_FAIL(err, CSL_E_INVAL,
@@ -147,19 +148,6 @@ static enum csl_code refuse_modality(const struct csl_domain *d, const char *fil
                     shape_text(wanted, shape, near->rank));
 }
 
-static enum csl_code check_label(const struct csl_domain *d, const struct csl_record_label *l,
-                                 const char *file, struct csl_err *err)
-{
-    uint32_t classes = d->task == CSL_TASK_BINARY    ? 2
-                       : d->task == CSL_TASK_CLASSES ? d->classes
-                                                     : 0;
-    if (l->classes == classes)
-        return CSL_OK;
-    return CSL_FAIL(err, CSL_E_INVAL,
-                    "%s: /labels/%s has %u classes (0: survival); domain %s needs %u", file,
-                    l->name, l->classes, d->id, classes);
-}
-
 static enum csl_code find_columns(const struct csl_domain *d, const char *file,
                                   struct csl_domain_source *s, struct csl_err *err)
 {
@@ -178,8 +166,8 @@ enum csl_code csl_input_find__(const struct csl_domain *d, const struct csl_doma
     const struct rivals others = {rivals, rival_count};
     const struct csl_record_modality *near;
     uint32_t candidates, fitting;
-    struct csl_domain_source s = {NULL, find_modality(d, &others, r, &near, &candidates, &fitting),
-                                  NULL};
+    struct csl_domain_source s = {.modality =
+                                      find_modality(d, &others, r, &near, &candidates, &fitting)};
     if (s.modality == NULL && candidates > 0)
         return refuse_modality(d, file, near, fitting, err);
     if (s.modality != NULL && d->feature_count > 0) {
@@ -195,12 +183,13 @@ enum csl_code csl_domain_find__(const struct csl_domain *d, const struct csl_rec
                                 const char *file, struct csl_domain_source *out,
                                 struct csl_err *err)
 {
-    const struct csl_record_label *label = csl_records_label__(r, d->label);
-    struct csl_domain_source s = {NULL, NULL, NULL};
-    enum csl_code code = label == NULL ? CSL_OK : csl_input_find__(d, NULL, 0, r, file, &s, err);
-    s.label = label;
-    if (code == CSL_OK && s.modality != NULL)
-        code = check_label(d, label, file, err);
+    struct csl_domain_source s = {.label = NULL};
+    bool has_label = false;
+    for (uint32_t i = 0; i < r->label_count; i++)
+        has_label = has_label || csl_domain_asks_for(d, r->labels[i].name);
+    enum csl_code code = has_label ? csl_input_find__(d, NULL, 0, r, file, &s, err) : CSL_OK;
+    if (code == CSL_OK)
+        code = csl_labels_find__(d, r, file, s.modality != NULL, &s, err);
     if (code == CSL_OK)
         *out = s;
     else

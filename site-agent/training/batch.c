@@ -24,6 +24,10 @@ static enum csl_code check_examples(const struct csl_examples *e, const char *do
             return CSL_FAIL(err, CSL_E_INVAL,
                             "domain %s: record %u is of patient %u, after patient %u", domain, r,
                             e->patient[r], before);
+        for (size_t i = (size_t)r * e->answer_count; i < (r + (size_t)1) * e->answer_count; i++)
+            if (e->answer[i] > 1 || e->answer_known[i] > 1)
+                return CSL_FAIL(err, CSL_E_INVAL,
+                                "domain %s: an answer of record %u is neither 0 nor 1", domain, r);
         if (e->label[r] >= label_end)
             return CSL_FAIL(err, CSL_E_INVAL, "domain %s: the label of record %u is not below %u",
                             domain, r, label_end);

@@ -17,14 +17,28 @@ static uint32_t input_net(const struct csl_fused *f, uint32_t input)
 
 /* --- opening --- */
 
+static void put_answers(struct csl_fused_domain *to, const struct csl_examples *e, uint32_t r)
+{
+    if (e->answer_count == 0) {
+        to->known[e->row[r]] = 1;
+        to->label[e->row[r]] = e->label[r];
+        return;
+    }
+    size_t k = e->answer_count, at = e->row[r] * k;
+    CSL_ASSERT(k == to->answers);
+    memcpy(to->known + at, e->answer_known + r * k, k);
+    memcpy(to->label + at, e->answer + r * k, k);
+}
+
 static enum csl_code open_domain(struct csl_fused *f, uint32_t d, const struct csl_examples *e,
                                  struct csl_err *err)
 {
     struct csl_fused_domain *to = &f->domains[d];
     const struct csl_domain_fusion *fusion = &domain_of(f, d)->fusion;
     uint32_t rows = f->split->records;
-    to->known = csl_alloc_array(rows, 1);
-    to->label = csl_alloc_array(rows, 1);
+    to->answers = (uint32_t)f->t->nets[d].answers;
+    to->known = csl_alloc_array(rows, to->answers);
+    to->label = csl_alloc_array(rows, to->answers);
     to->mask = csl_alloc_array(rows, fusion->input_count);
     to->weights = csl_alloc_array(rows, sizeof(*to->weights));
     if (to->known == NULL || to->label == NULL || to->mask == NULL || to->weights == NULL)
@@ -39,8 +53,7 @@ static enum csl_code open_domain(struct csl_fused *f, uint32_t d, const struct c
         for (end = from; end < e->records && e->patient[end] == e->patient[from];)
             end++;
         for (uint32_t r = from; r < end; r++) {
-            to->known[e->row[r]] = 1;
-            to->label[e->row[r]] = e->label[r];
+            put_answers(to, e, r);
             to->weights[e->row[r]] = 1.0f / (float)(end - from);
         }
     }
@@ -195,8 +208,8 @@ static void load_domain(struct csl_fused *f, uint32_t d, const uint32_t *rows, u
     struct csl_work *w = &t->works[d];
     const struct csl_fused_domain *from = &f->domains[d];
     const struct csl_domain_fusion *fusion = &domain_of(f, d)->fusion;
-    t->ops->put_rows(t->dev, w->bytes, w->labels.first, from->label, 1, rows, count);
-    t->ops->put_rows(t->dev, w->bytes, w->known.first, from->known, 1, rows, count);
+    t->ops->put_rows(t->dev, w->bytes, w->labels.first, from->label, from->answers, rows, count);
+    t->ops->put_rows(t->dev, w->bytes, w->known.first, from->known, from->answers, rows, count);
     t->ops->put_rows(t->dev, w->bytes, w->mask.first, from->mask, fusion->input_count, rows, count);
     t->ops->put_rows(t->dev, w->words, w->weights.first * sizeof(float), from->weights,
                      sizeof(float), rows, count);

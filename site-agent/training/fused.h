@@ -9,10 +9,11 @@
 
 /* The truth of one domain, by rows of the split. */
 struct csl_fused_domain {
-    uint8_t *known; /* [R] the row counts: its label is known and an input there; owned */
-    uint8_t *label; /* [R] 0 where unknown; owned */
-    uint8_t *mask;  /* [R, inputs of the domain] which are there; owned */
-    float *weights; /* [R] one over the patient's rows that count; owned */
+    uint32_t answers; /* labels of a row, K: 1, or several yes/no ones */
+    uint8_t *known;   /* [R, K] it counts: it is known and an input of the row there; owned */
+    uint8_t *label;   /* [R, K] 0 where unknown; owned */
+    uint8_t *mask;    /* [R, inputs of the domain] which are there; owned */
+    float *weights;   /* [R] one over the patient's rows that count; owned */
 };
 struct csl_fused {
     struct csl_trainer *t;

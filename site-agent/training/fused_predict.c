@@ -18,8 +18,9 @@ static enum csl_code open_view(struct csl_fused *f, struct csl_trainer *t, uint3
                                      .weights = t->vectors[CSL_V_WEIGHTS],
                                      .gradient = t->vectors[CSL_V_GRADIENT]}};
     f->runs[domain] = true;
-    to->known = csl_alloc_array(rows, 1);
-    to->label = csl_alloc_array(rows, 1);
+    to->answers = (uint32_t)t->nets[domain].answers;
+    to->known = csl_alloc_array(rows, to->answers);
+    to->label = csl_alloc_array(rows, to->answers);
     to->mask = csl_alloc_array(rows, fusion->input_count);
     to->weights = csl_alloc_array(rows, sizeof(*to->weights));
     if (to->known == NULL || to->label == NULL || to->mask == NULL || to->weights == NULL) {

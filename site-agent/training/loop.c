@@ -148,7 +148,12 @@ void csl_trainer__put_truth(struct csl_trainer *t, const struct csl_net *n, stru
                             const struct csl_batches *b, const uint32_t *rows, uint64_t count)
 {
     const struct csl_examples *e = b->examples;
-    t->ops->put_rows(t->dev, w->bytes, w->labels.first, e->label, 1, rows, count);
+    bool has_answers = n->loss == CSL_LOSS_MULTILABEL;
+    t->ops->put_rows(t->dev, w->bytes, w->labels.first, has_answers ? e->answer : e->label,
+                     n->answers, rows, count);
+    if (has_answers)
+        t->ops->put_rows(t->dev, w->bytes, w->known.first, e->answer_known, n->answers, rows,
+                         count);
     if (b->weights != NULL)
         t->ops->put_rows(t->dev, w->words, w->weights.first * sizeof(float), b->weights,
                          sizeof(float), rows, count);
@@ -176,6 +181,8 @@ struct csl_loss csl_trainer__loss(const struct csl_net *n, const struct csl_work
     };
     if (b->weights != NULL)
         l.weights = w->weights;
+    if (n->loss == CSL_LOSS_MULTILABEL)
+        l.known = w->known;
     if (n->loss == CSL_LOSS_COX) {
         l.order = w->order;
         l.tie_end = w->tie_end;

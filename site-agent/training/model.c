@@ -65,7 +65,11 @@ static bool count_floats(const struct csl_net *n, uint64_t rows, uint64_t *out)
     return total <= UINT64_MAX / 16;
 }
 
-#define BYTES_OF_ROW (2 + CSL_STUDY_INPUTS_MAX) /* label, whether it is known, inputs */
+/* Labels, whether they are known, inputs. */
+static uint64_t bytes_of_row(const struct csl_net *n)
+{
+    return 2 * n->answers + CSL_STUDY_INPUTS_MAX;
+}
 
 /* Rows of numbers beside the activations, and for text its ids and where each row's begin. */
 static uint64_t count_words(const struct csl_net *n, uint64_t rows)
@@ -73,18 +77,21 @@ static uint64_t count_words(const struct csl_net *n, uint64_t rows)
     return 3 * rows + (n->tokens > 0 ? rows * n->tokens + rows + 1 : 0);
 }
 
-static enum csl_code grow(struct csl_work *w, uint64_t floats_count, uint64_t words_count,
+static enum csl_code grow(struct csl_work *w, const struct csl_net *n, uint64_t floats_count,
                           uint64_t rows, struct csl_err *err)
 {
-    if (floats_count <= w->floats_count && words_count <= w->words_count && rows <= w->rows_max)
+    uint64_t words_count = count_words(n, rows), bytes_count = rows * bytes_of_row(n);
+    if (floats_count <= w->floats_count && words_count <= w->words_count &&
+        bytes_count <= w->bytes_count && rows <= w->rows_max)
         return CSL_OK;
+    uint64_t bytes = bytes_count > w->bytes_count ? bytes_count : w->bytes_count;
     uint64_t floats = floats_count > w->floats_count ? floats_count : w->floats_count;
     uint64_t words = words_count > w->words_count ? words_count : w->words_count;
     uint64_t most = rows > w->rows_max ? rows : w->rows_max;
     release_buffers(w);
     enum csl_code code = w->ops->alloc(w->dev, floats * sizeof(float), &w->floats, err);
     if (code == CSL_OK)
-        code = w->ops->alloc(w->dev, most * BYTES_OF_ROW, &w->bytes, err);
+        code = w->ops->alloc(w->dev, bytes, &w->bytes, err);
     if (code == CSL_OK)
         code = w->ops->alloc(w->dev, words * sizeof(uint32_t), &w->words, err);
     if (code == CSL_OK)
@@ -95,6 +102,7 @@ static enum csl_code grow(struct csl_work *w, uint64_t floats_count, uint64_t wo
     }
     w->floats_count = floats;
     w->words_count = words;
+    w->bytes_count = bytes;
     w->rows_max = most;
     return CSL_OK;
 }
@@ -114,7 +122,7 @@ enum csl_code csl_work_fit(struct csl_work *w, const struct csl_net *n, uint64_t
     if (!count_floats(n, rows, &floats_count))
         return CSL_FAIL(err, CSL_E_LIMIT, "a batch of %llu rows of width %llu is too large",
                         (unsigned long long)rows, (unsigned long long)input_width(n));
-    enum csl_code code = grow(w, floats_count, count_words(n, rows), rows, err);
+    enum csl_code code = grow(w, n, floats_count, rows, err);
     if (code != CSL_OK)
         return code;
     uint64_t at = 0;
@@ -135,9 +143,10 @@ enum csl_code csl_work_fit(struct csl_work *w, const struct csl_net *n, uint64_t
         w->saved[i] = take(w, &at, rows * n->layers[i].saved);
     }
     w->rows = rows;
-    w->labels = (struct csl_view){w->bytes, 0, rows};
-    w->known = (struct csl_view){w->bytes, rows, rows};
-    w->mask = (struct csl_view){w->bytes, 2 * rows, rows * CSL_STUDY_INPUTS_MAX};
+    uint64_t answers = rows * n->answers;
+    w->labels = (struct csl_view){w->bytes, 0, answers};
+    w->known = (struct csl_view){w->bytes, answers, answers};
+    w->mask = (struct csl_view){w->bytes, 2 * answers, rows * CSL_STUDY_INPUTS_MAX};
     w->weights = (struct csl_view){w->words, 0, rows};
     w->order = (struct csl_view){w->words, rows, rows};
     w->tie_end = (struct csl_view){w->words, 2 * rows, rows};

@@ -29,6 +29,7 @@ struct csl_net {
     } trained;
     enum csl_loss_kind loss;
     uint64_t outputs; /* logits per record */
+    uint64_t answers; /* labels per record: several yes/no ones of them, else 1 */
     /* The labels of a site as sums of classes (compute/params.h); none: they are the classes. Set
      * by the trainer, in whose memory the map lies. */
     struct csl_view map;
@@ -56,13 +57,13 @@ struct csl_work {
                                                         that is not joined */
     struct csl_view saved[CSL_NET_LAYERS_MAX];        /* what layers leave for the way back */
     struct csl_view offsets;                          /* text: u32 [rows + 1] into the ids */
-    struct csl_view labels;                           /* u8 [rows] */
-    struct csl_view known, mask;    /* of a joined net: u8 [rows], [rows, inputs] */
+    struct csl_view labels;                           /* u8 [rows, answers] */
+    struct csl_view known, mask;    /* u8 [rows, answers]; of a joined net [rows, inputs] */
     struct csl_view weights;        /* f32 [rows] */
     struct csl_view order, tie_end; /* u32 [rows] */
     struct csl_view scratch;        /* f64 [rows] */
     struct csl_cbuf *floats, *bytes, *words, *doubles; /* what the views above lie in */
-    uint64_t floats_count, words_count, rows_max;
+    uint64_t floats_count, words_count, bytes_count, rows_max;
 };
 void csl_work_init(struct csl_work *w, const struct csl_compute_ops *ops, struct csl_dev *dev);
 void csl_work_release(struct csl_work *w);

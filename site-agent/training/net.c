@@ -367,11 +367,18 @@ enum csl_code csl_net_init(struct csl_net *n, const struct csl_study *study, uin
     case CSL_TASK_SURVIVAL:
         net.loss = CSL_LOSS_COX;
         break;
+    case CSL_TASK_LABELS:
+        net.loss = CSL_LOSS_MULTILABEL;
+        break;
+    case CSL_TASK_KIND_COUNT:
+        break;
     }
     enum csl_code code = build(&net, study, d, d->id, err);
-    if (code == CSL_OK && net.loss != CSL_LOSS_SOFTMAX && net.outputs != 1)
-        code = CSL_FAIL(err, CSL_E_INVAL, "domain %s: %u outputs, expected 1 for its task", d->id,
-                        d->outputs);
+    uint32_t expected = d->task == CSL_TASK_LABELS ? d->label_count : 1;
+    if (code == CSL_OK && net.loss != CSL_LOSS_SOFTMAX && net.outputs != expected)
+        code = CSL_FAIL(err, CSL_E_INVAL, "domain %s: %u outputs, expected %u for its task", d->id,
+                        d->outputs, expected);
+    net.answers = expected;
     if (code == CSL_OK)
         *n = net;
     return code;
@@ -383,6 +390,7 @@ enum csl_code csl_net_init_input(struct csl_net *n, const struct csl_study *stud
     struct csl_net net = {.layer_count = 0};
     char name[CSL_ID_MAX];
     csl_study_input_block(name, &study->inputs[input]);
+    net.answers = 1;
     enum csl_code code = build(&net, study, &study->inputs[input], name, err);
     if (code == CSL_OK)
         *n = net;

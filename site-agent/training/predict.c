@@ -34,7 +34,7 @@ static enum csl_code loss_of(struct csl_trainer *t, uint32_t domain, const struc
 {
     const struct csl_domain *d = &t->study->domains[domain];
     const struct csl_net *n = &t->nets[domain];
-    struct csl_net head = {.loss = n->loss, .outputs = n->outputs};
+    struct csl_net head = {.loss = n->loss, .outputs = n->outputs, .answers = n->answers};
     head.layers[0].in = n->outputs;
     struct csl_work work;
     struct csl_batches all;
@@ -62,7 +62,8 @@ static enum csl_code loss_of(struct csl_trainer *t, uint32_t domain, const struc
 static void probabilities(const struct csl_net *n, uint64_t records, float *out)
 {
     uint64_t k = n->outputs;
-    for (uint64_t r = 0; n->loss == CSL_LOSS_LOGISTIC && r < records; r++)
+    bool is_sigmoid = n->loss == CSL_LOSS_LOGISTIC || n->loss == CSL_LOSS_MULTILABEL;
+    for (uint64_t r = 0; is_sigmoid && r < records * k; r++)
         out[r] = (float)(1 / (1 + exp(-(double)out[r])));
     for (uint64_t r = 0; n->loss == CSL_LOSS_SOFTMAX && r < records; r++) {
         float *z = out + r * k;

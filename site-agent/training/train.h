@@ -86,6 +86,10 @@ struct csl_train_report {
  * weight, whose mean over the site's training patients is 1, and so in the mean loss reported
  * (group_weights.h).
  *
+ * Several labels: a record's loss is the mean over its known labels. What is not known has a
+ * gradient of exactly zero, so that the output of a label which a site does not know stays as it is
+ * but for ridge, weight decay, momentum and noise.
+ *
  * Cox: risk sets inside the batch, Breslow ties, the sum over events divided by the batch's
  * patients (as FLamby's loss): full batches of all sites, weighted by patients, make the pooled
  * site-stratified objective. A batch without an event has no gradient.
@@ -120,9 +124,10 @@ enum csl_code csl_trainer_personalise(struct csl_trainer *t, const struct csl_da
                                       const struct csl_personal_fit *f, uint64_t seed,
                                       float *parameters, struct csl_err *err) CSL_MUST_CHECK;
 
-/* Probabilities (binary: [R]; classes: [R, classes]) or risks (survival: [R] = linear predictor) of
- * one domain's examples; out has R * outputs floats. *loss (may be NULL): mean loss as in training,
- * over all examples; 0 for none. CSL_E_INVAL: a prediction is not finite; out is then undefined. */
+/* Probabilities (binary: [R]; classes: [R, classes]; labels: [R, labels] of yes) or risks
+ * (survival: [R] = linear predictor) of one domain's examples; out has R * outputs floats. *loss
+ * (may be NULL): mean loss as in training, over all examples; 0 for none. CSL_E_INVAL: a prediction
+ * is not finite; out is then undefined. */
 enum csl_code csl_trainer_predict(struct csl_trainer *t, uint32_t domain,
                                   const struct csl_examples *e, const float *parameters, float *out,
                                   double *loss, struct csl_err *err) CSL_MUST_CHECK;

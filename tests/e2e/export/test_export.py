@@ -56,6 +56,8 @@ DOMAINS = {
         ("size", 28, 5, 0), ("grade", 2.1, 0.4, 0)]),
     "layers": tabular({"kind": "classes", "label": "stage", "classes": 3}, {"kind": "mlp", "hidden": [16, 7]}, [
         ("size", 28, 5, 4), ("grade", 2.1, 0.4, 4), ("ratio", -1e-3, 2e-4, 4)]),
+    "several": tabular({"kind": "labels", "labels": "[edema, effusion, fracture]"}, {"kind": "mlp", "hidden": [6]}, [
+        ("size", 28, 5, 4), ("grade", 2.1, 0.4, 4)]),
     "cox": tabular({"kind": "survival", "label": "death"}, {"kind": "cox", "bias": "false"}, [
         ("size", 28, 5, 8), ("albumin", 39, 4, 8), ("calcium", 2.35, 0.08, 8)]),
     "site": tabular(BINARY, {"kind": "mlp", "hidden": [5]}, [
@@ -221,7 +223,7 @@ def forward(d, name, tensors, row):
         x = linear(tensors, f"{name}.layer{hidden}.", x)
     else:
         x = linear(tensors, f"{name}.", x)
-    if d["task"]["kind"] == "binary":
+    if d["task"]["kind"] in ("binary", "labels"):
         return [1 / (1 + math.exp(-v)) for v in x]
     if d["task"]["kind"] == "classes":
         e = [math.exp(v - max(x)) for v in x]
@@ -383,7 +385,9 @@ def check_onnx(model, d, name, export):
         listed = [f["name"] for f in json.loads(metadata["consilium.features"])]
         check(listed == [f[0] for f in d["features"]], str(listed))
         check(all(f"{f} [mm]" in document for f in listed), document)
-    check(d["task"]["label"] in model.graph.output[0].doc_string, model.graph.output[0].doc_string)
+    label = d["task"].get("label") or d["task"]["labels"][1:-1]
+    check(label == metadata["consilium.label"], metadata["consilium.label"])
+    check(label in model.graph.output[0].doc_string, model.graph.output[0].doc_string)
 
 
 def test_onnxruntime(export):

@@ -93,6 +93,22 @@ static void lose_counts(struct csl_result *r)
     r->fairness.sums[0].metrics.count = 0;
     r->fairness.sums[0].classes = 0;
 }
+/* The same domain as one of two labels. */
+static void ask_two_labels(struct csl_result *r)
+{
+    struct csl_result_label l = {.name = "edema", .sites = 4, .metrics = r->federated.pooled[0]};
+    r->domains[0].task = CSL_TASK_LABELS;
+    lose_counts(r);
+    assert_int_equal(csl_result_add_label(r, &l, NULL), CSL_OK);
+    assert_true(csl_str_copy(l.name, sizeof(l.name), "effusion"));
+    find(&l.metrics, "specificity")->value = 0.01;
+    assert_int_equal(csl_result_add_label(r, &l, NULL), CSL_OK);
+}
+static void lose_labels(struct csl_result *r)
+{
+    ask_two_labels(r);
+    r->labels.count = 0;
+}
 static void lose_question(struct csl_result *r)
 {
     r->question[0] = 0;
@@ -132,6 +148,8 @@ static void test_release__each_thing_missing__is_the_reason(void **state)
         void (*spoil)(struct csl_result *r);
         const char *reason;
     } rows[] = {
+        {ask_two_labels, "label effusion of domain"},
+        {lose_labels, "were not judged"},
         {stop_early, "interrupted after round 9 of 15"},
         {attack, "attacked the model of this simulation"},
         {lower_auc, "minimum_auc: the AUC of domain heart-table is 0."},

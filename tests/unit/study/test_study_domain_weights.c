@@ -14,6 +14,9 @@
 #define TWO_READERS                                                                                \
     "  - {id: ill, inputs: [age], task: {kind: binary, label: ill}}\n"                             \
     "  - {id: well, inputs: [age, scan], task: {kind: binary, label: well}}\n"
+#define LABELS_READER                                                                              \
+    "  - {id: ill, inputs: [age], task: {kind: binary, label: ill}}\n"                             \
+    "  - {id: several, inputs: [age, scan], task: {kind: labels, labels: [a, b]}}\n"
 #define ONE_READER                                                                                 \
     "  - {id: ill, inputs: [age], task: {kind: binary, label: ill}}\n"                             \
     "  - {id: well, inputs: [scan], task: {kind: binary, label: well}}\n"
@@ -122,6 +125,7 @@ static void test_study_domain_weights__what_cannot_be__refused_with_the_reason(v
          "a multiple of evaluation.every (5"},
         {TWO_READERS, "strategy: fedavg",
          "fairness: {minimum_group: 30, domain_weights: {kind: balanced}}", "no groups"},
+        {LABELS_READER, "strategy: fedavg", W("kind: domain"), "skill of domain several"},
         {ONE_READER, "strategy: fedavg", W("kind: balanced"), "this study has no such input"},
         {TWO_READERS, "strategy: qffl, fairness_q: 1", W("kind: balanced"), "strategy qffl has"},
         {TWO_READERS, "strategy: scaffold", W("kind: balanced"), "strategy scaffold has"},
@@ -131,7 +135,7 @@ static void test_study_domain_weights__what_cannot_be__refused_with_the_reason(v
         {TWO_READERS, "strategy: fedavg",
          "secure_aggregation: {protocol: fsa-1, colluding: 0, minimum_sites: 3}\n" W(
              "kind: balanced"),
-         "under masks sites report no evaluation"},
+         "under masks the sums of sites say nothing of skill"},
         {TWO_READERS, "strategy: fedavg",
          "privacy: {mode: local, epsilon: 1, delta: 1e-6, clip: 1}\n" W("kind: domain"),
          "which nothing noises and no ledger is charged for"},

@@ -478,6 +478,8 @@ enum csl_code csl_service_new(struct csl_service **out, const struct csl_service
     if (code == CSL_OK)
         code = csl_service_new_mixture__(s, err);
     if (code == CSL_OK)
+        code = csl_service_new_gate__(s, err);
+    if (code == CSL_OK)
         code = csl_service_load__(s, err);
     if (code == CSL_OK)
         code = csl_service_open_heads__(s, err);
@@ -507,6 +509,9 @@ enum csl_code csl_service_start(struct csl_service *s, uint64_t now_ns, struct c
     s->now_ns = now_ns;
     struct csl_coord_out out = out_of(s);
     csl_coord_start(s->core, now_ns, &out);
+    const char *end = csl_service_gate_end__(s); /* died before it could say so */
+    if (end != NULL && !s->is_finished)
+        step(s, &(struct csl_coord_event){.kind = CSL_CE_ABORT, .now_ns = now_ns, .reason = end});
     csl_log(CSL_LOG_INFO, "study.started", CSL_STR("study", s->study->id),
             CSL_STR("state", csl_study_state_name(csl_coord_state(s->core))),
             CSL_U64("rounds_done", csl_coord_rounds_done(s->core)));
@@ -532,6 +537,7 @@ void csl_service_free(struct csl_service *s)
     for (uint32_t i = 0; i < CSL_SERVICE_STATE_MAX; i++)
         csl_free(s->state[i]);
     csl_free(s->mixture);
+    csl_service_free_gate__(s);
     csl_free(s->answers);
     csl_free(s->folds);
     csl_free(s->io);

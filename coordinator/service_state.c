@@ -166,6 +166,8 @@ static enum csl_code resume(struct csl_service *s, const struct csl_store_study 
     if (code == CSL_OK)
         code = csl_service_load_mixture__(s, study->rounds_done, err);
     if (code == CSL_OK)
+        code = csl_service_load_gate__(s, study->rounds_done, err);
+    if (code == CSL_OK)
         code = csl_store_each_member(s->store, restore_member, s, err);
     if (code == CSL_OK)
         code = csl_store_each_update(s->store, restore_update, s, err);
@@ -295,6 +297,7 @@ enum csl_code csl_service_commit_round__(struct csl_service *s, uint64_t round,
     if (checkpoint_path(s, round - 2, old, NULL) == CSL_OK)
         unlink(old);
     csl_service_forget_mixture__(s, round - 2);
+    csl_service_forget_gate__(s, round - 2);
     return CSL_OK;
 }
 
@@ -319,6 +322,8 @@ enum csl_code csl_service_checkpoint__(struct csl_service *s, uint64_t round, st
     enum csl_code code = checkpoint_path(s, round, path, err);
     if (code == CSL_OK)
         code = csl_service_save_mixture__(s, round, err);
+    if (code == CSL_OK)
+        code = csl_service_save_gate__(s, round, err);
     return code == CSL_OK ? write_model(s, path, round, s->strategy->state_vectors, err) : code;
 }
 
@@ -412,6 +417,7 @@ void csl_service_write_status__(struct csl_service *s)
         put_site(&j, csl_coord_site(s->core, i), s->study->schema.block_count);
     csl_json_end(&j);
     csl_service_evaluation_status__(s, &j);
+    csl_service_gate_status__(s, &j);
     csl_json_end(&j);
     char path[CSL_PATH_MAX];
     struct csl_err err;

@@ -28,6 +28,7 @@ struct raw_aggregation {
     double fairness_q, tilt, trim, mixture_rate;
     uint32_t byzantine, keep;
     const struct csl_yaml_node *weights;
+    const struct csl_yaml_node *gate;
 };
 struct raw_weights {
     int kind;
@@ -216,6 +217,10 @@ static const struct csl_option aggregation_rows[] = {
      .type = CSL_OPT_NODE,
      AT(raw_aggregation, weights),
      .help = "How much each site counts."},
+    {.name = "gate",
+     .type = CSL_OPT_NODE,
+     AT(raw_aggregation, gate),
+     .help = "What the sum of a round has to pass before it changes the model."},
     CSL_OPTION_END,
 };
 static const struct csl_option weights_rows[] = {
@@ -500,7 +505,9 @@ enum csl_code csl_study__read_aggregation(const struct csl_study_reader *r,
     a->mixture_rate = raw.mixture_rate;
     a->byzantine = raw.byzantine;
     a->keep = csl_yaml_get(section, "keep") ? raw.keep : 0;
-    code = read_weights(r, section, raw.weights);
+    code = csl_study__read_gate(r, section, raw.gate);
+    if (code == CSL_OK)
+        code = read_weights(r, section, raw.weights);
     return code == CSL_OK ? csl_study__check_strategy_weights(r, section) : code;
 }
 

@@ -247,6 +247,13 @@ static void test_world__killed_and_cut_with_afl__same_model(void **state)
     check_strategy("afl, mixture_rate: 0.5", 0.02, 0.02);
 }
 
+/* Its norms lie there too. Steps this long overshoot, so that the gate has something to reject. */
+static void test_world__killed_and_cut_with_a_gate__same_model(void **state)
+{
+    (void)state;
+    check_strategy("fedavg, server_learning_rate: 20, gate: {factor: 1.05, window: 3}", 0.02, 0.02);
+}
+
 static void check_tells(struct world *w, const char *reason)
 {
     struct csl_err err = {.code = CSL_OK};
@@ -296,6 +303,7 @@ int main(void)
         cmocka_unit_test(test_world__killed_and_cut_with_cyclic__same_model),
         cmocka_unit_test(test_world__killed_and_cut_with_krum__same_model),
         cmocka_unit_test(test_world__killed_and_cut_with_afl__same_model),
+        cmocka_unit_test(test_world__killed_and_cut_with_a_gate__same_model),
         cmocka_unit_test(test_world__study_aborted__reason_told_after_a_restart),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -27,7 +27,7 @@ ATTACKS = [
     ("none", None),
     ("scaled x 30", "{kind: scaled, factor: 30, from_round: 8%s}"),
     ("sign flip x 5", "{kind: sign_flip, factor: 5, from_round: 8%s}"),
-    ("sign flip", "{kind: sign_flip, from_round: 8%s}"),
+    ("sign flip x 30", "{kind: sign_flip, factor: 30, from_round: 8%s}"),
     ("label flip", "{kind: label_flip}"),
     ("backdoor", "{kind: backdoor, share: 0.5, trigger: sodium, value: 4, target: 0}"),
     ("backdoor x 5", "{kind: backdoor, factor: 5, from_round: 8%s, share: 0.5, trigger: sodium, "
@@ -80,8 +80,8 @@ def put_head(name):
 
 def put_ends(args, folder):
     put_head("runs that ended (before round 8)")
-    for clip in (None, 0.5, 0.25):
-        for factor in (1.5, 2, 3):
+    for clip in (None, 0.5):
+        for factor in (1.5, 3):
             cells = []
             for _, attack in ATTACKS:
                 attack = attack % "" if attack and "%s" in attack else attack

@@ -509,9 +509,6 @@ enum csl_code csl_service_start(struct csl_service *s, uint64_t now_ns, struct c
     s->now_ns = now_ns;
     struct csl_coord_out out = out_of(s);
     csl_coord_start(s->core, now_ns, &out);
-    const char *end = csl_service_gate_end__(s); /* died before it could say so */
-    if (end != NULL && !s->is_finished)
-        step(s, &(struct csl_coord_event){.kind = CSL_CE_ABORT, .now_ns = now_ns, .reason = end});
     csl_log(CSL_LOG_INFO, "study.started", CSL_STR("study", s->study->id),
             CSL_STR("state", csl_study_state_name(csl_coord_state(s->core))),
             CSL_U64("rounds_done", csl_coord_rounds_done(s->core)));

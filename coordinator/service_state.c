@@ -280,6 +280,10 @@ enum csl_code csl_service_commit_round__(struct csl_service *s, uint64_t round,
     study.state = (uint32_t)after.state;
     study.rounds_done = round;
     study.is_evaluating = after.is_evaluating;
+    if (csl_service_gate_end__(s) != NULL) { /* AGGREGATED says so, if this process gets that far */
+        study.state = CSL_STUDY_ABORTED;
+        study.is_evaluating = false;
+    }
     struct csl_store_round row = {round, contributions, train_loss};
     const char **sites = csl_alloc_array(s->site_count, sizeof(*sites));
     if (sites == NULL)
@@ -356,6 +360,10 @@ void csl_service_note_end__(struct csl_service *s, const char *reason)
         code = csl_file_write_atomic(path, CSL_SPAN(reason, strlen(reason)), 0644, &err);
     else if (code == CSL_OK && csl_file_exists(path))
         code = csl_file_read(&kept, path, sizeof(s->end_reason) - 1, &err);
+    const char *gate = csl_service_gate_end__(s);
+    if (code == CSL_OK && reason == NULL && kept.n == 0 &&
+        gate != NULL) /* died before it was kept */
+        csl_str_copy(s->end_reason, sizeof(s->end_reason), gate);
     if (code == CSL_OK && kept.n > 0)
         snprintf(s->end_reason, sizeof(s->end_reason), "%.*s", (int)kept.n, (const char *)kept.p);
     if (code != CSL_OK) /* the state itself is durable */

@@ -22,6 +22,10 @@
 #define GATED                                                                                      \
     "aggregation: {strategy: fedavg, weights: {kind: samples}, gate: {factor: 1.01, window: 3}}\n"
 
+#define SHUTS                                                                                      \
+    "aggregation: {strategy: fedavg, weights: {kind: samples}, gate: {factor: 1.01, window: 3, "   \
+    "rejected_max: 1}}\n"
+
 static struct fixture fixture;
 static const uint64_t noise_seed = 11;
 
@@ -91,6 +95,36 @@ static void test_world_secagg_gate__coordinator_dies_at_its_writes__same_bits(vo
     masked_release(&calm);
 }
 
+static void assert_shut(const struct masked_plan *plan, const struct masked_result *r)
+{
+    if (r->code != CSL_E_CANCELLED ||
+        strstr(r->reason, "rounds rejected in a row: 1; round") == NULL)
+        fail_msg("write %llu: %d, %s", (unsigned long long)plan->dying.at, (int)r->code, r->reason);
+}
+
+/* In the round that ends it, too, and between its row and the end. */
+static void test_world_secagg_gate__shut_and_coordinator_dies__same_end(void **state)
+{
+    struct masked_plan plan = plan_of(SHUTS MASKS JOINT);
+    struct masked_result calm, r;
+    uint32_t deaths = 0;
+    (void)state;
+    masked_run(&fixture, &plan, &calm);
+    assert_shut(&plan, &calm);
+    plan.dying.party = MASKED_SERVICE;
+    uint64_t writes = calm.writes[MASKED_SERVICE];
+    for (plan.dying.at = writes - 24; plan.dying.at <= writes; plan.dying.at++) {
+        plan.dying.is_after = !plan.dying.is_after;
+        masked_run(&fixture, &plan, &r);
+        assert_shut(&plan, &r);
+        assert_memory_equal(calm.model, r.model, calm.parameters * sizeof(float));
+        deaths += r.deaths;
+        masked_release(&r);
+    }
+    assert_true(deaths >= 20); /* else the test does not test */
+    masked_release(&calm);
+}
+
 static int open_all(void **state)
 {
     (void)state;
@@ -111,6 +145,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_world_secagg_gate__rejected_rounds__same_bits_without_masks),
         cmocka_unit_test(test_world_secagg_gate__coordinator_dies_at_its_writes__same_bits),
+        cmocka_unit_test(test_world_secagg_gate__shut_and_coordinator_dies__same_end),
     };
     return cmocka_run_group_tests(tests, open_all, close_all);
 }

@@ -234,6 +234,27 @@ static void put_evaluations(struct csl_json *j, const struct csl_json_value *eva
     csl_json_end(j);
 }
 
+static void put_rejected(struct csl_json *j, const struct csl_json_value *rejected)
+{
+    csl_json_key(j, "rejected_rounds");
+    csl_json_array(j);
+    for (size_t i = 0; i < csl_json_count(rejected); i++) {
+        const struct csl_json_value *v = csl_json_at(rejected, i);
+        uint64_t round = 0;
+        double number;
+        (void)csl_json_as_u64(csl_json_get(v, "round"), &round);
+        csl_json_object(j);
+        csl_json_put_u64(j, "round", round);
+        csl_json_put_str(j, "block", text_of(v, "block"));
+        if (csl_json_as_f64(csl_json_get(v, "norm"), &number))
+            csl_json_put_f64(j, "norm", number);
+        if (csl_json_as_f64(csl_json_get(v, "limit"), &number))
+            csl_json_put_f64(j, "limit", number);
+        csl_json_end(j);
+    }
+    csl_json_end(j);
+}
+
 static void print_json(const struct status *s, struct csl_buf *out)
 {
     struct csl_json j;
@@ -262,6 +283,7 @@ static void print_json(const struct status *s, struct csl_buf *out)
     }
     csl_json_end(&j);
     put_evaluations(&j, s->evaluations);
+    put_rejected(&j, s->rejected);
     csl_json_put_u64(&j, "updated_unix_ms", s->updated_unix_ms);
     csl_json_end(&j);
     csl_buf_str(out, "\n");

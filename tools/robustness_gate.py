@@ -33,7 +33,7 @@ ATTACKS = [
     ("backdoor x 5", "{kind: backdoor, factor: 5, from_round: 8%s, share: 0.5, trigger: sodium, "
                      "value: 4, target: 0}"),
 ]
-PRIVATE = "privacy: {mode: local, noise_multiplier: %g, delta: 1e-5, clip: 1}\n"
+PRIVATE = "privacy: {mode: local, noise_multiplier: 0.5, delta: 1e-5, clip: 1}\n"
 
 
 def sections(clip, factor, rejected_max, is_gated=True):
@@ -95,18 +95,17 @@ def put_ends(args, folder):
 
 def put_private(args, folder):
     put_head("AUC without, with the gate (rejected rounds)")
-    for noise in (0.5, 1.0):
-        cells = []
-        for _, attack in ATTACKS:
-            attack = attack % ", every: 3" if attack and "%s" in attack else attack
-            found = {}
-            for is_gated in (False, True):
-                text = make_study(sections(None, 1.5, 15, is_gated), attack, PRIVATE % noise)
-                found[is_gated] = [run(args, text, folder, s) for s in range(42, 42 + args.seeds)]
-            rejected = sum(len(r) for _, r in found[True]) / args.seeds
-            cells.append("%s, %s (%.1f)" % (robustness.spread([a for a, _ in found[False]]),
-                                            robustness.spread([a for a, _ in found[True]]), rejected))
-        put_row("noise multiplier %g, factor 1.5" % noise, cells)
+    cells = []
+    for _, attack in ATTACKS:
+        attack = attack % ", every: 3" if attack and "%s" in attack else attack
+        found = {}
+        for is_gated in (False, True):
+            text = make_study(sections(None, 1.5, 15, is_gated), attack, PRIVATE)
+            found[is_gated] = [run(args, text, folder, s) for s in range(42, 42 + args.seeds)]
+        rejected = sum(len(r) for _, r in found[True]) / args.seeds
+        cells.append("%s, %s (%.1f)" % (robustness.spread([a for a, _ in found[False]]),
+                                        robustness.spread([a for a, _ in found[True]]), rejected))
+    put_row("no clip, factor 1.5", cells)
     print()
 
 
@@ -114,7 +113,7 @@ def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--consilium", default=os.path.join(robustness.ROOT, "build", "release", "bin", "consilium"))
     p.add_argument("--data", default=os.environ.get("CONSILIUM_DATA", os.path.join(robustness.ROOT, "..", "shared", "data")))
-    p.add_argument("--seeds", type=int, default=10)
+    p.add_argument("--seeds", type=int, default=6)
     args = p.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         put_ends(args, folder)

@@ -42,6 +42,7 @@ struct status {
     const char *study, *state, *reason;
     uint64_t round, rounds, updated_unix_ms;
     const struct csl_json_value *sites, *evaluations; /* evaluations: may be NULL */
+    const struct csl_json_value *rejected;            /* likewise; rounds */
 };
 struct evaluation_status { /* of all sites together, of one domain: the newest model judged */
     const char *domain;
@@ -64,6 +65,8 @@ static enum csl_code read_status(const char *path, const struct csl_json_value *
     s->reason = text_of(root, "reason");
     s->sites = csl_json_get(root, "sites");
     s->evaluations = csl_json_get(root, "evaluations");
+    const struct csl_json_value *gate = csl_json_get(root, "gate");
+    s->rejected = gate == NULL ? NULL : csl_json_get(gate, "rounds");
     if (strcmp(text_of(root, "format"), STATUS_FORMAT) != 0)
         return CSL_FAIL(err, CSL_E_CORRUPT, "%s: not a status file; format %s would be right", path,
                         STATUS_FORMAT);
@@ -140,6 +143,29 @@ static void print_evaluations(const struct status *s, struct csl_buf *out)
     }
 }
 
+static void print_rejected(const struct status *s, struct csl_buf *out)
+{
+    size_t count = csl_json_count(s->rejected);
+
+    if (count > 0)
+        csl_buf_str(out, "\nrounds that were not applied (the mean update was too long):\n");
+    for (size_t i = 0; i < count; i++) {
+        const struct csl_json_value *v = csl_json_at(s->rejected, i);
+        char shown[160];
+        uint64_t round = 0;
+        double norm, limit;
+        const char *block = text_of(v, "block");
+        (void)csl_json_as_u64(csl_json_get(v, "round"), &round);
+        csl_str_escape(shown, sizeof(shown), block, strlen(block));
+        csl_buf_printf(out, "round %" PRIu64 ", %s:", round, shown);
+        if (csl_json_as_f64(csl_json_get(v, "norm"), &norm))
+            csl_buf_printf(out, " norm %.4g", norm);
+        if (csl_json_as_f64(csl_json_get(v, "limit"), &limit))
+            csl_buf_printf(out, ", at most %.4g", limit);
+        csl_buf_str(out, "\n");
+    }
+}
+
 static void print_text(const struct status *s, struct csl_buf *out)
 {
     char age[32], shown[160];
@@ -179,6 +205,7 @@ static void print_text(const struct status *s, struct csl_buf *out)
         csl_buf_printf(out, "%s\n", shown);
     }
     print_evaluations(s, out);
+    print_rejected(s, out);
 }
 
 static void put_evaluations(struct csl_json *j, const struct csl_json_value *evaluations)
@@ -202,6 +229,27 @@ static void put_evaluations(struct csl_json *j, const struct csl_json_value *eva
         while ((key = next_figure(v, &at, &value)) != NULL)
             csl_json_put_f64(j, key, value);
         csl_json_end(j);
+        csl_json_end(j);
+    }
+    csl_json_end(j);
+}
+
+static void put_rejected(struct csl_json *j, const struct csl_json_value *rejected)
+{
+    csl_json_key(j, "rejected_rounds");
+    csl_json_array(j);
+    for (size_t i = 0; i < csl_json_count(rejected); i++) {
+        const struct csl_json_value *v = csl_json_at(rejected, i);
+        uint64_t round = 0;
+        double number;
+        (void)csl_json_as_u64(csl_json_get(v, "round"), &round);
+        csl_json_object(j);
+        csl_json_put_u64(j, "round", round);
+        csl_json_put_str(j, "block", text_of(v, "block"));
+        if (csl_json_as_f64(csl_json_get(v, "norm"), &number))
+            csl_json_put_f64(j, "norm", number);
+        if (csl_json_as_f64(csl_json_get(v, "limit"), &number))
+            csl_json_put_f64(j, "limit", number);
         csl_json_end(j);
     }
     csl_json_end(j);
@@ -235,6 +283,7 @@ static void print_json(const struct status *s, struct csl_buf *out)
     }
     csl_json_end(&j);
     put_evaluations(&j, s->evaluations);
+    put_rejected(&j, s->rejected);
     csl_json_put_u64(&j, "updated_unix_ms", s->updated_unix_ms);
     csl_json_end(&j);
     csl_buf_str(out, "\n");

@@ -236,6 +236,17 @@ static void put_averaging(struct csl_json *j, const struct csl_averaging *a)
     csl_json_end(j);
 }
 
+static void put_gate(struct csl_json *j, const struct csl_study_gate *g)
+{
+    csl_json_key(j, "gate");
+    csl_json_object(j);
+    csl_json_put_str(j, "kind", "norm");
+    csl_json_put_f64(j, "factor", g->factor);
+    csl_json_put_u64(j, "window", g->window);
+    csl_json_put_u64(j, "rejected_max", g->rejected_max);
+    csl_json_end(j);
+}
+
 static void put_aggregation(struct csl_json *j, const struct csl_aggregation *a)
 {
     csl_json_key(j, "aggregation");
@@ -262,6 +273,8 @@ static void put_aggregation(struct csl_json *j, const struct csl_aggregation *a)
     }
     if (a->averaging.kind != CSL_AVERAGING_NONE)
         put_averaging(j, &a->averaging);
+    if (a->gate.is_on)
+        put_gate(j, &a->gate);
     csl_json_end(j);
 }
 

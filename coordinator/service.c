@@ -481,6 +481,8 @@ enum csl_code csl_service_new(struct csl_service **out, const struct csl_service
     if (code == CSL_OK)
         code = csl_service_new_mixture__(s, err);
     if (code == CSL_OK)
+        code = csl_service_new_gate__(s, err);
+    if (code == CSL_OK)
         code = csl_service_load__(s, err);
     if (code == CSL_OK)
         code = csl_service_open_heads__(s, err);
@@ -536,6 +538,7 @@ void csl_service_free(struct csl_service *s)
         csl_free(s->state[i]);
     csl_free(s->average);
     csl_free(s->mixture);
+    csl_service_free_gate__(s);
     csl_free(s->answers);
     csl_free(s->folds);
     csl_free(s->io);

@@ -7,11 +7,14 @@
  * of the service. */
 #ifndef CSL_COORD_SERVICE_H
 #define CSL_COORD_SERVICE_H
+#include "aggregation/gate.h"
 #include "coordinator/core/coord.h"
 #include "privacy/secagg/roster.h"
 
 struct csl_service_observer { /* any may be NULL; called on the core thread */
     void *ctx;
+    /* before the same round's `round`: it was not applied, and why */
+    void (*rejected)(void *ctx, uint64_t round, const struct csl_gate_verdict *v);
     void (*round)(void *ctx, uint64_t round, uint32_t contributions, double train_loss);
     /* site_id "": of all sites together, from a sum under masks */
     void (*evaluation)(void *ctx, const char *site_id, const struct csl_msg_evaluation *e);

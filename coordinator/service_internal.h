@@ -94,9 +94,10 @@ struct csl_service {
                                     copied */
     float *global;               /* [P] what the next round trains from */
     float *state[CSL_SERVICE_STATE_MAX];
-    float *average;   /* [P] of the models; evaluated and released. NULL: global is */
-    double *mixture;  /* [block_count, site_count]; NULL: the strategy keeps none; core thread */
-    uint64_t version; /* rounds in the model */
+    float *average;  /* [P] of the models; evaluated and released. NULL: global is */
+    double *mixture; /* [block_count, site_count]; NULL: the strategy keeps none; core thread */
+    struct csl_service_gate *gate; /* NULL: the study has none; core thread */
+    uint64_t version;              /* rounds in the model */
     uint8_t broadcast_digest[CSL_DIGEST_BYTES], evaluated_digest[CSL_DIGEST_BYTES];
     uint8_t model_digest[CSL_DIGEST_BYTES]; /* of what is released */
     /* a study with inputs: of every block of every vector of the two broadcasts */
@@ -141,6 +142,10 @@ void csl_service_aggregate__(struct csl_service *s, uint64_t round);
 /* A round that is not committed: its rows go first. */
 void csl_service_forget_updates__(struct csl_service *s, uint64_t round);
 uint64_t csl_service_broadcast_bytes__(const struct csl_service *s);
+/* Of the round that is closed: any site is in the sum of the block; its mean over them. */
+bool csl_service_has_sum__(const struct csl_service *s, uint32_t block);
+void csl_service_mean__(const struct csl_service *s, uint32_t vector, uint32_t block,
+                        uint64_t first, uint64_t n, float *out);
 /* What the site downloads: all of it, or of a study with inputs its part (has: which blocks). */
 uint64_t csl_service_download_bytes__(const struct csl_service *s, uint32_t site,
                                       bool has[CSL_BLOCKS_MAX]);
@@ -168,6 +173,21 @@ enum csl_code csl_service_save_mixture__(struct csl_service *s, uint64_t round,
 enum csl_code csl_service_load_mixture__(struct csl_service *s, uint64_t round,
                                          struct csl_err *err) CSL_MUST_CHECK;
 void csl_service_forget_mixture__(struct csl_service *s, uint64_t round);
+
+/* service_gate.c: nothing to do in a study without a gate. passes: what the sum of the round that
+ * is closed would do may be done; its verdict is in the state that save keeps. load: CSL_E_CORRUPT.
+ */
+enum csl_code csl_service_new_gate__(struct csl_service *s, struct csl_err *err) CSL_MUST_CHECK;
+void csl_service_free_gate__(struct csl_service *s);
+bool csl_service_passes_gate__(struct csl_service *s, uint64_t round);
+/* Why the study ends: too many rounds in a row were rejected. NULL: it does not. While s lives. */
+const char *csl_service_gate_end__(struct csl_service *s);
+void csl_service_gate_status__(const struct csl_service *s, struct csl_json *j); /* a member */
+enum csl_code csl_service_save_gate__(struct csl_service *s, uint64_t round,
+                                      struct csl_err *err) CSL_MUST_CHECK;
+enum csl_code csl_service_load_gate__(struct csl_service *s, uint64_t round,
+                                      struct csl_err *err) CSL_MUST_CHECK;
+void csl_service_forget_gate__(struct csl_service *s, uint64_t round);
 
 /* service_heads.c: nothing to do in a study without privacy */
 enum csl_code csl_service_open_heads__(struct csl_service *s, struct csl_err *err) CSL_MUST_CHECK;

@@ -235,6 +235,21 @@ void csl_service_grant_model__(struct csl_service *s, uint32_t site, uint64_t ro
     csl_service_send__(s, site, &m);
 }
 
+bool csl_service_has_sum__(const struct csl_service *s, uint32_t block)
+{
+    return s->secagg != NULL ? csl_service_secagg_has_block__(s, block)
+                             : csl_accumulator_sites(s->accumulator, block) > 0;
+}
+
+void csl_service_mean__(const struct csl_service *s, uint32_t vector, uint32_t block,
+                        uint64_t first, uint64_t n, float *out)
+{
+    if (s->secagg != NULL)
+        csl_service_secagg_mean__(s, block, first, n, out);
+    else
+        csl_accumulator_mean(s->accumulator, vector, block, first, n, out);
+}
+
 /* One slice of what the strategy calls the mean. rows: NULL, or it sees single updates. */
 static enum csl_code mean_slice(struct csl_service *s, struct csl_service_rows *rows,
                                 uint32_t vector, uint32_t block, uint64_t first, uint64_t n,
@@ -242,10 +257,7 @@ static enum csl_code mean_slice(struct csl_service *s, struct csl_service_rows *
 {
     if (rows != NULL)
         return csl_service_rows_mean__(rows, first, n, slice, err);
-    if (s->secagg != NULL)
-        csl_service_secagg_mean__(s, block, first, n, slice);
-    else
-        csl_accumulator_mean(s->accumulator, vector, block, first, n, slice);
+    csl_service_mean__(s, vector, block, first, n, slice);
     return CSL_OK;
 }
 
@@ -348,9 +360,9 @@ void csl_service_aggregate__(struct csl_service *s, uint64_t round)
     }
     enum csl_code code = CSL_OK;
     csl_mutex_lock(&s->model_lock);
-    for (uint32_t b = 0; code == CSL_OK && b < s->study->schema.block_count; b++)
-        if (s->secagg != NULL ? csl_service_secagg_has_block__(s, b)
-                              : csl_accumulator_sites(s->accumulator, b) > 0)
+    bool is_applied = csl_service_passes_gate__(s, round);
+    for (uint32_t b = 0; is_applied && code == CSL_OK && b < s->study->schema.block_count; b++)
+        if (csl_service_has_sum__(s, b))
             code = apply_block(s, round, b, mean, &err);
     if (code == CSL_OK && s->average != NULL)
         csl_averaging_add(&s->study->aggregation.averaging, round, s->study->schema.parameters,
@@ -371,6 +383,7 @@ void csl_service_aggregate__(struct csl_service *s, uint64_t round)
                                                       .round = round,
                                                       .digest = s->broadcast_digest,
                                                       .evaluated_digest = s->evaluated_digest,
+                                                      .reason = csl_service_gate_end__(s),
                                                       .bytes = csl_service_broadcast_bytes__(s)});
 }
 

@@ -55,6 +55,8 @@ uint64_t csl_service_secagg_wakeup_ns__(const struct csl_service *s);
 void csl_service_secagg_mean__(const struct csl_service *s, uint32_t block, uint64_t first,
                                uint64_t n, float *out);
 bool csl_service_secagg_has_block__(const struct csl_service *s, uint32_t block);
+/* No mean of clipped updates of the block is longer; HUGE_VAL: they were not clipped. */
+double csl_service_secagg_bound__(const struct csl_service *s, uint32_t block);
 double csl_service_secagg_loss__(const struct csl_service *s);
 
 /* CSL_E_LIMIT: one message cannot hold the shares of so many sites, or a lane their sum. */

@@ -44,6 +44,7 @@ struct csl_service_secagg {
     uint32_t certificate_count;
     float *mean; /* [P] */
     bool has_block[CSL_BLOCKS_MAX];
+    double bounds[CSL_BLOCKS_MAX]; /* of the norm of each mean; HUGE_VAL: none */
     double loss;
     struct csl_service_evaluation *evaluation;
     uint64_t *words, *sum;           /* [CSL_PRG_CHUNK_WORDS] each */

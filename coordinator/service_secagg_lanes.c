@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "privacy/secagg/block_plan.h"
 
+#include <math.h>
 #include <string.h>
 
 #define SLICE_WORDS_MAX (1 << (CSL_ROTATION_LOG2 - 1)) /* two lanes or more in a word */
@@ -25,6 +26,18 @@ struct csl_service_lanes {
 static double divisor_of(const struct csl_study *study, double weight)
 {
     return study->secagg.weight_cap > 0 ? weight / study->secagg.weight_cap : weight;
+}
+
+/* Each vector is at most clip_l2 long before it is weighed, and rounding moves no coefficient by
+ * more than a unit: a sum of n with weights w is at most clip_l2 * sum w + n unit
+ * sqrt(coefficients) long, and the divisor is sum w. The rest is for float32. */
+static double bound_of(const struct csl_service_lanes *l)
+{
+    const struct csl_encoding *e = &l->encoding;
+    if (!(e->clip_l2 > 0))
+        return HUGE_VAL;
+    double rounding = (double)l->contributors * e->unit * sqrt((double)e->coefficients);
+    return (e->clip_l2 + rounding / l->divisor) * (1 + 1e-5);
 }
 
 enum csl_code csl_service_lanes_open__(struct csl_service *s, uint32_t block, uint32_t contributors,
@@ -46,6 +59,7 @@ enum csl_code csl_service_lanes_open__(struct csl_service *s, uint32_t block, ui
         csl_free(l);
         return code;
     }
+    s->secagg->bounds[block] = bound_of(l);
     *out = l;
     return CSL_OK;
 }

@@ -9,6 +9,7 @@
 #include "privacy/secagg/joint.h"
 #include "privacy/secagg/scalar.h"
 
+#include <math.h>
 #include <string.h>
 
 /* Where block `index` of the list stands in a site's upload, in words; false: not sent. */
@@ -207,6 +208,7 @@ enum csl_code csl_service_secagg_open_sum__(struct csl_service *s, uint8_t root[
         if (is_model) {
             total += weights[b];
             g->has_block[b] = weights[b] > 0 && contributors_of(s, b) > 0;
+            g->bounds[b] = HUGE_VAL;
         }
         /* Under masks no site votes for fewer; without them nobody is asked. */
         if (is_model ? g->has_block[b] : contributors_of(s, b) >= g->config.blocks[b].sites_min)
@@ -231,6 +233,11 @@ void csl_service_secagg_mean__(const struct csl_service *s, uint32_t block, uint
 bool csl_service_secagg_has_block__(const struct csl_service *s, uint32_t block)
 {
     return s->secagg->has_block[block];
+}
+
+double csl_service_secagg_bound__(const struct csl_service *s, uint32_t block)
+{
+    return s->secagg->bounds[block];
 }
 
 double csl_service_secagg_loss__(const struct csl_service *s)

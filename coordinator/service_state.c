@@ -186,6 +186,8 @@ static enum csl_code resume(struct csl_service *s, const struct csl_store_study 
     if (code == CSL_OK)
         code = csl_service_load_mixture__(s, study->rounds_done, err);
     if (code == CSL_OK)
+        code = csl_service_load_gate__(s, study->rounds_done, err);
+    if (code == CSL_OK)
         code = csl_store_each_member(s->store, restore_member, s, err);
     if (code == CSL_OK)
         code = csl_store_each_update(s->store, restore_update, s, err);
@@ -301,6 +303,10 @@ enum csl_code csl_service_commit_round__(struct csl_service *s, uint64_t round,
     study.state = (uint32_t)after.state;
     study.rounds_done = round;
     study.is_evaluating = after.is_evaluating;
+    if (csl_service_gate_end__(s) != NULL) { /* AGGREGATED says so, if this process gets that far */
+        study.state = CSL_STUDY_ABORTED;
+        study.is_evaluating = false;
+    }
     struct csl_store_round row = {round, contributions, train_loss};
     const char **sites = csl_alloc_array(s->site_count, sizeof(*sites));
     if (sites == NULL)
@@ -318,6 +324,7 @@ enum csl_code csl_service_commit_round__(struct csl_service *s, uint64_t round,
     if (checkpoint_path(s, round - 2, old, NULL) == CSL_OK)
         unlink(old);
     csl_service_forget_mixture__(s, round - 2);
+    csl_service_forget_gate__(s, round - 2);
     return CSL_OK;
 }
 
@@ -342,6 +349,8 @@ enum csl_code csl_service_checkpoint__(struct csl_service *s, uint64_t round, st
     enum csl_code code = checkpoint_path(s, round, path, err);
     if (code == CSL_OK)
         code = csl_service_save_mixture__(s, round, err);
+    if (code == CSL_OK)
+        code = csl_service_save_gate__(s, round, err);
     return code == CSL_OK ? write_model(s, path, round, s->global, states, state_count(s), err)
                           : code;
 }
@@ -375,6 +384,10 @@ void csl_service_note_end__(struct csl_service *s, const char *reason)
         code = csl_file_write_atomic(path, CSL_SPAN(reason, strlen(reason)), 0644, &err);
     else if (code == CSL_OK && csl_file_exists(path))
         code = csl_file_read(&kept, path, sizeof(s->end_reason) - 1, &err);
+    const char *gate = csl_service_gate_end__(s);
+    if (code == CSL_OK && reason == NULL && kept.n == 0 &&
+        gate != NULL) /* died before it was kept */
+        csl_str_copy(s->end_reason, sizeof(s->end_reason), gate);
     if (code == CSL_OK && kept.n > 0)
         snprintf(s->end_reason, sizeof(s->end_reason), "%.*s", (int)kept.n, (const char *)kept.p);
     if (code != CSL_OK) /* the state itself is durable */
@@ -436,6 +449,7 @@ void csl_service_write_status__(struct csl_service *s)
         put_site(&j, csl_coord_site(s->core, i), s->study->schema.block_count);
     csl_json_end(&j);
     csl_service_evaluation_status__(s, &j);
+    csl_service_gate_status__(s, &j);
     csl_json_end(&j);
     char path[CSL_PATH_MAX];
     struct csl_err err;

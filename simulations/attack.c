@@ -58,9 +58,16 @@ static void change_data(void *ctx, struct csl_dataset *data)
         change_domain(k, d, &data->study->domains[d], &data->domains[d][CSL_SPLIT_TRAIN]);
 }
 
-static void change_update(void *ctx, float *update, uint64_t parameters)
+static bool is_active(const struct csl_sim_attack *a, uint64_t round)
+{
+    return round >= a->from_round && (round - a->from_round) % a->every == 0;
+}
+
+static void change_update(void *ctx, uint64_t round, float *update, uint64_t parameters)
 {
     const struct csl_sim_attacker *k = ctx;
+    if (!is_active(k->attack, round))
+        return;
     double factor =
         k->attack->kind == CSL_ATTACK_SIGN_FLIP ? -k->attack->factor : k->attack->factor;
     const double most = (double)FLT_MAX;

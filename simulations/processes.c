@@ -327,6 +327,11 @@ enum csl_code csl_processes_collect(const struct csl_world_config *c, struct csl
     csl_store_close(store);
     if (code == CSL_OK)
         code = take_model(c, &r, err);
+    if (code == CSL_OK)
+        code =
+            csl_path_join(path, sizeof(path), c->state_dir, "coordinator/state/status.json", err);
+    if (code == CSL_OK)
+        code = csl_sim_take_rejections(path, c->study, &r, err);
     for (uint32_t i = 0; code == CSL_OK && i < c->site_count; i++) {
         char name[CSL_ID_MAX + 32];
         snprintf(name, sizeof(name), "sites/%s/state/ledger.db", c->sites[i].id);

@@ -30,4 +30,10 @@ enum csl_code csl_processes_run(const struct csl_world_config *c, const char *pr
 enum csl_code csl_processes_collect(const struct csl_world_config *c, struct csl_world_result *out,
                                     struct csl_err *err) CSL_MUST_CHECK;
 
+/* Of a study with a gate: rejections of *out, from the coordinator's status.json (the newest that
+ * it keeps). CSL_E_CORRUPT. */
+enum csl_code csl_sim_take_rejections(const char *status_path, const struct csl_study *study,
+                                      struct csl_world_result *out,
+                                      struct csl_err *err) CSL_MUST_CHECK;
+
 #endif

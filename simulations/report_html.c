@@ -226,6 +226,7 @@ enum csl_code csl_report_html(const struct csl_result *r, struct csl_buf *out, s
     csl_report__prices(&page);
     csl_report__curves(&page);
     csl_report__weights(&page);
+    csl_report__rejected(&page);
     csl_report__groups(&page);
     csl_report__repeats(&page);
     csl_report__run(&page);

@@ -56,7 +56,8 @@ void csl_report__left_out(struct csl_report *p);
 void csl_report__privacy(struct csl_report *p); /* nothing without privacy */
 void csl_report__prices(struct csl_report *p);  /* nothing without a sweep */
 void csl_report__curves(struct csl_report *p);
-void csl_report__weights(struct csl_report *p); /* nothing without weights of domains */
+void csl_report__weights(struct csl_report *p);  /* nothing without weights of domains */
+void csl_report__rejected(struct csl_report *p); /* nothing where all rounds were applied */
 void csl_report__groups(struct csl_report *p);
 void csl_report__repeats(struct csl_report *p);
 void csl_report__release(struct csl_report *p); /* nothing where the study asks for nothing */

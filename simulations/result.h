@@ -51,7 +51,8 @@ struct csl_result_group { /* the federated model on the test patients with one a
     uint64_t patients;  /* 0: only records were counted */
     uint32_t collapsed; /* classes that are, where counted (csl_sum_figures) */
 };
-#define CSL_RESULT_WEIGHTS "domain_weight"
+#define CSL_RESULT_WEIGHTS  "domain_weight"
+#define CSL_RESULT_REJECTED "rejected"
 /* A row of metrics.csv. Scopes: "federation" (train_loss, contributions by round), "round_site",
  * "round_pooled" and "round_mean" (what the sites reported at that round; from the sum of their
  * counts; unweighted; under masks "round_pooled" alone, of the sum that was opened), "test_site",
@@ -59,7 +60,9 @@ struct csl_result_group { /* the federated model on the test patients with one a
  * "privacy_site" (epsilon, budget_epsilon, noise_multiplier of the whole run), "privacy_sum" (of
  * all sums opened up to that round: epsilon_coordinator, epsilon_colluding, epsilon_planned;
  * result_realised.h), "domain_weight" (weight, patients and skill of a domain, by the round of the
- * model that was evaluated; from the next one on). */
+ * model that was evaluated; from the next one on),
+ * "rejected" (a round that was not applied; norm of the mean update and its limit, of the block
+ * that was furthest beyond). */
 struct csl_result_row {
     uint64_t round;
     char scope[16], site[CSL_ID_MAX], domain[CSL_ID_MAX], metric[CSL_ID_MAX], method[16];

@@ -87,6 +87,22 @@ static enum csl_code take_rounds(struct csl_result *r, const struct csl_world_re
     return code;
 }
 
+/* What is no number, and no limit, have no row. */
+static enum csl_code take_rejections(struct csl_result *r, const struct csl_world_result *w,
+                                     struct csl_err *err)
+{
+    enum csl_code code = CSL_OK;
+    for (uint32_t i = 0; i < w->rejection_count && code == CSL_OK; i++) {
+        const struct csl_world_rejection *v = &w->rejections[i];
+        code = add_row(r, v->round, CSL_RESULT_REJECTED, "", v->block, "rejected", 1, err);
+        if (code == CSL_OK)
+            code = add_row(r, v->round, CSL_RESULT_REJECTED, "", v->block, "norm", v->norm, err);
+        if (code == CSL_OK)
+            code = add_row(r, v->round, CSL_RESULT_REJECTED, "", v->block, "limit", v->limit, err);
+    }
+    return code;
+}
+
 static enum csl_code take_site(struct csl_result *r, const struct csl_world_evaluation *e,
                                struct csl_err *err)
 {
@@ -248,6 +264,8 @@ enum csl_code csl_run_take_world(struct csl_result *r, const struct csl_study *s
             r->sites[s].privacy = privacy_of(&w->privacy[s]);
     }
     enum csl_code code = take_rounds(r, w, err);
+    if (code == CSL_OK)
+        code = take_rejections(r, w, err);
     if (code == CSL_OK)
         code = take_evaluations(r, w, err);
     return code == CSL_OK ? csl_result_add_privacy_rows(r, err) : code;

@@ -60,6 +60,25 @@ static void on_round(void *ctx, uint64_t round, uint32_t contributions, double t
     }
 }
 
+static void on_rejected(void *ctx, uint64_t round, const struct csl_gate_verdict *v)
+{
+    struct world *w = ctx;
+    struct csl_world_result *r = w->result;
+    struct csl_world_rejection *grown =
+        csl_realloc_array(r->rejections, r->rejection_count + 1, sizeof(*grown));
+    if (grown == NULL) {
+        if (w->failure.code == CSL_OK)
+            (void)CSL_FAIL(&w->failure, CSL_E_NOMEM, "no memory for the rejected rounds");
+        return;
+    }
+    r->rejections = grown;
+    grown[r->rejection_count] =
+        (struct csl_world_rejection){.round = round, .norm = v->norm, .limit = v->limit};
+    csl_str_copy(grown[r->rejection_count].block, sizeof(grown->block),
+                 w->config->study->schema.blocks[v->block].name);
+    r->rejection_count++;
+}
+
 static void on_evaluation(void *ctx, const char *site_id, const struct csl_msg_evaluation *e)
 {
     struct world *w = ctx;
@@ -117,7 +136,8 @@ static enum csl_code open_coordinator(struct world *w, struct csl_err *err)
         .secagg_epoch_seed = w->federation.has_epoch ? w->federation.epoch_seed : NULL,
         .is_unmasked = c->is_unmasked,
         .transport = w->server,
-        .observer = {.ctx = w, .round = on_round, .evaluation = on_evaluation}};
+        .observer = {
+            .ctx = w, .rejected = on_rejected, .round = on_round, .evaluation = on_evaluation}};
     code = csl_service_new(&w->service, &config, err);
     if (code == CSL_OK)
         code = csl_service_start(w->service, csl_inproc_now_ns(w->net), err);
@@ -427,5 +447,6 @@ void csl_world_result_release(struct csl_world_result *r)
     csl_free(r->site_blocks);
     csl_free(r->privacy);
     csl_free(r->evaluations);
+    csl_free(r->rejections);
     *r = (struct csl_world_result){.rounds = 0};
 }

@@ -49,6 +49,11 @@ struct csl_world_blocks { /* what a site enrolled with; count 0: it takes no par
     uint32_t count;
     struct csl_block_count blocks[CSL_BLOCKS_MAX];
 };
+struct csl_world_rejection { /* a round that was not applied (aggregation/gate.h) */
+    uint64_t round;
+    char block[CSL_ID_MAX];
+    double norm, limit; /* HUGE_VAL: no number; none */
+};
 /* What one site's ledger says it spent, after its export was verified with the public key alone. */
 struct csl_world_privacy {
     bool is_present;   /* false: the study has no privacy, or the site never accepted it */
@@ -77,6 +82,8 @@ struct csl_world_result {
     struct csl_world_privacy *privacy;        /* [site_count]; owned */
     struct csl_world_evaluation *evaluations; /* owned */
     uint32_t evaluation_count;
+    struct csl_world_rejection *rejections; /* owned */
+    uint32_t rejection_count;
     uint64_t bytes_up, bytes_down; /* protocol bytes, control and bulk; 0 when not measured */
     uint64_t messages;             /* control messages, both ways; 0 when not measured */
     bool was_interrupted;

@@ -22,7 +22,8 @@ struct csl_dataset;
 struct csl_agent_tamper {
     void *ctx;
     void (*data)(void *ctx, struct csl_dataset *d); /* the records of a study, once loaded */
-    void (*update)(void *ctx, float *update, uint64_t parameters); /* before it is encoded */
+    /* before it is encoded */
+    void (*update)(void *ctx, uint64_t round, float *update, uint64_t parameters);
 };
 struct csl_agent_config {
     const char *site_id;       /* for logs and labelled randomness; copied */

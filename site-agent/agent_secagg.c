@@ -23,7 +23,8 @@ static enum csl_code new_site(struct csl_agent *a, struct csl_secagg_site **out,
     struct csl_secagg_site_setup setup = {.key = keys->key,
                                           .roster = keys->roster,
                                           .epoch_seed = keys->epoch_seed,
-                                          .memory = CSL_SECRET_MAY_SWAP};
+                                          .memory = CSL_SECRET_MAY_SWAP,
+                                          .repeats_models = csl_study_repeats_models(a->study)};
     uint32_t place;
     enum csl_code code = csl_secagg_roster_member(keys->roster, a->site_id, &place, err);
     if (code == CSL_OK)

@@ -220,7 +220,8 @@ static enum csl_code train(struct csl_agent *a, const struct csl_msg_task *t,
     if (code == CSL_OK)
         code = csl_agent_own_keep__(a, t->round, v.broadcast, v.update, err);
     if (code == CSL_OK && a->config.tamper != NULL)
-        a->config.tamper->update(a->config.tamper->ctx, v.update, a->study->schema.parameters);
+        a->config.tamper->update(a->config.tamper->ctx, t->round, v.update,
+                                 a->study->schema.parameters);
     if (code == CSL_OK && csl_agent_masks__(a))
         code = csl_agent_secagg_store__(a, t, v.broadcast, v.update, v.joint_sum, &e->report,
                                         &e->outbox, err);

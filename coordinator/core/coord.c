@@ -383,6 +383,8 @@ static void on_aggregated(struct csl_coord *c, const struct csl_coord_event *ev)
         c->sites[i].progress = CSL_SITE_IDLE;
     }
     c->rounds_done = ev->round;
+    if (c->abort_reason == NULL)
+        c->abort_reason = ev->reason;
     if (c->abort_reason != NULL) {
         c->phase = CSL_PHASE_COLLECT;
         csl_coord_abort__(c, c->abort_reason);

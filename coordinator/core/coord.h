@@ -100,7 +100,8 @@ enum csl_coord_event_kind {
     CSL_CE_RECEIVED,   /* site_index, round: the spool holds a verified update */
     CSL_CE_REJECTED,   /* site_index, round, code: an upload was complete but wrong */
     CSL_CE_FOLDED,     /* site_index, round, code: answers FOLD; CORRUPT: the spool lost it */
-    CSL_CE_AGGREGATED, /* round, digest, evaluated_digest, bytes: answers AGGREGATE */
+    CSL_CE_AGGREGATED, /* round, digest, evaluated_digest, bytes: answers AGGREGATE; reason: the
+                          study ends with it, NULL: it goes on */
     CSL_CE_EVALUATED,  /* round: answers OPEN_ROUND or AGGREGATE of the round after the last: its
                           sum is kept, or there is none; the study is over */
     CSL_CE_ABSENT, /* site_index, round: has no part in the sum of this round, nor in its quorum */
@@ -119,7 +120,7 @@ struct csl_coord_event {
     enum csl_code code;
     const uint8_t *digest;
     const uint8_t *evaluated_digest; /* NULL: the same */
-    const char *reason;
+    const char *reason;              /* borrowed until the study is over */
 };
 
 enum csl_coord_action_kind {

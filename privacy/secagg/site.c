@@ -56,12 +56,17 @@ void csl_secagg__vote_digest(const uint8_t sid[32], uint8_t choice, const uint8_
     csl_sha256_final(&h, out);
 }
 
-void csl_secagg__pair_digest(const struct csl_secagg_config *c, uint8_t out[32])
+void csl_secagg__pair_digest(const struct csl_secagg_site *s, const struct csl_secagg_config *c,
+                             uint8_t out[32])
 {
     struct csl_sha256 h;
+    uint8_t round[8];
     csl_sha256_init(&h);
     csl_sha256_update(&h, c->model_hash, 32);
     csl_sha256_update(&h, c->plan_hash, 32);
+    csl_store_le64(round, c->round);
+    if (s->setup.repeats_models)
+        csl_sha256_update(&h, round, sizeof(round));
     csl_sha256_final(&h, out);
 }
 

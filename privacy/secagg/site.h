@@ -17,7 +17,8 @@
  * from its journal.
  *
  * The update: once a manifest was signed it is PENDING, and it may be sent again, or its model and
- * plan trained again, only when a quorum showed that it is in no sum (csl_secagg_update).
+ * plan trained again, only when a quorum showed that it is in no sum (csl_secagg_update). With
+ * repeats_models (below) that holds of model, plan and round.
  *
  * Invariants (csl_secagg_site_check; across restarts by the journal's order):
  *   (I1) at most one manifest per session id, and one M1 and one M2 per ctx
@@ -64,6 +65,11 @@ struct csl_secagg_site_setup {
     enum csl_secret_policy memory;
     const uint8_t *epoch_seed; /* [32], borrowed: of the roster (epoch.h); NULL: graph 0 only */
     uint8_t head[32]; /* of the ledger when the site was enrolled; zero: from its beginning */
+    /* Another round may be on a model that this site contributed to. Only where every round's
+     * update is made anew with noise of its own, and the site's privacy ledger is charged for each:
+     * two sums are then two releases, whoever is in them. Without it the same update comes twice,
+     * and sums over different sites differ by those of one. */
+    bool repeats_models;
 };
 
 enum csl_secagg_site_event_kind {

@@ -46,7 +46,7 @@ void csl_secagg_site_check(const struct csl_secagg_site *s)
         CSL_ASSERT(a->quorum.view.u.votes.count >= a->votes_min && !a->is_certified);
         CSL_ASSERT(memcmp(a->quorum.view.u.votes.transcript, a->transcript, 32) == 0);
     }
-    csl_secagg__pair_digest(&a->config, digest); /* (I5) */
+    csl_secagg__pair_digest(s, &a->config, digest); /* (I5) */
     bool is_bound =
         a->update == CSL_SECAGG_UPDATE_PENDING || a->update == CSL_SECAGG_UPDATE_INCLUDED;
     CSL_ASSERT(csl_secagg__digests_have(&s->contributed, digest) == is_bound);

@@ -18,7 +18,7 @@ static enum csl_code check_fate(const struct csl_secagg_site *s, const struct cs
                         "certificate that it was abandoned nor a quorum without it was shown");
     if (c->round == s->last_round && s->at.update == CSL_SECAGG_UPDATE_INCLUDED)
         return CSL_FAIL(err, CSL_E_DENIED, "the update of this round is in a sum already");
-    csl_secagg__pair_digest(c, pair);
+    csl_secagg__pair_digest(s, c, pair);
     if (csl_secagg__digests_have(&s->contributed, pair))
         return CSL_FAIL(err, CSL_E_DENIED,
                         "this site contributed to this model and plan before; training again "

@@ -90,7 +90,9 @@ enum csl_code csl_secagg__digests_add(struct csl_secagg_digests *d, const uint8_
 void csl_secagg__digests_remove(struct csl_secagg_digests *d, const uint8_t digest[32]);
 void csl_secagg__vote_digest(const uint8_t sid[32], uint8_t choice, const uint8_t transcript[32],
                              uint8_t out[32]);
-void csl_secagg__pair_digest(const struct csl_secagg_config *c, uint8_t out[32]);
+/* Of model and plan, and of the round where models may be repeated. */
+void csl_secagg__pair_digest(const struct csl_secagg_site *s, const struct csl_secagg_config *c,
+                             uint8_t out[32]);
 /* UINT32_MAX: not in U1. */
 uint32_t csl_secagg__place(uint32_t n1, const uint32_t *ids, uint32_t site);
 const uint8_t *csl_secagg__site_key(const struct csl_secagg_site *s, uint32_t place);

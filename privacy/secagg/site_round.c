@@ -8,7 +8,7 @@ static void settle(struct csl_secagg_site *s, enum csl_secagg_update update)
 {
     uint8_t pair[32];
     s->at.update = update;
-    csl_secagg__pair_digest(&s->at.config, pair);
+    csl_secagg__pair_digest(s, &s->at.config, pair);
     if (update == CSL_SECAGG_UPDATE_EXCLUDED || update == CSL_SECAGG_UPDATE_ABANDONED)
         csl_secagg__digests_remove(&s->contributed, pair);
     csl_secagg__site_emit(s, CSL_SECAGG_SA_SETTLED, CSL_SECAGG_SJ_MESSAGE, CSL_SPAN(NULL, 0), NULL);
@@ -164,7 +164,7 @@ enum csl_code csl_secagg__site_masked(struct csl_secagg_site *s,
     enum csl_code code = check_masked(a, masked, err);
     if (code == CSL_OK)
         code = manifest_root(s, masked, a->root, err);
-    csl_secagg__pair_digest(&a->config, pair);
+    csl_secagg__pair_digest(s, &a->config, pair);
     if (code == CSL_OK)
         code = csl_secagg__digests_add(&s->contributed, pair, err);
     if (code != CSL_OK)

@@ -11,6 +11,7 @@
 #include "protocol/study/study_augment.h"
 #include "protocol/study/study_baseline.h"
 #include "protocol/study/study_fairness.h"
+#include "protocol/study/study_gate.h"
 #include "protocol/study/study_network.h"
 #include "protocol/study/study_privacy.h"
 #include "protocol/study/study_schedule.h"
@@ -143,6 +144,7 @@ struct csl_aggregation {
     struct csl_given_weight *given; /* [given_count], owned by the study */
     uint32_t given_count;
     struct csl_averaging averaging; /* of what is evaluated and released */
+    struct csl_study_gate gate;
 };
 
 struct csl_study {
@@ -212,6 +214,9 @@ const char *csl_block_kind_name(enum csl_block_kind kind); /* "all", "frozen", "
 /* A block of this kind is in the model. */
 bool csl_study_has_kind(const struct csl_study *s, enum csl_block_kind kind);
 const char *csl_privacy_mode_name(enum csl_privacy_mode m); /* "none", "local", "site", "joint" */
+/* A model may be the base of two rounds: one that is not applied leaves it, and every update has
+ * noise of its own that is charged. */
+bool csl_study_repeats_models(const struct csl_study *s);
 /* The smallest lane_bits with CSL_STUDY_LEVELS_MIN for a roster of `sites`. */
 uint32_t csl_study_lane_bits(uint32_t sites);
 /* What the study would reveal, to whom, at what privacy price, in plain words (study check). */

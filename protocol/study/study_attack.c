@@ -12,7 +12,7 @@ struct raw_attack {
     int kind;
     double factor, share, value;
     char trigger[CSL_ID_MAX];
-    uint32_t target;
+    uint32_t target, from_round, every;
 };
 
 static const char *const names[] = {"scaled", "sign_flip", "label_flip", "backdoor", NULL};
@@ -56,6 +56,21 @@ static const struct csl_option attack_rows[] = {
      .max = CSL_CLASSES_MAX - 1,
      .fallback = "0",
      .help = "Class that the records with the trigger are given."},
+    {.name = "from_round",
+     .type = CSL_OPT_U32,
+     AT(from_round),
+     .min = 1,
+     .max = CSL_ROUNDS_MAX,
+     .fallback = "1",
+     .help = "Before it the update is left as it is."},
+    {.name = "every",
+     .type = CSL_OPT_U32,
+     AT(every),
+     .min = 1,
+     .max = CSL_ROUNDS_MAX,
+     .fallback = "1",
+     .unit = "rounds",
+     .help = "From then on the update is changed in one round of so many."},
     CSL_OPTION_END,
 };
 
@@ -68,6 +83,7 @@ static enum csl_code check_keys(const struct csl_study_reader *r,
                                 const struct csl_yaml_node *section, enum csl_attack_kind kind)
 {
     static const char *const share[] = {"share", NULL}, *const factor[] = {"factor", NULL};
+    static const char *const rounds[] = {"from_round", "every", NULL};
     static const char *const backdoor[] = {"trigger", "value", "target", NULL};
     enum csl_code code = CSL_OK;
 
@@ -75,6 +91,8 @@ static enum csl_code check_keys(const struct csl_study_reader *r,
         code = csl_study__refuse_keys(r, section, share, "only records have a share");
     if (code == CSL_OK && kind == CSL_ATTACK_LABEL_FLIP)
         code = csl_study__refuse_keys(r, section, factor, "label_flip leaves its update as it is");
+    if (code == CSL_OK && kind == CSL_ATTACK_LABEL_FLIP)
+        code = csl_study__refuse_keys(r, section, rounds, "records are changed once and for all");
     if (code == CSL_OK && kind == CSL_ATTACK_SCALED && !csl_yaml_get(section, "factor"))
         code = csl_yaml_fail(r->err, r->y, section, "kind: scaled needs 'factor'");
     if (code == CSL_OK && kind != CSL_ATTACK_BACKDOOR)
@@ -103,7 +121,9 @@ enum csl_code csl_study__read_attack(const struct csl_study_reader *r,
                                    .factor = raw.factor,
                                    .share = raw.share,
                                    .value = raw.value,
-                                   .target = raw.target};
+                                   .target = raw.target,
+                                   .from_round = raw.from_round,
+                                   .every = raw.every};
     CSL_ASSERT(csl_str_copy(out->trigger, sizeof(out->trigger), raw.trigger));
     return CSL_OK;
 }

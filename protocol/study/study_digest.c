@@ -317,6 +317,16 @@ static void put_merged(struct csl_buf *b, const struct csl_domain *d)
         csl_buf_le64(b, d->merged[i]);
 }
 
+static void put_gate(struct csl_buf *b, const struct csl_study_gate *g)
+{
+    if (!g->is_on)
+        return;
+    put_text(b, "gate");
+    put_f64(b, g->factor);
+    csl_buf_le32(b, g->window);
+    csl_buf_le32(b, g->rejected_max);
+}
+
 static void put_block_kind(struct csl_buf *b, const char *noun, const struct csl_domain *d)
 {
     if (d->block_kind == CSL_BLOCK_SHARED)
@@ -384,6 +394,7 @@ enum csl_code csl_study__digest(struct csl_study *s, struct csl_err *err)
         put_augment(&b, &s->inputs[i]);
     for (uint32_t i = 0; i < s->domain_count; i++)
         put_augment(&b, &s->domains[i]);
+    put_gate(&b, &s->aggregation.gate);
     code = csl_buf_status(&b, err);
     if (code == CSL_OK)
         csl_digest(b.p, b.n, s->digest);

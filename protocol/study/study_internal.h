@@ -173,6 +173,14 @@ enum csl_code csl_study__read_averaging(const struct csl_study_reader *r,
 enum csl_code csl_study__check_averaging(const struct csl_study_reader *r,
                                          const struct csl_yaml_node *root);
 void csl_study__explain_averaging(const struct csl_study *s, struct csl_buf *out);
+/* study_gate.c: the key `gate` of `parent`, absent or not; and what forbids it in the rest of the
+ * study (called once all is read). */
+enum csl_code csl_study__read_gate(const struct csl_study_reader *r,
+                                   const struct csl_yaml_node *parent,
+                                   const struct csl_yaml_node *section);
+enum csl_code csl_study__check_gate(const struct csl_study_reader *r,
+                                    const struct csl_yaml_node *root);
+void csl_study__explain_gate(const struct csl_study *s, struct csl_buf *out);
 /* study_sites.c: sites and simulation. */
 enum csl_code csl_study__read_sites(const struct csl_study_reader *r,
                                     const struct csl_yaml_node *root,

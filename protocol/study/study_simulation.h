@@ -24,6 +24,8 @@ struct csl_sim_attack {
     char trigger[CSL_ID_MAX]; /* backdoor: a tabular feature */
     double value;             /* what the model gets for it, after scaling */
     uint32_t target;          /* class index */
+    /* The update is changed in from_round and every `every` rounds after it; records always are. */
+    uint32_t from_round, every;
 };
 const char *csl_attack_name(enum csl_attack_kind kind); /* as the study file spells it; "none" */
 

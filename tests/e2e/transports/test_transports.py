@@ -5,8 +5,9 @@
 
 A synthetic study is run always: as it is, with its updates under masks (FSA-1) and every sum audited, in lanes of 16 bits
 under masks, and one with joint noise under masks, whose noise is drawn from the study's seed here (test-only; programs
-built without tests cannot); and one with weights of domains, which are the same too. The heart studies when a data folder
-holds their files. Exit status 0: every pair of digests is equal. Python 3 and its standard library only.
+built without tests cannot), once as it is and once with a gate that rejects rounds; and one with weights of domains,
+which are the same too. The heart studies when a data folder holds their files. Exit status 0: every pair of digests is
+equal. Python 3 and its standard library only.
 """
 import json
 import os
@@ -38,6 +39,8 @@ sites: {minimum: 3}
 evaluation: {every: 1}
 simulation: {sites: [{id: lyon, synth: 0}, {id: turin, synth: 1}, {id: aachen, synth: 2}, {id: porto, synth: 3}]}
 """
+GATED = "gated-" + JOINT
+GATE = "  strategy: fedavg\n  server_learning_rate: 100\n  gate: {factor: 1.01, window: 3}"  # far too long steps: norms are of chance
 HEART = ("flamby-heart-fedavg.yaml", "flamby-heart-scaffold.yaml")
 HEART_FILES = "uci-heart-disease"
 
@@ -77,6 +80,18 @@ def is_same(program, study, folder, data=None):
     return inproc == grpc
 
 
+def rejected(folder, study, transport):
+    with open(os.path.join(folder, f"{os.path.basename(study)}-{transport}", "metrics.csv"), encoding="utf-8") as f:
+        return [line for line in f if ",rejected," in line]
+
+
+def has_same_rejections(study, folder):
+    """Rounds that were not applied, with norm and limit; some, or the study tests nothing."""
+    inproc, grpc = (rejected(folder, study, t) for t in ("inproc", "grpc"))
+    print(f"{os.path.basename(study)}: rows of rejected rounds: inproc {len(inproc)}, grpc {len(grpc)}")
+    return len(inproc) > 0 and inproc == grpc
+
+
 def main(argv):
     program, scenarios, folders = argv[1], argv[2], argv[3:]
     folders = [os.environ[v] for v in ("CONSILIUM_DATA",) if os.environ.get(v)] + folders
@@ -84,12 +99,16 @@ def main(argv):
     with tempfile.TemporaryDirectory(prefix="consilium-transports-") as folder:
         good = []
         evaluated = ((r"(?m)^evaluation: \{every: \d+\}$", "evaluation: {every: 2}"),)
+        gated = ((rf"(?m)^rounds: {ROUNDS}$", "rounds: 6"), (r"(?m)^  strategy: fedavg$", GATE))
         masked = ((r"(?m)^evaluation: \{every: \d+\}$", MASKS),)
         for source, name, changes in ((SYNTHETIC, SYNTHETIC, evaluated), (SYNTHETIC, "masked-" + SYNTHETIC, masked),
-                                      (JOINT, JOINT, ()), (LANES, LANES, ())):
+                                      (JOINT, JOINT, ()), (LANES, LANES, ()),
+                                      (JOINT, GATED, gated)):
             short = os.path.join(folder, name)
             write_short(os.path.join(scenarios, source), short, changes)
             good.append(is_same(program, short, folder))
+            if name == GATED:
+                good.append(has_same_rejections(short, folder))
         weighted = os.path.join(folder, "synthetic-weights.yaml")
         with open(weighted, "w", encoding="utf-8") as f:
             f.write(WEIGHTS)

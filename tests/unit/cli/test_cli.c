@@ -365,6 +365,25 @@ static void test_cli__status__evaluations__are_sums_of_all_sites(void **state)
     csl_json_free(doc);
 }
 
+static void test_cli__status__rejected_rounds__with_norm_and_limit(void **state)
+{
+    (void)state;
+    put_file("status.json",
+             "{\"format\": \"consilium.status/1\", \"study\": \"heart-4\", \"state\": \"training\","
+             " \"round\": 9, \"rounds\": 15, \"updated_unix_ms\": 1, \"sites\": [],"
+             " \"gate\": {\"rejected\": 2, \"rounds\": [{\"round\": 7, \"block\": \"heart\","
+             " \"norm\": 3.5, \"limit\": 0.25}, {\"round\": 8, \"block\": \"x\\u001b\"}]}}");
+    assert_int_equal(run("status %"), 0);
+    assert_printed("round 7, heart: norm 3.5, at most 0.25\nround 8, x\\x1b:\n");
+    assert_int_equal(run("status % --json"), 0);
+    struct csl_json_doc *doc = parse_output();
+    const struct csl_json_value *all = csl_json_get(csl_json_root(doc), "rejected_rounds");
+    double norm = 0;
+    assert_int_equal(csl_json_count(all), 2);
+    assert_true(csl_json_as_f64(csl_json_get(csl_json_at(all, 0), "norm"), &norm) && norm == 3.5);
+    csl_json_free(doc);
+}
+
 static void test_cli__status__aborted__says_why(void **state)
 {
     (void)state;
@@ -506,6 +525,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_cli__model_export_npz__is_a_stored_zip_of_npy),
         cmocka_unit_test(test_cli__status__shows_rounds_and_sites),
         cmocka_unit_test(test_cli__status__evaluations__are_sums_of_all_sites),
+        cmocka_unit_test(test_cli__status__rejected_rounds__with_norm_and_limit),
         cmocka_unit_test(test_cli__status__aborted__says_why),
         cmocka_unit_test(test_cli__status__of_something_else_is_refused),
         cmocka_unit_test(test_cli__simulate__flags_that_exclude_each_other_are_usage),

@@ -417,6 +417,29 @@ static void test_secagg_pitfall_50__new_round_on_an_old_model__refused(void **st
     assert_int_equal(attack_offer(&w, &w.sites[0], &c, w.weights), CSL_E_DENIED);
 }
 
+/* With noise for each round the next may be on the same model; the same round may not, nor one that
+ * the site contributed to before it went back. */
+static void test_secagg_pitfall_50__repeats_allowed__each_round_once(void **state)
+{
+    (void)state;
+    attack_begin(&w, 5, 1, CSL_SECAGG_STAGE_NEW);
+    w.sites[0].repeats_models = true;
+    world_restart_site(&w, &w.sites[0], UINT32_MAX);
+    world_run_to(&w, CSL_SECAGG_STAGE_VOTING);
+    finish();
+    world_run(&w);
+    struct csl_secagg_config c = w.config;
+    c.attempt = 2;
+    assert_int_equal(attack_offer(&w, &w.sites[0], &c, w.weights), CSL_E_DENIED);
+    c.round = 2;
+    c.attempt = 1;
+    assert_int_equal(attack_offer(&w, &w.sites[1], &c, w.weights), CSL_E_DENIED);
+    assert_int_equal(attack_offer(&w, &w.sites[0], &c, w.weights), CSL_OK);
+    csl_secagg_site_check(w.sites[0].machine);
+    world_restart_site(&w, &w.sites[0], UINT32_MAX);
+    assert_int_equal(attack_offer(&w, &w.sites[0], &w.config, w.weights), CSL_E_DENIED);
+}
+
 /* Whatever its model: the update of the first attempt may still come to be in a sum. */
 static void test_secagg_threat__second_attempt_without_a_certificate__refused(void **state)
 {
@@ -468,6 +491,7 @@ int main(void)
         TEST(test_secagg_threat__second_attempt_without_a_certificate__refused),
         TEST(test_secagg_threat__round_after_an_unknown_ledger_head__refused),
         TEST(test_secagg_pitfall_50__new_round_on_an_old_model__refused),
+        TEST(test_secagg_pitfall_50__repeats_allowed__each_round_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -191,6 +191,7 @@ static struct csl_secagg_site *new_site(struct world *w, struct world_site *s)
                                           .key = &s->key,
                                           .roster = &w->roster,
                                           .policy = s->policy,
+                                          .repeats_models = s->repeats_models,
                                           .epoch_seed =
                                               w->config.graph != 0 ? w->epoch_seed : NULL};
     struct csl_secagg_site *machine;

@@ -24,6 +24,7 @@ struct world_site {
     uint32_t id;
     struct csl_sign_key key;
     struct csl_secagg_policy policy;
+    bool repeats_models;
     struct csl_secagg_site *machine;
     struct journal journal;
     struct words x;                  /* this round's update, as encoded */

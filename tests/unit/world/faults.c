@@ -131,6 +131,16 @@ static void maybe_kill(struct faults_world *w, const struct faults *faults)
             restart_agent(w, i);
 }
 
+static void check_end(const struct faults_world *w, uint64_t schedule, const char *end)
+{
+    struct csl_err err = {.code = CSL_OK};
+    enum csl_code code = csl_service_outcome(w->service, &err);
+    bool is_expected =
+        end == NULL ? code == CSL_OK : code == CSL_E_CANCELLED && strstr(err.msg, end) != NULL;
+    if (!is_expected)
+        fail_msg("schedule %llu: %s", (unsigned long long)schedule, err.msg);
+}
+
 uint32_t faults_run(struct fixture *f, uint64_t schedule, const struct faults *faults,
                     uint8_t digest[CSL_DIGEST_BYTES])
 {
@@ -163,8 +173,7 @@ uint32_t faults_run(struct fixture *f, uint64_t schedule, const struct faults *f
         else
             (void)csl_inproc_step(w.net, UINT64_MAX);
     }
-    if (csl_service_outcome(w.service, &err) != CSL_OK)
-        fail_msg("schedule %llu: %s", (unsigned long long)schedule, err.msg);
+    check_end(&w, schedule, faults->end);
     csl_sha256_digest(csl_service_parameters(w.service),
                       f->study->schema.parameters * sizeof(float), digest);
     for (uint32_t i = 0; i < FIXTURE_SITES; i++) {

@@ -10,6 +10,7 @@ struct faults {
     double cut_probability;
     double kill_probability; /* per instant, of the coordinator and of each site */
     uint32_t chunk_bytes;    /* 0: 8, so that even a tiny update is several chunks */
+    const char *end;         /* why the study is aborted; NULL: it is released */
 };
 struct faults_party {
     struct csl_transport *transport;

@@ -213,9 +213,15 @@ static void check_restarts(const char *fairness)
     uint8_t calm[CSL_DIGEST_BYTES], rough[CSL_DIGEST_BYTES];
     uint32_t killed = 0;
     open_mixed(&f, 5, fairness);
-    (void)faults_run(&f, 0, &(struct faults){0, 0, 1024}, calm);
+    (void)faults_run(
+        &f, 0, &(struct faults){.cut_probability = 0, .kill_probability = 0, .chunk_bytes = 1024},
+        calm);
     for (uint64_t schedule = 1; schedule <= 12; schedule++) {
-        killed += faults_run(&f, schedule, &(struct faults){0.002, 0.01, 1024}, rough);
+        killed +=
+            faults_run(&f, schedule,
+                       &(struct faults){
+                           .cut_probability = 0.002, .kill_probability = 0.01, .chunk_bytes = 1024},
+                       rough);
         if (memcmp(calm, rough, CSL_DIGEST_BYTES) != 0)
             fail_msg("%sschedule %llu released another model", fairness,
                      (unsigned long long)schedule);

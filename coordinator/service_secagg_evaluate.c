@@ -11,9 +11,9 @@
 
 #include <string.h>
 
-/* Intervals draw so many a thousand times, on the thread that everybody waits for, and any site can
- * claim them. */
-#define RECORDS_MAX (UINT64_C(1) << 21)
+/* Of all domains together. Intervals draw so many a thousand times, on the thread that everybody
+ * waits for, and any site can claim them. */
+#define RECORDS_MAX (UINT64_C(1) << 18)
 
 struct figures {
     uint64_t round; /* 0: none; whose model it is */
@@ -131,10 +131,10 @@ static enum csl_code read_scored(struct csl_service *s, uint32_t domain, uint64_
     if (f == NULL)
         return CSL_FAIL(err, CSL_E_NOMEM, "no memory for the figures of an evaluation");
     enum csl_code code = csl_sums_check(&sums, err);
-    if (code == CSL_OK && csl_sums_records(&sums) > RECORDS_MAX)
-        code =
-            CSL_FAIL(err, CSL_E_LIMIT, "%llu records; figures are made of at most %llu",
-                     (unsigned long long)csl_sums_records(&sums), (unsigned long long)RECORDS_MAX);
+    uint64_t most = RECORDS_MAX / s->study->domain_count;
+    if (code == CSL_OK && csl_sums_records(&sums) > most)
+        code = CSL_FAIL(err, CSL_E_LIMIT, "%llu records; figures are made of at most %llu",
+                        (unsigned long long)csl_sums_records(&sums), (unsigned long long)most);
     if (code == CSL_OK)
         code = csl_sums_evaluate(&sums, s->seed, f, err);
     if (code == CSL_OK) {

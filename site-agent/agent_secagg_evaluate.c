@@ -64,13 +64,15 @@ enum csl_code csl_agent_secagg_judge__(struct csl_agent *a, uint32_t domain, con
         csl_alloc_array((size_t)e->records * a->study->domains[domain].outputs, sizeof(*scores));
     if (scores == NULL)
         return CSL_FAIL(err, CSL_E_NOMEM, "no memory to evaluate %u records", e->records);
-    enum csl_code code = csl_trainer_predict(a->trainer, domain, e, global, scores, &loss, err);
+    enum csl_code code =
+        csl_trainer_predict_always(a->trainer, domain, e, global, scores, &loss, err);
     if (code == CSL_OK)
         code = count_domain(a, domain, scores, words, n, err);
     for (size_t i = 0; code == CSL_OK && i < n; i++)
         code = csl_scalar_encode((double)words[i], sites, &words[i], err);
-    if (code == CSL_OK) /* not finite: refused there */
-        code = csl_scalar_encode(loss * e->records, sites, &words[n], err);
+    if (code == CSL_OK)
+        code = csl_scalar_encode(fmin(loss * e->records, csl_scalar_max(sites)), sites, &words[n],
+                                 err);
     csl_free(scores);
     return code;
 }

@@ -6,11 +6,16 @@
 
 #define ONE 0x1p32
 
+double csl_scalar_max(uint32_t sites_max)
+{
+    CSL_ASSERT(sites_max >= 1);
+    return 0x1p31 / (double)sites_max - 1.0;
+}
+
 enum csl_code csl_scalar_encode(double value, uint32_t sites_max, uint64_t *word,
                                 struct csl_err *err)
 {
-    CSL_ASSERT(sites_max >= 1);
-    double bound = 0x1p31 / (double)sites_max - 1.0;
+    double bound = csl_scalar_max(sites_max);
     if (!(fabs(value) <= bound))
         return CSL_FAIL(err, CSL_E_INVAL,
                         "scalar: not a number between -%.17g and %.17g, where a sum over %u sites "

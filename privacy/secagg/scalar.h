@@ -10,6 +10,7 @@
  * NaN, infinity, or |value| above 2^31 / sites_max - 1, where a sum could wrap. sites_max >= 1. */
 enum csl_code csl_scalar_encode(double value, uint32_t sites_max, uint64_t *word,
                                 struct csl_err *err) CSL_MUST_CHECK;
-double csl_scalar_decode(uint64_t sum); /* exact to 53 bits */
+double csl_scalar_max(uint32_t sites_max); /* that bound */
+double csl_scalar_decode(uint64_t sum);    /* exact to 53 bits */
 
 #endif

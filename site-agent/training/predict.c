@@ -1,6 +1,7 @@
 #include "site-agent/training/trainer.h"
 
 #include <math.h>
+#include <string.h>
 
 #define ROWS_AT_ONCE 256u
 
@@ -77,9 +78,17 @@ static void probabilities(const struct csl_net *n, uint64_t records, float *out)
     }
 }
 
-enum csl_code csl_trainer_predict(struct csl_trainer *t, uint32_t domain,
-                                  const struct csl_examples *e, const float *parameters, float *out,
-                                  double *loss, struct csl_err *err)
+/* Logits of a record with one that is no number become even odds. */
+static void make_finite(const struct csl_net *n, uint64_t records, float *logits)
+{
+    for (uint64_t r = 0; r < records; r++)
+        if (csl_first_not_finite(logits + r * n->outputs, n->outputs) < n->outputs)
+            memset(logits + r * n->outputs, 0, n->outputs * sizeof(*logits));
+}
+
+static enum csl_code predict(struct csl_trainer *t, uint32_t domain, const struct csl_examples *e,
+                             const float *parameters, bool is_even, float *out, double *loss,
+                             struct csl_err *err)
 {
     if (domain >= t->study->domain_count)
         return CSL_FAIL(err, CSL_E_INVAL, "domain %u of %u", domain, t->study->domain_count);
@@ -99,6 +108,8 @@ enum csl_code csl_trainer_predict(struct csl_trainer *t, uint32_t domain,
             code = csl_trainer__fused_logits(t, domain, e, out, err);
         else
             code = logits_of(t, n, e, out, err);
+        if (code == CSL_OK && is_even)
+            make_finite(n, e->records, out);
         if (code == CSL_OK && loss != NULL)
             code = loss_of(t, domain, e, out, &mean, err);
         if (code != CSL_OK)
@@ -115,4 +126,18 @@ enum csl_code csl_trainer_predict(struct csl_trainer *t, uint32_t domain,
     if (loss != NULL)
         *loss = mean;
     return CSL_OK;
+}
+
+enum csl_code csl_trainer_predict(struct csl_trainer *t, uint32_t domain,
+                                  const struct csl_examples *e, const float *parameters, float *out,
+                                  double *loss, struct csl_err *err)
+{
+    return predict(t, domain, e, parameters, false, out, loss, err);
+}
+
+enum csl_code csl_trainer_predict_always(struct csl_trainer *t, uint32_t domain,
+                                         const struct csl_examples *e, const float *parameters,
+                                         float *out, double *loss, struct csl_err *err)
+{
+    return predict(t, domain, e, parameters, true, out, loss, err);
 }

@@ -131,5 +131,12 @@ enum csl_code csl_trainer_personalise(struct csl_trainer *t, const struct csl_da
 enum csl_code csl_trainer_predict(struct csl_trainer *t, uint32_t domain,
                                   const struct csl_examples *e, const float *parameters, float *out,
                                   double *loss, struct csl_err *err) CSL_MUST_CHECK;
+/* The same, but whether there are figures does not depend on the records: one whose prediction is
+ * not finite gets even odds (a risk of 0), in the loss too. For what must be sent whatever the
+ * model does to a record. */
+enum csl_code csl_trainer_predict_always(struct csl_trainer *t, uint32_t domain,
+                                         const struct csl_examples *e, const float *parameters,
+                                         float *out, double *loss,
+                                         struct csl_err *err) CSL_MUST_CHECK;
 
 #endif

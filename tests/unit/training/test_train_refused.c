@@ -144,6 +144,16 @@ static void check_poison(enum csl_task_kind task, uint32_t hidden, float value, 
     assert_int_equal(csl_trainer_new(&t, &f.study, "auto", NULL), CSL_OK);
     assert_int_equal(csl_trainer_predict(t, 0, e, global, out, NULL, &err), CSL_E_INVAL);
     assert_non_null(strstr(err.msg, "record 7"));
+    double loss = NAN, odds = task == CSL_TASK_CLASSES  ? 1.0 / 3
+                              : task == CSL_TASK_BINARY ? 0.5
+                                                        : 0;
+    assert_int_equal(csl_trainer_predict_always(t, 0, e, global, out, &loss, &err), CSL_OK);
+    uint32_t outputs = f.domains[0].outputs;
+    for (uint32_t k = 0; k < e->records * outputs; k++)
+        assert_true(isfinite(out[k]));
+    for (uint32_t k = 0; k < outputs; k++)
+        assert_true(fabs((double)out[7 * outputs + k] - odds) < 1e-6);
+    assert_true(isfinite(loss));
     csl_trainer_free(t);
     csl_free(global);
     fx_outcome_free(&o);

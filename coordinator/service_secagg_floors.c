@@ -63,14 +63,16 @@ enum csl_code csl_service_secagg_check_size__(const struct csl_service *s, struc
     const struct csl_secagg_shape shape = csl_service_secagg_shape__(s);
     uint64_t bytes = csl_secagg_bytes_to_site(&shape);
     uint64_t audit = csl_secagg_bytes_of_audit(&shape, csl_study_words_max(s->study));
-    if (s->study->secagg.audit_chunks > 0 && audit > bytes)
+    bool is_of_audit = s->study->secagg.audit_chunks > 0 && audit > bytes;
+    if (is_of_audit)
         bytes = audit;
     bool fits = s->config.is_unmasked || bytes <= CSL_SECAGG_WHOLE_MAX;
     if (n > CSL_SECAGG_SITES_MAX || !fits)
         return CSL_FAIL(err, CSL_E_LIMIT,
                         "secure_aggregation: with %u sites a site is sent up to %llu bytes at "
-                        "once, at most %u; fewer sites or fewer colluding ones would be right",
-                        n, (unsigned long long)bytes, CSL_SECAGG_WHOLE_MAX);
+                        "once, at most %u; fewer sites or fewer colluding ones%s would be right",
+                        n, (unsigned long long)bytes, CSL_SECAGG_WHOLE_MAX,
+                        is_of_audit ? " or audit_chunks: 0" : "");
     uint32_t rows = csl_service_secagg_rows__(s), bits = csl_study_lane_bits(rows);
     if (s->study->secagg.lane_bits < bits)
         return CSL_FAIL(err, CSL_E_LIMIT,

@@ -18,7 +18,8 @@ cat <<'TEXT'
    a hospital       its own patients; keys, shares and votes of the protocol; the global model
    the coordinator  64-bit words under masks from each hospital, and each round one noisy sum over all of
                     them; no single update, no count of patients, no loss, no metric
-   a helper of it   one hospital that works with the coordinator sees nothing more of the others
+   a helper of it   one hospital that works with the coordinator sees no single update of the others either; it knows
+                    its own update and its own share of the noise, which the price against it counts
    The price per patient is one noise for all, not one at each hospital.
 TEXT
 rm -rf out/demo

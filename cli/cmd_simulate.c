@@ -246,6 +246,11 @@ static enum csl_code leave_out(struct command *c, const struct csl_study *study,
     enum csl_code code = CSL_OK;
     if (!c->flags.leave_one_out)
         return CSL_OK;
+    if (csl_study_has_kind(study, CSL_BLOCK_LOCAL))
+        return CSL_FAIL(err, CSL_E_UNSUPPORTED,
+                        "--leave-one-out: a site that is left out of study %s has no local blocks "
+                        "of its own to be judged with",
+                        study->id);
     c->left_out = csl_alloc_array(study->sim_site_count, sizeof(*c->left_out));
     if (study->sim_site_count > 0 && c->left_out == NULL)
         return CSL_FAIL(err, CSL_E_NOMEM, "no memory for %u studies", study->sim_site_count);
@@ -269,6 +274,12 @@ static enum csl_code check_few_shot(const struct command *c, const struct csl_st
                         "--few-shot: a few patients are drawn domain by domain, and those of study "
                         "%s, which has inputs, belong to several",
                         study->id);
+    for (uint32_t d = 0; d < study->domain_count; d++)
+        if (study->domains[d].label_count > 0)
+            return CSL_FAIL(err, CSL_E_UNSUPPORTED,
+                            "--few-shot: so many patients of each class are drawn, and those of "
+                            "domain %s, which has several labels, have no class",
+                            study->domains[d].id);
     if (study->personal.is_on && study->baseline.enabled)
         return CSL_OK;
     return CSL_FAIL(err, CSL_E_INVAL,

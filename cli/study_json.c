@@ -217,7 +217,12 @@ static void put_local(struct csl_json *j, const struct csl_local_training *t)
         csl_json_str(j, "full");
     else
         csl_json_u64(j, t->batch_patients);
-    csl_json_put_u64(j, "steps", t->steps);
+    if (t->epochs > 0)
+        csl_json_put_u64(j, "epochs", t->epochs);
+    else
+        csl_json_put_u64(j, "steps", t->steps);
+    if (t->effective_steps > 0)
+        csl_json_put_f64(j, "effective_steps", t->effective_steps);
     csl_json_put_f64(j, "l2", t->l2);
     csl_json_put_f64(j, "proximal_mu", t->proximal_mu);
     csl_json_end(j);

@@ -212,12 +212,12 @@ enum csl_code csl_service_secagg_record_given_up__(struct csl_service *s, struct
 void csl_service_secagg_result__(struct csl_service *s)
 {
     struct csl_err err = {.code = CSL_OK};
-    if (csl_service_secagg_step__(
-            s,
-            &(struct csl_secagg_coordinator_event){.kind = CSL_SECAGG_CE_RESULT,
-                                                   .result_root = s->secagg->root,
-                                                   .model_hash = s->broadcast_digest},
-            &err) != CSL_OK)
+    if (csl_service_secagg_step__(s,
+                                  &(struct csl_secagg_coordinator_event){
+                                      .kind = CSL_SECAGG_CE_RESULT,
+                                      .result_root = s->secagg->root,
+                                      .model_hash = csl_service_task_digest__(s, s->secagg->round)},
+                                  &err) != CSL_OK)
         csl_service_fail__(s, &err);
 }
 

@@ -296,8 +296,9 @@ double csl_weigher_mass(const struct csl_weigher *w, uint32_t site, uint32_t blo
         return n;
     if (block < w->domains)
         return n * w->kappa[(size_t)site * w->domains + block];
+    uint32_t input = csl_study_input_of(w->study, block); /* its adapter counts as it does */
     for (uint32_t d = 0; d < w->domains; d++) {
-        if (!reads(&w->study->domains[d], block - w->domains))
+        if (!reads(&w->study->domains[d], input))
             continue;
         mass += cell_mass(w, site, d) * exp(w->table.rows[d].log_weight);
         all += *patients_of(w, site, d);

@@ -140,6 +140,10 @@ static enum csl_code check_simulation(const struct csl_study_reader *r,
 {
     const struct csl_study *s = r->s;
 
+    if (s->external_site_count > 0 && csl_study_has_kind(s, CSL_BLOCK_LOCAL))
+        return csl_yaml_fail(r->err, r->y, find(root, "simulation", "external"),
+                             "a site that never trains has no local blocks of its own to be judged "
+                             "with; no external sites would be right");
     if (s->sim_site_count == 0)
         return CSL_OK;
     if (s->minimum_sites > s->sim_site_count)
@@ -162,11 +166,20 @@ static enum csl_code check_evaluations(const struct csl_study_reader *r,
     const struct csl_study *s = r->s;
     uint32_t blocks = 2 * s->domain_count + s->input_count;
 
-    if (csl_study_sums_evaluations(s) && blocks > CSL_BLOCKS_MAX)
+    if (!csl_study_sums_evaluations(s))
+        return CSL_OK;
+    for (uint32_t i = 0; i < s->input_count; i++)
+        blocks += s->inputs[i].adapter.rank > 0;
+    if (s->aggregation.averaging.kind != CSL_AVERAGING_NONE && s->evaluate_every > 0)
+        return csl_yaml_fail(r->err, r->y, find(root, "evaluation", "every"),
+                             "found %u, but under masks an average of rounds is judged after the "
+                             "last round only; 0 would be right",
+                             s->evaluate_every);
+    if (blocks > CSL_BLOCKS_MAX)
         return csl_yaml_fail(
             r->err, r->y, csl_study__at(root, "domains"),
             "a masked round of %u domains and %u inputs has %u blocks, evaluations "
-            "among them; at most %d would be right",
+            "and adapters among them; at most %d would be right",
             s->domain_count, s->input_count, blocks, CSL_BLOCKS_MAX);
     return CSL_OK;
 }

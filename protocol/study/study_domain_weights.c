@@ -179,7 +179,8 @@ static bool has_shared_input(const struct csl_study *s)
         for (uint32_t d = 0; d < s->domain_count; d++)
             for (uint32_t k = 0; k < s->domains[d].fusion.input_count; k++)
                 readers += s->domains[d].fusion.inputs[k] == i;
-        if (readers > 1)
+        bool is_sent = s->inputs[i].block_kind == CSL_BLOCK_SHARED || s->inputs[i].adapter.rank > 0;
+        if (readers > 1 && is_sent)
             return true;
     }
     return false;
@@ -233,6 +234,12 @@ enum csl_code csl_study__check_domain_weights(const struct csl_study_reader *r,
         return CSL_OK;
     const struct csl_yaml_node *at =
         csl_study__at(csl_study__at(root, "fairness"), "domain_weights");
+    for (uint32_t d = 0; d < s->domain_count; d++)
+        if (s->input_count > 0 && s->domains[d].block_kind != CSL_BLOCK_SHARED)
+            return csl_yaml_fail(r->err, r->y, at,
+                                 "how many patients domain %s has is not in what sites enrol with, "
+                                 "since its head is not sent; train: all would be right",
+                                 s->domains[d].id);
     if (!has_shared_input(s))
         return csl_yaml_fail(r->err, r->y, at,
                              "a domain's weight acts on inputs that two domains read, and cancels "

@@ -18,7 +18,7 @@ static const char study_text[] =
     "study: weigh\n"
     "inputs:\n"
     "  - {id: scan, modality: image2d, shape: [4, 4, 1], encoder: {kind: linear}}\n"
-    "  - {id: age, modality: tabular, features: [age], encoder: {kind: linear}}\n"
+    "  - {id: age, modality: tabular, features: [age], encoder: {kind: linear%s}}\n"
     "domains:\n"
     "  - {id: one, inputs: [scan, age], task: {kind: binary, label: a}}\n"
     "  - {id: two, inputs: [age], task: {kind: binary, label: b}}\n"
@@ -28,21 +28,26 @@ static const char study_text[] =
     "rounds: 100\naggregation: {strategy: fedavg}\nevaluation: {every: 5}\n"
     "fairness: {domain_weights: {%s}}\n";
 
-enum { ONE, TWO, THREE, SCAN, AGE };
+enum { ONE, TWO, THREE, SCAN, AGE, ADAPTER };
 
 struct world {
     struct csl_study *study;
     struct csl_weigher *w;
 };
 
-static void open_world(struct world *o, const char *weights)
+static void open_adapted(struct world *o, const char *weights, const char *encoder)
 {
     struct csl_err err = {0};
     char yaml[2048];
-    snprintf(yaml, sizeof(yaml), study_text, weights);
+    snprintf(yaml, sizeof(yaml), study_text, encoder, weights);
     if (csl_study_parse(&o->study, "w.yaml", CSL_SPAN(yaml, strlen(yaml)), &err) != CSL_OK ||
         csl_weigher_new(&o->w, o->study, SITES, &err) != CSL_OK)
         fail_msg("%s", err.msg);
+}
+
+static void open_world(struct world *o, const char *weights)
+{
+    open_adapted(o, weights, "");
 }
 
 static void close_world(struct world *o)
@@ -92,6 +97,23 @@ static void four_sites(struct world *o)
     enrol(o, 1, 2000, 0, 0);
     enrol(o, 2, 0, 1000, 0);
     enrol(o, 3, 0, 0, 125);
+}
+
+static void test_weigh__adapter_of_an_input__weighs_as_the_input(void **state)
+{
+    struct world o, adapted;
+    (void)state;
+    open_world(&o, "kind: balanced");
+    open_adapted(&adapted, "kind: balanced", ", train: frozen, adapter: {rank: 1}");
+    four_sites(&o);
+    four_sites(&adapted);
+    csl_weigher_catch_up(o.w, 50);
+    csl_weigher_catch_up(adapted.w, 50);
+    double mass = csl_weigher_mass(adapted.w, 0, ADAPTER, 6000);
+    assert_true(mass == csl_weigher_mass(o.w, 0, AGE, 6000));
+    assert_true(mass < 5999 || mass > 6001); /* else the test does not test */
+    close_world(&adapted);
+    close_world(&o);
 }
 
 static void test_weigh__balanced__every_domain_has_the_same_total(void **state)
@@ -350,6 +372,7 @@ static void test_weigh__no_evaluation__weights_go_to_one(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_weigh__adapter_of_an_input__weighs_as_the_input),
         cmocka_unit_test(test_weigh__balanced__every_domain_has_the_same_total),
         cmocka_unit_test(test_weigh__balanced_with_a_cap__no_weight_leaves_it),
         cmocka_unit_test(test_weigh__domain_before_the_first_table__patients_alone),

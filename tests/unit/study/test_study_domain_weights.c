@@ -17,6 +17,10 @@
 #define LABELS_READER                                                                              \
     "  - {id: ill, inputs: [age], task: {kind: binary, label: ill}}\n"                             \
     "  - {id: several, inputs: [age, scan], task: {kind: labels, labels: [a, b]}}\n"
+#define LOCAL_HEAD                                                                                 \
+    "  - {id: ill, inputs: [age], task: {kind: binary, label: ill}}\n"                             \
+    "  - {id: well, inputs: [age, scan], task: {kind: binary, label: well}, "                      \
+    "model: {kind: multimodal, width: 2, train: local}}\n"
 #define ONE_READER                                                                                 \
     "  - {id: ill, inputs: [age], task: {kind: binary, label: ill}}\n"                             \
     "  - {id: well, inputs: [scan], task: {kind: binary, label: well}}\n"
@@ -126,6 +130,7 @@ static void test_study_domain_weights__what_cannot_be__refused_with_the_reason(v
         {TWO_READERS, "strategy: fedavg",
          "fairness: {minimum_group: 30, domain_weights: {kind: balanced}}", "no groups"},
         {LABELS_READER, "strategy: fedavg", W("kind: domain"), "skill of domain several"},
+        {LOCAL_HEAD, "strategy: fedavg", W("kind: balanced"), "how many patients domain well has"},
         {ONE_READER, "strategy: fedavg", W("kind: balanced"), "this study has no such input"},
         {TWO_READERS, "strategy: qffl, fairness_q: 1", W("kind: balanced"), "strategy qffl has"},
         {TWO_READERS, "strategy: scaffold", W("kind: balanced"), "strategy scaffold has"},

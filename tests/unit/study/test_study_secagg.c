@@ -119,6 +119,22 @@ static void test_study_secagg__digest__changes_with_each_promise(void **state)
     }
 }
 
+/* A round begins with the last model, not with the average. */
+static void test_study_secagg__averages__judged_after_the_last_round(void **state)
+{
+    static const struct change average = {
+        9, "aggregation: {strategy: fedavg, averaging: {kind: mean}}"};
+    struct csl_study *s = NULL;
+    struct csl_err err = {0};
+    (void)state;
+    assert_int_equal(
+        parse(&s, average, (struct change){8, "rounds: 15\nevaluation: {every: 5}"}, &err),
+        CSL_E_INVAL);
+    assert_non_null(strstr(err.msg, "an average of rounds is judged after the last round only"));
+    must_parse(&s, average, (struct change){8, "rounds: 15\nevaluation: {every: 0}"});
+    csl_study_free(s);
+}
+
 static void test_study_secagg__lanes__fill_their_fields(void **state)
 {
     struct csl_study *s = NULL;
@@ -329,6 +345,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_study_secagg__valid__fills_every_field),
         cmocka_unit_test(test_study_secagg__digest__changes_with_each_promise),
+        cmocka_unit_test(test_study_secagg__averages__judged_after_the_last_round),
         cmocka_unit_test(test_study_secagg__lanes__fill_their_fields),
         cmocka_unit_test(test_study_secagg__explained__says_bits_norm_and_cap),
         cmocka_unit_test(test_study_secagg__sites__need_these_bits),

@@ -60,9 +60,10 @@ static void run(const struct plan *p, const char *averaging, uint32_t rounds,
         "    task: {kind: binary, label: ill, positive: 1}\n"
         "    features: [first, second]\n    scaling: constants\n    model: {kind: linear}\n"
         "training: {local: {optimizer: sgd, learning_rate: 0.3, batch_patients: %s}}\n"
-        "rounds: %u\naggregation: {strategy: %s%s}\nevaluation: {every: 1}\n"
+        "rounds: %u\naggregation: {strategy: %s%s}\nevaluation: {every: %d}\n"
         "sites: {minimum: 3, round_deadline: 1h}\n%s",
-        p->batch, rounds, p->strategy, averaging, p->sections);
+        p->batch, rounds, p->strategy, averaging, strstr(p->sections, "secure_aggregation") == NULL,
+        p->sections);
     assert_true(n > 0 && (size_t)n < sizeof(yaml));
     if (csl_study_parse(&study, "average.yaml", CSL_SPAN(yaml, strlen(yaml)), &err) != CSL_OK)
         fail_msg("%s", err.msg);

@@ -32,6 +32,7 @@ struct csl_agent_config {
     const char *initial_model; /* weights that frozen and local blocks of a study come from; NULL:
                                   studies with frozen blocks are declined; copied */
     const char *backend;       /* "auto", "cpu-ref", "cpu-dnnl"; a literal */
+    uint32_t training_threads; /* csl_trainer_use_threads; 0: one */
     const struct csl_site_policy *policy; /* copied */
     struct csl_transport *transport;      /* borrowed; the agent sets its upcalls */
     bool has_worker;

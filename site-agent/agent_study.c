@@ -45,6 +45,8 @@ enum csl_code csl_agent_open_study__(struct csl_agent *a, struct csl_span manife
     if (code == CSL_OK)
         code = csl_trainer_new(&a->trainer, a->study, a->config.backend, err);
     if (code == CSL_OK)
+        csl_trainer_use_threads(a->trainer, a->config.training_threads);
+    if (code == CSL_OK)
         code = csl_agent_open_privacy__(a, err);
     if (code == CSL_OK)
         code = csl_agent_open_secagg__(a, err);

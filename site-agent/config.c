@@ -139,6 +139,8 @@ const struct csl_option csl_site_options[] = {
 #endif
     {"backend", CSL_OPT_ENUM, AT(backend), 0, 0, "auto", NULL, csl_site_backends, NULL,
      "where training runs"},
+    {"training_threads", CSL_OPT_U32, AT(training_threads), 1, 2, "1", NULL, NULL, NULL,
+     "2: private steps on a CPU draw their noise beside the gradients; the same model"},
     {"policy", CSL_OPT_SECTION, AT(policy_rows), 0, 0, NULL, NULL, NULL, policy_options,
      "what this site refuses, whatever the coordinator asks"},
     {"reconnect", CSL_OPT_SECTION, AT(reconnect), 0, 0, NULL, NULL, NULL, reconnect_options,

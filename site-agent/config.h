@@ -21,6 +21,7 @@ struct csl_site_config {
     uint64_t test_only_noise_seed; /* 0: none; tests build it in, released programs lack the key */
 #endif
     int backend;
+    uint32_t training_threads; /* 1 or 2 */
     struct {
         int approval;
         const struct csl_yaml_node *approved_studies, *strategies, *privacy_modes, *budgets;

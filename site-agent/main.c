@@ -85,6 +85,7 @@ static enum csl_code open_agent(struct csl_agent **out, const struct csl_site_co
                                  .initial_model =
                                      c->initial_model[0] != '\0' ? c->initial_model : NULL,
                                  .backend = csl_site_backends[c->backend],
+                                 .training_threads = c->training_threads,
                                  .policy = &c->policy,
                                  .transport = transport,
                                  .secagg = keys->key != NULL ? keys : NULL,

@@ -78,6 +78,7 @@ static void test_site_config__only_what_is_required__cautious_defaults(void **st
     assert_int_equal(c.policy.minimum_sites, 2);
     assert_int_equal(c.policy.strategy_count, 0);
     assert_string_equal(csl_site_backends[c.backend], "auto");
+    assert_int_equal(c.training_threads, 1);
     assert_int_equal(c.reconnect.minimum_ms, 1000);
     assert_int_equal(c.reconnect.maximum_ms, 300000);
     assert_string_equal(c.http_proxy, "");
@@ -92,7 +93,8 @@ static void test_site_config__policy__read_and_checked(void **state)
 {
     (void)state;
     read_whole("policy:\n  approval: automatic\n  approved_studies:\n    - " DIGEST_TEXT
-               "\n  minimum_sites: 5\n  strategies: [fedavg, scaffold]\nbackend: cpu-ref\n"
+               "\n  minimum_sites: 5\n  strategies: [fedavg, scaffold]\nbackend: "
+               "cpu-ref\ntraining_threads: 2\n"
                "reconnect: {minimum: 50ms, maximum: 1s}\n");
     assert_int_equal(c.policy.approval, CSL_APPROVAL_AUTOMATIC);
     assert_int_equal(c.policy.approved_count, 1);
@@ -102,6 +104,7 @@ static void test_site_config__policy__read_and_checked(void **state)
     assert_int_equal(c.policy.strategy_count, 2);
     assert_string_equal(c.policy.strategies[1], "scaffold");
     assert_string_equal(csl_site_backends[c.backend], "cpu-ref");
+    assert_int_equal(c.training_threads, 2);
     assert_int_equal(c.reconnect.minimum_ms, 50);
     assert_null(c.policy_rows.strategies); /* nothing borrows from the file that was read */
 }

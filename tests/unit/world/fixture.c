@@ -107,21 +107,21 @@ void fixture_open(struct fixture *f, const char *strategy, uint32_t rounds)
 /* Depth is two or three folders: a list of paths instead of recursion. */
 void fixture_remove(const char *path)
 {
-    static char todo[1024][CSL_PATH_MAX];
+    static char folders[1024][CSL_PATH_MAX];
     uint32_t count = 0, done = 0;
-    csl_str_copy(todo[count++], CSL_PATH_MAX, path);
+    csl_str_copy(folders[count++], CSL_PATH_MAX, path);
     while (done < count) {
-        DIR *d = opendir(todo[done]);
+        DIR *d = opendir(folders[done]);
         for (struct dirent *e = d == NULL ? NULL : readdir(d); e != NULL; e = readdir(d)) {
             char child[CSL_PATH_MAX];
             struct stat st;
             bool is_dot = strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0;
             if (is_dot ||
-                csl_path_join(child, sizeof(child), todo[done], e->d_name, NULL) != CSL_OK)
+                csl_path_join(child, sizeof(child), folders[done], e->d_name, NULL) != CSL_OK)
                 continue;
             if (lstat(child, &st) == 0 && S_ISDIR(st.st_mode)) {
-                CSL_ASSERT(count < sizeof(todo) / sizeof(todo[0]));
-                csl_str_copy(todo[count++], CSL_PATH_MAX, child);
+                CSL_ASSERT(count < sizeof(folders) / sizeof(folders[0]));
+                csl_str_copy(folders[count++], CSL_PATH_MAX, child);
             } else {
                 unlink(child);
             }
@@ -131,7 +131,7 @@ void fixture_remove(const char *path)
         done++;
     }
     while (count > 0)
-        rmdir(todo[--count]);
+        rmdir(folders[--count]);
 }
 
 void fixture_close(struct fixture *f)

@@ -1,6 +1,7 @@
 #include "base/json.h"
 
 #include "base/check.h"
+#include "base/file.h"
 #include "base/mem.h"
 #include "base/str.h"
 
@@ -216,6 +217,17 @@ enum csl_code csl_json_parse(struct csl_json_doc **out, const char *name, struct
     }
     *out = d;
     return CSL_OK;
+}
+
+enum csl_code csl_json_read(struct csl_json_doc **out, const char *path, size_t most,
+                            struct csl_err *err)
+{
+    struct csl_msg bytes = {NULL, 0};
+    enum csl_code code = csl_file_read(&bytes, path, most, err);
+    if (code == CSL_OK)
+        code = csl_json_parse(out, path, csl_msg_span(&bytes), err);
+    csl_msg_release(&bytes);
+    return code;
 }
 
 void csl_json_free(struct csl_json_doc *d)

@@ -36,6 +36,9 @@ struct csl_json_doc;
 struct csl_json_value;
 enum csl_code csl_json_parse(struct csl_json_doc **out, const char *name, struct csl_span bytes,
                              struct csl_err *err) CSL_MUST_CHECK;
+/* The file `path`, of at most `most` bytes; NOTFOUND, LIMIT, IO as csl_file_read. */
+enum csl_code csl_json_read(struct csl_json_doc **out, const char *path, size_t most,
+                            struct csl_err *err) CSL_MUST_CHECK;
 void csl_json_free(struct csl_json_doc *d);
 const struct csl_json_value *csl_json_root(const struct csl_json_doc *d);
 const struct csl_json_value *csl_json_get(const struct csl_json_value *object,

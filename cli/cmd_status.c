@@ -294,7 +294,6 @@ int csl_cmd_status(int argc, char *const *argv)
     struct csl_command_line line = {0};
     struct flags flags = {0};
     struct csl_err err = {0};
-    struct csl_msg bytes = {0};
     struct csl_json_doc *doc = NULL;
     struct status s = {0};
     struct csl_buf out;
@@ -308,15 +307,13 @@ int csl_cmd_status(int argc, char *const *argv)
                               line.positional_count, csl_str_plural(line.positional_count));
     enum csl_code code = csl_path_join(path, sizeof(path), line.positional[0], "status.json", &err);
     if (code == CSL_OK)
-        code = csl_file_read(&bytes, path, STATUS_BYTES_MAX, &err);
+        code = csl_json_read(&doc, path, STATUS_BYTES_MAX, &err);
     if (code == CSL_E_NOTFOUND)
         code = CSL_FAIL(&err, code,
                         "no status.json in %s; a coordinator's state folder would be right: the "
                         "'state' of its configuration, or OUT/state/RUN/coordinator/state of "
                         "'simulate --transport grpc --out OUT'",
                         line.positional[0]);
-    if (code == CSL_OK)
-        code = csl_json_parse(&doc, path, csl_msg_span(&bytes), &err);
     if (code == CSL_OK)
         code = read_status(path, csl_json_root(doc), &s, &err);
     csl_buf_init(&out, CSL_CLI_OUTPUT_MAX);
@@ -325,7 +322,6 @@ int csl_cmd_status(int argc, char *const *argv)
     else if (code == CSL_OK)
         print_text(&s, &out);
     csl_json_free(doc);
-    csl_msg_release(&bytes);
     return code == CSL_OK ? csl_cli_print(&out, CSL_EXIT_DONE)
                           : csl_cli_fail_as(&csl_doc_status, &err, flags.json);
 }

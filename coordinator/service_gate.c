@@ -296,18 +296,14 @@ enum csl_code csl_service_load_gate__(struct csl_service *s, uint64_t round, str
     if (s->gate == NULL)
         return CSL_OK;
     char path[CSL_PATH_MAX];
-    struct csl_msg bytes = {0};
     struct csl_json_doc *doc = NULL;
     enum csl_code code = path_of(s, round, path, err);
     if (code == CSL_OK)
-        code = csl_file_read(&bytes, path, FILE_BYTES, err);
-    if (code == CSL_OK)
-        code = csl_json_parse(&doc, path, CSL_SPAN(bytes.p, bytes.n), err);
+        code = csl_json_read(&doc, path, FILE_BYTES, err);
     if (code == CSL_OK && !take(s, csl_json_root(doc), round))
         code = CSL_FAIL(err, CSL_E_CORRUPT, "%s is not the gate's state after round %llu", path,
                         (unsigned long long)round);
     csl_json_free(doc);
-    csl_msg_release(&bytes);
     return code;
 }
 

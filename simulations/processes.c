@@ -129,18 +129,15 @@ static void signal_all(const struct run *r, int number)
 static void show_progress(struct run *r)
 {
     char path[CSL_PATH_MAX];
-    struct csl_msg text = {NULL, 0};
     struct csl_json_doc *doc = NULL;
     uint64_t round = 0;
     if (csl_path_join(path, sizeof(path), r->processes[0].dir, "state/status.json", NULL) !=
             CSL_OK ||
-        csl_file_read(&text, path, STATUS_BYTES_MAX, NULL) != CSL_OK)
+        csl_json_read(&doc, path, STATUS_BYTES_MAX, NULL) != CSL_OK)
         return;
-    if (csl_json_parse(&doc, path, csl_msg_span(&text), NULL) == CSL_OK &&
-        csl_json_as_u64(csl_json_get(csl_json_root(doc), "round"), &round))
+    if (csl_json_as_u64(csl_json_get(csl_json_root(doc), "round"), &round))
         csl_progress_update(&r->progress, round);
     csl_json_free(doc);
-    csl_msg_release(&text);
 }
 
 static enum csl_code wait_for_end(struct run *r, bool *was_interrupted, struct csl_err *err)

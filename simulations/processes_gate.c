@@ -40,18 +40,14 @@ static enum csl_code take(const struct csl_json_value *rounds, const char *path,
 enum csl_code csl_sim_take_rejections(const char *status_path, const struct csl_study *study,
                                       struct csl_world_result *out, struct csl_err *err)
 {
-    struct csl_msg text = {NULL, 0};
     struct csl_json_doc *doc = NULL;
     if (!study->aggregation.gate.is_on)
         return CSL_OK;
-    enum csl_code code = csl_file_read(&text, status_path, STATUS_BYTES_MAX, err);
-    if (code == CSL_OK)
-        code = csl_json_parse(&doc, status_path, csl_msg_span(&text), err);
+    enum csl_code code = csl_json_read(&doc, status_path, STATUS_BYTES_MAX, err);
     if (code == CSL_OK) {
         const struct csl_json_value *gate = csl_json_get(csl_json_root(doc), "gate");
         code = take(gate == NULL ? NULL : csl_json_get(gate, "rounds"), status_path, out, err);
     }
     csl_json_free(doc);
-    csl_msg_release(&text);
     return code;
 }

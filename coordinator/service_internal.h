@@ -49,7 +49,7 @@ struct csl_site_io {
     uint64_t sequence_in, sequence_out;
     struct csl_parts parts; /* of this session */
     csl_conn conn;
-    struct csl_log_quota bad_messages, refusals; /* lines about it */
+    struct csl_log_quota bad_messages, refusals, audit_refusals; /* lines about it */
     bool has_grant, awaits_grant; /* of an upload; has_grant stays set after the upload is over */
     uint64_t grant_round, granted_ns;
     bool is_countersigned; /* the head announced last */

@@ -359,8 +359,8 @@ void csl_service_aggregate__(struct csl_service *s, uint64_t round)
         return;
     }
     enum csl_code code = CSL_OK;
-    csl_mutex_lock(&s->model_lock);
     bool is_applied = csl_service_passes_gate__(s, round);
+    csl_mutex_lock(&s->model_lock);
     for (uint32_t b = 0; is_applied && code == CSL_OK && b < s->study->schema.block_count; b++)
         if (csl_service_has_sum__(s, b))
             code = apply_block(s, round, b, mean, &err);

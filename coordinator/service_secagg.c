@@ -470,7 +470,7 @@ static void close_uploads(struct csl_service *s)
     if (s->secagg->has_given_up)
         return; /* a set of survivors would only split the votes */
     if (!s->config.is_unmasked && csl_service_evaluation_is_thin__(s)) {
-        s->secagg->is_short = true; /* the sites would not vote for it */
+        csl_service_secagg_short__(s); /* the sites would not vote for it */
         return;
     }
     enum csl_code code = csl_service_secagg_check_floors__(s, true, &err);

@@ -60,8 +60,8 @@ void csl_service_audit_ask__(struct csl_service *s, uint32_t site, struct csl_sp
                              ? CSL_FAIL(&err, CSL_E_DENIED, "the study has no audits")
                              : take(s, site, bytes, &err);
     if (code != CSL_OK)
-        csl_service_log_site__(s, site, &s->io[site].refusals, CSL_LOG_WARN, "secagg.audit_refused",
-                               err.msg);
+        csl_service_log_site__(s, site, &s->io[site].audit_refusals, CSL_LOG_WARN,
+                               "secagg.audit_refused", err.msg);
 }
 
 /* --- answers --- */

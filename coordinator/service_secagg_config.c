@@ -77,7 +77,7 @@ static uint32_t cohort_of(const struct csl_service *s)
  * takes neither grows nor falls with that number. The scalars are everybody's. */
 static uint32_t mask_degree(const struct csl_service *s, const struct csl_secagg_config *c)
 {
-    uint32_t losses = s->study->secagg.losses_max, rings = c->block_count + 1, degree = 2, most = 0;
+    uint32_t losses = s->study->secagg.losses_max, rings = c->block_count + 1, most = 0;
     for (uint32_t b = 0; b <= c->block_count; b++) {
         uint32_t n =
             b < c->block_count ? csl_secagg_set_count(&c->blocks[b].eligible) : cohort_of(s);
@@ -85,10 +85,7 @@ static uint32_t mask_degree(const struct csl_service *s, const struct csl_secagg
     }
     uint32_t least =
         c->sites_min > CSL_SECAGG_COMPLETE_MAX ? c->sites_min : CSL_SECAGG_COMPLETE_MAX + 1;
-    for (uint32_t n = least; n <= most; n++) {
-        uint32_t needed = csl_secagg_mask_degree(n, c->colluding, losses, rings);
-        degree = needed > degree ? needed : degree;
-    }
+    uint32_t degree = csl_secagg_mask_degree(least, most, c->colluding, losses, rings);
     return degree < CSL_SECAGG_SITES_MAX ? degree : CSL_SECAGG_SITES_MAX;
 }
 

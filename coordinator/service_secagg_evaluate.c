@@ -273,9 +273,11 @@ bool csl_service_evaluation_is_thin__(const struct csl_service *s)
     const struct csl_secagg_config *c = &s->secagg->config;
     for (uint32_t b = 0; b < c->block_count; b++) {
         uint32_t n = 0;
+        if (c->blocks[b].id < s->study->schema.block_count)
+            continue;
         for (uint32_t i = 0; i < s->site_count; i++)
             n += csl_service_secagg_is_held__(s, i, b);
-        if (c->blocks[b].id >= s->study->schema.block_count && n > 0 && n < c->blocks[b].sites_min)
+        if (n > 0 && n < c->blocks[b].sites_min)
             return true;
     }
     return false;

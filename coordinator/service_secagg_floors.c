@@ -44,6 +44,13 @@ static enum csl_code check_graph(const struct csl_service *s, struct csl_err *er
                         "the study has sparse graphs, and this coordinator has no seed for them; "
                         "secure_aggregation.epoch with the file of `consilium enrol epoch close` "
                         "for its roster would be right");
+    uint32_t least =
+        a->minimum_sites > CSL_SECAGG_COMPLETE_MAX ? a->minimum_sites : CSL_SECAGG_COMPLETE_MAX + 1;
+    if (a->losses_max > least)
+        return CSL_FAIL(err, CSL_E_LIMIT,
+                        "secure_aggregation.losses_max: found %u; at most %u, the fewest senders "
+                        "that a sparse sum of this study can have, would be right",
+                        a->losses_max, least);
     if (!plan_shares(s, &shape))
         return CSL_FAIL(err, CSL_E_LIMIT,
                         "secure_aggregation.graph: no sparse graph of %u sites keeps secrets from "

@@ -126,7 +126,7 @@ enum csl_code csl_coord_restore_evaluation(struct csl_coord *c, const char *site
 {
     uint32_t i = csl_coord_find_site(c, site_id);
     if (i == UINT32_MAX || c->sites[i].membership != CSL_MEMBER_ACCEPTED ||
-        block->block >= c->study->schema.block_count)
+        block->block >= c->study->domain_count)
         return CSL_FAIL(err, CSL_E_CORRUPT,
                         "stored evaluation of site '%s', which is not a member or of another model",
                         site_id);

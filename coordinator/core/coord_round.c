@@ -163,21 +163,24 @@ bool csl_coord_is_judged(const struct csl_coord *c, uint32_t domain)
     return n >= c->study->secagg.minimum_sites;
 }
 
-static bool can_judge(const struct csl_coord *c, const struct csl_coord_site *s)
+static bool can_judge(const struct csl_coord *c, const struct csl_coord_site *s, const bool *judged)
 {
     uint32_t of_model = c->study->schema.block_count;
     for (uint32_t k = 0; k < s->block_count; k++)
-        if (s->blocks[k].block >= of_model && csl_coord_is_judged(c, s->blocks[k].block - of_model))
+        if (s->blocks[k].block >= of_model && judged[s->blocks[k].block - of_model])
             return true;
     return false;
 }
 
 static void choose_cohort(struct csl_coord *c)
 {
+    bool trains = c->state == CSL_STUDY_TRAINING, judged[CSL_DOMAINS_MAX] = {false};
+    for (uint32_t d = 0; !trains && d < c->study->domain_count; d++)
+        judged[d] = csl_coord_is_judged(c, d);
     for (uint32_t i = 0; i < c->site_count; i++) {
         struct csl_coord_site *s = &c->sites[i];
         s->in_cohort = !c->strategy->one_site_per_round && s->membership == CSL_MEMBER_ACCEPTED &&
-                       (c->state == CSL_STUDY_TRAINING || can_judge(c, s));
+                       (trains || can_judge(c, s, judged));
     }
 }
 

@@ -153,8 +153,7 @@ void csl_weigher_report(struct csl_weigher *w, uint64_t round, uint32_t site,
         mass[k] = b->class_mass[k] * scale;
 }
 
-/* 1 - loss / prior loss, the prior loss being that of the predictor that knows the classes' shares
- * in the federation and nothing else. */
+/* Over the sites with the domain. */
 struct domain_sums {
     double patients, judged, loss, prior; /* prior: entropy of the classes; 0: one class only */
     uint32_t sites;
@@ -182,6 +181,8 @@ static struct domain_sums add_up(const struct csl_weigher *w, uint32_t d)
     return sum;
 }
 
+/* 1 - loss / prior loss, the prior loss being that of the predictor that knows the classes' shares
+ * in the federation and nothing else. */
 static double skill_of(double judged, double loss, double prior)
 {
     double skill = 1 - loss / judged / prior;

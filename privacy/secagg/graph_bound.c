@@ -105,12 +105,15 @@ bool csl_secagg_losses_max(uint32_t n, uint32_t colluding, uint32_t degree, uint
     return true;
 }
 
-uint32_t csl_secagg_mask_degree(uint32_t n, uint32_t colluding, uint32_t losses, uint32_t rings)
+uint32_t csl_secagg_mask_degree(uint32_t least, uint32_t most, uint32_t colluding, uint32_t losses,
+                                uint32_t rings)
 {
-    uint32_t safe;
-    for (uint32_t k = 2;; k += 2)
-        if (csl_secagg_losses_max(n, colluding, k, rings, &safe) && safe >= losses)
-            return k;
+    uint32_t degree = 2, safe;
+    for (uint32_t n = least; n <= most; n++) /* what is enough stays enough with more neighbours */
+        while (degree + 1 < n &&
+               !(csl_secagg_losses_max(n, colluding, degree, rings, &safe) && safe >= losses))
+            degree += 2;
+    return degree;
 }
 
 uint32_t csl_secagg_share_threshold(uint32_t n, uint32_t colluding, uint32_t degree)

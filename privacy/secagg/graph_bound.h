@@ -33,9 +33,10 @@ uint32_t csl_secagg_tail_threshold(uint32_t total, uint32_t marked, uint32_t dra
 bool csl_secagg_losses_max(uint32_t n, uint32_t colluding, uint32_t degree, uint32_t rings,
                            uint32_t *losses);
 
-/* The smallest even degree that allows for so many losses; at the latest the one with which the
- * graph of n senders is complete. */
-uint32_t csl_secagg_mask_degree(uint32_t n, uint32_t colluding, uint32_t losses, uint32_t rings);
+/* The smallest even degree that allows for so many losses with every number of senders from least
+ * to most; at the latest the one with which the graph is complete. */
+uint32_t csl_secagg_mask_degree(uint32_t least, uint32_t most, uint32_t colluding, uint32_t losses,
+                                uint32_t rings);
 
 /* The smallest t_k that keeps secrets, and whether t_k of the shares are still there when `lost` of
  * n sites are gone. */

@@ -465,10 +465,19 @@ static void test_graph__mask_degree__smallest_that_allows_the_losses(void **stat
     (void)state;
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         uint32_t n = rows[i][0], c = rows[i][1], losses = rows[i][2], safe = 0;
-        uint32_t k = csl_secagg_mask_degree(n, c, losses, 2);
+        uint32_t k = csl_secagg_mask_degree(n, n, c, losses, 2);
         assert_true(csl_secagg_losses_max(n, c, k, 2, &safe) && safe >= losses);
         assert_true(!csl_secagg_losses_max(n, c, k - 2, 2, &safe) || safe < losses);
     }
+    /* Of many numbers of senders, the largest that one of them needs; of more losses than a
+     * complete graph has senders, the complete one. */
+    uint32_t most = 0, all = csl_secagg_mask_degree(129, 160, 40, 20, 2);
+    for (uint32_t n = 129; n <= 160; n++) {
+        uint32_t k = csl_secagg_mask_degree(n, n, 40, 20, 2);
+        most = k > most ? k : most;
+    }
+    assert_int_equal(all, most);
+    assert_int_equal(csl_secagg_mask_degree(129, 129, 40, 130, 2), 128);
 }
 
 int main(void)

@@ -26,16 +26,11 @@ static uint32_t choose(const struct csl_examples *from, uint32_t per_class,
                        const uint32_t *patients, uint32_t *place)
 {
     uint32_t taken[CSL_CLASSES_MAX] = {0}, count = 0;
-    for (uint32_t i = 0; i < from->patients; i++)
-        place[i] = UINT32_MAX;
+    for (uint32_t r = from->records; r > 0; r--)
+        place[from->patient[r - 1]] = r - 1; /* its first record */
     for (uint32_t i = 0; i < from->patients; i++) {
-        uint32_t first = 0;
-        while (from->patient[first] != patients[i])
-            first++;
-        if (taken[from->label[first]] < per_class) {
-            taken[from->label[first]]++;
-            place[patients[i]] = 0;
-        }
+        uint32_t *at = &place[patients[i]];
+        *at = taken[from->label[*at]]++ < per_class ? 0 : UINT32_MAX;
     }
     for (uint32_t i = 0; i < from->patients; i++)
         if (place[i] != UINT32_MAX)

@@ -21,11 +21,6 @@ static const char *const titles[CSL_TRANSFER_COUNT] = {
     "Head fitted to 64",  "Alone on 8",       "Alone on 32",
     "Alone on 64"};
 
-const char *csl_transfer_name(enum csl_transfer t)
-{
-    return names[t];
-}
-
 const char *csl_transfer_title(enum csl_transfer t)
 {
     return titles[t];

@@ -44,8 +44,6 @@ enum csl_code csl_result_transfer_init_personal(struct csl_result *r,
 enum csl_code csl_result_transfer_init_few(struct csl_result *r,
                                            struct csl_err *err) CSL_MUST_CHECK;
 void csl_result_transfer_release(struct csl_result_transfer *t);
-/* "whole", "head", "ditto", "left_out", "head_8", "local_8", ... */
-const char *csl_transfer_name(enum csl_transfer t);
 /* "Fine-tuned", "Head only", ...: for tables. */
 const char *csl_transfer_title(enum csl_transfer t);
 #define CSL_PERSONAL_WORDS                                                                         \

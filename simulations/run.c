@@ -105,6 +105,23 @@ static enum csl_code write_model(const struct csl_run_config *c, const struct cs
     return code;
 }
 
+/* What only the run that is shown has; of the others their spread is kept. */
+static enum csl_code evaluate_more(struct csl_result *r, struct run *run,
+                                   const struct csl_predictions *p, const float *parameters,
+                                   struct csl_err *err)
+{
+    enum csl_code code = csl_evaluate_by_counts(r, &run->data, p, r->seed, err);
+    if (code == CSL_OK && run->data.study->fairness.attribute_count == 0)
+        code = csl_evaluate_groups(r, &run->data, p, r->seed, err);
+    if (code == CSL_OK)
+        code = csl_evaluate_by_label(r, &run->data, p, r->seed, err);
+    if (code == CSL_OK)
+        code = csl_evaluate_without_inputs(r, &run->data, run->trainer, parameters, err);
+    if (code == CSL_OK)
+        code = csl_run_measure_attacks(r, &run->data, run->trainer, parameters, err);
+    return code;
+}
+
 static enum csl_code evaluate(struct csl_result *r, struct run *run, const float *parameters,
                               struct csl_err *err)
 {
@@ -116,19 +133,11 @@ static enum csl_code evaluate(struct csl_result *r, struct run *run, const float
     csl_evaluation_release(&r->federated);
     code = csl_evaluate_predictions(&r->federated, &run->data, &p, true, r->seed, err);
     if (code == CSL_OK && is_shown(run, r->seed))
-        code = csl_evaluate_by_counts(r, &run->data, &p, r->seed, err);
-    if (code == CSL_OK && run->data.study->fairness.attribute_count == 0)
-        code = csl_evaluate_groups(r, &run->data, &p, r->seed, err);
-    if (code == CSL_OK)
-        code = csl_evaluate_by_label(r, &run->data, &p, r->seed, err);
-    if (code == CSL_OK)
-        code = csl_evaluate_without_inputs(r, &run->data, run->trainer, parameters, err);
+        code = evaluate_more(r, run, &p, parameters, err);
     if (code == CSL_OK)
         code = csl_result_add_test_rows(r, err);
     if (code == CSL_OK)
         code = csl_result_add_group_rows(r, err);
-    if (code == CSL_OK)
-        code = csl_run_measure_attacks(r, &run->data, run->trainer, parameters, err);
     if (code == CSL_OK && r->external != NULL)
         code = csl_evaluate_external(r, &run->external, run->trainer, parameters, err);
     csl_predictions_release(&p);

@@ -93,8 +93,8 @@ enum csl_code csl_run_measure_attacks(struct csl_result *r, const struct csl_sim
             for (uint32_t d = 0; d < study->domain_count && code == CSL_OK; d++)
                 if (r->sites[s].attack.kind == CSL_ATTACK_NONE)
                     code = measure(&r->sites[k].attack, a, d, &study->domains[d],
-                                   &data->sites[s]->domains[d][CSL_SPLIT_TEST], trainer, parameters,
-                                   err);
+                                   &data->sites[s]->domains[d][CSL_SPLIT_TEST], trainer,
+                                   data->own != NULL ? data->own[s] : parameters, err);
     }
     return code;
 }

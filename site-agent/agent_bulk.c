@@ -48,9 +48,10 @@ struct fetch {
     uint8_t digest[CSL_DIGEST_BYTES];
     uint64_t position, total;
     struct csl_sha256 hash;
-    const struct csl_schema *schema; /* a part of the model comes; NULL: all of it */
-    uint32_t vectors;
-    bool has[CSL_BLOCKS_MAX];
+    /* Where a part of the model comes; blocks 0: all of it. Copied: another study may be opened
+     * while a download ends. */
+    uint32_t vectors, blocks;
+    uint64_t block_bytes[CSL_BLOCKS_MAX]; /* of one that does not come: 0 */
 };
 
 static enum csl_code fetch_write(void *self, struct csl_span s, struct csl_err *err)
@@ -90,14 +91,14 @@ static bool is_part_right(struct fetch *f)
 {
     uint8_t *buffer = csl_alloc(CSL_AGENT_IO_BYTES), actual[CSL_DIGEST_BYTES];
     uint8_t named[CSL_DIGEST_BYTES];
-    uint64_t head = csl_part_head_bytes(f->schema, f->vectors), at = head, entry = 0;
+    uint64_t head = (uint64_t)f->vectors * f->blocks * CSL_DIGEST_BYTES, at = head, entry = 0;
     struct csl_err err;
     bool is_right = buffer != NULL && hash_range(f, 0, head, buffer, actual) &&
                     memcmp(actual, f->digest, CSL_DIGEST_BYTES) == 0;
     for (uint32_t v = 0; v < f->vectors; v++) {
-        for (uint32_t b = 0; is_right && b < f->schema->block_count; b++, entry++) {
-            uint64_t bytes = f->schema->blocks[b].count * sizeof(float);
-            if (!f->has[b])
+        for (uint32_t b = 0; is_right && b < f->blocks; b++, entry++) {
+            uint64_t bytes = f->block_bytes[b];
+            if (bytes == 0)
                 continue;
             is_right = csl_blob_read(f->blobs, f->name, entry * CSL_DIGEST_BYTES, named,
                                      CSL_DIGEST_BYTES, &err) == CSL_OK &&
@@ -115,10 +116,16 @@ bool csl_agent_has_part__(const struct csl_agent *a)
     return a->study->input_count > 0;
 }
 
-void csl_agent_part__(const struct csl_agent *a, bool has[CSL_BLOCKS_MAX])
+static void describe_part(const struct csl_agent *a, struct fetch *f)
 {
-    for (uint32_t b = 0; b < a->study->schema.block_count; b++)
-        has[b] = csl_agent_shares__(a, b);
+    const struct csl_schema *s = &a->study->schema;
+    f->vectors = a->strategy->broadcast_vectors;
+    f->blocks = s->block_count;
+    f->total = csl_part_head_bytes(s, f->vectors);
+    for (uint32_t b = 0; b < f->blocks; b++) {
+        f->block_bytes[b] = csl_agent_shares__(a, b) ? s->blocks[b].count * sizeof(float) : 0;
+        f->total += f->vectors * f->block_bytes[b];
+    }
 }
 
 static enum csl_code fetch_finish(void *self, const uint8_t digest[32], struct csl_err *err)
@@ -131,8 +138,8 @@ static enum csl_code fetch_finish(void *self, const uint8_t digest[32], struct c
         code = CSL_FAIL(err, CSL_E_PROTO, "the model ended at byte %llu of %llu",
                         (unsigned long long)f->position, (unsigned long long)f->total);
     } else if (memcmp(actual, digest, CSL_DIGEST_BYTES) != 0 ||
-               (f->schema == NULL && memcmp(actual, f->digest, CSL_DIGEST_BYTES) != 0) ||
-               (f->schema != NULL && !is_part_right(f))) {
+               (f->blocks == 0 && memcmp(actual, f->digest, CSL_DIGEST_BYTES) != 0) ||
+               (f->blocks > 0 && !is_part_right(f))) {
         csl_blob_remove(f->blobs, f->name); /* from the beginning next time */
         code = CSL_FAIL(err, CSL_E_CORRUPT, "the model does not have the digest the task names");
     }
@@ -206,12 +213,8 @@ void csl_agent_fetch__(struct csl_agent *a, const struct csl_site_action *action
     }
     f->blobs = a->blobs;
     f->total = expected;
-    if (csl_agent_has_part__(a)) {
-        f->schema = &a->study->schema;
-        f->vectors = a->strategy->broadcast_vectors;
-        csl_agent_part__(a, f->has);
-        f->total = csl_part_bytes(f->schema, f->vectors, f->has);
-    }
+    if (csl_agent_has_part__(a))
+        describe_part(a, f);
     memcpy(f->digest, action->task.model_digest, CSL_DIGEST_BYTES);
     csl_agent_model_name__(f->name, f->digest);
     csl_sha256_init(&f->hash);

@@ -155,7 +155,6 @@ void csl_agent_bulk_done__(void *ctx, uint64_t bulk_id, enum csl_code code);
 /* A study with inputs: the site downloads the blocks it has training patients for, but for frozen
  * and local ones (aggregation/tensor/part.h). */
 bool csl_agent_has_part__(const struct csl_agent *a);
-void csl_agent_part__(const struct csl_agent *a, bool has[CSL_BLOCKS_MAX]);
 
 /* agent_own.c: blocks that stay at this site. Frozen ones come from its own initial model, local
  * ones lie in a blob of the round they were trained in last, memory.control_round. */

@@ -43,7 +43,9 @@ static void run(const struct masked_plan *plan, struct masked_result *out)
     masked_run(&fixture, plan, out);
     csl_log_setup(stderr, CSL_LOG_LOGFMT, CSL_LOG_SILENT);
     rewind(log_file);
-    log_text[fread(log_text, 1, sizeof(log_text) - 1, log_file)] = '\0';
+    size_t n = fread(log_text, 1, sizeof(log_text) - 1, log_file);
+    assert_true(n < sizeof(log_text) - 1); /* all of it */
+    log_text[n] = '\0';
     fclose(log_file);
 }
 

@@ -51,7 +51,9 @@ static void run(const struct masked_plan *plan, struct masked_result *out)
     masked_run(&fixture, plan, out);
     csl_log_setup(stderr, CSL_LOG_LOGFMT, CSL_LOG_SILENT);
     rewind(log);
-    log_text[fread(log_text, 1, sizeof(log_text) - 1, log)] = '\0';
+    size_t n = fread(log_text, 1, sizeof(log_text) - 1, log);
+    assert_true(n < sizeof(log_text) - 1); /* all of it */
+    log_text[n] = '\0';
     fclose(log);
 }
 

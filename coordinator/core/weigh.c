@@ -280,14 +280,6 @@ static double cell_mass(const struct csl_weigher *w, uint32_t site, uint32_t dom
     return *patients_of(w, site, domain) * w->kappa[(size_t)site * w->domains + domain];
 }
 
-static bool reads(const struct csl_domain *d, uint32_t input)
-{
-    for (uint32_t i = 0; i < d->fusion.input_count; i++)
-        if (d->fusion.inputs[i] == input)
-            return true;
-    return false;
-}
-
 double csl_weigher_mass(const struct csl_weigher *w, uint32_t site, uint32_t block,
                         uint64_t patients)
 {
@@ -299,7 +291,7 @@ double csl_weigher_mass(const struct csl_weigher *w, uint32_t site, uint32_t blo
         return n * w->kappa[(size_t)site * w->domains + block];
     uint32_t input = csl_study_input_of(w->study, block); /* its adapter counts as it does */
     for (uint32_t d = 0; d < w->domains; d++) {
-        if (!reads(&w->study->domains[d], input))
+        if (!csl_domain_has_input(&w->study->domains[d], input))
             continue;
         mass += cell_mass(w, site, d) * exp(w->table.rows[d].log_weight);
         all += *patients_of(w, site, d);

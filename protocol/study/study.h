@@ -211,6 +211,8 @@ void csl_study_adapter_block(char out[CSL_ID_MAX], const struct csl_domain *inpu
 uint32_t csl_study_input_of(const struct csl_study *s, uint32_t block);
 const char *csl_model_kind_name(enum csl_model_kind kind); /* likewise */
 const char *csl_block_kind_name(enum csl_block_kind kind); /* "all", "frozen", "local" */
+/* The domain reads that input, by its index. */
+bool csl_domain_has_input(const struct csl_domain *d, uint32_t input);
 /* A block of this kind is in the model. */
 bool csl_study_has_kind(const struct csl_study *s, enum csl_block_kind kind);
 const char *csl_privacy_mode_name(enum csl_privacy_mode m); /* "none", "local", "site", "joint" */

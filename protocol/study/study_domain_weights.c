@@ -177,8 +177,7 @@ static bool has_shared_input(const struct csl_study *s)
     for (uint32_t i = 0; i < s->input_count; i++) {
         uint32_t readers = 0;
         for (uint32_t d = 0; d < s->domain_count; d++)
-            for (uint32_t k = 0; k < s->domains[d].fusion.input_count; k++)
-                readers += s->domains[d].fusion.inputs[k] == i;
+            readers += csl_domain_has_input(&s->domains[d], i);
         bool is_sent = s->inputs[i].block_kind == CSL_BLOCK_SHARED || s->inputs[i].adapter.rank > 0;
         if (readers > 1 && is_sent)
             return true;

@@ -107,6 +107,14 @@ static enum csl_code give_width(const struct csl_study_reader *r, const struct c
     return CSL_OK;
 }
 
+bool csl_domain_has_input(const struct csl_domain *d, uint32_t input)
+{
+    for (uint32_t i = 0; i < d->fusion.input_count; i++)
+        if (d->fusion.inputs[i] == input)
+            return true;
+    return false;
+}
+
 bool csl_study_has_kind(const struct csl_study *s, enum csl_block_kind kind)
 {
     for (uint32_t i = 0; i < s->domain_count; i++)

@@ -60,14 +60,6 @@ static enum csl_code view_domain(struct csl_dataset *d, uint32_t domain, int spl
     return CSL_OK;
 }
 
-static bool reads(const struct csl_domain *d, uint32_t input)
-{
-    for (uint32_t i = 0; i < d->fusion.input_count; i++)
-        if (d->fusion.inputs[i] == input)
-            return true;
-    return false;
-}
-
 static uint64_t count_patients(const struct csl_dataset *d, uint32_t input)
 {
     const struct csl_multimodal_split *s = &d->multimodal->splits[CSL_SPLIT_TRAIN];
@@ -76,7 +68,7 @@ static uint64_t count_patients(const struct csl_dataset *d, uint32_t input)
     for (uint32_t r = 0; r < s->records; r++) {
         bool counts = false;
         for (uint32_t k = 0; k < d->domain_count && !counts; k++)
-            counts = reads(&d->study->domains[k], input) &&
+            counts = csl_domain_has_input(&d->study->domains[k], input) &&
                      is_example(&d->study->domains[k], s, k, r, true);
         if (!counts || s->inputs[input].available[r] == 0 || s->patient[r] == last)
             continue;

@@ -41,11 +41,6 @@ static enum csl_code check_examples(const struct csl_examples *e, const char *do
     return CSL_OK;
 }
 
-static uint32_t records_of(const struct csl_batches *b, uint32_t patient)
-{
-    return b->first[patient + 1] - b->first[patient];
-}
-
 static enum csl_code alloc_arrays(struct csl_batches *b, struct csl_err *err)
 {
     const struct csl_examples *e = b->examples;
@@ -88,13 +83,13 @@ enum csl_code csl_batches_init(struct csl_batches *b, const struct csl_examples 
     uint32_t most = 0;
     for (uint32_t p = 0; p < e->patients; p++) {
         b->permutation[p] = p;
-        most = records_of(b, p) > most ? records_of(b, p) : most;
+        most = csl_batches_records(b, p) > most ? csl_batches_records(b, p) : most;
     }
     b->rows_max = (uint64_t)most * b->patients;
     if (b->rows_max > e->records)
         b->rows_max = e->records;
     for (uint32_t r = 0; b->has_repeats && r < e->records; r++)
-        b->weights[r] = 1.0f / (float)records_of(b, e->patient[r]);
+        b->weights[r] = 1.0f / (float)csl_batches_records(b, e->patient[r]);
     return CSL_OK;
 }
 

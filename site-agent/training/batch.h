@@ -23,6 +23,10 @@ struct csl_batches {
     /* [records] the patient's weight (1 without weigh) / records of the patient; NULL: all are 1 */
     float *weights;
 };
+static inline uint32_t csl_batches_records(const struct csl_batches *b, uint32_t patient)
+{
+    return b->first[patient + 1] - b->first[patient];
+}
 /* batch_patients 0: all. `purpose` tells training rounds from baselines. CSL_E_INVAL: the examples
  * are empty, their patients are not 0, 0, .., 1, .. ascending without a gap, a label is not below
  * `classes` (0: survival, 0 or 1), or a time is not finite. */

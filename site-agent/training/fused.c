@@ -99,11 +99,7 @@ enum csl_code csl_fused_open(struct csl_fused *f, struct csl_trainer *t,
 
 static bool does_read(const struct csl_fused *f, uint32_t d, uint32_t input)
 {
-    const struct csl_domain_fusion *fusion = &domain_of(f, d)->fusion;
-    for (uint32_t i = 0; f->runs[d] && i < fusion->input_count; i++)
-        if (fusion->inputs[i] == input)
-            return true;
-    return false;
+    return f->runs[d] && csl_domain_has_input(domain_of(f, d), input);
 }
 
 /* Beside it the coordinator gives the site the mean of its domains' weights, so that a domain

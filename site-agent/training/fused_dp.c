@@ -24,11 +24,6 @@ struct dp {
     struct csl_release release;
 };
 
-static uint32_t records_of(const struct csl_batches *b, uint32_t patient)
-{
-    return b->first[patient + 1] - b->first[patient];
-}
-
 static enum csl_code dp_open(struct dp *d, struct csl_err *err)
 {
     struct csl_fused *f = d->run->fused;
@@ -36,8 +31,8 @@ static enum csl_code dp_open(struct dp *d, struct csl_err *err)
     size_t count = (size_t)f->parameters;
     d->piece = d->rows_max = csl_fused_rows_at_once(f, ROWS_AT_ONCE);
     for (uint32_t p = 0; p < f->all.patients; p++)
-        if (records_of(b, p) > d->rows_max)
-            d->rows_max = records_of(b, p);
+        if (csl_batches_records(b, p) > d->rows_max)
+            d->rows_max = csl_batches_records(b, p);
     d->rows = csl_alloc_array((size_t)d->rows_max, sizeof(*d->rows));
     d->packed = csl_alloc_array(count, sizeof(*d->packed));
     if (d->rows == NULL || d->packed == NULL)
@@ -84,7 +79,7 @@ static enum csl_code add_patients(struct dp *d, uint32_t from, uint32_t to, uint
     /* scale 1: a sum over patients; the losses stay on the device: nobody may see them */
     csl_fused_backward(f, 1, 0);
     for (uint32_t i = from; i < to; i++) {
-        uint64_t count = records_of(&d->run->batches, d->release.chosen[i]);
+        uint64_t count = csl_batches_records(&d->run->batches, d->release.chosen[i]);
         csl_fused_grad_part(f, at, count);
         enum csl_code code = get_gradient(d, err);
         if (code != CSL_OK)
@@ -106,7 +101,7 @@ static enum csl_code sum_batch(struct dp *d, struct csl_err *err)
     enum csl_code code = CSL_OK;
     for (uint32_t i = 0; code == CSL_OK && i < drawn; i++) {
         uint32_t p = d->release.chosen[i];
-        if (rows > 0 && rows + records_of(b, p) > d->piece) {
+        if (rows > 0 && rows + csl_batches_records(b, p) > d->piece) {
             code = add_patients(d, from, i, rows, err);
             from = i;
             rows = 0;

@@ -212,21 +212,26 @@ void csl_net_backward(const struct csl_net *n, const struct csl_pass *p, const s
     }
 }
 
+void csl_net_grad_layer(const struct csl_net *n, const struct csl_pass *p, const struct csl_work *w,
+                        uint32_t i, uint64_t at, uint64_t rows)
+{
+    const struct csl_view all_one = {0};
+    const struct csl_layer *l = &n->layers[i];
+    if (l->ops->grad_params == NULL)
+        return;
+    struct csl_pass whole = csl_net_pass(n, p, w, i);
+    struct csl_pass one = csl_pass_part(&whole, l, at, rows);
+    struct csl_view x = w->activation[i];
+    if (i > 0 || n->tokens == 0) /* offsets point into all ids */
+        x = (struct csl_view){x.buf, x.first + at * l->in, rows * l->in};
+    struct csl_view g = {w->gradient[i + 1].buf, w->gradient[i + 1].first + at * l->out,
+                         rows * l->out};
+    l->ops->grad_params(l, &one, x, g, all_one, 0.0f);
+}
+
 void csl_net_grad_part(const struct csl_net *n, const struct csl_pass *p, const struct csl_work *w,
                        uint64_t at, uint64_t rows)
 {
-    const struct csl_view all_one = {0};
-    for (uint32_t i = 0; i < n->layer_count; i++) {
-        const struct csl_layer *l = &n->layers[i];
-        if (l->ops->grad_params == NULL)
-            continue;
-        struct csl_pass whole = csl_net_pass(n, p, w, i);
-        struct csl_pass one = csl_pass_part(&whole, l, at, rows);
-        struct csl_view x = w->activation[i];
-        if (i > 0 || n->tokens == 0) /* offsets point into all ids */
-            x = (struct csl_view){x.buf, x.first + at * l->in, rows * l->in};
-        struct csl_view g = {w->gradient[i + 1].buf, w->gradient[i + 1].first + at * l->out,
-                             rows * l->out};
-        l->ops->grad_params(l, &one, x, g, all_one, 0.0f);
-    }
+    for (uint32_t i = 0; i < n->layer_count; i++)
+        csl_net_grad_layer(n, p, w, i, at, rows);
 }

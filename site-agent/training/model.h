@@ -90,5 +90,8 @@ void csl_net_backward(const struct csl_net *n, const struct csl_pass *p, const s
 /* After grad_inputs: the gradient of rows [at, at + rows) alone. */
 void csl_net_grad_part(const struct csl_net *n, const struct csl_pass *p, const struct csl_work *w,
                        uint64_t at, uint64_t rows);
+/* Of layer i alone; nothing where it has no parameters. */
+void csl_net_grad_layer(const struct csl_net *n, const struct csl_pass *p, const struct csl_work *w,
+                        uint32_t i, uint64_t at, uint64_t rows);
 
 #endif

@@ -55,11 +55,6 @@ struct csl_private_sum {
     int16_t *exponents; /* what those of the layers lie in */
 };
 
-static uint32_t records_of(const struct csl_batches *b, uint32_t patient)
-{
-    return b->first[patient + 1] - b->first[patient];
-}
-
 /* ---- which parameters are treated how ---- */
 
 static void find_outer_layers(struct csl_private_sum *s)
@@ -170,8 +165,8 @@ enum csl_code csl_private_sum__open(struct csl_private_sum **out, struct csl_tra
     if (!s->is_formed && s->kept * s->patients_max > KEPT_MAX)
         s->patients_max = s->kept < KEPT_MAX ? (uint32_t)(KEPT_MAX / s->kept) : 1;
     for (uint32_t p = 0; p < b->examples->patients; p++)
-        if (records_of(b, p) > s->rows_max)
-            s->rows_max = records_of(b, p);
+        if (csl_batches_records(b, p) > s->rows_max)
+            s->rows_max = csl_batches_records(b, p);
     enum csl_code code = allocate(s, err);
     if (code == CSL_OK)
         code = csl_augmented_open(&s->augmented, &t->study->domains[domain], err);
@@ -204,7 +199,7 @@ uint32_t csl_private_sum__piece(const struct csl_private_sum *s, const uint32_t 
     uint64_t rows = 0;
     uint32_t taken = 0;
     while (taken < count && taken < s->patients_max) {
-        rows += records_of(s->batches, chosen[taken]);
+        rows += csl_batches_records(s->batches, chosen[taken]);
         if (taken > 0 && rows > s->piece)
             break;
         taken++;
@@ -219,22 +214,9 @@ uint32_t csl_private_sum__piece(const struct csl_private_sum *s, const uint32_t 
 static void form_gradient(const struct csl_private_sum *s, const struct csl_pass *pass, uint64_t at,
                           uint64_t rows, bool has_outer)
 {
-    const struct csl_net *n = s->net;
-    const struct csl_work *w = &s->t->work;
-    const struct csl_view all_one = {0};
-    for (uint32_t i = 0; i < n->layer_count; i++) {
-        const struct csl_layer *l = &n->layers[i];
-        if (l->ops->grad_params == NULL || (!has_outer && is_outer(s, i)))
-            continue;
-        struct csl_pass whole = csl_net_pass(n, pass, w, i);
-        struct csl_pass one = csl_pass_part(&whole, l, at, rows);
-        struct csl_view x = w->activation[i];
-        if (i > 0 || n->tokens == 0) /* offsets point into all ids */
-            x = (struct csl_view){x.buf, x.first + at * l->in, rows * l->in};
-        struct csl_view g = {w->gradient[i + 1].buf, w->gradient[i + 1].first + at * l->out,
-                             rows * l->out};
-        l->ops->grad_params(l, &one, x, g, all_one, 0.0f);
-    }
+    for (uint32_t i = 0; i < s->net->layer_count; i++)
+        if (has_outer || !is_outer(s, i))
+            csl_net_grad_layer(s->net, pass, &s->t->work, i, at, rows);
 }
 
 /* One patient the plain way. */
@@ -356,7 +338,7 @@ static void add_outer(struct csl_private_sum *s, const struct outer_layer *o,
                               .scale_b = s->scale_b,
                               .shift = s->shift};
     for (uint32_t u = 0; u < count; u++)
-        for (uint32_t k = records_of(s->batches, chosen[u]); k > 0; k--, outer.rows++) {
+        for (uint32_t k = csl_batches_records(s->batches, chosen[u]); k > 0; k--, outer.rows++) {
             int exponent = o->exponents[outer.rows];
             double factor = exponent != ALL_ZERO ? s->factor[u] : 0;
             s->scale_a[outer.rows] = ldexp(factor, exponent - (int)s->shift);
@@ -389,7 +371,7 @@ static void add_outer_squares(struct csl_private_sum *s, const uint32_t *chosen,
         const float *g = values_of(s, w->gradient[o->layer + 1]);
         uint64_t at = 0;
         for (uint32_t u = 0; u < count; u++) {
-            uint64_t rows = records_of(s->batches, chosen[u]);
+            uint64_t rows = csl_batches_records(s->batches, chosen[u]);
             if (!is_whole(s, rows))
                 s->square[u] += outer_square(o, x, g, rows, o->exponents + at);
             at += rows;
@@ -408,7 +390,7 @@ static enum csl_code add_piece(struct csl_private_sum *s, const struct csl_pass 
     enum csl_code code = s->t->ops->sync(s->t->dev, err);
     memset(s->factor, 0, count * sizeof(*s->factor));
     for (uint32_t u = 0; code == CSL_OK && u < count; u++) {
-        uint64_t rows = records_of(s->batches, chosen[u]);
+        uint64_t rows = csl_batches_records(s->batches, chosen[u]);
         if (is_whole(s, rows))
             code = add_whole(s, pass, at, rows, sum, rejected, err);
         else
@@ -419,7 +401,7 @@ static enum csl_code add_piece(struct csl_private_sum *s, const struct csl_pass 
         return code;
     add_outer_squares(s, chosen, count);
     for (uint32_t u = 0; u < count; u++) {
-        uint64_t rows = records_of(s->batches, chosen[u]);
+        uint64_t rows = csl_batches_records(s->batches, chosen[u]);
         if (is_whole(s, rows))
             continue;
         s->factor[u] = csl_noise_factor(s->noise, sqrt(s->square[u]), moved_by(s, rows));

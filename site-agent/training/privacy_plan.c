@@ -126,12 +126,15 @@ static enum csl_code solve_noise(const struct csl_privacy_plan *p, const struct 
     return code;
 }
 
-/* What a patient's contribution has in a study with inputs: the blocks of the site that learn. */
+/* What a patient's contribution has in a study with inputs: the blocks of the site that learn. In
+ * mode joint those of all sites, of which it has zeros where this site has no block: then sites
+ * that differ in their blocks find one noise, on one grid, at one price. */
 static uint64_t count_parameters(const struct csl_study *study, const uint64_t *patients)
 {
+    bool is_joint = study->privacy.mode == CSL_PRIVACY_JOINT;
     uint64_t count = 0;
     for (uint32_t i = 0; i < study->schema.block_count; i++)
-        if (patients[i] > 0 && study->schema.blocks[i].kind != CSL_BLOCK_FROZEN)
+        if ((is_joint || patients[i] > 0) && study->schema.blocks[i].kind != CSL_BLOCK_FROZEN)
             count += study->schema.blocks[i].count;
     return count;
 }

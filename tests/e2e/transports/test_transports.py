@@ -4,9 +4,9 @@
     test_transports.py CONSILIUM SCENARIO-FOLDER [DATA-FOLDER...]
 
 A synthetic study is run always: as it is, with its updates under masks (FSA-1) and every sum audited, in lanes of 16 bits
-under masks, and one with joint noise under masks, whose noise is drawn from the study's seed here (test-only; programs
-built without tests cannot), once as it is and once with a gate that rejects rounds; and one with weights of domains,
-which are the same too. The heart studies when a data folder holds their files. Exit status 0: every pair of digests is
+under masks, and two with joint noise under masks, whose noise is drawn from the study's seed here (test-only; programs
+built without tests cannot): of one domain, once as it is and once with a gate that rejects rounds, and of inputs that
+most sites lack some of; the sums cost the same too. One with weights of domains, which are the same as well. The heart studies when a data folder holds their files. Exit status 0: every pair of digests is
 equal. Python 3 and its standard library only.
 """
 import json

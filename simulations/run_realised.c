@@ -98,7 +98,7 @@ static bool take_survivors(struct csl_result *r, struct sums *s, const struct cs
 static enum csl_code take(struct csl_result *r, struct sums *s, const struct csl_world_result *w,
                           struct csl_err *err)
 {
-    uint64_t patients[CSL_BLOCKS_MAX + 1] = {1}; /* the price of one sum asks for no number */
+    uint64_t patients[CSL_BLOCKS_MAX + 1];
     s->survivors = csl_alloc_array(w->rounds, sizeof(*s->survivors));
     s->fewest = csl_alloc_array(w->rounds, sizeof(*s->fewest));
     if (s->survivors == NULL || s->fewest == NULL)
@@ -108,7 +108,8 @@ static enum csl_code take(struct csl_result *r, struct sums *s, const struct csl
         r->realised = (struct csl_result_realised){.is_present = false};
         return CSL_OK;
     }
-    patients[s->study->schema.block_count] = 1; /* of a study with inputs: of all blocks */
+    for (uint32_t b = 0; b <= s->study->schema.block_count; b++)
+        patients[b] = 1; /* the price of one sum asks for no number */
     uint64_t step = (w->rounds + ROWS_MAX - 1) / ROWS_MAX;
     enum csl_code code = csl_privacy_plan_make(&s->plan, s->study, patients, err);
     for (uint64_t round = step; code == CSL_OK && round < w->rounds; round += step)

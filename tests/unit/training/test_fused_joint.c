@@ -152,11 +152,30 @@ static void test_fused_joint__block_that_the_site_lacks__is_neither_drawn_nor_se
     bench_close(&b);
 }
 
+/* Nothing of the site's is trained: no plan, and so no part in the study. */
+static void test_fused_joint__site_without_a_trained_block__has_no_plan(void **state)
+{
+    (void)state;
+    uint64_t patients[6] = {0, 0, 3, 0, 0, PATIENTS};
+    struct csl_privacy_plan plan;
+    struct csl_study *study = NULL;
+    struct csl_err err = {.code = CSL_OK};
+    assert_int_equal(csl_study_parse(&study, "s.yaml", CSL_SPAN(yaml, sizeof(yaml) - 1), &err),
+                     CSL_OK);
+    assert_int_equal(csl_privacy_plan_make(&plan, study, patients, &err), CSL_OK);
+    csl_privacy_plan_release(&plan);
+    study->schema.blocks[2].kind = CSL_BLOCK_FROZEN;
+    assert_int_equal(csl_privacy_plan_make(&plan, study, patients, &err), CSL_E_INVAL);
+    assert_non_null(strstr(err.msg, "no training patients for a block that is trained"));
+    csl_study_free(study);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_fused_joint__sum__moves_by_at_most_the_clip_without_a_patient),
         cmocka_unit_test(test_fused_joint__block_that_the_site_lacks__is_neither_drawn_nor_sent),
+        cmocka_unit_test(test_fused_joint__site_without_a_trained_block__has_no_plan),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

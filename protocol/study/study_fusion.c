@@ -41,7 +41,6 @@ static enum csl_code find_input(const struct csl_study_reader *r, const struct c
 
 /* They stand in the order of the study's inputs, however the domain lists them. */
 enum csl_code csl_study__read_fused(const struct csl_study_reader *r,
-                                    const struct csl_yaml_node *domain,
                                     const struct csl_yaml_node *list, struct csl_domain *d)
 {
     bool is_read[CSL_STUDY_INPUTS_MAX] = {false};
@@ -58,10 +57,6 @@ enum csl_code csl_study__read_fused(const struct csl_study_reader *r,
     }
     if (code != CSL_OK)
         return code;
-    if (d->task == CSL_TASK_SURVIVAL)
-        return csl_yaml_fail(r->err, r->y, csl_study__at(domain, "task"),
-                             "a survival task of several inputs is not available in this version; "
-                             "kind: binary, classes or labels would be right");
     for (uint32_t i = 0; i < r->s->input_count; i++) {
         if (!is_read[i])
             continue;

@@ -164,7 +164,7 @@ static enum csl_code check_domains(const struct csl_study_reader *r,
 
     for (uint32_t i = 0; i < r->s->domain_count; i++) {
         const struct csl_domain *d = &r->s->domains[i];
-        if (d->model == CSL_MODEL_COX)
+        if (d->task == CSL_TASK_SURVIVAL)
             return csl_yaml_fail(r->err, r->y, list,
                                  "domain %s: the Cox partial likelihood of one patient depends on "
                                  "the others, so one patient's influence has no bound; a binary, "

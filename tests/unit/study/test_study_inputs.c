@@ -191,6 +191,37 @@ static void test_study_inputs__joint_noise__is_taken_and_explained(void **state)
     csl_study_free(s);
 }
 
+/* One patient's influence on a risk set has no bound, several inputs or not. */
+static void test_study_inputs__survival__is_taken_without_privacy_only(void **state)
+{
+    static const char domain[] =
+        "  - {id: kind, inputs: [scan], task: {kind: survival, label: kind}, model: {kind: "
+        "multimodal, width: 6, fusion: mean}}";
+    static const char *const privacy[] = {LOCAL, JOINT};
+    struct csl_study *s = parse(10, domain);
+    (void)state;
+    assert_int_equal(s->domains[1].task, CSL_TASK_SURVIVAL);
+    assert_int_equal(s->domains[1].model, CSL_MODEL_MULTIMODAL);
+    assert_int_equal(s->domains[1].outputs, 1);
+    csl_study_free(s);
+    for (size_t i = 0; i < 2; i++) {
+        struct csl_buf b;
+        struct csl_err err = {0};
+        csl_buf_init(&b, 65536);
+        for (size_t k = 0; k < 10; k++)
+            csl_buf_printf(&b, "%s\n", k == 9 ? domain : lines[k]);
+        csl_buf_printf(&b,
+                       "training: {local: {optimizer: sgd, learning_rate: 0.1, batch_patients: "
+                       "full, steps: 1}}\nrounds: 2\naggregation: {strategy: fedavg}\n"
+                       "sites: {minimum: 4}\n%s\n",
+                       privacy[i]);
+        s = NULL;
+        assert_int_equal(csl_study_parse(&s, "s.yaml", CSL_SPAN(b.p, b.n), &err), CSL_E_INVAL);
+        assert_non_null(strstr(err.msg, "domain kind: the Cox partial likelihood of one patient"));
+        csl_buf_release(&b);
+    }
+}
+
 static void test_study_inputs__with_privacy__mistakes_are_named(void **state)
 {
     static const struct {
@@ -363,6 +394,7 @@ int main(void)
         cmocka_unit_test(test_study_inputs__weights_of_patient_groups__refused),
         cmocka_unit_test(test_study_inputs__joint_noise__is_taken_and_explained),
         cmocka_unit_test(test_study_inputs__with_privacy__mistakes_are_named),
+        cmocka_unit_test(test_study_inputs__survival__is_taken_without_privacy_only),
         cmocka_unit_test(test_study_inputs__more_blocks_than_a_masked_round_has__refused),
         cmocka_unit_test(test_study_inputs__schema__has_the_domains_blocks_and_then_the_inputs),
         cmocka_unit_test(test_study_inputs__digest__changes_with_every_choice),

@@ -122,7 +122,8 @@ struct masked_result {
     uint32_t deaths, abandoned; /* abandoned: attempts whose certificate reached a site */
 };
 
-/* That train. Only the last three sites know who is severe, only the first two who is rare. */
+/* That train. Only the last three sites know who is severe, only the first two who is rare;
+ * the last three know "partly", of two patients in three. */
 extern uint64_t masked_patients[MASKED_SITES];
 void masked_open(struct fixture *f); /* instead of fixture_open */
 struct csl_study *masked_study(const struct masked_plan *plan);

@@ -55,6 +55,9 @@ void masked_open(struct fixture *f)
             r.modalities[0].values[k] += 0.25f * (float)i;
         add_label(&r, "severe", i > 1);
         add_label(&r, "rare", i < 2);
+        add_label(&r, "partly", i > 1);
+        for (uint32_t k = 0; k < r.record_count; k += 3)
+            r.labels[r.label_count - 1].value[k] = -1;
         masked_records_path(f, i, path);
         masked_must(csl_records_write(&r, path, &err), &err);
         csl_records_release(&r);

@@ -179,7 +179,7 @@ static struct masked_plan plan_of(uint32_t rounds)
 {
     return (struct masked_plan){
         .study =
-            INPUTS DOMAIN("illness", "ill", "first") DOMAIN("severe", "severe", "first, second"),
+            INPUTS DOMAIN("illness", "ill", "first") DOMAIN("severe", "partly", "first, second"),
         .rounds = rounds,
         .minimum_sites = MINIMUM,
         .keyless_site = MASKED_NONE,
@@ -230,7 +230,7 @@ static int tear_down(void **state)
 }
 
 /* Of every block those who have it. The divisor is the rate times all training patients of the
- * sites in it. */
+ * sites in it, also where a third of them has nothing of the block. */
 static void test_world_secagg_blocks__opened_blocks__are_those_of_their_senders(void **state)
 {
     double last = 0, all = 0;

@@ -167,22 +167,52 @@ static void put_domain_noise(const struct csl_plan *p, uint32_t d, struct csl_bu
     csl_buf_str(out, ".\n");
 }
 
-/* Mode joint: one step down the noisy sum over everybody, so one noise. */
-static void put_joint_noise(const struct csl_plan *p, struct csl_buf *out)
+/* Mode joint: one step down the noisy sum over the sites that have the block, so one noise. Returns
+ * its std per parameter of the model. */
+static double joint_std(const struct csl_plan *p, uint32_t block, uint32_t *sites)
 {
     const struct csl_study *s = p->study;
     const struct csl_noise *noise = &p->sites[0].plan.domains[0].noise;
     double patients = 0;
-    for (uint32_t i = 0; i < p->count; i++)
+    *sites = 0;
+    for (uint32_t i = 0; i < p->count; i++) {
+        if (p->sites[i].patients[block] == 0)
+            continue;
         patients += (double)p->sites[i].total;
-    double step = s->local.learning_rate / (s->privacy.sampling_rate * patients);
+        ++*sites;
+    }
+    return s->local.learning_rate / (s->privacy.sampling_rate * patients) * sqrt((double)*sites) *
+           noise->std_units * noise->unit;
+}
+
+static void put_joint_noise(const struct csl_plan *p, struct csl_buf *out)
+{
+    const struct csl_study *s = p->study;
+    uint32_t sites;
     csl_buf_printf(
         out,
         "\nEvery site adds a share of one noise inside the masked sum; the price counts %u shares, "
-        "of the %u sites\nof the smallest sum less the %u that may collude. A step over all %u "
-        "sites carries std %.3g per parameter.\n",
-        s->secagg.minimum_sites - s->secagg.colluding, s->secagg.minimum_sites, s->secagg.colluding,
-        p->count, step * sqrt((double)p->count) * noise->std_units * noise->unit);
+        "of the %u sites\nof the smallest sum less the %u that may collude.",
+        s->secagg.minimum_sites - s->secagg.colluding, s->secagg.minimum_sites,
+        s->secagg.colluding);
+    if (s->input_count == 0) {
+        double std = joint_std(p, 0, &sites);
+        csl_buf_printf(out, " A step over all %u sites carries std %.3g per parameter.\n", sites,
+                       std);
+        return;
+    }
+    csl_buf_str(out, " A step carries, per parameter:\n");
+    for (uint32_t b = 0; b < s->schema.block_count; b++) {
+        if (s->schema.blocks[b].kind != CSL_BLOCK_SHARED)
+            continue;
+        double std = joint_std(p, b, &sites);
+        csl_buf_printf(out, "  %-24s std %.3g, over %u site%s that ha%s it\n",
+                       s->schema.blocks[b].name, std, sites, csl_str_plural(sites),
+                       sites == 1 ? "s" : "ve");
+        if (sites < s->secagg.minimum_sites)
+            csl_buf_printf(out, "    fewer than minimum_sites %u: the study cannot run\n",
+                           s->secagg.minimum_sites);
+    }
 }
 
 static void put_warnings(const struct csl_plan *p, struct csl_buf *out)

@@ -203,12 +203,15 @@ enum csl_code csl_service_secagg_open_sum__(struct csl_service *s, uint8_t root[
         weights[b] = csl_scalar_decode(g->sum[b]);
     csl_service_evaluation_begin__(s);
     memset(g->has_block, 0, sizeof(g->has_block));
+    g->fewest = s->site_count;
     for (uint32_t b = 0; code == CSL_OK && b < blocks; b++) {
         bool is_model = g->config.blocks[b].id < of_model; /* b is its id: those stand first */
         if (is_model) {
+            uint32_t n = contributors_of(s, b);
             total += weights[b];
-            g->has_block[b] = weights[b] > 0 && contributors_of(s, b) > 0;
+            g->has_block[b] = weights[b] > 0 && n > 0;
             g->bounds[b] = HUGE_VAL;
+            g->fewest = g->has_block[b] && n < g->fewest ? n : g->fewest;
         }
         /* Under masks no site votes for fewer; without them nobody is asked. */
         if (is_model ? g->has_block[b] : contributors_of(s, b) >= g->config.blocks[b].sites_min)
@@ -243,4 +246,9 @@ double csl_service_secagg_bound__(const struct csl_service *s, uint32_t block)
 double csl_service_secagg_loss__(const struct csl_service *s)
 {
     return s->secagg->loss;
+}
+
+uint32_t csl_service_secagg_fewest__(const struct csl_service *s)
+{
+    return s->secagg->fewest;
 }

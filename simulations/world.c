@@ -50,14 +50,23 @@ static void on_round(void *ctx, uint64_t round, uint32_t contributions, double t
 {
     struct world *w = ctx;
     CSL_ASSERT(round >= 1 && round <= w->config->study->rounds);
-    w->result->round_rows[round - 1] = (struct csl_world_round){
-        .round = round, .contributions = contributions, .train_loss = train_loss};
+    struct csl_world_round *row = &w->result->round_rows[round - 1];
+    row->round = round;
+    row->contributions = contributions;
+    row->train_loss = train_loss;
     w->result->rounds = round;
     csl_progress_update(&w->progress, round);
     if (w->config->interrupted != NULL && w->config->interrupted(w->config->interrupted_ctx)) {
         w->result->was_interrupted = true;
         csl_service_abort(w->service, "the run was interrupted");
     }
+}
+
+static void on_sum(void *ctx, uint64_t round, uint32_t fewest)
+{
+    struct world *w = ctx;
+    CSL_ASSERT(round >= 1 && round <= w->config->study->rounds);
+    w->result->round_rows[round - 1].fewest = fewest;
 }
 
 static void on_rejected(void *ctx, uint64_t round, const struct csl_gate_verdict *v)
@@ -136,8 +145,11 @@ static enum csl_code open_coordinator(struct world *w, struct csl_err *err)
         .secagg_epoch_seed = w->federation.has_epoch ? w->federation.epoch_seed : NULL,
         .is_unmasked = c->is_unmasked,
         .transport = w->server,
-        .observer = {
-            .ctx = w, .rejected = on_rejected, .round = on_round, .evaluation = on_evaluation}};
+        .observer = {.ctx = w,
+                     .rejected = on_rejected,
+                     .round = on_round,
+                     .sum = on_sum,
+                     .evaluation = on_evaluation}};
     code = csl_service_new(&w->service, &config, err);
     if (code == CSL_OK)
         code = csl_service_start(w->service, csl_inproc_now_ns(w->net), err);

@@ -44,6 +44,8 @@ struct csl_world_round {
     uint64_t round;
     uint32_t contributions;
     double train_loss; /* mean over contributions weighted by patients */
+    uint32_t fewest;   /* with secure aggregation, sites in the block of the model that has the
+                          fewest; 0: not known, as of processes */
 };
 struct csl_world_blocks { /* what a site enrolled with; count 0: it takes no part */
     uint32_t count;

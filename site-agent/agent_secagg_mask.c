@@ -30,8 +30,11 @@ static enum csl_code put_words(struct words *w, size_t count, struct csl_err *er
     return code;
 }
 
+/* A study with inputs has one noise for all blocks. */
 static double unit_of(const struct csl_agent *a, uint32_t block)
 {
+    if (a->study->input_count > 0)
+        return a->plan.domains[0].noise.unit;
     for (uint32_t i = 0; i < a->plan.domain_count; i++)
         if (a->plan.domains[i].domain == block) /* one block per domain, in order */
             return a->plan.domains[i].noise.unit;
@@ -55,10 +58,11 @@ static enum csl_code encode(struct words *w, uint32_t block, const float *update
 
 static double weight_of(const struct csl_agent *a, uint32_t block)
 {
-    bool counts = a->study->aggregation.weights == CSL_WEIGHTS_SAMPLES ||
-                  a->study->privacy.mode == CSL_PRIVACY_JOINT; /* patients: the divisor */
+    bool counts = a->study->aggregation.weights == CSL_WEIGHTS_SAMPLES;
     uint32_t cap = a->study->secagg.weight_cap;
     uint64_t patients = csl_dataset_block_patients(a->data, block);
+    if (a->study->privacy.mode == CSL_PRIVACY_JOINT) /* the divisor: of every block those who are */
+        return (double)a->plan.domains[0].patients;  /* drawn, and not who of them has the input */
     if (!counts)
         return 1;
     return cap > 0 && patients > cap ? (double)cap : (double)patients;

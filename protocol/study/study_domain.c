@@ -494,8 +494,7 @@ static enum csl_code read_domain(const struct csl_study_reader *r, const struct 
         code = csl_yaml_fail(r->err, r->y, csl_study__at(raw.task, "merged"),
                              "classes are merged in studies with 'inputs' only");
     if (code == CSL_OK)
-        code =
-            is_fused ? csl_study__read_fused(r, item, raw.inputs, d) : read_input(r, item, &raw, d);
+        code = is_fused ? csl_study__read_fused(r, raw.inputs, d) : read_input(r, item, &raw, d);
     if (code == CSL_OK)
         code = csl_study__read_model(r, item, raw.model, shared_model, d);
     return code;

@@ -98,7 +98,7 @@ enum csl_code csl_study__read_inputs(const struct csl_study_reader *r,
 enum csl_code csl_study__check_reads(const struct csl_study_reader *r,
                                      const struct csl_yaml_node *domain, bool is_fused);
 enum csl_code csl_study__read_fused(const struct csl_study_reader *r,
-                                    const struct csl_yaml_node *domain,
+
                                     const struct csl_yaml_node *list, struct csl_domain *d);
 enum csl_code csl_study__read_encoder(const struct csl_study_reader *r,
                                       const struct csl_yaml_node *input,

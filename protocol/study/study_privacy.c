@@ -164,7 +164,7 @@ static enum csl_code check_domains(const struct csl_study_reader *r,
 
     for (uint32_t i = 0; i < r->s->domain_count; i++) {
         const struct csl_domain *d = &r->s->domains[i];
-        if (d->model == CSL_MODEL_COX)
+        if (d->task == CSL_TASK_SURVIVAL)
             return csl_yaml_fail(r->err, r->y, list,
                                  "domain %s: the Cox partial likelihood of one patient depends on "
                                  "the others, so one patient's influence has no bound; a binary, "
@@ -177,6 +177,13 @@ static enum csl_code check_domains(const struct csl_study_reader *r,
                                  "right with privacy",
                                  d->id);
     }
+    for (uint32_t i = 0; i < r->s->input_count; i++)
+        if (r->s->inputs[i].scaling == CSL_SCALING_SITE)
+            return csl_yaml_fail(r->err, r->y, csl_study__at(root, "inputs"),
+                                 "input %s: scaling by the site's own means and deviations uses "
+                                 "patients' data outside the budget; scaling: constants would be "
+                                 "right with privacy",
+                                 r->s->inputs[i].id);
     return CSL_OK;
 }
 
@@ -291,10 +298,11 @@ static enum csl_code check_joint(const struct csl_study_reader *r, const struct 
             r->err, r->y, csl_study__at(local, "batch_patients"),
             "mode joint draws patients with privacy.sampling_rate; batch_patients: "
             "full would be right");
-    if (s->domain_count > 1)
+    if (s->domain_count > 1 && s->input_count == 0)
         return csl_yaml_fail(r->err, r->y, csl_study__at(root, "domains"),
-                             "mode joint needs every site's share in every block; one domain would "
-                             "be right in this version");
+                             "mode joint clips a patient once over all domains, which only a study "
+                             "with 'inputs' trains at once; one domain, or a section inputs, would "
+                             "be right");
     if (s->local.steps != 1 || s->local.optimizer != CSL_OPT_KIND_SGD || s->local.l2 > 0 ||
         s->local.proximal_mu > 0)
         return csl_yaml_fail(r->err, r->y, local,

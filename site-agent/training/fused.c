@@ -3,6 +3,7 @@
 #include "base/check.h"
 #include "base/mem.h"
 
+#include <math.h>
 #include <string.h>
 
 static const struct csl_domain *domain_of(const struct csl_fused *f, uint32_t d)
@@ -28,6 +29,19 @@ static void put_answers(struct csl_fused_domain *to, const struct csl_examples *
     CSL_ASSERT(k == to->answers);
     memcpy(to->known + at, e->answer_known + r * k, k);
     memcpy(to->label + at, e->answer + r * k, k);
+}
+
+static enum csl_code open_times(struct csl_fused_domain *to, const struct csl_examples *e,
+                                uint32_t rows, struct csl_err *err)
+{
+    to->time = csl_alloc_array(rows, sizeof(*to->time));
+    if (to->time == NULL)
+        return CSL_FAIL(err, CSL_E_NOMEM, "no memory for %u records", rows);
+    for (uint32_t r = 0; r < rows; r++)
+        to->time[r] = -HUGE_VALF;
+    for (uint32_t r = 0; r < e->records; r++)
+        to->time[e->row[r]] = e->time[r];
+    return CSL_OK;
 }
 
 static enum csl_code open_domain(struct csl_fused *f, uint32_t d, const struct csl_examples *e,
@@ -57,7 +71,7 @@ static enum csl_code open_domain(struct csl_fused *f, uint32_t d, const struct c
             to->weights[e->row[r]] = 1.0f / (float)(end - from);
         }
     }
-    return CSL_OK;
+    return f->t->nets[d].loss == CSL_LOSS_COX ? open_times(to, e, rows, err) : CSL_OK;
 }
 
 enum csl_code csl_fused_open(struct csl_fused *f, struct csl_trainer *t,
@@ -135,6 +149,7 @@ void csl_fused_close(struct csl_fused *f)
         csl_free(f->domains[d].label);
         csl_free(f->domains[d].mask);
         csl_free(f->domains[d].weights);
+        csl_free(f->domains[d].time);
     }
     for (uint32_t i = 0; i < CSL_STUDY_INPUTS_MAX; i++)
         csl_augmented_close(&f->augmented[i]);
@@ -153,6 +168,8 @@ enum csl_code csl_fused_fit(struct csl_fused *f, uint64_t rows, struct csl_err *
         code = csl_work_fit(&t->works[i], &t->nets[i], rows, err);
         if (code == CSL_OK && t->nets[i].tokens > 0)
             code = csl_trainer__need_ids(t, rows, t->nets[i].tokens, err);
+        if (code == CSL_OK && t->nets[i].is_joined && t->nets[i].loss == CSL_LOSS_COX)
+            code = csl_trainer__need_order(t, rows, err);
         if (!t->nets[i].is_joined && t->nets[i].outputs > width)
             width = t->nets[i].outputs;
     }
@@ -198,6 +215,23 @@ static void load_input(struct csl_fused *f, uint32_t input, const uint32_t *rows
                          (uint64_t)in->width * sizeof(float), rows, count);
 }
 
+static void drop(struct csl_fused *f, uint32_t d, const uint32_t *rows, uint64_t count)
+{
+    struct csl_trainer *t = f->t;
+    struct csl_work *w = &t->works[d];
+    const struct csl_domain_fusion *fusion = &domain_of(f, d)->fusion;
+    /* the place of the Cox loss's risk order, which comes after this is done */
+    t->ops->put(t->dev, w->words, w->order.first * sizeof(uint32_t), rows,
+                count * sizeof(uint32_t));
+    const struct csl_dropout o = {.rows = count,
+                                  .cols = fusion->input_count,
+                                  .rate = fusion->modality_dropout,
+                                  .seed = f->pass.seed,
+                                  .stream = d,
+                                  .row_ids = w->order};
+    t->ops->drop_modalities(t->dev, &o, w->mask, w->mask);
+}
+
 static void load_domain(struct csl_fused *f, uint32_t d, const uint32_t *rows, uint64_t count)
 {
     struct csl_trainer *t = f->t;
@@ -209,18 +243,10 @@ static void load_domain(struct csl_fused *f, uint32_t d, const uint32_t *rows, u
     t->ops->put_rows(t->dev, w->bytes, w->mask.first, from->mask, fusion->input_count, rows, count);
     t->ops->put_rows(t->dev, w->words, w->weights.first * sizeof(float), from->weights,
                      sizeof(float), rows, count);
-    if (!f->pass.is_training || !(fusion->modality_dropout > 0))
-        return;
-    /* the place of the Cox loss's risk order, which is not of several inputs */
-    t->ops->put(t->dev, w->words, w->order.first * sizeof(uint32_t), rows,
-                count * sizeof(uint32_t));
-    const struct csl_dropout o = {.rows = count,
-                                  .cols = fusion->input_count,
-                                  .rate = fusion->modality_dropout,
-                                  .seed = f->pass.seed,
-                                  .stream = d,
-                                  .row_ids = w->order};
-    t->ops->drop_modalities(t->dev, &o, w->mask, w->mask);
+    if (f->pass.is_training && fusion->modality_dropout > 0)
+        drop(f, d, rows, count);
+    if (from->time != NULL)
+        csl_trainer__put_order(t, w, from->time, rows, count);
 }
 
 void csl_fused_load(struct csl_fused *f, const uint32_t *rows, uint64_t count)
@@ -322,6 +348,12 @@ void csl_fused_backward(struct csl_fused *f, double scale, uint64_t first)
                              .label_classes = n->label_classes,
                              .grad = w->gradient[n->layer_count],
                              .loss = {t->losses, first + d, 1}};
+        if (n->loss == CSL_LOSS_COX) {
+            l.known = (struct csl_view){NULL, 0, 0}; /* by the order */
+            l.order = w->order;
+            l.tie_end = w->tie_end;
+            l.scratch = w->scratch;
+        }
         t->ops->loss(t->dev, &l);
         csl_net_grad_inputs(n, &f->pass, w);
     }

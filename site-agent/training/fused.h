@@ -14,6 +14,8 @@ struct csl_fused_domain {
     uint8_t *label;   /* [R, K] 0 where unknown; owned */
     uint8_t *mask;    /* [R, inputs of the domain] which are there; owned */
     float *weights;   /* [R] one over the patient's rows that count; owned */
+    float *time;      /* survival: [R]; of a row that does not count minus infinity, so that it is
+                         behind all others and in no risk set of theirs; else NULL; owned */
 };
 struct csl_fused {
     struct csl_trainer *t;

@@ -114,15 +114,20 @@ static enum csl_code sum_batch(struct dp *d, struct csl_err *err)
     return code;
 }
 
+/* One release: the noisy sum of the patients this step draws, over all blocks. */
+static enum csl_code noisy_sum(struct dp *d, struct csl_err *err)
+{
+    enum csl_code code = csl_release__draw(&d->release, err);
+    if (code == CSL_OK)
+        code = sum_batch(d, err);
+    return code == CSL_OK ? csl_release__finish(&d->release, false, err) : code;
+}
+
 static enum csl_code private_step(struct dp *d, uint64_t k, struct csl_err *err)
 {
     struct csl_fused *f = d->run->fused;
     struct csl_trainer *t = f->t;
-    enum csl_code code = csl_release__draw(&d->release, err);
-    if (code == CSL_OK)
-        code = sum_batch(d, err);
-    if (code == CSL_OK)
-        code = csl_release__finish(&d->release, false, err);
+    enum csl_code code = noisy_sum(d, err);
     if (code != CSL_OK)
         return code;
     csl_noise_scale(&d->plan->noise, d->release.sum, (size_t)f->parameters, d->plan->expected_batch,
@@ -152,6 +157,32 @@ enum csl_code csl_fused_private_loop__(struct csl_fused_run *run,
         run->fused->pass.seed = csl_fused_seed__(run->seed, run->site, run->position + k);
         if (code == CSL_OK)
             code = private_step(&d, k, err);
+    }
+    dp_close(&d);
+    return code;
+}
+
+enum csl_code csl_fused_joint_sum__(struct csl_fused_run *run,
+                                    const struct csl_private_domain *plan,
+                                    struct csl_private_run *privacy, int64_t *sum,
+                                    struct csl_err *err)
+{
+    struct csl_fused *f = run->fused;
+    struct dp d = {.run = run, .plan = plan, .privacy = privacy};
+    const int64_t *packed;
+    CSL_ASSERT(plan->patients == f->all.patients && f->parameters <= plan->parameters);
+    enum csl_code code = dp_open(&d, err);
+    f->pass.is_training = true;
+    f->pass.seed = csl_fused_seed__(run->seed, run->site, run->position);
+    if (code == CSL_OK)
+        code = noisy_sum(&d, err);
+    packed = d.release.sum;
+    for (uint32_t i = 0; code == CSL_OK && i < f->t->net_count; i++) {
+        const struct csl_net *n = &f->t->nets[i];
+        if (!f->trains[i])
+            continue;
+        memcpy(sum + n->trained.first, packed, (size_t)n->trained.count * sizeof(*sum));
+        packed += n->trained.count;
     }
     dp_close(&d);
     return code;

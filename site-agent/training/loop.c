@@ -144,6 +144,16 @@ void csl_trainer__put_training(struct csl_trainer *t, const struct csl_net *n,
         csl_trainer__put_inputs(t, n, b->examples->x, rows, count);
 }
 
+void csl_trainer__put_order(struct csl_trainer *t, const struct csl_work *w, const float *time,
+                            const uint32_t *rows, uint64_t count)
+{
+    uint64_t bytes = count * sizeof(uint32_t);
+    CSL_ASSERT(count <= t->host_rows);
+    csl_risk_order(time, rows, count, t->keys, t->order, t->order + count);
+    t->ops->put(t->dev, w->words, w->order.first * sizeof(uint32_t), t->order, bytes);
+    t->ops->put(t->dev, w->words, w->tie_end.first * sizeof(uint32_t), t->order + count, bytes);
+}
+
 void csl_trainer__put_truth(struct csl_trainer *t, const struct csl_net *n, struct csl_work *w,
                             const struct csl_batches *b, const uint32_t *rows, uint64_t count)
 {
@@ -159,11 +169,7 @@ void csl_trainer__put_truth(struct csl_trainer *t, const struct csl_net *n, stru
                          sizeof(float), rows, count);
     if (n->loss != CSL_LOSS_COX)
         return;
-    CSL_ASSERT(count <= t->host_rows);
-    uint64_t bytes = count * sizeof(uint32_t);
-    csl_risk_order(e->time, rows, count, t->keys, t->order, t->order + count);
-    t->ops->put(t->dev, w->words, w->order.first * sizeof(uint32_t), t->order, bytes);
-    t->ops->put(t->dev, w->words, w->tie_end.first * sizeof(uint32_t), t->order + count, bytes);
+    csl_trainer__put_order(t, w, e->time, rows, count);
 }
 
 struct csl_loss csl_trainer__loss(const struct csl_net *n, const struct csl_work *w,

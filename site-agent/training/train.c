@@ -344,7 +344,10 @@ static enum csl_code train_fused(struct csl_trainer *t, const struct csl_train_t
     for (uint32_t i = 0; code == CSL_OK && i < t->net_count; i++)
         if (f.runs[i])
             code = put_block(t, &t->nets[i], task, &run.optimisers[i], err);
-    if (code == CSL_OK && t->study->privacy.mode == CSL_PRIVACY_LOCAL)
+    if (code == CSL_OK && t->study->privacy.mode == CSL_PRIVACY_JOINT)
+        code = csl_fused_joint_sum__(&run, &task->privacy->plan->domains[0], task->privacy,
+                                     task->joint_sum, err);
+    else if (code == CSL_OK && t->study->privacy.mode == CSL_PRIVACY_LOCAL)
         code = csl_fused_private_loop__(&run, &task->privacy->plan->domains[0], task->privacy, err);
     else if (code == CSL_OK)
         code = csl_fused_loop__(&run, err);

@@ -95,6 +95,9 @@ void csl_trainer__put_training(struct csl_trainer *t, const struct csl_net *n,
                                const uint32_t *rows, uint64_t count);
 /* Room for risk sets of `rows` records. */
 enum csl_code csl_trainer__need_order(struct csl_trainer *t, uint64_t rows, struct csl_err *err);
+/* Risk order and ties of rows rows[0..count) (NULL: the first ones) by `time`, into w. */
+void csl_trainer__put_order(struct csl_trainer *t, const struct csl_work *w, const float *time,
+                            const uint32_t *rows, uint64_t count);
 /* Labels, weights and risk order of `count` records (rows NULL: the first ones) into w. */
 void csl_trainer__put_truth(struct csl_trainer *t, const struct csl_net *n, struct csl_work *w,
                             const struct csl_batches *b, const uint32_t *rows, uint64_t count);

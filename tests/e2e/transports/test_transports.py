@@ -4,9 +4,9 @@
     test_transports.py CONSILIUM SCENARIO-FOLDER [DATA-FOLDER...]
 
 A synthetic study is run always: as it is, with its updates under masks (FSA-1) and every sum audited, in lanes of 16 bits
-under masks, and one with joint noise under masks, whose noise is drawn from the study's seed here (test-only; programs
-built without tests cannot), once as it is and once with a gate that rejects rounds; and one with weights of domains,
-which are the same too. The heart studies when a data folder holds their files. Exit status 0: every pair of digests is
+under masks, and two with joint noise under masks, whose noise is drawn from the study's seed here (test-only; programs
+built without tests cannot): of one domain, once as it is and once with a gate that rejects rounds, and of inputs that
+most sites lack some of; the sums cost the same too. One with weights of domains, which are the same as well. The heart studies when a data folder holds their files. Exit status 0: every pair of digests is
 equal. Python 3 and its standard library only.
 """
 import json
@@ -19,6 +19,7 @@ import tempfile
 ROUNDS = 3
 SYNTHETIC = "synthetic-federation.yaml"
 JOINT = "synthetic-joint.yaml"
+JOINT_INPUTS = "synthetic-joint-inputs.yaml"
 LANES = "synthetic-lanes.yaml"
 MASKS = "secure_aggregation: {protocol: fsa-1, colluding: 1, minimum_sites: 3, audit_chunks: 4}"
 # Two domains of one input, and weights of domains that come from evaluations.
@@ -75,6 +76,9 @@ def is_same(program, study, folder, data=None):
     inproc, grpc = (runs[t]["model_digest"] for t in ("inproc", "grpc"))
     if not re.fullmatch("[0-9a-f]{64}", inproc):
         raise SystemExit(f"FAILED: {name}: model_digest is {inproc!r}; 64 hexadecimal digits would be right")
+    prices = [runs[t].get("privacy", {}).get("realised") for t in ("inproc", "grpc")]
+    if prices[0] != prices[1] or (name in (JOINT, JOINT_INPUTS) and not prices[0]):
+        raise SystemExit(f"FAILED: {name}: the sums cost {prices}; the same, and something, would be right")
     tables = [runs[t].get("domain_weights", {}).get("tables") for t in ("inproc", "grpc")]
     if tables[0] != tables[1] or (name == WEIGHTED and not tables[0]):
         raise SystemExit(f"FAILED: {name}: the tables of weights are {tables}; the same ones, and some, would be right")
@@ -104,7 +108,7 @@ def main(argv):
         gated = ((rf"(?m)^rounds: {ROUNDS}$", "rounds: 6"), (r"(?m)^  strategy: fedavg$", GATE))
         masked = ((r"(?m)^evaluation: \{every: \d+\}$", MASKS),)
         for source, name, changes in ((SYNTHETIC, SYNTHETIC, evaluated), (SYNTHETIC, "masked-" + SYNTHETIC, masked),
-                                      (JOINT, JOINT, ()), (LANES, LANES, ()),
+                                      (JOINT, JOINT, ()), (JOINT_INPUTS, JOINT_INPUTS, ()), (LANES, LANES, ()),
                                       (JOINT, GATED, gated)):
             short = os.path.join(folder, name)
             write_short(os.path.join(scenarios, source), short, changes)

@@ -565,8 +565,8 @@ static const struct row rows[] = {
     {3, 9, ONE_INPUT DOMAIN_OF("[]"), "s.yaml:7:13: inputs: found 0 inputs, by id; 1 to 16"},
     {3, 9,
      ONE_INPUT "domains:\n  - id: d\n    inputs: [age]\n    task: {kind: survival, label: d}\n"
-               "    model: {kind: multimodal}",
-     "s.yaml:8:11: task: a survival task of several inputs"},
+               "    model: {kind: cox}",
+     "s.yaml:9:12: model: domain 'd': model kind cox does not fit several inputs; multimodal"},
     {3, 9, ONE_INPUT MODEL_OF("[age]") "linear}",
      "s.yaml:9:12: model: domain 'd': model kind linear does not fit"},
     {4, 9,

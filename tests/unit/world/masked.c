@@ -38,6 +38,13 @@ static void on_round(void *ctx, uint64_t round, uint32_t contributions, double t
     r->rounds = round;
 }
 
+static void on_sum(void *ctx, uint64_t round, uint32_t fewest)
+{
+    struct masked_result *r = ctx;
+    assert_true(round >= 1 && round <= MASKED_ROUNDS_MAX);
+    r->fewest[round - 1] = fewest;
+}
+
 /* After a restart the same may be said again. */
 static void on_evaluation(void *ctx, const char *site_id, const struct csl_msg_evaluation *e)
 {
@@ -83,7 +90,8 @@ static void open_service(void)
         .secagg_roster = has_keys ? &masked_w.federation.roster : NULL,
         .secagg_epoch_seed = masked_w.federation.has_epoch ? masked_w.federation.epoch_seed : NULL,
         .transport = masked_w.server,
-        .observer = {.ctx = masked_w.result, .round = on_round, .evaluation = on_evaluation}};
+        .observer = {
+            .ctx = masked_w.result, .round = on_round, .sum = on_sum, .evaluation = on_evaluation}};
     dying_enter(MASKED_SERVICE);
     enum csl_code code = csl_service_new(&masked_w.service, &c, &err);
     if (code == CSL_E_IO && dying_is_dead(MASKED_SERVICE)) {

@@ -26,6 +26,7 @@ enum masked_loss {
 /* Who is started again in every stage of the round staged_round. */
 enum masked_staged { STAGED_SERVICE, STAGED_SITES /* every third */ };
 struct masked_plan {
+    const char *study;    /* what comes before `training`; NULL: the usual domains */
     const char *sections; /* of the study: secure_aggregation, privacy, aggregation */
     const char *local;    /* of training; NULL: three steps of sgd */
     const char *model;    /* NULL: kind: linear */
@@ -98,6 +99,7 @@ struct masked_result {
     uint32_t parameters;
     uint64_t rounds;
     uint32_t contributions[MASKED_ROUNDS_MAX];
+    uint32_t fewest[MASKED_ROUNDS_MAX]; /* sites in the sum's block with the fewest */
     double train_loss[MASKED_ROUNDS_MAX];
     struct masked_evaluation *evaluations; /* of all sites together, as they came; owned */
     uint32_t evaluation_count;
@@ -120,7 +122,8 @@ struct masked_result {
     uint32_t deaths, abandoned; /* abandoned: attempts whose certificate reached a site */
 };
 
-/* That train. Only the last three sites know who is severe, only the first two who is rare. */
+/* That train. Only the last three sites know who is severe, only the first two who is rare;
+ * the last three know "partly", of two patients in three. */
 extern uint64_t masked_patients[MASKED_SITES];
 void masked_open(struct fixture *f); /* instead of fixture_open */
 struct csl_study *masked_study(const struct masked_plan *plan);

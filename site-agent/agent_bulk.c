@@ -15,6 +15,12 @@ void csl_agent_blob_name__(char out[CSL_ID_MAX], const char *kind, uint64_t roun
     snprintf(out, CSL_ID_MAX, "%s-%llu", kind, (unsigned long long)round);
 }
 
+void csl_agent_run_name__(char out[CSL_ID_MAX], const char *kind, uint64_t round, uint64_t run)
+{
+    snprintf(out, CSL_ID_MAX, "%s-%llu-%llu", kind, (unsigned long long)round,
+             (unsigned long long)run);
+}
+
 void csl_agent_model_name__(char out[CSL_ID_MAX], const uint8_t digest[CSL_DIGEST_BYTES])
 {
     char hex[33];
@@ -184,10 +190,10 @@ static void tidy(struct csl_agent *a, const char *model)
     char local[CSL_ID_MAX], local_of_words[CSL_ID_MAX];
     uint64_t words = csl_agent_secagg_words_round__(a); /* not the task's: they may be older */
     csl_agent_blob_name__(update, "update", a->memory.outbox.round);
-    csl_agent_blob_name__(control, "control", a->memory.control_round);
-    csl_agent_blob_name__(local, "local", a->memory.control_round);
+    csl_agent_run_name__(control, "control", a->memory.control_round, a->memory.control_run);
+    csl_agent_run_name__(local, "local", a->memory.control_round, a->memory.control_run);
     csl_agent_blob_name__(plain, "plain", words);
-    csl_agent_blob_name__(local_of_words, "local", words);
+    csl_agent_run_name__(local_of_words, "local", words, csl_agent_secagg_words_run__(a));
     const char *keep[] = {model, update, control, local, plain, local_of_words};
     csl_blobs_keep_only(a->blobs, keep, words != 0 ? 6 : 4);
 }

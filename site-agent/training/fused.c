@@ -340,25 +340,3 @@ void csl_fused_grad_part(struct csl_fused *f, uint64_t at, uint64_t rows)
         if (f->trains[i])
             csl_net_grad_part(&f->t->nets[i], &f->pass, &f->t->works[i], at, rows);
 }
-
-void csl_fused_pack(const struct csl_fused *f, const float *all, float *packed)
-{
-    for (uint32_t i = 0; i < f->t->net_count; i++) {
-        const struct csl_net *n = &f->t->nets[i];
-        if (!f->trains[i])
-            continue;
-        memcpy(packed, all + n->trained.first, (size_t)n->trained.count * sizeof(*packed));
-        packed += n->trained.count;
-    }
-}
-
-void csl_fused_unpack(const struct csl_fused *f, const float *packed, float *all)
-{
-    for (uint32_t i = 0; i < f->t->net_count; i++) {
-        const struct csl_net *n = &f->t->nets[i];
-        if (!f->trains[i])
-            continue;
-        memcpy(all + n->trained.first, packed, (size_t)n->trained.count * sizeof(*packed));
-        packed += n->trained.count;
-    }
-}

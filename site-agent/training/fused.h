@@ -52,8 +52,5 @@ void csl_fused_forward(struct csl_fused *f);
 void csl_fused_backward(struct csl_fused *f, double scale, uint64_t first);
 /* The gradient of rows [at, at + rows) of what was loaded, into the gradient vector's blocks. */
 void csl_fused_grad_part(struct csl_fused *f, uint64_t at, uint64_t rows);
-/* The blocks that learn, side by side: [f->parameters] from and to a vector of all parameters. */
-void csl_fused_pack(const struct csl_fused *f, const float *all, float *packed);
-void csl_fused_unpack(const struct csl_fused *f, const float *packed, float *all);
 
 #endif

@@ -73,17 +73,9 @@ static void close_second(struct dp_loop *d)
         csl_wipe(d->second, (size_t)t->nets[d->loop->domain].count * sizeof(*d->second));
     csl_free(d->second);
     csl_free(d->ends);
-    if (t->dev != NULL) {
-        csl_work_release(&t->work);
-        t->ops->free(t->vectors[CSL_V_GRADIENT]);
-        t->ops->free(t->losses);
-        t->ops->close(t->dev);
-    }
-    csl_free(t->keys);
-    csl_free(t->order);
-    csl_free(t->ids);
-    csl_free(t->host);
-    csl_free(t);
+    t->nets = NULL; /* the first one's, as its weights */
+    t->vectors[CSL_V_WEIGHTS] = NULL;
+    csl_trainer_free(t);
 }
 
 static enum csl_code dp_open(struct dp_loop *d, struct csl_err *err)

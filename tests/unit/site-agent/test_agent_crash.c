@@ -75,6 +75,18 @@ WRAP(csl_site_store_save,
 WRAP(csl_blob_sync, (struct csl_blobs * b, const char *name, struct csl_err *err), (b, name, err),
      err)
 
+static bool is_unreadable; /* the disk */
+enum csl_code __real_csl_blob_read(struct csl_blobs *b, const char *name, uint64_t offset,
+                                   void *out, size_t n, struct csl_err *err);
+enum csl_code __wrap_csl_blob_read(struct csl_blobs *b, const char *name, uint64_t offset,
+                                   void *out, size_t n, struct csl_err *err);
+enum csl_code __wrap_csl_blob_read(struct csl_blobs *b, const char *name, uint64_t offset,
+                                   void *out, size_t n, struct csl_err *err)
+{
+    return is_unreadable ? CSL_FAIL(err, CSL_E_IO, "a read error")
+                         : __real_csl_blob_read(b, name, offset, out, n, err);
+}
+
 /* The round as far as the site goes: true when the update was uploaded. */
 static bool try_round(uint64_t round)
 {
@@ -198,6 +210,28 @@ static void test_agent_crash__round_trained_again__own_blocks_are_those_of_the_r
     for (uint32_t step = 1; step <= 4; step++) /* reserved, then as above */
         assert_false(own_changes(&private, step, false));
     assert_true(own_changes(&private, 4, true));
+}
+
+/* A disk that cannot be read says nothing about the bytes that came. */
+static void test_agent_crash__part_of_a_model_that_cannot_be_read__is_not_thrown_away(void **state)
+{
+    const struct script_study plain = {
+        .name = "own", .rounds = ROUNDS, .has_no_privacy = true, .has_local = true};
+    char hex[33], name[CSL_ID_MAX];
+    (void)state;
+    script_open(&w, &plain);
+    script_start(&w);
+    script_enrol(&w);
+    struct csl_message first = script_task(&w, CSL_TASK_TRAIN, 1, 1);
+    script_say(&w, &first);
+    is_unreadable = true;
+    script_grant_model(&w, 0);
+    is_unreadable = false;
+    csl_hex(first.u.task.model_digest, 16, hex);
+    snprintf(name, sizeof(name), "model-%s", hex);
+    assert_true(script_has_blob(&w, name));
+    assert_int_equal(w.downloads, 1);
+    script_close(&w);
 }
 
 /* Killed in round 1 with so many steps done: reserved; stored; its row written. */
@@ -324,6 +358,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_agent_crash__round_trained_again__own_blocks_are_those_of_the_row),
+        cmocka_unit_test(test_agent_crash__part_of_a_model_that_cannot_be_read__is_not_thrown_away),
         cmocka_unit_test(test_pitfall_34__power_fails_before_a_step__charged_once_nothing_leaks),
         cmocka_unit_test(test_pitfall_34__power_fails_after_a_step__charged_once_nothing_leaks),
         cmocka_unit_test(test_pitfall_34__killed_with_a_reservation__found_and_counted),

@@ -30,8 +30,19 @@ static void put_answers(struct csl_fused_domain *to, const struct csl_examples *
     memcpy(to->label + at, e->answer + r * k, k);
 }
 
-static enum csl_code open_domain(struct csl_fused *f, uint32_t d, const struct csl_examples *e,
-                                 struct csl_err *err)
+void csl_fused_begin(struct csl_fused *f, struct csl_trainer *t,
+                     const struct csl_multimodal_split *split)
+{
+    *f = (struct csl_fused){.t = t,
+                            .split = split,
+                            .pass = {.ops = t->ops,
+                                     .dev = t->dev,
+                                     .weights = t->vectors[CSL_V_WEIGHTS],
+                                     .gradient = t->vectors[CSL_V_GRADIENT]}};
+}
+
+enum csl_code csl_fused_open_domain(struct csl_fused *f, uint32_t d, uint32_t absent,
+                                    struct csl_err *err)
 {
     struct csl_fused_domain *to = &f->domains[d];
     const struct csl_domain_fusion *fusion = &domain_of(f, d)->fusion;
@@ -45,10 +56,17 @@ static enum csl_code open_domain(struct csl_fused *f, uint32_t d, const struct c
         return CSL_FAIL(err, CSL_E_NOMEM, "no memory for %u records", rows);
     for (uint32_t r = 0; r < rows; r++) {
         to->weights[r] = 1; /* a loss asks for a positive one of every row */
-        for (uint32_t i = 0; i < fusion->input_count; i++)
+        for (uint32_t i = 0; i < fusion->input_count; i++) {
+            uint32_t input = fusion->inputs[i];
             to->mask[(size_t)r * fusion->input_count + i] =
-                f->split->inputs[fusion->inputs[i]].available[r];
+                (absent >> input & 1) != 0 ? 0 : f->split->inputs[input].available[r];
+        }
     }
+    return CSL_OK;
+}
+
+static void put_truth(struct csl_fused_domain *to, const struct csl_examples *e)
+{
     for (uint32_t from = 0, end; from < e->records; from = end) {
         for (end = from; end < e->records && e->patient[end] == e->patient[from];)
             end++;
@@ -57,7 +75,6 @@ static enum csl_code open_domain(struct csl_fused *f, uint32_t d, const struct c
             to->weights[e->row[r]] = 1.0f / (float)(end - from);
         }
     }
-    return CSL_OK;
 }
 
 enum csl_code csl_fused_open(struct csl_fused *f, struct csl_trainer *t,
@@ -66,12 +83,7 @@ enum csl_code csl_fused_open(struct csl_fused *f, struct csl_trainer *t,
     const struct csl_study *s = t->study;
     enum csl_code code = CSL_OK;
     CSL_ASSERT(data->multimodal != NULL && data->input_patients != NULL);
-    *f = (struct csl_fused){.t = t,
-                            .split = &data->multimodal->splits[CSL_SPLIT_TRAIN],
-                            .pass = {.ops = t->ops,
-                                     .dev = t->dev,
-                                     .weights = t->vectors[CSL_V_WEIGHTS],
-                                     .gradient = t->vectors[CSL_V_GRADIENT]}};
+    csl_fused_begin(f, t, &data->multimodal->splits[CSL_SPLIT_TRAIN]);
     f->no_labels = csl_alloc_array(f->split->records, 1);
     if (f->no_labels == NULL)
         code = CSL_FAIL(err, CSL_E_NOMEM, "no memory for %u records", f->split->records);
@@ -87,9 +99,13 @@ enum csl_code csl_fused_open(struct csl_fused *f, struct csl_trainer *t,
     for (uint32_t d = 0; d < s->domain_count; d++)
         for (uint32_t i = 0; i < s->input_count; i++)
             f->factors[d][i] = 1;
-    for (uint32_t d = 0; code == CSL_OK && d < s->domain_count; d++)
-        if (f->runs[d])
-            code = open_domain(f, d, &data->domains[d][CSL_SPLIT_TRAIN], err);
+    for (uint32_t d = 0; code == CSL_OK && d < s->domain_count; d++) {
+        if (!f->runs[d])
+            continue;
+        code = csl_fused_open_domain(f, d, 0, err);
+        if (code == CSL_OK)
+            put_truth(&f->domains[d], &data->domains[d][CSL_SPLIT_TRAIN]);
+    }
     for (uint32_t i = 0; code == CSL_OK && i < s->input_count; i++)
         code = csl_augmented_open(&f->augmented[i], &s->inputs[i], err);
     if (code != CSL_OK)

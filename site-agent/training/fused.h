@@ -35,6 +35,12 @@ struct csl_fused {
 /* Nets run whose block the data has training patients for. */
 enum csl_code csl_fused_open(struct csl_fused *f, struct csl_trainer *t,
                              const struct csl_dataset *data, struct csl_err *err) CSL_MUST_CHECK;
+/* The two halves of it, for a view of a split: nothing runs yet, and a domain without its truth,
+ * whose inputs in the bits `absent` are taken as absent. csl_fused_close, also after a failure. */
+void csl_fused_begin(struct csl_fused *f, struct csl_trainer *t,
+                     const struct csl_multimodal_split *split);
+enum csl_code csl_fused_open_domain(struct csl_fused *f, uint32_t domain, uint32_t absent,
+                                    struct csl_err *err) CSL_MUST_CHECK;
 /* csl_train_task.domain_weights. */
 void csl_fused_weigh(struct csl_fused *f, const struct csl_dataset *data, const double *weights);
 void csl_fused_close(struct csl_fused *f);

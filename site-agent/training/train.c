@@ -2,6 +2,7 @@
 
 #include "base/check.h"
 #include "base/mem.h"
+#include "privacy/crypto/secret.h"
 #include "site-agent/training/fused_train.h"
 
 #include <math.h>
@@ -124,6 +125,8 @@ void csl_trainer_free(struct csl_trainer *t)
     csl_free(t->keys);
     csl_free(t->order);
     csl_free(t->ids);
+    if (t->host != NULL) /* one patient's gradient has been there */
+        csl_wipe(t->host, (size_t)t->study->schema.parameters * sizeof(*t->host));
     csl_free(t->host);
     csl_free(t->works);
     csl_free(t->nets);

@@ -202,9 +202,8 @@ enum csl_code csl_trainer__private_loop(struct csl_trainer *t, struct csl_loop *
     CSL_ASSERT(plan->patients == loop->batches->examples->patients);
     enum csl_code code = dp_open(&d, err);
     for (uint64_t k = 0; code == CSL_OK && k < loop->steps; k++) {
-        if (loop->cancelled != NULL && loop->cancelled(loop->cancelled_ctx))
-            code = CSL_FAIL(err, CSL_E_CANCELLED, "%s %llu: cancelled at step %llu", loop->what,
-                            (unsigned long long)loop->number, (unsigned long long)k + 1);
+        code = csl_trainer__check_cancelled(loop->cancelled, loop->cancelled_ctx, loop->what,
+                                            loop->number, k, err);
         if (code == CSL_OK)
             code = private_step(&d, err);
         if (code == CSL_OK)

@@ -154,9 +154,8 @@ enum csl_code csl_fused_private_loop__(struct csl_fused_run *run,
     enum csl_code code = dp_open(&d, err);
     run->fused->pass.is_training = true;
     for (uint64_t k = 0; code == CSL_OK && k < run->steps; k++) {
-        if (run->cancelled != NULL && run->cancelled(run->cancelled_ctx))
-            code = CSL_FAIL(err, CSL_E_CANCELLED, "%s %llu: cancelled at step %llu", run->what,
-                            (unsigned long long)run->number, (unsigned long long)k + 1);
+        code = csl_trainer__check_cancelled(run->cancelled, run->cancelled_ctx, run->what,
+                                            run->number, k, err);
         run->fused->pass.seed = csl_fused_seed__(run->seed, run->site, run->position + k);
         if (code == CSL_OK)
             code = private_step(&d, k, err);

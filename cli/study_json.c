@@ -182,7 +182,7 @@ static void put_schedule(struct csl_json *j, double weight_decay, const struct c
 
     if (weight_decay > 0)
         csl_json_put_f64(j, "weight_decay", weight_decay);
-    if (s->kind == CSL_SCHEDULE_CONSTANT && s->warmup == 0)
+    if (csl_schedule_is_flat(s))
         return;
     csl_json_key(j, "schedule");
     csl_json_object(j);

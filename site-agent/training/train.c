@@ -385,7 +385,7 @@ static double path_of(const struct csl_study *s, uint64_t round)
 {
     struct csl_schedule schedule = s->local.schedule;
     double path = 0;
-    if (schedule.kind == CSL_SCHEDULE_CONSTANT && schedule.warmup == 0)
+    if (csl_schedule_is_flat(&schedule))
         return (double)s->local.steps * s->local.learning_rate;
     schedule.steps = (uint64_t)s->local.steps * s->rounds;
     for (uint64_t k = 0; k < s->local.steps; k++)

@@ -27,6 +27,7 @@
 #define CSL_YAML_DEPTH_MAX     16                  /* nesting of one YAML document */
 #define CSL_OUTBOX_MESSAGES    64                  /* control messages waiting for one peer */
 #define CSL_MAILBOX_EVENTS     65536               /* events waiting for one core */
+#define CSL_GATE_WINDOW_MAX    64                  /* accepted rounds that a gate remembers */
 #define CSL_METRICS_MAX        32                  /* metrics of one scope */
 #define CSL_SCORE_BINS         256                 /* bins of a score histogram */
 

@@ -244,7 +244,7 @@ static const char *std_words(const struct csl_local_training *local)
 {
     if (local->optimizer != CSL_OPT_KIND_SGD)
         return " std is not stated: it depends on what the optimiser makes of the steps before.\n";
-    return local->schedule.kind == CSL_SCHEDULE_CONSTANT && local->schedule.warmup == 0
+    return csl_schedule_is_flat(&local->schedule)
                ? " std is per parameter, to first order in the learning rate.\n"
                : " std is per parameter, to first order in the learning rate,\nin a round at the "
                  "schedule's full rate; in other rounds it is less, and the shares are the same.\n";

@@ -5,7 +5,6 @@
 #include <inttypes.h>
 
 static const char *const scalings[] = {"constants", "site"};
-static const char *const optimizers[] = {"sgd", "momentum", "adam", "adamw"};
 static const char *const weights[] = {"samples", "equal", "given"};
 static const char *const inits[] = {"zeros", "uniform", "ones"};
 
@@ -183,7 +182,7 @@ static void put_schedule(struct csl_json *j, double weight_decay, const struct c
 
     if (weight_decay > 0)
         csl_json_put_f64(j, "weight_decay", weight_decay);
-    if (s->kind == CSL_SCHEDULE_CONSTANT && s->warmup == 0)
+    if (csl_schedule_is_flat(s))
         return;
     csl_json_key(j, "schedule");
     csl_json_object(j);
@@ -202,7 +201,7 @@ static void put_local(struct csl_json *j, const struct csl_local_training *t)
 {
     csl_json_key(j, "local");
     csl_json_object(j);
-    csl_json_put_str(j, "optimizer", optimizers[t->optimizer]);
+    csl_json_put_str(j, "optimizer", csl_optimizer_name(t->optimizer));
     csl_json_put_f64(j, "learning_rate", t->learning_rate);
     if (t->optimizer == CSL_OPT_KIND_MOMENTUM)
         csl_json_put_f64(j, "momentum", t->momentum);
@@ -404,8 +403,8 @@ void csl_cli_study_text(const struct csl_study *s, struct csl_buf *out)
     uint32_t count = s->local.epochs > 0 ? s->local.epochs : s->local.steps;
     csl_buf_printf(out, "training  %u round%s of %u %s%s, %s, strategy %s, weights %s\n", s->rounds,
                    csl_str_plural(s->rounds), count, s->local.epochs > 0 ? "epoch" : "step",
-                   csl_str_plural(count), optimizers[s->local.optimizer], s->aggregation.strategy,
-                   weights[s->aggregation.weights]);
+                   csl_str_plural(count), csl_optimizer_name(s->local.optimizer),
+                   s->aggregation.strategy, weights[s->aggregation.weights]);
     privacy_text(&s->privacy, out);
     csl_buf_printf(out, "sites     at least %u", s->minimum_sites);
     for (uint32_t i = 0; i < s->participant_count; i++)

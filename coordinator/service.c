@@ -174,7 +174,7 @@ static void emit(void *ctx, const struct csl_coord_action *a)
         csl_service_secagg_short__(s);
         break;
     case CSL_CA_SAVE_EVALUATION:
-        csl_service_save_evaluation__(s, a->site_index, a->evaluation);
+        csl_service_save_evaluation__(s, csl_coord_site(s->core, a->site_index)->id, a->evaluation);
         break;
     case CSL_CA_FORGET_UPDATES:
         csl_service_forget_updates__(s, a->round);

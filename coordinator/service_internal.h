@@ -213,7 +213,8 @@ void csl_service_save_member__(struct csl_service *s, uint32_t site);
 void csl_service_save_update__(struct csl_service *s, uint32_t site);
 /* service_secagg_evaluate.c: figures of the newest sums of evaluations, as a member. */
 void csl_service_evaluation_status__(const struct csl_service *s, struct csl_json *j);
-void csl_service_save_evaluation__(struct csl_service *s, uint32_t site,
+/* Tells the observer, and makes the rows. site: its id; "": of a sum. */
+void csl_service_save_evaluation__(struct csl_service *s, const char *site,
                                    const struct csl_msg_evaluation *e);
 /* Atomically: the round's row, the study's new state, one more round for every contributor. */
 enum csl_code csl_service_commit_round__(struct csl_service *s, uint64_t round,

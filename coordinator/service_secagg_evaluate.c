@@ -195,15 +195,6 @@ static void log_figures(const struct csl_service *s, const struct figures *f)
                 CSL_F64("loss", loss));
 }
 
-/* The row of a sum has no site. */
-static void store_block(struct csl_service *s, const struct figures *f)
-{
-    const struct csl_store_evaluation row = {.round = f->round, .block = f->block};
-    struct csl_err err = {.code = CSL_OK};
-    if (s->store != NULL && csl_store_save_evaluation(s->store, &row, &err) != CSL_OK)
-        csl_service_fail__(s, &err);
-}
-
 void csl_service_evaluation_save__(struct csl_service *s)
 {
     struct csl_service_evaluation *e = s->secagg->evaluation;
@@ -220,14 +211,12 @@ void csl_service_evaluation_save__(struct csl_service *s)
             continue;
         }
         log_figures(s, f);
-        store_block(s, f);
         e->reported[report.block_count++] = f->block;
     }
     if (e == NULL || report.block_count == 0)
         return;
     report.blocks = e->reported;
-    if (s->config.observer.evaluation != NULL)
-        s->config.observer.evaluation(s->config.observer.ctx, "", &report);
+    csl_service_save_evaluation__(s, "", &report);
 }
 
 void csl_service_evaluation_status__(const struct csl_service *s, struct csl_json *j)

@@ -278,15 +278,14 @@ void csl_service_save_update__(struct csl_service *s, uint32_t site)
     check(s, csl_store_save_update(s->store, &row, &err), &err);
 }
 
-void csl_service_save_evaluation__(struct csl_service *s, uint32_t site,
+void csl_service_save_evaluation__(struct csl_service *s, const char *site,
                                    const struct csl_msg_evaluation *e)
 {
-    const char *id = csl_coord_site(s->core, site)->id;
     if (s->config.observer.evaluation != NULL)
-        s->config.observer.evaluation(s->config.observer.ctx, id, e);
+        s->config.observer.evaluation(s->config.observer.ctx, site, e);
     for (uint32_t i = 0; s->store != NULL && i < e->block_count; i++) {
         struct csl_store_evaluation row = {.round = e->round, .block = e->blocks[i]};
-        csl_str_copy(row.site, sizeof(row.site), id);
+        csl_str_copy(row.site, sizeof(row.site), site);
         struct csl_err err;
         check(s, csl_store_save_evaluation(s->store, &row, &err), &err);
     }

@@ -141,6 +141,12 @@ static const char *why_not_reserved(enum csl_code code)
                : csl_code_text(code);
 }
 
+static uint64_t next_run(const struct csl_agent *a)
+{
+    uint64_t words = csl_agent_secagg_words_run__(a), row = a->memory.control_run;
+    return 1 + (words > row ? words : row);
+}
+
 void csl_agent_start_work__(struct csl_agent *a, const struct csl_msg_task *task)
 {
     CSL_ASSERT(!a->has_work);
@@ -169,6 +175,7 @@ void csl_agent_start_work__(struct csl_agent *a, const struct csl_msg_task *task
         return;
     }
     a->has_work = true;
+    a->run = next_run(a);
     a->work = *task;
     atomic_store(&a->is_cancelled, false);
     if (a->work_box != NULL) /* else: the pump runs it */
@@ -287,8 +294,10 @@ static bool name_transfer(struct csl_agent *a, struct csl_agent_event *e)
 void csl_agent_remember_update__(struct csl_agent *a, const struct csl_agent_event *e)
 {
     a->memory.outbox = e->outbox;
-    if (a->strategy->broadcast_vectors > 1 || csl_study_has_kind(a->study, CSL_BLOCK_LOCAL))
+    if (a->strategy->broadcast_vectors > 1 || csl_study_has_kind(a->study, CSL_BLOCK_LOCAL)) {
         a->memory.control_round = e->outbox.round;
+        a->memory.control_run = e->run;
+    }
     struct csl_err err;
     enum csl_code code = csl_agent_save__(a, &err);
     if (code == CSL_OK)

@@ -21,6 +21,7 @@ struct csl_agent_event {
     struct csl_outbox outbox;
     struct csl_train_report report;       /* TRAINED */
     bool is_forfeit;                      /* TRAINED, failed: csl_agent_forfeit__ */
+    uint64_t run;                         /* TRAINED: csl_agent.run */
     struct csl_msg_evaluation evaluation; /* blocks owned */
     struct csl_msg_study_answer answer;
     uint8_t digest[CSL_DIGEST_BYTES];
@@ -72,6 +73,8 @@ struct csl_agent {
     struct csl_msg_task fetch_task, upload_task;
     /* work: one unit at a time */
     bool has_work;
+    uint64_t run; /* which of the site's trainings the work in hand is, from 1: what it leaves here
+                     takes no name that a row or waiting words have */
     struct csl_msg_task work; /* guarded by the hand-over through work_box, if there is a worker */
     atomic_bool is_cancelled;
     struct csl_thread worker;
@@ -105,6 +108,8 @@ void csl_agent_close_study__(struct csl_agent *a);
 struct csl_examples csl_agent_examples_to_judge__(const struct csl_agent *a, uint32_t domain);
 void csl_agent_work__(struct csl_agent *a, const struct csl_msg_task *task);
 void csl_agent_blob_name__(char out[CSL_ID_MAX], const char *kind, uint64_t round);
+/* Of a training that may be repeated: csl_agent.run too. */
+void csl_agent_run_name__(char out[CSL_ID_MAX], const char *kind, uint64_t round, uint64_t run);
 void csl_agent_model_name__(char out[CSL_ID_MAX], const uint8_t digest[CSL_DIGEST_BYTES]);
 
 /* agent_privacy.c: without privacy in the accepted study each does nothing and succeeds */
@@ -157,7 +162,7 @@ void csl_agent_bulk_done__(void *ctx, uint64_t bulk_id, enum csl_code code);
 bool csl_agent_has_part__(const struct csl_agent *a);
 
 /* agent_own.c: blocks that stay at this site. Frozen ones come from its own initial model, local
- * ones lie in a blob of the round they were trained in last, memory.control_round. */
+ * ones lie in a blob of the training they come from, memory.control_round and control_run. */
 /* The block goes to and fro: it is neither frozen nor local, and the site has patients for it. */
 bool csl_agent_shares__(const struct csl_agent *a, uint32_t block);
 /* Before the study is accepted. CSL_E_DENIED: it has frozen blocks, this site no initial model. */

@@ -130,6 +130,7 @@ void csl_agent_consider__(struct csl_agent *a, const struct csl_msg_study_offer 
         if (is_same) { /* the coordinator forgot us; our outbox still stands */
             fresh.outbox = a->memory.outbox;
             fresh.control_round = a->memory.control_round;
+            fresh.control_run = a->memory.control_run;
         }
         if (!is_same && words != 0) { /* of the study whose place it takes */
             char plain[CSL_ID_MAX];

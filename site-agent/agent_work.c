@@ -104,7 +104,7 @@ static enum csl_code read_control(struct csl_agent *a, const struct csl_msg_task
     if (a->memory.control_round == 0 || a->memory.control_round >= task->round)
         return CSL_OK; /* zero before the first round, also of a study that was begun anew */
     char name[CSL_ID_MAX];
-    csl_agent_blob_name__(name, "control", a->memory.control_round);
+    csl_agent_run_name__(name, "control", a->memory.control_round, a->memory.control_run);
     return csl_blob_read(a->blobs, name, 0, out, a->study->schema.parameters * sizeof(float), err);
 }
 
@@ -142,7 +142,7 @@ static enum csl_code store_update(struct csl_agent *a, const struct csl_msg_task
     if (code == CSL_OK)
         code = csl_blob_sync(a->blobs, name, err);
     if (code == CSL_OK && has_control(a)) {
-        csl_agent_blob_name__(name, "control", round);
+        csl_agent_run_name__(name, "control", round, a->run);
         struct csl_span s = CSL_SPAN(v->site_control, a->study->schema.parameters * sizeof(float));
         csl_blob_remove(a->blobs, name);
         code = csl_blob_write(a->blobs, name, 0, s, err);
@@ -228,6 +228,7 @@ static enum csl_code train(struct csl_agent *a, const struct csl_msg_task *t,
     else if (code == CSL_OK)
         code = store_update(a, t, &v, &e->report, &e->outbox, err);
     e->is_forfeit = is_forfeit(&privacy, code);
+    e->run = a->run;
     vectors_release(&v, (size_t)a->study->schema.parameters);
     return code;
 }

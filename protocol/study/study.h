@@ -202,8 +202,9 @@ void csl_domain_label_text(const struct csl_domain *d, char *dst, size_t dst_byt
 /* True when input k of [d->width] is a value of a feature, scaled and clipped like it. False for a
  * mask, a time and a count of a series, which lie between 0 and 1 and stay as they are. */
 bool csl_domain_is_value(const struct csl_domain *d, uint32_t k);
-const char *csl_modality_name(enum csl_modality m);       /* as the study file spells it */
-const char *csl_task_name(enum csl_task_kind task);       /* likewise */
+const char *csl_modality_name(enum csl_modality m);           /* as the study file spells it */
+const char *csl_task_name(enum csl_task_kind task);           /* likewise */
+const char *csl_optimizer_name(enum csl_optimizer_kind kind); /* likewise */
 const char *csl_domain_reads(const struct csl_domain *d); /* that of its modality; "multimodal" */
 void csl_study_input_block(char out[CSL_ID_MAX], const struct csl_domain *input);   /* its name */
 void csl_study_adapter_block(char out[CSL_ID_MAX], const struct csl_domain *input); /* likewise */

@@ -41,7 +41,7 @@ static enum csl_code check_fednova(const struct csl_study_reader *r,
         return csl_yaml_fail(r->err, r->y, csl_study__at(local, "optimizer"),
                              "adam's steps have no size of their own to be brought to another; "
                              "sgd or momentum would be right with strategy fednova");
-    if (schedule->kind != CSL_SCHEDULE_CONSTANT || schedule->warmup > 0)
+    if (!csl_schedule_is_flat(schedule))
         return csl_yaml_fail(r->err, r->y, csl_study__at(local, "schedule"),
                              "steps of different rates are not brought to another number in this "
                              "version; a constant rate would be right with strategy fednova");

@@ -236,7 +236,7 @@ static void put_schedule(struct csl_buf *b, const char *whose, double weight_dec
         put_text(b, whose);
         put_f64(b, weight_decay);
     }
-    if (s->kind == CSL_SCHEDULE_CONSTANT && s->warmup == 0)
+    if (csl_schedule_is_flat(s))
         return;
     put_text(b, "schedule");
     put_text(b, whose);

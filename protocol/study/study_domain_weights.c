@@ -1,5 +1,6 @@
 /* protocol/study/study_domain_weights.c - fairness.domain_weights: domains that are rare or that
  * the model does badly in count more on the inputs that several domains read. */
+#include "base/check.h"
 #include "base/str.h"
 #include "protocol/study/study_internal.h"
 
@@ -13,13 +14,19 @@ struct raw_weights {
 };
 #define AT(field) .offset = offsetof(struct raw_weights, field)
 
-static const char *const kinds[] = {"balanced", "domain", "drpo", NULL};
+static const char *const kinds[] = {"none", "balanced", "domain", "drpo", NULL};
+
+const char *csl_domain_weights_name(enum csl_domain_weights_kind kind)
+{
+    CSL_ASSERT(kind < CSL_DOMAIN_WEIGHTS_COUNT);
+    return kinds[kind];
+}
 
 static const struct csl_option weight_rows[] = {
     {.name = "kind",
      .type = CSL_OPT_ENUM,
      AT(kind),
-     .choices = kinds,
+     .choices = kinds + CSL_DOMAIN_WEIGHTS_BALANCED, /* a study without says nothing */
      .help = "balanced: by rarity alone; domain: by rarity and difficulty, with a cap; drpo: "
              "without a bound, for comparison."},
     {.name = "alpha",
@@ -148,7 +155,7 @@ enum csl_code csl_study__read_domain_weights(const struct csl_study_reader *r,
         csl_study__section(r, weight_rows, &raw, parent, section, "domain_weights");
     if (code != CSL_OK)
         return code;
-    w->kind = (enum csl_domain_weights_kind)(raw.kind + 1);
+    w->kind = (enum csl_domain_weights_kind)(raw.kind + CSL_DOMAIN_WEIGHTS_BALANCED);
     code = check_keys(r, section, w->kind);
     if (code != CSL_OK)
         return code;
@@ -280,7 +287,7 @@ void csl_study__explain_domain_weights(const struct csl_study *s, struct csl_buf
                    "by its patients times the weight of its domains: the\n    patients of a domain "
                    "in the federation to the power -%s, its skill to the power -%s, relative to "
                    "the\n    other domains; cap: %s.\n",
-                   kinds[w->kind - 1], alpha, beta, cap);
+                   csl_domain_weights_name(w->kind), alpha, beta, cap);
     if (w->kind == CSL_DOMAIN_WEIGHTS_BALANCED)
         csl_buf_str(out, "  The weights come from what the sites enrol with.\n");
     else

@@ -172,7 +172,6 @@ static void explain_weights(const struct csl_study *s, struct csl_buf *out)
 
 static void explain_training(const struct csl_study *s, struct csl_buf *out)
 {
-    static const char *const optimizers[] = {"sgd", "momentum", "adam", "adamw"};
     char text[32];
 
     csl_str_f64(text, sizeof(text), s->local.learning_rate);
@@ -180,8 +179,9 @@ static void explain_training(const struct csl_study *s, struct csl_buf *out)
     csl_buf_printf(out,
                    "How it is trained\n  %u round%s. In each, a site takes %u %s %s%s "
                    "(learning rate %s",
-                   s->rounds, csl_str_plural(s->rounds), count, optimizers[s->local.optimizer],
-                   s->local.epochs > 0 ? "epoch" : "step", csl_str_plural(count), text);
+                   s->rounds, csl_str_plural(s->rounds), count,
+                   csl_optimizer_name(s->local.optimizer), s->local.epochs > 0 ? "epoch" : "step",
+                   csl_str_plural(count), text);
     csl_study__explain_schedule(&s->local.schedule, out);
     if (s->local.weight_decay > 0)
         csl_buf_printf(out, "; weight decay %g", s->local.weight_decay);

@@ -17,8 +17,10 @@ enum csl_domain_weights_kind {
     CSL_DOMAIN_WEIGHTS_NONE,
     CSL_DOMAIN_WEIGHTS_BALANCED, /* by rarity alone: every domain the same total */
     CSL_DOMAIN_WEIGHTS_DOMAIN,   /* by rarity and difficulty, with a cap and guards */
-    CSL_DOMAIN_WEIGHTS_DRPO      /* literal, in two levels, without a bound: for comparison */
+    CSL_DOMAIN_WEIGHTS_DRPO,     /* literal, in two levels, without a bound: for comparison */
+    CSL_DOMAIN_WEIGHTS_COUNT
 };
+const char *csl_domain_weights_name(enum csl_domain_weights_kind kind); /* "none", "balanced", .. */
 /* How much each domain's sites count on the inputs that several domains read
  * (aggregation/weights). HUGE_VAL: no bound. */
 struct csl_study_domain_weights {

@@ -308,7 +308,7 @@ static enum csl_code check_joint(const struct csl_study_reader *r, const struct 
         return csl_yaml_fail(r->err, r->y, local,
                              "mode joint sums one plain gradient step a round; optimizer: sgd, "
                              "steps: 1 and no l2 or proximal_mu would be right");
-    if (s->local.schedule.kind != CSL_SCHEDULE_CONSTANT || s->local.schedule.warmup > 0)
+    if (!csl_schedule_is_flat(&s->local.schedule))
         return csl_yaml_fail(r->err, r->y, csl_study__at(local, "schedule"),
                              "mode joint takes one step a round, of the server; no schedule would "
                              "be right");

@@ -2,6 +2,7 @@
 
 #include "base/check.h"
 #include "base/mem.h"
+#include "privacy/crypto/secret.h"
 #include "site-agent/training/fused_train.h"
 
 #include <math.h>
@@ -124,6 +125,8 @@ void csl_trainer_free(struct csl_trainer *t)
     csl_free(t->keys);
     csl_free(t->order);
     csl_free(t->ids);
+    if (t->host != NULL) /* one patient's gradient has been there */
+        csl_wipe(t->host, (size_t)t->study->schema.parameters * sizeof(*t->host));
     csl_free(t->host);
     csl_free(t->works);
     csl_free(t->nets);
@@ -385,7 +388,7 @@ static double path_of(const struct csl_study *s, uint64_t round)
 {
     struct csl_schedule schedule = s->local.schedule;
     double path = 0;
-    if (schedule.kind == CSL_SCHEDULE_CONSTANT && schedule.warmup == 0)
+    if (csl_schedule_is_flat(&schedule))
         return (double)s->local.steps * s->local.learning_rate;
     schedule.steps = (uint64_t)s->local.steps * s->rounds;
     for (uint64_t k = 0; k < s->local.steps; k++)

@@ -328,6 +328,11 @@ enum csl_code csl_export_onnx(const struct csl_model_file *m, const struct csl_s
                         "domain %s reads several inputs, which has no ONNX form here; --format "
                         "safetensors would be right",
                         o.n.domain->id);
+    if (code == CSL_OK && o.n.domain->scatters)
+        code = CSL_FAIL(err, CSL_E_UNSUPPORTED,
+                        "domain %s reads scattering coefficients, which have no ONNX form here; "
+                        "--format safetensors would be right",
+                        o.n.domain->id);
     if (code == CSL_OK)
         code = csl_net_init(&o.n.net, study, domain, err);
     if (code != CSL_OK)

@@ -261,10 +261,11 @@ static void test_export__onnx_of_a_network_it_has_no_nodes_for__is_refused(void 
     static const char *const domains[] = {
         "modality: text, shape: [8, 16], model: {kind: bag, width: 4}",
         "modality: signal, shape: [8, 2], model: {kind: transformer, patch: 4, width: 4}",
+        "modality: image2d, shape: [12, 12, 1], scattering: true, model: {kind: linear}",
     };
 
     (void)state;
-    for (size_t i = 0; i < 2; i++) {
+    for (size_t i = 0; i < 3; i++) {
         struct csl_study *s = NULL;
         struct csl_err err = {0};
         char text[1024];

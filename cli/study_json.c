@@ -122,6 +122,8 @@ static void put_values(struct csl_json *j, const struct csl_domain *d)
         csl_json_put_u64(j, "windows", d->windows);
         csl_json_put_u64(j, "steps", d->steps);
     }
+    if (d->scatters)
+        csl_json_put_bool(j, "scattering", true);
     if (d->modality != CSL_TABULAR)
         put_u32_list(j, "shape", d->shape, axes[d->modality]);
     if (d->feature_count == 0) {

@@ -95,6 +95,11 @@ static void add_output(struct csl_onnx_net *o)
 static enum csl_code declare(struct onnx *o, const struct csl_domain *d, const char *name,
                              struct csl_err *err)
 {
+    if (d->scatters)
+        return CSL_FAIL(err, CSL_E_UNSUPPORTED,
+                        "%s is read as scattering coefficients, which have no ONNX form here; "
+                        "--format safetensors would be right",
+                        d->id);
     struct csl_buf doc;
     csl_buf_init(&doc, DOC_BYTES_MAX);
     csl_onnx__describe(d, &doc);

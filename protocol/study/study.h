@@ -65,6 +65,11 @@ enum csl_missing {
 /* Of each variable in a window: mean, smallest, largest, first, last, and the part of the steps
  * with a measurement. */
 #define CSL_SUMMARY_INPUTS 6
+/* Of each channel of an image with `scattering` (site-agent/data/scattering.h): one low-pass
+ * coefficient, four directions at two scales, four times four of second order; one of each for
+ * every 4 x 4 pixels. */
+#define CSL_SCATTERING_PATHS 25
+#define CSL_SCATTERING_STEP  4
 
 struct csl_feature {
     char name[CSL_ID_MAX]; /* free text of a column may differ: the import mapping says so */
@@ -102,6 +107,7 @@ struct csl_domain {
     uint32_t windows; /* ehr_series: the record's steps in so many parts of equal length, rounded
                          down, each as CSL_SUMMARY_INPUTS values per variable; 0: the steps */
     uint32_t steps;   /* of the record, with windows; else 0: they are shape[0] */
+    bool scatters;    /* image2d: shape is of the scattering coefficients of its images */
     double centre, scale; /* without features: one constant for all values; not used for text */
     struct csl_study_augment augment; /* image2d, signal */
     uint32_t width; /* flattened model input D: feature_count, tokens, or the product of shape; with
@@ -202,6 +208,8 @@ void csl_domain_label_text(const struct csl_domain *d, char *dst, size_t dst_byt
 /* True when input k of [d->width] is a value of a feature, scaled and clipped like it. False for a
  * mask, a time and a count of a series, which lie between 0 and 1 and stay as they are. */
 bool csl_domain_is_value(const struct csl_domain *d, uint32_t k);
+/* image2d: height, width and channels of what the records hold. */
+void csl_domain_image_shape(const struct csl_domain *d, uint32_t shape[3]);
 const char *csl_modality_name(enum csl_modality m);           /* as the study file spells it */
 const char *csl_task_name(enum csl_task_kind task);           /* likewise */
 const char *csl_optimizer_name(enum csl_optimizer_kind kind); /* likewise */

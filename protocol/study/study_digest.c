@@ -306,6 +306,14 @@ static void put_series(struct csl_buf *b, const struct csl_domain *d)
     csl_buf_le32(b, d->steps);
 }
 
+static void put_scattering(struct csl_buf *b, const struct csl_domain *d)
+{
+    if (!d->scatters)
+        return;
+    put_text(b, "scattering");
+    put_text(b, d->id);
+}
+
 static void put_merged(struct csl_buf *b, const struct csl_domain *d)
 {
     if (d->merged_count == 0)
@@ -395,6 +403,10 @@ enum csl_code csl_study__digest(struct csl_study *s, struct csl_err *err)
     for (uint32_t i = 0; i < s->domain_count; i++)
         put_augment(&b, &s->domains[i]);
     put_gate(&b, &s->aggregation.gate);
+    for (uint32_t i = 0; i < s->input_count; i++)
+        put_scattering(&b, &s->inputs[i]);
+    for (uint32_t i = 0; i < s->domain_count; i++)
+        put_scattering(&b, &s->domains[i]);
     code = csl_buf_status(&b, err);
     if (code == CSL_OK)
         csl_digest(b.p, b.n, s->digest);

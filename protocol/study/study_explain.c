@@ -54,7 +54,9 @@ static void explain_values(const struct csl_domain *d, struct csl_buf *out)
 {
     static const char *const inputs[] = {
         "feature", "pixel", "signal value", "series value", "word", "embedding value", "voxel"};
-    const char *what = d->windows > 0 ? "window value" : inputs[d->modality];
+    const char *what = d->windows > 0 ? "window value"
+                       : d->scatters  ? "scattering coefficient"
+                                      : inputs[d->modality];
 
     csl_buf_printf(out, " from %u %s%s with a %s.\n", d->width, what, csl_str_plural(d->width),
                    models[d->model]);
@@ -69,7 +71,10 @@ static void explain_values(const struct csl_domain *d, struct csl_buf *out)
     }
     explain_series(d, out);
     csl_buf_printf(out, "    %s\n",
-                   d->scaling == CSL_SCALING_SITE
+                   d->scatters
+                       ? "They say how strong edges of two sizes and four directions are in each "
+                         "part of an image, and\n    are computed from that image alone."
+                   : d->scaling == CSL_SCALING_SITE
                        ? "Inputs are scaled by each site's own means and deviations, which stay "
                          "there."
                        : "Inputs are scaled by constants written in the study, not by patients' "

@@ -165,6 +165,10 @@ enum csl_code csl_study__read_augment(const struct csl_study_reader *r,
                                       const struct csl_yaml_node *parent,
                                       const struct csl_yaml_node *section, struct csl_domain *d);
 void csl_study__explain_augment(const struct csl_domain *d, struct csl_buf *out);
+/* study_scattering.c: of a domain or an input with `scattering: true` whose shape is that of its
+ * images. */
+enum csl_code csl_study__read_scattering(const struct csl_study_reader *r,
+                                         const struct csl_yaml_node *item, struct csl_domain *d);
 /* study_averaging.c: the key `averaging` of `parent`, absent or not; once all is read, that there
  * are rounds to average. */
 enum csl_code csl_study__read_averaging(const struct csl_study_reader *r,

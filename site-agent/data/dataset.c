@@ -124,7 +124,7 @@ static enum csl_code add_domain(struct csl_dataset *d, uint32_t domain, const st
         code = csl_examples_append__(to, &e, err);
         csl_examples_release__(&e);
     }
-    csl_free(source.columns);
+    csl_source_release__(&source);
     return code;
 }
 

@@ -74,6 +74,10 @@ void csl_inputs_copy__(const struct csl_domain *d, const struct csl_domain_sourc
         return;
     }
     const float *from = m->values + (size_t)record * csl_modality_width__(m);
+    if (s->scattering != NULL) {
+        csl_scattering_run(s->scattering, from, to);
+        return;
+    }
     if (s->columns == NULL) {
         memcpy(to, from, d->width * sizeof(*to));
         return;

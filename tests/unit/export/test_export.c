@@ -323,6 +323,39 @@ static void test_export__onnx_with_a_local_part__is_refused(void **state)
     csl_study_free(s);
 }
 
+/* Coefficients of wavelets have no nodes here: nothing is written, and the error says what is. */
+static void test_export__onnx_of_scattering_coefficients__is_refused(void **state)
+{
+    static const char *const studies[] = {
+        "domains: [{id: d, task: {kind: binary, label: l}, modality: image2d, shape: [12, 12, 1], "
+        "scattering: true, model: {kind: linear}}]\n",
+        "model: {kind: multimodal, width: 4}\n"
+        "inputs: [{id: i, modality: image2d, shape: [12, 12, 1], scattering: true, encoder: {kind: "
+        "linear}}]\n"
+        "domains: [{id: d, inputs: [i], task: {kind: binary, label: l}}]\n",
+    };
+
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        struct csl_study *s = NULL;
+        struct csl_err err = {0};
+        char text[1024];
+        int n = snprintf(text, sizeof(text),
+                         "study: x\nrounds: 1\naggregation: {strategy: fedavg}\n"
+                         "training: {local: {learning_rate: 1, batch_patients: 4, steps: 1}}\n%s",
+                         studies[i]);
+        if (csl_study_parse(&s, "x.yaml", CSL_SPAN(text, (size_t)n), &err) != CSL_OK)
+            fail_msg("%s", err.msg);
+        struct csl_model_file m = zeros_of(s);
+        unlink(path);
+        assert_int_equal(csl_export_onnx(&m, s, 0, path, &err), CSL_E_UNSUPPORTED);
+        assert_non_null(strstr(err.msg, "--format safetensors would be right"));
+        assert_false(csl_file_exists(path));
+        csl_model_file_release(&m);
+        csl_study_free(s);
+    }
+}
+
 static bool holds_doubles(const struct csl_msg *m, const double *values, size_t bytes)
 {
     for (size_t i = 0; i + bytes <= m->n; i++)
@@ -375,6 +408,7 @@ int main(void)
         cmocka_unit_test(test_export__onnx_with_another_study__is_refused),
         cmocka_unit_test(test_export__onnx_of_a_domain_of_inputs__takes_their_values_and_presence),
         cmocka_unit_test(test_export__onnx_with_a_local_part__is_refused),
+        cmocka_unit_test(test_export__onnx_of_scattering_coefficients__is_refused),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -36,6 +36,18 @@ static void add_label(struct csl_records *r, const char *name, bool is_known)
         l->value[i] = is_known ? (int16_t)(i / 2 % 2) : -1;
 }
 
+/* Of who tests, ten women and ten men at the first five sites. */
+static void add_sexes(struct csl_records *r, bool begins_with_men)
+{
+    struct csl_record_attribute *a = &r->attributes[r->attribute_count++];
+    csl_str_copy(a->name, sizeof(a->name), "sex");
+    a->value = csl_alloc_array(r->patient_count, sizeof(*a->value));
+    assert_non_null(a->value);
+    for (uint32_t p = 0; p < r->patient_count; p++)
+        csl_str_copy(a->value[p], sizeof(a->value[p]),
+                     p / 4 % 2 == (begins_with_men ? 1 : 0) ? "female" : "male");
+}
+
 /* The fixture's records, fewer at every site; every fourth patient tests. */
 void masked_open(struct fixture *f)
 {
@@ -55,6 +67,7 @@ void masked_open(struct fixture *f)
             r.modalities[0].values[k] += 0.25f * (float)i;
         add_label(&r, "severe", i > 1);
         add_label(&r, "rare", i < 2);
+        add_sexes(&r, i == 1);
         masked_records_path(f, i, path);
         masked_must(csl_records_write(&r, path, &err), &err);
         csl_records_release(&r);

@@ -225,6 +225,7 @@ static void release_one(struct csl_result *r)
     csl_free(r->labels.items);
     csl_free(r->fairness.sums);
     csl_free(r->fairness.gaps);
+    csl_free(r->fairness.told);
     csl_free(r->rows);
     csl_free(r->sites);
     csl_free(r->domains);

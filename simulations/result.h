@@ -55,7 +55,8 @@ struct csl_result_group { /* the federated model on the test patients with one a
 #define CSL_RESULT_REJECTED "rejected"
 /* A row of metrics.csv. Scopes: "federation" (train_loss, contributions by round), "round_site",
  * "round_pooled" and "round_mean" (what the sites reported at that round; from the sum of their
- * counts; unweighted; under masks "round_pooled" alone, of the sum that was opened), "test_site",
+ * counts; unweighted; under masks "round_pooled" alone, of the sum that was opened), "round_gap"
+ * and "round_group" (what they reported by patient group; result_fairness.h), "test_site",
  * "test_pooled", "test_mean", "test_group", "test_gap" (the released model; result_fairness.h),
  * "privacy_site" (epsilon, budget_epsilon, noise_multiplier of the whole run), "privacy_sum" (of
  * all sums opened up to that round: epsilon_coordinator, epsilon_colluding, epsilon_planned;

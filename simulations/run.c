@@ -279,6 +279,8 @@ static enum csl_code run_seed(struct csl_result *r, struct run *run, uint64_t se
     if (code == CSL_OK)
         code = csl_run_take_weights(r, c->study, &w, err);
     if (code == CSL_OK && is_shown(run, seed))
+        code = csl_run_take_groups(r, c->study, &w, err);
+    if (code == CSL_OK && is_shown(run, seed))
         code = csl_run_take_realised(r, c->study, &w, err);
     if (code == CSL_OK && is_shown(run, seed))
         code = write_model(c, &w, err);

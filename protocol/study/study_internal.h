@@ -149,6 +149,7 @@ enum csl_code csl_study__read_baselines(const struct csl_study_reader *r,
 enum csl_code csl_study__read_personal(const struct csl_study_reader *r,
                                        const struct csl_yaml_node *root,
                                        const struct csl_yaml_node *section);
+void csl_study__explain_personal(const struct csl_study *s, struct csl_buf *out);
 /* study_strategy.c: strategies that see single updates; nothing to say of the others. */
 bool csl_study__sees_updates(const char *strategy);
 /* Of each block and round, for what the strategy promises; with fewer the block stays as it is. */

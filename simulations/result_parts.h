@@ -80,6 +80,10 @@ void csl_result__put_weights(struct csl_json *j, const struct csl_result *r);
 enum csl_code csl_result__read_weights(const struct csl_result_reader *rd,
                                        const struct csl_json_value *v) CSL_MUST_CHECK;
 
+/* --- result_rejected.c: member "rejected_rounds", from the rows; none where there is none. A
+ * reader has it from metrics.csv --- */
+void csl_result__put_rejected(struct csl_json *j, const struct csl_result *r);
+
 /* --- result_labels.c: member "labels"; none without a domain of several --- */
 void csl_result__put_labels(struct csl_json *j, const struct csl_result *r);
 /* `list` may be NULL. */

@@ -199,6 +199,15 @@ static void put_schedule(struct csl_json *j, double weight_decay, const struct c
     csl_json_end(j);
 }
 
+static void put_batch(struct csl_json *j, uint32_t patients)
+{
+    csl_json_key(j, "batch_patients");
+    if (patients == 0)
+        csl_json_str(j, "full");
+    else
+        csl_json_u64(j, patients);
+}
+
 static void put_local(struct csl_json *j, const struct csl_local_training *t)
 {
     csl_json_key(j, "local");
@@ -213,11 +222,7 @@ static void put_local(struct csl_json *j, const struct csl_local_training *t)
         csl_json_put_f64(j, "epsilon", t->epsilon);
     }
     put_schedule(j, t->weight_decay, &t->schedule);
-    csl_json_key(j, "batch_patients");
-    if (t->batch_patients == 0)
-        csl_json_str(j, "full");
-    else
-        csl_json_u64(j, t->batch_patients);
+    put_batch(j, t->batch_patients);
     if (t->epochs > 0)
         csl_json_put_u64(j, "epochs", t->epochs);
     else
@@ -226,6 +231,19 @@ static void put_local(struct csl_json *j, const struct csl_local_training *t)
         csl_json_put_f64(j, "effective_steps", t->effective_steps);
     csl_json_put_f64(j, "l2", t->l2);
     csl_json_put_f64(j, "proximal_mu", t->proximal_mu);
+    csl_json_end(j);
+}
+
+void csl_cli_put_baseline(struct csl_json *j, const char *key, const struct csl_baseline *b)
+{
+    csl_json_key(j, key);
+    csl_json_object(j);
+    csl_json_put_str(j, "optimizer", optimizers[b->optimizer]);
+    csl_json_put_f64(j, "learning_rate", b->learning_rate);
+    put_schedule(j, b->weight_decay, &b->schedule);
+    put_batch(j, b->batch_patients);
+    csl_json_put_u64(j, "epochs", b->epochs);
+    csl_json_put_f64(j, "l2", b->l2);
     csl_json_end(j);
 }
 
@@ -324,6 +342,8 @@ static void put_privacy(struct csl_json *j, const struct csl_study_privacy *p)
             csl_json_put_f64(j, "noise_multiplier", p->noise_multiplier);
         csl_json_put_f64(j, "delta", p->delta);
         csl_json_put_f64(j, "clip", p->clip);
+        if (p->mode == CSL_PRIVACY_JOINT)
+            csl_json_put_f64(j, "sampling_rate", p->sampling_rate);
     }
     csl_json_end(j);
 }
@@ -384,6 +404,7 @@ void csl_cli_study_json(const struct csl_study *s, struct csl_buf *out)
     put_local(&j, &s->local);
     put_aggregation(&j, &s->aggregation);
     put_privacy(&j, &s->privacy);
+    csl_cli_put_sections(&j, s);
     put_sites(&j, s);
     csl_json_put_u64(&j, "evaluate_every", s->evaluate_every);
     csl_json_end(&j);

@@ -159,6 +159,7 @@ static void emit(void *ctx, const struct csl_coord_action *a)
         csl_service_fold__(s, a->site_index, a->round);
         break;
     case CSL_CA_OPEN_ROUND:
+        csl_service_groups_close__(s);
         csl_accumulator_reset(s->accumulator);
         csl_service_log_weights__(s, a->round);
         if (s->secagg != NULL)
@@ -174,12 +175,13 @@ static void emit(void *ctx, const struct csl_coord_action *a)
         csl_service_secagg_short__(s);
         break;
     case CSL_CA_SAVE_EVALUATION:
-        csl_service_save_evaluation__(s, csl_coord_site(s->core, a->site_index)->id, a->evaluation);
+        csl_service_save_evaluation__(s, a->site_index, a->evaluation);
         break;
     case CSL_CA_FORGET_UPDATES:
         csl_service_forget_updates__(s, a->round);
         break;
     case CSL_CA_FINISHED:
+        csl_service_groups_close__(s);
         if (s->secagg != NULL)
             csl_service_secagg_end__(s);
         csl_service_release_model__(s);
@@ -483,6 +485,8 @@ enum csl_code csl_service_new(struct csl_service **out, const struct csl_service
     if (code == CSL_OK)
         code = csl_service_new_gate__(s, err);
     if (code == CSL_OK)
+        code = csl_service_groups_new__(s, err);
+    if (code == CSL_OK)
         code = csl_service_load__(s, err);
     if (code == CSL_OK)
         code = csl_service_open_heads__(s, err);
@@ -539,6 +543,7 @@ void csl_service_free(struct csl_service *s)
     csl_free(s->average);
     csl_free(s->mixture);
     csl_service_free_gate__(s);
+    csl_service_groups_free__(s);
     csl_free(s->answers);
     csl_free(s->folds);
     csl_free(s->io);

@@ -73,6 +73,7 @@ struct csl_service {
     struct csl_blobs *spool;
     struct csl_service_secagg *secagg; /* NULL: the study has no secure aggregation */
     struct csl_heads *heads;           /* NULL: the study has no privacy */
+    struct csl_service_groups *groups; /* NULL: no counts by patient group leave a site */
     struct csl_mailbox *mailbox;
     atomic_uint queued[CSL_SERVICE_QUEUED_SLOTS]; /* messages in the mailbox, by connection */
     atomic_size_t queued_bytes;
@@ -211,10 +212,20 @@ enum csl_code csl_service_load__(struct csl_service *s, struct csl_err *err);
 void csl_service_save_study__(struct csl_service *s);
 void csl_service_save_member__(struct csl_service *s, uint32_t site);
 void csl_service_save_update__(struct csl_service *s, uint32_t site);
+/* service_groups.c: without groups in the study each does nothing. Reports, or opened sums, of the
+ * newest model that was judged are added up; close makes figures of what is new. */
+#define CSL_SERVICE_ALL_SITES UINT32_MAX
+struct csl_service_groups;
+enum csl_code csl_service_groups_new__(struct csl_service *s, struct csl_err *err) CSL_MUST_CHECK;
+void csl_service_groups_free__(struct csl_service *s);
+void csl_service_groups_add__(struct csl_service *s, uint32_t site, uint64_t round,
+                              const struct csl_eval_block *b);
+void csl_service_groups_close__(struct csl_service *s);
+void csl_service_groups_status__(const struct csl_service *s, struct csl_json *j);
 /* service_secagg_evaluate.c: figures of the newest sums of evaluations, as a member. */
 void csl_service_evaluation_status__(const struct csl_service *s, struct csl_json *j);
-/* Tells the observer, and makes the rows. site: its id; "": of a sum. */
-void csl_service_save_evaluation__(struct csl_service *s, const char *site,
+/* Tells the observer, and makes the rows. site: its index, or CSL_SERVICE_ALL_SITES of a sum. */
+void csl_service_save_evaluation__(struct csl_service *s, uint32_t site,
                                    const struct csl_msg_evaluation *e);
 /* Atomically: the round's row, the study's new state, one more round for every contributor. */
 enum csl_code csl_service_commit_round__(struct csl_service *s, uint64_t round,

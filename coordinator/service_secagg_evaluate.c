@@ -2,7 +2,7 @@
 #include "coordinator/service_secagg.h"
 #include "coordinator/service_secagg_internal.h"
 
-#include "aggregation/evaluate/sums.h"
+#include "aggregation/evaluate/group_sums.h"
 #include "base/check.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -120,6 +120,26 @@ static void put_binary(struct csl_eval_block *b, const uint64_t *counts)
     memcpy(b->bins, confusion + 4, sizeof(b->bins));
 }
 
+/* They have to be parts of what was counted of all. */
+static enum csl_code read_groups(const struct csl_service *s, uint32_t domain, uint64_t *counts,
+                                 const struct csl_sums *all, struct csl_eval_block *b,
+                                 struct csl_err *err)
+{
+    struct csl_group_plan plan;
+    uint32_t n = csl_study_group_counts(s->study, domain);
+    if (n == 0)
+        return CSL_OK;
+    csl_study_group_plan(s->study, domain, &plan);
+    enum csl_code code = csl_group_sums_check(&plan, counts, all, err);
+    if (code != CSL_OK)
+        return code;
+    CSL_ASSERT(n <= CSL_GROUP_COUNTS_MAX);
+    b->group_count = n;
+    for (uint32_t i = 0; i < n; i++) /* below 2^31: read_counts */
+        b->groups[i] = (uint32_t)counts[i];
+    return CSL_OK;
+}
+
 static enum csl_code read_scored(struct csl_service *s, uint32_t domain, uint64_t *counts,
                                  struct figures *out, struct csl_err *err)
 {
@@ -135,6 +155,9 @@ static enum csl_code read_scored(struct csl_service *s, uint32_t domain, uint64_
     if (code == CSL_OK && csl_sums_records(&sums) > most)
         code = CSL_FAIL(err, CSL_E_LIMIT, "%llu records; figures are made of at most %llu",
                         (unsigned long long)csl_sums_records(&sums), (unsigned long long)most);
+    if (code == CSL_OK)
+        code = read_groups(s, domain, counts + csl_sums_count(sums.classes, sums.bins), &sums,
+                           &out->block, err);
     if (code == CSL_OK)
         code = csl_sums_evaluate(&sums, s->seed, f, err);
     if (code == CSL_OK) {
@@ -213,10 +236,11 @@ void csl_service_evaluation_save__(struct csl_service *s)
         log_figures(s, f);
         e->reported[report.block_count++] = f->block;
     }
-    if (e == NULL || report.block_count == 0)
-        return;
-    report.blocks = e->reported;
-    csl_service_save_evaluation__(s, "", &report);
+    if (report.block_count > 0) {
+        report.blocks = e->reported;
+        csl_service_save_evaluation__(s, CSL_SERVICE_ALL_SITES, &report);
+    }
+    csl_service_groups_close__(s);
 }
 
 void csl_service_evaluation_status__(const struct csl_service *s, struct csl_json *j)

@@ -187,7 +187,7 @@ static void put_nav(struct csl_report *p)
     csl_buf_str(p->out, "<li><a href=\"#curves\">Rounds</a></li>");
     if (r->fairness.asked.domains.kind != CSL_DOMAIN_WEIGHTS_NONE)
         csl_buf_str(p->out, "<li><a href=\"#weights\">Weights of domains</a></li>");
-    if (r->group_count > 0 || r->fairness.gap_count > 0)
+    if (r->group_count > 0 || r->fairness.gap_count > 0 || r->fairness.told_count > 0)
         csl_buf_str(p->out, "<li><a href=\"#groups\">Patient groups</a></li>");
     if (r->repeats.count > 0)
         csl_buf_str(p->out, "<li><a href=\"#repeats\">Repeats</a></li>");

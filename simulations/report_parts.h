@@ -67,6 +67,7 @@ void csl_report__labels(struct csl_report *p, uint32_t domain); /* report_labels
 void csl_report__classes(struct csl_report *p, uint32_t domain);
 void csl_report__calibration(struct csl_report *p, uint32_t domain);
 void csl_report__gaps(struct csl_report *p, uint32_t domain);
+void csl_report__told(struct csl_report *p, uint32_t domain);
 void csl_report__run(struct csl_report *p); /* costs, what was not measured, methods */
 
 #endif

@@ -279,6 +279,8 @@ static enum csl_code run_seed(struct csl_result *r, struct run *run, uint64_t se
     if (code == CSL_OK)
         code = csl_run_take_weights(r, c->study, &w, err);
     if (code == CSL_OK && is_shown(run, seed))
+        code = csl_run_take_groups(r, c->study, &w, err);
+    if (code == CSL_OK && is_shown(run, seed))
         code = csl_run_take_realised(r, c->study, &w, err);
     if (code == CSL_OK && is_shown(run, seed))
         code = write_model(c, &w, err);
@@ -294,6 +296,8 @@ static enum csl_code run_seed(struct csl_result *r, struct run *run, uint64_t se
         code = run_baselines(r, run, err);
     if (code == CSL_OK)
         code = run_left_out(r, run, err);
+    if (code == CSL_OK)
+        code = csl_result_add_transfer_rows(r, err);
     r->wall_s = (double)(csl_clock_monotonic_ns() - wall_ns) / 1e9;
     r->cpu_s = (double)(csl_clock_cpu_ns() - cpu_ns) / 1e9;
     r->peak_rss_bytes = peak_rss_bytes();

@@ -59,6 +59,10 @@ enum csl_code csl_run_describe(struct csl_result *r, const struct csl_run_config
 enum csl_code csl_run_take_world(struct csl_result *r, const struct csl_study *study,
                                  const struct csl_world_result *w,
                                  struct csl_err *err) CSL_MUST_CHECK;
+/* r->fairness.told and its rows; none where the study lists no groups (run_groups.c). */
+enum csl_code csl_run_take_groups(struct csl_result *r, const struct csl_study *study,
+                                  const struct csl_world_result *w,
+                                  struct csl_err *err) CSL_MUST_CHECK;
 /* Rows "domain_weight"; none where the study has no weights of domains (run_weights.c). */
 enum csl_code csl_run_take_weights(struct csl_result *r, const struct csl_study *study,
                                    const struct csl_world_result *w,

@@ -106,6 +106,11 @@ void csl_agent_close_study__(struct csl_agent *a);
 /* A view of the records of a domain that judge a model here, with what of the model is not here
  * taken as absent; no record: the site has none, or not that part of the model. */
 struct csl_examples csl_agent_examples_to_judge__(const struct csl_agent *a, uint32_t domain);
+/* What the scores of those records count by patient group, added to counts:
+ * [csl_study_group_counts], which may be none. */
+enum csl_code csl_agent_count_groups__(const struct csl_agent *a, uint32_t domain,
+                                       const float *scores, uint64_t *counts,
+                                       struct csl_err *err) CSL_MUST_CHECK;
 void csl_agent_work__(struct csl_agent *a, const struct csl_msg_task *task);
 void csl_agent_blob_name__(char out[CSL_ID_MAX], const char *kind, uint64_t round);
 /* Of a training that may be repeated: csl_agent.run too. */

@@ -2,13 +2,14 @@
  * leaves, but that it has test patients of a domain (docs/decisions/0011). */
 #include "site-agent/agent_secagg_internal.h"
 
-#include "aggregation/evaluate/sums.h"
+#include "aggregation/evaluate/group_sums.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "privacy/secagg/block_plan.h"
 #include "privacy/secagg/scalar.h"
 
 #include <math.h>
+#include <string.h>
 
 void csl_agent_secagg_count_tests__(const struct csl_agent *a, struct csl_msg_study_answer *answer)
 {
@@ -30,7 +31,7 @@ static enum csl_code count(const struct csl_domain *d, const struct csl_examples
     return code;
 }
 
-/* The counts of the block, all but the loss. */
+/* The counts of the block, all but the loss; of zeros. */
 static enum csl_code count_domain(const struct csl_agent *a, uint32_t domain, const float *scores,
                                   uint64_t *counts, size_t n, struct csl_err *err)
 {
@@ -47,10 +48,12 @@ static enum csl_code count_domain(const struct csl_agent *a, uint32_t domain, co
         csl_sums_init(&sums, d->task == CSL_TASK_BINARY ? 2 : d->classes, CSL_EVALUATION_BINS, err);
     if (code == CSL_OK)
         code = count(d, e, scores, &sums, err);
-    for (size_t i = 0; code == CSL_OK && i < n; i++)
-        counts[i] = sums.counts[i];
+    size_t groups = csl_study_group_counts(a->study, domain);
+    if (code == CSL_OK)
+        memcpy(counts, sums.counts, (n - groups) * sizeof(*counts));
     csl_sums_release(&sums);
-    return code;
+    return code == CSL_OK ? csl_agent_count_groups__(a, domain, scores, counts + n - groups, err)
+                          : code;
 }
 
 enum csl_code csl_agent_secagg_judge__(struct csl_agent *a, uint32_t domain, const float *global,

@@ -1,7 +1,7 @@
 /* One unit of work: training or evaluating the study's model on this site's records. */
 #include "site-agent/agent_secagg.h"
 
-#include "aggregation/evaluate/metrics.h"
+#include "aggregation/evaluate/group_sums.h"
 #include "aggregation/tensor/part.h"
 #include "base/check.h"
 #include "base/log.h"
@@ -254,6 +254,42 @@ struct csl_examples csl_agent_examples_to_judge__(const struct csl_agent *a, uin
     return here;
 }
 
+enum csl_code csl_agent_count_groups__(const struct csl_agent *a, uint32_t domain,
+                                       const float *scores, uint64_t *counts, struct csl_err *err)
+{
+    const struct csl_examples e = csl_agent_examples_to_judge__(a, domain);
+    const struct csl_domain *d = &a->study->domains[domain];
+    uint32_t heads = d->task == CSL_TASK_BINARY ? 1 : d->classes;
+    struct csl_group_plan plan;
+    enum csl_code code = CSL_OK;
+    if (csl_study_group_counts(a->study, domain) == 0)
+        return CSL_OK;
+    csl_study_group_plan(a->study, domain, &plan);
+    for (uint32_t r = 0; code == CSL_OK && r < e.records; r++) {
+        bool is_new = r == 0 || e.patient[r] != e.patient[r - 1]; /* ascending */
+        code =
+            csl_group_sums_add(&plan, counts, scores + (size_t)r * heads, e.label[r],
+                               e.group + (size_t)e.patient[r] * plan.attribute_count, is_new, err);
+    }
+    return code;
+}
+
+static enum csl_code report_groups(const struct csl_agent *a, uint32_t domain, const float *scores,
+                                   struct csl_eval_block *b, struct csl_err *err)
+{
+    uint32_t n = csl_study_group_counts(a->study, domain);
+    uint64_t *counts = csl_alloc_array(n, sizeof(*counts));
+    CSL_ASSERT(n <= CSL_GROUP_COUNTS_MAX);
+    if (counts == NULL)
+        return CSL_FAIL(err, CSL_E_NOMEM, "no memory for %u counts", n);
+    enum csl_code code = csl_agent_count_groups__(a, domain, scores, counts, err);
+    for (uint32_t i = 0; i < n; i++)
+        b->groups[i] = (uint32_t)counts[i];
+    b->group_count = code == CSL_OK ? n : 0;
+    csl_free(counts);
+    return code;
+}
+
 static void copy_metrics(struct csl_eval_block *b, const struct csl_metrics *m)
 {
     const uint32_t most = (uint32_t)(sizeof(b->metrics) / sizeof(b->metrics[0]));
@@ -331,6 +367,8 @@ static enum csl_code judge(struct csl_agent *a, const struct csl_msg_task *t, ui
             break;
         }
     }
+    if (code == CSL_OK)
+        code = report_groups(a, domain, scores, b, err);
     b->block = domain;
     b->examples = e->records;
     b->loss_sum = isfinite(loss) ? loss * e->records : 0;

@@ -260,14 +260,30 @@ static void on_model_request(struct csl_coord *c, uint32_t site,
                                                    .conn = c->sites[site].conn});
 }
 
+/* Why a site's report of a domain is no evaluation of this study; NULL: it may be one. */
+static const char *refuse_report(const struct csl_coord *c, const struct csl_eval_block *b)
+{
+    const uint64_t confusion[] = {b->true_negative, b->false_positive, b->false_negative,
+                                  b->true_positive};
+    struct csl_err err = {.code = CSL_OK};
+    if (b->block >= c->study->domain_count)
+        return "evaluation of a domain the study lacks";
+    bool is_binary = c->study->domains[b->block].task == CSL_TASK_BINARY;
+    if (csl_study_check_groups(c->study, b->block, b->groups, b->group_count, b->examples,
+                               is_binary ? confusion : NULL, &err) != CSL_OK)
+        return "counts by patient group that cannot be those of the study";
+    return NULL;
+}
+
 static void on_evaluation(struct csl_coord *c, uint32_t site, const struct csl_msg_evaluation *e)
 {
     struct csl_coord_site *s = &c->sites[site];
     bool is_current = c->phase == CSL_PHASE_EVALUATE && e->round == c->rounds_done && s->in_cohort;
     if (is_current && s->progress == CSL_SITE_TASKED) {
         for (uint32_t i = 0; i < e->block_count; i++) {
-            if (e->blocks[i].block >= c->study->domain_count) {
-                csl_coord_refuse__(c, site, CSL_E_INVAL, "evaluation of a domain the study lacks");
+            const char *why = refuse_report(c, &e->blocks[i]);
+            if (why != NULL) {
+                csl_coord_refuse__(c, site, CSL_E_INVAL, why);
                 return;
             }
         }

@@ -204,6 +204,8 @@ enum csl_code csl_study__check(const struct csl_study_reader *r, const struct cs
     if (code == CSL_OK)
         code = csl_study__check_privacy(r, root);
     if (code == CSL_OK)
+        code = csl_study__check_groups(r, root);
+    if (code == CSL_OK)
         code = csl_study__check_group_weights(r, root);
     if (code == CSL_OK)
         code = csl_study__check_domain_weights(r, root);

@@ -176,6 +176,13 @@ static void put_fairness(struct csl_buf *b, const struct csl_study_fairness *f)
         put_text(b, f->attributes[i]);
     csl_buf_le32(b, f->minimum_group);
     csl_buf_le32(b, f->minimum_sites);
+    if (f->value_count[0] > 0)
+        put_text(b, "groups");
+    for (uint32_t i = 0; i < f->attribute_count && f->value_count[0] > 0; i++) {
+        csl_buf_le32(b, f->value_count[i]);
+        for (uint32_t v = 0; v < f->value_count[i]; v++)
+            put_text(b, f->values[i][v]);
+    }
     if (!f->weights.is_on) /* studies without them are what they were before there were any */
         return;
     put_text(b, "group weights");

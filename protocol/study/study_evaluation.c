@@ -1,7 +1,10 @@
 #include "protocol/study/evaluation.h"
 
-#include "aggregation/evaluate/sums.h"
+#include "aggregation/evaluate/group_sums.h"
 #include "base/check.h"
+#include "base/mem.h"
+
+#include <string.h>
 
 bool csl_study_sums_evaluations(const struct csl_study *s)
 {
@@ -35,13 +38,84 @@ uint32_t csl_study_evaluation_block(const struct csl_study *s, uint32_t domain)
     return s->schema.block_count + domain;
 }
 
+static uint32_t classes_of(const struct csl_domain *d)
+{
+    return d->task == CSL_TASK_BINARY ? 2 : d->classes;
+}
+
+void csl_study_group_plan(const struct csl_study *s, uint32_t domain, struct csl_group_plan *out)
+{
+    const struct csl_study_fairness *f = &s->fairness;
+    _Static_assert(CSL_FAIRNESS_ATTRIBUTES_MAX <= CSL_SUM_ATTRIBUTES_MAX &&
+                       CSL_FAIRNESS_VALUES_MAX <= CSL_SUM_GROUPS_MAX,
+                   "a study's groups can be counted");
+    *out = (struct csl_group_plan){.classes = classes_of(&s->domains[domain]),
+                                   .attribute_count = f->attribute_count};
+    memcpy(out->values, f->value_count, sizeof(f->value_count));
+}
+
+uint32_t csl_study_group_counts(const struct csl_study *s, uint32_t domain)
+{
+    struct csl_group_plan plan;
+    bool has_groups = s->privacy.mode == CSL_PRIVACY_NONE && s->fairness.attribute_count > 0 &&
+                      s->fairness.value_count[0] > 0;
+    if (!has_groups || !csl_domain_is_counted(&s->domains[domain]))
+        return 0;
+    csl_study_group_plan(s, domain, &plan);
+    return (uint32_t)csl_group_sums_count(&plan);
+}
+
+/* Of one site: at one site, or none. */
+static enum csl_code check_counts(const struct csl_group_plan *plan, uint64_t *counts,
+                                  uint64_t records, const uint64_t *confusion, struct csl_err *err)
+{
+    struct csl_sums all = {.counts = NULL};
+    enum csl_code code = csl_sums_init(&all, plan->classes, 0, err);
+    if (code == CSL_OK)
+        code = csl_group_sums_total(plan, counts, &all, err);
+    if (code == CSL_OK && csl_sums_sites(&all) > 1)
+        code = CSL_FAIL(err, CSL_E_INVAL, "groups at more sites than one");
+    if (code == CSL_OK && csl_sums_records(&all) != records)
+        code = CSL_FAIL(err, CSL_E_INVAL, "groups of %llu records; %llu would be right",
+                        (unsigned long long)csl_sums_records(&all), (unsigned long long)records);
+    if (code == CSL_OK && confusion != NULL &&
+        memcmp(csl_sums_confusion(&all), confusion, 4 * sizeof(*confusion)) != 0)
+        code = CSL_FAIL(err, CSL_E_INVAL, "groups with other right and wrong answers than all");
+    if (code == CSL_OK)
+        code = csl_group_sums_check(plan, counts, &all, err);
+    csl_sums_release(&all);
+    return code;
+}
+
+enum csl_code csl_study_check_groups(const struct csl_study *s, uint32_t domain,
+                                     const uint32_t *counts, uint32_t count, uint64_t records,
+                                     const uint64_t *confusion, struct csl_err *err)
+{
+    uint32_t due = records > 0 ? csl_study_group_counts(s, domain) : 0;
+    struct csl_group_plan plan;
+    if (count != due)
+        return CSL_FAIL(err, CSL_E_INVAL, "%u counts by patient group; %u would be right", count,
+                        due);
+    if (due == 0)
+        return CSL_OK;
+    uint64_t *wide = csl_alloc_array(count, sizeof(*wide));
+    if (wide == NULL)
+        return CSL_FAIL(err, CSL_E_NOMEM, "no memory for %u counts", count);
+    for (uint32_t i = 0; i < count; i++)
+        wide[i] = counts[i];
+    csl_study_group_plan(s, domain, &plan);
+    enum csl_code code = check_counts(&plan, wide, records, confusion, err);
+    csl_free(wide);
+    return code;
+}
+
 uint64_t csl_study_evaluation_words(const struct csl_study *s, uint32_t domain)
 {
     const struct csl_domain *d = &s->domains[domain];
     if (!csl_domain_is_counted(d))
         return 4;
-    uint32_t classes = d->task == CSL_TASK_BINARY ? 2 : d->classes;
-    return csl_sums_count(classes, CSL_EVALUATION_BINS) + 1;
+    return csl_sums_count(classes_of(d), CSL_EVALUATION_BINS) + csl_study_group_counts(s, domain) +
+           1;
 }
 
 uint64_t csl_study_words_max(const struct csl_study *s)

@@ -430,6 +430,7 @@ void csl_study_explain(const struct csl_study *s, struct csl_buf *out)
     explain_training(s, out);
     explain_disclosure(s, out);
     explain_price(s, out);
+    csl_study__explain_personal(s, out);
     csl_study__explain_release(s, out);
     csl_buf_str(out, s->secagg.is_on
                          ? "  Secure aggregation is used. It hides nothing when the coordinator "

@@ -69,6 +69,14 @@ enum csl_code csl_study__read_release(const struct csl_study_reader *r,
                                       const struct csl_yaml_node *section);
 void csl_study__explain_release(const struct csl_study *s, struct csl_buf *out);
 
+/* study_groups.c: fairness.groups of attributes that are read, absent or not; and what forbids it
+ * in the rest of the study (called once all is read). */
+enum csl_code csl_study__read_groups(const struct csl_study_reader *r,
+                                     const struct csl_yaml_node *section);
+enum csl_code csl_study__check_groups(const struct csl_study_reader *r,
+                                      const struct csl_yaml_node *root);
+void csl_study__explain_groups(const struct csl_study *s, struct csl_buf *out);
+
 /* study_group_weights.c: fairness.weights, absent or not, and what forbids it in the rest of the
  * study (called once all is read). */
 enum csl_code csl_study__read_group_weights(const struct csl_study_reader *r,
@@ -141,6 +149,7 @@ enum csl_code csl_study__read_baselines(const struct csl_study_reader *r,
 enum csl_code csl_study__read_personal(const struct csl_study_reader *r,
                                        const struct csl_yaml_node *root,
                                        const struct csl_yaml_node *section);
+void csl_study__explain_personal(const struct csl_study *s, struct csl_buf *out);
 /* study_strategy.c: strategies that see single updates; nothing to say of the others. */
 bool csl_study__sees_updates(const char *strategy);
 /* Of each block and round, for what the strategy promises; with fewer the block stays as it is. */

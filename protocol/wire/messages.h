@@ -137,6 +137,9 @@ struct csl_eval_block { /* one domain of one site; counts of validation or test 
     double judged_loss;                 /* each patient's mean loss, added up; finite, >= 0 */
     uint32_t class_count;               /* 0, or the task's classes; 2 for binary */
     double class_mass[CSL_CLASSES_MAX]; /* patients of each class, by the share of their records */
+    /* Counts by patient group (study/evaluation.h); 0: none. */
+    uint32_t group_count;
+    uint32_t groups[CSL_GROUP_COUNTS_MAX];
 };
 struct csl_msg_evaluation {
     uint64_t round;

@@ -187,6 +187,9 @@ static enum csl_code check_eval_block(const struct check *c, const struct csl_ev
     if (b->bin_count != 0 && b->bin_count != sizeof(b->bins) / sizeof(b->bins[0]))
         return CSL_FAIL(c->err, c->code, "%s.blocks.bin_count: %u, must be 0 or %d", c->kind,
                         b->bin_count, 2 * CSL_SCORE_BINS);
+    code = check_range(c, "blocks.group_count", b->group_count, 0, CSL_GROUP_COUNTS_MAX);
+    if (code != CSL_OK)
+        return code;
     return check_sum(c, "blocks.bins", b->bins, b->bin_count, b->examples);
 }
 

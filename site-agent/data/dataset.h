@@ -40,6 +40,10 @@ struct csl_examples {
      * file's values in order, from 1; 0: not known. NULL unless the study weighs patient groups,
      * and in a pooled dataset. */
     uint8_t *level;
+    /* [patients, A] likewise, of the patient's value among those that the study lists; 0: none of
+     * them. NULL unless sites count patients by group (protocol/study/evaluation.h), and in a
+     * pooled dataset. */
+    uint8_t *group;
 };
 struct csl_dataset {
     char site[CSL_ID_MAX];

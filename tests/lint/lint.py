@@ -57,7 +57,7 @@ TABLE = [
     ("aggregation/evaluate/*", ["base/", CRYPTO], []),
     ("aggregation/weights/*", ["base/"], []),
     ("aggregation/*", ["base/", TENSOR], []),
-    ("protocol/study/study_evaluation.c", ["base/", "aggregation/evaluate/sums.h"], []),
+    ("protocol/study/study_evaluation.c", ["base/", "aggregation/evaluate/group_sums.h"], []),
     ("protocol/study/*", ["base/", CRYPTO, TENSOR], []),
     ("protocol/initial/*", ["base/", TENSOR], []),
     ("protocol/wire/messages*.c", ["base/", CRYPTO, TRANSPORT], ["protobuf-c"]),

@@ -238,7 +238,7 @@ void csl_cli_put_baseline(struct csl_json *j, const char *key, const struct csl_
 {
     csl_json_key(j, key);
     csl_json_object(j);
-    csl_json_put_str(j, "optimizer", optimizers[b->optimizer]);
+    csl_json_put_str(j, "optimizer", csl_optimizer_name(b->optimizer));
     csl_json_put_f64(j, "learning_rate", b->learning_rate);
     put_schedule(j, b->weight_decay, &b->schedule);
     put_batch(j, b->batch_patients);

@@ -81,9 +81,32 @@ static double unscaled(const struct csl_statistics_range *r, double s)
     return r->low + (r->high - r->low) * fmin(fmax(s, -1), 1) / 2 + (r->high - r->low) / 2;
 }
 
-static void moments(const struct csl_statistics_range *r, double noise, double n, double sum,
-                    double squares, struct csl_feature_figures *out)
+/* At least the mean of (s - m)^4, but for the share of cases that the intervals leave: each bin
+ * with its farther edge, and what the noise may hide of them; never more than values in [-1, 1]
+ * allow. */
+static double fourth_moment(const struct csl_statistics_shape *shape, uint32_t feature,
+                            const int64_t *sum, double sigma, double n, double m, double spread)
 {
+    struct csl_statistics_feature_at at = csl_statistics__at(shape, feature);
+    double total = 0, squares = 0, largest = (1 + fabs(m)) * (1 + fabs(m)) * spread;
+    for (uint32_t j = 0; j < shape->bins + 2; j++) { /* below, the bins, above */
+        double left = j == 0 ? -1 : 2 * (double)(j - 1) / shape->bins - 1;
+        double right = j == 0 ? -1 : j > shape->bins ? 1 : 2 * (double)j / shape->bins - 1;
+        double far = fmax(fabs(left - m), fabs(right - m));
+        double power = far * far * far * far;
+        total += patients_of(sum[at.below + j]) * power;
+        squares += power * power;
+    }
+    return fmin(fmax(total / n, 0) + CSL_STATISTICS_Z * sigma * sqrt(squares) / n, largest);
+}
+
+static void moments(const struct csl_statistics_shape *shape, double sigma,
+                    const struct csl_statistics_range *r, uint32_t feature, double n,
+                    const int64_t *vector, struct csl_feature_figures *out)
+{
+    struct csl_statistics_feature_at at = csl_statistics__at(shape, feature);
+    double sum = patients_of(vector[at.sum]), squares = patients_of(vector[at.squares]);
+    double noise = sigma * sigma;
     const double rounding = 0.5 / CSL_STATISTICS_ONE;
     double m = fmin(fmax(sum / n, -1), 1), q = squares / n, scale = (r->high - r->low) / 2;
     double variance = q - m * m;
@@ -95,8 +118,9 @@ static void moments(const struct csl_statistics_range *r, double noise, double n
                                        .low = unscaled(r, m - half),
                                        .high = unscaled(r, m + half)};
     double by_n = q - 2 * m * m;
-    double of_variance = (1 + 4 * m * m + 2 * by_n * by_n) * noise / (n * n) +
-                         (1 + fabs(m)) * (1 + fabs(m)) * spread / n;
+    double fourth = fourth_moment(shape, feature, vector, sigma, n, m, spread);
+    double of_variance =
+        (1 + 4 * m * m + 2 * by_n * by_n) * noise / (n * n) + fmax(fourth - spread * spread, 0) / n;
     half = CSL_STATISTICS_Z * sqrt(of_variance) + 4 * rounding;
     double low = variance - half, high = fmin(fmax(variance, 0) + half, 1);
     out->deviation = (struct csl_statistic){.high = scale * sqrt(high)};
@@ -124,7 +148,6 @@ void csl_statistics_feature(const struct csl_statistics_shape *shape,
     if (!count_of(s, n, 2).is_shown || !(n > 1))
         return;
     out->outside = share_of(s, patients_of(sum[at.below]) + patients_of(sum[at.above]), 2, n);
-    moments(range, s->sigma * s->sigma, n, patients_of(sum[at.sum]), patients_of(sum[at.squares]),
-            out);
+    moments(shape, s->sigma, range, feature, n, sum, out);
     csl_statistics__quantiles(shape, s->sigma, n, range, feature, sum, out->quantiles);
 }

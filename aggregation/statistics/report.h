@@ -11,7 +11,7 @@
 #define CSL_STATISTICS_BYTES_MAX (64u * 1024u * 1024u)
 
 struct csl_statistics_cell {
-    char name[CSL_ID_MAX + 32]; /* "label = answer" */
+    char name[2 * CSL_ID_MAX + 8]; /* "label = answer" */
     struct csl_statistic patients;
 };
 struct csl_statistics_feature {

@@ -89,8 +89,8 @@ void csl_statistics_counts(const struct csl_statistics_shape *shape,
                            struct csl_statistic *patients, struct csl_statistic *cells);
 /* Of one feature: intervals of noise and sampling together, as if the patients were a sample.
  *   mean       delta method over sum and number of patients, widened by the rounding of values
- *   deviation  likewise; the sampling variance of s * s is bounded by (1 + |m|)^2 var / n. Hidden
- *              where its interval reaches 0
+ *   deviation  likewise; the sampling variance (m4 - var^2) / n with the largest fourth moment that
+ *              the bins allow. Hidden where its interval reaches 0
  *   quantiles  of the histogram. Sought are the edges at which the counts could be the quantile at
  *              all (pointwise normal intervals, test inversion): between the last edge that is
  *              below it and the first that is above it

@@ -196,7 +196,7 @@ enum csl_code csl_trainer__count(const struct csl_study *study, const struct csl
         memset(task->privacy->releases, 0, sizeof(task->privacy->releases));
     }
     for (uint32_t d = 0; code == CSL_OK && d < study->domain_count; d++) {
-        uint64_t patients = csl_dataset_patients(task->data, d, CSL_SPLIT_TRAIN);
+        uint64_t patients = task->data->domains[d][CSL_SPLIT_TRAIN].patients;
         if (patients == 0)
             continue;
         code = count_block(study, task, d, err);

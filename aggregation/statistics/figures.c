@@ -27,8 +27,9 @@ static struct csl_statistic count_of(const struct csl_statistics_sum *s, double 
     double least = csl_statistics_least(s, entries);
     if (s->sites < s->sites_min)
         return nothing;
+    /* Without noise the bound is the rule's and says nothing of the count; with noise it may. */
     if (!(count >= least))
-        return (struct csl_statistic){.high = least + half};
+        return (struct csl_statistic){.high = s->sigma > 0 ? fmax(count, 0) + half : least};
     return (struct csl_statistic){
         .is_shown = true, .value = count, .low = fmax(count - half, 0), .high = count + half};
 }

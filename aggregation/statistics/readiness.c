@@ -51,11 +51,16 @@ static void look_at_cells(const struct csl_statistics_domain *d, const struct te
 {
     for (uint32_t i = 0; i < d->cell_count; i++) {
         const struct csl_statistic *c = &d->cells[i].patients;
-        if (!c->is_shown && isfinite(c->high))
+        if (c->is_shown || !isfinite(c->high))
+            continue;
+        if (d->sum.sigma > 0)
+            tell(t, "'%s': at most %.0f patients, and perhaps none: the noise hides how many",
+                 d->cells[i].name, c->high);
+        else
             tell(t,
-                 "'%s' has fewer than %.0f patients, or none: too few to learn it from, and a site "
-                 "may have only the other class",
-                 d->cells[i].name, csl_statistics_least(&d->sum, 1));
+                 "'%s': fewer than %.0f patients, and perhaps none: too few to learn it from, and "
+                 "a site may have the other class alone",
+                 d->cells[i].name, c->high);
     }
 }
 

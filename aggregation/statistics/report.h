@@ -47,6 +47,9 @@ csl_statistics_find_feature(const struct csl_statistics_domain *d, const char *n
 /* A whole file, with the findings of csl_statistics_readiness. */
 void csl_statistics_write(const struct csl_statistics_report *r, struct csl_buf *out);
 /* `name` is shown in errors. CSL_E_CORRUPT names what is wrong; CSL_E_NOMEM. */
+enum csl_code csl_statistics_parse(struct csl_statistics_report *out, const char *name,
+                                   struct csl_span json, struct csl_err *err) CSL_MUST_CHECK;
+/* The file `path`. */
 enum csl_code csl_statistics_read(struct csl_statistics_report *out, const char *path,
                                   struct csl_err *err) CSL_MUST_CHECK;
 /* Tables with intervals, for a terminal. */

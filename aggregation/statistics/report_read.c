@@ -1,5 +1,6 @@
 #include "aggregation/statistics/report.h"
 
+#include "base/file.h"
 #include "base/mem.h"
 #include "base/str.h"
 
@@ -7,7 +8,7 @@
 #include <string.h>
 
 struct reading {
-    const char *path;
+    const char *name;
     struct csl_err *err;
 };
 
@@ -16,7 +17,7 @@ static enum csl_code fail(const struct reading *rd, const char *what)
     return CSL_FAIL(rd->err, CSL_E_CORRUPT,
                     "%s: '%s' is not what a file of statistics (" CSL_STATISTICS_FORMAT
                     ") has there",
-                    rd->path, what);
+                    rd->name, what);
 }
 
 static bool get_text(const struct csl_json_value *of, const char *key, char *dst, size_t bytes)
@@ -137,10 +138,21 @@ static enum csl_code read_root(const struct reading *rd, const struct csl_json_v
 enum csl_code csl_statistics_read(struct csl_statistics_report *out, const char *path,
                                   struct csl_err *err)
 {
-    const struct reading rd = {path, err};
+    struct csl_msg bytes = {NULL, 0};
+    enum csl_code code = csl_file_read(&bytes, path, CSL_STATISTICS_BYTES_MAX, err);
+    if (code == CSL_OK)
+        code = csl_statistics_parse(out, path, csl_msg_span(&bytes), err);
+    csl_msg_release(&bytes);
+    return code;
+}
+
+enum csl_code csl_statistics_parse(struct csl_statistics_report *out, const char *name,
+                                   struct csl_span json, struct csl_err *err)
+{
+    const struct reading rd = {name, err};
     struct csl_statistics_report r = {.domains = NULL};
     struct csl_json_doc *doc = NULL;
-    enum csl_code code = csl_json_read(&doc, path, CSL_STATISTICS_BYTES_MAX, err);
+    enum csl_code code = csl_json_parse(&doc, name, json, err);
     if (code == CSL_OK)
         code = read_root(&rd, csl_json_root(doc), &r);
     csl_json_free(doc);

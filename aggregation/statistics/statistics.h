@@ -66,7 +66,8 @@ struct csl_statistics_sum {
     uint32_t minimum_cell;     /* fewer patients than that are never shown */
 };
 /* A 95 % interval. is_shown false: the value is hidden because it is too small or not above the
- * noise, and never zero; then high is what it is at most, HUGE_VAL where nothing is said. */
+ * noise, and never zero; then high is what it is at most (with noise the upper limit of the 95 %
+ * interval, without it the smallest count that is shown), HUGE_VAL where nothing is said. */
 struct csl_statistic {
     bool is_shown;
     double value, low, high;

@@ -1,7 +1,11 @@
 /* Statistics before training, from the simulation to a study that is scaled by them and a site that
  * compares itself. */
+#include "site-agent/training/count.h"
 #include "tests/unit/cli/cli_run.h"
 
+#include "aggregation/statistics/statistics.h"
+
+#include <dirent.h>
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -80,6 +84,92 @@ static void test_cli_statistics__masked__figures_are_those_in_the_open(void **st
     assert_true(cli_number(open, "domains/0/noise_std_patients") == 0);
     csl_json_free(open);
     csl_json_free(masked);
+}
+
+/* What is published is what all records in one place would give. */
+static void test_cli_statistics__open__figures_are_those_of_the_pooled_records(void **state)
+{
+    (void)state;
+    static const char *const ids[] = {"lyon", "turin", "aachen"};
+    char paths[3][256], study_path[128], key[64];
+    const char *at[3] = {paths[0], paths[1], paths[2]};
+    struct csl_study *study = NULL;
+    struct csl_dataset *pooled = NULL;
+    struct csl_statistics_shape shape;
+    int64_t sum[128] = {0};
+    simulate("open", COUNTED("privacy: {mode: none}\n"), "");
+    for (int i = 0; i < 3; i++)
+        (void)snprintf(paths[i], sizeof(paths[i]), "%s/open/records/%s.h5", cli_folder, ids[i]);
+    (void)snprintf(study_path, sizeof(study_path), "%s/counted.yaml", cli_folder);
+    assert_int_equal(csl_study_read(&study, study_path, NULL), CSL_OK);
+    assert_int_equal(csl_dataset_load_pooled(&pooled, at, 3, study, NULL), CSL_OK);
+    csl_study_statistics_shape(study, &study->domains[0], &shape);
+    assert_true(csl_statistics_words(&shape) <= 128);
+    assert_int_equal(csl_count_domain(study, 0, &pooled->domains[0][CSL_SPLIT_TRAIN], sum, NULL),
+                     CSL_OK);
+    struct csl_json_doc *open = read_statistics("open");
+    const struct csl_statistics_sum exact = {.sites = 3, .sites_min = 3, .minimum_cell = 10};
+    assert_true(cli_number(open, "domains/0/patients/value") * CSL_STATISTICS_ONE ==
+                (double)sum[0]);
+    for (uint32_t f = 0; f < 2; f++) {
+        const struct csl_statistics_range range = csl_study_statistics_range(&study->domains[0], f);
+        struct csl_feature_figures figures;
+        csl_statistics_feature(&shape, &exact, &range, f, sum, &figures);
+        (void)snprintf(key, sizeof(key), "domains/0/features/%u/mean/value", f);
+        assert_true(cli_number(open, key) == figures.mean.value);
+        (void)snprintf(key, sizeof(key), "domains/0/features/%u/standard_deviation/value", f);
+        assert_true(cli_number(open, key) == figures.deviation.value);
+        (void)snprintf(key, sizeof(key), "domains/0/features/%u/quantiles/4/high", f);
+        assert_true(cli_number(open, key) == figures.quantiles[4].high);
+    }
+    csl_json_free(open);
+    csl_dataset_free(pooled);
+    csl_study_free(study);
+}
+
+/* The one folder below OUT/state, or "". */
+static void find_state(const char *folder, char *out, size_t bytes)
+{
+    char path[128];
+    out[0] = '\0';
+    (void)snprintf(path, sizeof(path), "%s/%s/state", cli_folder, folder);
+    DIR *dir = opendir(path);
+    assert_non_null(dir);
+    for (struct dirent *e = readdir(dir); e != NULL; e = readdir(dir))
+        if (e->d_name[0] != '.')
+            (void)snprintf(out, bytes, "%%/%s/state/%.64s/coordinator/state", folder, e->d_name);
+    (void)closedir(dir);
+}
+
+/* Real processes, and what the coordinator's operator makes of its folder: no run is needed for it.
+ */
+static void test_cli_statistics__processes__publish_what_the_simulation_does(void **state)
+{
+    (void)state;
+    char command[512], folder[160];
+    const char *study = COUNTED("privacy: {mode: local, epsilon: 4, delta: 1e-4}\n");
+    simulate("local", study, "");
+    simulate("processes", study, "--transport grpc");
+    find_state("processes", folder, sizeof(folder));
+    (void)snprintf(command, sizeof(command),
+                   "study publish %%/counted.yaml --state %s --out %%/published/statistics.json",
+                   folder);
+    assert_int_not_equal(cli_run(command), 0); /* no such folder */
+    (void)snprintf(command, sizeof(command),
+                   "study publish %%/counted.yaml --state %s --out %%/open/statistics.json",
+                   folder);
+    if (cli_run(command) != 0)
+        fail_msg("%s", cli_output);
+    struct csl_json_doc *local = read_statistics("local"), *published = read_statistics("open");
+    static const char *const numbers[] = {"domains/0/patients/value",
+                                          "domains/0/features/0/mean/low",
+                                          "domains/0/noise_std_patients"};
+    for (int i = 0; i < 3; i++)
+        assert_true(cli_number(local, numbers[i]) == cli_number(published, numbers[i]));
+    csl_json_free(local);
+    csl_json_free(published);
+    assert_int_not_equal(cli_run("study publish %/counted.yaml --state %/open --out %/no.json"), 0);
+    cli_assert_printed("the state folder of a coordinator");
 }
 
 /* Noise in every count, an interval that has it, and one charge in a ledger that verifies. */
@@ -189,6 +279,8 @@ static void test_cli_statistics__site__compares_itself_at_home(void **state)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_cli_statistics__open__figures_are_those_of_the_pooled_records),
+        cmocka_unit_test(test_cli_statistics__processes__publish_what_the_simulation_does),
         cmocka_unit_test(test_cli_statistics__masked__figures_are_those_in_the_open),
         cmocka_unit_test(test_cli_statistics__local__is_noised_and_charged),
         cmocka_unit_test(test_cli_statistics__joint__is_noised_and_charged),

@@ -100,7 +100,7 @@ static const char *const examples[] = {
     "consilium data import --csv heart.csv --mapping heart.mapping.yaml --site lyon --where "
     "center=0,1 --out lyon.h5",
     "consilium data check lyon.h5 --study heart.yaml",
-    "consilium data check lyon.h5 --study heart-statistics.yaml --statistics statistics.json",
+    "consilium data check lyon.h5 --study heart-census.yaml --statistics statistics.json",
     "consilium data describe lyon.h5 --json",
     NULL};
 

@@ -326,7 +326,7 @@ static enum csl_code check_statistics(const struct command *c, const struct csl_
                        : c->flags.initial_model[0]    ? "--initial-model"
                        : c->last_seed > c->first_seed ? "--seeds"
                                                       : NULL;
-    if (!study->statistics.is_on || flag == NULL)
+    if (!study->census.is_on || flag == NULL)
         return CSL_OK;
     return CSL_FAIL(err, CSL_E_INVAL,
                     "%s: found it for study %s, which counts patients once and trains nothing; "

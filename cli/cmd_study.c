@@ -19,14 +19,13 @@ static const struct csl_option options[] = {
      .offset = offsetof(struct flags, statistics),
      .size = sizeof(((struct flags *)0)->statistics),
      .fallback = "",
-     .help = "The statistics.json of a study of statistics (scale)."},
+     .help = "The statistics.json of a census (scale)."},
     {.name = "state",
      .type = CSL_OPT_PATH,
      .offset = offsetof(struct flags, state),
      .size = sizeof(((struct flags *)0)->state),
      .fallback = "",
-     .help =
-         "The state folder of a coordinator that has finished a study of statistics (publish)."},
+     .help = "The state folder of a coordinator that has finished a census (publish)."},
     {.name = "out",
      .type = CSL_OPT_PATH,
      .offset = offsetof(struct flags, out),
@@ -47,7 +46,7 @@ static const char *const verbs[] = {"check", "show", "publish", "scale", NULL};
 static const char *const examples[] = {
     "consilium study check simulations/scenarios/flamby-heart-fedavg.yaml",
     "consilium study show study.yaml --json",
-    "consilium study scale study.yaml --statistics out/heart-statistics/statistics.json --out "
+    "consilium study scale study.yaml --statistics out/heart-census/statistics.json --out "
     "scaled.yaml",
     NULL};
 
@@ -167,8 +166,8 @@ static int scale(const char *path, const struct flags *flags)
     csl_buf_init(&out, CSL_MANIFEST_BYTES_MAX);
     csl_buf_init(&told, CSL_CLI_OUTPUT_MAX);
     enum csl_code code = csl_study_read(&s, path, &err);
-    if (code == CSL_OK && s->statistics.is_on)
-        code = CSL_FAIL(&err, CSL_E_INVAL, "%s: a study of statistics scales nothing", path);
+    if (code == CSL_OK && s->census.is_on)
+        code = CSL_FAIL(&err, CSL_E_INVAL, "%s: a census scales nothing", path);
     if (code == CSL_OK)
         code = csl_statistics_read(&report, flags->statistics, &err);
     if (code == CSL_OK)

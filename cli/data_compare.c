@@ -102,9 +102,9 @@ static enum csl_code compare_domain(struct comparison *c, const struct csl_study
 {
     const struct csl_domain *d = &study->domains[domain];
     const struct csl_statistics_sum here = {
-        .sites = 1, .sites_min = 1, .minimum_cell = study->statistics.minimum_cell};
+        .sites = 1, .sites_min = 1, .minimum_cell = study->census.minimum_cell};
     struct csl_statistics_shape shape;
-    csl_study_statistics_shape(study, d, &shape);
+    csl_study_census_shape(study, d, &shape);
     int64_t *sum = csl_alloc_array(csl_statistics_words(&shape), sizeof(*sum));
     struct csl_feature_figures *own = csl_alloc_array(shape.features + 1u, sizeof(*own));
     enum csl_code code = sum != NULL && own != NULL
@@ -116,7 +116,7 @@ static enum csl_code compare_domain(struct comparison *c, const struct csl_study
                        "mean here [95 % interval]", "mean of the federation", "missing here, %",
                        "outside here, %");
         for (uint32_t f = 0; f < shape.features; f++) {
-            const struct csl_statistics_range range = csl_study_statistics_range(d, f);
+            const struct csl_statistics_range range = csl_study_census_range(d, f);
             csl_statistics_feature(&shape, &here, &range, f, sum, &own[f]);
             compare_feature(c, &c->all->features[f], &own[f]);
         }
@@ -136,9 +136,9 @@ static enum csl_code check_same(const struct csl_study *study,
 {
     char digest[2 * CSL_DIGEST_BYTES + 1];
     csl_hex(study->digest, CSL_DIGEST_BYTES, digest);
-    if (!study->statistics.is_on)
+    if (!study->census.is_on)
         return CSL_FAIL(err, CSL_E_INVAL,
-                        "--study: study %s has no section 'statistics'; the study that was "
+                        "--study: study %s has no section 'census'; the study that was "
                         "counted would be right",
                         study->id);
     if (strcmp(digest, report->study_digest) != 0)

@@ -6,7 +6,7 @@
 #include "base/buf.h"
 #include "protocol/study/study.h"
 
-/* The site's training patients counted as the study of statistics counts them, beside what the
+/* The site's training patients counted as the census counts them, beside what the
  * study published. *differences: findings that a person should look at. Own figures of fewer
  * patients than the study's minimum_cell are not printed either. CSL_E_INVAL: not a study of
  * statistics, or the statistics are of another one; else what csl_dataset_load says, e.g. that a

@@ -380,11 +380,11 @@ void csl_cli_study_json(const struct csl_study *s, struct csl_buf *out)
         put_domain(&j, s, &s->domains[i], false);
     csl_json_end(&j);
     put_schema(&j, &s->schema);
-    if (s->statistics.is_on) {
-        csl_json_key(&j, "statistics");
+    if (s->census.is_on) {
+        csl_json_key(&j, "census");
         csl_json_object(&j);
-        csl_json_put_u64(&j, "bins", s->statistics.bins);
-        csl_json_put_u64(&j, "minimum_cell", s->statistics.minimum_cell);
+        csl_json_put_u64(&j, "bins", s->census.bins);
+        csl_json_put_u64(&j, "minimum_cell", s->census.minimum_cell);
         csl_json_end(&j);
     } else {
         put_local(&j, &s->local);
@@ -410,9 +410,9 @@ void csl_cli_study_text(const struct csl_study *s, struct csl_buf *out)
     csl_hex(s->digest, CSL_DIGEST_BYTES, digest);
     csl_buf_printf(out, "study     %s\ndigest    %s\nquestion  %s\n", s->id, digest, s->question);
     uint32_t count = s->local.epochs > 0 ? s->local.epochs : s->local.steps;
-    if (s->statistics.is_on)
-        csl_buf_printf(out, "statistics  %u bins, counts from %u patients on\n", s->statistics.bins,
-                       s->statistics.minimum_cell);
+    if (s->census.is_on)
+        csl_buf_printf(out, "census    %u bins, counts from %u patients on\n", s->census.bins,
+                       s->census.minimum_cell);
     else
         csl_buf_printf(out, "training  %u round%s of %u %s%s, %s, strategy %s, weights %s\n",
                        s->rounds, csl_str_plural(s->rounds), count,

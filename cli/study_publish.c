@@ -64,8 +64,8 @@ enum csl_code csl_cli_study_publish(const struct csl_study *study, const char *s
     enum csl_code code = CSL_OK;
     if (k.sites == NULL)
         code = CSL_FAIL(err, CSL_E_NOMEM, "no memory for the sites of a study");
-    if (code == CSL_OK && !study->statistics.is_on)
-        code = CSL_FAIL(err, CSL_E_INVAL, "study %s has no section 'statistics'", study->id);
+    if (code == CSL_OK && !study->census.is_on)
+        code = CSL_FAIL(err, CSL_E_INVAL, "study %s has no section 'census'", study->id);
     if (code == CSL_OK)
         code = read_store(state_dir, study, &k, err);
     if (code == CSL_OK)

@@ -290,9 +290,9 @@ static enum csl_code run_seed(struct csl_result *r, struct run *run, uint64_t se
         code = csl_run_take_weights(r, c->study, &w, err);
     if (code == CSL_OK && is_shown(run, seed))
         code = csl_run_take_realised(r, c->study, &w, err);
-    if (code == CSL_OK && is_shown(run, seed) && !c->study->statistics.is_on)
+    if (code == CSL_OK && is_shown(run, seed) && !c->study->census.is_on)
         code = write_model(c, &w, err);
-    if (code == CSL_OK && c->study->statistics.is_on)
+    if (code == CSL_OK && c->study->census.is_on)
         code = csl_run_take_statistics(r, c->study, &w, err);
     else if (code == CSL_OK)
         code = judge(r, run, &w, err);

@@ -40,7 +40,7 @@ struct csl_run_config {
 enum csl_code csl_run_study(struct csl_result *out, const struct csl_run_config *c,
                             struct csl_err *err) CSL_MUST_CHECK;
 /* summary.json, metrics.csv, report.html, study.yaml, and model_card.md and model_card.json or, of
- * a study of statistics, statistics.json. */
+ * a census, statistics.json. */
 enum csl_code csl_run_write_files(const struct csl_result *r, const struct csl_study *study,
                                   const char *out_dir, struct csl_err *err) CSL_MUST_CHECK;
 /* Reads RUN/summary.json and RUN/metrics.csv, and RUN/statistics.json where there is one. */
@@ -64,7 +64,7 @@ enum csl_code csl_run_take_world(struct csl_result *r, const struct csl_study *s
 enum csl_code csl_run_take_weights(struct csl_result *r, const struct csl_study *study,
                                    const struct csl_world_result *w,
                                    struct csl_err *err) CSL_MUST_CHECK;
-/* r->statistics, from the sum that the round of a study of statistics left; nothing in other
+/* r->statistics, from the sum that the round of a census left; nothing in other
  * studies (run_statistics.c). */
 enum csl_code csl_run_take_statistics(struct csl_result *r, const struct csl_study *study,
                                       const struct csl_world_result *w,

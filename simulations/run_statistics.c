@@ -1,4 +1,4 @@
-/* simulations/run_statistics.c - from the sum of a study of statistics to figures with names. */
+/* simulations/run_statistics.c - from the sum of a census to figures with names. */
 #include "simulations/run_statistics.h"
 #include "aggregation/statistics/statistics.h"
 #include "base/check.h"
@@ -69,7 +69,7 @@ static enum csl_code describe_sums(struct csl_statistics_report *to, const struc
     enum csl_code code = CSL_OK;
     for (uint32_t d = 0; d < study->domain_count; d++)
         to->domains[d].sum = (struct csl_statistics_sum){
-            .sites_min = study->minimum_sites, .minimum_cell = study->statistics.minimum_cell};
+            .sites_min = study->minimum_sites, .minimum_cell = study->census.minimum_cell};
     for (uint32_t i = 0; code == CSL_OK && i < count; i++) {
         if (i == 0 || !has_same_blocks(&sites[i], &sites[i - 1], study))
             code = plan_share(&share, study, &sites[i], err);
@@ -116,7 +116,7 @@ static enum csl_code open_domain(struct csl_statistics_domain *to, const struct 
     for (uint32_t f = 0; f < to->feature_count; f++) {
         COPY(to->features[f].name, d->features[f].name);
         COPY(to->features[f].unit, d->features[f].unit);
-        to->features[f].range = csl_study_statistics_range(d, f);
+        to->features[f].range = csl_study_census_range(d, f);
     }
     return CSL_OK;
 }
@@ -162,7 +162,7 @@ static enum csl_code publish(struct csl_statistics_report *to, const struct csl_
     enum csl_code code = describe_sums(to, study, sites, count, err);
     for (uint32_t d = 0; code == CSL_OK && d < study->domain_count; d++) {
         struct csl_statistics_shape shape;
-        csl_study_statistics_shape(study, &study->domains[d], &shape);
+        csl_study_census_shape(study, &study->domains[d], &shape);
         code = open_domain(&to->domains[d], &study->domains[d], &shape, err);
         if (code == CSL_OK)
             code = fill_domain(&to->domains[d], &shape, mean + study->schema.blocks[d].first, err);
@@ -188,7 +188,7 @@ enum csl_code csl_run_take_statistics(struct csl_result *r, const struct csl_stu
                                       const struct csl_world_result *w, struct csl_err *err)
 {
     uint32_t count = 0;
-    if (!study->statistics.is_on || w->rounds == 0)
+    if (!study->census.is_on || w->rounds == 0)
         return CSL_OK;
     struct csl_world_blocks *sites = csl_alloc_array(r->site_count, sizeof(*sites));
     if (sites == NULL)

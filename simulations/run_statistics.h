@@ -1,4 +1,4 @@
-/* simulations/run_statistics.h - from the sum of a study of statistics to figures with names, for a
+/* simulations/run_statistics.h - from the sum of a census to figures with names, for a
  * simulation and for a coordinator's operator. */
 #ifndef CSL_RUN_STATISTICS_H
 #define CSL_RUN_STATISTICS_H

@@ -57,7 +57,7 @@ static double weight_of(const struct csl_agent *a, uint32_t block)
 {
     bool counts = a->study->aggregation.weights == CSL_WEIGHTS_SAMPLES ||
                   (a->study->privacy.mode == CSL_PRIVACY_JOINT &&
-                   !a->study->statistics.is_on); /* patients: the divisor */
+                   !a->study->census.is_on); /* patients: the divisor */
     uint32_t cap = a->study->secagg.weight_cap;
     uint64_t patients = csl_dataset_block_patients(a->data, block);
     if (!counts)

@@ -249,7 +249,7 @@ static void on_update_ready(struct csl_coord *c, uint32_t site,
 static void on_model_request(struct csl_coord *c, uint32_t site,
                              const struct csl_msg_model_request *r)
 {
-    bool is_sum = c->study->statistics.is_on && r->round > 0; /* nobody's but the coordinator's */
+    bool is_sum = c->study->census.is_on && r->round > 0; /* nobody's but the coordinator's */
     if (r->round != c->rounds_done || !c->sites[site].in_cohort || is_sum ||
         c->phase == CSL_PHASE_AGGREGATE) {
         csl_coord_task_site__(c, site);

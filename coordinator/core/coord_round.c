@@ -305,7 +305,7 @@ struct csl_coord_snapshot csl_coord_after(const struct csl_study *study, uint64_
     return (struct csl_coord_snapshot){
         .state = is_last ? CSL_STUDY_EVALUATING : CSL_STUDY_TRAINING,
         .rounds_done = rounds_done,
-        .is_evaluating = !csl_study_sums_evaluations(study) && !study->statistics.is_on &&
+        .is_evaluating = !csl_study_sums_evaluations(study) && !study->census.is_on &&
                          (is_last || (every > 0 && rounds_done % every == 0))};
 }
 
@@ -331,7 +331,7 @@ void csl_coord_after_model__(struct csl_coord *c)
 void csl_coord_open_last__(struct csl_coord *c)
 {
     uint32_t count = 0;
-    if (c->study->statistics.is_on) {
+    if (c->study->census.is_on) {
         finish(c, CSL_STUDY_RELEASED, "");
         return;
     }

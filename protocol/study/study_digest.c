@@ -327,13 +327,13 @@ static void put_gate(struct csl_buf *b, const struct csl_study_gate *g)
     csl_buf_le32(b, g->rejected_max);
 }
 
-static void put_statistics(struct csl_buf *b, const struct csl_study *s)
+static void put_census(struct csl_buf *b, const struct csl_study *s)
 {
-    if (!s->statistics.is_on)
+    if (!s->census.is_on)
         return;
-    put_text(b, "statistics");
-    csl_buf_le32(b, s->statistics.bins);
-    csl_buf_le32(b, s->statistics.minimum_cell);
+    put_text(b, "census");
+    csl_buf_le32(b, s->census.bins);
+    csl_buf_le32(b, s->census.minimum_cell);
 }
 
 static void put_block_kind(struct csl_buf *b, const char *noun, const struct csl_domain *d)
@@ -404,7 +404,7 @@ enum csl_code csl_study__digest(struct csl_study *s, struct csl_err *err)
     for (uint32_t i = 0; i < s->domain_count; i++)
         put_augment(&b, &s->domains[i]);
     put_gate(&b, &s->aggregation.gate);
-    put_statistics(&b, s);
+    put_census(&b, s);
     code = csl_buf_status(&b, err);
     if (code == CSL_OK)
         csl_digest(b.p, b.n, s->digest);

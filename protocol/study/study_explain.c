@@ -430,8 +430,8 @@ void csl_study_explain(const struct csl_study *s, struct csl_buf *out)
     if (s->question[0])
         csl_buf_printf(out, "  %s\n", s->question);
     csl_buf_printf(out, "  digest %s\n", digest);
-    if (s->statistics.is_on)
-        csl_study__explain_statistics(s, out);
+    if (s->census.is_on)
+        csl_study__explain_census(s, out);
     else
         explain_model(s, out);
     csl_buf_str(out, s->secagg.is_on

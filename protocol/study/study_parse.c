@@ -14,7 +14,7 @@ struct raw_study {
     uint32_t rounds;
     const struct csl_yaml_node *inputs, *domains, *model, *training, *aggregation, *privacy, *sites,
         *evaluation, *baselines, *personal, *simulation;
-    const struct csl_yaml_node *secure_aggregation, *fairness, *release, *statistics;
+    const struct csl_yaml_node *secure_aggregation, *fairness, *release, *census;
 };
 
 #define NODE(field, key, text)                                                                     \
@@ -60,10 +60,10 @@ static const struct csl_option study_rows[] = {
     CSL_OPTION_END,
 };
 
-/* With a section 'statistics'. */
-static const struct csl_option statistics_rows[] = {
+/* With a section 'census'. */
+static const struct csl_option census_rows[] = {
     NAME_ROWS,
-    NODE(statistics, "statistics", "Statistics of the data in place of a model."),
+    NODE(census, "census", "Statistics of the data in place of a model."),
     NODE(domains, "domains", "Which data; the features with their ranges."),
     NODE(privacy, "privacy", "Noise that protects single patients."),
     NODE(sites, "sites", "Who takes part and how long the round waits."),
@@ -196,8 +196,8 @@ static enum csl_code read_question(const struct csl_study_reader *r,
     enum csl_code code = CSL_OK;
 
     r->s->rounds = raw->rounds;
-    if (raw->statistics) {
-        code = csl_study__read_statistics(r, root, raw->statistics);
+    if (raw->census) {
+        code = csl_study__read_census(r, root, raw->census);
         return code == CSL_OK ? csl_study__read_domains(r, root, raw->domains, NULL) : code;
     }
     code = csl_study__read_inputs(r, raw->inputs);
@@ -213,9 +213,9 @@ static enum csl_code read_question(const struct csl_study_reader *r,
 static enum csl_code read_root(const struct csl_study_reader *r, const struct csl_yaml_node *root)
 {
     struct raw_study raw = {0};
-    bool is_counted = csl_yaml_get(root, "statistics") != NULL;
+    bool is_counted = csl_yaml_get(root, "census") != NULL;
     enum csl_code code =
-        csl_option_read_yaml(is_counted ? statistics_rows : study_rows, &raw, r->y, root, r->err);
+        csl_option_read_yaml(is_counted ? census_rows : study_rows, &raw, r->y, root, r->err);
 
     if (code != CSL_OK)
         return code;

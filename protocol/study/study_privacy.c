@@ -110,7 +110,7 @@ static enum csl_code check_section(const struct csl_study_reader *r,
 
     if (raw->mode == CSL_PRIVACY_NONE)
         return csl_study__refuse_keys(r, section, all, "mode: none promises nothing");
-    if (r->s->statistics.is_on) {
+    if (r->s->census.is_on) {
         code = csl_study__refuse_keys(r, section, derived,
                                       "what one patient adds to statistics follows from the "
                                       "features and their ranges, and every patient is counted");
@@ -154,8 +154,8 @@ enum csl_code csl_study__read_privacy(const struct csl_study_reader *r,
     if (!section) /* nothing is asked, nothing is promised: `study check` says so in words */
         return CSL_OK;
     code = csl_study__section(r, privacy_rows, &raw, root, section, "privacy");
-    if (r->s->statistics.is_on && raw.mode != CSL_PRIVACY_NONE) { /* neither is the file's */
-        raw.clip = csl_study_statistics_clip(r->s);
+    if (r->s->census.is_on && raw.mode != CSL_PRIVACY_NONE) { /* neither is the file's */
+        raw.clip = csl_study_census_clip(r->s);
         raw.sampling_rate = raw.mode == CSL_PRIVACY_JOINT ? 1 : 0;
     }
     if (code == CSL_OK)
@@ -265,7 +265,7 @@ enum csl_code csl_study__read_secagg(const struct csl_study_reader *r,
     if (!section)
         return CSL_OK;
     code = csl_study__section(r, secagg_rows, &raw, root, section, "secure_aggregation");
-    if (code == CSL_OK && r->s->statistics.is_on)
+    if (code == CSL_OK && r->s->census.is_on)
         code = csl_study__refuse_keys(r, section, encoding, "counts are whole numbers of 64 bits");
     if (code == CSL_OK && raw.minimum_sites < raw.colluding + 2)
         code = csl_yaml_fail(r->err, r->y, csl_study__at(section, "minimum_sites"),
@@ -301,7 +301,7 @@ static enum csl_code check_joint(const struct csl_study_reader *r, const struct 
         return csl_yaml_fail(r->err, r->y, csl_study__at(privacy, "mode"),
                              "joint noise protects nobody unless the sum is masked; a section "
                              "secure_aggregation, or mode: local, would be right");
-    if (s->statistics.is_on)
+    if (s->census.is_on)
         return s->domain_count == 1
                    ? CSL_OK
                    : csl_yaml_fail(r->err, r->y, csl_study__at(root, "domains"),

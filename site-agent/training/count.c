@@ -32,7 +32,7 @@ static enum csl_code counting_open(struct counting *c, const struct csl_study *s
                                    const struct csl_domain *d, int64_t *sum, struct csl_err *err)
 {
     *c = (struct counting){.sum = sum};
-    csl_study_statistics_shape(study, d, &c->shape);
+    csl_study_census_shape(study, d, &c->shape);
     size_t features = c->shape.features + 1u; /* never an empty allocation */
     c->ranges = csl_alloc_array(features, sizeof(*c->ranges));
     c->value = csl_alloc_array(features, sizeof(*c->value));
@@ -43,7 +43,7 @@ static enum csl_code counting_open(struct counting *c, const struct csl_study *s
         return CSL_FAIL(err, CSL_E_NOMEM, "no memory to count the patients of domain %s", d->id);
     }
     for (uint32_t f = 0; f < c->shape.features; f++)
-        c->ranges[f] = csl_study_statistics_range(d, f);
+        c->ranges[f] = csl_study_census_range(d, f);
     return CSL_OK;
 }
 
@@ -140,7 +140,7 @@ static enum csl_code release(const struct csl_study *study, const struct csl_tra
     const struct csl_noise *n = &run->plan->domains[i].noise;
     uint64_t first = study->schema.blocks[domain].first;
     struct csl_statistics_shape shape;
-    csl_study_statistics_shape(study, &study->domains[domain], &shape);
+    csl_study_census_shape(study, &study->domains[domain], &shape);
     enum csl_code code = to_grid(n, &shape, sum, words, err);
     if (code == CSL_OK)
         code = csl_noise_add(run->rng, n, sum, words, err);

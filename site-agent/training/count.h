@@ -1,10 +1,10 @@
-/* site-agent/training/count.h - the round of a study of statistics: this site's training patients
+/* site-agent/training/count.h - the round of a census: this site's training patients
  * as the vectors of aggregation/statistics/statistics.h. Internal to csl_trainer_run. */
 #ifndef CSL_TRAINING_COUNT_H
 #define CSL_TRAINING_COUNT_H
 #include "site-agent/training/train.h"
 
-/* Adds every training patient of a domain of a study of statistics to sum: [words]. One patient is
+/* Adds every training patient of a domain of a census to sum: [words]. One patient is
  * one vector, however many records there are: the value of a feature is the mean over the patient's
  * known values in all records and steps, the answer to a question that of the first record that has
  * it. CSL_E_NOMEM. Any thread. */

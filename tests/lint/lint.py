@@ -59,7 +59,7 @@ TABLE = [
     ("aggregation/statistics/*", ["base/", "aggregation/weights/publication.h"], []),
     ("aggregation/*", ["base/", TENSOR], []),
     ("protocol/study/study_evaluation.c", ["base/", "aggregation/evaluate/sums.h"], []),
-    ("protocol/study/study_statistics.c", ["base/", "aggregation/statistics/statistics.h"], []),
+    ("protocol/study/study_census.c", ["base/", "aggregation/statistics/statistics.h"], []),
     ("protocol/study/*", ["base/", CRYPTO, TENSOR], []),
     ("protocol/initial/*", ["base/", TENSOR], []),
     ("protocol/wire/messages*.c", ["base/", CRYPTO, TRANSPORT], ["protobuf-c"]),

@@ -75,7 +75,7 @@ static void put_trained(struct csl_buf *b, const struct h_study *s)
 
 static void put_counted(struct csl_buf *b, const struct h_study *s)
 {
-    csl_buf_printf(b, "study: core\nstatistics: {}\ndomains:\n");
+    csl_buf_printf(b, "study: core\ncensus: {}\ndomains:\n");
     for (int d = 0; d < 2; d++)
         csl_buf_printf(b,
                        "  - {id: d%d, modality: tabular, task: {kind: binary, label: ill},\n"

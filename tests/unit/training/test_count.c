@@ -1,4 +1,4 @@
-/* Counting for a study of statistics: one patient is one bounded vector, whatever the records are;
+/* Counting for a census: one patient is one bounded vector, whatever the records are;
  * what leaves carries the noise of the plan, on the integers. */
 #include "aggregation/statistics/statistics.h"
 #include "privacy/crypto/init.h"
@@ -18,7 +18,7 @@ enum { FEATURES = 2, BINS = 8, RECORDS_MAX = 400, WORDS = 1 + 2 + FEATURES * (BI
 
 #define STUDY                                                                                      \
     "study: counted\n"                                                                             \
-    "statistics: {bins: 8}\n"                                                                      \
+    "census: {bins: 8}\n"                                                                          \
     "domains:\n"                                                                                   \
     "  - id: d\n"                                                                                  \
     "    modality: tabular\n"                                                                      \

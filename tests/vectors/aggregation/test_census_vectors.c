@@ -46,7 +46,7 @@ static void read_numbers(double out[NUMBERS])
     assert_int_equal(fclose(file), 0);
 }
 
-static void test_statistics__numpy__agrees(void **state)
+static void test_census__numpy__agrees(void **state)
 {
     (void)state;
     int64_t sum[WORDS] = {0};
@@ -79,6 +79,6 @@ static void test_statistics__numpy__agrees(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_statistics__numpy__agrees)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_census__numpy__agrees)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

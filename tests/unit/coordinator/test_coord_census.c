@@ -1,4 +1,4 @@
-/* The coordinator's core in a study of statistics: one round, and nobody is sent what came of it.
+/* The coordinator's core in a census: one round, and nobody is sent what came of it.
  */
 #include "tests/unit/coordinator/harness.h"
 
@@ -28,7 +28,7 @@ static void ask_for_model(uint64_t round)
     h_say(&h, 0, &m);
 }
 
-static void test_coord_statistics__one_round__released_without_an_evaluation(void **state)
+static void test_coord_census__one_round__released_without_an_evaluation(void **state)
 {
     (void)state;
     open_counted();
@@ -43,7 +43,7 @@ static void test_coord_statistics__one_round__released_without_an_evaluation(voi
 }
 
 /* The zeros that the round begins with are anybody's; the sum is the coordinator's. */
-static void test_coord_statistics__model_request__never_granted_for_the_sum(void **state)
+static void test_coord_census__model_request__never_granted_for_the_sum(void **state)
 {
     (void)state;
     open_counted();
@@ -56,7 +56,7 @@ static void test_coord_statistics__model_request__never_granted_for_the_sum(void
     h_close(&h);
 }
 
-static void test_coord_statistics__after__does_not_evaluate(void **state)
+static void test_coord_census__after__does_not_evaluate(void **state)
 {
     (void)state;
     h_open(&h, &(struct h_study){.minimum = 2, .is_counted = true});
@@ -68,9 +68,9 @@ static void test_coord_statistics__after__does_not_evaluate(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_coord_statistics__one_round__released_without_an_evaluation),
-        cmocka_unit_test(test_coord_statistics__model_request__never_granted_for_the_sum),
-        cmocka_unit_test(test_coord_statistics__after__does_not_evaluate),
+        cmocka_unit_test(test_coord_census__one_round__released_without_an_evaluation),
+        cmocka_unit_test(test_coord_census__model_request__never_granted_for_the_sum),
+        cmocka_unit_test(test_coord_census__after__does_not_evaluate),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,5 @@
-/* protocol/study/study_statistics.c - section 'statistics', and a study of it in plain words. */
-#include "protocol/study/study_statistics.h"
+/* protocol/study/study_census.c - section 'census', and a study of it in plain words. */
+#include "protocol/study/study_census.h"
 
 #include "aggregation/statistics/statistics.h"
 #include "base/buf.h"
@@ -10,9 +10,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#define AT(field) .offset = offsetof(struct csl_study_statistics, field)
+#define AT(field) .offset = offsetof(struct csl_study_census, field)
 
-static const struct csl_option statistics_rows[] = {
+static const struct csl_option census_rows[] = {
     {.name = "bins",
      .type = CSL_OPT_U32,
      AT(bins),
@@ -31,17 +31,16 @@ static const struct csl_option statistics_rows[] = {
     CSL_OPTION_END,
 };
 
-enum csl_code csl_study__read_statistics(const struct csl_study_reader *r,
-                                         const struct csl_yaml_node *root,
-                                         const struct csl_yaml_node *section)
+enum csl_code csl_study__read_census(const struct csl_study_reader *r,
+                                     const struct csl_yaml_node *root,
+                                     const struct csl_yaml_node *section)
 {
     struct csl_study *s = r->s;
-    enum csl_code code =
-        csl_study__section(r, statistics_rows, &s->statistics, root, section, "statistics");
+    enum csl_code code = csl_study__section(r, census_rows, &s->census, root, section, "census");
 
     if (code != CSL_OK)
         return code;
-    s->statistics.is_on = true;
+    s->census.is_on = true;
     s->rounds = 1;
     s->local =
         (struct csl_local_training){.optimizer = CSL_OPT_KIND_SGD, .learning_rate = 1, .steps = 1};
@@ -69,15 +68,14 @@ static enum csl_code check_feature(const struct csl_study_reader *r,
                          f->name);
 }
 
-enum csl_code csl_study__check_statistics_domain(const struct csl_study_reader *r,
-                                                 const struct csl_yaml_node *item,
-                                                 const struct csl_domain *d)
+enum csl_code csl_study__check_census_domain(const struct csl_study_reader *r,
+                                             const struct csl_yaml_node *item,
+                                             const struct csl_domain *d)
 {
     static const char *const trained[] = {"model",   "scaling", "centre",  "scale", "clip",
                                           "missing", "windows", "augment", NULL};
     const struct csl_yaml_node *list = csl_yaml_get(item, "features");
-    enum csl_code code =
-        csl_study__refuse_keys(r, item, trained, "a study of statistics trains nothing");
+    enum csl_code code = csl_study__refuse_keys(r, item, trained, "a census trains nothing");
 
     if (code == CSL_OK && d->feature_count == 0)
         return CSL_OK;
@@ -87,43 +85,43 @@ enum csl_code csl_study__check_statistics_domain(const struct csl_study_reader *
     return code;
 }
 
-void csl_study_statistics_shape(const struct csl_study *s, const struct csl_domain *d,
-                                struct csl_statistics_shape *out)
+void csl_study_census_shape(const struct csl_study *s, const struct csl_domain *d,
+                            struct csl_statistics_shape *out)
 {
     bool has_labels = d->task == CSL_TASK_LABELS;
 
     *out = (struct csl_statistics_shape){.questions = has_labels ? d->label_count : 1,
                                          .answers = d->task == CSL_TASK_CLASSES ? d->classes : 2,
                                          .features = d->feature_count,
-                                         .bins = s->statistics.bins};
+                                         .bins = s->census.bins};
 }
 
-struct csl_statistics_range csl_study_statistics_range(const struct csl_domain *d, uint32_t i)
+struct csl_statistics_range csl_study_census_range(const struct csl_domain *d, uint32_t i)
 {
     return (struct csl_statistics_range){d->features[i].range_min, d->features[i].range_max};
 }
 
 /* A little above: the grid of the noise takes half a step of each entry away. */
-double csl_study_statistics_clip(const struct csl_study *s)
+double csl_study_census_clip(const struct csl_study *s)
 {
     uint64_t most = 1;
 
     for (uint32_t i = 0; i < s->domain_count; i++) {
         struct csl_statistics_shape shape;
-        csl_study_statistics_shape(s, &s->domains[i], &shape);
+        csl_study_census_shape(s, &s->domains[i], &shape);
         uint64_t own = csl_statistics_sensitivity2(&shape);
         most = own > most ? own : most;
     }
     return sqrt((double)most) * (1 + 0x1p-12);
 }
 
-enum csl_code csl_study__add_statistics(struct csl_schema *schema, const struct csl_study *s,
-                                        const struct csl_domain *d, struct csl_err *err)
+enum csl_code csl_study__add_census(struct csl_schema *schema, const struct csl_study *s,
+                                    const struct csl_domain *d, struct csl_err *err)
 {
     struct csl_statistics_shape shape;
     char name[2 * CSL_ID_MAX];
 
-    csl_study_statistics_shape(s, d, &shape);
+    csl_study_census_shape(s, d, &shape);
     const uint64_t words = csl_statistics_words(&shape);
     snprintf(name, sizeof(name), "%s.counts", d->id);
     enum csl_code code = csl_schema_add_block(schema, d->id, CSL_BLOCK_SHARED, err);
@@ -147,7 +145,7 @@ static void explain_domain(const struct csl_study *s, const struct csl_domain *d
     csl_buf_printf(out,
                    "; and of %u feature%s: how many lack it, how many lie\n    outside the "
                    "range, mean, standard deviation, and quantiles from %u bins:\n    ",
-                   d->feature_count, csl_str_plural(d->feature_count), s->statistics.bins);
+                   d->feature_count, csl_str_plural(d->feature_count), s->census.bins);
     for (uint32_t i = 0; i < d->feature_count; i++) {
         const struct csl_feature *f = &d->features[i];
         csl_str_f64(low, sizeof(low), f->range_min);
@@ -184,7 +182,7 @@ static void explain_who(const struct csl_study *s, struct csl_buf *out)
     csl_buf_printf(out,
                    "  Everybody sees what is published, of all sites together: nothing of a domain "
                    "that fewer than %u sites have,\n    no count below %u patients%s.\n",
-                   s->minimum_sites, s->statistics.minimum_cell,
+                   s->minimum_sites, s->census.minimum_cell,
                    s->privacy.mode != CSL_PRIVACY_NONE
                        ? ", and none below 17 standard deviations of the noise"
                        : "");
@@ -224,7 +222,7 @@ static void explain_price(const struct csl_study *s, struct csl_buf *out)
                        s->secagg.colluding);
 }
 
-void csl_study__explain_statistics(const struct csl_study *s, struct csl_buf *out)
+void csl_study__explain_census(const struct csl_study *s, struct csl_buf *out)
 {
     csl_buf_str(out, "What is asked\n  Statistics of the data, of all sites together. Nothing is "
                      "trained, and no model comes of it.\n");

@@ -1,4 +1,4 @@
-/* Studies of statistics: what their section sets, what it forbids, what they say in words. */
+/* Censuses: what their section sets, what it forbids, what they say in words. */
 #include "aggregation/statistics/statistics.h"
 #include "base/buf.h"
 #include "protocol/study/evaluation.h"
@@ -14,7 +14,7 @@
 #include <cmocka.h>
 
 #define HEAD       "study: counted\n"
-#define STATISTICS "statistics: {bins: 8, minimum_cell: 6}\n"
+#define STATISTICS "census: {bins: 8, minimum_cell: 6}\n"
 #define DOMAIN                                                                                     \
     "domains:\n"                                                                                   \
     "  - id: d\n"                                                                                  \
@@ -43,16 +43,16 @@ static void assert_refused(const char *yaml, const char *why)
         fail_msg("expected: %s\nfound: %s", why, err.msg);
 }
 
-static void test_statistics__section__is_one_round_that_trains_nothing(void **state)
+static void test_census__section__is_one_round_that_trains_nothing(void **state)
 {
     (void)state;
     struct csl_study *s = parse(HEAD STATISTICS DOMAIN SITES);
     struct csl_statistics_shape shape;
-    assert_true(s->statistics.is_on);
+    assert_true(s->census.is_on);
     assert_int_equal(s->rounds, 1);
     assert_int_equal(s->aggregation.weights, CSL_WEIGHTS_EQUAL);
     assert_false(csl_study_sums_evaluations(s));
-    csl_study_statistics_shape(s, &s->domains[0], &shape);
+    csl_study_census_shape(s, &s->domains[0], &shape);
     assert_int_equal(shape.questions, 1);
     assert_int_equal(shape.answers, 3);
     assert_int_equal(shape.features, 2);
@@ -62,7 +62,7 @@ static void test_statistics__section__is_one_round_that_trains_nothing(void **st
     csl_study_free(s);
 }
 
-static void test_statistics__masked__has_no_round_of_evaluations(void **state)
+static void test_census__masked__has_no_round_of_evaluations(void **state)
 {
     (void)state;
     struct csl_study *s = parse(HEAD STATISTICS DOMAIN SITES MASKS);
@@ -72,7 +72,7 @@ static void test_statistics__masked__has_no_round_of_evaluations(void **state)
 }
 
 /* The bound is that of one patient; it is not the file's to say. */
-static void test_statistics__clip__is_what_one_patient_can_add(void **state)
+static void test_census__clip__is_what_one_patient_can_add(void **state)
 {
     (void)state;
     struct csl_study *s =
@@ -88,7 +88,7 @@ static void test_statistics__clip__is_what_one_patient_can_add(void **state)
                    "hides a whole site");
 }
 
-static void test_statistics__joint__needs_masks_and_one_domain(void **state)
+static void test_census__joint__needs_masks_and_one_domain(void **state)
 {
     (void)state;
     static const char joint[] = "privacy: {mode: joint, epsilon: 1, delta: 1e-5}\n";
@@ -107,7 +107,7 @@ static void test_statistics__joint__needs_masks_and_one_domain(void **state)
     csl_study_free(s);
 }
 
-static void test_statistics__what_trains__is_refused(void **state)
+static void test_census__what_trains__is_refused(void **state)
 {
     (void)state;
     assert_refused(HEAD STATISTICS DOMAIN "model: {kind: linear}\n" SITES, "model: no such key");
@@ -123,19 +123,19 @@ static void test_statistics__what_trains__is_refused(void **state)
                                    "  - {id: d, modality: tabular, task: {kind: binary, label: k}, "
                                    "features: [x]}\n" SITES,
                    "needs 'range: [smallest, largest]'");
-    assert_refused(HEAD "statistics: {bins: 2}\n" DOMAIN SITES, "bins");
+    assert_refused(HEAD "census: {bins: 2}\n" DOMAIN SITES, "bins");
     assert_refused(HEAD STATISTICS DOMAIN SITES
                    "secure_aggregation: {protocol: fsa-1, colluding: 1, minimum_sites: 3, "
                    "encoding: {bits: 16, clip_norm: 1}}\n",
                    "whole numbers of 64 bits");
 }
 
-static void test_statistics__digest__changes_with_bins_and_cell(void **state)
+static void test_census__digest__changes_with_bins_and_cell(void **state)
 {
     (void)state;
     struct csl_study *s[3] = {parse(HEAD STATISTICS DOMAIN SITES),
-                              parse(HEAD "statistics: {bins: 9, minimum_cell: 6}\n" DOMAIN SITES),
-                              parse(HEAD "statistics: {bins: 8, minimum_cell: 7}\n" DOMAIN SITES)};
+                              parse(HEAD "census: {bins: 9, minimum_cell: 6}\n" DOMAIN SITES),
+                              parse(HEAD "census: {bins: 8, minimum_cell: 7}\n" DOMAIN SITES)};
     for (int i = 0; i < 3; i++)
         for (int j = 0; j < i; j++)
             assert_memory_not_equal(s[i]->digest, s[j]->digest, CSL_DIGEST_BYTES);
@@ -156,7 +156,7 @@ static void assert_said(const char *yaml, const char *const *words)
     csl_study_free(s);
 }
 
-static void test_statistics__explained__says_who_sees_what_at_which_price(void **state)
+static void test_census__explained__says_who_sees_what_at_which_price(void **state)
 {
     (void)state;
     static const char *const open[] = {"Nothing is trained",
@@ -181,13 +181,13 @@ static void test_statistics__explained__says_who_sees_what_at_which_price(void *
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_statistics__section__is_one_round_that_trains_nothing),
-        cmocka_unit_test(test_statistics__masked__has_no_round_of_evaluations),
-        cmocka_unit_test(test_statistics__clip__is_what_one_patient_can_add),
-        cmocka_unit_test(test_statistics__joint__needs_masks_and_one_domain),
-        cmocka_unit_test(test_statistics__what_trains__is_refused),
-        cmocka_unit_test(test_statistics__digest__changes_with_bins_and_cell),
-        cmocka_unit_test(test_statistics__explained__says_who_sees_what_at_which_price),
+        cmocka_unit_test(test_census__section__is_one_round_that_trains_nothing),
+        cmocka_unit_test(test_census__masked__has_no_round_of_evaluations),
+        cmocka_unit_test(test_census__clip__is_what_one_patient_can_add),
+        cmocka_unit_test(test_census__joint__needs_masks_and_one_domain),
+        cmocka_unit_test(test_census__what_trains__is_refused),
+        cmocka_unit_test(test_census__digest__changes_with_bins_and_cell),
+        cmocka_unit_test(test_census__explained__says_who_sees_what_at_which_price),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -57,7 +57,7 @@ static uint64_t distance2(const int64_t *a, const int64_t *b, size_t words)
     return sum;
 }
 
-static void test_statistics__neighbouring_data__differ_by_the_sensitivity(void **state)
+static void test_census__neighbouring_data__differ_by_the_sensitivity(void **state)
 {
     (void)state;
     struct csl_rng rng;
@@ -78,7 +78,7 @@ static void test_statistics__neighbouring_data__differ_by_the_sensitivity(void *
 }
 
 /* The bound is reached: by a patient with an answer to each question and values at the ends. */
-static void test_statistics__the_largest_patient__is_the_sensitivity(void **state)
+static void test_census__the_largest_patient__is_the_sensitivity(void **state)
 {
     (void)state;
     const struct csl_statistics_shape shape = {QUESTIONS, ANSWERS, FEATURES, 16};
@@ -91,7 +91,7 @@ static void test_statistics__the_largest_patient__is_the_sensitivity(void **stat
     assert_int_equal(csl_statistics_sensitivity2(&shape), 1 + QUESTIONS + 3 * FEATURES);
 }
 
-static void test_statistics__sites__add_up_to_all_patients(void **state)
+static void test_census__sites__add_up_to_all_patients(void **state)
 {
     (void)state;
     struct csl_rng rng, again;
@@ -174,20 +174,20 @@ static void check_coverage(uint32_t patients, double sigma)
         assert_true(quantile[q] >= 0.9293 * shown);
 }
 
-static void test_statistics__without_noise__intervals_hold_the_population(void **state)
+static void test_census__without_noise__intervals_hold_the_population(void **state)
 {
     (void)state;
     check_coverage(200, 0);
 }
 
-static void test_statistics__with_noise__intervals_hold_the_population(void **state)
+static void test_census__with_noise__intervals_hold_the_population(void **state)
 {
     (void)state;
     check_coverage(800, 800 / (CSL_PUBLICATION_USABLE * sqrt(2) * 1.4));
 }
 
 /* Whatever noise does: what is shown is at least the rule's count, and nothing shown is zero. */
-static void test_statistics__too_small__is_never_shown(void **state)
+static void test_census__too_small__is_never_shown(void **state)
 {
     (void)state;
     const struct csl_statistics_shape shape = {1, ANSWERS, 1, 8};
@@ -220,7 +220,7 @@ static void test_statistics__too_small__is_never_shown(void **state)
 }
 
 /* Without noise the only hidden answer would be what all patients less the others leave. */
-static void test_statistics__one_small_class__hides_another_one(void **state)
+static void test_census__one_small_class__hides_another_one(void **state)
 {
     (void)state;
     const struct csl_statistics_shape shape = {1, ANSWERS, 0, 8};
@@ -238,13 +238,13 @@ static void test_statistics__one_small_class__hides_another_one(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_statistics__neighbouring_data__differ_by_the_sensitivity),
-        cmocka_unit_test(test_statistics__the_largest_patient__is_the_sensitivity),
-        cmocka_unit_test(test_statistics__sites__add_up_to_all_patients),
-        cmocka_unit_test(test_statistics__without_noise__intervals_hold_the_population),
-        cmocka_unit_test(test_statistics__with_noise__intervals_hold_the_population),
-        cmocka_unit_test(test_statistics__too_small__is_never_shown),
-        cmocka_unit_test(test_statistics__one_small_class__hides_another_one),
+        cmocka_unit_test(test_census__neighbouring_data__differ_by_the_sensitivity),
+        cmocka_unit_test(test_census__the_largest_patient__is_the_sensitivity),
+        cmocka_unit_test(test_census__sites__add_up_to_all_patients),
+        cmocka_unit_test(test_census__without_noise__intervals_hold_the_population),
+        cmocka_unit_test(test_census__with_noise__intervals_hold_the_population),
+        cmocka_unit_test(test_census__too_small__is_never_shown),
+        cmocka_unit_test(test_census__one_small_class__hides_another_one),
     };
     if (csl_crypto_init(NULL) != CSL_OK)
         return 1;

@@ -17,7 +17,7 @@
 
 #define COUNTED(more)                                                                              \
     "study: counted\n"                                                                             \
-    "statistics: {bins: 16}\n"                                                                     \
+    "census: {bins: 16}\n"                                                                     \
     "domains:\n"                                                                                   \
     "  - id: heart\n"                                                                              \
     "    modality: tabular\n"                                                                      \
@@ -63,7 +63,7 @@ static struct csl_json_doc *read_statistics(const char *folder)
 }
 
 /* Sums under masks are the open ones to the last digit. */
-static void test_cli_statistics__masked__figures_are_those_in_the_open(void **state)
+static void test_cli_census__masked__figures_are_those_in_the_open(void **state)
 {
     (void)state;
     static const char *const numbers[] = {"domains/0/patients/value",
@@ -87,7 +87,7 @@ static void test_cli_statistics__masked__figures_are_those_in_the_open(void **st
 }
 
 /* What is published is what all records in one place would give. */
-static void test_cli_statistics__open__figures_are_those_of_the_pooled_records(void **state)
+static void test_cli_census__open__figures_are_those_of_the_pooled_records(void **state)
 {
     (void)state;
     static const char *const ids[] = {"lyon", "turin", "aachen"};
@@ -103,7 +103,7 @@ static void test_cli_statistics__open__figures_are_those_of_the_pooled_records(v
     (void)snprintf(study_path, sizeof(study_path), "%s/counted.yaml", cli_folder);
     assert_int_equal(csl_study_read(&study, study_path, NULL), CSL_OK);
     assert_int_equal(csl_dataset_load_pooled(&pooled, at, 3, study, NULL), CSL_OK);
-    csl_study_statistics_shape(study, &study->domains[0], &shape);
+    csl_study_census_shape(study, &study->domains[0], &shape);
     assert_true(csl_statistics_words(&shape) <= 128);
     assert_int_equal(csl_count_domain(study, 0, &pooled->domains[0][CSL_SPLIT_TRAIN], sum, NULL),
                      CSL_OK);
@@ -112,7 +112,7 @@ static void test_cli_statistics__open__figures_are_those_of_the_pooled_records(v
     assert_true(cli_number(open, "domains/0/patients/value") * CSL_STATISTICS_ONE ==
                 (double)sum[0]);
     for (uint32_t f = 0; f < 2; f++) {
-        const struct csl_statistics_range range = csl_study_statistics_range(&study->domains[0], f);
+        const struct csl_statistics_range range = csl_study_census_range(&study->domains[0], f);
         struct csl_feature_figures figures;
         csl_statistics_feature(&shape, &exact, &range, f, sum, &figures);
         (void)snprintf(key, sizeof(key), "domains/0/features/%u/mean/value", f);
@@ -143,7 +143,7 @@ static void find_state(const char *folder, char *out, size_t bytes)
 
 /* Real processes, and what the coordinator's operator makes of its folder: no run is needed for it.
  */
-static void test_cli_statistics__processes__publish_what_the_simulation_does(void **state)
+static void test_cli_census__processes__publish_what_the_simulation_does(void **state)
 {
     (void)state;
     char command[512], folder[160];
@@ -198,13 +198,13 @@ static void check_private(const char *folder, const char *study)
     }
 }
 
-static void test_cli_statistics__local__is_noised_and_charged(void **state)
+static void test_cli_census__local__is_noised_and_charged(void **state)
 {
     (void)state;
     check_private("local", COUNTED("privacy: {mode: local, epsilon: 4, delta: 1e-4}\n"));
 }
 
-static void test_cli_statistics__joint__is_noised_and_charged(void **state)
+static void test_cli_census__joint__is_noised_and_charged(void **state)
 {
     (void)state;
     check_private(
@@ -213,7 +213,7 @@ static void test_cli_statistics__joint__is_noised_and_charged(void **state)
                 "secure_aggregation: {protocol: fsa-1, colluding: 1, minimum_sites: 3}\n"));
 }
 
-static void test_cli_statistics__report__is_drawn_again_from_the_files(void **state)
+static void test_cli_census__report__is_drawn_again_from_the_files(void **state)
 {
     (void)state;
     simulate("open", COUNTED("privacy: {mode: none}\n"), "");
@@ -223,7 +223,7 @@ static void test_cli_statistics__report__is_drawn_again_from_the_files(void **st
     cli_assert_printed("trains nothing");
 }
 
-static void test_cli_statistics__scale__fixes_centre_and_scale(void **state)
+static void test_cli_census__scale__fixes_centre_and_scale(void **state)
 {
     (void)state;
     simulate("open", COUNTED("privacy: {mode: none}\n"), "");
@@ -256,7 +256,7 @@ static void test_cli_statistics__scale__fixes_centre_and_scale(void **state)
     cli_assert_printed("no domain with features is in the statistics");
 }
 
-static void test_cli_statistics__site__compares_itself_at_home(void **state)
+static void test_cli_census__site__compares_itself_at_home(void **state)
 {
     (void)state;
     simulate("open", COUNTED("privacy: {mode: none}\n"), "");
@@ -279,14 +279,14 @@ static void test_cli_statistics__site__compares_itself_at_home(void **state)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_cli_statistics__open__figures_are_those_of_the_pooled_records),
-        cmocka_unit_test(test_cli_statistics__processes__publish_what_the_simulation_does),
-        cmocka_unit_test(test_cli_statistics__masked__figures_are_those_in_the_open),
-        cmocka_unit_test(test_cli_statistics__local__is_noised_and_charged),
-        cmocka_unit_test(test_cli_statistics__joint__is_noised_and_charged),
-        cmocka_unit_test(test_cli_statistics__report__is_drawn_again_from_the_files),
-        cmocka_unit_test(test_cli_statistics__scale__fixes_centre_and_scale),
-        cmocka_unit_test(test_cli_statistics__site__compares_itself_at_home),
+        cmocka_unit_test(test_cli_census__open__figures_are_those_of_the_pooled_records),
+        cmocka_unit_test(test_cli_census__processes__publish_what_the_simulation_does),
+        cmocka_unit_test(test_cli_census__masked__figures_are_those_in_the_open),
+        cmocka_unit_test(test_cli_census__local__is_noised_and_charged),
+        cmocka_unit_test(test_cli_census__joint__is_noised_and_charged),
+        cmocka_unit_test(test_cli_census__report__is_drawn_again_from_the_files),
+        cmocka_unit_test(test_cli_census__scale__fixes_centre_and_scale),
+        cmocka_unit_test(test_cli_census__site__compares_itself_at_home),
     };
     if (argc != 2)
         return 1;

@@ -183,29 +183,50 @@ static void report_events(const struct csl_private_run *run, struct csl_train_re
     }
 }
 
-enum csl_code csl_trainer__count(const struct csl_study *study, const struct csl_train_task *task,
-                                 struct csl_train_report *report, struct csl_err *err)
+/* Into the task's own vectors, whatever becomes of it. */
+static enum csl_code count_all(const struct csl_study *study, const struct csl_train_task *task,
+                               struct csl_train_report *r, struct csl_err *err)
 {
-    struct csl_train_report r = {.steps = 1};
     enum csl_code code = CSL_OK;
-    memset(task->update, 0, (size_t)study->schema.parameters * sizeof(*task->update));
-    if (task->joint_sum != NULL)
-        memset(task->joint_sum, 0, (size_t)study->schema.parameters * sizeof(*task->joint_sum));
-    if (task->privacy != NULL) {
-        task->privacy->rejected = 0;
-        memset(task->privacy->releases, 0, sizeof(task->privacy->releases));
-    }
     for (uint32_t d = 0; code == CSL_OK && d < study->domain_count; d++) {
         uint64_t patients = task->data->domains[d][CSL_SPLIT_TRAIN].patients;
         if (patients == 0)
             continue;
         code = count_block(study, task, d, err);
-        r.blocks[r.block_count].block = d;
-        r.blocks[r.block_count++].patients = patients;
+        r->blocks[r->block_count].block = d;
+        r->blocks[r->block_count++].patients = patients;
     }
     if (code == CSL_OK && task->privacy != NULL)
-        report_events(task->privacy, &r);
+        report_events(task->privacy, r);
+    return code;
+}
+
+enum csl_code csl_trainer__count(const struct csl_study *study, const struct csl_train_task *task,
+                                 struct csl_train_report *report, struct csl_err *err)
+{
+    size_t count = (size_t)study->schema.parameters;
+    struct csl_train_report r = {.steps = 1};
+    struct csl_train_task own = *task; /* the caller's vectors are written on success only */
+    own.update = csl_alloc_array(count, sizeof(*own.update));
+    own.joint_sum = task->joint_sum != NULL ? csl_alloc_array(count, sizeof(*own.joint_sum)) : NULL;
+    enum csl_code code = CSL_OK;
+    if (task->privacy != NULL) {
+        task->privacy->rejected = 0;
+        memset(task->privacy->releases, 0, sizeof(task->privacy->releases));
+    }
+    if (own.update == NULL || (task->joint_sum != NULL && own.joint_sum == NULL))
+        code = CSL_FAIL(err, CSL_E_NOMEM, "no memory for %zu counts", count);
     if (code == CSL_OK)
+        code = count_all(study, &own, &r, err);
+    if (code == CSL_OK) {
+        memcpy(task->update, own.update, count * sizeof(*own.update));
+        if (task->joint_sum != NULL)
+            memcpy(task->joint_sum, own.joint_sum, count * sizeof(*own.joint_sum));
         *report = r;
+    }
+    if (own.joint_sum != NULL) /* it has a share of the noise only */
+        csl_wipe(own.joint_sum, count * sizeof(*own.joint_sum));
+    csl_free(own.joint_sum);
+    csl_free(own.update);
     return code;
 }

@@ -17,7 +17,7 @@
 
 #define COUNTED(more)                                                                              \
     "study: counted\n"                                                                             \
-    "census: {bins: 16}\n"                                                                     \
+    "census: {bins: 16}\n"                                                                         \
     "domains:\n"                                                                                   \
     "  - id: heart\n"                                                                              \
     "    modality: tabular\n"                                                                      \

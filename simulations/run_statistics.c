@@ -121,6 +121,15 @@ static enum csl_code open_domain(struct csl_statistics_domain *to, const struct 
     return CSL_OK;
 }
 
+/* Without noise a count is whole, which takes away what float32 did to its mean. */
+static int64_t entry_of(const struct csl_statistics_shape *shape, size_t entry, double patients,
+                        bool has_noise)
+{
+    if (!has_noise && csl_statistics_is_count(shape, entry))
+        return CSL_STATISTICS_ONE * llrint(patients);
+    return llrint(patients * CSL_STATISTICS_ONE);
+}
+
 /* mean: over the sites of the sum, all alike, in patients. */
 static enum csl_code fill_domain(struct csl_statistics_domain *to,
                                  const struct csl_statistics_shape *shape, const float *mean,
@@ -131,7 +140,7 @@ static enum csl_code fill_domain(struct csl_statistics_domain *to,
     struct csl_statistic *cells = csl_alloc_array(to->cell_count, sizeof(*cells));
     if (sum != NULL && cells != NULL) {
         for (size_t i = 0; i < words; i++)
-            sum[i] = llrint((double)mean[i] * to->sum.sites * CSL_STATISTICS_ONE);
+            sum[i] = entry_of(shape, i, (double)mean[i] * to->sum.sites, to->sum.sigma > 0);
         csl_statistics_counts(shape, &to->sum, sum, &to->patients, cells);
         for (uint32_t i = 0; i < to->cell_count; i++)
             to->cells[i].patients = cells[i];

@@ -49,6 +49,10 @@ size_t csl_statistics_words(const struct csl_statistics_shape *shape);
 uint64_t csl_statistics_sensitivity2(const struct csl_statistics_shape *shape);
 bool csl_statistics_range_is_valid(const struct csl_statistics_range *r);
 
+/* The entry counts patients: without noise a multiple of CSL_STATISTICS_ONE. Else: sum or squares.
+ */
+bool csl_statistics_is_count(const struct csl_statistics_shape *shape, size_t entry);
+
 #define CSL_STATISTICS_NO_ANSWER UINT32_MAX
 /* Adds one patient to `to` [words]. answer: [questions], below shape->answers or
  * CSL_STATISTICS_NO_ANSWER; value: [features], NaN: missing, anything else is clipped. Entries

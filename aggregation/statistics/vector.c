@@ -22,6 +22,13 @@ bool csl_statistics_range_is_valid(const struct csl_statistics_range *r)
     return r->low < r->high && isfinite(r->high - r->low);
 }
 
+bool csl_statistics_is_count(const struct csl_statistics_shape *shape, size_t entry)
+{
+    size_t first = 1 + (size_t)shape->questions * shape->answers;
+    size_t of_feature = shape->bins + ENTRIES_BESIDE_BINS;
+    return entry < first || (entry - first) % of_feature < of_feature - 2;
+}
+
 struct csl_statistics_feature_at csl_statistics__at(const struct csl_statistics_shape *shape,
                                                     uint32_t feature)
 {

@@ -106,6 +106,11 @@ static void test_census__sites__add_up_to_all_patients(void **state)
         add_patient(&again, &shape, pooled);
     for (size_t w = 0; w < words; w++)
         assert_int_equal(sites[0][w] + sites[1][w] + sites[2][w] + sites[3][w], pooled[w]);
+    for (size_t w = 0; w < words; w++)
+        assert_true(!csl_statistics_is_count(&shape, w) || pooled[w] % CSL_STATISTICS_ONE == 0);
+    assert_false(csl_statistics_is_count(&shape, words - 1)); /* squares, and the sum before them */
+    assert_false(csl_statistics_is_count(&shape, words - 2));
+    assert_true(csl_statistics_is_count(&shape, words - 3));
     for (uint32_t f = 0; f < FEATURES; f++) { /* everybody is in one entry of each feature */
         int64_t all = 0;
         size_t first = 1 + QUESTIONS * ANSWERS + f * (16 + 5);

@@ -140,7 +140,7 @@ static void put_domain_noise(const struct csl_plan *p, uint32_t d, struct csl_bu
     uint32_t smallest = p->smallest[d];
     double variance = 0;
 
-    if (smallest == UINT32_MAX)
+    if (smallest == UINT32_MAX || p->study->census.is_on) /* a sum: statistics.json says it */
         return;
     csl_buf_printf(out,
                    "\nNoise in the weighted mean of a round, domain %s:\n%-20s %11s %8s %12s %8s\n",

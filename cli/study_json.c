@@ -401,8 +401,16 @@ void csl_cli_study_json(const struct csl_study *s, struct csl_buf *out)
         put_domain(&j, s, &s->domains[i], false);
     csl_json_end(&j);
     put_schema(&j, &s->schema);
-    put_local(&j, &s->local);
-    put_aggregation(&j, &s->aggregation);
+    if (s->census.is_on) {
+        csl_json_key(&j, "census");
+        csl_json_object(&j);
+        csl_json_put_u64(&j, "bins", s->census.bins);
+        csl_json_put_u64(&j, "minimum_cell", s->census.minimum_cell);
+        csl_json_end(&j);
+    } else {
+        put_local(&j, &s->local);
+        put_aggregation(&j, &s->aggregation);
+    }
     put_privacy(&j, &s->privacy);
     csl_cli_put_sections(&j, s);
     put_sites(&j, s);
@@ -424,10 +432,15 @@ void csl_cli_study_text(const struct csl_study *s, struct csl_buf *out)
     csl_hex(s->digest, CSL_DIGEST_BYTES, digest);
     csl_buf_printf(out, "study     %s\ndigest    %s\nquestion  %s\n", s->id, digest, s->question);
     uint32_t count = s->local.epochs > 0 ? s->local.epochs : s->local.steps;
-    csl_buf_printf(out, "training  %u round%s of %u %s%s, %s, strategy %s, weights %s\n", s->rounds,
-                   csl_str_plural(s->rounds), count, s->local.epochs > 0 ? "epoch" : "step",
-                   csl_str_plural(count), csl_optimizer_name(s->local.optimizer),
-                   s->aggregation.strategy, weights[s->aggregation.weights]);
+    if (s->census.is_on)
+        csl_buf_printf(out, "census    %u bins, counts from %u patients on\n", s->census.bins,
+                       s->census.minimum_cell);
+    else
+        csl_buf_printf(out, "training  %u round%s of %u %s%s, %s, strategy %s, weights %s\n",
+                       s->rounds, csl_str_plural(s->rounds), count,
+                       s->local.epochs > 0 ? "epoch" : "step", csl_str_plural(count),
+                       csl_optimizer_name(s->local.optimizer), s->aggregation.strategy,
+                       weights[s->aggregation.weights]);
     privacy_text(&s->privacy, out);
     csl_buf_printf(out, "sites     at least %u", s->minimum_sites);
     for (uint32_t i = 0; i < s->participant_count; i++)

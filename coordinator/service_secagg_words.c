@@ -133,7 +133,7 @@ static enum csl_code open_chunk(struct csl_service *s, const struct csl_secagg_m
  * gradient step over the patients expected in a batch, down the gradient. */
 static double factor_of(const struct csl_study *study, double weight)
 {
-    if (study->privacy.mode == CSL_PRIVACY_JOINT)
+    if (study->privacy.mode == CSL_PRIVACY_JOINT && !study->census.is_on)
         return -study->local.learning_rate / (study->privacy.sampling_rate * weight);
     return 1.0 / weight;
 }

@@ -222,6 +222,7 @@ static void release_one(struct csl_result *r)
     for (uint32_t i = 0; i < r->price_count; i++)
         csl_repeats_release(&r->prices[i].repeats);
     csl_free(r->prices);
+    csl_statistics_report_release(&r->statistics);
     csl_free(r->groups);
     csl_free(r->labels.items);
     csl_free(r->fairness.sums);

@@ -10,6 +10,7 @@
 #ifndef CSL_RESULT_H
 #define CSL_RESULT_H
 #include "aggregation/evaluate/metrics.h"
+#include "aggregation/statistics/report.h"
 #include "base/buf.h"
 #include "protocol/study/study.h"
 #include "simulations/result_attack.h"
@@ -137,6 +138,7 @@ struct csl_result {
     struct csl_result *external;
     struct csl_result_row *rows; /* [row_count]; owned */
     uint32_t row_count, row_capacity;
+    struct csl_statistics_report statistics; /* of a census; else no domains; owned */
     struct csl_repeats repeats;
     struct csl_result_price *prices; /* [price_count] ascending by epsilon; owned */
     uint32_t price_count;

@@ -61,8 +61,9 @@ static double weight_of(const struct csl_agent *a, uint32_t block)
     bool counts = a->study->aggregation.weights == CSL_WEIGHTS_SAMPLES;
     uint32_t cap = a->study->secagg.weight_cap;
     uint64_t patients = csl_dataset_block_patients(a->data, block);
-    if (a->study->privacy.mode == CSL_PRIVACY_JOINT) /* the divisor: of every block those who are */
-        return (double)a->plan.domains[0].patients;  /* drawn, and not who of them has the input */
+    bool has_divisor = a->study->privacy.mode == CSL_PRIVACY_JOINT && !a->study->census.is_on;
+    if (has_divisor) /* of every block those who are drawn, and not who of them has the input */
+        return (double)a->plan.domains[0].patients;
     if (!counts)
         return 1;
     return cap > 0 && patients > cap ? (double)cap : (double)patients;

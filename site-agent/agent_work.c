@@ -394,7 +394,8 @@ static enum csl_code evaluate(struct csl_agent *a, const struct csl_msg_task *t,
     if (code == CSL_OK)
         code = read_broadcast(a, t, parameters, 1, err);
     /* With privacy nothing about test patients leaves: no block is reported. */
-    bool is_reported = a->study->privacy.mode == CSL_PRIVACY_NONE && !csl_agent_masks__(a);
+    bool is_reported = a->study->privacy.mode == CSL_PRIVACY_NONE && !csl_agent_masks__(a) &&
+                       !a->study->census.is_on;
     for (uint32_t d = 0; code == CSL_OK && is_reported && d < a->study->domain_count; d++) {
         bool is_here = !csl_agent_has_part__(a) || csl_dataset_block_patients(a->data, d) > 0;
         bool is_judged = csl_agent_examples_to_judge__(a, d).records > 0;

@@ -249,7 +249,8 @@ static void on_update_ready(struct csl_coord *c, uint32_t site,
 static void on_model_request(struct csl_coord *c, uint32_t site,
                              const struct csl_msg_model_request *r)
 {
-    if (r->round != c->rounds_done || !c->sites[site].in_cohort ||
+    bool is_sum = c->study->census.is_on && r->round > 0; /* nobody's but the coordinator's */
+    if (r->round != c->rounds_done || !c->sites[site].in_cohort || is_sum ||
         c->phase == CSL_PHASE_AGGREGATE) {
         csl_coord_task_site__(c, site);
         return;

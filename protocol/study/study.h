@@ -10,6 +10,7 @@
 #include "base/yaml.h"
 #include "protocol/study/study_augment.h"
 #include "protocol/study/study_baseline.h"
+#include "protocol/study/study_census.h"
 #include "protocol/study/study_fairness.h"
 #include "protocol/study/study_gate.h"
 #include "protocol/study/study_network.h"
@@ -167,7 +168,8 @@ struct csl_study {
     struct csl_study_secagg secagg;
     struct csl_study_fairness fairness;
     struct csl_study_release release;
-    uint32_t minimum_sites; /* a round needs this many contributions */
+    struct csl_study_census census; /* on: model, training and aggregation are not read */
+    uint32_t minimum_sites;         /* a round needs this many contributions */
     char (
         *participants)[CSL_ID_MAX]; /* [participant_count] sites to wait for; none: minimum_sites */
     uint32_t participant_count;

@@ -342,6 +342,15 @@ static void put_gate(struct csl_buf *b, const struct csl_study_gate *g)
     csl_buf_le32(b, g->rejected_max);
 }
 
+static void put_census(struct csl_buf *b, const struct csl_study *s)
+{
+    if (!s->census.is_on)
+        return;
+    put_text(b, "census");
+    csl_buf_le32(b, s->census.bins);
+    csl_buf_le32(b, s->census.minimum_cell);
+}
+
 static void put_block_kind(struct csl_buf *b, const char *noun, const struct csl_domain *d)
 {
     if (d->block_kind == CSL_BLOCK_SHARED)
@@ -414,6 +423,7 @@ enum csl_code csl_study__digest(struct csl_study *s, struct csl_err *err)
         put_scattering(&b, &s->inputs[i]);
     for (uint32_t i = 0; i < s->domain_count; i++)
         put_scattering(&b, &s->domains[i]);
+    put_census(&b, s);
     code = csl_buf_status(&b, err);
     if (code == CSL_OK)
         csl_digest(b.p, b.n, s->digest);

@@ -503,7 +503,9 @@ static enum csl_code read_domain(const struct csl_study_reader *r, const struct 
                              "classes are merged in studies with 'inputs' only");
     if (code == CSL_OK)
         code = is_fused ? csl_study__read_fused(r, raw.inputs, d) : read_input(r, item, &raw, d);
-    if (code == CSL_OK)
+    if (code == CSL_OK && r->s->census.is_on)
+        code = csl_study__check_census_domain(r, item, d);
+    else if (code == CSL_OK)
         code = csl_study__read_model(r, item, raw.model, shared_model, d);
     return code;
 }

@@ -8,7 +8,7 @@
 
 bool csl_study_sums_evaluations(const struct csl_study *s)
 {
-    return s->secagg.is_on && s->privacy.mode == CSL_PRIVACY_NONE;
+    return s->secagg.is_on && s->privacy.mode == CSL_PRIVACY_NONE && !s->census.is_on;
 }
 
 bool csl_study_is_evaluated_in(const struct csl_study *s, uint64_t round)

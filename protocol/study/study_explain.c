@@ -414,15 +414,8 @@ static void explain_price(const struct csl_study *s, struct csl_buf *out)
                          "doubles, and delta grows by\n    the factor 1 + e^epsilon.\n");
 }
 
-void csl_study_explain(const struct csl_study *s, struct csl_buf *out)
+static void explain_model(const struct csl_study *s, struct csl_buf *out)
 {
-    char digest[2 * CSL_DIGEST_BYTES + 1];
-
-    csl_hex(s->digest, CSL_DIGEST_BYTES, digest);
-    csl_buf_printf(out, "Study %s\n", s->id);
-    if (s->question[0])
-        csl_buf_printf(out, "  %s\n", s->question);
-    csl_buf_printf(out, "  digest %s\n", digest);
     csl_buf_str(out, "What is asked\n");
     for (uint32_t i = 0; i < s->domain_count; i++)
         explain_domain(s, &s->domains[i], out);
@@ -432,6 +425,21 @@ void csl_study_explain(const struct csl_study *s, struct csl_buf *out)
     explain_price(s, out);
     csl_study__explain_personal(s, out);
     csl_study__explain_release(s, out);
+}
+
+void csl_study_explain(const struct csl_study *s, struct csl_buf *out)
+{
+    char digest[2 * CSL_DIGEST_BYTES + 1];
+
+    csl_hex(s->digest, CSL_DIGEST_BYTES, digest);
+    csl_buf_printf(out, "Study %s\n", s->id);
+    if (s->question[0])
+        csl_buf_printf(out, "  %s\n", s->question);
+    csl_buf_printf(out, "  digest %s\n", digest);
+    if (s->census.is_on)
+        csl_study__explain_census(s, out);
+    else
+        explain_model(s, out);
     csl_buf_str(out, s->secagg.is_on
                          ? "  Secure aggregation is used. It hides nothing when the coordinator "
                            "holds the key that signs the roster of sites.\n"

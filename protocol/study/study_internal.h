@@ -194,6 +194,17 @@ enum csl_code csl_study__read_gate(const struct csl_study_reader *r,
 enum csl_code csl_study__check_gate(const struct csl_study_reader *r,
                                     const struct csl_yaml_node *root);
 void csl_study__explain_gate(const struct csl_study *s, struct csl_buf *out);
+/* study_census.c: section 'census', which sets what training would say; then what it asks
+ * of a domain that is read; its block of the schema. */
+enum csl_code csl_study__read_census(const struct csl_study_reader *r,
+                                     const struct csl_yaml_node *root,
+                                     const struct csl_yaml_node *section);
+enum csl_code csl_study__check_census_domain(const struct csl_study_reader *r,
+                                             const struct csl_yaml_node *item,
+                                             const struct csl_domain *d);
+enum csl_code csl_study__add_census(struct csl_schema *schema, const struct csl_study *s,
+                                    const struct csl_domain *d, struct csl_err *err);
+void csl_study__explain_census(const struct csl_study *s, struct csl_buf *out);
 /* study_sites.c: sites and simulation. */
 enum csl_code csl_study__read_sites(const struct csl_study_reader *r,
                                     const struct csl_yaml_node *root,

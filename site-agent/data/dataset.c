@@ -163,7 +163,8 @@ static enum csl_code scale_all(struct csl_dataset *d, struct csl_err *err)
             return code;
         for (int s = 0; s < CSL_SPLIT_COUNT && code == CSL_OK; s++) {
             struct csl_examples *e = &d->domains[i][s];
-            code = csl_examples_scale__(e, what, &c, is_private, err);
+            if (!d->study->census.is_on)
+                code = csl_examples_scale__(e, what, &c, is_private, err);
             d->bytes +=
                 (uint64_t)e->records *
                 ((uint64_t)e->width * sizeof(*e->x) + sizeof(*e->patient) + sizeof(*e->label) +

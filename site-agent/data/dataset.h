@@ -6,6 +6,7 @@
  * without a modality or label simply lacks that domain. A domain of several inputs has the records
  * with a known label and at least one of its inputs. A domain of several labels has the records
  * with one of them or more; a label whose column the site lacks is unknown in all of them.
+ * Of a census the values stay as they are, and a missing one is NaN.
  * Immutable after loading; any thread. */
 #ifndef CSL_DATASET_H
 #define CSL_DATASET_H

@@ -3,6 +3,7 @@
 #include "base/check.h"
 #include "base/mem.h"
 #include "privacy/crypto/secret.h"
+#include "site-agent/training/count.h"
 #include "site-agent/training/fused_train.h"
 
 #include <math.h>
@@ -91,7 +92,8 @@ enum csl_code csl_trainer_new(struct csl_trainer **out, const struct csl_study *
                         (unsigned long long)study->schema.parameters);
         goto out;
     }
-    for (uint32_t d = 0; code == CSL_OK && d < study->domain_count; d++)
+    /* A census has no nets: nothing is trained. */
+    for (uint32_t d = 0; !study->census.is_on && code == CSL_OK && d < study->domain_count; d++)
         code = csl_net_init(&t->nets[d], study, d, err);
     for (uint32_t i = 0; code == CSL_OK && i < study->input_count; i++)
         code = csl_net_init_input(&t->nets[study->domain_count + i], study, i, err);
@@ -476,6 +478,8 @@ enum csl_code csl_trainer_run(struct csl_trainer *t, const struct csl_train_task
     bool is_trained[CSL_BLOCKS_MAX] = {false};
     double loss_sum = 0;
     enum csl_code code = check_task(t, task, err);
+    if (code == CSL_OK && t->study->census.is_on)
+        return csl_trainer__count(t->study, task, report, err);
     if (code == CSL_OK && task->joint_sum != NULL)
         memset(task->joint_sum, 0, (size_t)t->study->schema.parameters * sizeof(int64_t));
     if (code == CSL_OK && task->privacy != NULL) {

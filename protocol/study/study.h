@@ -16,6 +16,7 @@
 #include "protocol/study/study_privacy.h"
 #include "protocol/study/study_schedule.h"
 #include "protocol/study/study_simulation.h"
+#include "protocol/study/study_statistics.h"
 
 #include <stdbool.h>
 
@@ -161,6 +162,7 @@ struct csl_study {
     struct csl_study_secagg secagg;
     struct csl_study_fairness fairness;
     struct csl_study_release release;
+    struct csl_study_statistics statistics;
     uint32_t minimum_sites; /* a round needs this many contributions */
     char (
         *participants)[CSL_ID_MAX]; /* [participant_count] sites to wait for; none: minimum_sites */

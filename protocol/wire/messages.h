@@ -86,6 +86,10 @@ struct csl_msg_task {
     uint64_t weights_round; /* of the model that they come from */
     uint32_t weight_count;  /* 0: none, or CSL_DOMAINS_MAX at most */
     struct csl_domain_weight weights[CSL_DOMAINS_MAX];
+    /* A study with statistics, to train: of every domain the loss of the predictor that knows the
+     * federation's classes and nothing else; 0: not known, and the site counts its classes. */
+    uint32_t prior_count; /* 0: none, or CSL_DOMAINS_MAX at most */
+    double prior_loss[CSL_DOMAINS_MAX];
 };
 struct csl_msg_model_request {
     uint64_t round;

@@ -400,6 +400,15 @@ static void test_messages__ranges__are_checked_before_sending(void **state)
     assert_int_equal(check_encode(&m), CSL_E_INVAL);
     m.u.task.weights[1] = (struct csl_domain_weight){(double)INFINITY, 1};
     assert_int_equal(check_encode(&m), CSL_E_INVAL);
+    m.u.task.weight_count = 0;
+    m.u.task.prior_count = CSL_DOMAINS_MAX;
+    assert_int_equal(check_encode(&m), CSL_OK);
+    m.u.task.prior_loss[3] = -1;
+    assert_int_equal(check_encode(&m), CSL_E_INVAL);
+    m.u.task.prior_loss[3] = (double)NAN;
+    assert_int_equal(check_encode(&m), CSL_E_INVAL);
+    m.u.task.prior_count = CSL_DOMAINS_MAX + 1;
+    assert_int_equal(check_encode(&m), CSL_E_INVAL);
     m = (struct csl_message){.kind = CSL_MSG_UPDATE_GRANT, .sequence = 1};
     assert_int_equal(check_encode(&m), CSL_E_INVAL);
     m = (struct csl_message){.kind = CSL_MSG_REFUSED, .sequence = 1};

@@ -488,6 +488,8 @@ enum csl_code csl_service_new(struct csl_service **out, const struct csl_service
         code = csl_service_open_heads__(s, err);
     if (code == CSL_OK)
         code = csl_service_open_secagg__(s, err);
+    if (code == CSL_OK)
+        code = csl_service_statistics_restore__(s, err);
     s->config.is_refused = NULL;
     if (code != CSL_OK) {
         csl_service_free(s);

@@ -213,6 +213,11 @@ void csl_service_save_member__(struct csl_service *s, uint32_t site);
 void csl_service_save_update__(struct csl_service *s, uint32_t site);
 /* service_secagg_evaluate.c: figures of the newest sums of evaluations, as a member. */
 void csl_service_evaluation_status__(const struct csl_service *s, struct csl_json *j);
+/* service_secagg_statistics.c: the newest publications, as a member; those of rounds that are
+ * committed, from the store. */
+void csl_service_statistics_status__(const struct csl_service *s, struct csl_json *j);
+enum csl_code csl_service_statistics_restore__(struct csl_service *s,
+                                               struct csl_err *err) CSL_MUST_CHECK;
 void csl_service_save_evaluation__(struct csl_service *s, uint32_t site,
                                    const struct csl_msg_evaluation *e);
 /* Atomically: the round's row, the study's new state, one more round for every contributor. */

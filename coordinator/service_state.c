@@ -449,6 +449,7 @@ void csl_service_write_status__(struct csl_service *s)
         put_site(&j, csl_coord_site(s->core, i), s->study->schema.block_count);
     csl_json_end(&j);
     csl_service_evaluation_status__(s, &j);
+    csl_service_statistics_status__(s, &j);
     csl_service_gate_status__(s, &j);
     csl_json_end(&j);
     char path[CSL_PATH_MAX];

@@ -487,6 +487,11 @@ uint64_t csl_agent_secagg_words_round__(const struct csl_agent *a)
     return g != NULL && g->has_words ? g->update.outbox.round : 0;
 }
 
+const struct csl_outbox *csl_agent_secagg_words__(const struct csl_agent *a)
+{
+    return &a->secagg->update.outbox;
+}
+
 bool csl_agent_secagg_covers__(const struct csl_agent *a, uint64_t round, uint32_t attempt)
 {
     const struct csl_agent_secagg *g = a->secagg;

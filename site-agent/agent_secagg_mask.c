@@ -162,6 +162,25 @@ static enum csl_code put_evaluations(struct words *w, const float *global, struc
     return code;
 }
 
+static enum csl_code put_statistics(struct words *w, const float *global, struct csl_outbox *out,
+                                    struct csl_err *err)
+{
+    struct csl_agent *a = w->a;
+    enum csl_code code = CSL_OK;
+    if (!a->statistics.is_due)
+        return CSL_OK;
+    for (uint32_t d = 0; code == CSL_OK && d < a->study->domain_count; d++) {
+        if (!csl_agent_publishes__(a, d))
+            continue;
+        code = csl_agent_count_statistics__(a, w->task, d, global, w->buffer, err);
+        if (code == CSL_OK)
+            code = put_words(w, (size_t)csl_study_statistics_words(a->study, d), err);
+        out->blocks[out->block_count++] = (struct csl_block_count){
+            .block = csl_study_statistics_block(a->study, d), .patients = 1};
+    }
+    return code;
+}
+
 enum csl_code csl_agent_secagg_store__(struct csl_agent *a, const struct csl_msg_task *task,
                                        const float *global, const float *update, const int64_t *sum,
                                        const struct csl_train_report *report,
@@ -183,6 +202,8 @@ enum csl_code csl_agent_secagg_store__(struct csl_agent *a, const struct csl_msg
         code = put_block(&w, report->blocks[i].block, update, sum, err);
     if (code == CSL_OK)
         code = put_evaluations(&w, global, out, err);
+    if (code == CSL_OK)
+        code = put_statistics(&w, global, out, err);
     if (code == CSL_OK && out->block_count == 0)
         code = CSL_FAIL(err, CSL_E_INVAL, "nothing to send in round %llu",
                         (unsigned long long)task->round);
@@ -222,11 +243,10 @@ static enum csl_code read_plain(struct masking *m, size_t bytes, struct csl_err 
     return code;
 }
 
-/* An evaluation that this attempt does not ask for: its words stay here. */
+/* An evaluation or a statistic that this attempt does not ask for: its words stay here. */
 static enum csl_code skip_block(struct masking *m, uint32_t id, struct csl_err *err)
 {
-    const struct csl_study *study = m->a->study;
-    size_t words = (size_t)csl_study_evaluation_words(study, id - study->schema.block_count);
+    size_t words = (size_t)csl_study_counted_words(m->a->study, id);
     return read_plain(m, words * sizeof(uint64_t), err);
 }
 

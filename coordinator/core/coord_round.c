@@ -262,6 +262,10 @@ void csl_coord_task_site__(struct csl_coord *c, uint32_t site)
            CSL_DIGEST_BYTES);
     if (!evaluates)
         put_weights(c, &m.u.task);
+    if (!evaluates && csl_study_published_in(c->study, m.u.task.round) > 0) {
+        m.u.task.prior_count = c->study->domain_count;
+        memcpy(m.u.task.prior_loss, c->prior_loss, sizeof(c->prior_loss));
+    }
     csl_coord_send__(c, site, &m);
 }
 

@@ -4,6 +4,7 @@
 #include "base/check.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "protocol/study/evaluation.h"
 
 #include <string.h>
 
@@ -87,14 +88,18 @@ static enum csl_code extract(const struct csl_records *r, const struct csl_study
 {
     const struct csl_domain *what = &study->domains[domain];
     uint32_t count = csl_examples_count__(r, source, split);
-    if (!study->fairness.weights.is_on || count == 0)
+    bool has_groups = csl_study_published_attributes(study) > 0;
+    if ((!study->fairness.weights.is_on && !has_groups) || count == 0)
         return csl_examples_extract__(r, what, source, split, out, NULL, err);
     uint32_t *record = csl_alloc_array(count, sizeof(*record));
     if (record == NULL)
         return CSL_FAIL(err, CSL_E_NOMEM, "no memory for the patient groups of %u records", count);
     enum csl_code code = csl_examples_extract__(r, what, source, split, out, record, err);
     if (code == CSL_OK) {
-        code = csl_examples_levels__(r, &study->fairness, record, out, err);
+        if (study->fairness.weights.is_on)
+            code = csl_examples_levels__(r, &study->fairness, record, out, err);
+        if (code == CSL_OK && has_groups)
+            code = csl_examples_groups__(r, study, record, out, err);
         if (code != CSL_OK)
             csl_examples_release__(out);
     }

@@ -40,6 +40,10 @@ struct csl_examples {
      * file's values in order, from 1; 0: not known. NULL unless the study weighs patient groups,
      * and in a pooled dataset. */
     uint8_t *level;
+    /* [patients, A] likewise: place of the patient's value among those that the study's statistics
+     * list for the attribute, from 1; 0: not listed, or not known. NULL unless the study publishes
+     * groups, and in a pooled dataset. */
+    uint8_t *group;
 };
 struct csl_dataset {
     char site[CSL_ID_MAX];

@@ -20,6 +20,7 @@ void csl_examples_release__(struct csl_examples *e)
     csl_free(e->answer_known);
     csl_free(e->row);
     csl_free(e->level);
+    csl_free(e->group);
     memset(e, 0, sizeof(*e));
 }
 

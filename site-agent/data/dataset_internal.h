@@ -63,6 +63,10 @@ enum csl_code csl_examples_extract__(const struct csl_records *r, const struct c
 enum csl_code csl_examples_levels__(const struct csl_records *r,
                                     const struct csl_study_fairness *asked, const uint32_t *record,
                                     struct csl_examples *e, struct csl_err *err) CSL_MUST_CHECK;
+/* e->group likewise (csl_study_published_attributes > 0). */
+enum csl_code csl_examples_groups__(const struct csl_records *r, const struct csl_study *study,
+                                    const uint32_t *record, struct csl_examples *e,
+                                    struct csl_err *err) CSL_MUST_CHECK;
 /* The inputs of one record, unscaled, missing values NaN: its values in the domain's order of
  * features, or the ids of its first tokens and zeros behind them. to: [d->width] */
 void csl_inputs_copy__(const struct csl_domain *d, const struct csl_domain_source *source,

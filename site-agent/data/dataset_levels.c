@@ -1,4 +1,5 @@
-/* Attributes of patients as numbers, for weights of patient groups in training. */
+/* Attributes of patients as numbers: for weights of patient groups in training, and for statistics
+ * of groups whose values the study lists. */
 #include "site-agent/data/dataset_internal.h"
 
 #include "base/mem.h"
@@ -78,4 +79,29 @@ enum csl_code csl_examples_levels__(const struct csl_records *r,
     else
         csl_free(level);
     return code;
+}
+
+static uint8_t listed(const struct csl_study_statistics *t, uint32_t attribute, const char *value)
+{
+    for (uint32_t v = 0; v < t->value_count[attribute]; v++)
+        if (strcmp(t->values[attribute][v], value) == 0)
+            return (uint8_t)(v + 1);
+    return 0;
+}
+
+enum csl_code csl_examples_groups__(const struct csl_records *r, const struct csl_study *study,
+                                    const uint32_t *record, struct csl_examples *e,
+                                    struct csl_err *err)
+{
+    uint32_t count = study->fairness.attribute_count;
+    e->group = csl_alloc_array((size_t)e->patients * count, 1);
+    if (e->group == NULL)
+        return CSL_FAIL(err, CSL_E_NOMEM, "no memory for the groups of %u patients", e->patients);
+    for (uint32_t k = 0; k < count; k++) {
+        const struct csl_record_attribute *a = find_attribute(r, study->fairness.attributes[k]);
+        for (uint32_t i = 0; a != NULL && i < e->records; i++)
+            e->group[(size_t)e->patient[i] * count + k] =
+                listed(&study->statistics, k, a->value[r->patient[record[i]]]);
+    }
+    return CSL_OK;
 }

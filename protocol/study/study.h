@@ -221,6 +221,9 @@ const char *csl_privacy_mode_name(enum csl_privacy_mode m); /* "none", "local", 
 /* A model may be the base of two rounds: one that is not applied leaves it, and every update has
  * noise of its own that is charged. */
 bool csl_study_repeats_models(const struct csl_study *s);
+/* What one site counts with at most in a masked block of lanes: weight_cap, times the cap of the
+ * domains' weights if there are any; 0: no bound is stated. */
+double csl_study_mass_cap(const struct csl_study *s);
 /* The smallest lane_bits with CSL_STUDY_LEVELS_MIN for a roster of `sites`. */
 uint32_t csl_study_lane_bits(uint32_t sites);
 /* What the study would reveal, to whom, at what privacy price, in plain words (study check). */

@@ -198,6 +198,12 @@ struct csl_message {
 
 enum csl_direction { CSL_TO_COORDINATOR, CSL_TO_SITE };
 
+/* What a task tells sites to multiply by and to judge by: weights of domains and losses of priors,
+ * in the bytes that M0 of a masked round binds, so that all sites of a sum were told the same.
+ * False, out untouched: it tells none. SHA-256("consilium factors" || le64 weights_round || le32
+ * count, {log_weight, patients} || le32 count, {prior_loss}), numbers as the le64 of their bits. */
+bool csl_task_factors(const struct csl_msg_task *t, uint8_t out[CSL_DIGEST_BYTES]);
+
 /* Encodes *m (checked against the same limits) into a fresh *out. */
 enum csl_code csl_message_encode(const struct csl_message *m, struct csl_msg *out,
                                  struct csl_err *err) CSL_MUST_CHECK;

@@ -136,6 +136,11 @@ void csl_service_secagg_describe__(struct csl_service *s, struct csl_secagg_conf
     describe_blocks(s, c);
     describe_graphs(s, c);
     csl_secagg_weights_hash(s->secagg->weights, c->roster_count, c->block_count, c->weights_hash);
+    struct csl_msg_task task = {.type = CSL_TASK_TRAIN, .round = c->round};
+    uint8_t factors[CSL_DIGEST_BYTES];
+    csl_coord_put_factors(s->core, &task);
+    if (csl_task_factors(&task, factors))
+        csl_secagg_weights_bind(c->weights_hash, factors);
     struct csl_rng rng;
     csl_rng_init_os(&rng);
     csl_rng_bytes(&rng, c->nonce, sizeof(c->nonce));

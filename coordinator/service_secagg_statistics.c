@@ -6,6 +6,7 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "coordinator/core/weigh.h"
 #include "privacy/secagg/published_terms.h"
 
 #include <math.h>
@@ -104,6 +105,23 @@ static enum csl_code take_row(struct csl_service *s, const struct csl_store_publ
     return CSL_OK;
 }
 
+/* Of all domains that were opened in the round. */
+static void weigh(struct csl_service *s, uint64_t round)
+{
+    struct csl_weigher_sum sums[CSL_DOMAINS_MAX];
+    double sigma = 0;
+    for (uint32_t d = 0; d < s->study->domain_count; d++) {
+        const struct csl_published *p = &s->secagg->statistics->newest[d];
+        bool is_there = p->round == round;
+        sums[d] = (struct csl_weigher_sum){.statistic = {.is_absent = true}};
+        if (!is_there)
+            continue;
+        sums[d] = (struct csl_weigher_sum){p->cells[0], p->sites, p->has_skill};
+        sigma = fmax(sigma, p->sigma);
+    }
+    csl_coord_publish(s->core, round, sums, sigma);
+}
+
 static void log_publication(const struct csl_service *s, const struct csl_published *p)
 {
     const struct csl_domain_statistic *all = &p->cells[0];
@@ -127,6 +145,7 @@ void csl_service_statistics_save__(struct csl_service *s)
     struct csl_service_statistics *t = s->secagg->statistics;
     struct csl_err err = {.code = CSL_OK};
     enum csl_code code = CSL_OK;
+    bool is_any = false;
     for (uint32_t d = 0; t != NULL && code == CSL_OK && d < s->study->domain_count; d++) {
         struct csl_store_publication row = {.round = s->secagg->round,
                                             .domain = d,
@@ -135,6 +154,7 @@ void csl_service_statistics_save__(struct csl_service *s)
                                             .words = t->words + t->first[d]};
         if (row.sites == 0)
             continue;
+        is_any = true;
         if (s->store != NULL)
             code = csl_store_save_publication(s->store, &row, &err);
         if (code == CSL_OK)
@@ -149,23 +169,38 @@ void csl_service_statistics_save__(struct csl_service *s)
         csl_service_fail__(s, &err);
     else if (t != NULL)
         csl_coord_set_priors(s->core, t->prior);
+    if (code == CSL_OK && is_any)
+        weigh(s, s->secagg->round);
 }
 
 /* --- after a restart --- */
+
+struct restored {
+    struct csl_service *s;
+    uint64_t round; /* of the rows that were read last; 0: none */
+};
 
 /* One of the open round is opened again; till then its tasks say what they said. */
 static enum csl_code restore_row(void *ctx, const struct csl_store_publication *row,
                                  struct csl_err *err)
 {
-    struct csl_service *s = ctx;
-    return row->round > csl_coord_rounds_done(s->core) ? CSL_OK : take_row(s, row, err);
+    struct restored *r = ctx;
+    if (row->round > csl_coord_rounds_done(r->s->core))
+        return CSL_OK;
+    if (r->round != 0 && r->round != row->round)
+        weigh(r->s, r->round);
+    r->round = row->round;
+    return take_row(r->s, row, err);
 }
 
 enum csl_code csl_service_statistics_restore__(struct csl_service *s, struct csl_err *err)
 {
     if (s->secagg == NULL || s->secagg->statistics == NULL || s->store == NULL)
         return CSL_OK;
-    enum csl_code code = csl_store_each_publication(s->store, restore_row, s, err);
+    struct restored r = {.s = s};
+    enum csl_code code = csl_store_each_publication(s->store, restore_row, &r, err);
+    if (code == CSL_OK && r.round != 0)
+        weigh(s, r.round);
     if (code == CSL_OK)
         csl_coord_set_priors(s->core, s->secagg->statistics->prior);
     return code;

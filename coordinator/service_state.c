@@ -191,7 +191,7 @@ static enum csl_code resume(struct csl_service *s, const struct csl_store_study 
         code = csl_store_each_member(s->store, restore_member, s, err);
     if (code == CSL_OK)
         code = csl_store_each_update(s->store, restore_update, s, err);
-    if (code == CSL_OK && s->study->fairness.domains.every > 0)
+    if (code == CSL_OK && s->study->fairness.domains.every > 0 && !s->study->secagg.is_on)
         code = csl_store_each_evaluation(s->store, restore_evaluation, s, err);
     return code;
 }

@@ -184,6 +184,12 @@ enum csl_code csl_agent_count_statistics__(struct csl_agent *a, const struct csl
 
 /* agent_weights.c: CSL_E_INVAL, CSL_E_LIMIT: the task's weights of domains must not be used; the
  * text may be shown to the coordinator. Those of the round before are remembered. */
+/* Under masks, where the site multiplies: `patients` of a block, as they count, times the weights
+ * of the domains that read it (the mean over the site's patients of them; no more than the table's
+ * cap times as many), to the nearest of 1 / 1024. Without a table, and on a domain's own block,
+ * whose weight cancels: `patients`. Any thread. */
+double csl_agent_mass__(const struct csl_agent *a, const struct csl_msg_task *t, uint32_t block,
+                        double patients);
 enum csl_code csl_agent_check_weights__(struct csl_agent *a, const struct csl_msg_task *t,
                                         struct csl_err *err) CSL_MUST_CHECK;
 

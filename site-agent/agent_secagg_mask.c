@@ -53,15 +53,18 @@ static enum csl_code encode(struct words *w, uint32_t block, const float *update
     return code;
 }
 
-static double weight_of(const struct csl_agent *a, uint32_t block)
+static double weight_of(const struct words *w, uint32_t block)
 {
+    const struct csl_agent *a = w->a;
     bool counts = a->study->aggregation.weights == CSL_WEIGHTS_SAMPLES ||
                   a->study->privacy.mode == CSL_PRIVACY_JOINT; /* patients: the divisor */
     uint32_t cap = a->study->secagg.weight_cap;
-    uint64_t patients = csl_dataset_block_patients(a->data, block);
+    double patients = (double)csl_dataset_block_patients(a->data, block);
     if (!counts)
         return 1;
-    return cap > 0 && patients > cap ? (double)cap : (double)patients;
+    if (cap > 0 && patients > cap)
+        patients = (double)cap;
+    return csl_agent_mass__(a, w->task, block, patients);
 }
 
 /* Clipped, then weighed with at most 1: what is cut at the ends of a lane does not depend on how
@@ -70,8 +73,8 @@ static enum csl_code put_lanes(struct words *w, uint32_t block, const float *upd
                                struct csl_err *err)
 {
     const struct csl_agent *a = w->a;
-    uint32_t cap = a->study->secagg.weight_cap;
-    double weight = cap > 0 ? weight_of(a, block) / cap : 1;
+    double cap = csl_study_mass_cap(a->study);
+    double weight = cap > 0 ? weight_of(w, block) / cap : 1;
     struct csl_encoding e;
     struct csl_encoder encoder;
     uint8_t coins[32];
@@ -111,7 +114,7 @@ static enum csl_code put_block(struct words *w, uint32_t block, const float *upd
         uint64_t left = b->count - at;
         size_t n = left < CSL_PRG_CHUNK_WORDS ? (size_t)left : CSL_PRG_CHUNK_WORDS;
         code = encode(w, block, sum != NULL ? NULL : update + b->first + at,
-                      sum != NULL ? sum + b->first + at : NULL, weight_of(w->a, block), n, err);
+                      sum != NULL ? sum + b->first + at : NULL, weight_of(w, block), n, err);
         if (code == CSL_OK)
             code = put_words(w, n, err);
     }
@@ -128,7 +131,7 @@ static enum csl_code put_scalars(struct words *w, const struct csl_train_report 
     enum csl_code code = CSL_OK;
     memset(w->buffer, 0, (blocks + 1) * sizeof(*w->buffer));
     for (uint32_t i = 0; code == CSL_OK && i < report->block_count; i++) {
-        double weight = weight_of(a, report->blocks[i].block);
+        double weight = weight_of(w, report->blocks[i].block);
         total += weight;
         code = csl_scalar_encode(weight, sites, &w->buffer[report->blocks[i].block], err);
     }

@@ -33,6 +33,10 @@ enum csl_code csl_policy_check(const struct csl_site_policy *p, const struct csl
     if (p->masked_only && !study->secagg.is_on)
         return CSL_FAIL(err, CSL_E_DENIED,
                         "this site takes part in studies with secure aggregation only");
+    if (p->refuses_exact_statistics && study->statistics.is_on && !(study->statistics.epsilon > 0))
+        return CSL_FAIL(err, CSL_E_DENIED,
+                        "the study publishes exact statistics; this site gives statistics with "
+                        "noise only");
     if (!allows_strategy(p, study->aggregation.strategy))
         return CSL_FAIL(err, CSL_E_DENIED, "this site does not allow the strategy %s",
                         study->aggregation.strategy);

@@ -32,6 +32,7 @@ struct masked_plan {
     const char *sections; /* of the study: secure_aggregation, privacy, aggregation */
     const char *local;    /* of training; NULL: three steps of sgd */
     const char *model;    /* NULL: kind: linear */
+    const char *domains;  /* in place of the usual ones: sections inputs and domains; NULL */
     const char *domain;   /* one more, by its label, "severe" or "rare"; NULL: none */
     bool has_third;       /* and one more that every site has, "again" */
     bool judges_last;     /* only the last model is evaluated; else every one */

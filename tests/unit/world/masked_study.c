@@ -82,14 +82,20 @@ struct csl_study *masked_study(const struct masked_plan *plan)
                  "  - id: again\n    modality: tabular\n"
                  "    task: {kind: binary, label: ill, positive: 1}\n"
                  "    features: [first]\n    scaling: constants\n    model: {kind: linear}\n");
+    char domains[1024];
+    if (plan->domains != NULL)
+        csl_str_copy(domains, sizeof(domains), plan->domains);
+    else
+        snprintf(domains, sizeof(domains),
+                 "domains:\n  - id: illness\n    modality: tabular\n"
+                 "    task: {kind: binary, label: ill, positive: 1}\n"
+                 "    features: [first, second]\n    scaling: constants\n    model: %s\n%s",
+                 model, more);
     snprintf(yaml, sizeof(yaml),
-             "study: masked\nquestion: Is this patient ill?\n"
-             "domains:\n  - id: illness\n    modality: tabular\n"
-             "    task: {kind: binary, label: ill, positive: 1}\n"
-             "    features: [first, second]\n    scaling: constants\n    model: %s\n%s"
+             "study: masked\nquestion: Is this patient ill?\n%s"
              "training: {local: %s}\nrounds: %u\n%s\n"
              "sites: {minimum: %u, round_deadline: 1h}\nevaluation: {every: %d}\n",
-             model, more, local, plan->rounds, plan->sections, plan->minimum_sites,
+             domains, local, plan->rounds, plan->sections, plan->minimum_sites,
              plan->judges_last ? 0 : 1);
     masked_must(csl_study_parse(&s, "masked.yaml", CSL_SPAN(yaml, strlen(yaml)), &err), &err);
     return s;

@@ -122,47 +122,6 @@ static void test_world_secagg_deaths__joint_site_dies_at_every_write__charged_on
     }
 }
 
-/* Statistics too: of the same words in every attempt, charged once, and never sent uncharged. */
-static void test_world_secagg_deaths__a_party_dies__statistics_once(void **state)
-{
-    struct masked_plan plan = plan_of(2);
-    struct masked_result calm, r;
-    const uint64_t seed = 3;
-    (void)state;
-    plan.local = ONE_STEP;
-    plan.noise_seed = &seed;
-    plan.sections = SAMPLES MASKS JOINT "statistics: {every: 1, epsilon: 1, delta: 1e-3}\n";
-    masked_run(&fixture, &plan, &calm);
-    assert_int_equal(calm.published_count, 2);
-    uint64_t writes = calm.writes[2];
-    plan.dying.party = 2;
-    for (plan.dying.at = 1; plan.dying.at <= writes; plan.dying.at += 3) {
-        plan.dying.is_after = !plan.dying.is_after;
-        masked_run(&fixture, &plan, &r);
-        if (r.code != CSL_OK || r.charges[2] != 2 || r.statistics_charges[2] != 2 ||
-            r.uncharged != 0 || r.site_rounds[2] != 2)
-            fail_msg("write %llu: %s; %llu and %llu charges, %u uncharged, %llu rounds",
-                     (unsigned long long)plan.dying.at, r.reason, (unsigned long long)r.charges[2],
-                     (unsigned long long)r.statistics_charges[2], r.uncharged,
-                     (unsigned long long)r.site_rounds[2]);
-        assert_int_equal(r.published_count, 2);
-        assert_memory_equal(calm.published, r.published, 2 * sizeof(*r.published));
-        assert_true(r.statistics_epsilon[2] <= 1);
-        masked_release(&r);
-    }
-    plan.dying.party = MASKED_SERVICE;
-    for (plan.dying.at = 1; plan.dying.at <= calm.writes[MASKED_SERVICE]; plan.dying.at += 3) {
-        plan.dying.is_after = !plan.dying.is_after;
-        masked_run(&fixture, &plan, &r);
-        if (r.code != CSL_OK || r.published_count != 2 || r.statistics_charges[2] != 2)
-            fail_msg("the coordinator's write %llu: %s", (unsigned long long)plan.dying.at,
-                     r.reason);
-        assert_memory_equal(calm.published, r.published, 2 * sizeof(*r.published));
-        masked_release(&r);
-    }
-    masked_release(&calm);
-}
-
 /* The coordinator asks to abandon, dies at each of its writes around that, and is back before the
  * two that were lost: with their uploads there would be enough, and the votes would be split. */
 static void test_world_secagg_deaths__coordinator_dies_given_up__abandoned_same_bits(void **state)
@@ -215,7 +174,6 @@ int main(void)
         cmocka_unit_test(test_world_secagg_deaths__deaths_in_two_attempts__same_bits),
         cmocka_unit_test(test_world_secagg_deaths__coordinator_dies_given_up__abandoned_same_bits),
         cmocka_unit_test(test_world_secagg_deaths__joint_site_dies_at_every_write__charged_once),
-        cmocka_unit_test(test_world_secagg_deaths__a_party_dies__statistics_once),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

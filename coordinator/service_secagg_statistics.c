@@ -132,6 +132,10 @@ static void log_publication(const struct csl_service *s, const struct csl_publis
     if (all->is_absent)
         csl_log(CSL_LOG_INFO, "statistics.suppressed", CSL_U64("round", p->round),
                 CSL_STR("domain", domain), CSL_U64("sites", p->sites), CSL_F64("sigma", p->sigma));
+    else if (!p->has_skill)
+        csl_log(CSL_LOG_INFO, "statistics.published", CSL_U64("round", p->round),
+                CSL_STR("domain", domain), CSL_U64("sites", p->sites), CSL_F64("sigma", p->sigma),
+                CSL_F64("patients", all->patients), CSL_U64("suppressed", suppressed));
     else
         csl_log(CSL_LOG_INFO, "statistics.published", CSL_U64("round", p->round),
                 CSL_STR("domain", domain), CSL_U64("sites", p->sites), CSL_F64("sigma", p->sigma),

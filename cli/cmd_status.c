@@ -42,6 +42,7 @@ struct status {
     const char *study, *state, *reason;
     uint64_t round, rounds, updated_unix_ms;
     const struct csl_json_value *sites, *evaluations; /* evaluations: may be NULL */
+    const struct csl_json_value *statistics;          /* likewise */
     const struct csl_json_value *rejected;            /* likewise; rounds */
     const struct csl_json_value *groups;              /* likewise; by domain and attribute */
 };
@@ -66,6 +67,7 @@ static enum csl_code read_status(const char *path, const struct csl_json_value *
     s->reason = text_of(root, "reason");
     s->sites = csl_json_get(root, "sites");
     s->evaluations = csl_json_get(root, "evaluations");
+    s->statistics = csl_json_get(root, "statistics");
     const struct csl_json_value *gate = csl_json_get(root, "gate");
     s->groups = csl_json_get(root, "patient_groups");
     s->rejected = gate == NULL ? NULL : csl_json_get(gate, "rounds");
@@ -194,6 +196,48 @@ static void print_groups(const struct status *s, struct csl_buf *out)
     }
 }
 
+static void print_cell(const struct csl_json_value *v, struct csl_buf *out)
+{
+    double number;
+    if (!csl_json_as_f64(csl_json_get(v, "patients"), &number)) {
+        csl_buf_str(out, " suppressed");
+        return;
+    }
+    csl_buf_printf(out, " %.0f patients", number);
+    if (csl_json_as_f64(csl_json_get(v, "skill"), &number))
+        csl_buf_printf(out, ", skill %.3f", number);
+}
+
+static void print_statistics(const struct status *s, struct csl_buf *out)
+{
+    if (csl_json_count(s->statistics) > 0)
+        csl_buf_str(out,
+                    "\nstatistics of training patients, all sites together (sum under masks):\n");
+    for (size_t i = 0; i < csl_json_count(s->statistics); i++) {
+        const struct csl_json_value *v = csl_json_at(s->statistics, i);
+        const struct csl_json_value *groups = csl_json_get(v, "groups");
+        const char *domain = text_of(v, "domain");
+        char name[160], value[160];
+        uint64_t round = 0;
+        double sigma = 0;
+        (void)csl_json_as_u64(csl_json_get(v, "round"), &round);
+        (void)csl_json_as_f64(csl_json_get(v, "sigma"), &sigma);
+        csl_str_escape(name, sizeof(name), domain, strlen(domain));
+        csl_buf_printf(out, "%s, round %" PRIu64 ":", name, round);
+        print_cell(v, out);
+        csl_buf_printf(out, "; noise of standard deviation %.1f\n", sigma);
+        for (size_t k = 0; groups != NULL && k < csl_json_count(groups); k++) {
+            const struct csl_json_value *g = csl_json_at(groups, k);
+            const char *attribute = text_of(g, "attribute"), *of = text_of(g, "value");
+            csl_str_escape(name, sizeof(name), attribute, strlen(attribute));
+            csl_str_escape(value, sizeof(value), of, strlen(of));
+            csl_buf_printf(out, "  %s %s:", name, value);
+            print_cell(g, out);
+            csl_buf_str(out, "\n");
+        }
+    }
+}
+
 static void print_rejected(const struct status *s, struct csl_buf *out)
 {
     size_t count = csl_json_count(s->rejected);
@@ -257,6 +301,7 @@ static void print_text(const struct status *s, struct csl_buf *out)
     }
     print_evaluations(s, out);
     print_groups(s, out);
+    print_statistics(s, out);
     print_rejected(s, out);
 }
 

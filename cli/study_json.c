@@ -358,6 +358,21 @@ static void privacy_text(const struct csl_study_privacy *p, struct csl_buf *out)
     csl_buf_str(out, "\n");
 }
 
+static void put_statistics(struct csl_json *j, const struct csl_study *s)
+{
+    const struct csl_study_statistics *t = &s->statistics;
+    if (!t->is_on)
+        return;
+    csl_json_key(j, "statistics");
+    csl_json_object(j);
+    csl_json_put_u64(j, "every", t->every);
+    if (t->epsilon > 0) {
+        csl_json_put_f64(j, "epsilon", t->epsilon);
+        csl_json_put_f64(j, "delta", t->delta);
+    }
+    csl_json_end(j);
+}
+
 static void put_sites(struct csl_json *j, const struct csl_study *s)
 {
     csl_json_key(j, "sites");
@@ -413,6 +428,7 @@ void csl_cli_study_json(const struct csl_study *s, struct csl_buf *out)
     }
     put_privacy(&j, &s->privacy);
     csl_cli_put_sections(&j, s);
+    put_statistics(&j, s);
     put_sites(&j, s);
     csl_json_put_u64(&j, "evaluate_every", s->evaluate_every);
     csl_json_end(&j);

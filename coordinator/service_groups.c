@@ -1,7 +1,7 @@
 /* What the sites counted by patient group (fairness.groups), all sites together: checked, added up,
  * and made into figures once an evaluation is over. Groups that are too small are in the sums, and
  * in nothing that is shown. */
-#include "coordinator/service_internal.h"
+#include "coordinator/service_groups.h"
 
 #include "aggregation/evaluate/group_sums.h"
 #include "base/check.h"

@@ -1,4 +1,5 @@
 /* What the sites counted of a model, from the sum of all: docs/decisions/0011. */
+#include "coordinator/service_groups.h"
 #include "coordinator/service_secagg.h"
 #include "coordinator/service_secagg_internal.h"
 

@@ -1,4 +1,5 @@
 /* Start-up from the store, saving what the core says, checkpoints and the status file. */
+#include "coordinator/service_groups.h"
 #include "coordinator/service_internal.h"
 
 #include "base/check.h"
@@ -206,7 +207,9 @@ static enum csl_code resume(struct csl_service *s, const struct csl_store_study 
         code = csl_store_each_member(s->store, restore_member, s, err);
     if (code == CSL_OK)
         code = csl_store_each_update(s->store, restore_update, s, err);
-    if (code == CSL_OK && (s->groups != NULL || s->study->fairness.domains.every > 0))
+    bool is_read =
+        s->groups != NULL || (s->study->fairness.domains.every > 0 && !s->study->secagg.is_on);
+    if (code == CSL_OK && is_read)
         code = csl_store_each_evaluation(s->store, restore_evaluation, s, err);
     return code;
 }
@@ -467,6 +470,7 @@ void csl_service_write_status__(struct csl_service *s)
     csl_json_end(&j);
     csl_service_evaluation_status__(s, &j);
     csl_service_groups_status__(s, &j);
+    csl_service_statistics_status__(s, &j);
     csl_service_gate_status__(s, &j);
     csl_json_end(&j);
     char path[CSL_PATH_MAX];

@@ -33,6 +33,7 @@ struct csl_result_domain {
 struct csl_result_privacy {
     bool is_present, is_verified, is_rehearsal;
     double epsilon, delta;                   /* spent; epsilon INFINITY: no bound is known */
+    double statistics_epsilon;               /* of that; 0: none */
     double budget_epsilon, noise_multiplier; /* 0: none was stated */
     uint64_t entries;
     char head[2 * 32 + 1];               /* root of the last signed head, hexadecimal */
@@ -59,7 +60,7 @@ struct csl_result_group { /* the federated model on the test patients with one a
  * counts; unweighted; under masks "round_pooled" alone, of the sum that was opened), "round_gap"
  * and "round_group" (what they reported by patient group; result_fairness.h), "test_site",
  * "test_pooled", "test_mean", "test_group", "test_gap" (the released model; result_fairness.h),
- * "privacy_site" (epsilon, budget_epsilon, noise_multiplier of the whole run), "privacy_sum" (of
+ * "privacy_site" (epsilon, statistics_epsilon, budget_epsilon, noise_multiplier of the whole run), "privacy_sum" (of
  * all sums opened up to that round: epsilon_coordinator, epsilon_colluding, epsilon_planned;
  * result_realised.h), "domain_weight" (weight, patients and skill of a domain, by the round of the
  * model that was evaluated; from the next one on),

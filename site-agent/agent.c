@@ -174,6 +174,10 @@ void csl_agent_start_work__(struct csl_agent *a, const struct csl_msg_task *task
         refuse_work(a, task, err.code, why_not_reserved(err.code));
         return;
     }
+    if (trains)
+        csl_agent_prepare_statistics__(a, task);
+    if (a->failure.code != CSL_OK)
+        return;
     a->has_work = true;
     a->run = next_run(a);
     a->work = *task;
@@ -302,6 +306,8 @@ void csl_agent_remember_update__(struct csl_agent *a, const struct csl_agent_eve
     enum csl_code code = csl_agent_save__(a, &err);
     if (code == CSL_OK)
         code = csl_agent_charge__(a, &e->outbox, &e->report, &err);
+    if (code == CSL_OK)
+        code = csl_agent_charge_statistics__(a, &e->outbox, &err);
     if (code != CSL_OK)
         csl_agent_fail__(a, &err); /* nothing is announced: a restart starts from what is durable */
 }
@@ -427,7 +433,9 @@ static enum csl_code open_state(struct csl_agent *a, struct csl_err *err)
         code = csl_agent_register__(a, err); /* the records may have changed since */
     if (code == CSL_OK)
         code = csl_agent_recover_privacy__(a, err);
-    if (code == CSL_OK && !csl_agent_is_charged__(a, &a->memory.outbox)) {
+    bool is_paid = code == CSL_OK && csl_agent_is_charged__(a, &a->memory.outbox) &&
+                   (a->study == NULL || csl_agent_are_statistics_charged__(a, &a->memory.outbox));
+    if (code == CSL_OK && !is_paid) {
         if (a->memory.control_round == a->memory.outbox.round)
             a->memory.control_round = 0; /* nor does what local blocks learned of it */
         a->memory.outbox = (struct csl_outbox){.round = 0}; /* what is not charged does not leave */

@@ -290,7 +290,8 @@ static enum csl_code check_charged(struct csl_agent *a, const struct delivery *d
     uint8_t actual[CSL_DIGEST_BYTES], *buffer;
     if (a->study->privacy.mode == CSL_PRIVACY_NONE)
         return CSL_OK;
-    if (!csl_agent_is_charged__(a, &a->core.outbox))
+    if (!csl_agent_is_charged__(a, &a->core.outbox) ||
+        !csl_agent_are_statistics_charged__(a, &a->core.outbox))
         return CSL_FAIL(err, CSL_E_BUG, "the update of round %llu is not in the ledger",
                         (unsigned long long)a->core.outbox.round);
     buffer = csl_alloc(CSL_AGENT_IO_BYTES);

@@ -6,6 +6,7 @@
 #include "base/file.h"
 #include "base/thread.h"
 #include "privacy/ledger/ledger.h"
+#include "privacy/secagg/published.h"
 #include "protocol/wire/parts.h"
 #include "site-agent/agent.h"
 #include "site-agent/store/site_store.h"
@@ -52,6 +53,12 @@ struct csl_agent {
     struct csl_ledger *ledger; /* NULL until a study with privacy was accepted */
     uint64_t found_size;       /* its entries when this process opened it */
     struct csl_privacy_plan plan;
+    struct { /* of the accepted study's statistics (agent_statistics.c) */
+        bool is_noised;
+        struct csl_published_noise noise;
+        uint8_t digest[CSL_DIGEST_BYTES]; /* their own in the ledger */
+        bool is_due;                      /* in the work in hand; set before the worker has it */
+    } statistics;
     uint8_t cohort_key[32], cohort_digest[CSL_DIGEST_BYTES];
     struct csl_canaries *canaries; /* NULL: no audit */
     bool has_reservation;          /* of the work in hand, or of the update that was made last */
@@ -111,6 +118,8 @@ struct csl_examples csl_agent_examples_to_judge__(const struct csl_agent *a, uin
 enum csl_code csl_agent_count_groups__(const struct csl_agent *a, uint32_t domain,
                                        const float *scores, uint64_t *counts,
                                        struct csl_err *err) CSL_MUST_CHECK;
+/* The training patients' records, likewise. */
+struct csl_examples csl_agent_examples_to_count__(const struct csl_agent *a, uint32_t domain);
 void csl_agent_work__(struct csl_agent *a, const struct csl_msg_task *task);
 void csl_agent_blob_name__(char out[CSL_ID_MAX], const char *kind, uint64_t round);
 /* Of a training that may be repeated: csl_agent.run too. */
@@ -152,8 +161,45 @@ void csl_agent_put_head__(struct csl_agent *a, struct csl_message *m);
 void csl_agent_take_head__(struct csl_agent *a, const struct csl_message *m);
 bool csl_agent_is_charged__(struct csl_agent *a, const struct csl_outbox *outbox);
 
+/* agent_statistics.c: without statistics in the accepted study each does nothing and succeeds.
+ * Without noise there is nothing to reserve or to charge. */
+enum csl_code csl_agent_open_statistics__(struct csl_agent *a, struct csl_err *err) CSL_MUST_CHECK;
+void csl_agent_close_statistics__(struct csl_agent *a);
+/* All publications of the study into the ledger, reserved; what is known there stays as it is.
+ * CSL_E_BUDGET: this site's budgets do not allow them, and nothing of them is left reserved. */
+enum csl_code csl_agent_register_statistics__(struct csl_agent *a,
+                                              struct csl_err *err) CSL_MUST_CHECK;
+/* Before work: whether its words hold statistics. What was charged is never counted anew. */
+void csl_agent_prepare_statistics__(struct csl_agent *a, const struct csl_msg_task *task);
+/* Once; before anything of the update leaves. */
+enum csl_code csl_agent_charge_statistics__(struct csl_agent *a, const struct csl_outbox *outbox,
+                                            struct csl_err *err) CSL_MUST_CHECK;
+/* What the outbox holds of statistics is charged, or it holds none. */
+bool csl_agent_are_statistics_charged__(struct csl_agent *a, const struct csl_outbox *outbox);
+/* The outbox holds statistics that are not charged, and that the ledger will not charge any more.
+ */
+bool csl_agent_has_unpaid_statistics__(struct csl_agent *a, const struct csl_outbox *outbox);
+/* A reservation of the study's statistics; and one that may still be charged in this round (0: in
+ * any) or later. */
+bool csl_agent_is_of_statistics__(const struct csl_agent *a,
+                                  const struct csl_ledger_open_reservation *r);
+bool csl_agent_awaits_statistics__(const struct csl_agent *a, uint64_t publication, uint64_t round);
+/* The site counts the domain; any thread. */
+bool csl_agent_publishes__(const struct csl_agent *a, uint32_t domain);
+/* On the worker: words [csl_study_statistics_words] of one domain under the model `global`, with
+ * this site's share of the noise. */
+enum csl_code csl_agent_count_statistics__(struct csl_agent *a, const struct csl_msg_task *task,
+                                           uint32_t domain, const float *global, uint64_t *words,
+                                           struct csl_err *err) CSL_MUST_CHECK;
+
 /* agent_weights.c: CSL_E_INVAL, CSL_E_LIMIT: the task's weights of domains must not be used; the
  * text may be shown to the coordinator. Those of the round before are remembered. */
+/* Under masks, where the site multiplies: `patients` of a block, as they count, times the weights
+ * of the domains that read it (the mean over the site's patients of them; no more than the table's
+ * cap times as many), to the nearest of 1 / 1024. Without a table, and on a domain's own block,
+ * whose weight cancels: `patients`. Any thread. */
+double csl_agent_mass__(const struct csl_agent *a, const struct csl_msg_task *t, uint32_t block,
+                        double patients);
 enum csl_code csl_agent_check_weights__(struct csl_agent *a, const struct csl_msg_task *t,
                                         struct csl_err *err) CSL_MUST_CHECK;
 

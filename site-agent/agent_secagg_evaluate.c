@@ -96,9 +96,11 @@ uint32_t csl_agent_secagg_index__(const struct csl_agent *a, const struct csl_se
  * site counted. An honest coordinator asks every site that said it has test patients. */
 static bool leaves_out(const struct csl_agent *a, const struct csl_secagg_config *c, uint32_t index)
 {
-    uint32_t domain = c->blocks[index].id - a->study->schema.block_count;
-    return csl_agent_examples_to_judge__(a, domain).records > 0 &&
-           csl_agent_secagg_index__(a, c, c->blocks[index].id) == UINT32_MAX;
+    uint32_t id = c->blocks[index].id, domain = csl_study_counted_domain(a->study, id);
+    bool has = csl_study_is_statistic(a->study, id)
+                   ? csl_agent_publishes__(a, domain)
+                   : csl_agent_examples_to_judge__(a, domain).records > 0;
+    return has && csl_agent_secagg_index__(a, c, c->blocks[index].id) == UINT32_MAX;
 }
 
 enum csl_code csl_agent_secagg_check_evaluation__(const struct csl_agent *a,
@@ -109,23 +111,23 @@ enum csl_code csl_agent_secagg_check_evaluation__(const struct csl_agent *a,
     const struct csl_secagg_choice choice = {.lane_bits = 64};
     struct csl_secagg_block own = {.id = row->id};
     uint32_t of_model = a->study->schema.block_count;
-    bool is_due = csl_study_is_evaluated_in(a->study, c->round) && row->id >= of_model &&
-                  row->id < csl_study_block_ids(a->study);
+    bool is_due = row->id >= of_model && row->id < csl_study_block_ids(a->study) &&
+                  csl_study_is_counted_in(a->study, row->id, c->round);
     if (!is_due)
         return CSL_FAIL(err, CSL_E_DENIED,
-                        "the round asks for an evaluation that the study has not");
-    uint64_t words = csl_study_evaluation_words(a->study, row->id - of_model);
+                        "the round asks for an evaluation or a statistic that the study has not");
+    uint64_t words = csl_study_counted_words(a->study, row->id);
     enum csl_code code =
         csl_secagg_plan_block(&choice, words, csl_agent_secagg_sites__(a), &own, err);
     if (code == CSL_OK &&
         (!csl_secagg_plan_equals(row, &own) || row->sites_min < a->study->secagg.minimum_sites))
         code = CSL_FAIL(err, CSL_E_DENIED,
-                        "the round has other words for an evaluation than the study, or sums it "
-                        "over fewer sites");
+                        "the round has other words for an evaluation or a statistic than the "
+                        "study, or sums it over fewer sites");
     if (code == CSL_OK && leaves_out(a, c, index))
         code = CSL_FAIL(err, CSL_E_DENIED,
-                        "the round evaluates domain %s without this site, which has test patients "
-                        "of it",
-                        a->study->domains[row->id - of_model].id);
+                        "the round sums what sites count of domain %s without this site, which has "
+                        "patients of it",
+                        a->study->domains[csl_study_counted_domain(a->study, row->id)].id);
     return code;
 }

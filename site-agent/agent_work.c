@@ -290,6 +290,13 @@ static enum csl_code report_groups(const struct csl_agent *a, uint32_t domain, c
     return code;
 }
 
+struct csl_examples csl_agent_examples_to_count__(const struct csl_agent *a, uint32_t domain)
+{
+    struct csl_examples here = a->data->domains[domain][CSL_SPLIT_TRAIN];
+    mark_absent(a, &here);
+    return here;
+}
+
 static void copy_metrics(struct csl_eval_block *b, const struct csl_metrics *m)
 {
     const uint32_t most = (uint32_t)(sizeof(b->metrics) / sizeof(b->metrics[0]));

@@ -245,6 +245,15 @@ static void put_weights(const struct csl_coord *c, struct csl_msg_task *t)
             (struct csl_domain_weight){table->rows[d].log_weight, table->rows[d].patients};
 }
 
+void csl_coord_put_factors(const struct csl_coord *c, struct csl_msg_task *t)
+{
+    put_weights(c, t);
+    if (csl_study_published_in(c->study, t->round) == 0)
+        return;
+    t->prior_count = c->study->domain_count;
+    memcpy(t->prior_loss, c->prior_loss, sizeof(c->prior_loss));
+}
+
 void csl_coord_task_site__(struct csl_coord *c, uint32_t site)
 {
     const struct csl_coord_site *s = &c->sites[site];
@@ -261,7 +270,7 @@ void csl_coord_task_site__(struct csl_coord *c, uint32_t site)
     memcpy(m.u.task.model_digest, is_judged ? c->evaluated_digest : c->model_digest,
            CSL_DIGEST_BYTES);
     if (!evaluates)
-        put_weights(c, &m.u.task);
+        csl_coord_put_factors(c, &m.u.task);
     csl_coord_send__(c, site, &m);
 }
 

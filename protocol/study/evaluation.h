@@ -27,7 +27,8 @@ bool csl_study_sums_evaluations(const struct csl_study *s);
 bool csl_study_is_evaluated_in(const struct csl_study *s, uint64_t round);
 /* The round after the last that trains. */
 bool csl_study_only_evaluates_in(const struct csl_study *s, uint64_t round);
-/* Ids of blocks: those of the model, then the domains' evaluations if there are any. */
+/* Ids of blocks: those of the model, then the domains' evaluations and the domains' statistics if
+ * there are any. */
 uint32_t csl_study_block_ids(const struct csl_study *s);
 uint32_t csl_study_evaluation_block(const struct csl_study *s, uint32_t domain);
 uint64_t csl_study_evaluation_words(const struct csl_study *s, uint32_t domain);
@@ -43,5 +44,37 @@ enum csl_code csl_study_check_groups(const struct csl_study *s, uint32_t domain,
                                      const uint64_t *confusion, struct csl_err *err) CSL_MUST_CHECK;
 /* Of all blocks a round can have, without scalars: an upper bound. */
 uint64_t csl_study_words_max(const struct csl_study *s);
+
+/* Statistics (study_statistics.h): one more block for each domain in round 1 and after every
+ * `every` rounds, over the training patients of sites that train the domain.
+ *
+ * Words, 64 bits each, two's complement, in units of 1 / CSL_PUBLICATION_ONE patient
+ * (aggregation/weights/publication.h): patients; their skill under the model that the round begins
+ * with; the same two for each value of each published attribute, in the study's order; then, of a
+ * counted domain, patients of each class by the share of their records. A patient is in the skills
+ * or in the classes, never in both: while the task says no loss of the prior the skills are 0, and
+ * else the classes. With noise every word carries it, the zeros too. So one patient moves a
+ * domain's words by at most sqrt(2 (A + 1)) (L2, in patients), A = csl_study_published_attributes.
+ * SOURCE: docs/decisions/0014-published-statistics.md. */
+uint32_t csl_study_publications(const struct csl_study *s);                 /* in all; 0: none */
+uint32_t csl_study_published_in(const struct csl_study *s, uint64_t round); /* from 1; 0: none */
+uint64_t csl_study_publication_round(const struct csl_study *s, uint64_t publication);
+uint32_t csl_study_published_attributes(const struct csl_study *s);
+uint32_t csl_study_published_groups(const struct csl_study *s); /* values of all of them */
+/* Value i of those that the study lists for attribute k of section fairness, for evaluations
+ * (`fairness.groups`), statistics (`statistics.groups`) or both, which then list the same; NULL
+ * behind the last. */
+const char *csl_study_group_value(const struct csl_study *s, uint32_t k, uint32_t i);
+uint32_t csl_study_published_classes(const struct csl_study *s, uint32_t domain);
+/* Under which the site's ledger has them: a plan of its own beside that of the updates. */
+void csl_study_statistics_digest(const struct csl_study *s, uint8_t out[CSL_DIGEST_BYTES]);
+uint32_t csl_study_statistics_block(const struct csl_study *s, uint32_t domain);
+uint64_t csl_study_statistics_words(const struct csl_study *s, uint32_t domain);
+
+/* Of a block behind those of the model, either kind: id >= schema.block_count. */
+bool csl_study_is_statistic(const struct csl_study *s, uint32_t id);
+uint32_t csl_study_counted_domain(const struct csl_study *s, uint32_t id);
+uint64_t csl_study_counted_words(const struct csl_study *s, uint32_t id);
+bool csl_study_is_counted_in(const struct csl_study *s, uint32_t id, uint64_t round);
 
 #endif

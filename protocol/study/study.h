@@ -17,6 +17,7 @@
 #include "protocol/study/study_privacy.h"
 #include "protocol/study/study_schedule.h"
 #include "protocol/study/study_simulation.h"
+#include "protocol/study/study_statistics.h"
 
 #include <stdbool.h>
 
@@ -169,7 +170,8 @@ struct csl_study {
     struct csl_study_fairness fairness;
     struct csl_study_release release;
     struct csl_study_census census; /* on: model, training and aggregation are not read */
-    uint32_t minimum_sites;         /* a round needs this many contributions */
+    struct csl_study_statistics statistics;
+    uint32_t minimum_sites; /* a round needs this many contributions */
     char (
         *participants)[CSL_ID_MAX]; /* [participant_count] sites to wait for; none: minimum_sites */
     uint32_t participant_count;
@@ -230,6 +232,9 @@ const char *csl_privacy_mode_name(enum csl_privacy_mode m); /* "none", "local", 
 /* A model may be the base of two rounds: one that is not applied leaves it, and every update has
  * noise of its own that is charged. */
 bool csl_study_repeats_models(const struct csl_study *s);
+/* What one site counts with at most in a masked block of lanes: weight_cap, times the cap of the
+ * domains' weights if there are any; 0: no bound is stated. */
+double csl_study_mass_cap(const struct csl_study *s);
 /* The smallest lane_bits with CSL_STUDY_LEVELS_MIN for a roster of `sites`. */
 uint32_t csl_study_lane_bits(uint32_t sites);
 /* What the study would reveal, to whom, at what privacy price, in plain words (study check). */

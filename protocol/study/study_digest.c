@@ -211,6 +211,21 @@ static void put_domain_weights(struct csl_buf *b, const struct csl_study_domain_
     put_f64(b, w->effective_sites);
 }
 
+static void put_statistics(struct csl_buf *b, const struct csl_study_statistics *t)
+{
+    if (!t->is_on)
+        return;
+    put_text(b, "statistics");
+    csl_buf_le32(b, t->every);
+    put_f64(b, t->epsilon);
+    put_f64(b, t->delta);
+    for (uint32_t i = 0; i < CSL_FAIRNESS_ATTRIBUTES_MAX; i++) {
+        csl_buf_le32(b, t->value_count[i]);
+        for (uint32_t v = 0; v < t->value_count[i]; v++)
+            put_text(b, t->values[i][v]);
+    }
+}
+
 static void put_release(struct csl_buf *b, const struct csl_study_release *r)
 {
     if (!r->is_on)
@@ -398,6 +413,7 @@ enum csl_code csl_study__digest(struct csl_study *s, struct csl_err *err)
     put_secagg(&b, &s->secagg);
     put_fairness(&b, &s->fairness);
     put_domain_weights(&b, &s->fairness.domains);
+    put_statistics(&b, &s->statistics);
     put_release(&b, &s->release);
     put_schedule(&b, "local", s->local.weight_decay, &s->local.schedule);
     put_schedule(&b, "baselines", s->baseline.weight_decay, &s->baseline.schedule);

@@ -27,9 +27,14 @@ bool csl_study_only_evaluates_in(const struct csl_study *s, uint64_t round)
     return csl_study_sums_evaluations(s) && round > s->rounds;
 }
 
-uint32_t csl_study_block_ids(const struct csl_study *s)
+static uint32_t first_statistic(const struct csl_study *s)
 {
     return s->schema.block_count + (csl_study_sums_evaluations(s) ? s->domain_count : 0);
+}
+
+uint32_t csl_study_block_ids(const struct csl_study *s)
+{
+    return first_statistic(s) + (s->statistics.is_on ? s->domain_count : 0);
 }
 
 uint32_t csl_study_evaluation_block(const struct csl_study *s, uint32_t domain)
@@ -121,7 +126,104 @@ uint64_t csl_study_evaluation_words(const struct csl_study *s, uint32_t domain)
 uint64_t csl_study_words_max(const struct csl_study *s)
 {
     uint64_t words = s->schema.parameters;
-    for (uint32_t d = 0; csl_study_sums_evaluations(s) && d < s->domain_count; d++)
-        words += csl_study_evaluation_words(s, d);
+    for (uint32_t id = s->schema.block_count; id < csl_study_block_ids(s); id++)
+        words += csl_study_counted_words(s, id);
     return words;
+}
+
+/* --- statistics --- */
+
+uint32_t csl_study_publications(const struct csl_study *s)
+{
+    return s->statistics.is_on ? (s->rounds - 1) / s->statistics.every + 1 : 0;
+}
+
+uint32_t csl_study_published_in(const struct csl_study *s, uint64_t round)
+{
+    bool is_due = s->statistics.is_on && round > 0 && round <= s->rounds &&
+                  (round - 1) % s->statistics.every == 0;
+    return is_due ? (uint32_t)((round - 1) / s->statistics.every) + 1 : 0;
+}
+
+uint64_t csl_study_publication_round(const struct csl_study *s, uint64_t publication)
+{
+    CSL_ASSERT(s->statistics.is_on && publication > 0);
+    return (publication - 1) * s->statistics.every + 1;
+}
+
+uint32_t csl_study_published_attributes(const struct csl_study *s)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < CSL_FAIRNESS_ATTRIBUTES_MAX; i++)
+        n += s->statistics.value_count[i] > 0;
+    return n;
+}
+
+uint32_t csl_study_published_groups(const struct csl_study *s)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < CSL_FAIRNESS_ATTRIBUTES_MAX; i++)
+        n += s->statistics.value_count[i];
+    return n;
+}
+
+const char *csl_study_group_value(const struct csl_study *s, uint32_t k, uint32_t i)
+{
+    if (i < s->fairness.value_count[k])
+        return s->fairness.values[k][i];
+    return i < s->statistics.value_count[k] ? s->statistics.values[k][i] : NULL;
+}
+
+uint32_t csl_study_published_classes(const struct csl_study *s, uint32_t domain)
+{
+    return csl_domain_is_counted(&s->domains[domain]) ? s->domains[domain].classes : 0;
+}
+
+void csl_study_statistics_digest(const struct csl_study *s, uint8_t out[CSL_DIGEST_BYTES])
+{
+    static const char label[] = "consilium statistics";
+    struct csl_hash h;
+    csl_hash_init(&h);
+    csl_hash_update(&h, label, sizeof(label));
+    csl_hash_update(&h, s->digest, CSL_DIGEST_BYTES);
+    csl_hash_final(&h, out);
+}
+
+uint32_t csl_study_statistics_block(const struct csl_study *s, uint32_t domain)
+{
+    CSL_ASSERT(s->statistics.is_on && domain < s->domain_count);
+    return first_statistic(s) + domain;
+}
+
+uint64_t csl_study_statistics_words(const struct csl_study *s, uint32_t domain)
+{
+    return 2 * ((uint64_t)csl_study_published_groups(s) + 1) +
+           csl_study_published_classes(s, domain);
+}
+
+/* --- either --- */
+
+bool csl_study_is_statistic(const struct csl_study *s, uint32_t id)
+{
+    return s->statistics.is_on && id >= first_statistic(s);
+}
+
+uint32_t csl_study_counted_domain(const struct csl_study *s, uint32_t id)
+{
+    CSL_ASSERT(id >= s->schema.block_count && id < csl_study_block_ids(s));
+    return id - (csl_study_is_statistic(s, id) ? first_statistic(s) : s->schema.block_count);
+}
+
+uint64_t csl_study_counted_words(const struct csl_study *s, uint32_t id)
+{
+    uint32_t domain = csl_study_counted_domain(s, id);
+    return csl_study_is_statistic(s, id) ? csl_study_statistics_words(s, domain)
+                                         : csl_study_evaluation_words(s, domain);
+}
+
+bool csl_study_is_counted_in(const struct csl_study *s, uint32_t id, uint64_t round)
+{
+    CSL_ASSERT(id >= s->schema.block_count && id < csl_study_block_ids(s));
+    return csl_study_is_statistic(s, id) ? csl_study_published_in(s, round) > 0
+                                         : csl_study_is_evaluated_in(s, round);
 }

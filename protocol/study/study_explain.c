@@ -338,6 +338,7 @@ static void explain_disclosure(const struct csl_study *s, struct csl_buf *out)
     explain_updates(s, out);
     explain_encoding(&s->secagg, out);
     explain_counts(s, out);
+    csl_study__explain_statistics(s, out);
     if (strcmp(s->aggregation.strategy, "cyclic") == 0)
         csl_buf_str(out, "  With strategy cyclic every global model IS one site's model: each site "
                          "sees the update of the\n    site before it.\n");
@@ -412,6 +413,7 @@ static void explain_price(const struct csl_study *s, struct csl_buf *out)
     if (p->mode == CSL_PRIVACY_JOINT)
         csl_buf_str(out, "  A patient known to two hospitals is two patients of one sum: epsilon "
                          "doubles, and delta grows by\n    the factor 1 + e^epsilon.\n");
+    csl_study__explain_statistics_price(s, out);
 }
 
 static void explain_model(const struct csl_study *s, struct csl_buf *out)

@@ -186,6 +186,15 @@ enum csl_code csl_study__read_averaging(const struct csl_study_reader *r,
 enum csl_code csl_study__check_averaging(const struct csl_study_reader *r,
                                          const struct csl_yaml_node *root);
 void csl_study__explain_averaging(const struct csl_study *s, struct csl_buf *out);
+/* study_statistics.c: the section, absent or not (fairness was read); and what forbids it in the
+ * rest of the study (called once all is read). */
+enum csl_code csl_study__read_statistics(const struct csl_study_reader *r,
+                                         const struct csl_yaml_node *root,
+                                         const struct csl_yaml_node *section);
+enum csl_code csl_study__check_statistics(const struct csl_study_reader *r,
+                                          const struct csl_yaml_node *root);
+void csl_study__explain_statistics(const struct csl_study *s, struct csl_buf *out);
+void csl_study__explain_statistics_price(const struct csl_study *s, struct csl_buf *out);
 /* study_gate.c: the key `gate` of `parent`, absent or not; and what forbids it in the rest of the
  * study (called once all is read). */
 enum csl_code csl_study__read_gate(const struct csl_study_reader *r,

@@ -14,7 +14,7 @@ struct raw_study {
     uint32_t rounds;
     const struct csl_yaml_node *inputs, *domains, *model, *training, *aggregation, *privacy, *sites,
         *evaluation, *baselines, *personal, *simulation;
-    const struct csl_yaml_node *secure_aggregation, *fairness, *release, *census;
+    const struct csl_yaml_node *secure_aggregation, *fairness, *statistics, *release, *census;
 };
 
 #define NODE(field, key, text)                                                                     \
@@ -56,6 +56,8 @@ static const struct csl_option study_rows[] = {
     NODE(simulation, "simulation", "Where simulated sites get their records."),
     NODE(secure_aggregation, "secure_aggregation", "Sums under masks, so that no update is seen."),
     NODE(fairness, "fairness", "Patient groups whose quality is looked at by itself."),
+    NODE(statistics, "statistics",
+         "Counts of patients and the model's skill, summed under masks every so many rounds."),
     NODE(release, "release", "What a model must reach before it is handed out."),
     CSL_OPTION_END,
 };
@@ -228,6 +230,8 @@ static enum csl_code read_root(const struct csl_study_reader *r, const struct cs
         code = csl_study__read_secagg(r, root, raw.secure_aggregation);
     if (code == CSL_OK)
         code = csl_study__read_fairness(r, root, raw.fairness);
+    if (code == CSL_OK)
+        code = csl_study__read_statistics(r, root, raw.statistics);
     if (code == CSL_OK)
         code = csl_study__read_release(r, root, raw.release);
     if (code == CSL_OK)

@@ -247,6 +247,18 @@ static enum csl_code check_weights(const struct check *c, const struct csl_msg_t
     return code;
 }
 
+static enum csl_code check_priors(const struct check *c, const struct csl_msg_task *m)
+{
+    enum csl_code code = check_range(c, "prior_count", m->prior_count, 0, CSL_DOMAINS_MAX);
+    for (uint32_t i = 0; code == CSL_OK && i < m->prior_count; i++) {
+        code = check_finite(c, "prior_losses", m->prior_loss[i]);
+        if (code == CSL_OK && m->prior_loss[i] < 0)
+            code =
+                CSL_FAIL(c->err, c->code, "%s.prior_losses[%u]: %g", c->kind, i, m->prior_loss[i]);
+    }
+    return code;
+}
+
 static enum csl_code check_task(const struct check *c, const struct csl_msg_task *m)
 {
     if (m->type != CSL_TASK_TRAIN && m->type != CSL_TASK_EVALUATE)
@@ -260,6 +272,8 @@ static enum csl_code check_task(const struct check *c, const struct csl_msg_task
         code = check_range(c, "deadline_ms", m->deadline_ms, 0, UINT64_MAX / CSL_NS_PER_MS);
     if (code == CSL_OK)
         code = check_weights(c, m);
+    if (code == CSL_OK)
+        code = check_priors(c, m);
     if (code == CSL_OK)
         code = check_head(c, m->ledger_head);
     return code;

@@ -89,7 +89,8 @@ static enum csl_code extract(const struct csl_records *r, const struct csl_study
     const struct csl_domain *what = &study->domains[domain];
     uint32_t count = csl_examples_count__(r, source, split);
     bool is_weighed = study->fairness.weights.is_on;
-    bool is_counted = split != CSL_SPLIT_TRAIN && csl_study_group_counts(study, domain) > 0;
+    bool is_counted = split == CSL_SPLIT_TRAIN ? csl_study_published_attributes(study) > 0
+                                               : csl_study_group_counts(study, domain) > 0;
     if ((!is_weighed && !is_counted) || count == 0)
         return csl_examples_extract__(r, what, source, split, out, NULL, err);
     uint32_t *record = csl_alloc_array(count, sizeof(*record));
@@ -100,7 +101,7 @@ static enum csl_code extract(const struct csl_records *r, const struct csl_study
         if (is_weighed)
             code = csl_examples_levels__(r, &study->fairness, record, out, err);
         if (code == CSL_OK && is_counted)
-            code = csl_examples_groups__(r, &study->fairness, record, out, err);
+            code = csl_examples_groups__(r, study, record, out, err);
         if (code != CSL_OK)
             csl_examples_release__(out);
     }

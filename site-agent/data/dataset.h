@@ -42,7 +42,8 @@ struct csl_examples {
      * and in a pooled dataset. */
     uint8_t *level;
     /* [patients, A] likewise, of the patient's value among those that the study lists; 0: none of
-     * them. NULL unless sites count patients by group (protocol/study/evaluation.h), and in a
+     * them. NULL unless sites count patients by group, in evaluations or
+     * statistics (protocol/study/evaluation.h), and in a
      * pooled dataset. */
     uint8_t *group;
 };

@@ -67,9 +67,9 @@ enum csl_code csl_examples_levels__(const struct csl_records *r,
                                     const struct csl_study_fairness *asked, const uint32_t *record,
                                     struct csl_examples *e, struct csl_err *err) CSL_MUST_CHECK;
 /* e->group, likewise. */
-enum csl_code csl_examples_groups__(const struct csl_records *r,
-                                    const struct csl_study_fairness *asked, const uint32_t *record,
-                                    struct csl_examples *e, struct csl_err *err) CSL_MUST_CHECK;
+enum csl_code csl_examples_groups__(const struct csl_records *r, const struct csl_study *study,
+                                    const uint32_t *record, struct csl_examples *e,
+                                    struct csl_err *err) CSL_MUST_CHECK;
 /* The inputs of one record, unscaled, missing values NaN: its values in the domain's order of
  * features, the ids of its first tokens and zeros behind them, or its scattering coefficients. One
  * thread at a time with a source. to: [d->width] */

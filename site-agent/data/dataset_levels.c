@@ -1,8 +1,9 @@
 /* Attributes of patients as numbers: for weights of patient groups in training, and for counts by
- * group in evaluations. */
+ * group in evaluations and statistics. */
 #include "site-agent/data/dataset_internal.h"
 
 #include "base/mem.h"
+#include "protocol/study/evaluation.h"
 
 #include <string.h>
 
@@ -82,20 +83,22 @@ enum csl_code csl_examples_levels__(const struct csl_records *r,
     return code;
 }
 
-enum csl_code csl_examples_groups__(const struct csl_records *r,
-                                    const struct csl_study_fairness *asked, const uint32_t *record,
-                                    struct csl_examples *e, struct csl_err *err)
+enum csl_code csl_examples_groups__(const struct csl_records *r, const struct csl_study *study,
+                                    const uint32_t *record, struct csl_examples *e,
+                                    struct csl_err *err)
 {
-    uint8_t *group = csl_alloc_array((size_t)e->patients * asked->attribute_count, 1);
+    uint32_t count = study->fairness.attribute_count;
+    uint8_t *group = csl_alloc_array((size_t)e->patients * count, 1);
     if (group == NULL)
         return CSL_FAIL(err, CSL_E_NOMEM, "no memory for the groups of %u patients", e->patients);
-    for (uint32_t k = 0; k < asked->attribute_count; k++) {
-        const struct csl_record_attribute *a = find_attribute(r, asked->attributes[k]);
-        struct levels listed = {.count = asked->value_count[k]};
-        for (uint32_t v = 0; v < listed.count; v++)
-            listed.value[v] = asked->values[k][v];
+    for (uint32_t k = 0; k < count; k++) {
+        const struct csl_record_attribute *a = find_attribute(r, study->fairness.attributes[k]);
+        struct levels listed = {0};
+        const char *value;
+        while ((value = csl_study_group_value(study, k, listed.count)) != NULL)
+            listed.value[listed.count++] = value;
         for (uint32_t i = 0; i < e->records && a != NULL; i++)
-            group[(size_t)e->patient[i] * asked->attribute_count + k] =
+            group[(size_t)e->patient[i] * count + k] =
                 level_of(&listed, a->value[r->patient[record[i]]]);
     }
     e->group = group;

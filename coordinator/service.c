@@ -176,6 +176,9 @@ static void emit(void *ctx, const struct csl_coord_action *a)
     case CSL_CA_SAVE_EVALUATION:
         csl_service_save_evaluation__(s, a->site_index, a->evaluation);
         break;
+    case CSL_CA_JUDGE:
+        csl_service_judge__(s, a->round);
+        break;
     case CSL_CA_FORGET_UPDATES:
         csl_service_forget_updates__(s, a->round);
         break;

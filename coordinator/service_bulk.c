@@ -269,7 +269,7 @@ enum csl_code csl_service_upload_open__(void *ctx, const struct csl_peer *peer,
 struct download {
     struct csl_service *s;
     bool is_evaluated;
-    uint64_t version, position, total;
+    uint64_t version, edition, position, total;
     bool has[CSL_BLOCKS_MAX]; /* a study with inputs: what the site is sent */
 };
 
@@ -346,6 +346,12 @@ static void digest_download(const struct download *d, uint8_t out[CSL_DIGEST_BYT
     csl_sha256_final(&h, out);
 }
 
+/* Under the model lock. */
+static bool is_current(const struct download *d)
+{
+    return d->s->version == d->version && d->s->edition == d->edition;
+}
+
 static enum csl_code download_read(void *self, uint8_t *buffer, size_t capacity, size_t *n,
                                    struct csl_err *err)
 {
@@ -353,7 +359,7 @@ static enum csl_code download_read(void *self, uint8_t *buffer, size_t capacity,
     uint64_t left = d->total - d->position;
     size_t take = left < capacity ? (size_t)left : capacity;
     csl_mutex_lock(&d->s->model_lock);
-    bool is_same = d->s->version == d->version;
+    bool is_same = is_current(d);
     if (is_same)
         copy_download(d, d->position, buffer, take);
     csl_mutex_unlock(&d->s->model_lock);
@@ -368,7 +374,7 @@ static enum csl_code download_digest(void *self, uint8_t out[32], struct csl_err
 {
     struct download *d = self;
     csl_mutex_lock(&d->s->model_lock);
-    bool is_same = d->s->version == d->version;
+    bool is_same = is_current(d);
     if (is_same && d->s->study->input_count > 0)
         digest_download(d, out);
     else if (is_same)
@@ -413,6 +419,9 @@ enum csl_code csl_service_download_open__(void *ctx, const struct csl_peer *peer
                            .version = ticket.round,
                            .position = head->bytes_offset,
                            .total = ticket.bytes_total};
+    csl_mutex_lock(&s->model_lock);
+    d->edition = s->edition;
+    csl_mutex_unlock(&s->model_lock);
     memcpy(d->has, has, sizeof(has));
     *out = (struct csl_bulk_source){d, download_read, download_digest, download_close};
     return CSL_OK;

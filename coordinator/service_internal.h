@@ -25,10 +25,10 @@
 #define CSL_SERVICE_QUEUED_MAX   32u
 #define CSL_SERVICE_QUEUED_BYTES ((size_t)256 * 1024 * 1024)
 #define CSL_SERVICE_QUEUED_SLOTS 8192u
-/* Of each site FOLDED, ABSENT and SILENT, the latter two also at a start; AGGREGATED, REOPEN,
- * ABORT.
+/* Of each site FOLDED, ABSENT and SILENT, the latter two also at a start; AGGREGATED, JUDGED,
+ * REOPEN, ABORT.
  */
-#define CSL_SERVICE_ANSWERS(sites) (5 * (sites) + 3)
+#define CSL_SERVICE_ANSWERS(sites) (5 * (sites) + 4)
 
 #define CSL_SERVICE_REASON_MAX 192
 
@@ -90,14 +90,15 @@ struct csl_service {
     uint64_t now_ns, seed;
     struct csl_accumulator *accumulator;
     struct csl_mutex lock;       /* tickets */
-    struct csl_mutex model_lock; /* global, state, average, version: held while they change or are
-                                    copied */
+    struct csl_mutex model_lock; /* global, state, average, version, edition: held while they change
+                                    or are copied */
     float *global;               /* [P] what the next round trains from */
     float *state[CSL_SERVICE_STATE_MAX];
     float *average;  /* [P] of the models; evaluated and released. NULL: global is */
     double *mixture; /* [block_count, site_count]; NULL: the strategy keeps none; core thread */
     struct csl_service_gate *gate; /* NULL: the study has none; core thread */
     uint64_t version;              /* rounds in the model */
+    uint64_t edition;              /* grows when the model changes and its version does not */
     uint8_t broadcast_digest[CSL_DIGEST_BYTES], evaluated_digest[CSL_DIGEST_BYTES];
     uint8_t model_digest[CSL_DIGEST_BYTES]; /* of what is released */
     /* a study with inputs: of every block of every vector of the two broadcasts */
@@ -188,6 +189,21 @@ enum csl_code csl_service_save_gate__(struct csl_service *s, uint64_t round,
 enum csl_code csl_service_load_gate__(struct csl_service *s, uint64_t round,
                                       struct csl_err *err) CSL_MUST_CHECK;
 void csl_service_forget_gate__(struct csl_service *s, uint64_t round);
+
+/* service_vote.c: nothing to do in a study without a vote. begin_trial: of the round that is
+ * closed, before its sum is applied, if it is. base_stands: the sites' votes under masks on the
+ * model that the round began with; false: the model was taken back. judge_last: of the last model,
+ * durably, before its sum is recorded. judge: what JUDGE asks for, with its answer. */
+enum csl_code csl_service_new_vote__(struct csl_service *s, struct csl_err *err) CSL_MUST_CHECK;
+void csl_service_begin_trial__(struct csl_service *s, bool is_applied);
+bool csl_service_base_stands__(struct csl_service *s, uint64_t round);
+enum csl_code csl_service_judge_last__(struct csl_service *s, struct csl_err *err) CSL_MUST_CHECK;
+void csl_service_judge__(struct csl_service *s, uint64_t round);
+/* At a start: the model is on trial, and this is the one before it; or the model of the round was
+ * taken back, so that the one before it holds. */
+void csl_service_keep_accepted__(struct csl_service *s);
+bool csl_service_is_on_trial__(const struct csl_service *s);
+bool csl_service_was_taken_back__(const struct csl_service *s, uint64_t round);
 
 /* service_heads.c: nothing to do in a study without privacy */
 enum csl_code csl_service_open_heads__(struct csl_service *s, struct csl_err *err) CSL_MUST_CHECK;

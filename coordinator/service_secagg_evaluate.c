@@ -264,8 +264,12 @@ bool csl_service_only_evaluates__(const struct csl_service *s)
 
 void csl_service_evaluation_end__(struct csl_service *s)
 {
-    csl_service_answer__(
-        s, &(struct csl_coord_event){.kind = CSL_CE_EVALUATED, .round = s->secagg->round});
+    csl_service_answer__(s, &(struct csl_coord_event){.kind = CSL_CE_EVALUATED,
+                                                      .round = s->secagg->round,
+                                                      .digest = s->broadcast_digest,
+                                                      .evaluated_digest = s->evaluated_digest,
+                                                      .reason = csl_service_gate_end__(s),
+                                                      .bytes = csl_service_broadcast_bytes__(s)});
 }
 
 bool csl_service_evaluation_is_thin__(const struct csl_service *s)

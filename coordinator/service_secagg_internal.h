@@ -46,6 +46,7 @@ struct csl_service_secagg {
     bool has_block[CSL_BLOCKS_MAX];
     double bounds[CSL_BLOCKS_MAX]; /* of the norm of each mean; HUGE_VAL: none */
     double loss;
+    uint64_t votes[2]; /* words of the sum: how many voted, how many found the model worse */
     struct csl_service_evaluation *evaluation;
     uint64_t *words, *sum;           /* [CSL_PRG_CHUNK_WORDS] each */
     struct csl_service_audit *audit; /* NULL: no audits in the study, or no masks */

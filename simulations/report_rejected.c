@@ -23,15 +23,49 @@ static void put_cell(struct csl_report *p, uint32_t first, const char *metric, c
     csl_buf_printf(p->out, "<td class=\"num\">%s</td>", none);
 }
 
-void csl_report__rejected(struct csl_report *p)
+static bool is_voted(const struct csl_result *r, uint32_t first)
 {
-    const struct csl_result *r = p->r;
+    return first + 1 < r->row_count && r->rows[first + 1].round == r->rows[first].round &&
+           is_row(&r->rows[first + 1], "worse");
+}
+
+static uint32_t count_rounds(const struct csl_result *r, bool by_vote)
+{
     uint32_t count = 0;
     for (uint32_t i = 0; i < r->row_count; i++)
-        count += is_row(&r->rows[i], "rejected");
-    if (count == 0)
-        return;
-    csl_report__section(p, "rejected", "Rounds that were not applied");
+        count += is_row(&r->rows[i], "rejected") && is_voted(r, i) == by_vote;
+    return count;
+}
+
+static void put_row(struct csl_report *p, uint32_t first, bool by_vote)
+{
+    const struct csl_result_row *row = &p->r->rows[first];
+    csl_buf_printf(p->out, "<tr><th scope=\"row\" class=\"num\">%llu</th>",
+                   (unsigned long long)row->round);
+    if (by_vote) {
+        put_cell(p, first, "worse", "none");
+        put_cell(p, first, "voters", "none");
+    } else {
+        csl_buf_str(p->out, "<td>");
+        csl_report__text(p, row->domain);
+        csl_buf_str(p->out, "</td>");
+        put_cell(p, first, "norm", "no number");
+        put_cell(p, first, "limit", "none");
+    }
+    csl_buf_str(p->out, "</tr>\n");
+}
+
+static void put_rows(struct csl_report *p, bool by_vote)
+{
+    for (uint32_t i = 0; i < p->r->row_count; i++)
+        if (is_row(&p->r->rows[i], "rejected") && is_voted(p->r, i) == by_vote)
+            put_row(p, i, by_vote);
+    csl_buf_str(p->out, "</tbody>");
+    csl_report__end_table(p);
+}
+
+static void put_norms(struct csl_report *p)
+{
     csl_buf_str(p->out, "<p>The mean update of these rounds was longer than the study allows, and "
                         "the model stayed as it was before. What the rounds cost in privacy is "
                         "spent. Whose update it was cannot be seen from a mean.</p>\n");
@@ -39,18 +73,31 @@ void csl_report__rejected(struct csl_report *p)
     csl_buf_str(p->out, "<thead><tr><th scope=\"col\" class=\"num\">Round</th>"
                         "<th scope=\"col\">Block</th><th scope=\"col\" class=\"num\">Norm</th>"
                         "<th scope=\"col\" class=\"num\">Limit</th></tr></thead><tbody>\n");
-    for (uint32_t i = 0; i < r->row_count; i++) {
-        if (!is_row(&r->rows[i], "rejected"))
-            continue;
-        csl_buf_printf(p->out, "<tr><th scope=\"row\" class=\"num\">%llu</th><td>",
-                       (unsigned long long)r->rows[i].round);
-        csl_report__text(p, r->rows[i].domain);
-        csl_buf_str(p->out, "</td>");
-        put_cell(p, i, "norm", "no number");
-        put_cell(p, i, "limit", "none");
-        csl_buf_str(p->out, "</tr>\n");
-    }
-    csl_buf_str(p->out, "</tbody>");
-    csl_report__end_table(p);
+    put_rows(p, false);
+}
+
+static void put_votes(struct csl_report *p)
+{
+    csl_buf_str(p->out, "<p>The sites found the models of these rounds worse for their own "
+                        "validation patients than the last accepted model, and the study went back "
+                        "to that. A vote says nothing of what shows in no validation patient, as a "
+                        "backdoor does.</p>\n");
+    csl_report__table(p, "Votes on the model of the round.");
+    csl_buf_str(p->out, "<thead><tr><th scope=\"col\" class=\"num\">Round</th>"
+                        "<th scope=\"col\" class=\"num\">Found it worse</th>"
+                        "<th scope=\"col\" class=\"num\">Voted</th></tr></thead><tbody>\n");
+    put_rows(p, true);
+}
+
+void csl_report__rejected(struct csl_report *p)
+{
+    uint32_t by_norm = count_rounds(p->r, false), by_vote = count_rounds(p->r, true);
+    if (by_norm + by_vote == 0)
+        return;
+    csl_report__section(p, "rejected", "Rounds that were not applied");
+    if (by_norm > 0)
+        put_norms(p);
+    if (by_vote > 0)
+        put_votes(p);
     csl_report__end_section(p);
 }

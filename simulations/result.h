@@ -62,7 +62,7 @@ struct csl_result_group { /* the federated model on the test patients with one a
  * result_realised.h), "domain_weight" (weight, patients and skill of a domain, by the round of the
  * model that was evaluated; from the next one on),
  * "rejected" (a round that was not applied; norm of the mean update and its limit, of the block
- * that was furthest beyond). */
+ * that was furthest beyond; or whose model was taken back: worse and voters, of no domain). */
 struct csl_result_row {
     uint64_t round;
     char scope[16], site[CSL_ID_MAX], domain[CSL_ID_MAX], metric[CSL_ID_MAX], method[16];

@@ -177,19 +177,24 @@ static enum csl_code hash_prefix(struct fetch *f, struct csl_err *err)
 }
 
 /* Only what is still of use stays: the model to come, the outbox, the control variate, the local
- * blocks, and words that may have to be masked. */
+ * blocks, what a vote compares with, and words that may have to be masked. */
 static void tidy(struct csl_agent *a, const char *model)
 {
     char update[CSL_ID_MAX], control[CSL_ID_MAX], plain[CSL_ID_MAX];
     char local[CSL_ID_MAX], local_of_words[CSL_ID_MAX];
+    char judged[CSL_ID_MAX], judged_before[CSL_ID_MAX]; /* that may be trained again */
+    uint64_t last = a->memory.outbox.round;
     uint64_t words = csl_agent_secagg_words_round__(a); /* not the task's: they may be older */
     csl_agent_blob_name__(update, "update", a->memory.outbox.round);
     csl_agent_blob_name__(control, "control", a->memory.control_round);
     csl_agent_blob_name__(local, "local", a->memory.control_round);
     csl_agent_blob_name__(plain, "plain", words);
     csl_agent_blob_name__(local_of_words, "local", words);
-    const char *keep[] = {model, update, control, local, plain, local_of_words};
-    csl_blobs_keep_only(a->blobs, keep, words != 0 ? 6 : 4);
+    csl_agent_blob_name__(judged, "judged", last);
+    csl_agent_blob_name__(judged_before, "judged", last > 0 ? last - 1 : 0);
+    const char *keep[] = {model,  update,        control, local,
+                          judged, judged_before, plain,   local_of_words};
+    csl_blobs_keep_only(a->blobs, keep, words != 0 ? 8 : 6);
 }
 
 void csl_agent_fetch__(struct csl_agent *a, const struct csl_site_action *action)

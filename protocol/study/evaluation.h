@@ -24,6 +24,9 @@ bool csl_study_only_evaluates_in(const struct csl_study *s, uint64_t round);
 uint32_t csl_study_block_ids(const struct csl_study *s);
 uint32_t csl_study_evaluation_block(const struct csl_study *s, uint32_t domain);
 uint64_t csl_study_evaluation_words(const struct csl_study *s, uint32_t domain);
+/* Words of the scalars that a site sends under masks: the weight of every block, the loss, and with
+ * a vote whether it voted, and whether it found the model worse that the round begins with. */
+uint32_t csl_study_scalars(const struct csl_study *s);
 /* Of all blocks a round can have, without scalars: an upper bound. */
 uint64_t csl_study_words_max(const struct csl_study *s);
 

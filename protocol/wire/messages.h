@@ -138,8 +138,11 @@ struct csl_eval_block { /* one domain of one site; counts of validation or test 
     uint32_t class_count;               /* 0, or the task's classes; 2 for binary */
     double class_mass[CSL_CLASSES_MAX]; /* patients of each class, by the share of their records */
 };
+/* On the model of the round, of a study with aggregation.vote that is not under masks. */
+enum csl_msg_vote { CSL_VOTE_NONE, CSL_VOTE_FINE, CSL_VOTE_WORSE };
 struct csl_msg_evaluation {
     uint64_t round;
+    enum csl_msg_vote vote;
     uint32_t block_count;
     struct csl_eval_block *blocks; /* [block_count], owned; <= CSL_DOMAINS_MAX */
 };

@@ -75,6 +75,8 @@ struct masked_plan {
     bool is_rehearsal;        /* csl_service_config */
     bool is_unmasked;         /* plain sums where the study wants masks; nobody has keys */
     const uint64_t *noise_seed;
+    const struct csl_agent_tamper *tamper; /* NULL: nobody; else of tamper_site */
+    uint32_t tamper_site;
     /* Sees every SECAGG message before it leaves, either way, and may replace it; NULL: nobody. */
     bool (*meddle)(enum csl_direction to, uint32_t site, struct csl_message *m);
     bool meddles_with_all; /* every other control message too */

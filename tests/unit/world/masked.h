@@ -125,6 +125,8 @@ struct masked_result {
 /* That train. Only the last three sites know who is severe, only the first two who is rare. */
 extern uint64_t masked_patients[MASKED_SITES];
 void masked_open(struct fixture *f); /* instead of fixture_open */
+/* fixture_validate of a site's records. */
+void masked_validate(const struct fixture *f, uint32_t site);
 struct csl_study *masked_study(const struct masked_plan *plan);
 /* Fails the test where a core's invariant breaks or the study does not end. */
 void masked_run(struct fixture *f, const struct masked_plan *plan, struct masked_result *out);

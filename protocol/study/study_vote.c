@@ -24,7 +24,7 @@ static const struct csl_option vote_rows[] = {
      AT(tolerance),
      .min = 0,
      .max = 10,
-     .fallback = "0.05",
+     .fallback = "0.02",
      .help = "A site finds it worse once its loss has grown by more than this share of itself."},
     {.name = "minimum_sites",
      .type = CSL_OPT_U32,

@@ -45,7 +45,7 @@ static void test_study_vote__values__as_stated_or_usual(void **state)
     struct csl_study *s = must_parse(FEDAVG "vote: {}", EVERY);
     const struct csl_study_vote *v = &s->aggregation.vote;
     (void)state;
-    assert_true(v->is_on && v->worse_max == 0.5 && v->tolerance == 0.05);
+    assert_true(v->is_on && v->worse_max == 0.5 && v->tolerance == 0.02);
     assert_int_equal(v->minimum_sites, 3);
     assert_int_equal(v->rejected_max, 3);
     csl_study_free(s);

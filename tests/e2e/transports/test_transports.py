@@ -5,8 +5,8 @@
 
 A synthetic study is run always: as it is, with its updates under masks (FSA-1) and every sum audited, in lanes of 16 bits
 under masks, and one with joint noise under masks, whose noise is drawn from the study's seed here (test-only; programs
-built without tests cannot), once as it is and once with a gate that rejects rounds; and one with weights of domains,
-which are the same too. The heart studies when a data folder holds their files. Exit status 0: every pair of digests is
+built without tests cannot), once as it is and once with a gate that rejects rounds; one whose models are voted down;
+and one with weights of domains, which are the same too. The heart studies when a data folder holds their files. Exit status 0: every pair of digests is
 equal. Python 3 and its standard library only.
 """
 import json
@@ -42,6 +42,9 @@ simulation: {sites: [{id: lyon, synth: 0}, {id: turin, synth: 1}, {id: aachen, s
 """
 GATED = "gated-" + JOINT
 GATE = "  strategy: fedavg\n  server_learning_rate: 100\n  gate: {factor: 1.01, window: 3}"  # far too long steps: norms are of chance
+VOTED = "voted-" + SYNTHETIC
+VOTE = "  strategy: fedavgm\n  momentum: 0.9\n  server_learning_rate: 3\n" \
+       "  vote: {worse_max: 0.25, tolerance: 0, rejected_max: 6}"  # too long steps again
 HEART = ("flamby-heart-fedavg.yaml", "flamby-heart-scaffold.yaml")
 HEART_FILES = "uci-heart-disease"
 
@@ -102,14 +105,16 @@ def main(argv):
         good = []
         evaluated = ((r"(?m)^evaluation: \{every: \d+\}$", "evaluation: {every: 2}"),)
         gated = ((rf"(?m)^rounds: {ROUNDS}$", "rounds: 6"), (r"(?m)^  strategy: fedavg$", GATE))
+        voted = ((rf"(?m)^rounds: {ROUNDS}$", "rounds: 6"), (r"(?m)^  strategy: fedavg$", VOTE),
+                 (r"(?m)^evaluation: \{every: \d+\}$", "evaluation: {every: 1}"))
         masked = ((r"(?m)^evaluation: \{every: \d+\}$", MASKS),)
         for source, name, changes in ((SYNTHETIC, SYNTHETIC, evaluated), (SYNTHETIC, "masked-" + SYNTHETIC, masked),
                                       (JOINT, JOINT, ()), (LANES, LANES, ()),
-                                      (JOINT, GATED, gated)):
+                                      (JOINT, GATED, gated), (SYNTHETIC, VOTED, voted)):
             short = os.path.join(folder, name)
             write_short(os.path.join(scenarios, source), short, changes)
             good.append(is_same(program, short, folder))
-            if name == GATED:
+            if name in (GATED, VOTED):
                 good.append(has_same_rejections(short, folder))
         weighted = os.path.join(folder, WEIGHTED)
         with open(weighted, "w", encoding="utf-8") as f:

@@ -264,6 +264,8 @@ bool csl_service_only_evaluates__(const struct csl_service *s)
 
 void csl_service_evaluation_end__(struct csl_service *s)
 {
+    if (csl_service_is_on_trial__(s)) /* its round was given up */
+        csl_log(CSL_LOG_WARN, "round.not_voted", CSL_U64("round", s->version));
     csl_service_answer__(s, &(struct csl_coord_event){.kind = CSL_CE_EVALUATED,
                                                       .round = s->secagg->round,
                                                       .digest = s->broadcast_digest,

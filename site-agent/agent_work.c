@@ -361,10 +361,11 @@ static enum csl_code evaluate(struct csl_agent *a, const struct csl_msg_task *t,
         code = CSL_FAIL(err, CSL_E_NOMEM, "no memory to evaluate");
     if (code == CSL_OK)
         code = read_broadcast(a, t, parameters, 1, err);
-    if (code == CSL_OK)
-        out->vote = csl_agent_vote__(a, t->round, parameters);
-    /* With privacy nothing about test patients leaves: no block is reported. */
+    /* With privacy nothing about test patients leaves: no block is reported. Under masks a report
+     * of one site, or its vote, is not for the coordinator, though it may ask. */
     bool is_reported = a->study->privacy.mode == CSL_PRIVACY_NONE && !csl_agent_masks__(a);
+    if (code == CSL_OK && is_reported)
+        out->vote = csl_agent_vote__(a, t->round, parameters);
     for (uint32_t d = 0; code == CSL_OK && is_reported && d < a->study->domain_count; d++) {
         bool is_here = !csl_agent_has_part__(a) || csl_dataset_block_patients(a->data, d) > 0;
         bool is_judged = csl_agent_examples_to_judge__(a, d).records > 0;

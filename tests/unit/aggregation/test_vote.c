@@ -30,10 +30,10 @@ static void test_vote__one_site__worse_beyond_the_tolerance(void **state)
 static void test_vote__no_number__worse_than_any(void **state)
 {
     (void)state;
-    assert_true(csl_vote_is_worse(1, NAN, 10));
+    assert_true(csl_vote_is_worse(1, nan(""), 10));
     assert_true(csl_vote_is_worse(1, HUGE_VAL, 10));
     assert_true(csl_vote_is_worse(1, -HUGE_VAL, 10));
-    assert_false(csl_vote_is_worse(NAN, 1, 0));
+    assert_false(csl_vote_is_worse(nan(""), 1, 0));
     assert_false(csl_vote_is_worse(HUGE_VAL, HUGE_VAL, 0));
 }
 

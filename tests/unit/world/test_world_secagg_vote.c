@@ -211,6 +211,35 @@ static void test_world_secagg_vote__asked_for_a_report__it_has_no_vote(void **st
     masked_release(&r);
 }
 
+/* --- a sum that is no count --- */
+
+static double one_is = 1;
+enum csl_code __real_csl_scalar_encode(double value, uint32_t sites, uint64_t *word,
+                                       struct csl_err *err);
+enum csl_code __wrap_csl_scalar_encode(double value, uint32_t sites, uint64_t *word,
+                                       struct csl_err *err);
+
+/* The sites' own program is what says 1: a changed one says what it likes. */
+enum csl_code __wrap_csl_scalar_encode(double value, uint32_t sites, uint64_t *word,
+                                       struct csl_err *err)
+{
+    return __real_csl_scalar_encode(value == 1 ? one_is : value, sites, word, err);
+}
+
+static void test_world_secagg_vote__sum_that_is_no_count__no_verdict(void **state)
+{
+    static const double forged[] = {0.25, -1, 7}; /* not whole, negative, more than there are */
+    (void)state;
+    for (size_t k = 0; k < sizeof(forged) / sizeof(forged[0]); k++) {
+        struct masked_plan plan = plan_of(2);
+        struct masked_result r;
+        one_is = forged[k];
+        run(&plan, &r); /* released, although the model of round 2 is bad */
+        one_is = 1;
+        masked_release(&r);
+    }
+}
+
 /* --- the same as without --- */
 
 static void test_world_secagg_vote__no_bad_model__same_bits_as_without(void **state)
@@ -418,6 +447,7 @@ int main(void)
         cmocka_unit_test(test_world_secagg_vote__words__one_and_one_where_it_is_worse),
         cmocka_unit_test(test_world_secagg_vote__everything_sent__no_vote_of_one_site),
         cmocka_unit_test(test_world_secagg_vote__asked_for_a_report__it_has_no_vote),
+        cmocka_unit_test(test_world_secagg_vote__sum_that_is_no_count__no_verdict),
         cmocka_unit_test(test_world_secagg_vote__no_bad_model__same_bits_as_without),
         cmocka_unit_test(test_world_secagg_vote__bad_model__newest_checkpoint_is_the_accepted_one),
         cmocka_unit_test(test_world_secagg_vote__coordinator_dies_at_its_writes__same_end),

@@ -27,6 +27,7 @@
 #define OPEN                                                                                       \
     "aggregation: {strategy: fedavg, weights: {kind: samples}, vote: {tolerance: 0.1, "            \
     "rejected_max: 2}}\n"
+#define COUNTED "statistics: {every: 1}\n"
 #define MASKS "secure_aggregation: {protocol: fsa-1, colluding: 1, minimum_sites: 3}\n"
 
 static struct fixture fixture;
@@ -261,6 +262,40 @@ static void test_world_secagg_vote__no_bad_model__same_bits_as_without(void **st
     masked_release(&without);
 }
 
+/* Blocks of statistics stand before the scalars that hold the votes: neither moves the other. */
+static void test_world_secagg_vote__beside_statistics__both_as_without_the_other(void **state)
+{
+    struct masked_plan plan = plan_of(ROUNDS + 9);
+    struct masked_result voted, plain, counted;
+    (void)state;
+    run(&plan, &plain);
+    plan.sections = VOTED MASKS COUNTED;
+    run(&plan, &voted);
+    plan.sections = FEDAVG MASKS COUNTED;
+    run(&plan, &counted);
+    assert_same_model(&voted, &plain);
+    assert_int_equal(plain.published_count, 0);
+    assert_int_equal(voted.published_count, ROUNDS);
+    assert_int_equal(counted.published_count, ROUNDS);
+    for (uint32_t i = 0; i < ROUNDS; i++) {
+        assert_int_equal(voted.published[i].round, i + 1);
+        assert_int_equal(counted.published[i].round, i + 1);
+        assert_false(voted.published[i].cells[0].is_absent);
+        assert_true(voted.published[i].cells[0].patients == counted.published[i].cells[0].patients);
+        assert_true(voted.published[i].cells[0].skill_sum ==
+                    counted.published[i].cells[0].skill_sum);
+    }
+    masked_release(&voted);
+    masked_release(&plain);
+    masked_release(&counted);
+    plan = plan_of(2);
+    plan.sections = VOTED MASKS COUNTED;
+    run_down(&plan, 2, &voted);
+    assert_votes(&voted, 3, ONE, ONE);
+    assert_int_equal(voted.published_count, 3); /* that of the sum with the votes too */
+    masked_release(&voted);
+}
+
 /* The checkpoint that an operator finds as the newest is the accepted model. */
 static struct csl_model_file newest;
 static uint64_t newest_round;
@@ -449,6 +484,7 @@ int main(void)
         cmocka_unit_test(test_world_secagg_vote__asked_for_a_report__it_has_no_vote),
         cmocka_unit_test(test_world_secagg_vote__sum_that_is_no_count__no_verdict),
         cmocka_unit_test(test_world_secagg_vote__no_bad_model__same_bits_as_without),
+        cmocka_unit_test(test_world_secagg_vote__beside_statistics__both_as_without_the_other),
         cmocka_unit_test(test_world_secagg_vote__bad_model__newest_checkpoint_is_the_accepted_one),
         cmocka_unit_test(test_world_secagg_vote__coordinator_dies_at_its_writes__same_end),
         cmocka_unit_test(test_world_secagg_vote__good_models_and_coordinator_dies__same_bits),

@@ -84,6 +84,11 @@ static void test_report_rejected__voted_down__votes_in_a_table_of_their_own(void
     const char *votes = strstr(section, "12</th><td class=\"num\">5</td><td class=\"num\">7</td>");
     assert_true(norms != NULL && votes != NULL && norms < votes);
     assert_null(strstr(norms + 1, "9</th><td>heart"));
+    page.n = 0;
+    assert_int_equal(csl_result_write_json(&again, &page, NULL), CSL_OK);
+    const char *rounds = strstr(csl_buf_text(&page), "rejected_rounds");
+    assert_non_null(rounds);
+    assert_true(strstr(rounds, "worse") != NULL && strstr(rounds, "voters") != NULL);
     csl_buf_release(&page);
     csl_buf_release(&csv);
     csl_result_release(&r);

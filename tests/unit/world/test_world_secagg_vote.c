@@ -28,7 +28,7 @@
     "aggregation: {strategy: fedavg, weights: {kind: samples}, vote: {tolerance: 0.1, "            \
     "rejected_max: 2}}\n"
 #define COUNTED "statistics: {every: 1}\n"
-#define MASKS "secure_aggregation: {protocol: fsa-1, colluding: 1, minimum_sites: 3}\n"
+#define MASKS   "secure_aggregation: {protocol: fsa-1, colluding: 1, minimum_sites: 3}\n"
 
 static struct fixture fixture;
 static uint64_t bad_round;

@@ -18,6 +18,7 @@
 #include "protocol/study/study_schedule.h"
 #include "protocol/study/study_simulation.h"
 #include "protocol/study/study_statistics.h"
+#include "protocol/study/study_vote.h"
 
 #include <stdbool.h>
 
@@ -153,6 +154,7 @@ struct csl_aggregation {
     uint32_t given_count;
     struct csl_averaging averaging; /* of what is evaluated and released */
     struct csl_study_gate gate;
+    struct csl_study_vote vote;
 };
 
 struct csl_study {

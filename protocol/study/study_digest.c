@@ -366,6 +366,17 @@ static void put_census(struct csl_buf *b, const struct csl_study *s)
     csl_buf_le32(b, s->census.minimum_cell);
 }
 
+static void put_vote(struct csl_buf *b, const struct csl_study_vote *v)
+{
+    if (!v->is_on)
+        return;
+    put_text(b, "vote");
+    put_f64(b, v->worse_max);
+    put_f64(b, v->tolerance);
+    csl_buf_le32(b, v->minimum_sites);
+    csl_buf_le32(b, v->rejected_max);
+}
+
 static void put_block_kind(struct csl_buf *b, const char *noun, const struct csl_domain *d)
 {
     if (d->block_kind == CSL_BLOCK_SHARED)
@@ -440,6 +451,7 @@ enum csl_code csl_study__digest(struct csl_study *s, struct csl_err *err)
     for (uint32_t i = 0; i < s->domain_count; i++)
         put_scattering(&b, &s->domains[i]);
     put_census(&b, s);
+    put_vote(&b, &s->aggregation.vote);
     code = csl_buf_status(&b, err);
     if (code == CSL_OK)
         csl_digest(b.p, b.n, s->digest);

@@ -88,8 +88,9 @@ static const struct csl_option options[] = {
      TEXT(survivors),
      .fallback = "",
      .help =
-         "Sites in the sums that were opened, N,N,..., a number for each round: what they cost, "
-         "against the coordinator alone and with the study's colluding sites (plan, mode joint)."},
+         "Sites in the sums that were opened, N,N,..., a number for each round (of a study with "
+         "inputs, in the block with the fewest): what they cost, against the coordinator alone and "
+         "with the study's colluding sites (plan, mode joint)."},
     {.name = "json",
      .type = CSL_OPT_BOOL,
      AT(json),

@@ -9,6 +9,7 @@
 #define CSL_COORD_SERVICE_H
 #include "aggregation/gate.h"
 #include "coordinator/core/coord.h"
+#include "coordinator/published.h"
 #include "privacy/secagg/roster.h"
 
 struct csl_service_observer { /* any may be NULL; called on the core thread */
@@ -16,8 +17,12 @@ struct csl_service_observer { /* any may be NULL; called on the core thread */
     /* before the same round's `round`: it was not applied, and why */
     void (*rejected)(void *ctx, uint64_t round, const struct csl_gate_verdict *v);
     void (*round)(void *ctx, uint64_t round, uint32_t contributions, double train_loss);
+    /* With secure aggregation, before the same round's `round`: of the sum's blocks of the model,
+     * how many sites are in that with the fewest. */
+    void (*sum)(void *ctx, uint64_t round, uint32_t fewest);
     /* site_id "": of all sites together, from a sum under masks */
     void (*evaluation)(void *ctx, const char *site_id, const struct csl_msg_evaluation *e);
+    void (*published)(void *ctx, const struct csl_published *p); /* statistics, likewise */
 };
 struct csl_service_config {
     const struct csl_study *study;    /* borrowed */

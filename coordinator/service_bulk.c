@@ -332,18 +332,44 @@ static void copy_download(const struct download *d, uint64_t from, uint8_t *out,
         copy_broadcast(d, from, out, n);
 }
 
-static void digest_download(const struct download *d, uint8_t out[CSL_DIGEST_BYTES])
+/* Bytes [from, from + n) of the version the download began with; false: it is gone. */
+static bool copy_version(const struct download *d, uint64_t from, uint8_t *out, size_t n)
+{
+    csl_mutex_lock(&d->s->model_lock);
+    bool is_same = d->s->version == d->version;
+    if (is_same)
+        copy_download(d, from, out, n);
+    csl_mutex_unlock(&d->s->model_lock);
+    return is_same;
+}
+
+/* Of a part of the model, which nobody has hashed. Piece by piece, so that the thread that closes
+ * rounds waits for a copy at most, and not for the hash of a whole model. */
+static bool digest_part(const struct download *d, uint8_t out[CSL_DIGEST_BYTES])
 {
     uint8_t buffer[4096];
     struct csl_sha256 h;
     csl_sha256_init(&h);
     for (uint64_t at = 0; at < d->total;) {
         size_t n = d->total - at < sizeof(buffer) ? (size_t)(d->total - at) : sizeof(buffer);
-        copy_part(d, at, buffer, n);
+        if (!copy_version(d, at, buffer, n))
+            return false;
         csl_sha256_update(&h, buffer, n);
         at += n;
     }
     csl_sha256_final(&h, out);
+    return true;
+}
+
+static bool digest_whole(const struct download *d, uint8_t out[CSL_DIGEST_BYTES])
+{
+    const struct csl_service *s = d->s;
+    csl_mutex_lock(&d->s->model_lock);
+    bool is_same = s->version == d->version;
+    if (is_same)
+        memcpy(out, d->is_evaluated ? s->evaluated_digest : s->broadcast_digest, CSL_DIGEST_BYTES);
+    csl_mutex_unlock(&d->s->model_lock);
+    return is_same;
 }
 
 static enum csl_code download_read(void *self, uint8_t *buffer, size_t capacity, size_t *n,
@@ -352,12 +378,7 @@ static enum csl_code download_read(void *self, uint8_t *buffer, size_t capacity,
     struct download *d = self;
     uint64_t left = d->total - d->position;
     size_t take = left < capacity ? (size_t)left : capacity;
-    csl_mutex_lock(&d->s->model_lock);
-    bool is_same = d->s->version == d->version;
-    if (is_same)
-        copy_download(d, d->position, buffer, take);
-    csl_mutex_unlock(&d->s->model_lock);
-    if (!is_same)
+    if (!copy_version(d, d->position, buffer, take))
         return CSL_FAIL(err, CSL_E_STATE, "the round closed during the download");
     d->position += take;
     *n = take;
@@ -367,14 +388,7 @@ static enum csl_code download_read(void *self, uint8_t *buffer, size_t capacity,
 static enum csl_code download_digest(void *self, uint8_t out[32], struct csl_err *err)
 {
     struct download *d = self;
-    csl_mutex_lock(&d->s->model_lock);
-    bool is_same = d->s->version == d->version;
-    if (is_same && d->s->study->input_count > 0)
-        digest_download(d, out);
-    else if (is_same)
-        memcpy(out, d->is_evaluated ? d->s->evaluated_digest : d->s->broadcast_digest,
-               CSL_DIGEST_BYTES);
-    csl_mutex_unlock(&d->s->model_lock);
+    bool is_same = d->s->study->input_count > 0 ? digest_part(d, out) : digest_whole(d, out);
     return is_same ? CSL_OK : CSL_FAIL(err, CSL_E_STATE, "the round closed during the download");
 }
 

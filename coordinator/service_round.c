@@ -339,9 +339,16 @@ static enum csl_code commit(struct csl_service *s, uint64_t round, struct csl_er
     if (s->config.study->privacy.mode == CSL_PRIVACY_NONE)
         csl_log(CSL_LOG_INFO, "round.closed", CSL_U64("round", round),
                 CSL_U64("contributions", contributions), CSL_F64("train_loss", loss));
+    else if (s->config.study->privacy.mode ==
+             CSL_PRIVACY_JOINT) /* for `privacy plan --survivors` */
+        csl_log(CSL_LOG_INFO, "round.closed", CSL_U64("round", round),
+                CSL_U64("contributions", contributions),
+                CSL_U64("fewest_in_a_block", csl_service_secagg_fewest__(s)));
     else /* the sites keep their losses to themselves */
         csl_log(CSL_LOG_INFO, "round.closed", CSL_U64("round", round),
                 CSL_U64("contributions", contributions));
+    if (s->config.observer.sum != NULL && s->secagg != NULL)
+        s->config.observer.sum(s->config.observer.ctx, round, csl_service_secagg_fewest__(s));
     if (s->config.observer.round != NULL)
         s->config.observer.round(s->config.observer.ctx, round, contributions, loss);
     return CSL_OK;

@@ -58,6 +58,8 @@ bool csl_service_secagg_has_block__(const struct csl_service *s, uint32_t block)
 /* No mean of clipped updates of the block is longer; HUGE_VAL: they were not clipped. */
 double csl_service_secagg_bound__(const struct csl_service *s, uint32_t block);
 double csl_service_secagg_loss__(const struct csl_service *s);
+/* Sites in the block of the model that has the fewest of them, of those in the sum. */
+uint32_t csl_service_secagg_fewest__(const struct csl_service *s);
 
 /* CSL_E_LIMIT: one message cannot hold the shares of so many sites, or a lane their sum. */
 enum csl_code csl_service_secagg_check_size__(const struct csl_service *s,

@@ -242,8 +242,8 @@ static enum csl_code take_round(void *ctx, const struct csl_store_round *row, st
     if (row->round < 1 || row->round > k->config->study->rounds)
         return CSL_FAIL(err, CSL_E_CORRUPT, "the coordinator's store has a round %llu",
                         (unsigned long long)row->round);
-    k->result->round_rows[row->round - 1] =
-        (struct csl_world_round){row->round, row->contributions, row->train_loss};
+    k->result->round_rows[row->round - 1] = (struct csl_world_round){
+        .round = row->round, .contributions = row->contributions, .train_loss = row->train_loss};
     k->result->rounds = row->round;
     return CSL_OK;
 }

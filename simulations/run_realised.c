@@ -44,6 +44,38 @@ static enum csl_code price(struct csl_result *r, const struct sums *s, uint64_t 
     return code == CSL_OK ? add_row(r, rounds, "epsilon_planned", p->planned, err) : code;
 }
 
+static bool has_block(const struct csl_world_blocks *site, uint32_t block)
+{
+    for (uint32_t k = 0; k < site->count; k++)
+        if (site->blocks[k].block == block)
+            return true;
+    return false;
+}
+
+/* Sites whose noise is in the sum of round i, wherever in it there is the least; 0: not known. A
+ * patient is in the blocks of one site only, and pays no more than this. */
+static uint32_t noisy_sites(const struct sums *s, const struct csl_world_result *w, uint32_t sites,
+                            uint64_t i)
+{
+    const struct csl_world_round *row = &w->round_rows[i];
+    uint32_t fewest = row->contributions, all = 0;
+    if (s->study->input_count == 0 || row->fewest > 0)
+        return s->study->input_count == 0 ? row->contributions : row->fewest;
+    for (uint32_t k = 0; k < sites; k++)
+        all += w->site_blocks[k].count > 0;
+    if (row->contributions < all)
+        return 0; /* of somebody who was lost it is not known who */
+    for (uint32_t b = 0; b < s->study->schema.block_count; b++) {
+        uint32_t n = 0;
+        if (s->study->schema.blocks[b].kind != CSL_BLOCK_SHARED)
+            continue;
+        for (uint32_t k = 0; k < sites; k++)
+            n += has_block(&w->site_blocks[k], b);
+        fewest = n > 0 && n < fewest ? n : fewest;
+    }
+    return fewest;
+}
+
 /* False: a round of which it is not known who was in its sum, as before a restart. */
 static bool take_survivors(struct csl_result *r, struct sums *s, const struct csl_world_result *w)
 {
@@ -52,7 +84,7 @@ static bool take_survivors(struct csl_result *r, struct sums *s, const struct cs
     p->colluding_sites = s->study->secagg.colluding;
     p->fewest = UINT32_MAX;
     for (uint64_t i = 0; i < w->rounds; i++) {
-        uint32_t n = w->round_rows[i].contributions;
+        uint32_t n = noisy_sites(s, w, r->site_count, i);
         if (n < p->floor)
             return false;
         s->survivors[i] = n;
@@ -66,7 +98,7 @@ static bool take_survivors(struct csl_result *r, struct sums *s, const struct cs
 static enum csl_code take(struct csl_result *r, struct sums *s, const struct csl_world_result *w,
                           struct csl_err *err)
 {
-    const uint64_t patients[CSL_DOMAINS_MAX] = {1}; /* the price of one sum asks for no number */
+    uint64_t patients[CSL_BLOCKS_MAX + 1];
     s->survivors = csl_alloc_array(w->rounds, sizeof(*s->survivors));
     s->fewest = csl_alloc_array(w->rounds, sizeof(*s->fewest));
     if (s->survivors == NULL || s->fewest == NULL)
@@ -76,6 +108,8 @@ static enum csl_code take(struct csl_result *r, struct sums *s, const struct csl
         r->realised = (struct csl_result_realised){.is_present = false};
         return CSL_OK;
     }
+    for (uint32_t b = 0; b <= s->study->schema.block_count; b++)
+        patients[b] = 1; /* the price of one sum asks for no number */
     uint64_t step = (w->rounds + ROWS_MAX - 1) / ROWS_MAX;
     enum csl_code code = csl_privacy_plan_make(&s->plan, s->study, patients, err);
     for (uint64_t round = step; code == CSL_OK && round < w->rounds; round += step)

@@ -15,6 +15,7 @@
 #include "simulations/ledgers.h"
 #include "site-agent/agent.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -50,14 +51,23 @@ static void on_round(void *ctx, uint64_t round, uint32_t contributions, double t
 {
     struct world *w = ctx;
     CSL_ASSERT(round >= 1 && round <= w->config->study->rounds);
-    w->result->round_rows[round - 1] = (struct csl_world_round){
-        .round = round, .contributions = contributions, .train_loss = train_loss};
+    struct csl_world_round *row = &w->result->round_rows[round - 1];
+    row->round = round;
+    row->contributions = contributions;
+    row->train_loss = train_loss;
     w->result->rounds = round;
     csl_progress_update(&w->progress, round);
     if (w->config->interrupted != NULL && w->config->interrupted(w->config->interrupted_ctx)) {
         w->result->was_interrupted = true;
         csl_service_abort(w->service, "the run was interrupted");
     }
+}
+
+static void on_sum(void *ctx, uint64_t round, uint32_t fewest)
+{
+    struct world *w = ctx;
+    CSL_ASSERT(round >= 1 && round <= w->config->study->rounds);
+    w->result->round_rows[round - 1].fewest = fewest;
 }
 
 static void on_rejected(void *ctx, uint64_t round, const struct csl_gate_verdict *v)
@@ -136,17 +146,32 @@ static enum csl_code open_coordinator(struct world *w, struct csl_err *err)
         .secagg_epoch_seed = w->federation.has_epoch ? w->federation.epoch_seed : NULL,
         .is_unmasked = c->is_unmasked,
         .transport = w->server,
-        .observer = {
-            .ctx = w, .rejected = on_rejected, .round = on_round, .evaluation = on_evaluation}};
+        .observer = {.ctx = w,
+                     .rejected = on_rejected,
+                     .round = on_round,
+                     .sum = on_sum,
+                     .evaluation = on_evaluation}};
     code = csl_service_new(&w->service, &config, err);
     if (code == CSL_OK)
         code = csl_service_start(w->service, csl_inproc_now_ns(w->net), err);
     return code;
 }
 
+/* As a ledger adds: rounded up. */
+static double sum_up(double a, double b)
+{
+    return b > 0 ? nextafter(a + b, HUGE_VAL) : a;
+}
+
 double csl_world_budget(const struct csl_study *study)
 {
-    return study->privacy.epsilon > 0 ? study->privacy.epsilon : 1000.0;
+    return study->privacy.epsilon > 0 ? sum_up(study->privacy.epsilon, study->statistics.epsilon)
+                                      : 1000.0;
+}
+
+double csl_world_budget_delta(const struct csl_study *study)
+{
+    return sum_up(study->privacy.delta, study->statistics.delta);
 }
 
 static struct csl_site_policy make_policy(const struct csl_study *study)
@@ -162,7 +187,7 @@ static struct csl_site_policy make_policy(const struct csl_study *study)
     struct csl_ledger_budget *b = &p.ledger.budgets[p.ledger.budget_count++];
     CSL_ASSERT(csl_str_copy(b->cohort, sizeof(b->cohort), "*"));
     b->epsilon = csl_world_budget(study);
-    b->delta = study->privacy.delta;
+    b->delta = csl_world_budget_delta(study);
     return p;
 }
 

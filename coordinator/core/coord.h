@@ -205,6 +205,16 @@ bool csl_coord_is_judged(const struct csl_coord *c, uint32_t domain);
 /* Weight in (0, 1] of a site's block in the current cohort; the cohort's weights of a block sum
  * to 1. 0: the site is not in the cohort or lacks the block, or its share is below 2^-39. */
 double csl_coord_weight(const struct csl_coord *c, uint32_t site_index, uint32_t block);
+/* A study with statistics: what tasks from here on say of every domain's prior, [domain_count]; 0:
+ * not known. */
+void csl_coord_set_priors(struct csl_coord *c, const double *prior_loss);
+/* What a training task of t->round tells besides: weights of domains, losses of priors. */
+void csl_coord_put_factors(const struct csl_coord *c, struct csl_msg_task *t);
+/* A study with domain weights under masks: a publication of statistics that was opened in `round`
+ * (weigh.h), in the order of rounds, also at a start. */
+struct csl_weigher_sum;
+void csl_coord_publish(struct csl_coord *c, uint64_t round, const struct csl_weigher_sum *sums,
+                       double sigma);
 /* The newest weights of domains; NULL: the study has none, or training has not begun. */
 struct csl_weights_table;
 const struct csl_weights_table *csl_coord_weights(const struct csl_coord *c);

@@ -95,7 +95,7 @@ static bool is_within(const struct csl_noise *n, const float *vector, size_t cou
 
 bool csl_noise_round(const struct csl_noise *n, const float *vector, size_t count, int64_t *sum)
 {
-    CSL_ASSERT(count == n->dimensions);
+    CSL_ASSERT(count > 0 && count <= n->dimensions);
     double square = 0.0; /* floats squared and 2^32 of them are finite in double */
     for (size_t i = 0; i < count; i++)
         square += (double)vector[i] * (double)vector[i];

@@ -49,12 +49,12 @@ void csl_noise_release(struct csl_noise *n);
  * these two give, rounded down. The caller fills in the sampler: sampler, sampling_rate, steps. */
 void csl_noise_event(const struct csl_noise *n, struct csl_dp_event *event);
 
-/* Adds one patient's vector (count == dimensions), clipped and rounded to the nearest grid point,
- * to `sum`. Scales down only: a vector below the clipping norm keeps its length but for the
- * rounding (sqrt(dimensions) / 2 units are set aside for it). False: the vector held NaN or Inf and
- * `sum` is untouched: the patient contributes exactly zero; the caller counts it, and that count is
- * as private as any other. Aborts when `sum` could overflow, which CSL_NOISE_VECTORS_MAX vectors
- * cannot bring about. */
+/* Adds one patient's vector, clipped and rounded to the nearest grid point, to `sum`: [count], at
+ * most `dimensions`; fewer are a vector whose other coordinates are exactly 0. Scales down only: a
+ * vector below the clipping norm keeps its length but for the rounding (sqrt(dimensions) / 2 units
+ * are set aside for it). False: the vector held NaN or Inf and `sum` is untouched: the patient
+ * contributes exactly zero; the caller counts it, and that count is as private as any other. Aborts
+ * when `sum` could overflow, which CSL_NOISE_VECTORS_MAX vectors cannot bring about. */
 bool csl_noise_round(const struct csl_noise *n, const float *vector, size_t count,
                      int64_t *sum) CSL_MUST_CHECK;
 
@@ -72,8 +72,9 @@ double csl_noise_factor(const struct csl_noise *n, double norm, double moved);
  * at most 1/2 and 2^-50 of it. */
 void csl_noise_add_rounded(double factor, const float *vector, size_t count, int64_t *sum);
 
-/* Adds the noise of one release to `sum` (count == dimensions), in slices of a vector if need be.
- * CSL_E_INVAL, `sum` untouched: a coordinate beyond 2^61 in absolute value. */
+/* Adds the noise of one release to `sum` (count == dimensions, or the coordinates of it that
+ * leave), in slices of a vector if need be. CSL_E_INVAL, `sum` untouched: a coordinate beyond 2^61
+ * in absolute value. */
 enum csl_code csl_noise_add(struct csl_rng *rng, const struct csl_noise *n, int64_t *sum,
                             size_t count, struct csl_err *err) CSL_MUST_CHECK;
 

@@ -41,7 +41,6 @@ static enum csl_code find_input(const struct csl_study_reader *r, const struct c
 
 /* They stand in the order of the study's inputs, however the domain lists them. */
 enum csl_code csl_study__read_fused(const struct csl_study_reader *r,
-                                    const struct csl_yaml_node *domain,
                                     const struct csl_yaml_node *list, struct csl_domain *d)
 {
     bool is_read[CSL_STUDY_INPUTS_MAX] = {false};
@@ -58,10 +57,6 @@ enum csl_code csl_study__read_fused(const struct csl_study_reader *r,
     }
     if (code != CSL_OK)
         return code;
-    if (d->task == CSL_TASK_SURVIVAL)
-        return csl_yaml_fail(r->err, r->y, csl_study__at(domain, "task"),
-                             "a survival task of several inputs is not available in this version; "
-                             "kind: binary, classes or labels would be right");
     for (uint32_t i = 0; i < r->s->input_count; i++) {
         if (!is_read[i])
             continue;
@@ -156,6 +151,11 @@ static enum csl_code check_kinds(const struct csl_study_reader *r, const struct 
                              "mode site noises what leaves, and a local block, which is not "
                              "noised, would shape every later update; mode local, which noises "
                              "its steps too, would be right");
+    if (has_local && s->privacy.mode == CSL_PRIVACY_JOINT)
+        return csl_yaml_fail(r->err, r->y, csl_study__at(root, "privacy"),
+                             "a site of mode joint has a share of the noise only, and a local "
+                             "block, which no other site's share reaches, would shape every later "
+                             "gradient; mode local would be right");
     if (has_local && s->personal.is_on)
         return csl_yaml_fail(r->err, r->y, csl_study__at(root, "personalisation"),
                              "a study with local blocks has a model of each site's own already; "
@@ -184,9 +184,5 @@ enum csl_code csl_study__check_fusion(const struct csl_study_reader *r,
             code = csl_yaml_fail(r->err, r->y, item,
                                  "input '%s' is read by no domain; leaving it out would be right",
                                  s->inputs[i].id);
-    if (code == CSL_OK && s->privacy.mode == CSL_PRIVACY_JOINT)
-        code = csl_yaml_fail(r->err, r->y, csl_study__at(root, "privacy"),
-                             "mode joint of a study with 'inputs' is not available in this "
-                             "version; mode local would be right");
     return code == CSL_OK ? check_kinds(r, root) : code;
 }

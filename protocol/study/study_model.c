@@ -191,7 +191,7 @@ static enum csl_code check_kind(const struct csl_study_reader *r, const struct c
 {
     bool is_survival = d->task == CSL_TASK_SURVIVAL;
 
-    if ((d->model == CSL_MODEL_COX) != is_survival)
+    if ((d->model == CSL_MODEL_COX) != is_survival && d->model != CSL_MODEL_MULTIMODAL)
         return csl_yaml_fail(r->err, r->y, at,
                              "%s '%s': model kind %s does not fit a %s task; %s would be right",
                              csl_study__noun(r, d), d->id, model_names[d->model],

@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "base/banned.h"
@@ -16,8 +17,8 @@ static bool is_example(const struct csl_domain *d, const struct csl_multimodal_s
                        uint32_t target, uint32_t row, bool trains)
 {
     const struct csl_targets *t = &s->targets[target];
-    bool has_input = false, has_label = false;
-    for (uint32_t k = 0; k < t->labels; k++) {
+    bool has_input = false, has_label = t->time != NULL && !isnan(t->time[row]);
+    for (uint32_t k = 0; t->value != NULL && k < t->labels; k++) {
         int16_t label = t->value[(size_t)row * t->labels + k];
         has_label =
             has_label || (label != CSL_LABEL_UNKNOWN && (trains || label < (int16_t)d->classes));
@@ -32,6 +33,7 @@ static enum csl_code view_domain(struct csl_dataset *d, uint32_t domain, int spl
 {
     const struct csl_domain *what = &d->study->domains[domain];
     const struct csl_multimodal_split *s = &d->multimodal->splits[split];
+    const struct csl_targets *t = &s->targets[domain];
     struct csl_examples *e = &d->domains[domain][split];
     uint32_t last = UINT32_MAX;
     bool trains = split == CSL_SPLIT_TRAIN;
@@ -41,7 +43,10 @@ static enum csl_code view_domain(struct csl_dataset *d, uint32_t domain, int spl
     e->row = csl_alloc_array(e->records, sizeof(*e->row));
     e->patient = csl_alloc_array(e->records, sizeof(*e->patient));
     e->label = csl_alloc_array(e->records, 1);
-    if (e->row == NULL || e->patient == NULL || e->label == NULL)
+    if (t->time != NULL)
+        e->time = csl_alloc_array(e->records, sizeof(*e->time));
+    if (e->row == NULL || e->patient == NULL || e->label == NULL ||
+        (t->time != NULL && e->time == NULL))
         return CSL_FAIL(err, CSL_E_NOMEM, "no memory for the records of domain %s", what->id);
     enum csl_code code = csl_answers_alloc__(e, what->label_count, err);
     if (code != CSL_OK)
@@ -54,8 +59,12 @@ static enum csl_code view_domain(struct csl_dataset *d, uint32_t domain, int spl
         e->row[n] = r;
         e->patient[n] = e->patients - 1;
         for (uint32_t k = 0; k < e->answer_count; k++)
-            csl_answer_set__(e, n, k, s->targets[domain].value[(size_t)r * e->answer_count + k]);
-        e->label[n++] = e->answer_count > 0 ? 0 : (uint8_t)s->targets[domain].value[r];
+            csl_answer_set__(e, n, k, t->value[(size_t)r * e->answer_count + k]);
+        if (t->time != NULL)
+            e->time[n] = t->time[r];
+        e->label[n++] = t->time != NULL       ? t->event[r]
+                        : e->answer_count > 0 ? 0
+                                              : (uint8_t)t->value[r];
     }
     return CSL_OK;
 }

@@ -3,6 +3,7 @@
 #include "base/check.h"
 #include "base/mem.h"
 
+#include <math.h>
 #include <string.h>
 
 static const struct csl_domain *domain_of(const struct csl_fused *f, uint32_t d)
@@ -30,8 +31,32 @@ static void put_answers(struct csl_fused_domain *to, const struct csl_examples *
     memcpy(to->label + at, e->answer + r * k, k);
 }
 
-static enum csl_code open_domain(struct csl_fused *f, uint32_t d, const struct csl_examples *e,
-                                 struct csl_err *err)
+static enum csl_code open_times(struct csl_fused_domain *to, const struct csl_examples *e,
+                                uint32_t rows, struct csl_err *err)
+{
+    to->time = csl_alloc_array(rows, sizeof(*to->time));
+    if (to->time == NULL)
+        return CSL_FAIL(err, CSL_E_NOMEM, "no memory for %u records", rows);
+    for (uint32_t r = 0; r < rows; r++)
+        to->time[r] = -HUGE_VALF;
+    for (uint32_t r = 0; r < e->records; r++)
+        to->time[e->row[r]] = e->time[r];
+    return CSL_OK;
+}
+
+void csl_fused_begin(struct csl_fused *f, struct csl_trainer *t,
+                     const struct csl_multimodal_split *split)
+{
+    *f = (struct csl_fused){.t = t,
+                            .split = split,
+                            .pass = {.ops = t->ops,
+                                     .dev = t->dev,
+                                     .weights = t->vectors[CSL_V_WEIGHTS],
+                                     .gradient = t->vectors[CSL_V_GRADIENT]}};
+}
+
+enum csl_code csl_fused_open_domain(struct csl_fused *f, uint32_t d, uint32_t absent,
+                                    struct csl_err *err)
 {
     struct csl_fused_domain *to = &f->domains[d];
     const struct csl_domain_fusion *fusion = &domain_of(f, d)->fusion;
@@ -45,10 +70,17 @@ static enum csl_code open_domain(struct csl_fused *f, uint32_t d, const struct c
         return CSL_FAIL(err, CSL_E_NOMEM, "no memory for %u records", rows);
     for (uint32_t r = 0; r < rows; r++) {
         to->weights[r] = 1; /* a loss asks for a positive one of every row */
-        for (uint32_t i = 0; i < fusion->input_count; i++)
+        for (uint32_t i = 0; i < fusion->input_count; i++) {
+            uint32_t input = fusion->inputs[i];
             to->mask[(size_t)r * fusion->input_count + i] =
-                f->split->inputs[fusion->inputs[i]].available[r];
+                (absent >> input & 1) != 0 ? 0 : f->split->inputs[input].available[r];
+        }
     }
+    return CSL_OK;
+}
+
+static void put_truth(struct csl_fused_domain *to, const struct csl_examples *e)
+{
     for (uint32_t from = 0, end; from < e->records; from = end) {
         for (end = from; end < e->records && e->patient[end] == e->patient[from];)
             end++;
@@ -57,7 +89,6 @@ static enum csl_code open_domain(struct csl_fused *f, uint32_t d, const struct c
             to->weights[e->row[r]] = 1.0f / (float)(end - from);
         }
     }
-    return CSL_OK;
 }
 
 enum csl_code csl_fused_open(struct csl_fused *f, struct csl_trainer *t,
@@ -66,12 +97,7 @@ enum csl_code csl_fused_open(struct csl_fused *f, struct csl_trainer *t,
     const struct csl_study *s = t->study;
     enum csl_code code = CSL_OK;
     CSL_ASSERT(data->multimodal != NULL && data->input_patients != NULL);
-    *f = (struct csl_fused){.t = t,
-                            .split = &data->multimodal->splits[CSL_SPLIT_TRAIN],
-                            .pass = {.ops = t->ops,
-                                     .dev = t->dev,
-                                     .weights = t->vectors[CSL_V_WEIGHTS],
-                                     .gradient = t->vectors[CSL_V_GRADIENT]}};
+    csl_fused_begin(f, t, &data->multimodal->splits[CSL_SPLIT_TRAIN]);
     f->no_labels = csl_alloc_array(f->split->records, 1);
     if (f->no_labels == NULL)
         code = CSL_FAIL(err, CSL_E_NOMEM, "no memory for %u records", f->split->records);
@@ -87,9 +113,16 @@ enum csl_code csl_fused_open(struct csl_fused *f, struct csl_trainer *t,
     for (uint32_t d = 0; d < s->domain_count; d++)
         for (uint32_t i = 0; i < s->input_count; i++)
             f->factors[d][i] = 1;
-    for (uint32_t d = 0; code == CSL_OK && d < s->domain_count; d++)
-        if (f->runs[d])
-            code = open_domain(f, d, &data->domains[d][CSL_SPLIT_TRAIN], err);
+    for (uint32_t d = 0; code == CSL_OK && d < s->domain_count; d++) {
+        if (!f->runs[d])
+            continue;
+        code = csl_fused_open_domain(f, d, 0, err);
+        const struct csl_examples *e = &data->domains[d][CSL_SPLIT_TRAIN];
+        if (code == CSL_OK)
+            put_truth(&f->domains[d], e);
+        if (code == CSL_OK && t->nets[d].loss == CSL_LOSS_COX)
+            code = open_times(&f->domains[d], e, f->split->records, err);
+    }
     for (uint32_t i = 0; code == CSL_OK && i < s->input_count; i++)
         code = csl_augmented_open(&f->augmented[i], &s->inputs[i], err);
     if (code != CSL_OK)
@@ -135,6 +168,7 @@ void csl_fused_close(struct csl_fused *f)
         csl_free(f->domains[d].label);
         csl_free(f->domains[d].mask);
         csl_free(f->domains[d].weights);
+        csl_free(f->domains[d].time);
     }
     for (uint32_t i = 0; i < CSL_STUDY_INPUTS_MAX; i++)
         csl_augmented_close(&f->augmented[i]);
@@ -153,6 +187,8 @@ enum csl_code csl_fused_fit(struct csl_fused *f, uint64_t rows, struct csl_err *
         code = csl_work_fit(&t->works[i], &t->nets[i], rows, err);
         if (code == CSL_OK && t->nets[i].tokens > 0)
             code = csl_trainer__need_ids(t, rows, t->nets[i].tokens, err);
+        if (code == CSL_OK && t->nets[i].is_joined && t->nets[i].loss == CSL_LOSS_COX)
+            code = csl_trainer__need_order(t, rows, err);
         if (!t->nets[i].is_joined && t->nets[i].outputs > width)
             width = t->nets[i].outputs;
     }
@@ -198,6 +234,23 @@ static void load_input(struct csl_fused *f, uint32_t input, const uint32_t *rows
                          (uint64_t)in->width * sizeof(float), rows, count);
 }
 
+static void drop(struct csl_fused *f, uint32_t d, const uint32_t *rows, uint64_t count)
+{
+    struct csl_trainer *t = f->t;
+    struct csl_work *w = &t->works[d];
+    const struct csl_domain_fusion *fusion = &domain_of(f, d)->fusion;
+    /* the place of the Cox loss's risk order, which comes after this is done */
+    t->ops->put(t->dev, w->words, w->order.first * sizeof(uint32_t), rows,
+                count * sizeof(uint32_t));
+    const struct csl_dropout o = {.rows = count,
+                                  .cols = fusion->input_count,
+                                  .rate = fusion->modality_dropout,
+                                  .seed = f->pass.seed,
+                                  .stream = d,
+                                  .row_ids = w->order};
+    t->ops->drop_modalities(t->dev, &o, w->mask, w->mask);
+}
+
 static void load_domain(struct csl_fused *f, uint32_t d, const uint32_t *rows, uint64_t count)
 {
     struct csl_trainer *t = f->t;
@@ -209,18 +262,10 @@ static void load_domain(struct csl_fused *f, uint32_t d, const uint32_t *rows, u
     t->ops->put_rows(t->dev, w->bytes, w->mask.first, from->mask, fusion->input_count, rows, count);
     t->ops->put_rows(t->dev, w->words, w->weights.first * sizeof(float), from->weights,
                      sizeof(float), rows, count);
-    if (!f->pass.is_training || !(fusion->modality_dropout > 0))
-        return;
-    /* the place of the Cox loss's risk order, which is not of several inputs */
-    t->ops->put(t->dev, w->words, w->order.first * sizeof(uint32_t), rows,
-                count * sizeof(uint32_t));
-    const struct csl_dropout o = {.rows = count,
-                                  .cols = fusion->input_count,
-                                  .rate = fusion->modality_dropout,
-                                  .seed = f->pass.seed,
-                                  .stream = d,
-                                  .row_ids = w->order};
-    t->ops->drop_modalities(t->dev, &o, w->mask, w->mask);
+    if (f->pass.is_training && fusion->modality_dropout > 0)
+        drop(f, d, rows, count);
+    if (from->time != NULL)
+        csl_trainer__put_order(t, w, from->time, rows, count);
 }
 
 void csl_fused_load(struct csl_fused *f, const uint32_t *rows, uint64_t count)
@@ -322,6 +367,12 @@ void csl_fused_backward(struct csl_fused *f, double scale, uint64_t first)
                              .label_classes = n->label_classes,
                              .grad = w->gradient[n->layer_count],
                              .loss = {t->losses, first + d, 1}};
+        if (n->loss == CSL_LOSS_COX) {
+            l.known = (struct csl_view){NULL, 0, 0}; /* by the order */
+            l.order = w->order;
+            l.tie_end = w->tie_end;
+            l.scratch = w->scratch;
+        }
         t->ops->loss(t->dev, &l);
         csl_net_grad_inputs(n, &f->pass, w);
     }
@@ -339,26 +390,4 @@ void csl_fused_grad_part(struct csl_fused *f, uint64_t at, uint64_t rows)
     for (uint32_t i = 0; i < f->t->net_count; i++)
         if (f->trains[i])
             csl_net_grad_part(&f->t->nets[i], &f->pass, &f->t->works[i], at, rows);
-}
-
-void csl_fused_pack(const struct csl_fused *f, const float *all, float *packed)
-{
-    for (uint32_t i = 0; i < f->t->net_count; i++) {
-        const struct csl_net *n = &f->t->nets[i];
-        if (!f->trains[i])
-            continue;
-        memcpy(packed, all + n->trained.first, (size_t)n->trained.count * sizeof(*packed));
-        packed += n->trained.count;
-    }
-}
-
-void csl_fused_unpack(const struct csl_fused *f, const float *packed, float *all)
-{
-    for (uint32_t i = 0; i < f->t->net_count; i++) {
-        const struct csl_net *n = &f->t->nets[i];
-        if (!f->trains[i])
-            continue;
-        memcpy(all + n->trained.first, packed, (size_t)n->trained.count * sizeof(*packed));
-        packed += n->trained.count;
-    }
 }

@@ -14,6 +14,8 @@ struct csl_fused_domain {
     uint8_t *label;   /* [R, K] 0 where unknown; owned */
     uint8_t *mask;    /* [R, inputs of the domain] which are there; owned */
     float *weights;   /* [R] one over the patient's rows that count; owned */
+    float *time;      /* survival: [R]; of a row that does not count minus infinity, so that it is
+                         behind all others and in no risk set of theirs; else NULL; owned */
 };
 struct csl_fused {
     struct csl_trainer *t;
@@ -35,6 +37,12 @@ struct csl_fused {
 /* Nets run whose block the data has training patients for. */
 enum csl_code csl_fused_open(struct csl_fused *f, struct csl_trainer *t,
                              const struct csl_dataset *data, struct csl_err *err) CSL_MUST_CHECK;
+/* The two halves of it, for a view of a split: nothing runs yet, and a domain without its truth,
+ * whose inputs in the bits `absent` are taken as absent. csl_fused_close, also after a failure. */
+void csl_fused_begin(struct csl_fused *f, struct csl_trainer *t,
+                     const struct csl_multimodal_split *split);
+enum csl_code csl_fused_open_domain(struct csl_fused *f, uint32_t domain, uint32_t absent,
+                                    struct csl_err *err) CSL_MUST_CHECK;
 /* csl_train_task.domain_weights. */
 void csl_fused_weigh(struct csl_fused *f, const struct csl_dataset *data, const double *weights);
 void csl_fused_close(struct csl_fused *f);
@@ -52,8 +60,5 @@ void csl_fused_forward(struct csl_fused *f);
 void csl_fused_backward(struct csl_fused *f, double scale, uint64_t first);
 /* The gradient of rows [at, at + rows) of what was loaded, into the gradient vector's blocks. */
 void csl_fused_grad_part(struct csl_fused *f, uint64_t at, uint64_t rows);
-/* The blocks that learn, side by side: [f->parameters] from and to a vector of all parameters. */
-void csl_fused_pack(const struct csl_fused *f, const float *all, float *packed);
-void csl_fused_unpack(const struct csl_fused *f, const float *packed, float *all);
 
 #endif

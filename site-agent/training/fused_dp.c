@@ -50,20 +50,36 @@ static void dp_close(struct dp *d)
     csl_free(d->packed);
 }
 
-/* What was formed on the device, of the blocks that learn. */
+/* What was formed on the device: the blocks that learn, side by side. */
 static enum csl_code get_gradient(struct dp *d, struct csl_err *err)
 {
-    struct csl_fused *f = d->run->fused;
-    struct csl_trainer *t = f->t;
-    for (uint32_t i = 0; i < t->net_count; i++)
-        if (f->trains[i])
-            t->ops->get(t->dev, t->host + t->nets[i].trained.first, t->vectors[CSL_V_GRADIENT],
-                        t->nets[i].trained.first * sizeof(float),
-                        t->nets[i].trained.count * sizeof(float));
-    enum csl_code code = t->ops->sync(t->dev, err);
-    if (code == CSL_OK)
-        csl_fused_pack(f, t->host, d->packed);
-    return code;
+    const struct csl_fused *f = d->run->fused;
+    const struct csl_trainer *t = f->t;
+    float *packed = d->packed;
+    for (uint32_t i = 0; i < t->net_count; i++) {
+        uint64_t first = t->nets[i].trained.first, count = t->nets[i].trained.count;
+        if (!f->trains[i])
+            continue;
+        t->ops->get(t->dev, packed, t->vectors[CSL_V_GRADIENT], first * sizeof(*packed),
+                    count * sizeof(*packed));
+        packed += count;
+    }
+    return t->ops->sync(t->dev, err);
+}
+
+static void put_gradient(struct dp *d)
+{
+    const struct csl_fused *f = d->run->fused;
+    const struct csl_trainer *t = f->t;
+    const float *packed = d->packed;
+    for (uint32_t i = 0; i < t->net_count; i++) {
+        uint64_t first = t->nets[i].trained.first, count = t->nets[i].trained.count;
+        if (!f->trains[i])
+            continue;
+        t->ops->put(t->dev, t->vectors[CSL_V_GRADIENT], first * sizeof(*packed), packed,
+                    count * sizeof(*packed));
+        packed += count;
+    }
 }
 
 /* Adds the clipped gradients of patients chosen[from, to), whose rows are in d->rows. */
@@ -114,25 +130,24 @@ static enum csl_code sum_batch(struct dp *d, struct csl_err *err)
     return code;
 }
 
-static enum csl_code private_step(struct dp *d, uint64_t k, struct csl_err *err)
+/* One release: the noisy sum of the patients this step draws, over all blocks. */
+static enum csl_code noisy_sum(struct dp *d, struct csl_err *err)
 {
-    struct csl_fused *f = d->run->fused;
-    struct csl_trainer *t = f->t;
     enum csl_code code = csl_release__draw(&d->release, err);
     if (code == CSL_OK)
         code = sum_batch(d, err);
-    if (code == CSL_OK)
-        code = csl_release__finish(&d->release, false, err);
+    return code == CSL_OK ? csl_release__finish(&d->release, false, err) : code;
+}
+
+static enum csl_code private_step(struct dp *d, uint64_t k, struct csl_err *err)
+{
+    struct csl_fused *f = d->run->fused;
+    enum csl_code code = noisy_sum(d, err);
     if (code != CSL_OK)
         return code;
     csl_noise_scale(&d->plan->noise, d->release.sum, (size_t)f->parameters, d->plan->expected_batch,
                     d->packed);
-    csl_fused_unpack(f, d->packed, t->host);
-    for (uint32_t i = 0; i < t->net_count; i++)
-        if (f->trains[i])
-            t->ops->put(
-                t->dev, t->vectors[CSL_V_GRADIENT], t->nets[i].trained.first * sizeof(float),
-                t->host + t->nets[i].trained.first, t->nets[i].trained.count * sizeof(float));
+    put_gradient(d);
     csl_fused_update__(d->run, k);
     return CSL_OK;
 }
@@ -146,12 +161,37 @@ enum csl_code csl_fused_private_loop__(struct csl_fused_run *run,
     enum csl_code code = dp_open(&d, err);
     run->fused->pass.is_training = true;
     for (uint64_t k = 0; code == CSL_OK && k < run->steps; k++) {
-        if (run->cancelled != NULL && run->cancelled(run->cancelled_ctx))
-            code = CSL_FAIL(err, CSL_E_CANCELLED, "%s %llu: cancelled at step %llu", run->what,
-                            (unsigned long long)run->number, (unsigned long long)k + 1);
+        code = csl_trainer__check_cancelled(run->cancelled, run->cancelled_ctx, run->what,
+                                            run->number, k, err);
         run->fused->pass.seed = csl_fused_seed__(run->seed, run->site, run->position + k);
         if (code == CSL_OK)
             code = private_step(&d, k, err);
+    }
+    dp_close(&d);
+    return code;
+}
+
+enum csl_code csl_fused_joint_sum__(struct csl_fused_run *run,
+                                    const struct csl_private_domain *plan,
+                                    struct csl_private_run *privacy, int64_t *sum,
+                                    struct csl_err *err)
+{
+    struct csl_fused *f = run->fused;
+    struct dp d = {.run = run, .plan = plan, .privacy = privacy};
+    const int64_t *packed;
+    CSL_ASSERT(plan->patients == f->all.patients && f->parameters <= plan->parameters);
+    enum csl_code code = dp_open(&d, err);
+    f->pass.is_training = true;
+    f->pass.seed = csl_fused_seed__(run->seed, run->site, run->position);
+    if (code == CSL_OK)
+        code = noisy_sum(&d, err);
+    packed = d.release.sum;
+    for (uint32_t i = 0; code == CSL_OK && i < f->t->net_count; i++) {
+        const struct csl_net *n = &f->t->nets[i];
+        if (!f->trains[i])
+            continue;
+        memcpy(sum + n->trained.first, packed, (size_t)n->trained.count * sizeof(*sum));
+        packed += n->trained.count;
     }
     dp_close(&d);
     return code;

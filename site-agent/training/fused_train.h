@@ -30,6 +30,12 @@ enum csl_code csl_fused_loop__(struct csl_fused_run *run, struct csl_err *err);
 enum csl_code csl_fused_private_loop__(struct csl_fused_run *run,
                                        const struct csl_private_domain *plan,
                                        struct csl_private_run *privacy, struct csl_err *err);
+/* Mode joint: the noisy sum of the run's first step into `sum`, [P] grid units, in the places of
+ * the blocks that learn; nothing is applied. The noise is this site's share. */
+enum csl_code csl_fused_joint_sum__(struct csl_fused_run *run,
+                                    const struct csl_private_domain *plan,
+                                    struct csl_private_run *privacy, int64_t *sum,
+                                    struct csl_err *err);
 /* Step k of every optimiser, on the gradients that are there. */
 void csl_fused_update__(struct csl_fused_run *run, uint64_t k);
 /* Of the modality dropout of one step. */

@@ -144,6 +144,16 @@ void csl_trainer__put_training(struct csl_trainer *t, const struct csl_net *n,
         csl_trainer__put_inputs(t, n, b->examples->x, rows, count);
 }
 
+void csl_trainer__put_order(struct csl_trainer *t, const struct csl_work *w, const float *time,
+                            const uint32_t *rows, uint64_t count)
+{
+    uint64_t bytes = count * sizeof(uint32_t);
+    CSL_ASSERT(count <= t->host_rows);
+    csl_risk_order(time, rows, count, t->keys, t->order, t->order + count);
+    t->ops->put(t->dev, w->words, w->order.first * sizeof(uint32_t), t->order, bytes);
+    t->ops->put(t->dev, w->words, w->tie_end.first * sizeof(uint32_t), t->order + count, bytes);
+}
+
 void csl_trainer__put_truth(struct csl_trainer *t, const struct csl_net *n, struct csl_work *w,
                             const struct csl_batches *b, const uint32_t *rows, uint64_t count)
 {
@@ -159,11 +169,7 @@ void csl_trainer__put_truth(struct csl_trainer *t, const struct csl_net *n, stru
                          sizeof(float), rows, count);
     if (n->loss != CSL_LOSS_COX)
         return;
-    CSL_ASSERT(count <= t->host_rows);
-    uint64_t bytes = count * sizeof(uint32_t);
-    csl_risk_order(e->time, rows, count, t->keys, t->order, t->order + count);
-    t->ops->put(t->dev, w->words, w->order.first * sizeof(uint32_t), t->order, bytes);
-    t->ops->put(t->dev, w->words, w->tie_end.first * sizeof(uint32_t), t->order + count, bytes);
+    csl_trainer__put_order(t, w, e->time, rows, count);
 }
 
 struct csl_loss csl_trainer__loss(const struct csl_net *n, const struct csl_work *w,
@@ -242,6 +248,16 @@ static enum csl_code collect(struct csl_trainer *t, struct csl_loop *loop, uint6
     return code;
 }
 
+enum csl_code csl_trainer__check_cancelled(bool (*cancelled)(void *ctx), void *ctx,
+                                           const char *what, uint64_t number, uint64_t k,
+                                           struct csl_err *err)
+{
+    if (cancelled == NULL || !cancelled(ctx))
+        return CSL_OK;
+    return CSL_FAIL(err, CSL_E_CANCELLED, "%s %llu: cancelled at step %llu", what,
+                    (unsigned long long)number, (unsigned long long)k + 1);
+}
+
 static enum csl_code run_steps(struct csl_trainer *t, struct csl_loop *loop,
                                const struct csl_augmented *augmented, struct csl_err *err)
 {
@@ -256,9 +272,10 @@ static enum csl_code run_steps(struct csl_trainer *t, struct csl_loop *loop,
     struct csl_loss loss = {0};
     uint64_t slot = 0;
     for (uint64_t k = 0; k < loop->steps; k++) {
-        if (loop->cancelled != NULL && loop->cancelled(loop->cancelled_ctx))
-            return CSL_FAIL(err, CSL_E_CANCELLED, "%s %llu: cancelled at step %llu", loop->what,
-                            (unsigned long long)loop->number, (unsigned long long)k + 1);
+        code = csl_trainer__check_cancelled(loop->cancelled, loop->cancelled_ctx, loop->what,
+                                            loop->number, k, err);
+        if (code != CSL_OK)
+            return code;
         /* a full batch that stays as it is is loaded once */
         if (k == 0 || !loop->batches->is_full || csl_augmented_is_on(augmented)) {
             struct csl_batch b = csl_batches_at(loop->batches, loop->position + k);

@@ -126,14 +126,20 @@ static enum csl_code solve_noise(const struct csl_privacy_plan *p, const struct 
     return code;
 }
 
-/* What a patient's contribution has in a study with inputs: the blocks of the site that learn. */
+/* What a patient's contribution has in a study with inputs: the blocks of the site that learn; 0:
+ * the site has none. In
+ * mode joint those of all sites, of which it has zeros where this site has no block: then sites
+ * that differ in their blocks find one noise, on one grid, at one price. */
 static uint64_t count_parameters(const struct csl_study *study, const uint64_t *patients)
 {
-    uint64_t count = 0;
-    for (uint32_t i = 0; i < study->schema.block_count; i++)
-        if (patients[i] > 0 && study->schema.blocks[i].kind != CSL_BLOCK_FROZEN)
-            count += study->schema.blocks[i].count;
-    return count;
+    bool is_joint = study->privacy.mode == CSL_PRIVACY_JOINT;
+    uint64_t own = 0, all = 0;
+    for (uint32_t i = 0; i < study->schema.block_count; i++) {
+        const struct csl_block_spec *block = &study->schema.blocks[i];
+        all += block->kind != CSL_BLOCK_FROZEN ? block->count : 0;
+        own += block->kind != CSL_BLOCK_FROZEN && patients[i] > 0 ? block->count : 0;
+    }
+    return is_joint && own > 0 ? all : own;
 }
 
 static enum csl_code plan_domains(struct csl_privacy_plan *p, const struct csl_study *study,
@@ -160,6 +166,8 @@ static enum csl_code plan_domains(struct csl_privacy_plan *p, const struct csl_s
     }
     if (p->domain_count == 0)
         return CSL_FAIL(err, CSL_E_INVAL, "no training patients to make a privacy plan for");
+    if (is_fused && p->domains[0].parameters == 0)
+        return CSL_FAIL(err, CSL_E_INVAL, "no training patients for a block that is trained");
     return CSL_OK;
 }
 

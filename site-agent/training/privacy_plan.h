@@ -17,7 +17,8 @@ struct csl_private_domain {
     uint64_t patients;     /* N, the training patients: slots, whose number is public */
     double sampling_rate;  /* q = batch / N, rounded up to a multiple of 2^-64 */
     double expected_batch; /* q N, the divisor of a step's sum */
-    uint64_t parameters;   /* of one contribution: the domain's block, or all blocks of the site */
+    uint64_t parameters;   /* of one contribution: the domain's block, or all blocks of the site; in
+                              mode joint of a study with inputs all blocks of all sites */
     struct csl_noise noise;
 };
 
@@ -27,8 +28,9 @@ struct csl_privacy_plan {
     double epsilon, delta;   /* of all rounds together; epsilon rounded up */
     uint32_t domain_count;   /* domains this site trains */
     struct csl_private_domain domains[CSL_DOMAINS_MAX];
-    uint32_t shares; /* mode joint: sites whose noise the price counts on; else 0. The noise of a
-                        domain is then one site's share, the events are those of the sum */
+    uint32_t shares; /* mode joint: sites whose noise the price counts on, in every block of a sum;
+                        else 0. The noise of a domain is then one site's share, the events are those
+                        of the sum */
     struct csl_noise site_noise;                 /* mode site: of the whole update */
     uint32_t event_count;                        /* one per domain, or one for mode site */
     struct csl_dp_event events[CSL_DOMAINS_MAX]; /* of ONE round */
@@ -48,13 +50,14 @@ void csl_privacy_plan_events(const struct csl_privacy_plan *p, uint64_t rounds,
                              struct csl_dp_event *out);
 
 /* Mode joint: epsilon, rounded up, of `rounds` sums that were opened, at the plan's delta. Sum i
- * holds the shares of survivors[i] sites, of which an adversary knows `known` (0: the coordinator
- * alone; the study's colluding: the coordinator with as many sites) and subtracts them, so that
- * survivors[i] - known shares of variance are priced. Never above the plan's price where no sum has
- * fewer than minimum_sites survivors and at most the study's colluding are known. It says what was
- * lost, after the fact: who decides what may still be spent counts the plan's. CSL_E_INVAL: another
- * mode, a sum with nothing but known shares; CSL_E_NOMEM. 0 for no rounds. Milliseconds for each
- * number of survivors. Any thread. */
+ * holds the shares of survivors[i] sites (of a study with inputs, where each block has senders of
+ * its own: of the block with the fewest, since every other has more noise), of which an adversary
+ * knows `known` (0: the coordinator alone; the study's colluding: the coordinator with as many
+ * sites) and subtracts them, so that survivors[i] - known shares of variance are priced. Never
+ * above the plan's price where no sum has fewer than minimum_sites survivors and at most the
+ * study's colluding are known. It says what was lost, after the fact: who decides what may still be
+ * spent counts the plan's. CSL_E_INVAL: another mode, a sum with nothing but known shares;
+ * CSL_E_NOMEM. 0 for no rounds. Milliseconds for each number of survivors. Any thread. */
 enum csl_code csl_privacy_plan_realised(const struct csl_privacy_plan *p, uint32_t known,
                                         const uint32_t *survivors, size_t rounds, double *epsilon,
                                         struct csl_err *err) CSL_MUST_CHECK;

@@ -60,6 +60,10 @@ struct csl_loop {
     double loss_sum;     /* out: over the steps */
 };
 
+/* CSL_E_CANCELLED: whoever asked for "what number" wants no more of it, before its step k. */
+enum csl_code csl_trainer__check_cancelled(bool (*cancelled)(void *ctx), void *ctx,
+                                           const char *what, uint64_t number, uint64_t k,
+                                           struct csl_err *err) CSL_MUST_CHECK;
 /* What learns of the net. */
 struct csl_view csl_trainer__block(const struct csl_trainer *t, enum csl_vector v,
                                    const struct csl_net *n);
@@ -95,6 +99,9 @@ void csl_trainer__put_training(struct csl_trainer *t, const struct csl_net *n,
                                const uint32_t *rows, uint64_t count);
 /* Room for risk sets of `rows` records. */
 enum csl_code csl_trainer__need_order(struct csl_trainer *t, uint64_t rows, struct csl_err *err);
+/* Risk order and ties of rows rows[0..count) (NULL: the first ones) by `time`, into w. */
+void csl_trainer__put_order(struct csl_trainer *t, const struct csl_work *w, const float *time,
+                            const uint32_t *rows, uint64_t count);
 /* Labels, weights and risk order of `count` records (rows NULL: the first ones) into w. */
 void csl_trainer__put_truth(struct csl_trainer *t, const struct csl_net *n, struct csl_work *w,
                             const struct csl_batches *b, const uint32_t *rows, uint64_t count);

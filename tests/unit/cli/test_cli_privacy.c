@@ -517,6 +517,24 @@ static void test_cli_privacy__audit_of_a_run_without_one__is_a_no(void **state)
     assert_int_equal(cli_run("privacy audit /nonexistent"), 2);
 }
 
+/* Of each block the sites that have it; with other sites a block may have too few. */
+static void
+test_cli_privacy__plan_of_inputs_in_mode_joint__says_the_noise_of_each_block(void **state)
+{
+    (void)state;
+    assert_int_equal(cli_run("privacy plan simulations/scenarios/synthetic-joint-inputs.yaml"), 0);
+    cli_assert_printed("the price counts 3 shares, of the 4 sites");
+    cli_assert_printed("over 8 sites that have it");
+    cli_assert_printed("rhythm                   std");
+    cli_assert_printed("over 4 sites that have it");
+    cli_assert_printed("input.xray               std");
+    assert_int_equal(cli_run("privacy plan simulations/scenarios/synthetic-joint-inputs.yaml "
+                             "--patients a=100,b=100,c=50"),
+                     0);
+    cli_assert_printed("over 3 sites that have it");
+    cli_assert_printed("fewer than minimum_sites 4: the study cannot run");
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -539,6 +557,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_cli_privacy__plan_from_the_records__counts_training_patients),
         cmocka_unit_test(test_cli_privacy__plan_that_cannot_be__says_why),
         cmocka_unit_test(test_cli_privacy__plan_with_survivors__prices_the_sums),
+        cmocka_unit_test(
+            test_cli_privacy__plan_of_inputs_in_mode_joint__says_the_noise_of_each_block),
         cmocka_unit_test(test_cli_privacy__study_check__points_to_the_plan),
         cmocka_unit_test(test_cli_privacy__audit__sets_what_was_seen_beside_the_ledger),
         cmocka_unit_test(test_cli_privacy__audit_of_a_run_without_one__is_a_no),

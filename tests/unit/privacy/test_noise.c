@@ -9,6 +9,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -127,6 +128,30 @@ static void test_pitfall_21__worst_case_vectors__norm_is_within_l2_units(void **
         }
         csl_noise_release(&n);
     }
+}
+
+/* A vector of fewer coordinates than were planned is one that ends in zeros, but for the room that
+ * rounding is given: (sqrt(1000) - sqrt(300)) / 2 = 7.2 units of the whole length. */
+static void test_noise__fewer_coordinates__are_a_vector_that_ends_in_zeros(void **state)
+{
+    (void)state;
+    enum { FEW = 300, ALL = 1000 };
+    static int64_t whole[ALL], part[FEW];
+    struct csl_noise n;
+    plan(&n, 1.0, 0x1p18, ALL);
+    for (double each = 0.001; each < 10; each *= 3) {
+        memset(vector, 0, ALL * sizeof(vector[0]));
+        memset(whole, 0, sizeof(whole));
+        memset(part, 0, sizeof(part));
+        for (size_t i = 0; i < FEW; i++)
+            vector[i] = (float)(i % 3 == 0 ? -each : each * (double)i / FEW);
+        assert_true(csl_noise_round(&n, vector, FEW, part));
+        assert_true(is_within(&n, part, FEW));
+        assert_true(csl_noise_round(&n, vector, ALL, whole));
+        for (size_t i = 0; i < ALL; i++)
+            assert_true(llabs(whole[i] - (i < FEW ? part[i] : 0)) <= 8);
+    }
+    csl_noise_release(&n);
 }
 
 /* Equal coordinates in many dimensions: after the clip all of them round the same way, up in half
@@ -343,6 +368,7 @@ int main(void)
         cmocka_unit_test(test_pitfall_21__worst_case_vectors__norm_is_within_l2_units),
         cmocka_unit_test(test_pitfall_21__all_round_up__norm_is_within_and_close_to_l2_units),
         cmocka_unit_test(test_pitfall_21__rounding_after_the_clip_alone__is_detected),
+        cmocka_unit_test(test_noise__fewer_coordinates__are_a_vector_that_ends_in_zeros),
         cmocka_unit_test(test_noise_round__vectors_within_the_clip__keep_their_length),
         cmocka_unit_test(test_noise_round__any_order__gives_the_same_sum),
         cmocka_unit_test(test_pitfall_18__nan_or_inf__contributes_zero_and_is_counted),

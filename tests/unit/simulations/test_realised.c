@@ -117,11 +117,78 @@ static void test_realised__many_rounds__rows_of_a_hundred(void **state)
     csl_result_release(&r);
 }
 
+/* Four blocks: `second` and its domain are known at the last three of five sites. */
+static struct csl_study *study_of_blocks(void)
+{
+    return fixture_study(
+        "study: t\nquestion: Ill?\n"
+        "inputs:\n"
+        "  - {id: first, modality: tabular, features: [x], encoder: {kind: linear}}\n"
+        "  - {id: second, modality: tabular, features: [y], encoder: {kind: linear}}\n"
+        "domains:\n"
+        "  - {id: d, inputs: [first], task: {kind: binary, label: ill}}\n"
+        "  - {id: e, inputs: [second], task: {kind: binary, label: severe}}\n"
+        "model: {kind: multimodal, width: 2}\n"
+        "training: {local: {optimizer: sgd, learning_rate: 0.1, batch_patients: full, steps: 1}}\n"
+        "rounds: 2\naggregation: {strategy: fedavg}\n"
+        "secure_aggregation: {protocol: fsa-1, colluding: 1, minimum_sites: 3}\n"
+        "sites: {minimum: 3}\n"
+        "privacy: {mode: joint, sampling_rate: 1, noise_multiplier: 10, delta: 1e-3, clip: 1}\n");
+}
+
+/* So many sites in a round, and in its block with the fewest (0: not told). */
+static void take_blocks(struct csl_result *r, const uint32_t *sites, const uint32_t *fewest)
+{
+    enum { SITES = 5 };
+    struct csl_world_round rows[2];
+    struct csl_world_blocks blocks[SITES] = {{.count = 0}};
+    struct csl_study *study = study_of_blocks();
+    struct csl_world_result w = {.rounds = 2, .round_rows = rows, .site_blocks = blocks};
+    struct csl_err err = {.code = CSL_OK};
+    for (uint32_t i = 0; i < SITES; i++) {
+        for (uint32_t b = 0; b < 4; b++)
+            if (b % 2 == 0 || i > 1)
+                blocks[i].blocks[blocks[i].count++].block = b;
+    }
+    for (uint32_t i = 0; i < 2; i++)
+        rows[i] = (struct csl_world_round){
+            .round = i + 1, .contributions = sites[i], .fewest = fewest[i]};
+    *r = (struct csl_result){.rounds = 2, .site_count = SITES};
+    if (csl_run_take_realised(r, study, &w, &err) != CSL_OK)
+        fail_msg("%s", err.msg);
+    csl_study_free(study);
+}
+
+/* Five sites, and then four of a larger block, say nothing: three shares are in the block with the
+ * fewest. Who was there is told, or known because all were. */
+static void test_realised__study_with_inputs__prices_the_block_with_the_fewest(void **state)
+{
+    static const uint32_t sites[] = {5, 5}, told[] = {3, 4}, untold[] = {0, 0}, lost[] = {5, 4};
+    struct csl_result r;
+    (void)state;
+    take_blocks(&r, sites, told);
+    assert_costs(&r, 1, "epsilon_coordinator", .02 / 3);
+    assert_costs(&r, 1, "epsilon_colluding", .02 / 2);
+    assert_costs(&r, 2, "epsilon_coordinator", .02 / 3 + .02 / 4);
+    assert_costs(&r, 2, "epsilon_colluding", .02 / 2 + .02 / 3);
+    assert_costs(&r, 2, "epsilon_planned", .02);
+    assert_true(r.realised.is_present && r.realised.fewest == 3 && r.realised.most == 4);
+    csl_result_release(&r);
+    take_blocks(&r, sites, untold);
+    assert_costs(&r, 2, "epsilon_coordinator", .04 / 3);
+    assert_true(r.realised.is_present && r.realised.fewest == 3 && r.realised.most == 3);
+    csl_result_release(&r);
+    take_blocks(&r, lost, untold); /* nobody told which of the five was lost */
+    assert_true(!r.realised.is_present && r.row_count == 0);
+    csl_result_release(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_realised__five_and_three_sites__prices_the_shares_in_each_sum),
         cmocka_unit_test(test_realised__a_round_unknown_or_another_mode__claims_no_price),
+        cmocka_unit_test(test_realised__study_with_inputs__prices_the_block_with_the_fewest),
         cmocka_unit_test(test_realised__many_rounds__rows_of_a_hundred),
     };
     return csl_crypto_init(NULL) == CSL_OK ? cmocka_run_group_tests(tests, NULL, NULL) : 1;

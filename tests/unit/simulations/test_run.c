@@ -106,7 +106,8 @@ static enum csl_code federate(void *ctx, const struct csl_world_config *c,
     w.parameters[1] = (float)c->seed / -100.0f;
     w.round_rows = csl_alloc_array(2, sizeof(*w.round_rows));
     for (uint32_t i = 0; i < 2; i++)
-        w.round_rows[i] = (struct csl_world_round){i + 1, 2, 0.5 / (i + 1)};
+        w.round_rows[i] = (struct csl_world_round){
+            .round = i + 1, .contributions = 2, .train_loss = 0.5 / (i + 1)};
     w.site_rounds = csl_alloc_array(c->site_count, sizeof(*w.site_rounds));
     w.site_patients = csl_alloc_array(c->site_count, sizeof(*w.site_patients));
     for (uint32_t i = 0; i < c->site_count; i++)

@@ -141,6 +141,11 @@ static void test_study_blocks__mistake__is_named(void **state)
           "privacy: {mode: site, epsilon: 1, delta: 0.001, clip: 1}\n"},
          "would shape every later update"},
         {{"", "", ", train: local",
+          "aggregation: {strategy: fedavg}\nsites: {minimum: 3}\n"
+          "secure_aggregation: {protocol: fsa-1, colluding: 0, minimum_sites: 3}\n"
+          "privacy: {mode: joint, epsilon: 1, delta: 0.001, clip: 1, sampling_rate: 1}\n"},
+         "a share of the noise only, and a local block"},
+        {{"", "", ", train: local",
           "aggregation: {strategy: fedavg}\npersonalisation: {training: {learning_rate: 0.5, "
           "batch_patients: full, epochs: 2}}\n"},
          "has a model of each site's own already"},

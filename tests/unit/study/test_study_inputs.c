@@ -2,6 +2,7 @@
 #include "base/buf.h"
 #include "protocol/study/study.h"
 
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -66,6 +67,28 @@ static void test_study_inputs__series__digest_changes_with_its_marks(void **stat
         for (size_t k = 0; k < i; k++)
             assert_memory_not_equal(digests[i], digests[k], CSL_DIGEST_BYTES);
     }
+}
+
+/* The scale of 1 that an input without the key has is no other study than that scale stated. */
+static void test_study_inputs__measured_scale__one_is_the_study_without_it(void **state)
+{
+    static const char *const keys[] = {"", "measured_scale: 1, ", "measured_scale: 0.2, "};
+    static const double scales[] = {1, 1, 0.2};
+    uint8_t digests[3][CSL_DIGEST_BYTES];
+    char line[256];
+    (void)state;
+    for (int i = 0; i < 3; i++) {
+        snprintf(line, sizeof(line),
+                 "  - {id: age, modality: ehr_series, shape: [4], features: [a, b], windows: 2, "
+                 "%sencoder: {kind: mlp, hidden: [3]}}",
+                 keys[i]);
+        struct csl_study *s = parse(4, line);
+        assert_true(fabs(s->inputs[1].measured_scale - scales[i]) < 1e-15);
+        memcpy(digests[i], s->digest, CSL_DIGEST_BYTES);
+        csl_study_free(s);
+    }
+    assert_memory_equal(digests[0], digests[1], CSL_DIGEST_BYTES);
+    assert_memory_not_equal(digests[0], digests[2], CSL_DIGEST_BYTES);
 }
 
 #define TASK                                                                                       \
@@ -143,6 +166,104 @@ static void test_study_inputs__weights_of_patient_groups__refused(void **state)
     assert_non_null(strstr(err.msg, "patients of studies with inputs are not weighed"));
     assert_null(s);
     csl_buf_release(&b);
+}
+
+static enum csl_code parse_private(const char *scaling, const char *optimizer, const char *privacy,
+                                   struct csl_study **out, struct csl_err *err)
+{
+    struct csl_buf b;
+    csl_buf_init(&b, 65536);
+    for (size_t i = 0; i < 10; i++)
+        if (i == 3)
+            csl_buf_printf(&b,
+                           "  - {id: age, modality: tabular, %sfeatures: [age, sex], encoder: "
+                           "{kind: linear}}\n",
+                           scaling);
+        else
+            csl_buf_printf(&b, "%s\n", lines[i]);
+    csl_buf_printf(&b,
+                   "training: {local: {optimizer: %s, learning_rate: 0.1, batch_patients: full, "
+                   "steps: 1}}\nrounds: 2\naggregation: {strategy: fedavg}\nsites: {minimum: 4}\n"
+                   "%s\n",
+                   optimizer, privacy);
+    enum csl_code code = csl_study_parse(out, "s.yaml", CSL_SPAN(b.p, b.n), err);
+    csl_buf_release(&b);
+    return code;
+}
+
+#define JOINT                                                                                      \
+    "secure_aggregation: {protocol: fsa-1, colluding: 1, minimum_sites: 4}\n"                      \
+    "privacy: {mode: joint, epsilon: 1, delta: 1e-5, clip: 1, sampling_rate: 0.5}"
+#define LOCAL "privacy: {mode: local, epsilon: 1, delta: 1e-5, clip: 1}"
+
+/* Several domains too: a patient is clipped once over all of them. */
+static void test_study_inputs__joint_noise__is_taken_and_explained(void **state)
+{
+    struct csl_study *s = NULL;
+    struct csl_err err = {0};
+    struct csl_buf out;
+    (void)state;
+    if (parse_private("", "sgd", JOINT, &s, &err) != CSL_OK)
+        fail_msg("%s", err.msg);
+    assert_int_equal(s->privacy.mode, CSL_PRIVACY_JOINT);
+    assert_int_equal(s->domain_count, 2);
+    csl_buf_init(&out, 1u << 20);
+    csl_study_explain(s, &out);
+    assert_non_null(strstr(csl_buf_text(&out), "of which every site adds"));
+    csl_buf_release(&out);
+    csl_study_free(s);
+}
+
+/* One patient's influence on a risk set has no bound, several inputs or not. */
+static void test_study_inputs__survival__is_taken_without_privacy_only(void **state)
+{
+    static const char domain[] =
+        "  - {id: kind, inputs: [scan], task: {kind: survival, label: kind}, model: {kind: "
+        "multimodal, width: 6, fusion: mean}}";
+    static const char *const privacy[] = {LOCAL, JOINT};
+    struct csl_study *s = parse(10, domain);
+    (void)state;
+    assert_int_equal(s->domains[1].task, CSL_TASK_SURVIVAL);
+    assert_int_equal(s->domains[1].model, CSL_MODEL_MULTIMODAL);
+    assert_int_equal(s->domains[1].outputs, 1);
+    csl_study_free(s);
+    for (size_t i = 0; i < 2; i++) {
+        struct csl_buf b;
+        struct csl_err err = {0};
+        csl_buf_init(&b, 65536);
+        for (size_t k = 0; k < 10; k++)
+            csl_buf_printf(&b, "%s\n", k == 9 ? domain : lines[k]);
+        csl_buf_printf(&b,
+                       "training: {local: {optimizer: sgd, learning_rate: 0.1, batch_patients: "
+                       "full, steps: 1}}\nrounds: 2\naggregation: {strategy: fedavg}\n"
+                       "sites: {minimum: 4}\n%s\n",
+                       privacy[i]);
+        s = NULL;
+        assert_int_equal(csl_study_parse(&s, "s.yaml", CSL_SPAN(b.p, b.n), &err), CSL_E_INVAL);
+        assert_non_null(strstr(err.msg, "domain kind: the Cox partial likelihood of one patient"));
+        csl_buf_release(&b);
+    }
+}
+
+static void test_study_inputs__with_privacy__mistakes_are_named(void **state)
+{
+    static const struct {
+        const char *scaling, *optimizer, *privacy, *says;
+    } rows[] = {
+        {"", "adam", JOINT, "mode joint sums one plain gradient step a round"},
+        {"scaling: site, ", "sgd", JOINT, "input age: scaling by the site's own means"},
+        {"scaling: site, ", "sgd", LOCAL, "input age: scaling by the site's own means"},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct csl_study *s = NULL;
+        struct csl_err err = {0};
+        assert_int_equal(
+            parse_private(rows[i].scaling, rows[i].optimizer, rows[i].privacy, &s, &err),
+            CSL_E_INVAL);
+        if (strstr(err.msg, rows[i].says) == NULL)
+            fail_msg("row %zu: %s", i, err.msg);
+    }
 }
 
 static enum csl_code parse_many(uint32_t domains, const char *more, struct csl_err *err)
@@ -291,9 +412,13 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_study_inputs__valid__has_every_field),
         cmocka_unit_test(test_study_inputs__series__digest_changes_with_its_marks),
+        cmocka_unit_test(test_study_inputs__measured_scale__one_is_the_study_without_it),
         cmocka_unit_test(test_study_inputs__merged_classes__are_sets_of_the_digest),
         cmocka_unit_test(test_study_inputs__merged_classes__mistakes_are_named),
         cmocka_unit_test(test_study_inputs__weights_of_patient_groups__refused),
+        cmocka_unit_test(test_study_inputs__joint_noise__is_taken_and_explained),
+        cmocka_unit_test(test_study_inputs__with_privacy__mistakes_are_named),
+        cmocka_unit_test(test_study_inputs__survival__is_taken_without_privacy_only),
         cmocka_unit_test(test_study_inputs__more_blocks_than_a_masked_round_has__refused),
         cmocka_unit_test(test_study_inputs__schema__has_the_domains_blocks_and_then_the_inputs),
         cmocka_unit_test(test_study_inputs__digest__changes_with_every_choice),

@@ -303,7 +303,7 @@ static const struct {
      {6, "    model: {kind: linear}\n  - id: liver\n    modality: tabular\n"
          "    task: {kind: binary, label: ill, positive: 1}\n    features: [age]\n"
          "    model: {kind: linear}"},
-     "mode joint needs every site's share in every block"},
+     "mode joint clips a patient once over all domains"},
     {{11, JOINT},
      {7, "training: {local: {optimizer: sgd, learning_rate: 1, batch_patients: full, steps: 2}}"},
      "mode joint sums one plain gradient step a round"},

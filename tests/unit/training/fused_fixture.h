@@ -31,6 +31,7 @@ struct bench {
     float weights[MOST];
     struct csl_trainer *trainer;
     const double *domain_weights; /* [D], or NULL */
+    int64_t *joint_sum;           /* [P] out, in mode joint; else NULL */
 };
 
 /* Every input with an encoder of its own, in the study `yaml`: two domains, the first of all three

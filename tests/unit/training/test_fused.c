@@ -384,6 +384,26 @@ static void change_by_hand(struct bench *b, uint64_t seed)
     }
 }
 
+/* The sum over patients of the clipped gradients of the model in double, at what a step reads. */
+static void clipped_sum(struct bench *b, double *sum)
+{
+    uint32_t clipped = 0;
+    memset(sum, 0, MOST * sizeof(*sum));
+    change_by_hand(b, csl_fused_seed__(3, b->data.site, 0)); /* what the model read */
+    for (uint32_t p = 0; p < PATIENTS; p++) {
+        double g[MOST], norm = 0;
+        for (uint64_t i = 0; i < b->study->schema.parameters; i++) {
+            g[i] = difference(b, p, i);
+            norm += g[i] * g[i];
+        }
+        norm = sqrt(norm);
+        clipped += norm > CLIP;
+        for (uint64_t i = 0; i < b->study->schema.parameters; i++)
+            sum[i] += g[i] * (norm > CLIP ? CLIP / norm : 1);
+    }
+    assert_true(clipped > 0 && clipped < PATIENTS);
+}
+
 /* Every patient drawn, one step of size 1: minus the sum over patients of the clipped gradients of
  * the model in double, over their number, but for noise of a thousandth of the clip. Beyond 8
  * standard deviations and the grid with probability below 1e-12 over all parameters. */
@@ -395,8 +415,7 @@ static void test_fused__private_step__clips_each_patient_once_over_all_blocks(vo
     struct csl_privacy_plan plan;
     struct csl_rng rng;
     float update[MOST];
-    double sum[MOST] = {0}, std;
-    uint32_t clipped = 0;
+    double sum[MOST], std;
     open_bench(&b, "0", "1", "full", 1,
                "privacy: {mode: local, noise_multiplier: 0.001, delta: 0.001, clip: 0.7}\n");
     plan_for(&b, &plan);
@@ -406,23 +425,57 @@ static void test_fused__private_step__clips_each_patient_once_over_all_blocks(vo
     assert_int_equal(report.event_count, 1);
     assert_int_equal(report.events[0].steps, 1);
     assert_int_equal(privacy.rejected, 0);
-    change_by_hand(&b, csl_fused_seed__(3, b.data.site, 0)); /* what the model read */
-    for (uint32_t p = 0; p < PATIENTS; p++) {
-        double g[MOST], norm = 0;
-        for (uint64_t i = 0; i < b.study->schema.parameters; i++) {
-            g[i] = difference(&b, p, i);
-            norm += g[i] * g[i];
-        }
-        norm = sqrt(norm);
-        clipped += norm > CLIP;
-        for (uint64_t i = 0; i < b.study->schema.parameters; i++)
-            sum[i] += g[i] * (norm > CLIP ? CLIP / norm : 1);
-    }
-    assert_true(clipped > 0 && clipped < PATIENTS);
+    clipped_sum(&b, sum);
     std = report.events[0].std_units * plan.domains[0].noise.unit;
     assert_true(std < 0.01 * CLIP);
     for (uint64_t i = 0; i < b.study->schema.parameters; i++)
         assert_true(fabs((double)update[i] + sum[i] / PATIENTS) <= (8 * std + 1e-4) / PATIENTS);
+    csl_privacy_plan_release(&plan);
+    bench_close(&b);
+}
+
+#define MASKED(rate, noise)                                                                        \
+    "secure_aggregation: {protocol: fsa-1, colluding: 1, minimum_sites: 3}\n"                      \
+    "privacy: {mode: joint, noise_multiplier: " noise                                              \
+    ", delta: 0.001, clip: 0.7, sampling_rate: " rate "}\n"
+
+static void open_joint(struct bench *b, const char *rate_and_noise, struct csl_privacy_plan *plan,
+                       int64_t *sum)
+{
+    char yaml[2048], *sites;
+    snprintf(yaml, sizeof(yaml), yaml_text, "0", "0", "1", "full", 1, rate_and_noise);
+    sites = strstr(yaml, "sites: {minimum: 1}");
+    assert_non_null(sites);
+    sites[strlen("sites: {minimum: ")] = '3';
+    bench_open(b, yaml, 0);
+    plan_for(b, plan);
+    b->joint_sum = sum;
+}
+
+/* The same sum in mode joint, not divided and not applied, with a share of the noise. */
+static void test_fused__joint_sum__is_of_patients_clipped_once_over_all_blocks(void **state)
+{
+    (void)state;
+    struct bench b;
+    struct csl_train_report report;
+    struct csl_privacy_plan plan;
+    struct csl_rng rng;
+    float update[MOST];
+    int64_t joint[MOST];
+    double sum[MOST], std;
+    open_joint(&b, MASKED("1", "0.001"), &plan, joint);
+    csl_rng_init_label(&rng, 1, "test/noise", 0, 0, 0);
+    struct csl_private_run privacy = {.plan = &plan, .rng = &rng};
+    bench_run(&b, &privacy, update, &report);
+    assert_int_equal(report.event_count, 1);
+    assert_int_equal(report.events[0].steps, 1);
+    assert_int_equal(privacy.rejected, 0);
+    assert_int_equal(report.block_count, 5);
+    clipped_sum(&b, sum);
+    std = plan.domains[0].noise.std_units * plan.domains[0].noise.unit;
+    assert_true(std < 0.01 * CLIP);
+    for (uint64_t i = 0; i < b.study->schema.parameters; i++)
+        assert_true(fabs((double)joint[i] * plan.domains[0].noise.unit - sum[i]) <= 8 * std + 1e-4);
     csl_privacy_plan_release(&plan);
     bench_close(&b);
 }
@@ -489,6 +542,7 @@ int main(void)
         cmocka_unit_test(test_fused__site_without_an_input__leaves_its_block_alone),
         cmocka_unit_test(test_fused__weights_of_domains__act_on_shared_inputs_alone),
         cmocka_unit_test(test_fused__private_step__clips_each_patient_once_over_all_blocks),
+        cmocka_unit_test(test_fused__joint_sum__is_of_patients_clipped_once_over_all_blocks),
         cmocka_unit_test(test_fused__empty_batch__is_released_with_its_noise),
         cmocka_unit_test(test_fused__personalised_head__leaves_encoders_and_fusion),
     };

@@ -36,6 +36,18 @@ static void add_label(struct csl_records *r, const char *name, bool is_known)
         l->value[i] = is_known ? (int16_t)(i / 2 % 2) : -1;
 }
 
+/* Of who tests, ten women and ten men at the first five sites. */
+static void add_sexes(struct csl_records *r, bool begins_with_men)
+{
+    struct csl_record_attribute *a = &r->attributes[r->attribute_count++];
+    csl_str_copy(a->name, sizeof(a->name), "sex");
+    a->value = csl_alloc_array(r->patient_count, sizeof(*a->value));
+    assert_non_null(a->value);
+    for (uint32_t p = 0; p < r->patient_count; p++)
+        csl_str_copy(a->value[p], sizeof(a->value[p]),
+                     p / 4 % 2 == (begins_with_men ? 1 : 0) ? "female" : "male");
+}
+
 /* The fixture's records, fewer at every site; every fourth patient tests. */
 void masked_open(struct fixture *f)
 {
@@ -55,6 +67,10 @@ void masked_open(struct fixture *f)
             r.modalities[0].values[k] += 0.25f * (float)i;
         add_label(&r, "severe", i > 1);
         add_label(&r, "rare", i < 2);
+        add_label(&r, "partly", i > 1);
+        for (uint32_t k = 0; k < r.record_count; k += 3)
+            r.labels[r.label_count - 1].value[k] = -1;
+        add_sexes(&r, i == 1);
         masked_records_path(f, i, path);
         masked_must(csl_records_write(&r, path, &err), &err);
         csl_records_release(&r);
@@ -70,27 +86,29 @@ struct csl_study *masked_study(const struct masked_plan *plan)
                             ? plan->local
                             : "{optimizer: sgd, learning_rate: 0.1, batch_patients: 4, steps: 3}";
     const char *model = plan->model != NULL ? plan->model : "{kind: linear}";
-    char more[512] = "";
+    char usual[1024] = "";
+    snprintf(usual, sizeof(usual),
+             "domains:\n  - id: illness\n    modality: tabular\n"
+             "    task: {kind: binary, label: ill, positive: 1}\n"
+             "    features: [first, second]\n    scaling: constants\n    model: %s\n",
+             model);
     if (plan->domain != NULL)
-        snprintf(more, sizeof(more),
+        snprintf(usual + strlen(usual), sizeof(usual) - strlen(usual),
                  "  - id: %s\n    modality: tabular\n"
                  "    task: {kind: binary, label: %s, positive: 1}\n"
                  "    features: [second]\n    scaling: constants\n    model: {kind: linear}\n",
                  plan->domain, plan->domain);
     if (plan->has_third)
-        snprintf(more + strlen(more), sizeof(more) - strlen(more),
+        snprintf(usual + strlen(usual), sizeof(usual) - strlen(usual),
                  "  - id: again\n    modality: tabular\n"
                  "    task: {kind: binary, label: ill, positive: 1}\n"
                  "    features: [first]\n    scaling: constants\n    model: {kind: linear}\n");
     snprintf(yaml, sizeof(yaml),
              "study: masked\nquestion: Is this patient ill?\n"
-             "domains:\n  - id: illness\n    modality: tabular\n"
-             "    task: {kind: binary, label: ill, positive: 1}\n"
-             "    features: [first, second]\n    scaling: constants\n    model: %s\n%s"
-             "training: {local: %s}\nrounds: %u\n%s\n"
+             "%straining: {local: %s}\nrounds: %u\n%s\n"
              "sites: {minimum: %u, round_deadline: 1h}\nevaluation: {every: %d}\n",
-             model, more, local, plan->rounds, plan->sections, plan->minimum_sites,
-             plan->judges_last ? 0 : 1);
+             plan->study != NULL ? plan->study : usual, local, plan->rounds, plan->sections,
+             plan->minimum_sites, plan->judges_last ? 0 : 1);
     masked_must(csl_study_parse(&s, "masked.yaml", CSL_SPAN(yaml, strlen(yaml)), &err), &err);
     return s;
 }

@@ -39,14 +39,15 @@ static const char study_text[] =
     "[4]%s}}\n"
     "  - {id: ultrasound, modality: image2d, shape: [16, 16, 1], encoder: {kind: linear}}\n"
     "  - {id: ecg, modality: signal, shape: [64, 3], encoder: {kind: cnn1d, channels: [4]}}\n"
-    "  - id: heart\n    modality: tabular\n    scaling: site\n"
-    "    features: [systolic_pressure, cholesterol]\n    encoder: {kind: linear}\n"
+    "  - id: heart\n    modality: tabular\n"
+    "    features: [{name: systolic_pressure, centre: 132, scale: 18},\n"
+    "               {name: cholesterol, centre: 215, scale: 40}]\n    encoder: {kind: linear}\n"
     "domains:\n"
     "  - {id: chest, inputs: [xray, heart], task: {kind: binary, label: xray}}\n"
     "  - {id: breast, inputs: [ultrasound], task: {kind: binary, label: ultrasound}}\n"
     "  - {id: rhythm, inputs: [ecg, heart], task: {kind: binary, label: ecg}%s}\n"
     "model: {kind: multimodal, width: 6, modality_dropout: 0.2}\n"
-    "training: {local: {optimizer: adam, learning_rate: 0.01, batch_patients: 16, steps: 8}}\n"
+    "training: {local: %s}\n"
     "rounds: 3\naggregation: {strategy: fedavg%s}\n"
     "sites: {minimum: %u}\n%s";
 
@@ -76,6 +77,7 @@ struct choice {
     const char *xray, *rhythm; /* more keys of the encoder, and of the domain */
     const char *averaging;     /* more keys of the section aggregation */
     const char *more;          /* sections */
+    const char *local;         /* of training; NULL: steps of adam */
     bool is_unmasked;
     uint32_t sites; /* the first so many; 0: all */
     bool has_initial;
@@ -168,9 +170,12 @@ static void mixed_run(struct mixed *m, const struct choice *how, float *first)
     must(csl_crypto_init(&err), &err);
     snprintf(m->dir, sizeof(m->dir), "/tmp/csl-inputs-XXXXXX");
     assert_non_null(mkdtemp(m->dir));
-    snprintf(yaml, sizeof(yaml), study_text, how->xray != NULL ? how->xray : "",
-             how->rhythm != NULL ? how->rhythm : "", how->averaging != NULL ? how->averaging : "",
-             sites, how->more != NULL ? how->more : "");
+    snprintf(
+        yaml, sizeof(yaml), study_text, how->xray != NULL ? how->xray : "",
+        how->rhythm != NULL ? how->rhythm : "",
+        how->local != NULL ? how->local
+                           : "{optimizer: adam, learning_rate: 0.01, batch_patients: 16, steps: 8}",
+        how->averaging != NULL ? how->averaging : "", sites, how->more != NULL ? how->more : "");
     must(csl_study_parse(&m->study, "mixed.yaml", CSL_SPAN(yaml, strlen(yaml)), &err), &err);
     assert_true(m->study->schema.parameters <= PARAMETERS_MAX);
     for (uint32_t i = 0; i < sites; i++) {
@@ -494,6 +499,59 @@ static void test_world_inputs__with_privacy__every_site_pays_what_the_study_says
     mixed_close(&m);
 }
 
+#define JOINT                                                                                      \
+    MASKS "privacy: {mode: joint, epsilon: 4, delta: 0.001, clip: 1, sampling_rate: 0.5}\n"
+
+static void expect_joint(const struct mixed *m)
+{
+    for (uint32_t i = 0; i < SITES; i++) {
+        const struct csl_schema *s = &m->study->schema;
+        uint64_t words = s->block_count + 1; /* weights of the blocks, and the loss */
+        for (uint32_t b = 0; b < s->block_count; b++)
+            words += is_sent(m, i, b) ? s->blocks[b].count : 0;
+        assert_int_equal(watches[i].uploads, 3);
+        assert_int_equal(watches[i].up_bytes, 3 * words * sizeof(uint64_t));
+        /* one price at all sites, whatever they have */
+        assert_true(m->result.privacy[i].is_present);
+        assert_true(m->result.privacy[i].epsilon > 3.9 && m->result.privacy[i].epsilon <= 4);
+        assert_true(fabs(m->result.privacy[i].epsilon / m->result.privacy[0].epsilon - 1) < 1e-12);
+    }
+    for (uint64_t r = 0; r < m->result.rounds; r++) {
+        assert_int_equal(m->result.round_rows[r].contributions, SITES);
+        assert_int_equal(m->result.round_rows[r].fewest, 3);
+    }
+}
+
+/* One noise for all, each block with the shares of those who have it, beside a frozen encoder and
+ * what is trained beside that: under masks and without, and in a process that dies in the middle,
+ * the same model. */
+static void test_world_inputs__joint_noise__is_the_same_under_masks_and_after_death(void **state)
+{
+    struct choice how = {.xray = ADAPTED,
+                         .has_initial = true,
+                         .local = "{optimizer: sgd, learning_rate: 0.5, batch_patients: full, "
+                                  "steps: 1}",
+                         .more = JOINT};
+    struct mixed masked, plain, broken;
+    float first[PARAMETERS_MAX];
+    (void)state;
+    mixed_run(&masked, &how, first);
+    expect_downloads(&masked, first);
+    expect_joint(&masked);
+    for (uint32_t b = 0; b <= BLOCKS; b++)
+        assert_int_equal(has_moved(&masked, b, first, masked.result.parameters), b != XRAY);
+    how.is_unmasked = true;
+    mixed_run(&plain, &how, first);
+    expect_joint(&plain);
+    how.dies = true; /* under masks: test_world_secagg_blocks */
+    mixed_run(&broken, &how, first);
+    assert_memory_equal(masked.result.model_digest, plain.result.model_digest, CSL_DIGEST_BYTES);
+    assert_memory_equal(masked.result.model_digest, broken.result.model_digest, CSL_DIGEST_BYTES);
+    mixed_close(&masked);
+    mixed_close(&plain);
+    mixed_close(&broken);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -510,6 +568,7 @@ int main(void)
         cmocka_unit_test(test_world_inputs__frozen_and_local_under_masks__have_no_words),
         cmocka_unit_test(test_world_inputs__averaged_under_masks__is_that_of_plain_sums),
         cmocka_unit_test(test_world_inputs__under_masks__words_are_those_of_the_sites_blocks),
+        cmocka_unit_test(test_world_inputs__joint_noise__is_the_same_under_masks_and_after_death),
         cmocka_unit_test(test_world_inputs__with_privacy__every_site_pays_what_the_study_says),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,181 @@
+/* One patient's part in the sum of mode joint, of a study with inputs: how far the integers move
+ * without the patient, and what a site that lacks an input sends. The sum itself is compared with a
+ * model in double in test_fused.c. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "base/check.h"
+#include "privacy/crypto/rng.h"
+#include "tests/unit/training/fused_fixture.h"
+
+#include <string.h>
+
+static const char yaml[] =
+    "study: fused\n"
+    "inputs:\n"
+    "  - {id: table, modality: tabular, features: [a, b, c, d], encoder: {kind: linear}}\n"
+    "  - {id: vector, modality: signal, shape: [1, 3], encoder: {kind: mlp, hidden: [5]}}\n"
+    "  - {id: note, modality: text, shape: [5, 9], encoder: {kind: bag, width: 3}}\n"
+    "domains:\n"
+    "  - id: yes\n    inputs: [table, vector, note]\n    task: {kind: binary, label: y}\n"
+    "    model: {kind: multimodal, width: 4, hidden: [3], modality_dropout: 0.2}\n"
+    "  - id: which\n    inputs: [note, vector]\n    task: {kind: classes, label: w, classes: 3}\n"
+    "    model: {kind: multimodal, width: 4, fusion: mean}\n"
+    "training: {local: {optimizer: sgd, learning_rate: 1, batch_patients: full, steps: 1}}\n"
+    "rounds: 2\naggregation: {strategy: fedavg}\nsites: {minimum: 3}\n"
+    "secure_aggregation: {protocol: fsa-1, colluding: 1, minimum_sites: 3}\n"
+    "privacy: {mode: joint, noise_multiplier: 1, delta: 0.001, clip: 0.7, sampling_rate: 0.999}\n";
+
+static void make_plan(struct bench *b, struct csl_privacy_plan *plan)
+{
+    uint64_t patients[6];
+    struct csl_err err = {.code = CSL_OK};
+    for (uint32_t i = 0; i < 5; i++)
+        patients[i] = csl_trainer__patients(b->trainer, &b->data, i);
+    patients[5] = PATIENTS;
+    if (csl_privacy_plan_make(plan, b->study, patients, &err) != CSL_OK)
+        fail_msg("%s", err.msg);
+}
+
+static void open_bench(struct bench *b, struct csl_privacy_plan *plan, int64_t *sum)
+{
+    bench_open(b, yaml, 0);
+    make_plan(b, plan);
+    b->joint_sum = sum;
+}
+
+/* One round of the bench with the records of one patient gone (PATIENTS: of none). */
+static void sum_without(struct bench *b, struct csl_privacy_plan *plan, uint32_t patient)
+{
+    float update[MOST];
+    struct csl_train_report report;
+    struct csl_rng rng;
+    uint8_t kept[3][ROWS];
+    csl_rng_init_label(&rng, 7, "test/noise", 0, 0, 0);
+    struct csl_private_run privacy = {.plan = plan, .rng = &rng};
+    memcpy(kept, b->present, sizeof(kept));
+    for (uint32_t r = 0; r < ROWS; r++)
+        for (uint32_t i = 0; i < 3 && b->patient[r] == patient; i++)
+            b->present[i][r] = 0;
+    bench_view(b);
+    bench_run(b, &privacy, update, &report);
+    memcpy(b->present, kept, sizeof(kept));
+    bench_view(b);
+}
+
+static bool lacks_input(const struct bench *b, uint32_t patient, uint32_t input)
+{
+    for (uint32_t r = 0; r < ROWS; r++)
+        if (b->patient[r] == patient && b->present[input][r] != 0)
+            return false;
+    return true;
+}
+
+/* The same draws and the same noise with and without a patient: the integers differ by a vector of
+ * at most l2_units over all blocks together, reached by those who are clipped, and by exactly
+ * nothing in the block of an input that the patient lacks. */
+static void test_fused_joint__sum__moves_by_at_most_the_clip_without_a_patient(void **state)
+{
+    (void)state;
+    struct bench b;
+    struct csl_privacy_plan plan;
+    static int64_t all[MOST], without[MOST];
+    uint32_t reached = 0, lacked = 0;
+    open_bench(&b, &plan, all);
+    for (uint32_t i = 0; i < MOST; i++)
+        b.weights[i] *= 4; /* long gradients */
+    sum_without(&b, &plan, PATIENTS);
+    b.joint_sum = without;
+    for (uint32_t p = 0; p < PATIENTS; p++) {
+        const struct csl_schema *s = &b.study->schema;
+        csl_u128 square = 0;
+        sum_without(&b, &plan, p);
+        for (uint64_t i = 0; i < s->parameters; i++) {
+            int64_t z = all[i] - without[i];
+            square += (csl_u128)((uint64_t)(z < 0 ? -z : z)) * (uint64_t)(z < 0 ? -z : z);
+        }
+        double units = (double)plan.domains[0].noise.l2_units;
+        assert_true(square <=
+                    (csl_u128)plan.domains[0].noise.l2_units * plan.domains[0].noise.l2_units);
+        reached += (double)square > 0.999 * units * units;
+        for (uint32_t i = 0; i < 3; i++) {
+            const struct csl_block_spec *block = &s->blocks[2 + i];
+            if (!lacks_input(&b, p, i))
+                continue;
+            lacked++;
+            assert_memory_equal(all + block->first, without + block->first,
+                                (size_t)block->count * sizeof(int64_t));
+        }
+    }
+    assert_true(reached >= 3 && lacked >= 3);
+    csl_privacy_plan_release(&plan);
+    bench_close(&b);
+}
+
+/* The site has no table: its plan, grid and price are those of a site that has all, and of the
+ * block of the table nothing is drawn, not even noise. */
+static void test_fused_joint__block_that_the_site_lacks__is_neither_drawn_nor_sent(void **state)
+{
+    (void)state;
+    struct bench b;
+    struct csl_privacy_plan all, few;
+    struct csl_train_report report;
+    struct csl_rng rng;
+    static int64_t sum[MOST];
+    float update[MOST];
+    open_bench(&b, &all, sum);
+    memset(b.present[0], 0, sizeof(b.present[0]));
+    bench_view(&b);
+    make_plan(&b, &few);
+    assert_memory_equal(&all.events[0], &few.events[0], sizeof(all.events[0]));
+    assert_int_equal(all.events[0].dimensions, b.study->schema.parameters);
+    assert_int_equal(all.domains[0].noise.l2_units, few.domains[0].noise.l2_units);
+    csl_rng_init_label(&rng, 7, "test/noise", 0, 0, 0);
+    struct csl_private_run privacy = {.plan = &few, .rng = &rng};
+    bench_run(&b, &privacy, update, &report);
+    assert_int_equal(report.block_count, 4);
+    for (uint32_t i = 0; i < b.study->schema.block_count; i++) {
+        const struct csl_block_spec *block = &b.study->schema.blocks[i];
+        uint64_t zeros = 0;
+        for (uint64_t k = block->first; k < block->first + block->count; k++)
+            zeros += sum[k] == 0;
+        assert_int_equal(zeros, i == 2 ? block->count : 0); /* fixed seed */
+        for (uint32_t k = 0; i == 2 && k < report.block_count; k++)
+            assert_int_not_equal(report.blocks[k].block, i);
+    }
+    csl_privacy_plan_release(&all);
+    csl_privacy_plan_release(&few);
+    bench_close(&b);
+}
+
+/* Nothing of the site's is trained: no plan, and so no part in the study. */
+static void test_fused_joint__site_without_a_trained_block__has_no_plan(void **state)
+{
+    (void)state;
+    uint64_t patients[6] = {0, 0, 3, 0, 0, PATIENTS};
+    struct csl_privacy_plan plan;
+    struct csl_study *study = NULL;
+    struct csl_err err = {.code = CSL_OK};
+    assert_int_equal(csl_study_parse(&study, "s.yaml", CSL_SPAN(yaml, sizeof(yaml) - 1), &err),
+                     CSL_OK);
+    assert_int_equal(csl_privacy_plan_make(&plan, study, patients, &err), CSL_OK);
+    csl_privacy_plan_release(&plan);
+    study->schema.blocks[2].kind = CSL_BLOCK_FROZEN;
+    assert_int_equal(csl_privacy_plan_make(&plan, study, patients, &err), CSL_E_INVAL);
+    assert_non_null(strstr(err.msg, "no training patients for a block that is trained"));
+    csl_study_free(study);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_fused_joint__sum__moves_by_at_most_the_clip_without_a_patient),
+        cmocka_unit_test(test_fused_joint__block_that_the_site_lacks__is_neither_drawn_nor_sent),
+        cmocka_unit_test(test_fused_joint__site_without_a_trained_block__has_no_plan),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

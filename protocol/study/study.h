@@ -109,7 +109,7 @@ struct csl_domain {
     uint32_t windows; /* ehr_series: the record's steps in so many parts of equal length, rounded
                          down, each as CSL_SUMMARY_INPUTS values per variable; 0: the steps */
     uint32_t steps;   /* of the record, with windows; else 0: they are shape[0] */
-    double measured_scale; /* with windows: divides the part of the steps measured; else 1 */
+    double measured_scale; /* ehr_series with windows: divides the part measured; else 1 */
     bool scatters;         /* image2d: shape is of the scattering coefficients of its images */
     double centre, scale;  /* without features: one constant for all values; not used for text */
     struct csl_study_augment augment; /* image2d, signal */

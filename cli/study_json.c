@@ -121,6 +121,7 @@ static void put_values(struct csl_json *j, const struct csl_domain *d)
     if (d->windows > 0) {
         csl_json_put_u64(j, "windows", d->windows);
         csl_json_put_u64(j, "steps", d->steps);
+        csl_json_put_f64(j, "measured_scale", d->measured_scale);
     }
     if (d->scatters)
         csl_json_put_bool(j, "scattering", true);

@@ -326,6 +326,10 @@ static void put_series(struct csl_buf *b, const struct csl_domain *d)
     csl_buf_le32(b, (uint32_t)d->missing);
     csl_buf_le32(b, d->windows);
     csl_buf_le32(b, d->steps);
+    if (d->measured_scale == 1)
+        return;
+    put_text(b, "measured scale");
+    put_f64(b, d->measured_scale);
 }
 
 static void put_scattering(struct csl_buf *b, const struct csl_domain *d)

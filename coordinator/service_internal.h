@@ -211,6 +211,7 @@ enum csl_code csl_service_load__(struct csl_service *s, struct csl_err *err);
 void csl_service_save_study__(struct csl_service *s);
 void csl_service_save_member__(struct csl_service *s, uint32_t site);
 void csl_service_save_update__(struct csl_service *s, uint32_t site);
+void csl_service_save_task__(struct csl_service *s, uint32_t site);
 /* service_secagg_evaluate.c: figures of the newest sums of evaluations, as a member. */
 void csl_service_evaluation_status__(const struct csl_service *s, struct csl_json *j);
 void csl_service_save_evaluation__(struct csl_service *s, uint32_t site,

@@ -293,6 +293,7 @@ static enum csl_code apply_block(struct csl_service *s, uint64_t round, uint32_t
 {
     struct csl_service_rows *rows = NULL;
     enum csl_code code = CSL_OK;
+    s->strategy_config.freshness = csl_coord_freshness(s->core, index);
     if (s->strategy->choose != NULL)
         code = csl_service_rows_open__(s, index, &rows, err);
     if (code == CSL_E_STATE) {
@@ -394,6 +395,14 @@ void csl_service_aggregate__(struct csl_service *s, uint64_t round)
                                                       .bytes = csl_service_broadcast_bytes__(s)});
 }
 
+/* Of a study that is buffered: an upload that a later buffer may take. */
+static bool is_for_later(const struct csl_service *s, uint32_t site)
+{
+    enum csl_site_progress progress = csl_coord_site(s->core, site)->progress;
+    return csl_study_is_buffered(s->study) && csl_coord_state(s->core) == CSL_STUDY_TRAINING &&
+           (progress == CSL_SITE_SENDING || progress == CSL_SITE_RECEIVED);
+}
+
 void csl_service_forget_updates__(struct csl_service *s, uint64_t round)
 {
     struct csl_err err = {.code = CSL_OK};
@@ -403,12 +412,24 @@ void csl_service_forget_updates__(struct csl_service *s, uint64_t round)
         csl_service_fail__(s, &err);
         return;
     }
+    const char **kept = csl_alloc_array(s->site_count, sizeof(*kept));
+    uint32_t count = 0;
+    if (kept == NULL) {
+        (void)CSL_FAIL(&err, CSL_E_NOMEM, "no memory for the names of %u spools", s->site_count);
+        csl_service_fail__(s, &err);
+        return;
+    }
     for (uint32_t i = 0; i < s->site_count; i++) {
         struct csl_site_io *io = &s->io[i];
+        if (is_for_later(s, i)) {
+            kept[count++] = io->spool;
+            continue;
+        }
         stop_waiting(s, i);
         io->has_grant = false;
         csl_service_close_spool__(s, i);
     }
     if (s->secagg == NULL || !csl_service_audit_keep__(s))
-        csl_blobs_keep_only(s->spool, NULL, 0);
+        csl_blobs_keep_only(s->spool, kept, count);
+    csl_free(kept);
 }

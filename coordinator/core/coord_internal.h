@@ -53,6 +53,15 @@ bool csl_coord_is_running__(const struct csl_coord *c); /* (I5) */
 void csl_coord_abort__(struct csl_coord *c, const char *reason);
 uint32_t csl_coord_held__(const struct csl_coord *c);
 
+/* coord_buffer.c */
+bool csl_coord_is_buffered__(const struct csl_coord *c);
+uint64_t csl_coord_task_round__(const struct csl_coord *c, uint32_t site); /* what it may send */
+double csl_coord_discount__(const struct csl_coord *c, uint32_t site);     /* 1: fresh */
+void csl_coord_open_buffer__(struct csl_coord *c); /* tasks, and what waits for room */
+void csl_coord_fill_buffer__(struct csl_coord *c); /* nothing to do unless buffered and open */
+/* It asked for a model that is no more. */
+void csl_coord_renew_task__(struct csl_coord *c, uint32_t site);
+
 /* coord_messages.c */
 bool csl_coord_blocks_fit__(const struct csl_coord *c, uint32_t count,
                             const struct csl_block_count *blocks);

@@ -134,6 +134,10 @@ struct csl_given_weight {
     double weight; /* > 0 */
 };
 
+struct csl_study_buffer {   /* asynchronous steps (Nguyen et al. 2022, arXiv 2106.06639) */
+    uint32_t updates;       /* a round closes when so many are held */
+    uint32_t staleness_max; /* rounds that an update's model may be behind the newest */
+};
 struct csl_aggregation {
     char strategy[CSL_ID_MAX]; /* name in aggregation/strategy/table.c */
     double server_learning_rate, momentum, beta1, beta2, tau;
@@ -145,6 +149,7 @@ struct csl_aggregation {
     uint32_t given_count;
     struct csl_averaging averaging; /* of what is evaluated and released */
     struct csl_study_gate gate;
+    struct csl_study_buffer buffer; /* strategy fedbuff; 0 with the others */
 };
 
 struct csl_study {
@@ -219,6 +224,8 @@ const char *csl_privacy_mode_name(enum csl_privacy_mode m); /* "none", "local", 
 /* A model may be the base of two rounds: one that is not applied leaves it, and every update has
  * noise of its own that is charged. */
 bool csl_study_repeats_models(const struct csl_study *s);
+/* Updates of one round may be of several models: strategy fedbuff. */
+bool csl_study_is_buffered(const struct csl_study *s);
 /* The smallest lane_bits with CSL_STUDY_LEVELS_MIN for a roster of `sites`. */
 uint32_t csl_study_lane_bits(uint32_t sites);
 /* What the study would reveal, to whom, at what privacy price, in plain words (study check). */

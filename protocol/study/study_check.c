@@ -5,10 +5,10 @@
 #include <string.h>
 
 const char *const csl_study__strategies[] = {
-    "fedavg",     "fedprox",      "fednova", "fedavgm",    "fedadam", "fedyogi",
-    "fedadagrad", "scaffold",     "cyclic",  "qffl",       "term",    "afl",
-    "median",     "trimmed-mean", "krum",    "multi-krum", "bulyan",  "geometric-median",
-    NULL};
+    "fedavg",     "fedprox",    "fednova",          "fedavgm",      "fedadam",
+    "fedyogi",    "fedadagrad", "scaffold",         "cyclic",       "qffl",
+    "term",       "afl",        "median",           "trimmed-mean", "krum",
+    "multi-krum", "bulyan",     "geometric-median", "fedbuff",      NULL};
 
 /* Section `key` of `mapping`, or the mapping itself. */
 static const struct csl_yaml_node *find(const struct csl_yaml_node *root, const char *section,
@@ -199,6 +199,8 @@ enum csl_code csl_study__check(const struct csl_study_reader *r, const struct cs
         code = csl_study__check_attacks(r, root);
     if (code == CSL_OK)
         code = csl_study__check_strategy(r, root);
+    if (code == CSL_OK)
+        code = csl_study__check_buffer(r, root);
     if (code == CSL_OK)
         code = csl_study__check_averaging(r, root);
     if (code == CSL_OK)

@@ -327,6 +327,15 @@ static void put_gate(struct csl_buf *b, const struct csl_study_gate *g)
     csl_buf_le32(b, g->rejected_max);
 }
 
+static void put_buffer(struct csl_buf *b, const struct csl_study_buffer *f)
+{
+    if (f->updates == 0)
+        return;
+    put_text(b, "buffer");
+    csl_buf_le32(b, f->updates);
+    csl_buf_le32(b, f->staleness_max);
+}
+
 static void put_block_kind(struct csl_buf *b, const char *noun, const struct csl_domain *d)
 {
     if (d->block_kind == CSL_BLOCK_SHARED)
@@ -395,6 +404,7 @@ enum csl_code csl_study__digest(struct csl_study *s, struct csl_err *err)
     for (uint32_t i = 0; i < s->domain_count; i++)
         put_augment(&b, &s->domains[i]);
     put_gate(&b, &s->aggregation.gate);
+    put_buffer(&b, &s->aggregation.buffer);
     code = csl_buf_status(&b, err);
     if (code == CSL_OK)
         csl_digest(b.p, b.n, s->digest);

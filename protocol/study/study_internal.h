@@ -181,6 +181,13 @@ enum csl_code csl_study__read_gate(const struct csl_study_reader *r,
 enum csl_code csl_study__check_gate(const struct csl_study_reader *r,
                                     const struct csl_yaml_node *root);
 void csl_study__explain_gate(const struct csl_study *s, struct csl_buf *out);
+/* study_buffer.c: the key `buffer`, likewise. */
+enum csl_code csl_study__read_buffer(const struct csl_study_reader *r,
+                                     const struct csl_yaml_node *parent,
+                                     const struct csl_yaml_node *section);
+enum csl_code csl_study__check_buffer(const struct csl_study_reader *r,
+                                      const struct csl_yaml_node *root);
+void csl_study__explain_buffer(const struct csl_study *s, struct csl_buf *out);
 /* study_sites.c: sites and simulation. */
 enum csl_code csl_study__read_sites(const struct csl_study_reader *r,
                                     const struct csl_yaml_node *root,

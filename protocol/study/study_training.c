@@ -28,7 +28,7 @@ struct raw_aggregation {
     double server_learning_rate, momentum, beta1, beta2, tau;
     double fairness_q, tilt, trim, mixture_rate;
     uint32_t byzantine, keep;
-    const struct csl_yaml_node *weights, *averaging, *gate;
+    const struct csl_yaml_node *weights, *averaging, *gate, *buffer;
 };
 struct raw_weights {
     int kind;
@@ -240,6 +240,10 @@ static const struct csl_option aggregation_rows[] = {
      .type = CSL_OPT_NODE,
      AT(raw_aggregation, gate),
      .help = "What the sum of a round has to pass before it changes the model."},
+    {.name = "buffer",
+     .type = CSL_OPT_NODE,
+     AT(raw_aggregation, buffer),
+     .help = "When an asynchronous step is made (fedbuff)."},
     CSL_OPTION_END,
 };
 static const struct csl_option weights_rows[] = {
@@ -545,6 +549,8 @@ enum csl_code csl_study__read_aggregation(const struct csl_study_reader *r,
         code = csl_study__read_averaging(r, section, raw.averaging);
     if (code == CSL_OK)
         code = csl_study__read_gate(r, section, raw.gate);
+    if (code == CSL_OK)
+        code = csl_study__read_buffer(r, section, raw.buffer);
     return code == CSL_OK ? csl_study__check_strategy_weights(r, section) : code;
 }
 

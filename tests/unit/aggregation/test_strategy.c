@@ -88,9 +88,10 @@ static void test_strategy__rows__complete_and_found_by_name(void **state)
 {
     (void)state;
     static const char *const names[] = {
-        "fedavg",     "fedprox",      "fednova", "fedavgm",    "fedadam", "fedyogi",
-        "fedadagrad", "scaffold",     "cyclic",  "qffl",       "term",    "afl",
-        "median",     "trimmed-mean", "krum",    "multi-krum", "bulyan",  "geometric-median"};
+        "fedavg",     "fedprox",    "fednova",          "fedavgm",      "fedadam",
+        "fedyogi",    "fedadagrad", "scaffold",         "cyclic",       "qffl",
+        "term",       "afl",        "median",           "trimmed-mean", "krum",
+        "multi-krum", "bulyan",     "geometric-median", "fedbuff"};
     size_t count = 0;
     for (; csl_strategies[count]->name != NULL; count++) {
         const struct csl_strategy_ops *ops = csl_strategies[count];
@@ -109,8 +110,8 @@ static void test_strategy__rows__complete_and_found_by_name(void **state)
         assert_non_null(ops->summary);
         assert_non_null(ops->apply);
     }
-    assert_int_equal(count, 18);
-    for (size_t i = 0; i < 18; i++)
+    assert_int_equal(count, 19);
+    for (size_t i = 0; i < 19; i++)
         assert_string_equal(csl_strategies[i]->name, names[i]);
     assert_null(csl_strategy_find("fedsgd"));
     assert_null(csl_strategy_find(""));

@@ -270,7 +270,8 @@ struct download {
     struct csl_service *s;
     bool is_evaluated;
     uint64_t version, position, total;
-    bool has[CSL_BLOCKS_MAX]; /* a study with inputs: what the site is sent */
+    bool has[CSL_BLOCKS_MAX];         /* a study with inputs: what the site is sent */
+    uint8_t digest[CSL_DIGEST_BYTES]; /* a study that is buffered */
 };
 
 /* Bytes [from, from + n) of the broadcast: the model, then (SCAFFOLD) the server control. */
@@ -346,6 +347,17 @@ static void digest_download(const struct download *d, uint8_t out[CSL_DIGEST_BYT
     csl_sha256_final(&h, out);
 }
 
+/* Not the newest any more. A study that is buffered goes on giving it away (service_kept.c). */
+static enum csl_code read_kept(const struct download *d, uint8_t *buffer, size_t n,
+                               struct csl_err *err)
+{
+    char name[CSL_SERVICE_KEPT_NAME];
+    if (!csl_study_is_buffered(d->s->study))
+        return CSL_FAIL(err, CSL_E_STATE, "the round closed during the download");
+    csl_service_name_kept__(d->version, name);
+    return csl_blob_read(d->s->spool, name, d->position, buffer, n, err);
+}
+
 static enum csl_code download_read(void *self, uint8_t *buffer, size_t capacity, size_t *n,
                                    struct csl_err *err)
 {
@@ -357,8 +369,9 @@ static enum csl_code download_read(void *self, uint8_t *buffer, size_t capacity,
     if (is_same)
         copy_download(d, d->position, buffer, take);
     csl_mutex_unlock(&d->s->model_lock);
-    if (!is_same)
-        return CSL_FAIL(err, CSL_E_STATE, "the round closed during the download");
+    enum csl_code code = is_same ? CSL_OK : read_kept(d, buffer, take, err);
+    if (code != CSL_OK)
+        return code;
     d->position += take;
     *n = take;
     return CSL_OK;
@@ -367,6 +380,10 @@ static enum csl_code download_read(void *self, uint8_t *buffer, size_t capacity,
 static enum csl_code download_digest(void *self, uint8_t out[32], struct csl_err *err)
 {
     struct download *d = self;
+    if (csl_study_is_buffered(d->s->study) && !d->is_evaluated) {
+        memcpy(out, d->digest, CSL_DIGEST_BYTES);
+        return CSL_OK;
+    }
     csl_mutex_lock(&d->s->model_lock);
     bool is_same = d->s->version == d->version;
     if (is_same && d->s->study->input_count > 0)
@@ -414,6 +431,7 @@ enum csl_code csl_service_download_open__(void *ctx, const struct csl_peer *peer
                            .position = head->bytes_offset,
                            .total = ticket.bytes_total};
     memcpy(d->has, has, sizeof(has));
+    memcpy(d->digest, ticket.digest, CSL_DIGEST_BYTES);
     *out = (struct csl_bulk_source){d, download_read, download_digest, download_close};
     return CSL_OK;
 }

@@ -36,7 +36,7 @@ struct csl_ticket {
     bool is_valid, is_evaluated; /* a download: of what is evaluated */
     uint8_t bytes[CSL_TICKET_BYTES];
     uint64_t round, bytes_total, offset;
-    uint8_t digest[CSL_DIGEST_BYTES];
+    uint8_t digest[CSL_DIGEST_BYTES]; /* a download: of a study that is buffered */
 };
 struct csl_site_io {
     struct csl_mutex lock;  /* held while a byte of this site's spool is written */
@@ -130,6 +130,15 @@ enum csl_code csl_service_upload_open__(void *ctx, const struct csl_peer *peer,
 enum csl_code csl_service_download_open__(void *ctx, const struct csl_peer *peer,
                                           const struct csl_bulk_head *head,
                                           struct csl_bulk_source *out, struct csl_err *err);
+
+/* service_kept.c: models before the newest, of a study that is buffered; nothing to do in others */
+#define CSL_SERVICE_KEPT_NAME 32
+void csl_service_name_kept__(uint64_t version, char name[CSL_SERVICE_KEPT_NAME]);
+/* The newest, if a site is busy with it: before a round changes it. */
+enum csl_code csl_service_keep_model__(struct csl_service *s, struct csl_err *err) CSL_MUST_CHECK;
+/* What a round that is over leaves behind in the spool: uploads that a later buffer may take, and
+ * models that sites are busy with. */
+void csl_service_trim_spool__(struct csl_service *s);
 
 /* service_round.c */
 void csl_service_name_spool__(struct csl_service *s, uint32_t site,

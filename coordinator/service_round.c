@@ -218,12 +218,13 @@ void csl_service_admit__(struct csl_service *s)
 
 void csl_service_grant_model__(struct csl_service *s, uint32_t site, uint64_t round)
 {
-    CSL_ASSERT(round == s->version);
+    CSL_ASSERT(round == s->version || csl_study_is_buffered(s->study));
     bool has[CSL_BLOCKS_MAX];
     struct csl_ticket t = {.round = round,
                            .is_evaluated = csl_coord_phase(s->core) == CSL_PHASE_EVALUATE ||
                                            csl_study_only_evaluates_in(s->study, s->version + 1),
                            .bytes_total = csl_service_download_bytes__(s, site, has)};
+    memcpy(t.digest, csl_coord_site(s->core, site)->task_digest, CSL_DIGEST_BYTES);
     new_ticket(&t);
     csl_mutex_lock(&s->lock);
     s->io[site].download = t;
@@ -366,8 +367,8 @@ void csl_service_aggregate__(struct csl_service *s, uint64_t round)
         csl_service_fail__(s, &err);
         return;
     }
-    enum csl_code code = CSL_OK;
-    bool is_applied = csl_service_passes_gate__(s, round);
+    enum csl_code code = csl_service_keep_model__(s, &err);
+    bool is_applied = code == CSL_OK && csl_service_passes_gate__(s, round);
     csl_mutex_lock(&s->model_lock);
     for (uint32_t b = 0; is_applied && code == CSL_OK && b < s->study->schema.block_count; b++)
         if (csl_service_has_sum__(s, b))
@@ -395,14 +396,6 @@ void csl_service_aggregate__(struct csl_service *s, uint64_t round)
                                                       .bytes = csl_service_broadcast_bytes__(s)});
 }
 
-/* Of a study that is buffered: an upload that a later buffer may take. */
-static bool is_for_later(const struct csl_service *s, uint32_t site)
-{
-    enum csl_site_progress progress = csl_coord_site(s->core, site)->progress;
-    return csl_study_is_buffered(s->study) && csl_coord_state(s->core) == CSL_STUDY_TRAINING &&
-           (progress == CSL_SITE_SENDING || progress == CSL_SITE_RECEIVED);
-}
-
 void csl_service_forget_updates__(struct csl_service *s, uint64_t round)
 {
     struct csl_err err = {.code = CSL_OK};
@@ -412,24 +405,16 @@ void csl_service_forget_updates__(struct csl_service *s, uint64_t round)
         csl_service_fail__(s, &err);
         return;
     }
-    const char **kept = csl_alloc_array(s->site_count, sizeof(*kept));
-    uint32_t count = 0;
-    if (kept == NULL) {
-        (void)CSL_FAIL(&err, CSL_E_NOMEM, "no memory for the names of %u spools", s->site_count);
-        csl_service_fail__(s, &err);
-        return;
-    }
     for (uint32_t i = 0; i < s->site_count; i++) {
         struct csl_site_io *io = &s->io[i];
-        if (is_for_later(s, i)) {
-            kept[count++] = io->spool;
-            continue;
-        }
+        if (csl_coord_is_busy(s->core, i))
+            continue; /* an upload under way is for a later buffer */
         stop_waiting(s, i);
         io->has_grant = false;
         csl_service_close_spool__(s, i);
     }
-    if (s->secagg == NULL || !csl_service_audit_keep__(s))
-        csl_blobs_keep_only(s->spool, kept, count);
-    csl_free(kept);
+    if (csl_study_is_buffered(s->study))
+        csl_service_trim_spool__(s);
+    else if (s->secagg == NULL || !csl_service_audit_keep__(s))
+        csl_blobs_keep_only(s->spool, NULL, 0);
 }

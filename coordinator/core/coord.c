@@ -196,6 +196,7 @@ void csl_coord_start(struct csl_coord *c, uint64_t now_ns, const struct csl_coor
 {
     c->out = out;
     c->now_ns = c->opened_ns = now_ns;
+    c->started_version = c->rounds_done;
     if (c->state == CSL_STUDY_CREATED) {
         c->state = CSL_STUDY_OPEN;
         csl_coord_save_study__(c);

@@ -136,7 +136,9 @@ enum csl_coord_action_kind {
     CSL_CA_SAVE_MEMBER,  /* site_index: membership and blocks */
     CSL_CA_SAVE_UPDATE,  /* site_index: its update of this round is HELD */
     CSL_CA_SAVE_TASK,    /* site_index, buffered: task_round and task_digest are its task's */
-    CSL_CA_GRANT_MODEL,  /* site_index, round = model version: ticket, then MODEL_GRANT */
+    CSL_CA_GRANT_MODEL,  /* site_index, round = model version: ticket, then MODEL_GRANT. Buffered:
+                            also of a version before the newest, if a site has been busy with it
+                            (csl_coord_is_busy) ever since */
     CSL_CA_GRANT_UPDATE, /* site_index: ticket and resume offset, then UPDATE_GRANT */
     CSL_CA_FOLD,         /* site_index: add its spooled update; answer with FOLDED */
     CSL_CA_OPEN_ROUND,   /* round: fresh accumulator; weights are fixed from here on */
@@ -220,6 +222,8 @@ bool csl_coord_is_judged(const struct csl_coord *c, uint32_t domain);
 double csl_coord_weight(const struct csl_coord *c, uint32_t site_index, uint32_t block);
 /* Rounds by which the model of its update is behind the newest; 0 unless buffered. */
 uint64_t csl_coord_staleness(const struct csl_coord *c, uint32_t site_index);
+/* Buffered and TRAINING: it works on the model of task_round - 1, or sends what it made of it. */
+bool csl_coord_is_busy(const struct csl_coord *c, uint32_t site_index);
 /* Weights of the updates that are HELD, by what they would be if all were fresh; (0, 1]. */
 double csl_coord_freshness(const struct csl_coord *c, uint32_t block);
 /* The newest weights of domains; NULL: the study has none, or training has not begun. */

@@ -34,6 +34,14 @@ uint64_t csl_coord_staleness(const struct csl_coord *c, uint32_t site)
     return round == 0 ? 0 : staleness(c, round);
 }
 
+bool csl_coord_is_busy(const struct csl_coord *c, uint32_t site)
+{
+    CSL_ASSERT(site < c->site_count);
+    enum csl_site_progress p = c->sites[site].progress;
+    return csl_coord_is_buffered__(c) && c->state == CSL_STUDY_TRAINING &&
+           (p == CSL_SITE_TASKED || p == CSL_SITE_SENDING || p == CSL_SITE_RECEIVED);
+}
+
 double csl_coord_discount__(const struct csl_coord *c, uint32_t site)
 {
     return 1 / sqrt(1 + (double)csl_coord_staleness(c, site));
@@ -105,8 +113,7 @@ void csl_coord_open_buffer__(struct csl_coord *c)
     for (uint32_t i = 0; i < c->site_count; i++) {
         const struct csl_coord_site *s = &c->sites[i];
         bool is_sending = s->progress == CSL_SITE_SENDING || s->progress == CSL_SITE_RECEIVED;
-        bool is_busy = is_sending || s->progress == CSL_SITE_TASKED;
-        if (!s->in_cohort || (is_busy && !is_too_old(c, s->task_round)))
+        if (!s->in_cohort || (csl_coord_is_busy(c, i) && !is_too_old(c, s->task_round)))
             continue;
         if (is_sending)
             csl_coord_refuse__(c, i, CSL_E_STATE,
@@ -116,12 +123,19 @@ void csl_coord_open_buffer__(struct csl_coord *c)
     csl_coord_fill_buffer__(c);
 }
 
-void csl_coord_renew_task__(struct csl_coord *c, uint32_t site)
+/* The service keeps what sites are busy with, but not over a restart. */
+void csl_coord_give_model__(struct csl_coord *c, uint32_t site, uint64_t version)
 {
     const struct csl_coord_site *s = &c->sites[site];
-    if (s->progress != CSL_SITE_TASKED)
+    if (!s->in_cohort || s->progress != CSL_SITE_TASKED)
         return; /* its update is here: it gets the newest model when the round closes */
-    if (c->phase == CSL_PHASE_COLLECT && s->task_round <= c->rounds_done)
+    bool is_its = version + 1 == s->task_round;
+    if (is_its && version >= c->started_version)
+        csl_coord_emit__(c, &(struct csl_coord_action){.kind = CSL_CA_GRANT_MODEL,
+                                                       .site_index = site,
+                                                       .round = version,
+                                                       .conn = s->conn});
+    else if (is_its && c->phase == CSL_PHASE_COLLECT)
         assign(c, site);
     else
         csl_coord_task_site__(c, site);

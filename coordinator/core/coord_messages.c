@@ -251,12 +251,13 @@ static void on_update_ready(struct csl_coord *c, uint32_t site,
 static void on_model_request(struct csl_coord *c, uint32_t site,
                              const struct csl_msg_model_request *r)
 {
+    if (csl_coord_is_buffered__(c) && c->state == CSL_STUDY_TRAINING) {
+        csl_coord_give_model__(c, site, r->round);
+        return;
+    }
     if (r->round != c->rounds_done || !c->sites[site].in_cohort ||
         c->phase == CSL_PHASE_AGGREGATE) {
-        if (csl_coord_is_buffered__(c) && c->state == CSL_STUDY_TRAINING)
-            csl_coord_renew_task__(c, site);
-        else
-            csl_coord_task_site__(c, site);
+        csl_coord_task_site__(c, site);
         return;
     }
     csl_coord_emit__(c, &(struct csl_coord_action){.kind = CSL_CA_GRANT_MODEL,

@@ -74,6 +74,9 @@ static const char *conflict_of(const struct csl_study *s)
     if (s->fairness.weights.is_on)
         return "weights of groups beside weights by staleness are not thought through; fedavg, or "
                "no fairness.weights, would be right";
+    if (s->input_count > 0)
+        return "sites of a study with inputs download their part of a model, and parts of older "
+               "models are not kept; fedavg would be right";
     if (csl_study_has_kind(s, CSL_BLOCK_LOCAL))
         return "blocks that stay at the sites would be as old as their site's last update; blocks "
                "that are shared would be right";

@@ -180,22 +180,62 @@ static void test_coord_buffer__too_old__refused_and_given_the_newest(void **stat
     h_close(&h);
 }
 
-/* The only model here is the newest. */
-static void test_coord_buffer__asks_for_an_old_model__gets_a_task_on_the_newest(void **state)
+static void ask_for_model(uint32_t site, uint64_t version)
+{
+    struct csl_message m = {.kind = CSL_MSG_MODEL_REQUEST};
+    m.u.model_request.round = version;
+    h_say(&h, site, &m);
+}
+
+static void test_coord_buffer__asks_for_the_model_of_its_task__gets_it(void **state)
 {
     (void)state;
     open_training("fedbuff, buffer: {updates: 1, staleness_max: 4}", 6, 2);
     h_deliver(&h, 0, 1);
+    assert_true(csl_coord_is_busy(h.c, 0) && csl_coord_is_busy(h.c, 1));
+    ask_for_model(1, 0); /* of before the round that has closed */
+    assert_int_equal(h_last(&h, CSL_CA_GRANT_MODEL)->round, 0);
+    assert_int_equal(h_last(&h, CSL_CA_GRANT_MODEL)->site_index, 1);
     h_forget(&h);
-    struct csl_message m = {.kind = CSL_MSG_MODEL_REQUEST};
-    m.u.model_request.round = 0;
-    h_say(&h, 1, &m);
+    ask_for_model(0, 0); /* not its any more */
     assert_int_equal(h_actions(&h, CSL_CA_GRANT_MODEL), 0);
-    assert_int_equal(h_told(&h, 1, CSL_MSG_TASK)->u.task.round, 2);
-    assert_int_equal(h_last(&h, CSL_CA_SAVE_TASK)->site_index, 1);
-    m.u.model_request.round = 1;
-    h_say(&h, 1, &m);
+    assert_int_equal(h_told(&h, 0, CSL_MSG_TASK)->u.task.round, 2);
+    ask_for_model(0, 1);
     assert_int_equal(h_last(&h, CSL_CA_GRANT_MODEL)->round, 1);
+    h_forget(&h);
+    h.is_manual = true;
+    h_deliver(&h, 1, 1);
+    assert_false(csl_coord_is_busy(h.c, 1));
+    ask_for_model(1, 0); /* it has sent its update */
+    assert_int_equal(h_actions(&h, CSL_CA_GRANT_MODEL), 0);
+    assert_int_equal(h_told_count(&h, CSL_MSG_TASK), 0);
+    h_close(&h);
+}
+
+/* Models before the newest are not kept over a restart. */
+static void test_coord_buffer__asks_for_an_old_model_after_a_restart__gets_the_newest(void **state)
+{
+    const struct csl_block_count blocks[1] = {{0, 10}};
+    const uint8_t digest[CSL_DIGEST_BYTES] = {1};
+    struct csl_err err;
+    (void)state;
+    open_training("fedbuff, buffer: {updates: 1, staleness_max: 4}", 6, 1);
+    h_reopen(&h);
+    csl_coord_restore(h.c, &(struct csl_coord_snapshot){CSL_STUDY_TRAINING, 2, false});
+    assert_int_equal(
+        csl_coord_restore_member(h.c, h_ids[0], CSL_MEMBER_ACCEPTED, 1, blocks, 0, &err), CSL_OK);
+    assert_int_equal(csl_coord_restore_task(h.c, h_ids[0], 2, digest, &err), CSL_OK);
+    h_start(&h);
+    h_connect(&h, 0);
+    h_hello(&h, 0, true);
+    assert_int_equal(h_told(&h, 0, CSL_MSG_TASK)->u.task.round,
+                     2); /* it may have an update of it */
+    ask_for_model(0, 1);
+    assert_int_equal(h_actions(&h, CSL_CA_GRANT_MODEL), 0);
+    assert_int_equal(h_told(&h, 0, CSL_MSG_TASK)->u.task.round, 3);
+    assert_int_equal(h_last(&h, CSL_CA_SAVE_TASK)->round, 3);
+    ask_for_model(0, 2);
+    assert_int_equal(h_last(&h, CSL_CA_GRANT_MODEL)->round, 2);
     h_close(&h);
 }
 
@@ -320,7 +360,8 @@ int main(void)
         cmocka_unit_test(test_coord_buffer__two_wait__older_one_first),
         cmocka_unit_test(test_coord_buffer__spool_lost__the_next_one_takes_its_place),
         cmocka_unit_test(test_coord_buffer__too_old__refused_and_given_the_newest),
-        cmocka_unit_test(test_coord_buffer__asks_for_an_old_model__gets_a_task_on_the_newest),
+        cmocka_unit_test(test_coord_buffer__asks_for_the_model_of_its_task__gets_it),
+        cmocka_unit_test(test_coord_buffer__asks_for_an_old_model_after_a_restart__gets_the_newest),
         cmocka_unit_test(test_coord_buffer__comes_back__finds_the_task_it_had),
         cmocka_unit_test(test_coord_buffer__restarted__held_and_tasks_as_before),
         cmocka_unit_test(test_coord_buffer__nobody_else_can__closes_with_what_it_has),

@@ -13,7 +13,7 @@
 
 bool csl_coord_is_buffered__(const struct csl_coord *c)
 {
-    return c->study->aggregation.buffer.updates > 0;
+    return csl_study_is_buffered(c->study);
 }
 
 uint64_t csl_coord_task_round__(const struct csl_coord *c, uint32_t site)

@@ -1,5 +1,4 @@
 /* protocol/study/study_buffer.c - the key `buffer` of a study's aggregation: asynchronous steps. */
-#include "aggregation/tensor/schema.h"
 #include "base/buf.h"
 #include "base/str.h"
 #include "protocol/study/study_internal.h"
@@ -76,10 +75,8 @@ static const char *conflict_of(const struct csl_study *s)
                "no fairness.weights, would be right";
     if (s->input_count > 0)
         return "sites of a study with inputs download their part of a model, and parts of older "
-               "models are not kept; fedavg would be right";
-    if (csl_study_has_kind(s, CSL_BLOCK_LOCAL))
-        return "blocks that stay at the sites would be as old as their site's last update; blocks "
-               "that are shared would be right";
+               "models are not kept, nor is it known what blocks that stay at the sites would do; "
+               "fedavg would be right";
     if (s->evaluate_every > 0)
         return "an evaluation between steps would end the training of every site that is at it, "
                "and slow sites would never get to an end; evaluation every 0 would be right";

@@ -19,6 +19,19 @@ static void must(enum csl_code code, const struct csl_err *err)
         fail_msg("%s", err->msg);
 }
 
+static void on_round(void *ctx, uint64_t round, uint32_t contributions, double train_loss)
+{
+    struct faults_world *w = ctx;
+    struct faults_seen *seen = w->faults == NULL ? NULL : w->faults->seen;
+    double sum = 0;
+    (void)contributions;
+    w->losses[round % 5] = train_loss;
+    for (size_t i = 0; i < 5; i++)
+        sum += w->losses[i];
+    if (seen != NULL && seen->goal_ns == 0 && round >= 5 && sum < 5 * seen->loss_goal)
+        seen->goal_ns = csl_inproc_now_ns(w->net);
+}
+
 void faults_open_service(struct faults_world *w)
 {
     struct csl_err err = {.code = CSL_OK};
@@ -31,7 +44,8 @@ void faults_open_service(struct faults_world *w)
                                    .seed = SEED,
                                    .open_wait_ms = 60000,
                                    .state_dir = dir,
-                                   .transport = w->server};
+                                   .transport = w->server,
+                                   .observer = {.ctx = w, .round = on_round}};
     must(csl_service_new(&w->service, &c, &err), &err);
     must(csl_service_start(w->service, csl_inproc_now_ns(w->net), &err), &err);
 }

@@ -10,6 +10,9 @@ struct faults_seen {
     uint64_t took_ns; /* virtual time */
     uint64_t used;    /* updates that are in a model, each once (it is checked) */
     uint64_t stale;   /* of these, those of a model that was not the newest */
+    double loss_goal; /* set by the test; 0: none */
+    uint64_t goal_ns; /* virtual time at which the training loss of five rounds was below it, on
+                         average; 0: never */
 };
 struct faults {
     double cut_probability;
@@ -33,6 +36,7 @@ struct faults_world {
     struct csl_rng rng;
     uint32_t kills;
     const struct faults *faults;
+    double losses[5];                                               /* of the last rounds */
     uint64_t rounds_done, held[FIXTURE_SITES], used[FIXTURE_SITES]; /* rounds of updates */
 };
 

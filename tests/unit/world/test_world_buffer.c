@@ -16,6 +16,7 @@
 
 #define ROUNDS    8
 #define SCHEDULES 40
+#define LOSS_GOAL 0.3 /* of log 2 before the first round */
 
 static const uint64_t speeds[FIXTURE_SITES] = {CSL_NS_PER_S, CSL_NS_PER_S, 10 * CSL_NS_PER_S};
 
@@ -48,7 +49,7 @@ static void test_world_buffer__of_all_sites__fedavg_to_the_bit(void **state)
 static struct faults_seen timed(const char *strategy, uint32_t rounds)
 {
     uint8_t digest[CSL_DIGEST_BYTES];
-    struct faults_seen seen = {.used = 0};
+    struct faults_seen seen = {.loss_goal = LOSS_GOAL};
     struct fixture f;
     fixture_open(&f, strategy, rounds);
     (void)faults_run(&f, 1, &(struct faults){.period_ns = speeds, .seen = &seen}, digest);
@@ -69,6 +70,10 @@ static void test_world_buffer__one_slow_site__does_not_hold_up_the_others(void *
     assert_int_equal(buffered.used, 60);
     assert_true(buffered.stale > 0); /* the slow site is in the model as well */
     assert_true(4 * buffered.took_ns < plain.took_ns);
+    print_message("training loss below %.2f: in rounds after %.0f s, buffered after %.0f s\n",
+                  LOSS_GOAL, (double)plain.goal_ns / CSL_NS_PER_S,
+                  (double)buffered.goal_ns / CSL_NS_PER_S);
+    assert_true(buffered.goal_ns > 0 && 2 * buffered.goal_ns < plain.goal_ns);
 }
 
 static void check_ends(const char *strategy, uint32_t rounds, const struct faults *faults,

@@ -419,8 +419,11 @@ void csl_service_note_end__(struct csl_service *s, const char *reason)
 
 static const char *site_state(const struct csl_coord_site *c)
 {
-    static const char *const names[] = {"idle",     "training",  "uploading", "uploaded",
-                                        "uploaded", "evaluated", "failed"};
+    static const char *const names[] = {
+        [CSL_SITE_IDLE] = "idle",         [CSL_SITE_TASKED] = "training",
+        [CSL_SITE_SENDING] = "uploading", [CSL_SITE_RECEIVED] = "uploaded",
+        [CSL_SITE_FOLDING] = "uploaded",  [CSL_SITE_HELD] = "uploaded",
+        [CSL_SITE_DONE] = "evaluated",    [CSL_SITE_FAILED] = "failed"};
     if (c->membership == CSL_MEMBER_DECLINED)
         return "declined";
     if (c->membership == CSL_MEMBER_UNKNOWN)

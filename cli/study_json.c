@@ -252,6 +252,15 @@ static void put_gate(struct csl_json *j, const struct csl_study_gate *g)
     csl_json_end(j);
 }
 
+static void put_buffer(struct csl_json *j, const struct csl_study_buffer *b)
+{
+    csl_json_key(j, "buffer");
+    csl_json_object(j);
+    csl_json_put_u64(j, "updates", b->updates);
+    csl_json_put_u64(j, "staleness_max", b->staleness_max);
+    csl_json_end(j);
+}
+
 static void put_aggregation(struct csl_json *j, const struct csl_aggregation *a)
 {
     csl_json_key(j, "aggregation");
@@ -280,6 +289,8 @@ static void put_aggregation(struct csl_json *j, const struct csl_aggregation *a)
         put_averaging(j, &a->averaging);
     if (a->gate.is_on)
         put_gate(j, &a->gate);
+    if (a->buffer.updates > 0)
+        put_buffer(j, &a->buffer);
     csl_json_end(j);
 }
 

@@ -15,11 +15,10 @@
 #ifndef CSL_GATE_H
 #define CSL_GATE_H
 #include "base/err.h"
+#include "base/limits.h"
 
 #include <stdbool.h>
 #include <stdint.h>
-
-#define CSL_GATE_WINDOW_MAX 64
 
 struct csl_gate_config {
     double factor;         /* > 1 */

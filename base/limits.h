@@ -19,7 +19,7 @@
 #define CSL_ROUNDS_MAX         1000000             /* rounds of one study */
 #define CSL_HIDDEN_LAYERS_MAX  8                   /* hidden layers of an mlp */
 #define CSL_MSG_BYTES_MAX      (256u * 1024u)      /* one control message */
-#define CSL_MSG_HEAP_MAX       (512u * 1024u)      /* heap one decoded control message may use */
+#define CSL_MSG_HEAP_MAX       (768u * 1024u)      /* heap one decoded control message may use */
 #define CSL_SECAGG_BYTES_MAX   (192u * 1024u)      /* a part of a secagg message */
 #define CSL_CHUNK_BYTES_MAX    (1024u * 1024u)     /* data bytes of one bulk chunk */
 #define CSL_MANIFEST_BYTES_MAX (128u * 1024u)      /* a study file */
@@ -27,8 +27,11 @@
 #define CSL_YAML_DEPTH_MAX     16                  /* nesting of one YAML document */
 #define CSL_OUTBOX_MESSAGES    64                  /* control messages waiting for one peer */
 #define CSL_MAILBOX_EVENTS     65536               /* events waiting for one core */
+#define CSL_GATE_WINDOW_MAX    64                  /* accepted rounds that a gate remembers */
 #define CSL_METRICS_MAX        32                  /* metrics of one scope */
 #define CSL_SCORE_BINS         256                 /* bins of a score histogram */
+#define CSL_GROUP_COUNTS_MAX   1024                /* counts by patient group, of one domain */
+#define CSL_GROUP_COUNTS_STUDY 16384               /* likewise, of all domains of a study */
 
 /* One message of secure aggregation: so many parts, so that two of them fit an outbox. */
 #define CSL_SECAGG_AUDITS_MAX 64u /* chunks of one sum that a site may ask for */

@@ -3,6 +3,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "cli/cli.h"
+#include "cli/data_compare.h"
 #include "protocol/study/study.h"
 #include "site-agent/data/record.h"
 
@@ -13,7 +14,7 @@
 
 struct flags {
     bool json;
-    char out[1000], csv[1000], npz[1000], mapping[1000], study[1000], where[1000];
+    char out[1000], csv[1000], npz[1000], mapping[1000], study[1000], statistics[1000], where[1000];
     char site[CSL_ID_MAX];
     uint32_t sites, patients;
     uint64_t seed;
@@ -77,6 +78,11 @@ static const struct csl_option options[] = {
      TEXT(study),
      .fallback = "",
      .help = "Check against the domains of this study file too (check)."},
+    {.name = "statistics",
+     .type = CSL_OPT_PATH,
+     TEXT(statistics),
+     .fallback = "",
+     .help = "Compare with the statistics.json that the study published; nothing leaves (check)."},
     {.name = "json",
      .type = CSL_OPT_BOOL,
      AT(json),
@@ -87,13 +93,15 @@ static const struct csl_option options[] = {
 static const char *const usage[] = {
     "synth --out FOLDER [--sites N] [--seed S] [--patients N]",
     "import --csv|--npz FILE --mapping FILE --site ID --out FILE [--where COLUMN=VALUE,...]",
-    "check FILE [--study FILE]", "describe FILE", NULL};
+    "check FILE [--study FILE [--statistics FILE]]", "describe FILE", NULL};
 static const char *const verbs[] = {"synth", "import", "check", "describe", NULL};
 static const char *const examples[] = {
     "consilium data synth --out hospitals --sites 8",
     "consilium data import --csv heart.csv --mapping heart.mapping.yaml --site lyon --where "
     "center=0,1 --out lyon.h5",
-    "consilium data check lyon.h5 --study heart.yaml", "consilium data describe lyon.h5 --json",
+    "consilium data check lyon.h5 --study heart.yaml",
+    "consilium data check lyon.h5 --study heart-census.yaml --statistics statistics.json",
+    "consilium data describe lyon.h5 --json",
     NULL};
 
 const struct csl_cli_doc csl_doc_data = {
@@ -320,6 +328,34 @@ static int look(const struct flags *flags, const char *path, bool is_check)
     return csl_cli_fail_as(&csl_doc_data, &err, flags->json);
 }
 
+/* The site beside the federation. Differences are told, and are no fault. */
+static int compare(const struct flags *flags, const char *path)
+{
+    struct csl_err err = {0};
+    struct csl_buf out;
+    struct csl_study *study = NULL;
+    struct csl_statistics_report report = {.domains = NULL};
+    uint32_t differences = 0;
+    if (flags->study[0] == '\0' || flags->json)
+        return csl_cli_misuse(&csl_doc_data, "check --statistics needs --study, the study that was "
+                                             "counted, and prints text");
+    csl_buf_init(&out, CSL_CLI_OUTPUT_MAX);
+    enum csl_code code = csl_study_read(&study, flags->study, &err);
+    if (code == CSL_OK)
+        code = csl_statistics_read(&report, flags->statistics, &err);
+    if (code == CSL_OK)
+        code = csl_cli_data_compare(path, study, &report, &out, &differences, &err);
+    csl_statistics_report_release(&report);
+    csl_study_free(study);
+    if (code == CSL_OK) {
+        csl_buf_printf(&out, "%u difference%s to look at; nothing of this left the machine\n",
+                       differences, csl_str_plural(differences));
+        return csl_cli_print(&out, CSL_EXIT_DONE);
+    }
+    csl_buf_release(&out);
+    return csl_cli_fail(&csl_doc_data, &err);
+}
+
 int csl_cmd_data(int argc, char *const *argv)
 {
     struct csl_command_line line = {0};
@@ -342,5 +378,7 @@ int csl_cmd_data(int argc, char *const *argv)
         return synth(&flags);
     if (is_import)
         return import(&flags);
+    if (flags.statistics[0] != '\0' && verb[0] == 'c')
+        return compare(&flags, line.positional[1]);
     return look(&flags, line.positional[1], verb[0] == 'c');
 }

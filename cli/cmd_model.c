@@ -50,7 +50,8 @@ static const struct csl_option options[] = {
      .offset = offsetof(struct flags, domain),
      .size = sizeof(((struct flags *)0)->domain),
      .fallback = "",
-     .help = "Which domain's network is written (onnx), if the study has several."},
+     .help = "Which domain's network is written (onnx), if the study has several; all of a study "
+             "with inputs without it."},
     CSL_OPTION_END,
 };
 static const char *const usage[] = {"inspect FILE [--json]",
@@ -72,16 +73,17 @@ const struct csl_cli_doc csl_doc_model = {
     .verbs = verbs,
     .options = options,
     .examples = examples,
-    .notes =
-        "An ONNX file holds one domain's network. It takes raw values, as they are in the "
-        "record files, and gives probabilities (for survival the logarithm of the hazard "
-        "ratio); names, units and order of the inputs and what the output means are in its "
-        "doc strings. In a study with scaling: site the constants stay at the sites, and the "
-        "input must be standardised first: metadata key consilium.scaling says which it is.\n\n"
-        "Where study.yaml beside the model has a section 'release', export needs the "
-        "summary.json of the run that made the model, and refuses with status 1 what the "
-        "study's own conditions do not let out. card writes model_card.md and "
-        "model_card.json into RUN, prints one of them, and returns 1 likewise.",
+    .notes = "An ONNX file holds one domain's network. It takes raw values, as they are in the "
+             "record files, and gives probabilities (for survival the logarithm of the hazard "
+             "ratio); names, units and order of the inputs and what the output means are in its "
+             "doc strings. In a study with scaling: site the constants stay at the sites, and the "
+             "input must be standardised first: metadata key consilium.scaling says which it is. "
+             "Of a study with inputs one file holds all domains: the values of every input, and "
+             "beside them INPUT/present, false for a record without it.\n\n"
+             "Where study.yaml beside the model has a section 'release', export needs the "
+             "summary.json of the run that made the model, and refuses with status 1 what the "
+             "study's own conditions do not let out. card writes model_card.md and "
+             "model_card.json into RUN, prints one of them, and returns 1 likewise.",
 };
 
 struct range {
@@ -199,7 +201,7 @@ static struct extent extent_of(const struct csl_schema *s, const struct csl_bloc
     return e;
 }
 
-/* The one domain that is meant. */
+/* The domain that is meant, or all of a study with inputs. */
 static enum csl_code choose_domain(const struct csl_study *study, const char *id, uint32_t *out,
                                    struct csl_err *err)
 {
@@ -209,6 +211,10 @@ static enum csl_code choose_domain(const struct csl_study *study, const char *id
         return CSL_FAIL(err, CSL_E_INVAL,
                         "--domain: found '%s', which study %s has not; %s would be right", id,
                         study->id, study->domains[0].id);
+    if (!id[0] && study->input_count > 0) {
+        *out = CSL_EXPORT_ALL_DOMAINS;
+        return CSL_OK;
+    }
     if (!id[0] && study->domain_count > 1)
         return CSL_FAIL(err, CSL_E_INVAL,
                         "study %s has %u domains, and an ONNX file holds one; --domain %s would be "
@@ -216,6 +222,39 @@ static enum csl_code choose_domain(const struct csl_study *study, const char *id
                         study->id, study->domain_count, d->id);
     *out = (uint32_t)(d - study->domains);
     return CSL_OK;
+}
+
+static void add_block(struct extent *e, const struct csl_schema *s, const char *block)
+{
+    struct extent one = extent_of(s, csl_schema_find_block(s, block));
+    e->parameters += one.parameters;
+    e->tensors += one.tensors;
+}
+
+/* What a graph of these domains is made of. */
+static struct extent extent_of_onnx(const struct csl_study *s, uint32_t domain)
+{
+    bool is_read[CSL_STUDY_INPUTS_MAX] = {false};
+    struct extent e = {0};
+    for (uint32_t d = 0; d < s->domain_count; d++) {
+        const struct csl_domain_fusion *f = &s->domains[d].fusion;
+        if (domain != CSL_EXPORT_ALL_DOMAINS && domain != d)
+            continue;
+        add_block(&e, &s->schema, s->domains[d].id);
+        for (uint32_t i = 0; i < f->input_count; i++)
+            is_read[f->inputs[i]] = true;
+    }
+    for (uint32_t i = 0; i < s->input_count; i++) {
+        char block[CSL_ID_MAX];
+        if (!is_read[i])
+            continue;
+        csl_study_input_block(block, &s->inputs[i]);
+        add_block(&e, &s->schema, block);
+        csl_study_adapter_block(block, &s->inputs[i]);
+        if (s->inputs[i].adapter.rank > 0)
+            add_block(&e, &s->schema, block);
+    }
+    return e;
 }
 
 static enum csl_code export_onnx(const struct csl_model_file *m, const char *model_path,
@@ -240,8 +279,7 @@ static enum csl_code export_onnx(const struct csl_model_file *m, const char *mod
     if (code == CSL_OK)
         code = csl_export_onnx(m, study, domain, flags->out, err);
     if (code == CSL_OK)
-        *written =
-            extent_of(m->schema, csl_schema_find_block(m->schema, study->domains[domain].id));
+        *written = extent_of_onnx(study, domain);
     csl_study_free(study);
     return code;
 }

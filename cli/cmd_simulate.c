@@ -315,6 +315,25 @@ static enum csl_code check_masks(const struct command *c, const struct csl_study
                     study->id);
 }
 
+/* What is about a model has no meaning where none is trained. */
+static enum csl_code check_statistics(const struct command *c, const struct csl_study *study,
+                                      struct csl_err *err)
+{
+    const char *flag = c->price_count > 0             ? "--epsilon"
+                       : c->flags.leave_one_out       ? "--leave-one-out"
+                       : c->flags.audit > 0           ? "--audit"
+                       : c->flags.rounds > 0          ? "--rounds"
+                       : c->flags.initial_model[0]    ? "--initial-model"
+                       : c->last_seed > c->first_seed ? "--seeds"
+                                                      : NULL;
+    if (!study->census.is_on || flag == NULL)
+        return CSL_OK;
+    return CSL_FAIL(err, CSL_E_INVAL,
+                    "%s: found it for study %s, which counts patients once and trains nothing; "
+                    "leaving it out would be right",
+                    flag, study->id);
+}
+
 static enum csl_code choose_folders(struct command *c, const char *study, struct csl_err *err)
 {
     const char *data = getenv("CONSILIUM_DATA");
@@ -422,7 +441,11 @@ static int print_result(const struct command *c, const struct csl_result *r)
         csl_buf_release(&out);
         return csl_cli_fail(&csl_doc_simulate, &err);
     }
-    if (!c->flags.json) {
+    if (!c->flags.json && r->statistics.domain_count > 0) {
+        csl_statistics_print(&r->statistics, &out);
+        csl_buf_printf(&out, "\nstatistics: %s/statistics.json\nreport: %s/report.html\n",
+                       c->flags.out, c->flags.out);
+    } else if (!c->flags.json) {
         csl_run_table(r, &out);
         put_release(r, &out);
         csl_buf_printf(&out, "\nreport: %s/report.html\n", c->flags.out);
@@ -538,6 +561,8 @@ int csl_cmd_simulate(int argc, char *const *argv)
         return status;
     const struct csl_manifest_change change = {.rounds = c.flags.rounds, .sites = c.flags.sites};
     enum csl_code code = csl_study_read(&as_written, c.study_path, &err);
+    if (code == CSL_OK)
+        code = check_statistics(&c, as_written, &err);
     if (code == CSL_OK)
         code = csl_manifest_adapt(&study, as_written, c.study_path, &change, &err);
     if (code == CSL_OK)

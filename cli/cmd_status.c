@@ -42,7 +42,9 @@ struct status {
     const char *study, *state, *reason;
     uint64_t round, rounds, updated_unix_ms;
     const struct csl_json_value *sites, *evaluations; /* evaluations: may be NULL */
+    const struct csl_json_value *statistics;          /* likewise */
     const struct csl_json_value *rejected;            /* likewise; rounds */
+    const struct csl_json_value *groups;              /* likewise; by domain and attribute */
 };
 struct evaluation_status { /* of all sites together, of one domain: the newest model judged */
     const char *domain;
@@ -65,7 +67,9 @@ static enum csl_code read_status(const char *path, const struct csl_json_value *
     s->reason = text_of(root, "reason");
     s->sites = csl_json_get(root, "sites");
     s->evaluations = csl_json_get(root, "evaluations");
+    s->statistics = csl_json_get(root, "statistics");
     const struct csl_json_value *gate = csl_json_get(root, "gate");
+    s->groups = csl_json_get(root, "patient_groups");
     s->rejected = gate == NULL ? NULL : csl_json_get(gate, "rounds");
     if (strcmp(text_of(root, "format"), STATUS_FORMAT) != 0)
         return CSL_FAIL(err, CSL_E_CORRUPT, "%s: not a status file; format %s would be right", path,
@@ -143,6 +147,97 @@ static void print_evaluations(const struct status *s, struct csl_buf *out)
     }
 }
 
+/* "0.120 (0.000 to 0.310)" of {value, low, high}. */
+static void print_figure(const struct csl_json_value *v, const char *title, struct csl_buf *out)
+{
+    double value, low, high;
+
+    if (!csl_json_as_f64(csl_json_get(v, "value"), &value))
+        return;
+    csl_buf_printf(out, "  %s %.3f", title, value);
+    if (csl_json_as_f64(csl_json_get(v, "low"), &low) &&
+        csl_json_as_f64(csl_json_get(v, "high"), &high))
+        csl_buf_printf(out, " (%.3f to %.3f)", low, high);
+}
+
+static void print_groups(const struct status *s, struct csl_buf *out)
+{
+    static const char *const gaps[][2] = {{"eod", "TPR gap (EOD)"},
+                                          {"pp", "FDR gap (PP)"},
+                                          {"fpr_gap", "FPR gap"},
+                                          {"f1_gap", "macro-F1 gap"}};
+
+    if (csl_json_count(s->groups) > 0)
+        csl_buf_str(out, "\npatient groups, all sites together, with 95 % intervals:\n");
+    for (size_t i = 0; i < csl_json_count(s->groups); i++) {
+        const struct csl_json_value *v = csl_json_at(s->groups, i);
+        const struct csl_json_value *worst = csl_json_get(v, "worst");
+        const char *domain = text_of(v, "domain"), *attribute = text_of(v, "attribute");
+        char shown[2][160];
+        uint64_t round = 0, visible = 0, hidden = 0;
+        (void)csl_json_as_u64(csl_json_get(v, "round"), &round);
+        (void)csl_json_as_u64(csl_json_get(v, "groups_shown"), &visible);
+        (void)csl_json_as_u64(csl_json_get(v, "groups_hidden"), &hidden);
+        csl_str_escape(shown[0], sizeof(shown[0]), domain, strlen(domain));
+        csl_str_escape(shown[1], sizeof(shown[1]), attribute, strlen(attribute));
+        csl_buf_printf(out,
+                       "%s by %s, model of round %" PRIu64 ", %" PRIu64 " shown, %" PRIu64
+                       " too small to be shown:",
+                       shown[0], shown[1], round, visible, hidden);
+        for (size_t g = 0; g < sizeof(gaps) / sizeof(gaps[0]); g++)
+            print_figure(csl_json_get(csl_json_get(v, "gaps"), gaps[g][0]), gaps[g][1], out);
+        if (worst != NULL) {
+            const char *value = text_of(worst, "value");
+            csl_str_escape(shown[0], sizeof(shown[0]), value, strlen(value));
+            csl_buf_printf(out, "  worst %s,", shown[0]);
+            print_figure(csl_json_get(worst, "macro_f1"), "macro-F1", out);
+        }
+        csl_buf_str(out, "\n");
+    }
+}
+
+static void print_cell(const struct csl_json_value *v, struct csl_buf *out)
+{
+    double number;
+    if (!csl_json_as_f64(csl_json_get(v, "patients"), &number)) {
+        csl_buf_str(out, " suppressed");
+        return;
+    }
+    csl_buf_printf(out, " %.0f patients", number);
+    if (csl_json_as_f64(csl_json_get(v, "skill"), &number))
+        csl_buf_printf(out, ", skill %.3f", number);
+}
+
+static void print_statistics(const struct status *s, struct csl_buf *out)
+{
+    if (csl_json_count(s->statistics) > 0)
+        csl_buf_str(out,
+                    "\nstatistics of training patients, all sites together (sum under masks):\n");
+    for (size_t i = 0; i < csl_json_count(s->statistics); i++) {
+        const struct csl_json_value *v = csl_json_at(s->statistics, i);
+        const struct csl_json_value *groups = csl_json_get(v, "groups");
+        const char *domain = text_of(v, "domain");
+        char name[160], value[160];
+        uint64_t round = 0;
+        double sigma = 0;
+        (void)csl_json_as_u64(csl_json_get(v, "round"), &round);
+        (void)csl_json_as_f64(csl_json_get(v, "sigma"), &sigma);
+        csl_str_escape(name, sizeof(name), domain, strlen(domain));
+        csl_buf_printf(out, "%s, round %" PRIu64 ":", name, round);
+        print_cell(v, out);
+        csl_buf_printf(out, "; noise of standard deviation %.1f\n", sigma);
+        for (size_t k = 0; groups != NULL && k < csl_json_count(groups); k++) {
+            const struct csl_json_value *g = csl_json_at(groups, k);
+            const char *attribute = text_of(g, "attribute"), *of = text_of(g, "value");
+            csl_str_escape(name, sizeof(name), attribute, strlen(attribute));
+            csl_str_escape(value, sizeof(value), of, strlen(of));
+            csl_buf_printf(out, "  %s %s:", name, value);
+            print_cell(g, out);
+            csl_buf_str(out, "\n");
+        }
+    }
+}
+
 static void print_rejected(const struct status *s, struct csl_buf *out)
 {
     size_t count = csl_json_count(s->rejected);
@@ -205,6 +300,8 @@ static void print_text(const struct status *s, struct csl_buf *out)
         csl_buf_printf(out, "%s\n", shown);
     }
     print_evaluations(s, out);
+    print_groups(s, out);
+    print_statistics(s, out);
     print_rejected(s, out);
 }
 
@@ -255,6 +352,62 @@ static void put_rejected(struct csl_json *j, const struct csl_json_value *reject
     csl_json_end(j);
 }
 
+/* {value, low, high}, of which the file may have less. */
+static void put_figure(struct csl_json *j, const char *name, const struct csl_json_value *v)
+{
+    static const char *const keys[] = {"value", "low", "high"};
+
+    csl_json_key(j, name);
+    csl_json_object(j);
+    for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+        double number;
+        if (csl_json_as_f64(csl_json_get(v, keys[i]), &number))
+            csl_json_put_f64(j, keys[i], number);
+    }
+    csl_json_end(j);
+}
+
+static void put_group(struct csl_json *j, const struct csl_json_value *v)
+{
+    static const char *const counts[] = {"round", "groups_shown", "groups_hidden"};
+    const struct csl_json_value *gaps = csl_json_get(v, "gaps"), *worst = csl_json_get(v, "worst");
+    uint64_t n;
+
+    csl_json_object(j);
+    csl_json_put_str(j, "domain", text_of(v, "domain"));
+    csl_json_put_str(j, "attribute", text_of(v, "attribute"));
+    for (size_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++)
+        if (csl_json_as_u64(csl_json_get(v, counts[i]), &n))
+            csl_json_put_u64(j, counts[i], n);
+    csl_json_key(j, "gaps");
+    csl_json_object(j);
+    for (size_t i = 0; i < csl_json_count(gaps); i++) {
+        const char *name = "";
+        const struct csl_json_value *gap = csl_json_member_at(gaps, i, &name);
+        put_figure(j, name, gap);
+    }
+    csl_json_end(j);
+    if (worst != NULL) {
+        csl_json_key(j, "worst");
+        csl_json_object(j);
+        csl_json_put_str(j, "value", text_of(worst, "value"));
+        if (csl_json_as_u64(csl_json_get(worst, "patients"), &n))
+            csl_json_put_u64(j, "patients", n);
+        put_figure(j, "macro_f1", csl_json_get(worst, "macro_f1"));
+        csl_json_end(j);
+    }
+    csl_json_end(j);
+}
+
+static void put_groups(struct csl_json *j, const struct csl_json_value *groups)
+{
+    csl_json_key(j, "patient_groups");
+    csl_json_array(j);
+    for (size_t i = 0; i < csl_json_count(groups); i++)
+        put_group(j, csl_json_at(groups, i));
+    csl_json_end(j);
+}
+
 static void print_json(const struct status *s, struct csl_buf *out)
 {
     struct csl_json j;
@@ -283,6 +436,7 @@ static void print_json(const struct status *s, struct csl_buf *out)
     }
     csl_json_end(&j);
     put_evaluations(&j, s->evaluations);
+    put_groups(&j, s->groups);
     put_rejected(&j, s->rejected);
     csl_json_put_u64(&j, "updated_unix_ms", s->updated_unix_ms);
     csl_json_end(&j);

@@ -99,28 +99,30 @@ static enum csl_code reveal(struct ceremony *c, const struct csl_enrol *flags, s
                           : code;
 }
 
-static enum csl_code append_file(struct csl_buf *out, const char *path, struct csl_err *err)
+/* The messages that were checked are those that are written, whatever becomes of the file. */
+static enum csl_code take_file(struct ceremony *c, const char *path, struct csl_buf *out,
+                               struct csl_err *err)
 {
     struct csl_msg bytes = {NULL, 0};
+    struct csl_err why = {.code = CSL_OK};
     enum csl_code code = csl_file_read(&bytes, path, CSL_SECAGG_EPOCH_BYTES_MAX, err);
+    if (code != CSL_OK)
+        return code;
+    code = csl_secagg_epoch_take_all(&c->epoch, csl_msg_span(&bytes), &why);
     if (code == CSL_OK)
         csl_buf_append(out, bytes.p, bytes.n);
     csl_msg_release(&bytes);
-    return code;
+    return code == CSL_OK ? code : CSL_FAIL(err, code, "%s: %s", path, why.msg);
 }
 
 static enum csl_code close_ceremony(struct ceremony *c, const struct csl_enrol *flags,
                                     struct csl_buf *out, struct csl_err *err)
 {
     uint8_t seed[32];
-    enum csl_code code = csl_secagg_epoch_load(&c->epoch, flags->commitments, err);
+    enum csl_code code = take_file(c, flags->commitments, out, err);
     if (code == CSL_OK)
-        code = csl_secagg_epoch_load(&c->epoch, flags->reveals, err);
-    if (code == CSL_OK)
-        code = csl_secagg_epoch_seed(&c->epoch, seed, err);
-    if (code == CSL_OK)
-        code = append_file(out, flags->commitments, err);
-    return code == CSL_OK ? append_file(out, flags->reveals, err) : code;
+        code = take_file(c, flags->reveals, out, err);
+    return code == CSL_OK ? csl_secagg_epoch_seed(&c->epoch, seed, err) : code;
 }
 
 enum verb { COMMIT, REVEAL, CLOSE };

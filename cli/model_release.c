@@ -18,6 +18,8 @@ int csl_cli_card(const struct csl_cli_doc *doc, const char *run_dir, bool is_jso
     struct csl_buf out;
     enum csl_code code = csl_run_read_files(&result, run_dir, &err);
 
+    if (code == CSL_OK && result.statistics.domain_count > 0)
+        code = CSL_FAIL(&err, CSL_E_INVAL, "%s: study %s trained no model", run_dir, result.study);
     if (code == CSL_OK)
         code = csl_run_write_card(&result, run_dir, &err);
     if (code != CSL_OK) {

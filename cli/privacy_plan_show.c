@@ -5,6 +5,7 @@
 #include "base/progress.h"
 #include "base/str.h"
 #include "privacy/ledger/entry.h"
+#include "privacy/secagg/published_terms.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -140,7 +141,7 @@ static void put_domain_noise(const struct csl_plan *p, uint32_t d, struct csl_bu
     uint32_t smallest = p->smallest[d];
     double variance = 0;
 
-    if (smallest == UINT32_MAX)
+    if (smallest == UINT32_MAX || p->study->census.is_on) /* a sum: statistics.json says it */
         return;
     csl_buf_printf(out,
                    "\nNoise in the weighted mean of a round, domain %s:\n%-20s %11s %8s %12s %8s\n",
@@ -215,6 +216,40 @@ static void put_joint_noise(const struct csl_plan *p, struct csl_buf *out)
     }
 }
 
+/* What the study's statistics cost beside its updates; the same at every site. */
+static enum csl_code put_statistics(const struct csl_plan *p, struct csl_buf *out,
+                                    struct csl_err *err)
+{
+    const struct csl_study *s = p->study;
+    struct csl_published_terms terms;
+    struct csl_published_noise noise;
+    char text[CSL_ROUNDED_MAX], digest[2 * CSL_DIGEST_BYTES + 1];
+    uint8_t plan[CSL_DIGEST_BYTES];
+    if (!(s->statistics.epsilon > 0))
+        return CSL_OK;
+    csl_publication_terms(s, &terms);
+    enum csl_code code = csl_published_plan(&noise, &terms, err);
+    if (code != CSL_OK)
+        return code;
+    double std = noise.event.std_units / CSL_PUBLICATION_ONE;
+    csl_round_up(text, noise.epsilon);
+    csl_study_statistics_digest(s, plan);
+    csl_hex(plan, sizeof(plan), digest);
+    csl_buf_printf(
+        out,
+        "\nStatistics: %u publication%s cost epsilon %s at delta %g on top, at every site "
+        "alike. Each count carries noise of\nstandard deviation %.1f patients or more, and "
+        "one below %.0f is not used. In the ledger: plan %.16s...\n",
+        terms.publications, csl_str_plural(terms.publications), text, terms.delta, std,
+        ceil(CSL_PUBLICATION_USABLE * std), digest);
+    const struct csl_plan_site *first = &p->sites[p->first_out];
+    csl_round_up(text, first->plan.epsilon + noise.epsilon);
+    csl_buf_printf(out, "Updates and statistics together: at most epsilon %s at delta %g.\n", text,
+                   s->privacy.delta + terms.delta);
+    csl_published_release(&noise);
+    return CSL_OK;
+}
+
 static void put_warnings(const struct csl_plan *p, struct csl_buf *out)
 {
     for (uint32_t i = 0; i < p->count; i++)
@@ -244,7 +279,7 @@ static const char *std_words(const struct csl_local_training *local)
 {
     if (local->optimizer != CSL_OPT_KIND_SGD)
         return " std is not stated: it depends on what the optimiser makes of the steps before.\n";
-    return local->schedule.kind == CSL_SCHEDULE_CONSTANT && local->schedule.warmup == 0
+    return csl_schedule_is_flat(&local->schedule)
                ? " std is per parameter, to first order in the learning rate.\n"
                : " std is per parameter, to first order in the learning rate,\nin a round at the "
                  "schedule's full rate; in other rounds it is less, and the shares are the same.\n";
@@ -263,6 +298,8 @@ enum csl_code csl_plan_text(const struct csl_plan *p, struct csl_buf *out, struc
     for (uint32_t d = 0; !is_joint && d < p->study->domain_count; d++)
         put_domain_noise(p, d, out);
     code = csl_plan_survivors_text(p, out, err);
+    if (code == CSL_OK)
+        code = put_statistics(p, out, err);
     csl_buf_str(out, unit_words(p->study->privacy.mode));
     if (p->study->privacy.mode == CSL_PRIVACY_LOCAL)
         csl_buf_str(out, std_words(&p->study->local));
@@ -337,6 +374,28 @@ static enum csl_code put_site_json(const struct csl_plan *p, uint32_t site,
     return code;
 }
 
+static enum csl_code put_statistics_json(const struct csl_study *s, struct csl_json *j,
+                                         struct csl_err *err)
+{
+    struct csl_published_terms terms;
+    struct csl_published_noise noise;
+    if (!(s->statistics.epsilon > 0))
+        return CSL_OK;
+    csl_publication_terms(s, &terms);
+    enum csl_code code = csl_published_plan(&noise, &terms, err);
+    if (code != CSL_OK)
+        return code;
+    csl_json_key(j, "statistics");
+    csl_json_object(j);
+    csl_json_put_u64(j, "publications", terms.publications);
+    csl_json_put_f64(j, "epsilon", noise.epsilon);
+    csl_json_put_f64(j, "delta", terms.delta);
+    csl_json_put_f64(j, "std_patients", noise.event.std_units / CSL_PUBLICATION_ONE);
+    csl_json_end(j);
+    csl_published_release(&noise);
+    return CSL_OK;
+}
+
 enum csl_code csl_plan_json(const struct csl_plan *p, struct csl_buf *out, struct csl_err *err)
 {
     const struct csl_study *s = p->study;
@@ -369,6 +428,8 @@ enum csl_code csl_plan_json(const struct csl_plan *p, struct csl_buf *out, struc
     csl_json_end(&j);
     if (code == CSL_OK)
         code = csl_plan_survivors_json(p, &j, err);
+    if (code == CSL_OK)
+        code = put_statistics_json(s, &j, err);
     csl_json_end(&j);
     csl_buf_str(out, "\n");
     return code;

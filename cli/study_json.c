@@ -5,7 +5,6 @@
 #include <inttypes.h>
 
 static const char *const scalings[] = {"constants", "site"};
-static const char *const optimizers[] = {"sgd", "momentum", "adam", "adamw"};
 static const char *const weights[] = {"samples", "equal", "given"};
 static const char *const inits[] = {"zeros", "uniform", "ones"};
 
@@ -123,6 +122,8 @@ static void put_values(struct csl_json *j, const struct csl_domain *d)
         csl_json_put_u64(j, "windows", d->windows);
         csl_json_put_u64(j, "steps", d->steps);
     }
+    if (d->scatters)
+        csl_json_put_bool(j, "scattering", true);
     if (d->modality != CSL_TABULAR)
         put_u32_list(j, "shape", d->shape, axes[d->modality]);
     if (d->feature_count == 0) {
@@ -183,7 +184,7 @@ static void put_schedule(struct csl_json *j, double weight_decay, const struct c
 
     if (weight_decay > 0)
         csl_json_put_f64(j, "weight_decay", weight_decay);
-    if (s->kind == CSL_SCHEDULE_CONSTANT && s->warmup == 0)
+    if (csl_schedule_is_flat(s))
         return;
     csl_json_key(j, "schedule");
     csl_json_object(j);
@@ -198,11 +199,20 @@ static void put_schedule(struct csl_json *j, double weight_decay, const struct c
     csl_json_end(j);
 }
 
+static void put_batch(struct csl_json *j, uint32_t patients)
+{
+    csl_json_key(j, "batch_patients");
+    if (patients == 0)
+        csl_json_str(j, "full");
+    else
+        csl_json_u64(j, patients);
+}
+
 static void put_local(struct csl_json *j, const struct csl_local_training *t)
 {
     csl_json_key(j, "local");
     csl_json_object(j);
-    csl_json_put_str(j, "optimizer", optimizers[t->optimizer]);
+    csl_json_put_str(j, "optimizer", csl_optimizer_name(t->optimizer));
     csl_json_put_f64(j, "learning_rate", t->learning_rate);
     if (t->optimizer == CSL_OPT_KIND_MOMENTUM)
         csl_json_put_f64(j, "momentum", t->momentum);
@@ -212,11 +222,7 @@ static void put_local(struct csl_json *j, const struct csl_local_training *t)
         csl_json_put_f64(j, "epsilon", t->epsilon);
     }
     put_schedule(j, t->weight_decay, &t->schedule);
-    csl_json_key(j, "batch_patients");
-    if (t->batch_patients == 0)
-        csl_json_str(j, "full");
-    else
-        csl_json_u64(j, t->batch_patients);
+    put_batch(j, t->batch_patients);
     if (t->epochs > 0)
         csl_json_put_u64(j, "epochs", t->epochs);
     else
@@ -225,6 +231,19 @@ static void put_local(struct csl_json *j, const struct csl_local_training *t)
         csl_json_put_f64(j, "effective_steps", t->effective_steps);
     csl_json_put_f64(j, "l2", t->l2);
     csl_json_put_f64(j, "proximal_mu", t->proximal_mu);
+    csl_json_end(j);
+}
+
+void csl_cli_put_baseline(struct csl_json *j, const char *key, const struct csl_baseline *b)
+{
+    csl_json_key(j, key);
+    csl_json_object(j);
+    csl_json_put_str(j, "optimizer", csl_optimizer_name(b->optimizer));
+    csl_json_put_f64(j, "learning_rate", b->learning_rate);
+    put_schedule(j, b->weight_decay, &b->schedule);
+    put_batch(j, b->batch_patients);
+    csl_json_put_u64(j, "epochs", b->epochs);
+    csl_json_put_f64(j, "l2", b->l2);
     csl_json_end(j);
 }
 
@@ -334,6 +353,8 @@ static void put_privacy(struct csl_json *j, const struct csl_study_privacy *p)
             csl_json_put_f64(j, "noise_multiplier", p->noise_multiplier);
         csl_json_put_f64(j, "delta", p->delta);
         csl_json_put_f64(j, "clip", p->clip);
+        if (p->mode == CSL_PRIVACY_JOINT)
+            csl_json_put_f64(j, "sampling_rate", p->sampling_rate);
     }
     csl_json_end(j);
 }
@@ -346,6 +367,21 @@ static void privacy_text(const struct csl_study_privacy *p, struct csl_buf *out)
                        p->epsilon > 0 ? "epsilon" : "noise multiplier",
                        p->epsilon > 0 ? p->epsilon : p->noise_multiplier, p->delta, p->clip);
     csl_buf_str(out, "\n");
+}
+
+static void put_statistics(struct csl_json *j, const struct csl_study *s)
+{
+    const struct csl_study_statistics *t = &s->statistics;
+    if (!t->is_on)
+        return;
+    csl_json_key(j, "statistics");
+    csl_json_object(j);
+    csl_json_put_u64(j, "every", t->every);
+    if (t->epsilon > 0) {
+        csl_json_put_f64(j, "epsilon", t->epsilon);
+        csl_json_put_f64(j, "delta", t->delta);
+    }
+    csl_json_end(j);
 }
 
 static void put_sites(struct csl_json *j, const struct csl_study *s)
@@ -391,9 +427,19 @@ void csl_cli_study_json(const struct csl_study *s, struct csl_buf *out)
         put_domain(&j, s, &s->domains[i], false);
     csl_json_end(&j);
     put_schema(&j, &s->schema);
-    put_local(&j, &s->local);
-    put_aggregation(&j, &s->aggregation);
+    if (s->census.is_on) {
+        csl_json_key(&j, "census");
+        csl_json_object(&j);
+        csl_json_put_u64(&j, "bins", s->census.bins);
+        csl_json_put_u64(&j, "minimum_cell", s->census.minimum_cell);
+        csl_json_end(&j);
+    } else {
+        put_local(&j, &s->local);
+        put_aggregation(&j, &s->aggregation);
+    }
     put_privacy(&j, &s->privacy);
+    csl_cli_put_sections(&j, s);
+    put_statistics(&j, s);
     put_sites(&j, s);
     csl_json_put_u64(&j, "evaluate_every", s->evaluate_every);
     csl_json_end(&j);
@@ -413,10 +459,15 @@ void csl_cli_study_text(const struct csl_study *s, struct csl_buf *out)
     csl_hex(s->digest, CSL_DIGEST_BYTES, digest);
     csl_buf_printf(out, "study     %s\ndigest    %s\nquestion  %s\n", s->id, digest, s->question);
     uint32_t count = s->local.epochs > 0 ? s->local.epochs : s->local.steps;
-    csl_buf_printf(out, "training  %u round%s of %u %s%s, %s, strategy %s, weights %s\n", s->rounds,
-                   csl_str_plural(s->rounds), count, s->local.epochs > 0 ? "epoch" : "step",
-                   csl_str_plural(count), optimizers[s->local.optimizer], s->aggregation.strategy,
-                   weights[s->aggregation.weights]);
+    if (s->census.is_on)
+        csl_buf_printf(out, "census    %u bins, counts from %u patients on\n", s->census.bins,
+                       s->census.minimum_cell);
+    else
+        csl_buf_printf(out, "training  %u round%s of %u %s%s, %s, strategy %s, weights %s\n",
+                       s->rounds, csl_str_plural(s->rounds), count,
+                       s->local.epochs > 0 ? "epoch" : "step", csl_str_plural(count),
+                       csl_optimizer_name(s->local.optimizer), s->aggregation.strategy,
+                       weights[s->aggregation.weights]);
     privacy_text(&s->privacy, out);
     csl_buf_printf(out, "sites     at least %u", s->minimum_sites);
     for (uint32_t i = 0; i < s->participant_count; i++)

@@ -1,3 +1,4 @@
+#include "coordinator/service_groups.h"
 #include "coordinator/service_secagg.h"
 
 #include "base/check.h"
@@ -8,80 +9,6 @@
 
 #include <string.h>
 #include <unistd.h>
-
-/* --- from the transport's threads to the core thread --- */
-
-/* The site repeats itself after a reconnect, so a lost event costs time, not correctness. */
-static void lose(struct csl_service *s, const struct csl_coord_event *ev)
-{
-    csl_log(CSL_LOG_WARN, "coordinator.event_lost", CSL_U64("kind", (uint64_t)ev->kind));
-    if (ev->conn != 0)
-        s->config.transport->ops->drop(s->config.transport, ev->conn, CSL_E_LIMIT);
-}
-
-bool csl_service_post__(struct csl_service *s, const struct csl_coord_event *ev,
-                        const char *site_id, struct csl_msg *take_bytes)
-{
-    struct csl_service_event *e = csl_alloc(sizeof(*e));
-    if (e != NULL) {
-        e->ev = *ev;
-        if (site_id != NULL)
-            csl_str_copy(e->site_id, sizeof(e->site_id), site_id);
-        if (take_bytes != NULL) {
-            e->bytes = *take_bytes;
-            *take_bytes = (struct csl_msg){NULL, 0};
-        }
-        if (csl_mailbox_push(s->mailbox, e) == CSL_OK)
-            return true;
-        csl_msg_release(&e->bytes);
-        csl_free(e);
-    }
-    if (take_bytes != NULL)
-        csl_msg_release(take_bytes);
-    lose(s, ev);
-    return false;
-}
-
-static void give_room(struct csl_service *s, csl_conn c, size_t bytes)
-{
-    atomic_fetch_sub(&s->queued[c % CSL_SERVICE_QUEUED_SLOTS], 1);
-    atomic_fetch_sub(&s->queued_bytes, bytes);
-}
-
-/* A site that talks faster than it is heard must cost neither memory nor the others' turn. */
-static bool take_room(struct csl_service *s, csl_conn c, size_t bytes)
-{
-    unsigned of_conn = atomic_fetch_add(&s->queued[c % CSL_SERVICE_QUEUED_SLOTS], 1);
-    size_t of_all = atomic_fetch_add(&s->queued_bytes, bytes) + bytes;
-    bool fits = of_conn < CSL_SERVICE_QUEUED_MAX && of_all <= CSL_SERVICE_QUEUED_BYTES;
-    if (!fits)
-        give_room(s, c, bytes);
-    return fits;
-}
-
-static void on_opened(void *ctx, csl_conn c, const struct csl_peer *peer)
-{
-    (void)csl_service_post__(ctx, &(struct csl_coord_event){.kind = CSL_CE_OPENED, .conn = c},
-                             peer->site_id, NULL);
-}
-
-static void on_message(void *ctx, csl_conn c, struct csl_msg *take_m)
-{
-    const struct csl_coord_event ev = {.kind = CSL_CE_MESSAGE, .conn = c};
-    size_t bytes = take_m->n;
-    if (!take_room(ctx, c, bytes)) {
-        csl_msg_release(take_m);
-        lose(ctx, &ev);
-    } else if (!csl_service_post__(ctx, &ev, NULL, take_m)) {
-        give_room(ctx, c, bytes);
-    }
-}
-
-static void on_closed(void *ctx, csl_conn c, enum csl_code why)
-{
-    (void)csl_service_post__(
-        ctx, &(struct csl_coord_event){.kind = CSL_CE_CLOSED, .conn = c, .code = why}, NULL, NULL);
-}
 
 void csl_service_answer__(struct csl_service *s, const struct csl_coord_event *ev)
 {
@@ -162,6 +89,7 @@ static void emit(void *ctx, const struct csl_coord_action *a)
         csl_service_fold__(s, a->site_index, a->round);
         break;
     case CSL_CA_OPEN_ROUND:
+        csl_service_groups_close__(s);
         csl_accumulator_reset(s->accumulator);
         csl_service_log_weights__(s, a->round);
         if (s->secagg != NULL)
@@ -183,6 +111,7 @@ static void emit(void *ctx, const struct csl_coord_action *a)
         csl_service_forget_updates__(s, a->round);
         break;
     case CSL_CA_FINISHED:
+        csl_service_groups_close__(s);
         if (s->secagg != NULL)
             csl_service_secagg_end__(s);
         csl_service_release_model__(s);
@@ -289,7 +218,7 @@ static void handle(struct csl_service *s, struct csl_service_event *e)
 {
     e->ev.now_ns = s->now_ns;
     if (e->ev.kind == CSL_CE_MESSAGE)
-        give_room(s, e->ev.conn, e->bytes.n);
+        csl_service_give_room__(s, e->ev.conn, e->bytes.n);
     if (!s->is_finished || e->ev.kind == CSL_CE_OPENED || e->ev.kind == CSL_CE_CLOSED ||
         e->ev.kind == CSL_CE_MESSAGE) {
         switch ((int)e->ev.kind) {
@@ -486,23 +415,21 @@ enum csl_code csl_service_new(struct csl_service **out, const struct csl_service
     if (code == CSL_OK)
         code = csl_service_new_gate__(s, err);
     if (code == CSL_OK)
+        code = csl_service_groups_new__(s, err);
+    if (code == CSL_OK)
         code = csl_service_load__(s, err);
     if (code == CSL_OK)
         code = csl_service_open_heads__(s, err);
     if (code == CSL_OK)
         code = csl_service_open_secagg__(s, err);
+    if (code == CSL_OK)
+        code = csl_service_statistics_restore__(s, err);
     s->config.is_refused = NULL;
     if (code != CSL_OK) {
         csl_service_free(s);
         return code;
     }
-    struct csl_transport_events *up = &s->config.transport->up;
-    *up = (struct csl_transport_events){.ctx = s,
-                                        .opened = on_opened,
-                                        .message = on_message,
-                                        .closed = on_closed,
-                                        .upload_open = csl_service_upload_open__,
-                                        .download_open = csl_service_download_open__};
+    csl_service_listen__(s);
     *out = s;
     return CSL_OK;
 }
@@ -542,6 +469,7 @@ void csl_service_free(struct csl_service *s)
     csl_free(s->average);
     csl_free(s->mixture);
     csl_service_free_gate__(s);
+    csl_service_groups_free__(s);
     csl_free(s->answers);
     csl_free(s->folds);
     csl_free(s->io);

@@ -9,6 +9,7 @@
 #define CSL_COORD_SERVICE_H
 #include "aggregation/gate.h"
 #include "coordinator/core/coord.h"
+#include "coordinator/published.h"
 #include "privacy/secagg/roster.h"
 
 struct csl_service_observer { /* any may be NULL; called on the core thread */
@@ -21,6 +22,7 @@ struct csl_service_observer { /* any may be NULL; called on the core thread */
     void (*sum)(void *ctx, uint64_t round, uint32_t fewest);
     /* site_id "": of all sites together, from a sum under masks */
     void (*evaluation)(void *ctx, const char *site_id, const struct csl_msg_evaluation *e);
+    void (*published)(void *ctx, const struct csl_published *p); /* statistics, likewise */
 };
 struct csl_service_config {
     const struct csl_study *study;    /* borrowed */

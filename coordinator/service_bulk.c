@@ -333,18 +333,44 @@ static void copy_download(const struct download *d, uint64_t from, uint8_t *out,
         copy_broadcast(d, from, out, n);
 }
 
-static void digest_download(const struct download *d, uint8_t out[CSL_DIGEST_BYTES])
+/* Bytes [from, from + n) of the version the download began with; false: it is gone. */
+static bool copy_version(const struct download *d, uint64_t from, uint8_t *out, size_t n)
+{
+    csl_mutex_lock(&d->s->model_lock);
+    bool is_same = d->s->version == d->version;
+    if (is_same)
+        copy_download(d, from, out, n);
+    csl_mutex_unlock(&d->s->model_lock);
+    return is_same;
+}
+
+/* Of a part of the model, which nobody has hashed. Piece by piece, so that the thread that closes
+ * rounds waits for a copy at most, and not for the hash of a whole model. */
+static bool digest_part(const struct download *d, uint8_t out[CSL_DIGEST_BYTES])
 {
     uint8_t buffer[4096];
     struct csl_sha256 h;
     csl_sha256_init(&h);
     for (uint64_t at = 0; at < d->total;) {
         size_t n = d->total - at < sizeof(buffer) ? (size_t)(d->total - at) : sizeof(buffer);
-        copy_part(d, at, buffer, n);
+        if (!copy_version(d, at, buffer, n))
+            return false;
         csl_sha256_update(&h, buffer, n);
         at += n;
     }
     csl_sha256_final(&h, out);
+    return true;
+}
+
+static bool digest_whole(const struct download *d, uint8_t out[CSL_DIGEST_BYTES])
+{
+    const struct csl_service *s = d->s;
+    csl_mutex_lock(&d->s->model_lock);
+    bool is_same = s->version == d->version;
+    if (is_same)
+        memcpy(out, d->is_evaluated ? s->evaluated_digest : s->broadcast_digest, CSL_DIGEST_BYTES);
+    csl_mutex_unlock(&d->s->model_lock);
+    return is_same;
 }
 
 /* Not the newest any more. A study that is buffered goes on giving it away (service_kept.c). */
@@ -364,12 +390,9 @@ static enum csl_code download_read(void *self, uint8_t *buffer, size_t capacity,
     struct download *d = self;
     uint64_t left = d->total - d->position;
     size_t take = left < capacity ? (size_t)left : capacity;
-    csl_mutex_lock(&d->s->model_lock);
-    bool is_same = d->s->version == d->version;
-    if (is_same)
-        copy_download(d, d->position, buffer, take);
-    csl_mutex_unlock(&d->s->model_lock);
-    enum csl_code code = is_same ? CSL_OK : read_kept(d, buffer, take, err);
+    enum csl_code code = CSL_OK;
+    if (!copy_version(d, d->position, buffer, take))
+        code = read_kept(d, buffer, take, err);
     if (code != CSL_OK)
         return code;
     d->position += take;
@@ -384,14 +407,7 @@ static enum csl_code download_digest(void *self, uint8_t out[32], struct csl_err
         memcpy(out, d->digest, CSL_DIGEST_BYTES);
         return CSL_OK;
     }
-    csl_mutex_lock(&d->s->model_lock);
-    bool is_same = d->s->version == d->version;
-    if (is_same && d->s->study->input_count > 0)
-        digest_download(d, out);
-    else if (is_same)
-        memcpy(out, d->is_evaluated ? d->s->evaluated_digest : d->s->broadcast_digest,
-               CSL_DIGEST_BYTES);
-    csl_mutex_unlock(&d->s->model_lock);
+    bool is_same = d->s->study->input_count > 0 ? digest_part(d, out) : digest_whole(d, out);
     return is_same ? CSL_OK : CSL_FAIL(err, CSL_E_STATE, "the round closed during the download");
 }
 

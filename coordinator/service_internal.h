@@ -36,7 +36,7 @@ struct csl_ticket {
     bool is_valid, is_evaluated; /* a download: of what is evaluated */
     uint8_t bytes[CSL_TICKET_BYTES];
     uint64_t round, bytes_total, offset;
-    uint8_t digest[CSL_DIGEST_BYTES]; /* a download: of a study that is buffered */
+    uint8_t digest[CSL_DIGEST_BYTES]; /* a download: if buffered */
 };
 struct csl_site_io {
     struct csl_mutex lock;  /* held while a byte of this site's spool is written */
@@ -73,6 +73,7 @@ struct csl_service {
     struct csl_blobs *spool;
     struct csl_service_secagg *secagg; /* NULL: the study has no secure aggregation */
     struct csl_heads *heads;           /* NULL: the study has no privacy */
+    struct csl_service_groups *groups; /* NULL: no counts by patient group leave a site */
     struct csl_mailbox *mailbox;
     atomic_uint queued[CSL_SERVICE_QUEUED_SLOTS]; /* messages in the mailbox, by connection */
     atomic_size_t queued_bytes;
@@ -110,10 +111,15 @@ struct csl_service {
     bool is_status_stale;
 };
 
-/* service.c */
+/* service_events.c */
+/* From now on the transport calls the service. */
+void csl_service_listen__(struct csl_service *s);
+/* A message of so many bytes has been handled. */
+void csl_service_give_room__(struct csl_service *s, csl_conn c, size_t bytes);
 /* false: it was lost, and the connection it came from, if any, is dropped. Any thread. */
 bool csl_service_post__(struct csl_service *s, const struct csl_coord_event *ev,
                         const char *site_id, struct csl_msg *take_bytes);
+/* service.c */
 void csl_service_answer__(struct csl_service *s, const struct csl_coord_event *ev);
 /* A line about what a site sent, with the quota of its kind. */
 void csl_service_log_site__(struct csl_service *s, uint32_t site, struct csl_log_quota *quota,
@@ -136,8 +142,6 @@ enum csl_code csl_service_download_open__(void *ctx, const struct csl_peer *peer
 void csl_service_name_kept__(uint64_t version, char name[CSL_SERVICE_KEPT_NAME]);
 /* The newest, if a site is busy with it: before a round changes it. */
 enum csl_code csl_service_keep_model__(struct csl_service *s, struct csl_err *err) CSL_MUST_CHECK;
-/* What a round that is over leaves behind in the spool: uploads that a later buffer may take, and
- * models that sites are busy with. */
 void csl_service_trim_spool__(struct csl_service *s);
 
 /* service_round.c */
@@ -223,6 +227,13 @@ void csl_service_save_update__(struct csl_service *s, uint32_t site);
 void csl_service_save_task__(struct csl_service *s, uint32_t site);
 /* service_secagg_evaluate.c: figures of the newest sums of evaluations, as a member. */
 void csl_service_evaluation_status__(const struct csl_service *s, struct csl_json *j);
+/* service_secagg_statistics.c: the newest publications, as a member; those of rounds that are
+ * committed, from the store. */
+void csl_service_statistics_status__(const struct csl_service *s, struct csl_json *j);
+enum csl_code csl_service_statistics_restore__(struct csl_service *s,
+                                               struct csl_err *err) CSL_MUST_CHECK;
+/* Tells the observer, and makes the rows. site: its index, or the following, of a sum. */
+#define CSL_SERVICE_ALL_SITES UINT32_MAX
 void csl_service_save_evaluation__(struct csl_service *s, uint32_t site,
                                    const struct csl_msg_evaluation *e);
 /* Atomically: the round's row, the study's new state, one more round for every contributor. */

@@ -33,6 +33,7 @@ enum csl_code csl_service_keep_model__(struct csl_service *s, struct csl_err *er
                           err);
 }
 
+/* Uploads that a later buffer may take stay, and models that sites are busy with. */
 void csl_service_trim_spool__(struct csl_service *s)
 {
     struct csl_err err;

@@ -34,7 +34,8 @@ static enum csl_code allocate(struct csl_service_secagg *g, struct csl_service *
         g->words == NULL || g->sum == NULL || g->places == NULL || g->sites == NULL)
         return CSL_FAIL(err, CSL_E_NOMEM, "no memory for secure aggregation over %u sites",
                         s->site_count);
-    return csl_service_evaluation_new__(s, err);
+    enum csl_code code = csl_service_evaluation_new__(s, err);
+    return code == CSL_OK ? csl_service_statistics_new__(s, err) : code;
 }
 
 enum csl_code csl_service_open_secagg__(struct csl_service *s, struct csl_err *err)
@@ -84,6 +85,7 @@ void csl_service_free_secagg__(struct csl_service *s)
     csl_free(g->sites);
     csl_service_secagg_forget_certificates__(g);
     csl_service_evaluation_free__(g);
+    csl_service_statistics_free__(g);
     csl_free(g->joined);
     csl_free(g->weights);
     csl_free(g->manifests);
@@ -351,6 +353,7 @@ static void release(struct csl_service *s)
     if (!s->config.is_unmasked)
         csl_service_secagg_log_sum__(s);
     csl_service_evaluation_save__(s);
+    csl_service_statistics_save__(s);
     bool is_last = csl_service_only_evaluates__(s);
     if (!is_last)
         csl_service_aggregate__(s, g->round);

@@ -9,25 +9,42 @@
 
 #include <string.h>
 
-static bool sends(const struct csl_service *s, uint32_t index, uint32_t block)
+/* Who trains a domain has its statistics. */
+static bool sends(const struct csl_service *s, uint32_t index, uint32_t id)
 {
+    uint32_t of_model = s->study->schema.block_count;
+    bool is_statistic = id >= of_model && csl_study_is_statistic(s->study, id);
     if (index == CSL_SECAGG_NOWHERE || !csl_coord_site(s->core, index)->in_cohort)
         return false;
-    return csl_service_secagg_knows__(csl_coord_site(s->core, index), block);
+    return csl_service_secagg_knows__(csl_coord_site(s->core, index),
+                                      is_statistic ? csl_study_counted_domain(s->study, id) : id);
 }
 
-/* The model's blocks while it is trained; the evaluation of a domain where it is due. Whoever
- * repeats a round for the second time does without: a site that was lost must not cost the round.
- * Without masks nobody reads what is asked for, and a site sends whatever it counted. */
+/* Enough sites are in the cohort for a sum of the block. */
+static bool has_senders(const struct csl_service *s, uint32_t id)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < s->site_count; i++)
+        n += sends(s, i, id);
+    return n >= s->study->secagg.minimum_sites;
+}
+
+/* The model's blocks while it is trained; evaluation and statistics of a domain where they are due.
+ * Whoever repeats a round for the second time does without: a site that was lost must not cost the
+ * round. Without masks nobody reads what is asked for, and a site sends whatever it counted. */
 static bool is_in_round(const struct csl_service *s, uint32_t id)
 {
     uint32_t of_model = s->study->schema.block_count;
     uint64_t round = s->secagg->round;
     if (id < of_model)
         return !csl_study_only_evaluates_in(s->study, round);
-    return csl_study_is_evaluated_in(s->study, round) &&
-           s->secagg->attempt <= CSL_SECAGG_EVALUATION_ATTEMPTS &&
-           (s->config.is_unmasked || csl_coord_is_judged(s->core, id - of_model));
+    if (!csl_study_is_counted_in(s->study, id, round) ||
+        s->secagg->attempt > CSL_SECAGG_EVALUATION_ATTEMPTS)
+        return false;
+    if (s->config.is_unmasked)
+        return true;
+    return csl_study_is_statistic(s->study, id) ? has_senders(s, id)
+                                                : csl_coord_is_judged(s->core, id - of_model);
 }
 
 static void describe_row(const struct csl_service *s, uint32_t id, uint32_t roster_count,
@@ -40,9 +57,7 @@ static void describe_row(const struct csl_service *s, uint32_t id, uint32_t rost
         choice.lane_bits = 64; /* counts are exact */
     *row = (struct csl_secagg_block){.id = id, .sites_min = s->study->secagg.minimum_sites};
     enum csl_code code = csl_secagg_plan_block(
-        &choice,
-        is_model ? schema->blocks[id].count
-                 : csl_study_evaluation_words(s->study, id - schema->block_count),
+        &choice, is_model ? schema->blocks[id].count : csl_study_counted_words(s->study, id),
         roster_count, row, NULL);
     CSL_ASSERT(code == CSL_OK); /* csl_service_secagg_check_size__ */
 }
@@ -121,6 +136,11 @@ void csl_service_secagg_describe__(struct csl_service *s, struct csl_secagg_conf
     describe_blocks(s, c);
     describe_graphs(s, c);
     csl_secagg_weights_hash(s->secagg->weights, c->roster_count, c->block_count, c->weights_hash);
+    struct csl_msg_task task = {.type = CSL_TASK_TRAIN, .round = c->round};
+    uint8_t factors[CSL_DIGEST_BYTES];
+    csl_coord_put_factors(s->core, &task);
+    if (csl_task_factors(&task, factors))
+        csl_secagg_weights_bind(c->weights_hash, factors);
     struct csl_rng rng;
     csl_rng_init_os(&rng);
     csl_rng_bytes(&rng, c->nonce, sizeof(c->nonce));

@@ -1,8 +1,9 @@
 /* What the sites counted of a model, from the sum of all: docs/decisions/0011. */
+#include "coordinator/service_groups.h"
 #include "coordinator/service_secagg.h"
 #include "coordinator/service_secagg_internal.h"
 
-#include "aggregation/evaluate/sums.h"
+#include "aggregation/evaluate/group_sums.h"
 #include "base/check.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -120,6 +121,26 @@ static void put_binary(struct csl_eval_block *b, const uint64_t *counts)
     memcpy(b->bins, confusion + 4, sizeof(b->bins));
 }
 
+/* They have to be parts of what was counted of all. */
+static enum csl_code read_groups(const struct csl_service *s, uint32_t domain, uint64_t *counts,
+                                 const struct csl_sums *all, struct csl_eval_block *b,
+                                 struct csl_err *err)
+{
+    struct csl_group_plan plan;
+    uint32_t n = csl_study_group_counts(s->study, domain);
+    if (n == 0)
+        return CSL_OK;
+    csl_study_group_plan(s->study, domain, &plan);
+    enum csl_code code = csl_group_sums_check(&plan, counts, all, err);
+    if (code != CSL_OK)
+        return code;
+    CSL_ASSERT(n <= CSL_GROUP_COUNTS_MAX);
+    b->group_count = n;
+    for (uint32_t i = 0; i < n; i++) /* below 2^31: read_counts */
+        b->groups[i] = (uint32_t)counts[i];
+    return CSL_OK;
+}
+
 static enum csl_code read_scored(struct csl_service *s, uint32_t domain, uint64_t *counts,
                                  struct figures *out, struct csl_err *err)
 {
@@ -135,6 +156,9 @@ static enum csl_code read_scored(struct csl_service *s, uint32_t domain, uint64_
     if (code == CSL_OK && csl_sums_records(&sums) > most)
         code = CSL_FAIL(err, CSL_E_LIMIT, "%llu records; figures are made of at most %llu",
                         (unsigned long long)csl_sums_records(&sums), (unsigned long long)most);
+    if (code == CSL_OK)
+        code = read_groups(s, domain, counts + csl_sums_count(sums.classes, sums.bins), &sums,
+                           &out->block, err);
     if (code == CSL_OK)
         code = csl_sums_evaluate(&sums, s->seed, f, err);
     if (code == CSL_OK) {
@@ -195,15 +219,6 @@ static void log_figures(const struct csl_service *s, const struct figures *f)
                 CSL_F64("loss", loss));
 }
 
-/* The row of a sum has no site. */
-static void store_block(struct csl_service *s, const struct figures *f)
-{
-    const struct csl_store_evaluation row = {.round = f->round, .block = f->block};
-    struct csl_err err = {.code = CSL_OK};
-    if (s->store != NULL && csl_store_save_evaluation(s->store, &row, &err) != CSL_OK)
-        csl_service_fail__(s, &err);
-}
-
 void csl_service_evaluation_save__(struct csl_service *s)
 {
     struct csl_service_evaluation *e = s->secagg->evaluation;
@@ -220,14 +235,13 @@ void csl_service_evaluation_save__(struct csl_service *s)
             continue;
         }
         log_figures(s, f);
-        store_block(s, f);
         e->reported[report.block_count++] = f->block;
     }
-    if (e == NULL || report.block_count == 0)
-        return;
-    report.blocks = e->reported;
-    if (s->config.observer.evaluation != NULL)
-        s->config.observer.evaluation(s->config.observer.ctx, "", &report);
+    if (report.block_count > 0) {
+        report.blocks = e->reported;
+        csl_service_save_evaluation__(s, CSL_SERVICE_ALL_SITES, &report);
+    }
+    csl_service_groups_close__(s);
 }
 
 void csl_service_evaluation_status__(const struct csl_service *s, struct csl_json *j)

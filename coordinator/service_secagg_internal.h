@@ -48,8 +48,9 @@ struct csl_service_secagg {
     double loss;
     uint32_t fewest; /* sites in a block of the model that the sum has */
     struct csl_service_evaluation *evaluation;
-    uint64_t *words, *sum;           /* [CSL_PRG_CHUNK_WORDS] each */
-    struct csl_service_audit *audit; /* NULL: no audits in the study, or no masks */
+    struct csl_service_statistics *statistics; /* NULL: the study has none */
+    uint64_t *words, *sum;                     /* [CSL_PRG_CHUNK_WORDS] each */
+    struct csl_service_audit *audit;           /* NULL: no audits in the study, or no masks */
 };
 
 #define CSL_SECAGG_NOWHERE UINT32_MAX
@@ -115,6 +116,18 @@ bool csl_service_only_evaluates__(const struct csl_service *s);
 void csl_service_evaluation_end__(struct csl_service *s);
 /* A domain's updates held are of too few sites for its sum, and of more than none. */
 bool csl_service_evaluation_is_thin__(const struct csl_service *s);
+
+/* service_secagg_statistics.c: statistics in the sum of a round; nothing without. take: words of a
+ * block that so many sites are in. save: into store, log, observer and the next tasks; repeated
+ * after a restart, before the round commits. */
+struct csl_service_statistics;
+enum csl_code csl_service_statistics_new__(struct csl_service *s,
+                                           struct csl_err *err) CSL_MUST_CHECK;
+void csl_service_statistics_free__(struct csl_service_secagg *g);
+void csl_service_statistics_begin__(struct csl_service *s);
+void csl_service_statistics_take__(struct csl_service *s, uint32_t id, uint32_t sites,
+                                   uint64_t first, const uint64_t *words, size_t n);
+void csl_service_statistics_save__(struct csl_service *s);
 
 /* service_secagg_unmasked.c. Without masks (is_unmasked): the blocks of an upload that came are
  * what the site enrolled with, and of those held all are in the sum. */

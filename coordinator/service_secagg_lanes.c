@@ -25,7 +25,8 @@ struct csl_service_lanes {
 /* The vectors were weighed with weight / cap, the scalars hold the weights themselves. */
 static double divisor_of(const struct csl_study *study, double weight)
 {
-    return study->secagg.weight_cap > 0 ? weight / study->secagg.weight_cap : weight;
+    double cap = csl_study_mass_cap(study);
+    return cap > 0 ? weight / cap : weight;
 }
 
 /* Each vector is at most clip_l2 long before it is weighed, and rounding moves no coefficient by

@@ -133,7 +133,7 @@ static enum csl_code open_chunk(struct csl_service *s, const struct csl_secagg_m
  * gradient step over the patients expected in a batch, down the gradient. */
 static double factor_of(const struct csl_study *study, double weight)
 {
-    if (study->privacy.mode == CSL_PRIVACY_JOINT)
+    if (study->privacy.mode == CSL_PRIVACY_JOINT && !study->census.is_on)
         return -study->local.learning_rate / (study->privacy.sampling_rate * weight);
     return 1.0 / weight;
 }
@@ -162,6 +162,7 @@ static enum csl_code open_block(struct csl_service *s, const struct csl_secagg_m
     bool is_scalars = block == g->config.block_count;
     uint32_t id = csl_secagg_block_id(&g->config, block);
     bool is_evaluation = !is_scalars && id >= s->study->schema.block_count;
+    bool is_statistic = is_evaluation && csl_study_is_statistic(s->study, id);
     if (!is_scalars && g->config.blocks[block].lane_bits != 64)
         code = csl_service_lanes_open__(s, block, contributors_of(s, block), weight, &lanes, err);
     csl_secagg_root_init(&hash);
@@ -173,6 +174,9 @@ static enum csl_code open_block(struct csl_service *s, const struct csl_secagg_m
             code = csl_service_audit_note__(s, block, c, n, err);
         if (code == CSL_OK && lanes != NULL)
             code = csl_service_lanes_add__(lanes, g->sum, n, err);
+        else if (code == CSL_OK && is_statistic)
+            csl_service_statistics_take__(s, id, contributors_of(s, block),
+                                          (uint64_t)c * CSL_PRG_CHUNK_WORDS, g->sum, n);
         else if (code == CSL_OK && is_evaluation)
             csl_service_evaluation_take__(s, id, (uint64_t)c * CSL_PRG_CHUNK_WORDS, g->sum, n);
         else if (code == CSL_OK && !is_scalars)
@@ -202,6 +206,7 @@ enum csl_code csl_service_secagg_open_sum__(struct csl_service *s, uint8_t root[
     for (uint32_t b = 0; code == CSL_OK && b <= of_model; b++)
         weights[b] = csl_scalar_decode(g->sum[b]);
     csl_service_evaluation_begin__(s);
+    csl_service_statistics_begin__(s);
     memset(g->has_block, 0, sizeof(g->has_block));
     g->fewest = s->site_count;
     for (uint32_t b = 0; code == CSL_OK && b < blocks; b++) {

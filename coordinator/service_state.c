@@ -1,4 +1,5 @@
 /* Start-up from the store, saving what the core says, checkpoints and the status file. */
+#include "coordinator/service_groups.h"
 #include "coordinator/service_internal.h"
 
 #include "base/check.h"
@@ -9,6 +10,7 @@
 #include "base/str.h"
 #include "coordinator/model/model_file.h"
 #include "protocol/initial/weights.h"
+#include "protocol/study/evaluation.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -96,7 +98,21 @@ static enum csl_code restore_evaluation(void *ctx, const struct csl_store_evalua
                                         struct csl_err *err)
 {
     struct csl_service *s = ctx;
-    return csl_coord_restore_evaluation(s->core, e->site, e->round, &e->block, err);
+    uint32_t site = 0;
+    while (site < s->site_count && strcmp(csl_coord_site(s->core, site)->id, e->site) != 0)
+        site++;
+    bool is_known = e->block.block < s->study->domain_count &&
+                    (e->block.group_count == 0 ||
+                     e->block.group_count == csl_study_group_counts(s->study, e->block.block)) &&
+                    (site < s->site_count || e->site[0] == 0);
+    if (!is_known)
+        return CSL_FAIL(err, CSL_E_CORRUPT, "stored evaluation of site '%s' is not of this study",
+                        e->site);
+    csl_service_groups_add__(s, site < s->site_count ? site : CSL_SERVICE_ALL_SITES, e->round,
+                             &e->block);
+    return s->study->fairness.domains.every == 0
+               ? CSL_OK
+               : csl_coord_restore_evaluation(s->core, e->site, e->round, &e->block, err);
 }
 
 /* Vectors of a checkpoint: the strategy's, then the average. */
@@ -199,7 +215,9 @@ static enum csl_code resume(struct csl_service *s, const struct csl_store_study 
         code = csl_store_each_update(s->store, restore_update, s, err);
     if (code == CSL_OK && csl_study_is_buffered(s->study))
         code = csl_store_each_task(s->store, restore_task, s, err);
-    if (code == CSL_OK && s->study->fairness.domains.every > 0)
+    bool is_read =
+        s->groups != NULL || (s->study->fairness.domains.every > 0 && !s->study->secagg.is_on);
+    if (code == CSL_OK && is_read)
         code = csl_store_each_evaluation(s->store, restore_evaluation, s, err);
     return code;
 }
@@ -301,7 +319,7 @@ void csl_service_save_task__(struct csl_service *s, uint32_t site)
 void csl_service_save_evaluation__(struct csl_service *s, uint32_t site,
                                    const struct csl_msg_evaluation *e)
 {
-    const char *id = csl_coord_site(s->core, site)->id;
+    const char *id = site == CSL_SERVICE_ALL_SITES ? "" : csl_coord_site(s->core, site)->id;
     if (s->config.observer.evaluation != NULL)
         s->config.observer.evaluation(s->config.observer.ctx, id, e);
     for (uint32_t i = 0; s->store != NULL && i < e->block_count; i++) {
@@ -310,6 +328,8 @@ void csl_service_save_evaluation__(struct csl_service *s, uint32_t site,
         struct csl_err err;
         check(s, csl_store_save_evaluation(s->store, &row, &err), &err);
     }
+    for (uint32_t i = 0; i < e->block_count; i++)
+        csl_service_groups_add__(s, site, e->round, &e->blocks[i]);
 }
 
 enum csl_code csl_service_commit_round__(struct csl_service *s, uint64_t round,
@@ -472,6 +492,8 @@ void csl_service_write_status__(struct csl_service *s)
         put_site(&j, csl_coord_site(s->core, i), s->study->schema.block_count);
     csl_json_end(&j);
     csl_service_evaluation_status__(s, &j);
+    csl_service_groups_status__(s, &j);
+    csl_service_statistics_status__(s, &j);
     csl_service_gate_status__(s, &j);
     csl_json_end(&j);
     char path[CSL_PATH_MAX];

@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "privacy/dp/account.h"
 #include "privacy/ledger/verify.h"
+#include "protocol/study/evaluation.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -66,6 +67,21 @@ static enum csl_code take_plan(struct csl_ledger *l, const struct csl_study *stu
     return code;
 }
 
+/* A plan of their own. */
+static enum csl_code take_statistics(struct csl_ledger *l, const struct csl_study *study,
+                                     struct csl_world_privacy *p, struct csl_err *err)
+{
+    uint8_t digest[CSL_DIGEST_BYTES];
+    struct csl_ledger_spent spent;
+    if (!(study->statistics.epsilon > 0))
+        return CSL_OK;
+    csl_study_statistics_digest(study, digest);
+    enum csl_code code = csl_ledger_spent_by_study(l, digest, &spent, err);
+    if (code == CSL_OK)
+        p->statistics_epsilon = spent.epsilon;
+    return code;
+}
+
 enum csl_code csl_sim_ledger_take(struct csl_ledger *l, const struct csl_world_config *c,
                                   const char *site, struct csl_world_privacy *out,
                                   struct csl_err *err)
@@ -75,13 +91,15 @@ enum csl_code csl_sim_ledger_take(struct csl_ledger *l, const struct csl_world_c
     struct csl_checkpoint head;
     enum csl_code code = csl_ledger_spent_by_study(l, c->study->digest, &spent, err);
     if (code == CSL_OK)
+        code = take_statistics(l, c->study, &p, err);
+    if (code == CSL_OK)
         code = take_plan(l, c->study, &p, err);
     if (code == CSL_OK && c->ledger_dir != NULL)
         code = export_and_verify(l, c->ledger_dir, site, &p.is_verified, err);
     if (code != CSL_OK)
         return code;
-    p.epsilon = spent.epsilon;
-    p.delta = c->study->privacy.delta;
+    p.epsilon = spent.epsilon + p.statistics_epsilon; /* basic composition, as the ledger's own */
+    p.delta = csl_world_budget_delta(c->study);
     p.budget_epsilon = csl_world_budget(c->study);
     csl_ledger_head(l, &head);
     memcpy(p.root, head.root, sizeof(p.root));

@@ -13,7 +13,6 @@
 enum csl_code csl_personal_describe(struct csl_result *r, const struct csl_study *study,
                                     struct csl_err *err)
 {
-    static const char *const optimizers[] = {"sgd", "momentum", "adam", "adamw"};
     const struct csl_study_personal *p = &study->personal;
     char rate[32], batch[48] = "all training patients in a step";
     if (!p->is_on)
@@ -22,8 +21,8 @@ enum csl_code csl_personal_describe(struct csl_result *r, const struct csl_study
     if (p->training.batch_patients > 0)
         (void)snprintf(batch, sizeof(batch), "%u patients a step", p->training.batch_patients);
     (void)snprintf(r->transfer.training, sizeof(r->transfer.training),
-                   "%s, learning rate %s, %s, %u epochs", optimizers[p->training.optimizer], rate,
-                   batch, p->training.epochs);
+                   "%s, learning rate %s, %s, %u epochs", csl_optimizer_name(p->training.optimizer),
+                   rate, batch, p->training.epochs);
     r->transfer.lambda = p->lambda;
     return csl_result_transfer_init_personal(r, err);
 }

@@ -145,7 +145,7 @@ static void put_policy(struct csl_buf *b, const struct csl_study *study)
     if (p->mode != CSL_PRIVACY_NONE)
         csl_buf_printf(b,
                        "  allow_large_delta: true\n  budgets: [{epsilon: %.17g, delta: %.17g}]\n",
-                       csl_world_budget(study), p->delta);
+                       csl_world_budget(study), csl_world_budget_delta(study));
 }
 
 static enum csl_code prepare_site(const struct csl_world_config *c,

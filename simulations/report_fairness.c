@@ -274,3 +274,45 @@ void csl_report__gaps(struct csl_report *p, uint32_t domain)
                        asked->minimum_sites);
     }
 }
+
+void csl_report__told(struct csl_report *p, uint32_t domain)
+{
+    const struct csl_result *r = p->r;
+    const struct csl_report_scale s = {.min = 0, .max = 1};
+    static const char *const names[] = {"eod", "pp", "fpr_gap"};
+    bool is_open = false;
+    for (uint32_t i = 0; i < r->fairness.told_count; i++) {
+        const struct csl_result_told *t = &r->fairness.told[i];
+        if (t->gap.domain != domain)
+            continue;
+        if (!is_open) {
+            csl_report__table(p, "The same as the coordinator knows it: from the sum of what the "
+                                 "sites counted by the groups that the study lists, with 95 % "
+                                 "intervals. Small groups are hidden likewise.");
+            csl_buf_str(p->out, "<thead><tr><th scope=\"col\">Groups by</th><th scope=\"col\" "
+                                "class=\"num\">Shown</th><th scope=\"col\" class=\"num\">Hidden"
+                                "</th>");
+            for (size_t k = 0; k < 3; k++)
+                csl_buf_printf(p->out, "<th scope=\"col\">%s</th>", csl_gap_title(names[k]));
+            csl_buf_str(p->out, "<th scope=\"col\">Worst group</th><th scope=\"col\">Its "
+                                "macro-F1</th></tr></thead><tbody>\n");
+            is_open = true;
+        }
+        csl_buf_str(p->out, "<tr><th scope=\"row\">");
+        csl_report__text(p, t->gap.attribute);
+        csl_buf_printf(p->out, "</th><td class=\"num\">%u</td><td class=\"num\">%u</td>",
+                       t->gap.shown, t->gap.hidden);
+        for (size_t k = 0; k < 3; k++)
+            csl_report__metric_cell(p, csl_metrics_find(&t->gap.metrics, names[k]),
+                                    t->gap.attribute, &s);
+        csl_buf_str(p->out, "<td>");
+        csl_report__text(p, t->worst[0] != 0 ? t->worst : "none");
+        csl_buf_str(p->out, "</td>");
+        csl_report__metric_cell(p, t->worst[0] != 0 ? &t->worst_f1 : NULL, t->gap.attribute, &s);
+        csl_buf_str(p->out, "</tr>\n");
+    }
+    if (is_open) {
+        csl_buf_str(p->out, "</tbody>");
+        csl_report__end_table(p);
+    }
+}

@@ -187,13 +187,44 @@ static void put_nav(struct csl_report *p)
     csl_buf_str(p->out, "<li><a href=\"#curves\">Rounds</a></li>");
     if (r->fairness.asked.domains.kind != CSL_DOMAIN_WEIGHTS_NONE)
         csl_buf_str(p->out, "<li><a href=\"#weights\">Weights of domains</a></li>");
-    if (r->group_count > 0 || r->fairness.gap_count > 0)
+    if (r->group_count > 0 || r->fairness.gap_count > 0 || r->fairness.told_count > 0)
         csl_buf_str(p->out, "<li><a href=\"#groups\">Patient groups</a></li>");
     if (r->repeats.count > 0)
         csl_buf_str(p->out, "<li><a href=\"#repeats\">Repeats</a></li>");
     csl_buf_str(p->out, "<li><a href=\"#run\">The run</a></li>"
                         "<li><a href=\"#missing\">Not measured</a></li>"
                         "<li><a href=\"#methods\">Methods</a></li></ul></nav>\n");
+}
+
+/* What was trained, and how good it is. */
+static void put_model(struct csl_report *p)
+{
+    put_nav(p);
+    csl_buf_str(p->out, "</header><main id=\"main\">\n");
+    csl_report__summary(p);
+    csl_report__release(p);
+    if (p->r->domain_count > 1)
+        csl_report__overview(p);
+    for (uint32_t d = 0; d < p->r->domain_count; d++)
+        csl_report__domain(p, d);
+    csl_report__external(p);
+    csl_report__personal(p);
+    csl_report__left_out(p);
+    csl_report__privacy(p);
+    csl_report__prices(p);
+    csl_report__curves(p);
+    csl_report__weights(p);
+    csl_report__rejected(p);
+    csl_report__groups(p);
+    csl_report__repeats(p);
+    csl_report__run(p);
+}
+
+static void put_statistics(struct csl_report *p)
+{
+    csl_buf_str(p->out, "</header><main id=\"main\">\n");
+    csl_report__statistics(p);
+    csl_report__privacy(p);
 }
 
 enum csl_code csl_report_html(const struct csl_result *r, struct csl_buf *out, struct csl_err *err)
@@ -211,28 +242,15 @@ enum csl_code csl_report_html(const struct csl_result *r, struct csl_buf *out, s
     csl_buf_str(out, "</style></head><body><a class=\"skip\" href=\"#main\">Skip to the results"
                      "</a><div class=\"page\">\n");
     csl_report__top(&page);
-    put_nav(&page);
-    csl_buf_str(out, "</header><main id=\"main\">\n");
-    csl_report__summary(&page);
-    csl_report__release(&page);
-    if (r->domain_count > 1)
-        csl_report__overview(&page);
-    for (uint32_t d = 0; d < r->domain_count; d++)
-        csl_report__domain(&page, d);
-    csl_report__external(&page);
-    csl_report__personal(&page);
-    csl_report__left_out(&page);
-    csl_report__privacy(&page);
-    csl_report__prices(&page);
-    csl_report__curves(&page);
-    csl_report__weights(&page);
-    csl_report__rejected(&page);
-    csl_report__groups(&page);
-    csl_report__repeats(&page);
-    csl_report__run(&page);
+    if (r->statistics.domain_count > 0)
+        put_statistics(&page);
+    else
+        put_model(&page);
     csl_buf_printf(out, "</main><footer>Made by Consilium ");
     csl_html_text(out, r->version);
-    csl_buf_str(out, ". The numbers of this page are in summary.json and metrics.csv beside "
-                     "it.</footer></div></body></html>\n");
+    csl_buf_printf(out,
+                   ". The numbers of this page are in summary.json and %s beside "
+                   "it.</footer></div></body></html>\n",
+                   r->statistics.domain_count > 0 ? "statistics.json" : "metrics.csv");
     return csl_buf_status(out, err);
 }

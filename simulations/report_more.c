@@ -231,12 +231,14 @@ static void put_group_table(struct csl_report *p, uint32_t domain)
 
 void csl_report__groups(struct csl_report *p)
 {
-    if (p->r->group_count == 0 && p->r->fairness.gap_count == 0)
+    const struct csl_result *r = p->r;
+    if (r->group_count == 0 && r->fairness.gap_count == 0 && r->fairness.told_count == 0)
         return;
     csl_report__section(p, "groups", "Patient groups");
     for (uint32_t d = 0; d < p->r->domain_count; d++) {
         put_group_table(p, d);
         csl_report__gaps(p, d);
+        csl_report__told(p, d);
     }
     csl_buf_str(p->out, "<p class=\"note\">Intervals of small groups are wide: a difference inside "
                         "them is no evidence of unequal treatment, and none of equal "

@@ -53,8 +53,9 @@ void csl_report__baselines(struct csl_report *p, uint32_t domain);
 void csl_report__external(struct csl_report *p); /* nothing without such sites */
 void csl_report__personal(struct csl_report *p); /* nothing where not asked for; likewise: */
 void csl_report__left_out(struct csl_report *p);
-void csl_report__privacy(struct csl_report *p); /* nothing without privacy */
-void csl_report__prices(struct csl_report *p);  /* nothing without a sweep */
+void csl_report__statistics(struct csl_report *p); /* in place of what trained models have */
+void csl_report__privacy(struct csl_report *p);    /* nothing without privacy */
+void csl_report__prices(struct csl_report *p);     /* nothing without a sweep */
 void csl_report__curves(struct csl_report *p);
 void csl_report__weights(struct csl_report *p);  /* nothing without weights of domains */
 void csl_report__rejected(struct csl_report *p); /* nothing where all rounds were applied */
@@ -67,6 +68,7 @@ void csl_report__labels(struct csl_report *p, uint32_t domain); /* report_labels
 void csl_report__classes(struct csl_report *p, uint32_t domain);
 void csl_report__calibration(struct csl_report *p, uint32_t domain);
 void csl_report__gaps(struct csl_report *p, uint32_t domain);
+void csl_report__told(struct csl_report *p, uint32_t domain);
 void csl_report__run(struct csl_report *p); /* costs, what was not measured, methods */
 
 #endif

@@ -68,9 +68,11 @@ static void put_promise(struct csl_report *p)
                 "<p class=\"note\">Epsilon bounds how much one unit can change the odds of "
                 "whatever anyone concludes: by a factor of at most e<sup>epsilon</sup> (1 is a "
                 "factor of 2.7, 8 one of 2981), but for a failure of probability delta. It is "
-                "charged before an update leaves and never rounded down. The figures of quality "
-                "on this page are of test patients, whom no training touched; epsilon does not "
-                "cover them.");
+                "charged before an update leaves and never rounded down.");
+    if (r->statistics.domain_count == 0)
+        csl_buf_str(p->out,
+                    " The figures of quality on this page are of test patients, whom no training "
+                    "touched; epsilon does not cover them.");
     if (r->baselines.is_present)
         csl_buf_str(p->out, " The models the federation is compared with were trained without "
                             "noise.");

@@ -12,8 +12,6 @@
 
 #include "base/banned.h"
 
-static const char *const kinds[] = {"none", "balanced", "domain", "drpo"};
-
 static bool is_weight(const struct csl_result_row *row, const char *metric)
 {
     return strcmp(row->scope, CSL_RESULT_WEIGHTS) == 0 && strcmp(row->metric, metric) == 0;
@@ -70,7 +68,7 @@ void csl_result__put_weights(struct csl_json *j, const struct csl_result *r)
         return;
     csl_json_key(j, "domain_weights");
     csl_json_object(j);
-    csl_json_put_str(j, "kind", kinds[w->kind]);
+    csl_json_put_str(j, "kind", csl_domain_weights_name(w->kind));
     csl_json_put_f64(j, "alpha", w->alpha);
     csl_json_put_f64(j, "beta", w->beta);
     if (isfinite(w->cap))
@@ -101,8 +99,8 @@ enum csl_code csl_result__read_weights(const struct csl_result_reader *rd,
     if (v == NULL)
         return CSL_OK;
     (void)csl_json_as_str(csl_json_get(v, "kind"), &kind);
-    for (uint32_t k = 1; k < sizeof(kinds) / sizeof(kinds[0]); k++)
-        if (strcmp(kind, kinds[k]) == 0)
+    for (int k = CSL_DOMAIN_WEIGHTS_BALANCED; k < CSL_DOMAIN_WEIGHTS_COUNT; k++)
+        if (strcmp(kind, csl_domain_weights_name((enum csl_domain_weights_kind)k)) == 0)
             w->kind = (enum csl_domain_weights_kind)k;
     w->cap = HUGE_VAL;
     if (w->kind == CSL_DOMAIN_WEIGHTS_NONE ||
@@ -209,7 +207,7 @@ void csl_report__weights(struct csl_report *p)
     csl_buf_printf(p->out,
                    "<p>Kind <b>%s</b>: patients of a domain to the power -%g, its skill to the "
                    "power -%g, relative to the other domains; ",
-                   kinds[w->kind], w->alpha, w->beta);
+                   csl_domain_weights_name(w->kind), w->alpha, w->beta);
     if (isfinite(w->cap))
         csl_buf_printf(p->out, "no weight above %g or below 1/%g.</p>\n", w->cap, w->cap);
     else

@@ -6,6 +6,7 @@
 #include "base/str.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/banned.h"
@@ -221,10 +222,12 @@ static void release_one(struct csl_result *r)
     for (uint32_t i = 0; i < r->price_count; i++)
         csl_repeats_release(&r->prices[i].repeats);
     csl_free(r->prices);
+    csl_statistics_report_release(&r->statistics);
     csl_free(r->groups);
     csl_free(r->labels.items);
     csl_free(r->fairness.sums);
     csl_free(r->fairness.gaps);
+    csl_free(r->fairness.told);
     csl_free(r->rows);
     csl_free(r->sites);
     csl_free(r->domains);
@@ -340,6 +343,45 @@ enum csl_code csl_result_add_test_rows(struct csl_result *r, struct csl_err *err
             code = add_metrics(r, test_row(r, "test_pooled", "", d), &r->federated.pooled[d], err);
         if (code == CSL_OK)
             code = add_means(r, d, err);
+    }
+    return code;
+}
+
+static enum csl_code add_transfer(struct csl_result *r, const char *name,
+                                  const struct csl_evaluation *e, struct csl_err *err)
+{
+    enum csl_code code = CSL_OK;
+    char scope[2][24];
+    (void)snprintf(scope[0], sizeof(scope[0]), "%s_site", name);
+    (void)snprintf(scope[1], sizeof(scope[1]), "%s_pooled", name);
+    for (uint32_t d = 0; e->pooled != NULL && d < r->domain_count && code == CSL_OK; d++) {
+        for (uint32_t s = 0; e->cells != NULL && s < r->site_count && code == CSL_OK; s++)
+            code = add_metrics(r, test_row(r, scope[0], r->sites[s].id, d),
+                               csl_evaluation_cell(e, s, d), err);
+        if (code == CSL_OK)
+            code = add_metrics(r, test_row(r, scope[1], "", d), &e->pooled[d], err);
+    }
+    return code;
+}
+
+enum csl_code csl_result_add_transfer_rows(struct csl_result *r, struct csl_err *err)
+{
+    const struct csl_evaluation *models = r->transfer.models;
+    enum csl_code code = CSL_OK;
+    char name[16];
+    for (int m = 0; m < CSL_PERSONAL_COUNT && code == CSL_OK; m++) {
+        (void)snprintf(name, sizeof(name), "personal_%s",
+                       csl_personal_name((enum csl_personal_method)m));
+        code = add_transfer(r, name, &models[CSL_TRANSFER_WHOLE + m], err);
+    }
+    if (code == CSL_OK)
+        code = add_transfer(r, "left_out", &models[CSL_TRANSFER_LEFT_OUT], err);
+    for (uint32_t l = 0; l < CSL_FEW_LEVELS && code == CSL_OK; l++) {
+        (void)snprintf(name, sizeof(name), "few_%u_head", csl_few_levels[l]);
+        code = add_transfer(r, name, &models[CSL_TRANSFER_FEW_HEAD + l], err);
+        (void)snprintf(name, sizeof(name), "few_%u_local", csl_few_levels[l]);
+        if (code == CSL_OK)
+            code = add_transfer(r, name, &models[CSL_TRANSFER_FEW_LOCAL + l], err);
     }
     return code;
 }

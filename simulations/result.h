@@ -10,6 +10,7 @@
 #ifndef CSL_RESULT_H
 #define CSL_RESULT_H
 #include "aggregation/evaluate/metrics.h"
+#include "aggregation/statistics/report.h"
 #include "base/buf.h"
 #include "protocol/study/study.h"
 #include "simulations/result_attack.h"
@@ -32,6 +33,7 @@ struct csl_result_domain {
 struct csl_result_privacy {
     bool is_present, is_verified, is_rehearsal;
     double epsilon, delta;                   /* spent; epsilon INFINITY: no bound is known */
+    double statistics_epsilon;               /* of that; 0: none */
     double budget_epsilon, noise_multiplier; /* 0: none was stated */
     uint64_t entries;
     char head[2 * 32 + 1];               /* root of the last signed head, hexadecimal */
@@ -55,17 +57,22 @@ struct csl_result_group { /* the federated model on the test patients with one a
 #define CSL_RESULT_REJECTED "rejected"
 /* A row of metrics.csv. Scopes: "federation" (train_loss, contributions by round), "round_site",
  * "round_pooled" and "round_mean" (what the sites reported at that round; from the sum of their
- * counts; unweighted; under masks "round_pooled" alone, of the sum that was opened), "test_site",
+ * counts; unweighted; under masks "round_pooled" alone, of the sum that was opened), "round_gap"
+ * and "round_group" (what they reported by patient group; result_fairness.h), "test_site",
  * "test_pooled", "test_mean", "test_group", "test_gap" (the released model; result_fairness.h),
- * "privacy_site" (epsilon, budget_epsilon, noise_multiplier of the whole run), "privacy_sum" (of
+ * "privacy_site" (epsilon, statistics_epsilon, budget_epsilon, noise_multiplier of the whole run), "privacy_sum" (of
  * all sums opened up to that round: epsilon_coordinator, epsilon_colluding, epsilon_planned;
  * result_realised.h), "domain_weight" (weight, patients and skill of a domain, by the round of the
  * model that was evaluated; from the next one on),
+ * "left_out_site", "left_out_pooled" (each site's test patients, judged by the model of the study
+ * without that site), "few_8_head_site", "few_8_local_pooled", ... (that model with its head fitted
+ * to so many labelled patients of each class there; the site's model of these alone),
+ * "personal_whole_site", "personal_head_pooled", ... (the released model fitted to the site),
  * "rejected" (a round that was not applied; norm of the mean update and its limit, of the block
  * that was furthest beyond). */
 struct csl_result_row {
     uint64_t round;
-    char scope[16], site[CSL_ID_MAX], domain[CSL_ID_MAX], metric[CSL_ID_MAX], method[16];
+    char scope[24], site[CSL_ID_MAX], domain[CSL_ID_MAX], metric[CSL_ID_MAX], method[16];
     double value, low, high;
     bool has_interval;
 };
@@ -132,6 +139,7 @@ struct csl_result {
     struct csl_result *external;
     struct csl_result_row *rows; /* [row_count]; owned */
     uint32_t row_count, row_capacity;
+    struct csl_statistics_report statistics; /* of a census; else no domains; owned */
     struct csl_repeats repeats;
     struct csl_result_price *prices; /* [price_count] ascending by epsilon; owned */
     uint32_t price_count;
@@ -152,6 +160,18 @@ enum csl_code csl_result_add_group(struct csl_result *r, const struct csl_result
                                    struct csl_err *err) CSL_MUST_CHECK;
 /* Rows "test_*" of the released model. */
 enum csl_code csl_result_add_test_rows(struct csl_result *r, struct csl_err *err) CSL_MUST_CHECK;
+/* Rows of r->transfer, once all of it is measured; none of what was not asked for. */
+enum csl_code csl_result_add_transfer_rows(struct csl_result *r,
+                                           struct csl_err *err) CSL_MUST_CHECK;
+/* The next round from row *at on that was not applied; *at is moved behind it. false: no more.
+ * (result_rejected.c) */
+struct csl_result_rejected {
+    uint64_t round;
+    const char *block;  /* the one furthest beyond; borrowed */
+    double norm, limit; /* of the mean update; HUGE_VAL: no number; none */
+};
+bool csl_result_next_rejected(const struct csl_result *r, uint32_t *at,
+                              struct csl_result_rejected *out);
 /* Rows "privacy_site"; none for a site without a ledger. */
 enum csl_code csl_result_add_privacy_rows(struct csl_result *r, struct csl_err *err) CSL_MUST_CHECK;
 

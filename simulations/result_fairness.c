@@ -58,6 +58,19 @@ enum csl_code csl_result_add_gap(struct csl_result *r, const struct csl_result_g
     return CSL_OK;
 }
 
+enum csl_code csl_result_add_told(struct csl_result *r, const struct csl_result_told *t,
+                                  struct csl_err *err)
+{
+    struct csl_result_fairness *f = &r->fairness;
+    struct csl_result_told *list =
+        csl_realloc_array(f->told, (size_t)f->told_count + 1, sizeof(*list));
+    if (list == NULL)
+        return CSL_FAIL(err, CSL_E_NOMEM, "no memory for %u gaps", f->told_count + 1);
+    f->told = list;
+    f->told[f->told_count++] = *t;
+    return CSL_OK;
+}
+
 /* Into the column of sites: what is no letter, digit or one of <>=+.- becomes _. */
 static void put_group_name(char out[CSL_ID_MAX], const char *attribute, const char *value)
 {
@@ -104,6 +117,20 @@ enum csl_code csl_result_add_group_rows(struct csl_result *r, struct csl_err *er
     for (uint32_t i = 0; i < r->fairness.gap_count && code == CSL_OK; i++) {
         const struct csl_result_gap *g = &r->fairness.gaps[i];
         code = add_rows(r, "test_gap", g->attribute, NULL, g->domain, &g->metrics, err);
+    }
+    return code;
+}
+
+enum csl_code csl_result_add_told_rows(struct csl_result *r, struct csl_err *err)
+{
+    enum csl_code code = CSL_OK;
+    for (uint32_t i = 0; i < r->fairness.told_count && code == CSL_OK; i++) {
+        const struct csl_result_told *t = &r->fairness.told[i];
+        const struct csl_metrics worst = {.items = {t->worst_f1}, .count = t->worst[0] != 0};
+        const struct csl_result_gap *g = &t->gap;
+        code = add_rows(r, "round_gap", g->attribute, NULL, g->domain, &g->metrics, err);
+        if (code == CSL_OK)
+            code = add_rows(r, "round_group", g->attribute, t->worst, g->domain, &worst, err);
     }
     return code;
 }

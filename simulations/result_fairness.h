@@ -15,16 +15,30 @@ struct csl_result_gap {
     uint32_t shown, hidden;     /* groups with test patients; hidden: too small */
     struct csl_metrics metrics; /* count 0: fewer than two groups are shown */
 };
+/* The same from what the sites reported of the released model, or of what was opened under masks:
+ * by the coordinator's rule, of the values that the study lists. */
+struct csl_result_told {
+    struct csl_result_gap gap;
+    char worst[32]; /* the shown group with the lowest macro F1; "": none has one */
+    uint64_t worst_patients;
+    struct csl_metric worst_f1;
+};
 struct csl_result_fairness {
     struct csl_study_fairness asked; /* attribute_count 0: the study asks for no groups */
     struct csl_sum_figures *sums;    /* [domain_count]; metrics.count 0: none; owned */
     struct csl_result_gap *gaps;     /* [gap_count]; owned */
     uint32_t gap_count;
+    struct csl_result_told *told; /* [told_count]; owned */
+    uint32_t told_count;
 };
 enum csl_code csl_result_add_gap(struct csl_result *r, const struct csl_result_gap *g,
                                  struct csl_err *err) CSL_MUST_CHECK;
+enum csl_code csl_result_add_told(struct csl_result *r, const struct csl_result_told *t,
+                                  struct csl_err *err) CSL_MUST_CHECK;
 /* Rows "test_group" and "test_gap" of metrics.csv; the column of sites says "sex=female" or "sex",
  * with what a table cannot hold as _. */
+/* Likewise, of what was told: "round_gap", and "round_group" of the worst. */
+enum csl_code csl_result_add_told_rows(struct csl_result *r, struct csl_err *err) CSL_MUST_CHECK;
 enum csl_code csl_result_add_group_rows(struct csl_result *r, struct csl_err *err) CSL_MUST_CHECK;
 
 /* "pp", "eod", ... ; NULL-terminated, in the order tables use. */

@@ -86,6 +86,36 @@ static void put_counts(struct csl_json *j, const struct csl_result *r)
     csl_json_end(j);
 }
 
+static void put_gap(struct csl_json *j, const struct csl_result *r, const struct csl_result_gap *g)
+{
+    csl_json_put_str(j, "attribute", g->attribute);
+    csl_json_put_str(j, "domain", r->domains[g->domain].id);
+    csl_json_put_u64(j, "groups_shown", g->shown);
+    csl_json_put_u64(j, "groups_hidden", g->hidden);
+    csl_result__put_metrics(j, &g->metrics);
+}
+
+static void put_told(struct csl_json *j, const struct csl_result *r)
+{
+    csl_json_key(j, "reported_gaps");
+    csl_json_array(j);
+    for (uint32_t i = 0; i < r->fairness.told_count; i++) {
+        const struct csl_result_told *t = &r->fairness.told[i];
+        csl_json_object(j);
+        put_gap(j, r, &t->gap);
+        if (t->worst[0] != 0) {
+            csl_json_key(j, "worst");
+            csl_json_object(j);
+            csl_json_put_str(j, "value", t->worst);
+            csl_json_put_u64(j, "patients", t->worst_patients);
+            put_metric(j, "macro_f1", &t->worst_f1);
+            csl_json_end(j);
+        }
+        csl_json_end(j);
+    }
+    csl_json_end(j);
+}
+
 static void put_gaps(struct csl_json *j, const struct csl_result *r)
 {
     const struct csl_study_fairness *asked = &r->fairness.asked;
@@ -110,16 +140,13 @@ static void put_gaps(struct csl_json *j, const struct csl_result *r)
     csl_json_key(j, "gaps");
     csl_json_array(j);
     for (uint32_t i = 0; i < r->fairness.gap_count; i++) {
-        const struct csl_result_gap *g = &r->fairness.gaps[i];
         csl_json_object(j);
-        csl_json_put_str(j, "attribute", g->attribute);
-        csl_json_put_str(j, "domain", r->domains[g->domain].id);
-        csl_json_put_u64(j, "groups_shown", g->shown);
-        csl_json_put_u64(j, "groups_hidden", g->hidden);
-        csl_result__put_metrics(j, &g->metrics);
+        put_gap(j, r, &r->fairness.gaps[i]);
         csl_json_end(j);
     }
     csl_json_end(j);
+    if (r->fairness.told_count > 0)
+        put_told(j, r);
 }
 
 /* By how well patients are told apart, and by macro-F1. */
@@ -284,7 +311,8 @@ static enum csl_code read_asked(const struct csl_result_reader *rd, json v)
     return CSL_OK;
 }
 
-static enum csl_code read_gap(const struct csl_result_reader *rd, json v)
+static enum csl_code read_gap(const struct csl_result_reader *rd, json v,
+                              struct csl_result_gap *out)
 {
     struct csl_result_gap g = {.domain = 0};
     uint64_t shown, hidden;
@@ -298,7 +326,26 @@ static enum csl_code read_gap(const struct csl_result_reader *rd, json v)
     g.shown = (uint32_t)shown;
     g.hidden = (uint32_t)hidden;
     enum csl_code code = csl_result__read_metrics(rd, v, &g.metrics);
-    return code == CSL_OK ? csl_result_add_gap(rd->r, &g, rd->err) : code;
+    if (code == CSL_OK)
+        *out = g;
+    return code;
+}
+
+static enum csl_code read_told(const struct csl_result_reader *rd, json v)
+{
+    struct csl_result_told t = {.worst_patients = 0};
+    json worst = csl_json_get(v, "worst");
+    const char *value;
+    enum csl_code code = read_gap(rd, v, &t.gap);
+    if (code == CSL_OK && worst != NULL) {
+        if (!csl_json_as_str(csl_json_get(worst, "value"), &value) || value[0] == 0 ||
+            !csl_str_copy(t.worst, sizeof(t.worst), value) ||
+            !csl_json_as_u64(csl_json_get(worst, "patients"), &t.worst_patients))
+            return csl_result__bad(rd, "worst", "a group and its patients");
+        code =
+            csl_result__read_metric(rd, "macro_f1", csl_json_get(worst, "macro_f1"), &t.worst_f1);
+    }
+    return code == CSL_OK ? csl_result_add_told(rd->r, &t, rd->err) : code;
 }
 
 static enum csl_code read_release(const struct csl_result_reader *rd, json v)
@@ -323,13 +370,20 @@ static enum csl_code read_release(const struct csl_result_reader *rd, json v)
 enum csl_code csl_result__read_fairness(const struct csl_result_reader *rd, json root)
 {
     json counts = csl_json_get(root, "from_counts"), gaps = csl_json_get(root, "gaps");
+    json told = csl_json_get(root, "reported_gaps");
     enum csl_code code = CSL_OK;
     for (size_t i = 0; i < csl_json_count(counts) && code == CSL_OK; i++)
         code = read_counts(rd, csl_json_at(counts, i));
     if (code == CSL_OK && csl_json_get(root, "fairness") != NULL)
         code = read_asked(rd, csl_json_get(root, "fairness"));
-    for (size_t i = 0; i < csl_json_count(gaps) && code == CSL_OK; i++)
-        code = read_gap(rd, csl_json_at(gaps, i));
+    for (size_t i = 0; i < csl_json_count(gaps) && code == CSL_OK; i++) {
+        struct csl_result_gap g;
+        code = read_gap(rd, csl_json_at(gaps, i), &g);
+        if (code == CSL_OK)
+            code = csl_result_add_gap(rd->r, &g, rd->err);
+    }
+    for (size_t i = 0; i < csl_json_count(told) && code == CSL_OK; i++)
+        code = read_told(rd, csl_json_at(told, i));
     if (code == CSL_OK && csl_json_get(root, "release") != NULL)
         code = read_release(rd, csl_json_get(root, "release"));
     return code;

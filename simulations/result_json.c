@@ -418,6 +418,7 @@ enum csl_code csl_result_write_json(const struct csl_result *r, struct csl_buf *
         put_groups(&j, r);
     csl_result__put_fairness(&j, r);
     csl_result__put_weights(&j, r);
+    csl_result__put_rejected(&j, r);
     csl_result__put_release(&j, r);
     put_baselines(&j, r);
     csl_result__put_transfer(&j, r);

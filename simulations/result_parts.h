@@ -67,7 +67,8 @@ enum csl_code csl_result__read_external_repeats(const struct csl_result_reader *
                                                 struct csl_repeats *p) CSL_MUST_CHECK;
 
 /* --- result_fairness_json.c --- */
-/* Members "fairness", "from_counts", "gaps", "worst"; "release". Absent where there is nothing. */
+/* Members "fairness", "from_counts", "gaps", "reported_gaps", "worst"; "release". Absent where
+ * there is nothing. */
 void csl_result__put_fairness(struct csl_json *j, const struct csl_result *r);
 void csl_result__put_release(struct csl_json *j, const struct csl_result *r);
 enum csl_code csl_result__read_fairness(const struct csl_result_reader *rd,
@@ -78,6 +79,10 @@ enum csl_code csl_result__read_fairness(const struct csl_result_reader *rd,
 void csl_result__put_weights(struct csl_json *j, const struct csl_result *r);
 enum csl_code csl_result__read_weights(const struct csl_result_reader *rd,
                                        const struct csl_json_value *v) CSL_MUST_CHECK;
+
+/* --- result_rejected.c: member "rejected_rounds", from the rows; none where there is none. A
+ * reader has it from metrics.csv --- */
+void csl_result__put_rejected(struct csl_json *j, const struct csl_result *r);
 
 /* --- result_labels.c: member "labels"; none without a domain of several --- */
 void csl_result__put_labels(struct csl_json *j, const struct csl_result *r);

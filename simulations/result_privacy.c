@@ -103,6 +103,8 @@ enum csl_code csl_result_add_privacy_rows(struct csl_result *r, struct csl_err *
         if (!p.is_present)
             continue;
         code = add_row(r, s, "epsilon", p.epsilon, err);
+        if (code == CSL_OK && p.statistics_epsilon > 0)
+            code = add_row(r, s, "statistics_epsilon", p.statistics_epsilon, err);
         if (code == CSL_OK && p.budget_epsilon > 0)
             code = add_row(r, s, "budget_epsilon", p.budget_epsilon, err);
         if (code == CSL_OK && p.noise_multiplier > 0)
@@ -158,6 +160,7 @@ void csl_result__put_site_privacy(struct csl_json *j, const struct csl_result *r
     csl_json_put_str(j, "mode", r->privacy);
     if (p->is_present) {
         put_bound(j, p->epsilon, p->delta);
+        put_known(j, "statistics_epsilon", p->statistics_epsilon);
         put_known(j, "budget_epsilon", p->budget_epsilon);
         put_known(j, "noise_multiplier", p->noise_multiplier);
         csl_json_key(j, "ledger");
@@ -283,6 +286,8 @@ enum csl_code csl_result__read_site_privacy(const struct csl_result_reader *rd, 
     if (code == CSL_OK &&
         (!csl_json_as_f64(csl_json_get(v, "delta"), &p.delta) || !(p.delta >= 0 && p.delta < 1)))
         code = csl_result__bad(rd, "delta", "a number from 0 to below 1");
+    if (code == CSL_OK)
+        code = get_number(rd, v, "statistics_epsilon", 0, &p.statistics_epsilon);
     if (code == CSL_OK)
         code = get_number(rd, v, "budget_epsilon", 0, &p.budget_epsilon);
     if (code == CSL_OK)

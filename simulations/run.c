@@ -192,6 +192,16 @@ static enum csl_code run_personal(struct csl_result *r, struct run *run, const f
     return CSL_OK;
 }
 
+/* What the model that came out is good for. */
+static enum csl_code judge(struct csl_result *r, struct run *run, const struct csl_world_result *w,
+                           struct csl_err *err)
+{
+    run->data.own = w->own;
+    enum csl_code code = evaluate(r, run, w->parameters, err);
+    run->data.own = NULL;
+    return code == CSL_OK ? run_personal(r, run, w->parameters, err) : code;
+}
+
 /* The study without a site, as one whose ledgers and model nobody is shown. */
 static enum csl_code federate_without(void *ctx, uint32_t left_out, struct csl_world_result *out,
                                       struct csl_err *err)
@@ -279,21 +289,22 @@ static enum csl_code run_seed(struct csl_result *r, struct run *run, uint64_t se
     if (code == CSL_OK)
         code = csl_run_take_weights(r, c->study, &w, err);
     if (code == CSL_OK && is_shown(run, seed))
-        code = csl_run_take_realised(r, c->study, &w, err);
+        code = csl_run_take_groups(r, c->study, &w, err);
     if (code == CSL_OK && is_shown(run, seed))
+        code = csl_run_take_realised(r, c->study, &w, err);
+    if (code == CSL_OK && is_shown(run, seed) && !c->study->census.is_on)
         code = write_model(c, &w, err);
-    if (code == CSL_OK)
-        run->data.own = w.own;
-    if (code == CSL_OK)
-        code = evaluate(r, run, w.parameters, err);
-    run->data.own = NULL;
-    if (code == CSL_OK)
-        code = run_personal(r, run, w.parameters, err);
+    if (code == CSL_OK && c->study->census.is_on)
+        code = csl_run_take_statistics(r, c->study, &w, err);
+    else if (code == CSL_OK)
+        code = judge(r, run, &w, err);
     csl_world_result_release(&w);
     if (code == CSL_OK)
         code = run_baselines(r, run, err);
     if (code == CSL_OK)
         code = run_left_out(r, run, err);
+    if (code == CSL_OK)
+        code = csl_result_add_transfer_rows(r, err);
     r->wall_s = (double)(csl_clock_monotonic_ns() - wall_ns) / 1e9;
     r->cpu_s = (double)(csl_clock_cpu_ns() - cpu_ns) / 1e9;
     r->peak_rss_bytes = peak_rss_bytes();

@@ -34,15 +34,16 @@ struct csl_run_config {
     bool (*interrupted)(void *ctx);
     void *interrupted_ctx;
 };
-/* Also writes OUT/model.h5 of the first seed and, with privacy, its ledgers to OUT/ledger. An
- * interrupted run ends after the round or repeat in hand, with was_interrupted set; a price that no
- * seed finished is left out. */
+/* Also writes OUT/model.h5 of the first seed, if one was trained, and, with privacy, its ledgers to
+ * OUT/ledger. An interrupted run ends after the round or repeat in hand, with was_interrupted set;
+ * a price that no seed finished is left out. */
 enum csl_code csl_run_study(struct csl_result *out, const struct csl_run_config *c,
                             struct csl_err *err) CSL_MUST_CHECK;
-/* summary.json, metrics.csv, report.html, model_card.md, model_card.json and study.yaml. */
+/* summary.json, metrics.csv, report.html, study.yaml, and model_card.md and model_card.json or, of
+ * a census, statistics.json. */
 enum csl_code csl_run_write_files(const struct csl_result *r, const struct csl_study *study,
                                   const char *out_dir, struct csl_err *err) CSL_MUST_CHECK;
-/* Reads RUN/summary.json and RUN/metrics.csv. */
+/* Reads RUN/summary.json and RUN/metrics.csv, and RUN/statistics.json where there is one. */
 enum csl_code csl_run_read_files(struct csl_result *out, const char *run_dir,
                                  struct csl_err *err) CSL_MUST_CHECK;
 /* model_card.md and model_card.json (simulations/release.h). */
@@ -59,10 +60,19 @@ enum csl_code csl_run_describe(struct csl_result *r, const struct csl_run_config
 enum csl_code csl_run_take_world(struct csl_result *r, const struct csl_study *study,
                                  const struct csl_world_result *w,
                                  struct csl_err *err) CSL_MUST_CHECK;
+/* r->fairness.told and its rows; none where the study lists no groups (run_groups.c). */
+enum csl_code csl_run_take_groups(struct csl_result *r, const struct csl_study *study,
+                                  const struct csl_world_result *w,
+                                  struct csl_err *err) CSL_MUST_CHECK;
 /* Rows "domain_weight"; none where the study has no weights of domains (run_weights.c). */
 enum csl_code csl_run_take_weights(struct csl_result *r, const struct csl_study *study,
                                    const struct csl_world_result *w,
                                    struct csl_err *err) CSL_MUST_CHECK;
+/* r->statistics, from the sum that the round of a census left; nothing in other
+ * studies (run_statistics.c). */
+enum csl_code csl_run_take_statistics(struct csl_result *r, const struct csl_study *study,
+                                      const struct csl_world_result *w,
+                                      struct csl_err *err) CSL_MUST_CHECK;
 /* Which sites attack, and how (run_attack.c). */
 void csl_run_describe_attacks(struct csl_result *r, const struct csl_study *study);
 /* How often each backdoor opens in the model, on the test records of honest sites. */

@@ -51,6 +51,19 @@ enum csl_code csl_run_write_card(const struct csl_result *r, const char *out_dir
     return code;
 }
 
+static enum csl_code write_statistics(const struct csl_result *r, const char *out_dir,
+                                      struct csl_err *err)
+{
+    struct csl_buf text;
+    csl_buf_init(&text, CSL_STATISTICS_BYTES_MAX);
+    csl_statistics_write(&r->statistics, &text);
+    enum csl_code code = csl_buf_status(&text, err);
+    if (code == CSL_OK)
+        code = write_file(out_dir, "statistics.json", CSL_SPAN(text.p, text.n), err);
+    csl_buf_release(&text);
+    return code;
+}
+
 enum csl_code csl_run_write_files(const struct csl_result *r, const struct csl_study *study,
                                   const char *out_dir, struct csl_err *err)
 {
@@ -70,7 +83,9 @@ enum csl_code csl_run_write_files(const struct csl_result *r, const struct csl_s
     csl_buf_release(&text);
     if (code == CSL_OK)
         code = write_file(out_dir, "study.yaml", csl_msg_span(&study->manifest), err);
-    if (code == CSL_OK)
+    if (code == CSL_OK && r->statistics.domain_count > 0)
+        code = write_statistics(r, out_dir, err);
+    else if (code == CSL_OK)
         code = csl_run_write_card(r, out_dir, err);
     if (code == CSL_OK)
         code = csl_path_join(path, sizeof(path), out_dir, "report.html", err);
@@ -99,6 +114,10 @@ enum csl_code csl_run_read_files(struct csl_result *out, const char *run_dir, st
         code = read_file(run_dir, "metrics.csv", CSV_BYTES_MAX, path, &csv, err);
     if (code == CSL_OK)
         code = csl_result_read_csv(r, path, csl_msg_span(&csv), err);
+    if (code == CSL_OK)
+        code = csl_path_join(path, sizeof(path), run_dir, "statistics.json", err);
+    if (code == CSL_OK && csl_file_exists(path))
+        code = csl_statistics_read(&r->statistics, path, err);
     if (code == CSL_OK)
         *out = *r;
     else

@@ -49,7 +49,8 @@ enum csl_code csl_run_take_weights(struct csl_result *r, const struct csl_study 
 {
     struct csl_weigher *weigher = NULL;
     uint32_t next = 0;
-    if (study->fairness.domains.kind == CSL_DOMAIN_WEIGHTS_NONE || w->rounds == 0)
+    if (study->fairness.domains.kind == CSL_DOMAIN_WEIGHTS_NONE || study->secagg.is_on ||
+        w->rounds == 0) /* under masks: in the log, domain.weight */
         return CSL_OK;
     uint32_t *rank = csl_alloc_array(r->site_count, sizeof(*rank));
     enum csl_code code = rank != NULL ? csl_weigher_new(&weigher, study, r->site_count, err)

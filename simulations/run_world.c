@@ -238,6 +238,7 @@ static struct csl_result_privacy privacy_of(const struct csl_world_privacy *w)
     p.epsilon = w->epsilon;
     p.delta = w->delta;
     p.budget_epsilon = w->budget_epsilon;
+    p.statistics_epsilon = w->statistics_epsilon;
     p.noise_multiplier = w->noise_multiplier;
     p.entries = w->entries;
     csl_hex(w->root, sizeof(w->root), p.head);

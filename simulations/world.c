@@ -15,6 +15,7 @@
 #include "simulations/ledgers.h"
 #include "site-agent/agent.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -156,9 +157,21 @@ static enum csl_code open_coordinator(struct world *w, struct csl_err *err)
     return code;
 }
 
+/* As a ledger adds: rounded up. */
+static double sum_up(double a, double b)
+{
+    return b > 0 ? nextafter(a + b, HUGE_VAL) : a;
+}
+
 double csl_world_budget(const struct csl_study *study)
 {
-    return study->privacy.epsilon > 0 ? study->privacy.epsilon : 1000.0;
+    return study->privacy.epsilon > 0 ? sum_up(study->privacy.epsilon, study->statistics.epsilon)
+                                      : 1000.0;
+}
+
+double csl_world_budget_delta(const struct csl_study *study)
+{
+    return sum_up(study->privacy.delta, study->statistics.delta);
 }
 
 static struct csl_site_policy make_policy(const struct csl_study *study)
@@ -174,7 +187,7 @@ static struct csl_site_policy make_policy(const struct csl_study *study)
     struct csl_ledger_budget *b = &p.ledger.budgets[p.ledger.budget_count++];
     CSL_ASSERT(csl_str_copy(b->cohort, sizeof(b->cohort), "*"));
     b->epsilon = csl_world_budget(study);
-    b->delta = study->privacy.delta;
+    b->delta = csl_world_budget_delta(study);
     return p;
 }
 

@@ -61,7 +61,8 @@ struct csl_world_privacy {
     bool is_present;   /* false: the study has no privacy, or the site never accepted it */
     bool is_verified;  /* only with ledger_dir */
     bool is_rehearsal; /* noise came from a seed and protects nobody */
-    double epsilon, delta, budget_epsilon;
+    double epsilon, delta, budget_epsilon; /* of updates and statistics together */
+    double statistics_epsilon;             /* of that; 0: no statistics with noise */
     double noise_multiplier;
     uint64_t entries;
     uint8_t root[32]; /* of the ledger's last head */
@@ -93,6 +94,7 @@ struct csl_world_result {
 /* Epsilon a simulated site may spend: what the study says, or, where it states the noise instead,
  * so much that every run is priced and none is refused. */
 double csl_world_budget(const struct csl_study *study);
+double csl_world_budget_delta(const struct csl_study *study);
 
 enum csl_code csl_world_run(const struct csl_world_config *c, struct csl_world_result *out,
                             struct csl_err *err) CSL_MUST_CHECK;

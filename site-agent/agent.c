@@ -141,6 +141,12 @@ static const char *why_not_reserved(enum csl_code code)
                : csl_code_text(code);
 }
 
+static uint64_t next_run(const struct csl_agent *a)
+{
+    uint64_t words = csl_agent_secagg_words_run__(a), row = a->memory.control_run;
+    return 1 + (words > row ? words : row);
+}
+
 void csl_agent_start_work__(struct csl_agent *a, const struct csl_msg_task *task)
 {
     CSL_ASSERT(!a->has_work);
@@ -168,7 +174,12 @@ void csl_agent_start_work__(struct csl_agent *a, const struct csl_msg_task *task
         refuse_work(a, task, err.code, why_not_reserved(err.code));
         return;
     }
+    if (trains)
+        csl_agent_prepare_statistics__(a, task);
+    if (a->failure.code != CSL_OK)
+        return;
     a->has_work = true;
+    a->run = next_run(a);
     a->work = *task;
     atomic_store(&a->is_cancelled, false);
     if (a->work_box != NULL) /* else: the pump runs it */
@@ -287,12 +298,16 @@ static bool name_transfer(struct csl_agent *a, struct csl_agent_event *e)
 void csl_agent_remember_update__(struct csl_agent *a, const struct csl_agent_event *e)
 {
     a->memory.outbox = e->outbox;
-    if (a->strategy->broadcast_vectors > 1 || csl_study_has_kind(a->study, CSL_BLOCK_LOCAL))
+    if (a->strategy->broadcast_vectors > 1 || csl_study_has_kind(a->study, CSL_BLOCK_LOCAL)) {
         a->memory.control_round = e->outbox.round;
+        a->memory.control_run = e->run;
+    }
     struct csl_err err;
     enum csl_code code = csl_agent_save__(a, &err);
     if (code == CSL_OK)
         code = csl_agent_charge__(a, &e->outbox, &e->report, &err);
+    if (code == CSL_OK)
+        code = csl_agent_charge_statistics__(a, &e->outbox, &err);
     if (code != CSL_OK)
         csl_agent_fail__(a, &err); /* nothing is announced: a restart starts from what is durable */
 }
@@ -418,7 +433,9 @@ static enum csl_code open_state(struct csl_agent *a, struct csl_err *err)
         code = csl_agent_register__(a, err); /* the records may have changed since */
     if (code == CSL_OK)
         code = csl_agent_recover_privacy__(a, err);
-    if (code == CSL_OK && !csl_agent_is_charged__(a, &a->memory.outbox)) {
+    bool is_paid = code == CSL_OK && csl_agent_is_charged__(a, &a->memory.outbox) &&
+                   (a->study == NULL || csl_agent_are_statistics_charged__(a, &a->memory.outbox));
+    if (code == CSL_OK && !is_paid) {
         if (a->memory.control_round == a->memory.outbox.round)
             a->memory.control_round = 0; /* nor does what local blocks learned of it */
         a->memory.outbox = (struct csl_outbox){.round = 0}; /* what is not charged does not leave */

@@ -15,6 +15,12 @@ void csl_agent_blob_name__(char out[CSL_ID_MAX], const char *kind, uint64_t roun
     snprintf(out, CSL_ID_MAX, "%s-%llu", kind, (unsigned long long)round);
 }
 
+void csl_agent_run_name__(char out[CSL_ID_MAX], const char *kind, uint64_t round, uint64_t run)
+{
+    snprintf(out, CSL_ID_MAX, "%s-%llu-%llu", kind, (unsigned long long)round,
+             (unsigned long long)run);
+}
+
 void csl_agent_model_name__(char out[CSL_ID_MAX], const uint8_t digest[CSL_DIGEST_BYTES])
 {
     char hex[33];
@@ -68,47 +74,59 @@ static enum csl_code fetch_write(void *self, struct csl_span s, struct csl_err *
     return CSL_OK;
 }
 
-static bool hash_range(struct fetch *f, uint64_t from, uint64_t bytes, uint8_t *buffer,
-                       uint8_t digest[CSL_DIGEST_BYTES])
+/* Bytes [from, from + bytes) of a blob into a hash, through `buffer` of CSL_AGENT_IO_BYTES. */
+static enum csl_code hash_range(struct csl_blobs *blobs, const char *name, uint64_t from,
+                                uint64_t bytes, uint8_t *buffer, struct csl_sha256 *h,
+                                struct csl_err *err)
 {
-    struct csl_sha256 h;
-    struct csl_err err;
-    csl_sha256_init(&h);
-    for (uint64_t at = 0; at < bytes;) {
+    enum csl_code code = CSL_OK;
+    for (uint64_t at = 0; code == CSL_OK && at < bytes;) {
         size_t n = bytes - at < CSL_AGENT_IO_BYTES ? (size_t)(bytes - at) : CSL_AGENT_IO_BYTES;
-        if (csl_blob_read(f->blobs, f->name, from + at, buffer, n, &err) != CSL_OK)
-            return false;
-        csl_sha256_update(&h, buffer, n);
+        code = csl_blob_read(blobs, name, from + at, buffer, n, err);
+        if (code == CSL_OK)
+            csl_sha256_update(h, buffer, n);
         at += n;
     }
-    csl_sha256_final(&h, digest);
-    return true;
+    return code;
+}
+
+/* CSL_E_CORRUPT: the range has another digest than `named`. */
+static enum csl_code check_range(struct fetch *f, uint64_t from, uint64_t bytes, uint8_t *buffer,
+                                 const uint8_t named[CSL_DIGEST_BYTES], struct csl_err *err)
+{
+    struct csl_sha256 h;
+    uint8_t actual[CSL_DIGEST_BYTES];
+    csl_sha256_init(&h);
+    enum csl_code code = hash_range(f->blobs, f->name, from, bytes, buffer, &h, err);
+    csl_sha256_final(&h, actual);
+    if (code == CSL_OK && memcmp(actual, named, sizeof(actual)) != 0)
+        code = CSL_FAIL(err, CSL_E_CORRUPT, "the model does not have the digest the task names");
+    return code;
 }
 
 /* The digests in front are those of the model that the task names, and of the blocks behind them.
  */
-static bool is_part_right(struct fetch *f)
+static enum csl_code check_part(struct fetch *f, struct csl_err *err)
 {
-    uint8_t *buffer = csl_alloc(CSL_AGENT_IO_BYTES), actual[CSL_DIGEST_BYTES];
-    uint8_t named[CSL_DIGEST_BYTES];
+    uint8_t *buffer = csl_alloc(CSL_AGENT_IO_BYTES), named[CSL_DIGEST_BYTES];
     uint64_t head = (uint64_t)f->vectors * f->blocks * CSL_DIGEST_BYTES, at = head, entry = 0;
-    struct csl_err err;
-    bool is_right = buffer != NULL && hash_range(f, 0, head, buffer, actual) &&
-                    memcmp(actual, f->digest, CSL_DIGEST_BYTES) == 0;
+    if (buffer == NULL)
+        return CSL_FAIL(err, CSL_E_NOMEM, "no memory to check a download");
+    enum csl_code code = check_range(f, 0, head, buffer, f->digest, err);
     for (uint32_t v = 0; v < f->vectors; v++) {
-        for (uint32_t b = 0; is_right && b < f->blocks; b++, entry++) {
+        for (uint32_t b = 0; code == CSL_OK && b < f->blocks; b++, entry++) {
             uint64_t bytes = f->block_bytes[b];
             if (bytes == 0)
                 continue;
-            is_right = csl_blob_read(f->blobs, f->name, entry * CSL_DIGEST_BYTES, named,
-                                     CSL_DIGEST_BYTES, &err) == CSL_OK &&
-                       hash_range(f, at, bytes, buffer, actual) &&
-                       memcmp(actual, named, CSL_DIGEST_BYTES) == 0;
+            code = csl_blob_read(f->blobs, f->name, entry * CSL_DIGEST_BYTES, named,
+                                 CSL_DIGEST_BYTES, err);
+            if (code == CSL_OK)
+                code = check_range(f, at, bytes, buffer, named, err);
             at += bytes;
         }
     }
     csl_free(buffer);
-    return is_right;
+    return code;
 }
 
 bool csl_agent_has_part__(const struct csl_agent *a)
@@ -134,15 +152,16 @@ static enum csl_code fetch_finish(void *self, const uint8_t digest[32], struct c
     uint8_t actual[CSL_DIGEST_BYTES];
     csl_sha256_final(&f->hash, actual);
     enum csl_code code = CSL_OK;
-    if (f->position != f->total) {
+    if (f->position != f->total)
         code = CSL_FAIL(err, CSL_E_PROTO, "the model ended at byte %llu of %llu",
                         (unsigned long long)f->position, (unsigned long long)f->total);
-    } else if (memcmp(actual, digest, CSL_DIGEST_BYTES) != 0 ||
-               (f->blocks == 0 && memcmp(actual, f->digest, CSL_DIGEST_BYTES) != 0) ||
-               (f->blocks > 0 && !is_part_right(f))) {
-        csl_blob_remove(f->blobs, f->name); /* from the beginning next time */
+    else if (memcmp(actual, digest, CSL_DIGEST_BYTES) != 0 ||
+             (f->blocks == 0 && memcmp(actual, f->digest, CSL_DIGEST_BYTES) != 0))
         code = CSL_FAIL(err, CSL_E_CORRUPT, "the model does not have the digest the task names");
-    }
+    else if (f->blocks > 0)
+        code = check_part(f, err);
+    if (code == CSL_E_CORRUPT)
+        csl_blob_remove(f->blobs, f->name); /* from the beginning next time */
     csl_free(f);
     return code;
 }
@@ -163,15 +182,8 @@ static enum csl_code hash_prefix(struct fetch *f, struct csl_err *err)
     uint8_t *buffer = csl_alloc(CSL_AGENT_IO_BYTES);
     if (buffer == NULL)
         return CSL_FAIL(err, CSL_E_NOMEM, "no memory to resume a download");
-    enum csl_code code = CSL_OK;
-    while (code == CSL_OK && f->position < size) {
-        size_t n = size - f->position < CSL_AGENT_IO_BYTES ? (size_t)(size - f->position)
-                                                           : CSL_AGENT_IO_BYTES;
-        code = csl_blob_read(f->blobs, f->name, f->position, buffer, n, err);
-        if (code == CSL_OK)
-            csl_sha256_update(&f->hash, buffer, n);
-        f->position += n;
-    }
+    enum csl_code code = hash_range(f->blobs, f->name, 0, size, buffer, &f->hash, err);
+    f->position = size;
     csl_free(buffer);
     return code;
 }
@@ -184,10 +196,10 @@ static void tidy(struct csl_agent *a, const char *model)
     char local[CSL_ID_MAX], local_of_words[CSL_ID_MAX];
     uint64_t words = csl_agent_secagg_words_round__(a); /* not the task's: they may be older */
     csl_agent_blob_name__(update, "update", a->memory.outbox.round);
-    csl_agent_blob_name__(control, "control", a->memory.control_round);
-    csl_agent_blob_name__(local, "local", a->memory.control_round);
+    csl_agent_run_name__(control, "control", a->memory.control_round, a->memory.control_run);
+    csl_agent_run_name__(local, "local", a->memory.control_round, a->memory.control_run);
     csl_agent_blob_name__(plain, "plain", words);
-    csl_agent_blob_name__(local_of_words, "local", words);
+    csl_agent_run_name__(local_of_words, "local", words, csl_agent_secagg_words_run__(a));
     const char *keep[] = {model, update, control, local, plain, local_of_words};
     csl_blobs_keep_only(a->blobs, keep, words != 0 ? 6 : 4);
 }
@@ -278,22 +290,15 @@ static enum csl_code check_charged(struct csl_agent *a, const struct delivery *d
     uint8_t actual[CSL_DIGEST_BYTES], *buffer;
     if (a->study->privacy.mode == CSL_PRIVACY_NONE)
         return CSL_OK;
-    if (!csl_agent_is_charged__(a, &a->core.outbox))
+    if (!csl_agent_is_charged__(a, &a->core.outbox) ||
+        !csl_agent_are_statistics_charged__(a, &a->core.outbox))
         return CSL_FAIL(err, CSL_E_BUG, "the update of round %llu is not in the ledger",
                         (unsigned long long)a->core.outbox.round);
     buffer = csl_alloc(CSL_AGENT_IO_BYTES);
     if (buffer == NULL)
         return CSL_FAIL(err, CSL_E_NOMEM, "no memory to check an update");
     csl_sha256_init(&h);
-    enum csl_code code = CSL_OK;
-    for (uint64_t at = 0; code == CSL_OK && at < d->total;) {
-        size_t n =
-            d->total - at < CSL_AGENT_IO_BYTES ? (size_t)(d->total - at) : CSL_AGENT_IO_BYTES;
-        code = csl_blob_read(d->blobs, d->name, at, buffer, n, err);
-        if (code == CSL_OK)
-            csl_sha256_update(&h, buffer, n);
-        at += n;
-    }
+    enum csl_code code = hash_range(d->blobs, d->name, 0, d->total, buffer, &h, err);
     csl_free(buffer);
     csl_sha256_final(&h, actual);
     if (code == CSL_OK && memcmp(actual, d->digest, CSL_DIGEST_BYTES) != 0)

@@ -6,6 +6,7 @@
 #include "base/file.h"
 #include "base/thread.h"
 #include "privacy/ledger/ledger.h"
+#include "privacy/secagg/published.h"
 #include "protocol/wire/parts.h"
 #include "site-agent/agent.h"
 #include "site-agent/store/site_store.h"
@@ -21,6 +22,7 @@ struct csl_agent_event {
     struct csl_outbox outbox;
     struct csl_train_report report;       /* TRAINED */
     bool is_forfeit;                      /* TRAINED, failed: csl_agent_forfeit__ */
+    uint64_t run;                         /* TRAINED: csl_agent.run */
     struct csl_msg_evaluation evaluation; /* blocks owned */
     struct csl_msg_study_answer answer;
     uint8_t digest[CSL_DIGEST_BYTES];
@@ -51,6 +53,12 @@ struct csl_agent {
     struct csl_ledger *ledger; /* NULL until a study with privacy was accepted */
     uint64_t found_size;       /* its entries when this process opened it */
     struct csl_privacy_plan plan;
+    struct { /* of the accepted study's statistics (agent_statistics.c) */
+        bool is_noised;
+        struct csl_published_noise noise;
+        uint8_t digest[CSL_DIGEST_BYTES]; /* their own in the ledger */
+        bool is_due;                      /* in the work in hand; set before the worker has it */
+    } statistics;
     uint8_t cohort_key[32], cohort_digest[CSL_DIGEST_BYTES];
     struct csl_canaries *canaries; /* NULL: no audit */
     bool has_reservation;          /* of the work in hand, or of the update that was made last */
@@ -72,6 +80,8 @@ struct csl_agent {
     struct csl_msg_task fetch_task, upload_task;
     /* work: one unit at a time */
     bool has_work;
+    uint64_t run; /* which of the site's trainings the work in hand is, from 1: what it leaves here
+                     takes no name that a row or waiting words have */
     struct csl_msg_task work; /* guarded by the hand-over through work_box, if there is a worker */
     atomic_bool is_cancelled;
     struct csl_thread worker;
@@ -103,8 +113,17 @@ void csl_agent_close_study__(struct csl_agent *a);
 /* A view of the records of a domain that judge a model here, with what of the model is not here
  * taken as absent; no record: the site has none, or not that part of the model. */
 struct csl_examples csl_agent_examples_to_judge__(const struct csl_agent *a, uint32_t domain);
+/* What the scores of those records count by patient group, added to counts:
+ * [csl_study_group_counts], which may be none. */
+enum csl_code csl_agent_count_groups__(const struct csl_agent *a, uint32_t domain,
+                                       const float *scores, uint64_t *counts,
+                                       struct csl_err *err) CSL_MUST_CHECK;
+/* The training patients' records, likewise. */
+struct csl_examples csl_agent_examples_to_count__(const struct csl_agent *a, uint32_t domain);
 void csl_agent_work__(struct csl_agent *a, const struct csl_msg_task *task);
 void csl_agent_blob_name__(char out[CSL_ID_MAX], const char *kind, uint64_t round);
+/* Of a training that may be repeated: csl_agent.run too. */
+void csl_agent_run_name__(char out[CSL_ID_MAX], const char *kind, uint64_t round, uint64_t run);
 void csl_agent_model_name__(char out[CSL_ID_MAX], const uint8_t digest[CSL_DIGEST_BYTES]);
 
 /* agent_privacy.c: without privacy in the accepted study each does nothing and succeeds */
@@ -142,8 +161,45 @@ void csl_agent_put_head__(struct csl_agent *a, struct csl_message *m);
 void csl_agent_take_head__(struct csl_agent *a, const struct csl_message *m);
 bool csl_agent_is_charged__(struct csl_agent *a, const struct csl_outbox *outbox);
 
+/* agent_statistics.c: without statistics in the accepted study each does nothing and succeeds.
+ * Without noise there is nothing to reserve or to charge. */
+enum csl_code csl_agent_open_statistics__(struct csl_agent *a, struct csl_err *err) CSL_MUST_CHECK;
+void csl_agent_close_statistics__(struct csl_agent *a);
+/* All publications of the study into the ledger, reserved; what is known there stays as it is.
+ * CSL_E_BUDGET: this site's budgets do not allow them, and nothing of them is left reserved. */
+enum csl_code csl_agent_register_statistics__(struct csl_agent *a,
+                                              struct csl_err *err) CSL_MUST_CHECK;
+/* Before work: whether its words hold statistics. What was charged is never counted anew. */
+void csl_agent_prepare_statistics__(struct csl_agent *a, const struct csl_msg_task *task);
+/* Once; before anything of the update leaves. */
+enum csl_code csl_agent_charge_statistics__(struct csl_agent *a, const struct csl_outbox *outbox,
+                                            struct csl_err *err) CSL_MUST_CHECK;
+/* What the outbox holds of statistics is charged, or it holds none. */
+bool csl_agent_are_statistics_charged__(struct csl_agent *a, const struct csl_outbox *outbox);
+/* The outbox holds statistics that are not charged, and that the ledger will not charge any more.
+ */
+bool csl_agent_has_unpaid_statistics__(struct csl_agent *a, const struct csl_outbox *outbox);
+/* A reservation of the study's statistics; and one that may still be charged in this round (0: in
+ * any) or later. */
+bool csl_agent_is_of_statistics__(const struct csl_agent *a,
+                                  const struct csl_ledger_open_reservation *r);
+bool csl_agent_awaits_statistics__(const struct csl_agent *a, uint64_t publication, uint64_t round);
+/* The site counts the domain; any thread. */
+bool csl_agent_publishes__(const struct csl_agent *a, uint32_t domain);
+/* On the worker: words [csl_study_statistics_words] of one domain under the model `global`, with
+ * this site's share of the noise. */
+enum csl_code csl_agent_count_statistics__(struct csl_agent *a, const struct csl_msg_task *task,
+                                           uint32_t domain, const float *global, uint64_t *words,
+                                           struct csl_err *err) CSL_MUST_CHECK;
+
 /* agent_weights.c: CSL_E_INVAL, CSL_E_LIMIT: the task's weights of domains must not be used; the
  * text may be shown to the coordinator. Those of the round before are remembered. */
+/* Under masks, where the site multiplies: `patients` of a block, as they count, times the weights
+ * of the domains that read it (the mean over the site's patients of them; no more than the table's
+ * cap times as many), to the nearest of 1 / 1024. Without a table, and on a domain's own block,
+ * whose weight cancels: `patients`. Any thread. */
+double csl_agent_mass__(const struct csl_agent *a, const struct csl_msg_task *t, uint32_t block,
+                        double patients);
 enum csl_code csl_agent_check_weights__(struct csl_agent *a, const struct csl_msg_task *t,
                                         struct csl_err *err) CSL_MUST_CHECK;
 
@@ -157,7 +213,7 @@ void csl_agent_bulk_done__(void *ctx, uint64_t bulk_id, enum csl_code code);
 bool csl_agent_has_part__(const struct csl_agent *a);
 
 /* agent_own.c: blocks that stay at this site. Frozen ones come from its own initial model, local
- * ones lie in a blob of the round they were trained in last, memory.control_round. */
+ * ones lie in a blob of the training they come from, memory.control_round and control_run. */
 /* The block goes to and fro: it is neither frozen nor local, and the site has patients for it. */
 bool csl_agent_shares__(const struct csl_agent *a, uint32_t block);
 /* Before the study is accepted. CSL_E_DENIED: it has frozen blocks, this site no initial model. */

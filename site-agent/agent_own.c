@@ -56,13 +56,13 @@ static enum csl_code check_frozen(struct csl_agent *a, uint32_t block, const cha
     return CSL_OK;
 }
 
-static enum csl_code read_local(struct csl_agent *a, uint64_t round, float *out,
-                                struct csl_err *err)
+/* As the training left them whose update the row names. */
+static enum csl_code read_local(struct csl_agent *a, float *out, struct csl_err *err)
 {
     char name[CSL_ID_MAX];
     uint64_t at = 0;
     enum csl_code code = CSL_OK;
-    csl_agent_blob_name__(name, "local", round);
+    csl_agent_run_name__(name, "local", a->memory.control_round, a->memory.control_run);
     for (uint32_t i = 0; code == CSL_OK && i < a->study->schema.block_count; i++) {
         const struct csl_block_spec *b = &a->study->schema.blocks[i];
         size_t bytes = (size_t)b->count * sizeof(float);
@@ -114,8 +114,7 @@ enum csl_code csl_agent_own_read__(struct csl_agent *a, const struct csl_msg_tas
     }
     if (code != CSL_OK || !csl_study_has_kind(a->study, CSL_BLOCK_LOCAL))
         return code;
-    return begins ? begin_local(a, task->seed, out, err)
-                  : read_local(a, a->memory.control_round, out, err);
+    return begins ? begin_local(a, task->seed, out, err) : read_local(a, out, err);
 }
 
 enum csl_code csl_agent_own_keep__(struct csl_agent *a, uint64_t round, const float *global,
@@ -129,7 +128,7 @@ enum csl_code csl_agent_own_keep__(struct csl_agent *a, uint64_t round, const fl
     float *trained = csl_alloc_array((size_t)schema->parameters, sizeof(*trained));
     if (trained == NULL)
         return CSL_FAIL(err, CSL_E_NOMEM, "no memory for the local blocks of a model");
-    csl_agent_blob_name__(name, "local", round);
+    csl_agent_run_name__(name, "local", round, a->run);
     csl_blob_remove(a->blobs, name);
     enum csl_code code = CSL_OK;
     for (uint32_t i = 0; code == CSL_OK && i < schema->block_count; i++) {
@@ -153,5 +152,5 @@ enum csl_code csl_agent_take_own(struct csl_agent *a, float *model, struct csl_e
     if (a->study == NULL || a->memory.control_round == 0 ||
         !csl_study_has_kind(a->study, CSL_BLOCK_LOCAL))
         return CSL_OK;
-    return read_local(a, a->memory.control_round, model, err);
+    return read_local(a, model, err);
 }

@@ -167,7 +167,8 @@ enum csl_code csl_agent_register__(struct csl_agent *a, struct csl_err *err)
     memcpy(s.cohort_digest, a->cohort_digest, sizeof(s.cohort_digest));
     csl_str_copy(s.cohort, sizeof(s.cohort), a->policy.cohort);
     csl_privacy_plan_events(p, 1, s.events);
-    return csl_ledger_register(a->ledger, &s, err);
+    enum csl_code code = csl_ledger_register(a->ledger, &s, err);
+    return code == CSL_OK ? csl_agent_register_statistics__(a, err) : code;
 }
 
 static enum csl_code open_audit(struct csl_agent *a, struct csl_err *err)
@@ -256,6 +257,8 @@ static enum csl_code close_one(struct csl_agent *a, const struct csl_ledger_open
         keep_reservation(a, r);
         return CSL_OK;
     }
+    if (csl_agent_is_of_statistics__(a, r) && csl_agent_awaits_statistics__(a, r->round, round))
+        return CSL_OK;
     bool is_found = was_found(a, r->reservation);
     if (is_ours && is_found && (round == 0 || r->round == round))
         return CSL_OK; /* the round may be asked for again */
@@ -272,6 +275,9 @@ static bool are_words_unpaid(struct csl_agent *a, const struct csl_ledger_open_r
     struct csl_ledger_charge c;
     struct csl_ledger_spent spent;
     uint64_t round = csl_agent_secagg_words_round__(a);
+    if (round != 0 && has_privacy(a) &&
+        csl_agent_has_unpaid_statistics__(a, csl_agent_secagg_words__(a)))
+        return true;
     if (round == 0 || !has_privacy(a) ||
         csl_ledger_spent_by_study(a->ledger, a->study->digest, &spent, NULL) != CSL_OK ||
         (csl_ledger_find_charge(a->ledger, a->study->digest, round, &c) &&
@@ -412,7 +418,8 @@ void csl_agent_forfeit_open__(struct csl_agent *a)
         return;
     enum csl_code code = list_open(a, &open, &count, &err);
     for (size_t i = 0; code == CSL_OK && i < count; i++)
-        if (memcmp(open[i].study_digest, a->study->digest, CSL_DIGEST_BYTES) == 0)
+        if (memcmp(open[i].study_digest, a->study->digest, CSL_DIGEST_BYTES) == 0 ||
+            csl_agent_is_of_statistics__(a, &open[i]))
             code = csl_ledger_settle(a->ledger, open[i].reservation, true, &err);
     csl_free(open);
     if (code != CSL_OK)
@@ -443,6 +450,11 @@ enum csl_code csl_agent_recover_privacy__(struct csl_agent *a, struct csl_err *e
     if (!has_privacy(a))
         return CSL_OK;
     enum csl_code code = charge_outbox(a, err);
+    if (code == CSL_OK) {
+        code = csl_agent_charge_statistics__(a, &a->memory.outbox, err);
+        if (code == CSL_E_DENIED || code == CSL_E_EXISTS || code == CSL_E_BUDGET)
+            code = CSL_OK; /* not to be charged any more: the outbox does not leave */
+    }
     return code == CSL_OK ? csl_agent_close_reservations__(a, 0, err) : code;
 }
 

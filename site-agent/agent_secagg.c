@@ -370,8 +370,9 @@ static void begin_attempt(struct csl_agent *a, const struct csl_secagg_config *c
 static void offer_config(struct csl_agent *a, const struct csl_secagg_config *c,
                          struct csl_span bytes, const uint32_t *weights)
 {
-    uint8_t secret[32];
+    uint8_t secret[32], factors[CSL_DIGEST_BYTES];
     struct csl_rng rng;
+    bool has_factors = csl_task_factors(&a->core.task, factors);
     bool is_new = is_other_attempt(a->secagg, c);
     csl_rng_init_os(&rng);
     csl_rng_bytes(&rng, secret, sizeof(secret));
@@ -384,6 +385,7 @@ static void offer_config(struct csl_agent *a, const struct csl_secagg_config *c,
                                            .weights = weights,
                                            .model_hash = a->core.task.model_digest,
                                            .plan_hash = a->study->digest,
+                                           .factors = has_factors ? factors : NULL,
                                            .secret = secret});
     csl_wipe(secret, sizeof(secret));
     if (code == CSL_OK && is_new)
@@ -485,6 +487,17 @@ uint64_t csl_agent_secagg_words_round__(const struct csl_agent *a)
 {
     const struct csl_agent_secagg *g = a->secagg;
     return g != NULL && g->has_words ? g->update.outbox.round : 0;
+}
+
+uint64_t csl_agent_secagg_words_run__(const struct csl_agent *a)
+{
+    const struct csl_agent_secagg *g = a->secagg;
+    return g != NULL && g->has_words ? g->update.run : 0;
+}
+
+const struct csl_outbox *csl_agent_secagg_words__(const struct csl_agent *a)
+{
+    return &a->secagg->update.outbox;
 }
 
 bool csl_agent_secagg_covers__(const struct csl_agent *a, uint64_t round, uint32_t attempt)

@@ -65,6 +65,11 @@ void csl_agent_secagg_cancel__(struct csl_agent *a);
 bool csl_agent_secagg_holds__(const struct csl_agent *a, const struct csl_msg_task *task);
 /* Of the words that are here; 0: none. */
 uint64_t csl_agent_secagg_words_round__(const struct csl_agent *a);
+uint64_t csl_agent_secagg_words_run__(const struct csl_agent *a);
+/* What is known of them; words_round is not 0. */
+const struct csl_outbox *csl_agent_secagg_words__(const struct csl_agent *a);
+/* Rows of the roster that a sum can be over. */
+uint32_t csl_agent_secagg_sites__(const struct csl_agent *a);
 /* Off the disk; that they were charged stays known. A study with masks is open. */
 void csl_agent_secagg_drop_words__(struct csl_agent *a);
 /* A charge of that round and attempt is about the words that are here, or were, whatever masks they

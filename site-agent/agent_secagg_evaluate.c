@@ -2,13 +2,14 @@
  * leaves, but that it has test patients of a domain (docs/decisions/0011). */
 #include "site-agent/agent_secagg_internal.h"
 
-#include "aggregation/evaluate/sums.h"
+#include "aggregation/evaluate/group_sums.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "privacy/secagg/block_plan.h"
 #include "privacy/secagg/scalar.h"
 
 #include <math.h>
+#include <string.h>
 
 void csl_agent_secagg_count_tests__(const struct csl_agent *a, struct csl_msg_study_answer *answer)
 {
@@ -30,7 +31,7 @@ static enum csl_code count(const struct csl_domain *d, const struct csl_examples
     return code;
 }
 
-/* The counts of the block, all but the loss. */
+/* The counts of the block, all but the loss; of zeros. */
 static enum csl_code count_domain(const struct csl_agent *a, uint32_t domain, const float *scores,
                                   uint64_t *counts, size_t n, struct csl_err *err)
 {
@@ -47,10 +48,12 @@ static enum csl_code count_domain(const struct csl_agent *a, uint32_t domain, co
         csl_sums_init(&sums, d->task == CSL_TASK_BINARY ? 2 : d->classes, CSL_EVALUATION_BINS, err);
     if (code == CSL_OK)
         code = count(d, e, scores, &sums, err);
-    for (size_t i = 0; code == CSL_OK && i < n; i++)
-        counts[i] = sums.counts[i];
+    size_t groups = csl_study_group_counts(a->study, domain);
+    if (code == CSL_OK)
+        memcpy(counts, sums.counts, (n - groups) * sizeof(*counts));
     csl_sums_release(&sums);
-    return code;
+    return code == CSL_OK ? csl_agent_count_groups__(a, domain, scores, counts + n - groups, err)
+                          : code;
 }
 
 enum csl_code csl_agent_secagg_judge__(struct csl_agent *a, uint32_t domain, const float *global,
@@ -93,9 +96,11 @@ uint32_t csl_agent_secagg_index__(const struct csl_agent *a, const struct csl_se
  * site counted. An honest coordinator asks every site that said it has test patients. */
 static bool leaves_out(const struct csl_agent *a, const struct csl_secagg_config *c, uint32_t index)
 {
-    uint32_t domain = c->blocks[index].id - a->study->schema.block_count;
-    return csl_agent_examples_to_judge__(a, domain).records > 0 &&
-           csl_agent_secagg_index__(a, c, c->blocks[index].id) == UINT32_MAX;
+    uint32_t id = c->blocks[index].id, domain = csl_study_counted_domain(a->study, id);
+    bool has = csl_study_is_statistic(a->study, id)
+                   ? csl_agent_publishes__(a, domain)
+                   : csl_agent_examples_to_judge__(a, domain).records > 0;
+    return has && csl_agent_secagg_index__(a, c, c->blocks[index].id) == UINT32_MAX;
 }
 
 enum csl_code csl_agent_secagg_check_evaluation__(const struct csl_agent *a,
@@ -106,23 +111,23 @@ enum csl_code csl_agent_secagg_check_evaluation__(const struct csl_agent *a,
     const struct csl_secagg_choice choice = {.lane_bits = 64};
     struct csl_secagg_block own = {.id = row->id};
     uint32_t of_model = a->study->schema.block_count;
-    bool is_due = csl_study_is_evaluated_in(a->study, c->round) && row->id >= of_model &&
-                  row->id < csl_study_block_ids(a->study);
+    bool is_due = row->id >= of_model && row->id < csl_study_block_ids(a->study) &&
+                  csl_study_is_counted_in(a->study, row->id, c->round);
     if (!is_due)
         return CSL_FAIL(err, CSL_E_DENIED,
-                        "the round asks for an evaluation that the study has not");
-    uint64_t words = csl_study_evaluation_words(a->study, row->id - of_model);
+                        "the round asks for an evaluation or a statistic that the study has not");
+    uint64_t words = csl_study_counted_words(a->study, row->id);
     enum csl_code code =
         csl_secagg_plan_block(&choice, words, csl_agent_secagg_sites__(a), &own, err);
     if (code == CSL_OK &&
         (!csl_secagg_plan_equals(row, &own) || row->sites_min < a->study->secagg.minimum_sites))
         code = CSL_FAIL(err, CSL_E_DENIED,
-                        "the round has other words for an evaluation than the study, or sums it "
-                        "over fewer sites");
+                        "the round has other words for an evaluation or a statistic than the "
+                        "study, or sums it over fewer sites");
     if (code == CSL_OK && leaves_out(a, c, index))
         code = CSL_FAIL(err, CSL_E_DENIED,
-                        "the round evaluates domain %s without this site, which has test patients "
-                        "of it",
-                        a->study->domains[row->id - of_model].id);
+                        "the round sums what sites count of domain %s without this site, which has "
+                        "patients of it",
+                        a->study->domains[csl_study_counted_domain(a->study, row->id)].id);
     return code;
 }

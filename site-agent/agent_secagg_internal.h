@@ -107,9 +107,7 @@ enum csl_code csl_agent_secagg_mask__(struct csl_agent *a, struct csl_outbox *ou
 bool csl_agent_secagg_has_plain__(const struct csl_agent *a, const struct csl_outbox *words,
                                   const uint8_t digest[CSL_DIGEST_BYTES]);
 
-/* agent_secagg_lanes.c. sites: rows of the roster that a sum can be over. */
-uint32_t csl_agent_secagg_sites__(const struct csl_agent *a);
-/* CSL_E_DENIED: the study's lanes are too narrow for them. */
+/* agent_secagg_lanes.c. CSL_E_DENIED: the study's lanes are too narrow for the roster's sites. */
 enum csl_code csl_agent_secagg_check_lanes__(const struct csl_agent *a,
                                              struct csl_err *err) CSL_MUST_CHECK;
 /* CSL_E_DENIED: M0 is of other words than the study's, which this site makes. */

@@ -12,11 +12,11 @@
 #include <string.h>
 #include <unistd.h>
 
-/* le64 round, le64 bytes, model digest, digest of the plain words, le32 attempt in the ledger, le32
- * blocks, {le32 block, le64 patients} */
+/* le64 round, le64 run, le64 bytes, model digest, digest of the plain words, le32 attempt in the
+ * ledger, le32 blocks, {le32 block, le64 patients} */
 #define WORDS_RECORD 0x100u
 enum {
-    WORDS_FIXED = 8 + 8 + 2 * CSL_DIGEST_BYTES + 4 + 4,
+    WORDS_FIXED = 8 + 8 + 8 + 2 * CSL_DIGEST_BYTES + 4 + 4,
     WORDS_BLOCK = 4 + 8,
     OLD_NAME_BYTES = 8
 };
@@ -36,6 +36,7 @@ static void write_words(const struct csl_agent_secagg *g, struct csl_buf *out)
     const struct csl_outbox *o = &g->update.outbox;
     csl_buf_init(out, WORDS_FIXED + (size_t)CSL_BLOCKS_MAX * WORDS_BLOCK);
     csl_buf_le64(out, o->round);
+    csl_buf_le64(out, g->update.run);
     csl_buf_le64(out, o->bytes_total);
     csl_buf_append(out, o->model_digest, CSL_DIGEST_BYTES);
     csl_buf_append(out, g->words_digest, CSL_DIGEST_BYTES);
@@ -106,17 +107,18 @@ static enum csl_code read_words(struct csl_agent *a, struct csl_span s, struct c
     if (blocks > CSL_BLOCKS_MAX || s.n != WORDS_FIXED + (size_t)blocks * WORDS_BLOCK)
         return CSL_FAIL(err, CSL_E_CORRUPT, "a record of words of %zu bytes", s.n);
     o.round = csl_load_le64(s.p);
-    o.bytes_total = csl_load_le64(s.p + 8);
-    memcpy(o.model_digest, s.p + 16, CSL_DIGEST_BYTES);
-    memcpy(g->words_digest, s.p + 16 + CSL_DIGEST_BYTES, CSL_DIGEST_BYTES);
+    o.bytes_total = csl_load_le64(s.p + 16);
+    memcpy(o.model_digest, s.p + 24, CSL_DIGEST_BYTES);
+    memcpy(g->words_digest, s.p + 24 + CSL_DIGEST_BYTES, CSL_DIGEST_BYTES);
     g->ledger_attempt = csl_load_le32(s.p + WORDS_FIXED - 8);
     o.block_count = blocks;
     for (uint32_t i = 0; i < blocks; i++) {
         o.blocks[i].block = csl_load_le32(s.p + WORDS_FIXED + (size_t)i * WORDS_BLOCK);
         o.blocks[i].patients = csl_load_le64(s.p + WORDS_FIXED + (size_t)i * WORDS_BLOCK + 4);
     }
-    g->update =
-        (struct csl_agent_event){.ev = {.kind = CSL_SE_TRAINED, .round = o.round}, .outbox = o};
+    g->update = (struct csl_agent_event){.ev = {.kind = CSL_SE_TRAINED, .round = o.round},
+                                         .outbox = o,
+                                         .run = csl_load_le64(s.p + 8)};
     return CSL_OK;
 }
 

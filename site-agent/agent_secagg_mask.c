@@ -56,16 +56,20 @@ static enum csl_code encode(struct words *w, uint32_t block, const float *update
     return code;
 }
 
-static double weight_of(const struct csl_agent *a, uint32_t block)
+static double weight_of(const struct words *w, uint32_t block)
 {
+    const struct csl_agent *a = w->a;
     bool counts = a->study->aggregation.weights == CSL_WEIGHTS_SAMPLES;
     uint32_t cap = a->study->secagg.weight_cap;
-    uint64_t patients = csl_dataset_block_patients(a->data, block);
-    if (a->study->privacy.mode == CSL_PRIVACY_JOINT) /* the divisor: of every block those who are */
-        return (double)a->plan.domains[0].patients;  /* drawn, and not who of them has the input */
+    double patients = (double)csl_dataset_block_patients(a->data, block);
+    bool has_divisor = a->study->privacy.mode == CSL_PRIVACY_JOINT && !a->study->census.is_on;
+    if (has_divisor) /* of every block those who are drawn, and not who of them has the input */
+        return (double)a->plan.domains[0].patients;
     if (!counts)
         return 1;
-    return cap > 0 && patients > cap ? (double)cap : (double)patients;
+    if (cap > 0 && patients > cap)
+        patients = (double)cap;
+    return csl_agent_mass__(a, w->task, block, patients);
 }
 
 /* Clipped, then weighed with at most 1: what is cut at the ends of a lane does not depend on how
@@ -74,8 +78,8 @@ static enum csl_code put_lanes(struct words *w, uint32_t block, const float *upd
                                struct csl_err *err)
 {
     const struct csl_agent *a = w->a;
-    uint32_t cap = a->study->secagg.weight_cap;
-    double weight = cap > 0 ? weight_of(a, block) / cap : 1;
+    double cap = csl_study_mass_cap(a->study);
+    double weight = cap > 0 ? weight_of(w, block) / cap : 1;
     struct csl_encoding e;
     struct csl_encoder encoder;
     uint8_t coins[32];
@@ -115,7 +119,7 @@ static enum csl_code put_block(struct words *w, uint32_t block, const float *upd
         uint64_t left = b->count - at;
         size_t n = left < CSL_PRG_CHUNK_WORDS ? (size_t)left : CSL_PRG_CHUNK_WORDS;
         code = encode(w, block, sum != NULL ? NULL : update + b->first + at,
-                      sum != NULL ? sum + b->first + at : NULL, weight_of(w->a, block), n, err);
+                      sum != NULL ? sum + b->first + at : NULL, weight_of(w, block), n, err);
         if (code == CSL_OK)
             code = put_words(w, n, err);
     }
@@ -132,7 +136,7 @@ static enum csl_code put_scalars(struct words *w, const struct csl_train_report 
     enum csl_code code = CSL_OK;
     memset(w->buffer, 0, (blocks + 1) * sizeof(*w->buffer));
     for (uint32_t i = 0; code == CSL_OK && i < report->block_count; i++) {
-        double weight = weight_of(a, report->blocks[i].block);
+        double weight = weight_of(w, report->blocks[i].block);
         total += weight;
         code = csl_scalar_encode(weight, sites, &w->buffer[report->blocks[i].block], err);
     }
@@ -166,6 +170,25 @@ static enum csl_code put_evaluations(struct words *w, const float *global, struc
     return code;
 }
 
+static enum csl_code put_statistics(struct words *w, const float *global, struct csl_outbox *out,
+                                    struct csl_err *err)
+{
+    struct csl_agent *a = w->a;
+    enum csl_code code = CSL_OK;
+    if (!a->statistics.is_due)
+        return CSL_OK;
+    for (uint32_t d = 0; code == CSL_OK && d < a->study->domain_count; d++) {
+        if (!csl_agent_publishes__(a, d))
+            continue;
+        code = csl_agent_count_statistics__(a, w->task, d, global, w->buffer, err);
+        if (code == CSL_OK)
+            code = put_words(w, (size_t)csl_study_statistics_words(a->study, d), err);
+        out->blocks[out->block_count++] = (struct csl_block_count){
+            .block = csl_study_statistics_block(a->study, d), .patients = 1};
+    }
+    return code;
+}
+
 enum csl_code csl_agent_secagg_store__(struct csl_agent *a, const struct csl_msg_task *task,
                                        const float *global, const float *update, const int64_t *sum,
                                        const struct csl_train_report *report,
@@ -187,6 +210,8 @@ enum csl_code csl_agent_secagg_store__(struct csl_agent *a, const struct csl_msg
         code = put_block(&w, report->blocks[i].block, update, sum, err);
     if (code == CSL_OK)
         code = put_evaluations(&w, global, out, err);
+    if (code == CSL_OK)
+        code = put_statistics(&w, global, out, err);
     if (code == CSL_OK && out->block_count == 0)
         code = CSL_FAIL(err, CSL_E_INVAL, "nothing to send in round %llu",
                         (unsigned long long)task->round);
@@ -226,11 +251,10 @@ static enum csl_code read_plain(struct masking *m, size_t bytes, struct csl_err 
     return code;
 }
 
-/* An evaluation that this attempt does not ask for: its words stay here. */
+/* An evaluation or a statistic that this attempt does not ask for: its words stay here. */
 static enum csl_code skip_block(struct masking *m, uint32_t id, struct csl_err *err)
 {
-    const struct csl_study *study = m->a->study;
-    size_t words = (size_t)csl_study_evaluation_words(study, id - study->schema.block_count);
+    size_t words = (size_t)csl_study_counted_words(m->a->study, id);
     return read_plain(m, words * sizeof(uint64_t), err);
 }
 

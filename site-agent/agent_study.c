@@ -12,6 +12,7 @@ void csl_agent_close_study__(struct csl_agent *a)
     csl_canaries_free(a->canaries);
     a->canaries = NULL;
     csl_privacy_plan_release(&a->plan);
+    csl_agent_close_statistics__(a);
     csl_trainer_free(a->trainer);
     csl_dataset_free(a->data);
     csl_study_free(a->study);
@@ -48,6 +49,8 @@ enum csl_code csl_agent_open_study__(struct csl_agent *a, struct csl_span manife
         csl_trainer_use_threads(a->trainer, a->config.training_threads);
     if (code == CSL_OK)
         code = csl_agent_open_privacy__(a, err);
+    if (code == CSL_OK)
+        code = csl_agent_open_statistics__(a, err);
     if (code == CSL_OK)
         code = csl_agent_open_secagg__(a, err);
     if (code != CSL_OK)
@@ -130,6 +133,7 @@ void csl_agent_consider__(struct csl_agent *a, const struct csl_msg_study_offer 
         if (is_same) { /* the coordinator forgot us; our outbox still stands */
             fresh.outbox = a->memory.outbox;
             fresh.control_round = a->memory.control_round;
+            fresh.control_run = a->memory.control_run;
         }
         if (!is_same && words != 0) { /* of the study whose place it takes */
             char plain[CSL_ID_MAX];

@@ -1,9 +1,12 @@
 /* Weights of domains (fairness.domain_weights): what a site checks of a table before it trains. In
  * a plain sum the coordinator multiplies, so that this finds a table that breaks what the study
- * says, and not a coordinator that announces one table and uses another. */
-#include "site-agent/agent_internal.h"
+ * says, and not a coordinator that announces one table and uses another. Under masks the site
+ * multiplies itself, and M0 binds the table (csl_task_factors). */
+#include "site-agent/agent_secagg.h"
 
 #include "aggregation/weights/check.h"
+#include "aggregation/weights/publication.h"
+#include "protocol/study/evaluation.h"
 
 #include <math.h>
 #include <string.h>
@@ -11,12 +14,25 @@
 /* Where the study has no bound: no honest weight gets there (e^64), and the sum of products with
  * numbers of patients is finite. */
 #define CAP_NONE 6.235149080811617e27
+#define MASS_ONE 1024 /* a mass under masks is a whole number of these parts of a patient */
 
 static bool is_of_study(const struct csl_study *s, const struct csl_msg_task *t)
 {
     const struct csl_study_domain_weights *w = &s->fairness.domains;
     bool is_due = w->every > 0 ? t->weights_round % w->every == 0 : t->weights_round == 0;
+    if (s->secagg.is_on) /* of the round in which statistics were published; 0: none were yet */
+        is_due = t->weights_round == 0 || csl_study_published_in(s, t->weights_round) > 0;
     return t->weight_count == s->domain_count && t->weights_round < t->round && is_due;
+}
+
+/* How far noise may have carried a published number of patients: more has a probability of less
+ * than 2e-15 for each. 0 without noise. */
+static double noise_slack(const struct csl_agent *a)
+{
+    if (!a->statistics.is_noised)
+        return 0;
+    return 8 * csl_published_std(&a->statistics.noise, csl_agent_secagg_sites__(a)) /
+           CSL_PUBLICATION_ONE;
 }
 
 /* The weights before, where they are known: they were shown to this process, or all were 1. */
@@ -27,7 +43,7 @@ static void fill_before(const struct csl_agent *a, const struct csl_msg_task *t,
     bool is_same = a->seen_weights.count > 0 && a->seen_weights.round == t->weights_round;
     bool is_next =
         a->seen_weights.count > 0 && a->seen_weights.round + w->every == t->weights_round;
-    bool is_first = !is_same && t->weights_round <= w->every;
+    bool is_first = !is_same && t->weights_round <= (a->study->secagg.is_on ? 1 : w->every);
     for (uint32_t d = 0; d < t->weight_count; d++) {
         lines[d].log_lambda = t->weights[d].log_weight;
         lines[d].patients = t->weights[d].patients;
@@ -40,11 +56,12 @@ static void fill_before(const struct csl_agent *a, const struct csl_msg_task *t,
 static enum csl_code check_own(const struct csl_agent *a, const struct csl_msg_task *t,
                                struct csl_err *err)
 {
+    double slack = noise_slack(a);
     uint32_t most = a->study->fairness.domains.largest_site;
     for (uint32_t d = 0; d < t->weight_count; d++) {
         uint64_t own = csl_dataset_block_patients(a->data, d);
         double counted = most > 0 && own > most ? (double)most : (double)own;
-        if (t->weights[d].patients > 0 && t->weights[d].patients < counted)
+        if (t->weights[d].patients > 0 && t->weights[d].patients + slack < counted)
             return CSL_FAIL(err, CSL_E_INVAL,
                             "domain %s has fewer patients in the table than at this site",
                             a->study->domains[d].id);
@@ -81,4 +98,25 @@ enum csl_code csl_agent_check_weights__(struct csl_agent *a, const struct csl_ms
     for (uint32_t d = 0; d < t->weight_count; d++)
         a->seen_weights.log_weight[d] = t->weights[d].log_weight;
     return CSL_OK;
+}
+
+double csl_agent_mass__(const struct csl_agent *a, const struct csl_msg_task *t, uint32_t block,
+                        double patients)
+{
+    const struct csl_study *s = a->study;
+    double most = s->fairness.domains.largest_site, mass = 0, all = 0;
+    if (most > 0 && patients > most)
+        patients = most;
+    if (t->weight_count == 0 || block < s->domain_count)
+        return patients;
+    uint32_t input = csl_study_input_of(s, block);
+    for (uint32_t d = 0; d < t->weight_count; d++) {
+        double own = (double)csl_dataset_block_patients(a->data, d);
+        if (!csl_domain_has_input(&s->domains[d], input))
+            continue;
+        own = most > 0 && own > most ? most : own;
+        mass += own * exp(t->weights[d].log_weight);
+        all += own;
+    }
+    return all > 0 ? round(patients * (mass / all) * MASS_ONE) / MASS_ONE : patients;
 }

@@ -1,7 +1,7 @@
 /* One unit of work: training or evaluating the study's model on this site's records. */
 #include "site-agent/agent_secagg.h"
 
-#include "aggregation/evaluate/metrics.h"
+#include "aggregation/evaluate/group_sums.h"
 #include "aggregation/tensor/part.h"
 #include "base/check.h"
 #include "base/log.h"
@@ -104,7 +104,7 @@ static enum csl_code read_control(struct csl_agent *a, const struct csl_msg_task
     if (a->memory.control_round == 0 || a->memory.control_round >= task->round)
         return CSL_OK; /* zero before the first round, also of a study that was begun anew */
     char name[CSL_ID_MAX];
-    csl_agent_blob_name__(name, "control", a->memory.control_round);
+    csl_agent_run_name__(name, "control", a->memory.control_round, a->memory.control_run);
     return csl_blob_read(a->blobs, name, 0, out, a->study->schema.parameters * sizeof(float), err);
 }
 
@@ -142,7 +142,7 @@ static enum csl_code store_update(struct csl_agent *a, const struct csl_msg_task
     if (code == CSL_OK)
         code = csl_blob_sync(a->blobs, name, err);
     if (code == CSL_OK && has_control(a)) {
-        csl_agent_blob_name__(name, "control", round);
+        csl_agent_run_name__(name, "control", round, a->run);
         struct csl_span s = CSL_SPAN(v->site_control, a->study->schema.parameters * sizeof(float));
         csl_blob_remove(a->blobs, name);
         code = csl_blob_write(a->blobs, name, 0, s, err);
@@ -228,6 +228,7 @@ static enum csl_code train(struct csl_agent *a, const struct csl_msg_task *t,
     else if (code == CSL_OK)
         code = store_update(a, t, &v, &e->report, &e->outbox, err);
     e->is_forfeit = is_forfeit(&privacy, code);
+    e->run = a->run;
     vectors_release(&v, (size_t)a->study->schema.parameters);
     return code;
 }
@@ -249,6 +250,49 @@ struct csl_examples csl_agent_examples_to_judge__(const struct csl_agent *a, uin
     struct csl_examples here = splits[has_test ? CSL_SPLIT_TEST : CSL_SPLIT_VALIDATION];
     if (csl_agent_has_part__(a) && csl_dataset_block_patients(a->data, domain) == 0)
         here.records = 0; /* its head is not here */
+    mark_absent(a, &here);
+    return here;
+}
+
+enum csl_code csl_agent_count_groups__(const struct csl_agent *a, uint32_t domain,
+                                       const float *scores, uint64_t *counts, struct csl_err *err)
+{
+    const struct csl_examples e = csl_agent_examples_to_judge__(a, domain);
+    const struct csl_domain *d = &a->study->domains[domain];
+    uint32_t heads = d->task == CSL_TASK_BINARY ? 1 : d->classes;
+    struct csl_group_plan plan;
+    enum csl_code code = CSL_OK;
+    if (csl_study_group_counts(a->study, domain) == 0)
+        return CSL_OK;
+    csl_study_group_plan(a->study, domain, &plan);
+    for (uint32_t r = 0; code == CSL_OK && r < e.records; r++) {
+        bool is_new = r == 0 || e.patient[r] != e.patient[r - 1]; /* ascending */
+        code =
+            csl_group_sums_add(&plan, counts, scores + (size_t)r * heads, e.label[r],
+                               e.group + (size_t)e.patient[r] * plan.attribute_count, is_new, err);
+    }
+    return code;
+}
+
+static enum csl_code report_groups(const struct csl_agent *a, uint32_t domain, const float *scores,
+                                   struct csl_eval_block *b, struct csl_err *err)
+{
+    uint32_t n = csl_study_group_counts(a->study, domain);
+    uint64_t *counts = csl_alloc_array(n, sizeof(*counts));
+    CSL_ASSERT(n <= CSL_GROUP_COUNTS_MAX);
+    if (counts == NULL)
+        return CSL_FAIL(err, CSL_E_NOMEM, "no memory for %u counts", n);
+    enum csl_code code = csl_agent_count_groups__(a, domain, scores, counts, err);
+    for (uint32_t i = 0; i < n; i++)
+        b->groups[i] = (uint32_t)counts[i];
+    b->group_count = code == CSL_OK ? n : 0;
+    csl_free(counts);
+    return code;
+}
+
+struct csl_examples csl_agent_examples_to_count__(const struct csl_agent *a, uint32_t domain)
+{
+    struct csl_examples here = a->data->domains[domain][CSL_SPLIT_TRAIN];
     mark_absent(a, &here);
     return here;
 }
@@ -330,6 +374,8 @@ static enum csl_code judge(struct csl_agent *a, const struct csl_msg_task *t, ui
             break;
         }
     }
+    if (code == CSL_OK)
+        code = report_groups(a, domain, scores, b, err);
     b->block = domain;
     b->examples = e->records;
     b->loss_sum = isfinite(loss) ? loss * e->records : 0;
@@ -355,7 +401,8 @@ static enum csl_code evaluate(struct csl_agent *a, const struct csl_msg_task *t,
     if (code == CSL_OK)
         code = read_broadcast(a, t, parameters, 1, err);
     /* With privacy nothing about test patients leaves: no block is reported. */
-    bool is_reported = a->study->privacy.mode == CSL_PRIVACY_NONE && !csl_agent_masks__(a);
+    bool is_reported = a->study->privacy.mode == CSL_PRIVACY_NONE && !csl_agent_masks__(a) &&
+                       !a->study->census.is_on;
     for (uint32_t d = 0; code == CSL_OK && is_reported && d < a->study->domain_count; d++) {
         bool is_here = !csl_agent_has_part__(a) || csl_dataset_block_patients(a->data, d) > 0;
         bool is_judged = csl_agent_examples_to_judge__(a, d).records > 0;

@@ -61,6 +61,8 @@ static const struct csl_option policy_options[] = {
      NULL, NULL, "accept a delta that is not below one over the number of patients"},
     {"masked_only", CSL_OPT_BOOL, IN(policy_rows, masked_only), 0, 0, "false", NULL, NULL, NULL,
      "refuse studies without secure aggregation"},
+    {"noised_statistics_only", CSL_OPT_BOOL, IN(policy_rows, noised_statistics_only), 0, 0, "false",
+     NULL, NULL, NULL, "refuse studies that publish statistics without noise"},
     {"masked_colluding", CSL_OPT_STR, IN(policy_rows, masked_colluding), 0, 0, "third", NULL, NULL,
      NULL,
      "how many sites may work with the coordinator, at least: a study that assumes fewer is "
@@ -242,6 +244,8 @@ static enum csl_code digest_policy(struct csl_site_policy *p, struct csl_err *er
                    p->masked.largest_share_permille);
     if (p->masked.audit_chunks > 0)
         csl_buf_printf(&b, "audit %u\n", p->masked.audit_chunks);
+    if (p->refuses_exact_statistics)
+        csl_buf_printf(&b, "noised statistics only\n");
     for (uint32_t i = 0; i < p->ledger.budget_count; i++) {
         const struct csl_ledger_budget *g = &p->ledger.budgets[i];
         csl_buf_printf(&b, "%s\n%s\n%.17g %.17g %llu\n", g->cohort, g->group, g->epsilon, g->delta,
@@ -266,6 +270,7 @@ static enum csl_code read_masked(struct csl_site_config *c, struct csl_err *err)
                         "would be right",
                         text, CSL_SECAGG_SITES_MAX);
     c->policy.masked_only = c->policy_rows.masked_only;
+    c->policy.refuses_exact_statistics = c->policy_rows.noised_statistics_only;
     *f = (struct csl_masked_floors){.has_colluding = !is_third,
                                     .colluding = (uint32_t)colluding,
                                     .minimum_sites = c->policy_rows.masked_minimum_sites,

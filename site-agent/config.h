@@ -27,7 +27,7 @@ struct csl_site_config {
         const struct csl_yaml_node *approved_studies, *strategies, *privacy_modes, *budgets;
         uint32_t minimum_sites;
         char cohort[CSL_ID_MAX];
-        bool allow_large_delta, masked_only;
+        bool allow_large_delta, masked_only, noised_statistics_only;
         char masked_colluding[16];
         uint32_t masked_minimum_sites, masked_minimum_honest, masked_largest_share,
             masked_audit_chunks;

@@ -19,8 +19,8 @@ enum csl_code csl_sums_init(struct csl_sums *s, uint32_t classes, uint32_t bins,
     if (classes < 2 || classes > CSL_CLASSES_MAX)
         return CSL_FAIL(err, CSL_E_INVAL, "%u classes; 2 to %d would be right", classes,
                         CSL_CLASSES_MAX);
-    if (bins != 256 && bins != 1024)
-        return CSL_FAIL(err, CSL_E_INVAL, "%u bins; 256 or 1024 would be right", bins);
+    if (bins != 0 && bins != 256 && bins != 1024)
+        return CSL_FAIL(err, CSL_E_INVAL, "%u bins; 0, 256 or 1024 would be right", bins);
     uint64_t *counts = csl_alloc_array(csl_sums_count(classes, bins), sizeof(*counts));
     if (counts == NULL)
         return CSL_FAIL(err, CSL_E_NOMEM, "counts of %u classes", classes);
@@ -56,9 +56,9 @@ enum csl_code csl_sums_add(struct csl_sums *s, const float *scores, uint8_t labe
         return CSL_FAIL(err, CSL_E_INVAL, "a record before its patient");
     if (heads == 1)
         decision = (double)scores[0] > 0.5;
-    else
+    else if (s->bins > 0)
         csl_sums__confidence(s, decision == label)[bin_of(s, scores[decision])]++;
-    for (uint32_t h = 0; h < heads; h++)
+    for (uint32_t h = 0; h < heads && s->bins > 0; h++)
         csl_sums__histogram(s, h, heads == 1 ? label == 1 : label == h)[bin_of(s, scores[h])]++;
     csl_sums__confusion(s)[label * s->classes + decision]++;
     s->counts[CSL_SUMS__PATIENTS] += is_new_patient;
@@ -76,31 +76,41 @@ static bool add_up(const uint64_t *counts, size_t n, uint64_t *sum)
     return true;
 }
 
+static enum csl_code check_histograms(const struct csl_sums *s, const struct csl_sums__tally *t,
+                                      struct csl_err *err)
+{
+    uint32_t heads = csl_sums__heads(s);
+    uint64_t of_class, rest, hits = 0;
+    for (uint32_t h = 0; h < heads; h++) {
+        uint64_t labelled = t->labelled[heads == 1 ? 1 : h];
+        if (!add_up(csl_sums__histogram(s, h, true), s->bins, &of_class) ||
+            !add_up(csl_sums__histogram(s, h, false), s->bins, &rest) || of_class != labelled ||
+            rest != t->n - labelled)
+            return CSL_FAIL(err, CSL_E_INVAL,
+                            "histogram %u: it counts other records than the confusion counts", h);
+    }
+    for (uint32_t k = 0; k < s->classes; k++)
+        hits += t->right[k];
+    if (heads > 1 && (!add_up(csl_sums__confidence(s, true), s->bins, &of_class) ||
+                      !add_up(csl_sums__confidence(s, false), s->bins, &rest) || of_class != hits ||
+                      rest != t->n - hits))
+        return CSL_FAIL(err, CSL_E_INVAL,
+                        "confidence: it counts other records than the confusion counts");
+    return CSL_OK;
+}
+
 enum csl_code csl_sums_check(const struct csl_sums *s, struct csl_err *err)
 {
-    uint32_t c = s->classes, heads = csl_sums__heads(s);
-    uint64_t n, of_class, rest;
+    uint32_t c = s->classes;
+    uint64_t n;
     struct csl_sums__tally t;
     if (!add_up(csl_sums__confusion(s), (size_t)c * c, &n))
         return CSL_FAIL(err, CSL_E_INVAL, "confusion counts of more than %llu records",
                         (unsigned long long)CSL_RECORDS_MAX);
     csl_sums__tally_of(s, &t);
-    for (uint32_t h = 0; h < heads; h++) {
-        uint64_t labelled = t.labelled[heads == 1 ? 1 : h];
-        if (!add_up(csl_sums__histogram(s, h, true), s->bins, &of_class) ||
-            !add_up(csl_sums__histogram(s, h, false), s->bins, &rest) || of_class != labelled ||
-            rest != n - labelled)
-            return CSL_FAIL(err, CSL_E_INVAL,
-                            "histogram %u: it counts other records than the confusion counts", h);
-    }
-    uint64_t hits = 0;
-    for (uint32_t k = 0; k < c; k++)
-        hits += t.right[k];
-    if (heads > 1 && (!add_up(csl_sums__confidence(s, true), s->bins, &of_class) ||
-                      !add_up(csl_sums__confidence(s, false), s->bins, &rest) || of_class != hits ||
-                      rest != n - hits))
-        return CSL_FAIL(err, CSL_E_INVAL,
-                        "confidence: it counts other records than the confusion counts");
+    enum csl_code code = s->bins > 0 ? check_histograms(s, &t, err) : CSL_OK;
+    if (code != CSL_OK)
+        return code;
     uint64_t sites = s->counts[CSL_SUMS__SITES], patients = s->counts[CSL_SUMS__PATIENTS];
     if (sites > patients || patients > n || sites > CSL_SITES_MAX || (n > 0 && sites == 0))
         return CSL_FAIL(err, CSL_E_INVAL, "%llu sites with %llu patients and %llu records",
@@ -138,6 +148,11 @@ uint64_t csl_sums_records(const struct csl_sums *s)
     for (size_t i = 0; i < (size_t)s->classes * s->classes; i++)
         n += csl_sums__confusion(s)[i];
     return n;
+}
+
+const uint64_t *csl_sums_confusion(const struct csl_sums *s)
+{
+    return csl_sums__confusion(s);
 }
 
 uint32_t csl_sums_sites(const struct csl_sums *s)

@@ -33,7 +33,7 @@
 
 struct csl_sums {
     uint32_t classes; /* 2 .. CSL_CLASSES_MAX; 2: binary */
-    uint32_t bins;    /* 256 or 1024 */
+    uint32_t bins;    /* 256 or 1024; 0: no histograms, and no auc, no ece, no calibration */
     uint64_t *counts; /* [csl_sums_count]; owned; NULL: never initialised */
 };
 /* Entries of the vector: the price of the evaluation in words. */
@@ -54,6 +54,7 @@ enum csl_code csl_sums_join(struct csl_sums *into, const struct csl_sums *from,
 /* Whether the parts can be counts of the same records: CSL_E_INVAL names the first that cannot. */
 enum csl_code csl_sums_check(const struct csl_sums *s, struct csl_err *err) CSL_MUST_CHECK;
 uint64_t csl_sums_records(const struct csl_sums *s);
+const uint64_t *csl_sums_confusion(const struct csl_sums *s); /* [classes, classes] */
 uint64_t csl_sums_patients(const struct csl_sums *s);
 uint32_t csl_sums_sites(const struct csl_sums *s);
 

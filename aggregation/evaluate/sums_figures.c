@@ -287,7 +287,7 @@ enum csl_code csl_sums_evaluate(const struct csl_sums *s, uint64_t seed,
         add_auc(s, smallest_class(&t, s->classes), made);
         describe_classes(&t, s->classes, made);
         code = add_confusion(s, &t, seed, &made->metrics, err);
-        if (code == CSL_OK)
+        if (code == CSL_OK && s->bins > 0)
             code = add_calibration(s, t.n, seed, made, err);
     }
     if (code == CSL_OK)

@@ -24,8 +24,10 @@ struct csl_publication_plan {
     double sensitivity2;   /* square of the L2 sensitivity of one publication, in patients */
 };
 
-/* n_d and S_d of the domain a patient is in, and n_gd and S_gd of its group in each of A
- * attributes: 2 (A + 1). A patient in several domains counts once for each. */
+/* What one patient moves a publication by (protocol/study/evaluation.h, decision 14). n_d and S_d
+ * (or, while no prior is known, a class in place of S_d) of the domain a patient is in, and n_gd
+ * and S_gd of its group in each of A attributes: 2 (A + 1). A patient in several domains counts
+ * once for each. */
 double csl_publication_sensitivity2(uint32_t attributes, uint32_t domains_per_patient);
 /* CSL_E_INVAL: epsilon or delta out of range, no publication, no sensitivity. sigma in patients. */
 enum csl_code csl_publication_noise(const struct csl_publication_plan *plan, double *sigma,

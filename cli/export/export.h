@@ -23,19 +23,27 @@ enum csl_code csl_export_csv(const struct csl_model_file *m, const char *path,
 /* ONNX: the network of one domain, number `domain` of the study the model was trained in, from raw
  * values to what csl_trainer_predict gives.
  *
- *   features [records, D], image [records, height, width, channels] or signal [records, samples,
- *   channels], float32  ->  probability [records, 1], probabilities [records, classes] or
- *   log_hazard_ratio [records, 1], float32
+ *   features [records, D], image [records, height, width, channels], signal [records, samples,
+ *   channels], series or embedding, float32, or tokens [records, ids], int64  ->  probability
+ *   [records, 1], probabilities [records, classes] or log_hazard_ratio [records, 1], float32
+ *
+ * In a study with inputs, of that domain or of all (CSL_EXPORT_ALL_DOMAINS): for each input that
+ * one of them reads its values, named like it, and INPUT/present, bool [records, 1], false where
+ * the record lacks it; DOMAIN/probability, .. of each. What stands in the place of an absent input
+ * is not used.
+ * An adapter is in the weights it belongs to.
  *
  * With CSL_SCALING_CONSTANTS the graph holds the study's constants and does what the data module
  * does, in float64: (x - centre) / scale, a missing value (NaN) becomes 0, then the cut to
  * [-clip, clip]. With CSL_SCALING_SITE each site has its own constants, which never leave it: the
  * input must be standardised already; the graph does the rest. doc_string and metadata say which.
  *
- * CSL_E_INVAL: a model of another study; CSL_E_UNSUPPORTED: a layer that has no ONNX node here;
- * CSL_E_LIMIT: above the 2 GiB of a protobuf message.
+ * CSL_E_INVAL: a model of another study; CSL_E_UNSUPPORTED: a layer that has no ONNX node here, or
+ * a part of the network that is trained by each site for itself; CSL_E_LIMIT: above the 2 GiB of a
+ * protobuf message.
  * SOURCE: https://github.com/onnx/onnx, onnx/onnx.proto and docs/Operators.md; IR version 7,
  * operator set 13, which every runtime since 2020 reads. */
+#define CSL_EXPORT_ALL_DOMAINS UINT32_MAX
 enum csl_code csl_export_onnx(const struct csl_model_file *m, const struct csl_study *study,
                               uint32_t domain, const char *path,
                               struct csl_err *err) CSL_MUST_CHECK;

@@ -1,232 +1,254 @@
-/* cli/export/onnx.c - one domain's network as an ONNX graph. The layers are those the sites train
- * with (csl_net_init), so that what is exported is what was trained. */
+/* cli/export/onnx.c - networks as an ONNX graph. The layers are those the sites train with
+ * (csl_net_init), so that what is exported is what was trained. */
 #include "base/check.h"
-#include "base/json.h"
-#include "base/mem.h"
 #include "cli/export/export.h"
-#include "cli/export/onnx_layers.h"
+#include "cli/export/onnx_fusion.h"
+#include "cli/export/onnx_input.h"
 #include "cli/export/out_file.h"
 
 #include <errno.h>
 #include <inttypes.h>
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
 #define MESSAGE_BYTES_MAX ((size_t)INT32_MAX) /* a protobuf message */
 #define DOC_BYTES_MAX     (1u << 20)          /* every named feature with its constants */
+#define DOC_MAX           (CSL_LABEL_TEXT_MAX + 256)
 
 struct onnx {
-    struct csl_onnx_net n;
+    struct csl_onnx_graph graph;
+    const struct csl_model_file *model;
     const struct csl_study *study;
-    struct csl_buf input_doc, features;
-    char labels[CSL_LABEL_TEXT_MAX]; /* what the domain predicts */
-    char output_doc[CSL_LABEL_TEXT_MAX + 256];
+    uint32_t domain;            /* or CSL_EXPORT_ALL_DOMAINS */
+    struct csl_buf description; /* JSON: the features of one input, or inputs and domains */
 };
 
-/* How the input of a modality is called, its axes after the record's, and what they are. */
-static const struct {
-    const char *name;
-    uint32_t rank;
-    const char *axes; /* NULL: one, of features or values */
-} inputs[CSL_MODALITY_COUNT] = {
-    [CSL_TABULAR] = {"features", 1, NULL},
-    [CSL_IMAGE2D] = {"image", 3, "record, row, column, channel"},
-    [CSL_SIGNAL] = {"signal", 2, "record, sample, channel"},
-    [CSL_EHR_SERIES] = {"series", 2, "record, step, feature"},
-    [CSL_TEXT] = {"tokens", 1, NULL},
-    [CSL_EMBEDDING] = {"embedding", 1, NULL},
-    [CSL_IMAGE3D] = {"volume", 4, "record, slice, row, column, channel"},
-};
-
-/* --- from raw values to inputs: the steps of csl_examples_scale__ --- */
-
-/* One float64 of every input along the last axis, by offset in csl_feature; `other` for those that
- * are no values of a feature (a mask, a time, a count). */
-static enum csl_code feature_constant(struct onnx *o, const char *name, size_t offset, double other,
-                                      double (*change)(double), struct csl_err *err)
+/* The model as a study without inputs has it: one domain reads one modality. */
+static bool is_single(const struct onnx *o)
 {
-    const struct csl_domain *d = o->n.domain;
-    bool is_series = d->modality == CSL_EHR_SERIES;
-    uint32_t count = is_series ? d->shape[1] : d->feature_count;
-    const uint64_t shape[1] = {count};
-    double *values = csl_alloc_array(count, sizeof(*values));
-    if (values == NULL)
-        return CSL_FAIL(err, CSL_E_NOMEM, "no memory for %u constants", count);
-    for (uint32_t k = 0; k < count; k++) {
-        const struct csl_feature *f = &d->features[k % d->feature_count];
-        memcpy(&values[k], (const char *)f + offset, sizeof(values[k]));
-        if (!csl_domain_is_value(d, k))
-            values[k] = other;
-        if (change != NULL)
-            values[k] = change(values[k]);
-    }
-    csl_onnx__constant(&o->n.graph, name, CSL_ONNX_DOUBLE, 1, shape, values);
-    csl_free(values);
-    return CSL_OK;
+    return o->study->input_count == 0;
 }
 
-/* A feature that is not clipped has clip 0. */
-static double lowest(double clip)
+static bool is_wanted(const struct onnx *o, uint32_t domain)
 {
-    return clip > 0 ? -clip : -HUGE_VAL;
+    return o->domain == CSL_EXPORT_ALL_DOMAINS || o->domain == domain;
 }
 
-static double highest(double clip)
+/* A domain that is wanted reads the input. */
+static bool is_read(const struct onnx *o, uint32_t input)
 {
-    return clip > 0 ? clip : HUGE_VAL;
-}
-
-static enum csl_code add_constants(struct onnx *o, struct csl_err *err)
-{
-    const struct csl_domain *d = o->n.domain;
-    enum csl_code code = CSL_OK;
-    if (d->scaling == CSL_SCALING_SITE)
-        return CSL_OK;
-    if (d->feature_count > 0) { /* along the last axis */
-        code = feature_constant(o, "scaling.centre", offsetof(struct csl_feature, centre), 0, NULL,
-                                err);
-        if (code == CSL_OK)
-            code = feature_constant(o, "scaling.scale", offsetof(struct csl_feature, scale), 1,
-                                    NULL, err);
-    } else {
-        csl_onnx__constant(&o->n.graph, "scaling.centre", CSL_ONNX_DOUBLE, 0, NULL, &d->centre);
-        csl_onnx__constant(&o->n.graph, "scaling.scale", CSL_ONNX_DOUBLE, 0, NULL, &d->scale);
-    }
-    csl_onnx__add(&o->n, "Sub", "scaling.centre", NULL, "centred");
-    csl_onnx__add(&o->n, "Div", "scaling.scale", NULL, "scaled");
-    return code;
-}
-
-static enum csl_code add_clip(struct onnx *o, struct csl_err *err)
-{
-    const struct csl_domain *d = o->n.domain;
-    size_t clip = offsetof(struct csl_feature, clip);
-    bool is_clipped = false;
-    for (uint32_t k = 0; k < d->feature_count; k++)
-        is_clipped = is_clipped || d->features[k].clip > 0;
-    if (!is_clipped)
-        return CSL_OK;
-    enum csl_code code = feature_constant(o, "scaling.lowest", clip, 0, lowest, err);
-    if (code == CSL_OK)
-        code = feature_constant(o, "scaling.highest", clip, 0, highest, err);
-    csl_onnx__add(&o->n, "Max", "scaling.lowest", NULL, "cut_below");
-    csl_onnx__add(&o->n, "Min", "scaling.highest", NULL, "cut");
-    return code;
-}
-
-static enum csl_code add_scaling(struct onnx *o, struct csl_err *err)
-{
-    const double zero = 0;
-    csl_onnx__add_with(&o->n, "Cast", "to", CSL_ONNX_DOUBLE, "raw");
-    enum csl_code code = add_constants(o, err);
-    if (code != CSL_OK)
-        return code;
-    const struct csl_onnx_node missing = {.op = "IsNaN", .inputs = {"raw"}, .output = "is_missing"};
-    csl_onnx__node(&o->n.graph, &missing);
-    csl_onnx__constant(&o->n.graph, "scaling.missing", CSL_ONNX_DOUBLE, 0, NULL, &zero);
-    const struct csl_onnx_node known = {
-        .op = "Where", .inputs = {"is_missing", "scaling.missing", o->n.value}, .output = "known"};
-    csl_onnx__node(&o->n.graph, &known);
-    snprintf(o->n.value, sizeof(o->n.value), "known");
-    code = add_clip(o, err);
-    csl_onnx__add_with(&o->n, "Cast", "to", CSL_ONNX_FLOAT, "input");
-    if (o->n.domain->modality != CSL_TABULAR && o->n.domain->sizes.stages == 0)
-        csl_onnx__add_with(&o->n, "Flatten", "axis", 1, "row");
-    return code;
+    bool found = false;
+    for (uint32_t d = 0; d < o->study->domain_count; d++)
+        found = found || (is_wanted(o, d) && csl_domain_has_input(&o->study->domains[d], input));
+    return found;
 }
 
 /* --- from logits to what is predicted; also says what it is --- */
 
-static void add_prediction(struct onnx *o)
+static void add_prediction(struct csl_onnx_net *o, char doc[DOC_MAX])
 {
-    const struct csl_domain *d = o->n.domain;
-    csl_domain_label_text(d, o->labels, sizeof(o->labels));
+    const struct csl_domain *d = o->domain;
+    char labels[CSL_LABEL_TEXT_MAX];
+    csl_domain_label_text(d, labels, sizeof(labels));
     switch (d->task) {
     case CSL_TASK_BINARY:
-        csl_onnx__add(&o->n, "Sigmoid", NULL, NULL, "probability");
-        snprintf(o->output_doc, sizeof(o->output_doc), "Probability that %s is 1%s%s.", d->label,
+        csl_onnx__add(o, "Sigmoid", NULL, NULL, "probability");
+        snprintf(doc, DOC_MAX, "Probability that %s is 1%s%s.", d->label,
                  d->positive[0] ? ", which means: " : "", d->positive);
         return;
     case CSL_TASK_CLASSES:
-        csl_onnx__add_with(&o->n, "Softmax", "axis", 1, "probabilities");
-        snprintf(o->output_doc, sizeof(o->output_doc),
-                 "Probabilities of the classes 0 to %u of %s, in this order.", d->classes - 1,
-                 d->label);
+        csl_onnx__add_with(o, "Softmax", "axis", 1, "probabilities");
+        snprintf(doc, DOC_MAX, "Probabilities of the classes 0 to %u of %s, in this order.",
+                 d->classes - 1, d->label);
         return;
     case CSL_TASK_LABELS:
-        csl_onnx__add(&o->n, "Sigmoid", NULL, NULL, "probabilities");
-        snprintf(o->output_doc, sizeof(o->output_doc),
-                 "Probability that each of these labels is 1, in this order: %s.", o->labels);
+        csl_onnx__add(o, "Sigmoid", NULL, NULL, "probabilities");
+        snprintf(doc, DOC_MAX, "Probability that each of these labels is 1, in this order: %s.",
+                 labels);
         return;
     case CSL_TASK_SURVIVAL:
     case CSL_TASK_KIND_COUNT:
         break;
     }
-    csl_onnx__add(&o->n, "Identity", NULL, NULL, "log_hazard_ratio");
-    snprintf(o->output_doc, sizeof(o->output_doc),
+    csl_onnx__add(o, "Identity", NULL, NULL, "log_hazard_ratio");
+    snprintf(doc, DOC_MAX,
              "Linear predictor of a Cox model of %s: the logarithm of the hazard, up to a constant "
              "that is the same for all patients. Larger: at higher risk.",
              d->label);
 }
 
-/* --- what people and programs read --- */
-
-static const char *scaling_text(const struct csl_domain *d)
+/* An output of the graph: what was made last. */
+static void add_output(struct csl_onnx_net *o)
 {
-    return d->scaling == CSL_SCALING_SITE
-               ? "site: the input must be standardised before it comes here, (x - mean) / standard "
-                 "deviation of the training patients of the place where the model is used; those "
-                 "constants are not in this file"
-               : "constants: the input is raw; centre and scale are in this file";
+    char doc[DOC_MAX];
+    add_prediction(o, doc);
+    const struct csl_onnx_value v = {.name = o->value,
+                                     .doc = doc,
+                                     .type = CSL_ONNX_FLOAT,
+                                     .rank = 1,
+                                     .shape = {o->domain->outputs}};
+    csl_onnx__output(o->graph, &v);
 }
 
-static void describe_input(struct onnx *o)
+/* --- the parts --- */
+
+static enum csl_code declare(struct onnx *o, const struct csl_domain *d, const char *name,
+                             struct csl_err *err)
 {
-    const struct csl_domain *d = o->n.domain;
-    struct csl_buf *b = &o->input_doc;
-    csl_buf_printf(b, "Scaling by %s. A missing value is NaN.", scaling_text(d));
-    if (inputs[d->modality].axes != NULL)
-        csl_buf_printf(b, " Axes: %s.", inputs[d->modality].axes);
-    for (uint32_t k = 0; k < d->feature_count; k++) {
-        const struct csl_feature *f = &d->features[k];
-        csl_buf_printf(b, "%s%s", k == 0 ? " Features, in this order: " : ", ", f->name);
-        if (f->unit[0])
-            csl_buf_printf(b, " [%s]", f->unit);
+    if (d->scatters)
+        return CSL_FAIL(err, CSL_E_UNSUPPORTED,
+                        "%s is read as scattering coefficients, which have no ONNX form here; "
+                        "--format safetensors would be right",
+                        d->id);
+    struct csl_buf doc;
+    csl_buf_init(&doc, DOC_BYTES_MAX);
+    csl_onnx__describe(d, &doc);
+    csl_onnx__declare(d, name, csl_buf_text(&doc), &o->graph);
+    enum csl_code code = csl_buf_status(&doc, err);
+    csl_buf_release(&doc);
+    return code;
+}
+
+static enum csl_code add_single(struct onnx *o, struct csl_err *err)
+{
+    const struct csl_domain *d = &o->study->domains[o->domain];
+    struct csl_onnx_net n = {.graph = &o->graph, .model = o->model, .domain = d};
+    struct csl_json features;
+    csl_json_init(&features, &o->description, false);
+    csl_onnx__list_features(d, &features);
+    snprintf(n.value, sizeof(n.value), "%s", csl_onnx__input_name(d));
+    enum csl_code code = declare(o, d, n.value, err);
+    if (code == CSL_OK)
+        code = csl_net_init(&n.net, o->study, o->domain, err);
+    if (code == CSL_OK)
+        code = csl_onnx__scaling(&n, err);
+    if (code == CSL_OK)
+        code = csl_onnx__layers(&n, err);
+    if (code == CSL_OK)
+        add_output(&n);
+    return code;
+}
+
+/* What a site trains for itself, the model does not have. */
+static enum csl_code check_kind(const struct csl_domain *d, const char *block, struct csl_err *err)
+{
+    if (d->block_kind != CSL_BLOCK_LOCAL)
+        return CSL_OK;
+    return CSL_FAIL(err, CSL_E_UNSUPPORTED,
+                    "block %s is local: each site has its own, and this model has the values that "
+                    "it began with; --domain with a domain without local parts would be right",
+                    block);
+}
+
+static enum csl_code add_encoder(struct onnx *o, uint32_t input, struct csl_err *err)
+{
+    const struct csl_domain *d = &o->study->inputs[input];
+    struct csl_onnx_net n = {.graph = &o->graph, .model = o->model, .domain = d};
+    char block[CSL_ID_MAX], present[CSL_ONNX_NAME_MAX], doc[2 * CSL_ID_MAX + 128];
+    csl_study_input_block(block, d);
+    enum csl_code code = check_kind(d, block, err);
+    if (code == CSL_OK)
+        code = csl_net_init_input(&n.net, o->study, input, err);
+    if (code != CSL_OK)
+        return code;
+    snprintf(n.value, sizeof(n.value), "/%s", d->id);
+    code = declare(o, d, n.value, err);
+    if (code != CSL_OK)
+        return code;
+    csl_onnx__presence(present, d);
+    snprintf(doc, sizeof(doc),
+             "True where the record has %s; where it is false, the values of %s are not used.",
+             d->id, d->id);
+    const struct csl_onnx_value presence = {
+        .name = present, .doc = doc, .type = CSL_ONNX_BOOL, .rank = 1, .shape = {1}};
+    csl_onnx__input(&o->graph, &presence);
+    snprintf(o->graph.prefix, sizeof(o->graph.prefix), "%s/", block);
+    code = csl_onnx__scaling(&n, err);
+    if (code == CSL_OK)
+        code = csl_onnx__layers(&n, err);
+    if (code == CSL_OK)
+        csl_onnx__embed(&n);
+    return code;
+}
+
+static enum csl_code add_head(struct onnx *o, uint32_t domain, struct csl_err *err)
+{
+    const struct csl_domain *d = &o->study->domains[domain];
+    struct csl_onnx_net n = {.graph = &o->graph, .model = o->model, .domain = d};
+    enum csl_code code = check_kind(d, d->id, err);
+    if (code == CSL_OK)
+        code = csl_net_init(&n.net, o->study, domain, err);
+    if (code != CSL_OK)
+        return code;
+    snprintf(o->graph.prefix, sizeof(o->graph.prefix), "%s/", d->id);
+    csl_onnx__fuse(&n, o->study);
+    code = csl_onnx__layers(&n, err);
+    if (code == CSL_OK)
+        add_output(&n);
+    return code;
+}
+
+static void list_inputs(struct onnx *o, struct csl_json *j)
+{
+    csl_json_array(j);
+    for (uint32_t i = 0; i < o->study->input_count; i++) {
+        const struct csl_domain *d = &o->study->inputs[i];
+        if (!is_read(o, i))
+            continue;
+        csl_json_object(j);
+        csl_json_put_str(j, "input", d->id);
+        csl_json_put_str(j, "modality", csl_modality_name(d->modality));
+        csl_json_put_str(j, "scaling", csl_onnx__scaling_text(d));
+        csl_json_key(j, "features");
+        csl_onnx__list_features(d, j);
+        csl_json_end(j);
     }
-    if (d->missing != CSL_MISSING_CENTRE)
-        csl_buf_printf(b, "; then in the same order 1 where measured, else 0%s",
-                       d->missing == CSL_MISSING_MASK_AND_DELTA
-                           ? "; then steps since the last measurement, over all steps"
-                           : "");
-    if (d->windows > 0)
-        csl_buf_printf(b,
-                       "; of each window of %u steps / %u first all means, then all smallest, "
-                       "largest, first and last values, and the part of the steps measured",
-                       d->steps, d->windows);
+    csl_json_end(j);
 }
 
-/* The features once more as JSON, for programs. */
-static void list_features(struct onnx *o)
+static void list_domains(struct onnx *o, struct csl_json *j)
 {
-    const struct csl_domain *d = o->n.domain;
+    csl_json_array(j);
+    for (uint32_t d = 0; d < o->study->domain_count; d++) {
+        const struct csl_domain_fusion *f = &o->study->domains[d].fusion;
+        char labels[CSL_LABEL_TEXT_MAX];
+        if (!is_wanted(o, d))
+            continue;
+        csl_domain_label_text(&o->study->domains[d], labels, sizeof(labels));
+        csl_json_object(j);
+        csl_json_put_str(j, "domain", o->study->domains[d].id);
+        csl_json_put_str(j, "label", labels);
+        csl_json_key(j, "inputs");
+        csl_json_array(j);
+        for (uint32_t i = 0; i < f->input_count; i++)
+            csl_json_str(j, o->study->inputs[f->inputs[i]].id);
+        csl_json_end(j);
+        csl_json_end(j);
+    }
+    csl_json_end(j);
+}
+
+static enum csl_code add_fused(struct onnx *o, struct csl_err *err)
+{
+    enum csl_code code = CSL_OK;
     struct csl_json j;
-    csl_json_init(&j, &o->features, false);
-    csl_json_array(&j);
-    for (uint32_t k = 0; k < d->feature_count; k++) {
-        const struct csl_feature *f = &d->features[k];
-        csl_json_object(&j);
-        csl_json_put_str(&j, "name", f->name);
-        csl_json_put_str(&j, "unit", f->unit);
-        if (d->scaling == CSL_SCALING_CONSTANTS) {
-            csl_json_put_f64(&j, "centre", f->centre);
-            csl_json_put_f64(&j, "scale", f->scale);
-        }
-        csl_json_put_f64(&j, "clip", f->clip);
-        csl_json_end(&j);
-    }
+    for (uint32_t i = 0; i < o->study->input_count && code == CSL_OK; i++)
+        if (is_read(o, i))
+            code = add_encoder(o, i, err);
+    for (uint32_t d = 0; d < o->study->domain_count && code == CSL_OK; d++)
+        if (is_wanted(o, d))
+            code = add_head(o, d, err);
+    csl_json_init(&j, &o->description, false);
+    csl_json_object(&j);
+    csl_json_key(&j, "inputs");
+    list_inputs(o, &j);
+    csl_json_key(&j, "domains");
+    list_domains(o, &j);
     csl_json_end(&j);
+    return code;
 }
+
+/* --- the whole --- */
 
 static void put_digest(struct csl_buf *out, const char *key, const uint8_t digest[CSL_DIGEST_BYTES])
 {
@@ -235,40 +257,33 @@ static void put_digest(struct csl_buf *out, const char *key, const uint8_t diges
     csl_onnx__metadata(out, key, hex);
 }
 
+static void describe_single(const struct onnx *o, struct csl_buf *out)
+{
+    const struct csl_domain *d = &o->study->domains[o->domain];
+    char labels[CSL_LABEL_TEXT_MAX];
+    csl_domain_label_text(d, labels, sizeof(labels));
+    csl_onnx__metadata(out, "consilium.domain", d->id);
+    csl_onnx__metadata(out, "consilium.label", labels);
+    csl_onnx__metadata(out, "consilium.scaling", csl_onnx__scaling_text(d));
+    if (d->feature_count > 0)
+        csl_onnx__metadata(out, "consilium.features", csl_buf_text(&o->description));
+}
+
 static void put_metadata(void *ctx, struct csl_buf *out)
 {
     const struct onnx *o = ctx;
     char round[24];
-    snprintf(round, sizeof(round), "%" PRIu64, o->n.model->info.round);
+    snprintf(round, sizeof(round), "%" PRIu64, o->model->info.round);
     csl_onnx__metadata(out, "consilium.study", o->study->id);
     put_digest(out, "consilium.study_digest", o->study->digest);
-    put_digest(out, "consilium.schema_digest", o->n.model->schema->digest);
-    put_digest(out, "consilium.model_digest", o->n.model->digest);
+    put_digest(out, "consilium.schema_digest", o->model->schema->digest);
+    put_digest(out, "consilium.model_digest", o->model->digest);
     csl_onnx__metadata(out, "consilium.round", round);
-    csl_onnx__metadata(out, "consilium.domain", o->n.domain->id);
-    csl_onnx__metadata(out, "consilium.label", o->labels);
-    csl_onnx__metadata(out, "consilium.scaling", scaling_text(o->n.domain));
-    if (o->n.domain->feature_count > 0)
-        csl_onnx__metadata(out, "consilium.features", csl_buf_text(&o->features));
+    if (is_single(o))
+        describe_single(o, out);
+    else
+        csl_onnx__metadata(out, "consilium.parts", csl_buf_text(&o->description));
 }
-
-static void put_model(struct onnx *o, struct csl_buf *out)
-{
-    const struct csl_domain *d = o->n.domain;
-    struct csl_onnx_model m = {
-        .name = d->id,
-        .doc = o->study->question,
-        .input = {.name = inputs[d->modality].name, .doc = csl_buf_text(&o->input_doc)},
-        .output = {.name = o->n.value, .doc = o->output_doc, .rank = 1, .shape = {d->outputs}},
-        .put_metadata = put_metadata,
-        .ctx = o};
-    m.input.rank = inputs[d->modality].rank;
-    for (uint32_t i = 0; i < m.input.rank; i++)
-        m.input.shape[i] = d->modality == CSL_TABULAR ? d->feature_count : d->shape[i];
-    csl_onnx__model(out, &o->n.graph, &m);
-}
-
-/* --- the whole --- */
 
 static enum csl_code check_model(const struct csl_model_file *m, const struct csl_study *study,
                                  struct csl_err *err)
@@ -287,17 +302,18 @@ static enum csl_code check_model(const struct csl_model_file *m, const struct cs
 
 static enum csl_code build(struct onnx *o, struct csl_buf *out, struct csl_err *err)
 {
-    describe_input(o);
-    list_features(o);
-    enum csl_code code = add_scaling(o, err);
-    if (code == CSL_OK)
-        code = csl_onnx__layers(&o->n, err);
+    const struct csl_onnx_model m = {.name = o->domain == CSL_EXPORT_ALL_DOMAINS
+                                                 ? o->study->id
+                                                 : o->study->domains[o->domain].id,
+                                     .doc = o->study->question,
+                                     .put_metadata = put_metadata,
+                                     .ctx = o};
+    enum csl_code code = is_single(o) ? add_single(o, err) : add_fused(o, err);
     if (code != CSL_OK)
         return code;
-    add_prediction(o);
-    put_model(o, out);
-    const struct csl_buf *parts[] = {&o->input_doc, &o->features, &o->n.graph.nodes,
-                                     &o->n.graph.constants, out};
+    csl_onnx__model(out, &o->graph, &m);
+    const struct csl_buf *parts[] = {&o->description,  &o->graph.nodes,   &o->graph.constants,
+                                     &o->graph.inputs, &o->graph.outputs, out};
     for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]) && code == CSL_OK; i++)
         code = csl_buf_status(parts[i], err);
     return code;
@@ -319,30 +335,21 @@ static enum csl_code write_file(const char *path, const struct csl_buf *message,
 enum csl_code csl_export_onnx(const struct csl_model_file *m, const struct csl_study *study,
                               uint32_t domain, const char *path, struct csl_err *err)
 {
-    CSL_ASSERT(domain < study->domain_count);
-    struct onnx o = {.n = {.model = m, .domain = &study->domains[domain]}, .study = study};
+    CSL_ASSERT(domain < study->domain_count ||
+               (domain == CSL_EXPORT_ALL_DOMAINS && study->input_count > 0));
+    struct onnx o = {.model = m, .study = study, .domain = domain};
     struct csl_buf out;
     enum csl_code code = check_model(m, study, err);
-    if (code == CSL_OK && o.n.domain->fusion.input_count > 0)
-        code = CSL_FAIL(err, CSL_E_UNSUPPORTED,
-                        "domain %s reads several inputs, which has no ONNX form here; --format "
-                        "safetensors would be right",
-                        o.n.domain->id);
-    if (code == CSL_OK)
-        code = csl_net_init(&o.n.net, study, domain, err);
     if (code != CSL_OK)
         return code;
-    snprintf(o.n.value, sizeof(o.n.value), "%s", inputs[o.n.domain->modality].name);
-    csl_buf_init(&o.input_doc, DOC_BYTES_MAX);
-    csl_buf_init(&o.features, DOC_BYTES_MAX);
+    csl_buf_init(&o.description, DOC_BYTES_MAX);
     csl_buf_init(&out, MESSAGE_BYTES_MAX);
-    csl_onnx__init(&o.n.graph, MESSAGE_BYTES_MAX);
+    csl_onnx__init(&o.graph, MESSAGE_BYTES_MAX);
     code = build(&o, &out, err);
     if (code == CSL_OK)
         code = write_file(path, &out, err);
-    csl_onnx__release(&o.n.graph);
+    csl_onnx__release(&o.graph);
     csl_buf_release(&out);
-    csl_buf_release(&o.features);
-    csl_buf_release(&o.input_doc);
+    csl_buf_release(&o.description);
     return code;
 }

@@ -2,6 +2,8 @@
 
 #include "cli/export/protobuf_write.h"
 
+#include <stdio.h>
+
 #define IR_VERSION    7
 #define OPSET_VERSION 13
 
@@ -40,12 +42,26 @@ void csl_onnx__init(struct csl_onnx_graph *g, size_t bytes_max)
 {
     csl_buf_init(&g->nodes, bytes_max);
     csl_buf_init(&g->constants, bytes_max);
+    csl_buf_init(&g->inputs, bytes_max);
+    csl_buf_init(&g->outputs, bytes_max);
+    g->prefix[0] = '\0';
 }
 
 void csl_onnx__release(struct csl_onnx_graph *g)
 {
     csl_buf_release(&g->nodes);
     csl_buf_release(&g->constants);
+    csl_buf_release(&g->inputs);
+    csl_buf_release(&g->outputs);
+}
+
+static void put_name(struct csl_buf *b, const struct csl_onnx_graph *g, uint32_t field,
+                     const char *name)
+{
+    char whole[CSL_ONNX_NAME_MAX];
+    bool is_whole = name[0] == '/';
+    snprintf(whole, sizeof(whole), "%s%s", is_whole ? "" : g->prefix, name + is_whole);
+    csl_protobuf__str(b, field, whole);
 }
 
 static void put_attribute(struct csl_buf *b, const struct csl_onnx_attribute *a)
@@ -67,9 +83,9 @@ void csl_onnx__node(struct csl_onnx_graph *g, const struct csl_onnx_node *node)
     struct csl_buf *b = &g->nodes;
     size_t start = csl_protobuf__begin(b, GRAPH_NODE);
     for (uint32_t i = 0; i < CSL_ONNX_INPUTS_MAX && node->inputs[i] != NULL; i++)
-        csl_protobuf__str(b, NODE_INPUT, node->inputs[i]);
-    csl_protobuf__str(b, NODE_OUTPUT, node->output);
-    csl_protobuf__str(b, NODE_NAME, node->output);
+        put_name(b, g, NODE_INPUT, node->inputs[i]);
+    put_name(b, g, NODE_OUTPUT, node->output);
+    put_name(b, g, NODE_NAME, node->output);
     csl_protobuf__str(b, NODE_OP_TYPE, node->op);
     for (uint32_t i = 0; i < CSL_ONNX_ATTRIBUTES_MAX && node->attributes[i].name != NULL; i++)
         put_attribute(b, &node->attributes[i]);
@@ -86,20 +102,21 @@ void csl_onnx__constant(struct csl_onnx_graph *g, const char *name, enum csl_onn
         count *= (size_t)shape[i];
     }
     csl_protobuf__u64(b, TENSOR_DATA_TYPE, type);
-    csl_protobuf__str(b, TENSOR_NAME, name);
+    put_name(b, g, TENSOR_NAME, name);
     csl_protobuf__bytes(
         b, TENSOR_RAW_DATA, values,
         count * (type == CSL_ONNX_FLOAT ? sizeof(float) : sizeof(double))); /* or int64 */
     csl_protobuf__end(b, start);
 }
 
-static void put_value(struct csl_buf *b, uint32_t field, const struct csl_onnx_value *v)
+static void put_value(struct csl_buf *b, const struct csl_onnx_graph *g, uint32_t field,
+                      const struct csl_onnx_value *v)
 {
     size_t value = csl_protobuf__begin(b, field);
-    csl_protobuf__str(b, VALUE_NAME, v->name);
+    put_name(b, g, VALUE_NAME, v->name);
     size_t type = csl_protobuf__begin(b, VALUE_TYPE);
     size_t tensor = csl_protobuf__begin(b, TYPE_TENSOR);
-    csl_protobuf__u64(b, TYPE_TENSOR_ELEM, CSL_ONNX_FLOAT);
+    csl_protobuf__u64(b, TYPE_TENSOR_ELEM, v->type);
     size_t shape = csl_protobuf__begin(b, TYPE_TENSOR_SHAPE);
     for (uint32_t i = 0; i <= v->rank; i++) {
         size_t dim = csl_protobuf__begin(b, SHAPE_DIM);
@@ -114,6 +131,16 @@ static void put_value(struct csl_buf *b, uint32_t field, const struct csl_onnx_v
     csl_protobuf__end(b, type);
     csl_protobuf__str(b, VALUE_DOC, v->doc);
     csl_protobuf__end(b, value);
+}
+
+void csl_onnx__input(struct csl_onnx_graph *g, const struct csl_onnx_value *v)
+{
+    put_value(&g->inputs, g, GRAPH_INPUT, v);
+}
+
+void csl_onnx__output(struct csl_onnx_graph *g, const struct csl_onnx_value *v)
+{
+    put_value(&g->outputs, g, GRAPH_OUTPUT, v);
 }
 
 void csl_onnx__metadata(struct csl_buf *out, const char *key, const char *value)
@@ -134,8 +161,8 @@ void csl_onnx__model(struct csl_buf *out, const struct csl_onnx_graph *g,
     csl_protobuf__str(out, GRAPH_NAME, m->name);
     csl_buf_append(out, g->constants.p, g->constants.n);
     csl_protobuf__str(out, GRAPH_DOC, m->doc);
-    put_value(out, GRAPH_INPUT, &m->input);
-    put_value(out, GRAPH_OUTPUT, &m->output);
+    csl_buf_append(out, g->inputs.p, g->inputs.n);
+    csl_buf_append(out, g->outputs.p, g->outputs.n);
     csl_protobuf__end(out, graph);
     size_t opset = csl_protobuf__begin(out, MODEL_OPSET);
     csl_protobuf__str(out, OPSET_DOMAIN, ""); /* the operators of ONNX itself */

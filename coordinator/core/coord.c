@@ -140,6 +140,18 @@ enum csl_code csl_coord_restore_evaluation(struct csl_coord *c, const char *site
     return CSL_OK;
 }
 
+void csl_coord_publish(struct csl_coord *c, uint64_t round, const struct csl_weigher_sum *sums,
+                       double sigma)
+{
+    if (c->weigher != NULL)
+        csl_weigher_publish(c->weigher, round, sums, sigma);
+}
+
+void csl_coord_set_priors(struct csl_coord *c, const double *prior_loss)
+{
+    memcpy(c->prior_loss, prior_loss, c->study->domain_count * sizeof(c->prior_loss[0]));
+}
+
 const struct csl_weights_table *csl_coord_weights(const struct csl_coord *c)
 {
     return c->weigher != NULL ? csl_weigher_table(c->weigher) : NULL;

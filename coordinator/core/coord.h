@@ -226,6 +226,16 @@ uint64_t csl_coord_staleness(const struct csl_coord *c, uint32_t site_index);
 bool csl_coord_is_busy(const struct csl_coord *c, uint32_t site_index);
 /* Weights of the updates that are HELD, by what they would be if all were fresh; (0, 1]. */
 double csl_coord_freshness(const struct csl_coord *c, uint32_t block);
+/* A study with statistics: what tasks from here on say of every domain's prior, [domain_count]; 0:
+ * not known. */
+void csl_coord_set_priors(struct csl_coord *c, const double *prior_loss);
+/* What a training task of t->round tells besides: weights of domains, losses of priors. */
+void csl_coord_put_factors(const struct csl_coord *c, struct csl_msg_task *t);
+/* A study with domain weights under masks: a publication of statistics that was opened in `round`
+ * (weigh.h), in the order of rounds, also at a start. */
+struct csl_weigher_sum;
+void csl_coord_publish(struct csl_coord *c, uint64_t round, const struct csl_weigher_sum *sums,
+                       double sigma);
 /* The newest weights of domains; NULL: the study has none, or training has not begun. */
 struct csl_weights_table;
 const struct csl_weights_table *csl_coord_weights(const struct csl_coord *c);

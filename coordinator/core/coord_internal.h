@@ -11,8 +11,9 @@ struct csl_coord {
     struct csl_coord_config config;
     const struct csl_study *study;
     const struct csl_strategy_ops *strategy;
-    struct csl_coord_site *sites; /* [site_count], sorted by id */
-    struct csl_weigher *weigher;  /* NULL: the study has no weights of domains */
+    struct csl_coord_site *sites;       /* [site_count], sorted by id */
+    struct csl_weigher *weigher;        /* NULL: the study has no weights of domains */
+    double prior_loss[CSL_DOMAINS_MAX]; /* as tasks tell them; a study with statistics */
     csl_conn
         *conns; /* [site_count] = sites[i].conn, dense because every message is looked up here */
     uint32_t site_count;

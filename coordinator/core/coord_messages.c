@@ -64,7 +64,8 @@ bool csl_coord_blocks_fit__(const struct csl_coord *c, uint32_t count,
                             const struct csl_block_count *blocks)
 {
     for (uint32_t i = 0; i < count; i++) {
-        if (blocks[i].block >= csl_study_block_ids(c->study) || blocks[i].patients == 0)
+        if (blocks[i].block >= csl_study_block_ids(c->study) || blocks[i].patients == 0 ||
+            csl_study_is_statistic(c->study, blocks[i].block)) /* who trains a domain has them */
             return false;
         if (blocks[i].block < c->study->schema.block_count &&
             c->study->schema.blocks[blocks[i].block].kind != CSL_BLOCK_SHARED)
@@ -123,8 +124,17 @@ static void on_answer(struct csl_coord *c, uint32_t site, const struct csl_msg_s
         bring_up_to_date(c, site);
 }
 
-static bool has_enrolled_block(const struct csl_coord_site *s, const struct csl_block_count *b)
+/* A domain's statistics come from the sites that enrolled with the domain. */
+static bool has_enrolled_block(const struct csl_coord *c, const struct csl_coord_site *s,
+                               const struct csl_block_count *b)
 {
+    if (csl_study_is_statistic(c->study, b->block)) {
+        uint32_t domain = csl_study_counted_domain(c->study, b->block);
+        for (uint32_t i = 0; i < s->block_count; i++)
+            if (s->blocks[i].block == domain)
+                return b->patients == 1;
+        return false;
+    }
     for (uint32_t i = 0; i < s->block_count; i++)
         if (s->blocks[i].block == b->block)
             return s->blocks[i].patients == b->patients;
@@ -139,12 +149,15 @@ static bool has_blocks_of_round(const struct csl_coord *c, const struct csl_coor
 {
     uint32_t of_model = c->study->schema.block_count, due = 0, found = 0;
     bool trains = !csl_study_only_evaluates_in(c->study, round);
-    bool is_evaluated = csl_study_is_evaluated_in(c->study, round);
     for (uint32_t i = 0; i < s->block_count; i++)
         due += trains && s->blocks[i].block < of_model;
     for (uint32_t i = 0; i < count; i++) {
-        bool is_model = blocks[i].block < of_model;
-        if (!has_enrolled_block(s, &blocks[i]) || !(is_model ? trains : is_evaluated))
+        uint32_t id = blocks[i].block;
+        bool is_model = id < of_model;
+        if (!is_model &&
+            (id >= csl_study_block_ids(c->study) || !csl_study_is_counted_in(c->study, id, round)))
+            return false;
+        if ((is_model && !trains) || !has_enrolled_block(c, s, &blocks[i]))
             return false;
         found += is_model;
     }
@@ -160,7 +173,7 @@ static uint64_t words_of(const struct csl_study *study, uint32_t count,
     for (uint32_t i = 0; i < count; i++)
         words += blocks[i].block < of_model
                      ? csl_secagg_plan_words(&choice, study->schema.blocks[blocks[i].block].count)
-                     : csl_study_evaluation_words(study, blocks[i].block - of_model);
+                     : csl_study_counted_words(study, blocks[i].block);
     return words;
 }
 
@@ -169,7 +182,7 @@ bool csl_coord_update_fits__(const struct csl_coord *c, const struct csl_coord_s
                              uint64_t round, uint32_t block_count,
                              const struct csl_block_count *blocks, uint64_t bytes_total)
 {
-    bool is_right = csl_study_sums_evaluations(c->study)
+    bool is_right = csl_study_sums_evaluations(c->study) || c->study->statistics.is_on
                         ? has_blocks_of_round(c, s, round, block_count, blocks)
                         : has_enrolled_with(s, block_count, blocks);
     uint64_t elements = 0;
@@ -255,7 +268,8 @@ static void on_model_request(struct csl_coord *c, uint32_t site,
         csl_coord_give_model__(c, site, r->round);
         return;
     }
-    if (r->round != c->rounds_done || !c->sites[site].in_cohort ||
+    bool is_sum = c->study->census.is_on && r->round > 0; /* nobody's but the coordinator's */
+    if (r->round != c->rounds_done || !c->sites[site].in_cohort || is_sum ||
         c->phase == CSL_PHASE_AGGREGATE) {
         csl_coord_task_site__(c, site);
         return;
@@ -266,14 +280,30 @@ static void on_model_request(struct csl_coord *c, uint32_t site,
                                                    .conn = c->sites[site].conn});
 }
 
+/* Why a site's report of a domain is no evaluation of this study; NULL: it may be one. */
+static const char *refuse_report(const struct csl_coord *c, const struct csl_eval_block *b)
+{
+    const uint64_t confusion[] = {b->true_negative, b->false_positive, b->false_negative,
+                                  b->true_positive};
+    struct csl_err err = {.code = CSL_OK};
+    if (b->block >= c->study->domain_count)
+        return "evaluation of a domain the study lacks";
+    bool is_binary = c->study->domains[b->block].task == CSL_TASK_BINARY;
+    if (csl_study_check_groups(c->study, b->block, b->groups, b->group_count, b->examples,
+                               is_binary ? confusion : NULL, &err) != CSL_OK)
+        return "counts by patient group that cannot be those of the study";
+    return NULL;
+}
+
 static void on_evaluation(struct csl_coord *c, uint32_t site, const struct csl_msg_evaluation *e)
 {
     struct csl_coord_site *s = &c->sites[site];
     bool is_current = c->phase == CSL_PHASE_EVALUATE && e->round == c->rounds_done && s->in_cohort;
     if (is_current && s->progress == CSL_SITE_TASKED) {
         for (uint32_t i = 0; i < e->block_count; i++) {
-            if (e->blocks[i].block >= c->study->domain_count) {
-                csl_coord_refuse__(c, site, CSL_E_INVAL, "evaluation of a domain the study lacks");
+            const char *why = refuse_report(c, &e->blocks[i]);
+            if (why != NULL) {
+                csl_coord_refuse__(c, site, CSL_E_INVAL, why);
                 return;
             }
         }

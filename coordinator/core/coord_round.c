@@ -253,6 +253,15 @@ static void put_weights(const struct csl_coord *c, struct csl_msg_task *t)
             (struct csl_domain_weight){table->rows[d].log_weight, table->rows[d].patients};
 }
 
+void csl_coord_put_factors(const struct csl_coord *c, struct csl_msg_task *t)
+{
+    put_weights(c, t);
+    if (csl_study_published_in(c->study, t->round) == 0)
+        return;
+    t->prior_count = c->study->domain_count;
+    memcpy(t->prior_loss, c->prior_loss, sizeof(c->prior_loss));
+}
+
 void csl_coord_task_site__(struct csl_coord *c, uint32_t site)
 {
     const struct csl_coord_site *s = &c->sites[site];
@@ -269,7 +278,7 @@ void csl_coord_task_site__(struct csl_coord *c, uint32_t site)
     const uint8_t *trained = csl_coord_is_buffered__(c) ? s->task_digest : c->model_digest;
     memcpy(m.u.task.model_digest, is_judged ? c->evaluated_digest : trained, CSL_DIGEST_BYTES);
     if (!evaluates)
-        put_weights(c, &m.u.task);
+        csl_coord_put_factors(c, &m.u.task);
     csl_coord_send__(c, site, &m);
 }
 
@@ -310,11 +319,11 @@ struct csl_coord_snapshot csl_coord_after(const struct csl_study *study, uint64_
 {
     bool is_last = rounds_done == study->rounds;
     uint32_t every = study->evaluate_every;
-    return (struct csl_coord_snapshot){.state = is_last ? CSL_STUDY_EVALUATING : CSL_STUDY_TRAINING,
-                                       .rounds_done = rounds_done,
-                                       .is_evaluating =
-                                           !csl_study_sums_evaluations(study) &&
-                                           (is_last || (every > 0 && rounds_done % every == 0))};
+    return (struct csl_coord_snapshot){
+        .state = is_last ? CSL_STUDY_EVALUATING : CSL_STUDY_TRAINING,
+        .rounds_done = rounds_done,
+        .is_evaluating = !csl_study_sums_evaluations(study) && !study->census.is_on &&
+                         (is_last || (every > 0 && rounds_done % every == 0))};
 }
 
 void csl_coord_after_model__(struct csl_coord *c)
@@ -334,10 +343,15 @@ void csl_coord_after_model__(struct csl_coord *c)
         csl_coord_open_round__(c);
 }
 
-/* Without enough sites for any domain's sum the model is released as it is. */
+/* Without enough sites for any domain's sum the model is released as it is; and of statistics no
+ * site is sent the sum, whose small counts are hidden where it is published. */
 void csl_coord_open_last__(struct csl_coord *c)
 {
     uint32_t count = 0;
+    if (c->study->census.is_on) {
+        finish(c, CSL_STUDY_RELEASED, "");
+        return;
+    }
     choose_cohort(c);
     for (uint32_t i = 0; i < c->site_count; i++)
         count += c->sites[i].in_cohort;

@@ -259,10 +259,58 @@ static void make_table(struct csl_weigher *w, uint64_t round)
     w->has_table = true;
 }
 
+static void make_first_masked(struct csl_weigher *w)
+{
+    w->table = (struct csl_weights_table){.count = w->domains};
+    for (uint32_t d = 0; d < w->domains; d++)
+        w->table.rows[d] =
+            (struct csl_weights_row){.skill = (double)NAN, .status = CSL_DOMAIN_SMALL};
+    for (size_t i = 0; i < (size_t)w->sites * w->domains; i++)
+        w->kappa[i] = 1;
+    w->has_table = true;
+}
+
+void csl_weigher_publish(struct csl_weigher *w, uint64_t round, const struct csl_weigher_sum *sums,
+                         double sigma)
+{
+    struct csl_domain_statistic statistics[CSL_DOMAINS_MAX];
+    enum csl_domain_status status[CSL_DOMAINS_MAX];
+    struct csl_err err;
+    const struct csl_study_domain_weights *asked = &w->study->fairness.domains;
+    csl_weigher_catch_up(w, 0);
+    if (round <= w->table.round)
+        return;
+    w->table.round = round;
+    w->rule.noise_std = sigma;
+    for (uint32_t d = 0; d < w->domains; d++) {
+        const struct csl_domain_statistic *sum = &sums[d].statistic;
+        bool is_absent = sum->is_absent || sums[d].sites < asked->minimum_sites ||
+                         sum->patients < asked->minimum_patients;
+        bool has_skill = !is_absent && sums[d].has_skill;
+        statistics[d] = (struct csl_domain_statistic){
+            .patients = sum->patients,
+            .skill_sum = w->rule.beta > 0 ? sum->skill_sum : sum->patients,
+            .is_absent = is_absent || (w->rule.beta > 0 && !has_skill)};
+        w->table.rows[d].patients = is_absent ? 0 : sum->patients;
+        w->table.rows[d].skill = has_skill ? sum->skill_sum / sum->patients : (double)NAN;
+    }
+    enum csl_code code =
+        csl_domain_update(&w->rule, round, w->domains, statistics, w->memory, status, &err);
+    CSL_ASSERT(code == CSL_OK);
+    for (uint32_t d = 0; d < w->domains; d++) {
+        w->table.rows[d].log_weight = w->memory[d].log_lambda;
+        w->table.rows[d].status = status[d];
+    }
+}
+
 void csl_weigher_catch_up(struct csl_weigher *w, uint64_t round)
 {
+    if (!w->has_table && w->study->secagg.is_on)
+        make_first_masked(w);
     if (!w->has_table)
         make_table(w, 0);
+    if (w->study->secagg.is_on)
+        return; /* tables come from publications */
     uint32_t every = w->study->fairness.domains.every;
     for (uint64_t next = w->table.round + every; every > 0 && next <= round && is_due(w, next);
          next += every)

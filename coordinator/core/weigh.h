@@ -3,8 +3,9 @@
  * of the model.
  *
  * Table 0 stands before the first round: of kind balanced it comes from what the sites enrolled
- * with, of the other kinds all weights are 1. Table r, for r a multiple of `every` below the last
- * round, comes from the evaluations of the model of round r and holds from round r + 1 on.
+ * with, of the other kinds, and under masks of all, all weights are 1. Table r, for r a multiple of
+ * `every` below the last round, comes from the evaluations of the model of round r and holds from
+ * round r + 1 on.
  *
  * What it says is a function of the study, of what the sites enrolled with and of the evaluations
  * that were stored, added up in the order of the sites' ids: whoever hands these over again, in any
@@ -42,6 +43,17 @@ void csl_weigher_enrol(struct csl_weigher *w, uint32_t site, uint32_t count,
  * and no site's statistic counts as one of more patients than it trains on. */
 void csl_weigher_report(struct csl_weigher *w, uint64_t round, uint32_t site,
                         const struct csl_eval_block *b);
+/* Under masks: a publication of statistics that was opened in `round` (coordinator/published.h), in
+ * place of reports: sums [domains of the study]; those without a skill are not has_skill. The table
+ * that it makes has its round and holds from the next one on; one that was made already stays.
+ * sigma: of the noise in each sum, in patients. Rounds ascend. */
+struct csl_weigher_sum {
+    struct csl_domain_statistic statistic;
+    uint32_t sites;
+    bool has_skill;
+};
+void csl_weigher_publish(struct csl_weigher *w, uint64_t round, const struct csl_weigher_sum *sums,
+                         double sigma);
 /* Makes every table that is due up to `round` and was not made yet. */
 void csl_weigher_catch_up(struct csl_weigher *w, uint64_t round);
 /* The newest; NULL before catch_up. */

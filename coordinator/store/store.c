@@ -24,6 +24,11 @@ static const char schema_sql[] =
     "  train_loss REAL NOT NULL) STRICT;"
     "CREATE TABLE evaluation (round INTEGER NOT NULL, site TEXT NOT NULL, block INTEGER NOT NULL,"
     "  report BLOB NOT NULL, PRIMARY KEY (round, site, block)) STRICT, WITHOUT ROWID;";
+/* Came later, beside tables that did not change: a store of before gets it when it is opened. */
+static const char publication_sql[] =
+    "CREATE TABLE IF NOT EXISTS publication (round INTEGER NOT NULL, domain INTEGER NOT NULL,"
+    "  sites INTEGER NOT NULL, words BLOB NOT NULL, PRIMARY KEY (round, domain))"
+    "  STRICT, WITHOUT ROWID;";
 
 static const struct csl_database_format format = {
     .application_id = 0x43534c43, /* "CSLC" */
@@ -49,6 +54,8 @@ enum csl_code csl_store_open(struct csl_store **out, const char *path, struct cs
     enum csl_code code = csl_database_open(&s->d, path, &format, 0, err);
     if (code == CSL_OK)
         code = csl_database_exec(&s->d, task_sql, err);
+    if (code == CSL_OK)
+        code = csl_database_exec(&s->d, publication_sql, err);
     if (code != CSL_OK) {
         csl_store_close(s);
         return code;
@@ -293,6 +300,30 @@ enum csl_code csl_store_save_evaluation(struct csl_store *s, const struct csl_st
     return code;
 }
 
+enum csl_code csl_store_save_publication(struct csl_store *s, const struct csl_store_publication *p,
+                                         struct csl_err *err)
+{
+    sqlite3_stmt *q = NULL;
+    CSL_ASSERT(p->word_count <= CSL_STORE_WORDS_MAX);
+    size_t bytes = (size_t)p->word_count * sizeof(*p->words);
+    uint8_t *le = csl_alloc(bytes > 0 ? bytes : 1);
+    if (le == NULL)
+        return CSL_FAIL(err, CSL_E_NOMEM, "no memory to store a publication");
+    for (size_t i = 0; i < p->word_count; i++)
+        csl_store_le64(le + 8 * i, p->words[i]);
+    enum csl_code code = csl_database_prepare(
+        &s->d, "INSERT OR REPLACE INTO publication VALUES (?, ?, ?, ?)", &q, err);
+    if (code == CSL_OK) {
+        csl_database_bind_u64(q, 1, p->round);
+        sqlite3_bind_int64(q, 2, p->domain);
+        sqlite3_bind_int64(q, 3, p->sites);
+        sqlite3_bind_blob(q, 4, le, (int)bytes, SQLITE_STATIC);
+        code = csl_database_finish(&s->d, q, err);
+    }
+    csl_free(le);
+    return code;
+}
+
 /* Steps q through its rows; `row` turns one into the caller's struct and visits it. */
 static enum csl_code each(struct csl_store *s, const char *sql,
                           enum csl_code (*row)(struct csl_store *s, sqlite3_stmt *q, void *ctx,
@@ -317,6 +348,7 @@ struct visitor { /* exactly one of the functions is set */
     enum csl_code (*task)(void *, const struct csl_store_task *, struct csl_err *);
     enum csl_code (*round)(void *, const struct csl_store_round *, struct csl_err *);
     enum csl_code (*evaluation)(void *, const struct csl_store_evaluation *, struct csl_err *);
+    enum csl_code (*publication)(void *, const struct csl_store_publication *, struct csl_err *);
     void *ctx;
 };
 
@@ -443,4 +475,33 @@ enum csl_code csl_store_each_evaluation(struct csl_store *s,
     struct visitor v = {.evaluation = visit, .ctx = ctx};
     return each(s, "SELECT round, site, report FROM evaluation ORDER BY round, site, block",
                 evaluation_row, &v, err);
+}
+
+static enum csl_code publication_row(struct csl_store *s, sqlite3_stmt *q, void *ctx,
+                                     struct csl_err *err)
+{
+    struct visitor *v = ctx;
+    uint64_t words[CSL_STORE_WORDS_MAX];
+    const uint8_t *le = sqlite3_column_blob(q, 3);
+    size_t bytes = (size_t)sqlite3_column_bytes(q, 3);
+    struct csl_store_publication p = {.round = csl_database_column_u64(q, 0),
+                                      .domain = (uint32_t)sqlite3_column_int64(q, 1),
+                                      .sites = (uint32_t)sqlite3_column_int64(q, 2),
+                                      .word_count = bytes / 8,
+                                      .words = words};
+    if (bytes % 8 != 0 || p.word_count > CSL_STORE_WORDS_MAX)
+        return CSL_FAIL(err, CSL_E_CORRUPT, "%s: a publication has %zu bytes", s->d.path, bytes);
+    for (size_t i = 0; i < p.word_count; i++)
+        words[i] = csl_load_le64(le + 8 * i);
+    return v->publication(v->ctx, &p, err);
+}
+
+enum csl_code csl_store_each_publication(
+    struct csl_store *s,
+    enum csl_code (*visit)(void *ctx, const struct csl_store_publication *p, struct csl_err *err),
+    void *ctx, struct csl_err *err)
+{
+    struct visitor v = {.publication = visit, .ctx = ctx};
+    return each(s, "SELECT round, domain, sites, words FROM publication ORDER BY round, domain",
+                publication_row, &v, err);
 }

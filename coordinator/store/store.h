@@ -50,6 +50,14 @@ struct csl_store_evaluation {
     struct csl_eval_block block;
 };
 
+struct csl_store_publication { /* an opened sum of the statistics of one domain */
+    uint64_t round;
+    uint32_t domain, sites;
+    uint64_t word_count;
+    const uint64_t *words; /* [word_count]; borrowed */
+};
+#define CSL_STORE_WORDS_MAX 4096 /* of one row */
+
 /* Creates or opens path. CSL_E_CORRUPT: not ours or damaged; CSL_E_UNSUPPORTED: a newer version. */
 enum csl_code csl_store_open(struct csl_store **out, const char *path,
                              struct csl_err *err) CSL_MUST_CHECK;
@@ -77,6 +85,10 @@ enum csl_code csl_store_forget_updates(struct csl_store *s, struct csl_err *err)
 enum csl_code csl_store_save_evaluation(struct csl_store *s, const struct csl_store_evaluation *e,
                                         struct csl_err *err) CSL_MUST_CHECK;
 
+/* In place of an earlier one of the round and domain. */
+enum csl_code csl_store_save_publication(struct csl_store *s, const struct csl_store_publication *p,
+                                         struct csl_err *err) CSL_MUST_CHECK;
+
 /* Visits rows in order (site; round; round, site, block). The pointer is valid during the call. */
 enum csl_code csl_store_each_member(struct csl_store *s,
                                     enum csl_code (*visit)(void *ctx,
@@ -102,5 +114,10 @@ enum csl_code csl_store_each_evaluation(struct csl_store *s,
                                                                const struct csl_store_evaluation *e,
                                                                struct csl_err *err),
                                         void *ctx, struct csl_err *err) CSL_MUST_CHECK;
+/* By round and domain. */
+enum csl_code csl_store_each_publication(
+    struct csl_store *s,
+    enum csl_code (*visit)(void *ctx, const struct csl_store_publication *p, struct csl_err *err),
+    void *ctx, struct csl_err *err) CSL_MUST_CHECK;
 
 #endif

@@ -2,14 +2,14 @@
  * entries once. The ledger asks it before it appends, the verifier asks it about every entry of an
  * export: there is one set of rules. Internal to this folder. One thread.
  *
- * Memory: per study some 4 KiB, per distinct (study, round) 40 bytes; nothing else grows. */
+ * Memory: per study some 9 KiB, per distinct (study, round) 40 bytes; nothing else grows. */
 #ifndef CSL_LEDGER_RULES_H
 #define CSL_LEDGER_RULES_H
 #include "privacy/ledger/ledger.h"
 #include "privacy/ledger/merkle.h"
 
 #define CSL_RULES_STUDIES_MAX   4096
-#define CSL_RULES_OPEN_MAX      16 /* unsettled reservations of one study */
+#define CSL_RULES_OPEN_MAX      64 /* unsettled reservations of one study */
 #define CSL_RULES_RECOVERED_MAX 64
 
 struct csl_rules_reservation {

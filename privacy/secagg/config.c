@@ -288,3 +288,13 @@ void csl_secagg_weights_hash(const uint32_t *weights, uint32_t roster_count, uin
     }
     csl_sha256_final(&h, out);
 }
+
+void csl_secagg_weights_bind(uint8_t hash[32], const uint8_t factors_digest[32])
+{
+    struct csl_sha256 h;
+    csl_sha256_init(&h);
+    csl_sha256_update(&h, "FSA1 factors", 12);
+    csl_sha256_update(&h, hash, 32);
+    csl_sha256_update(&h, factors_digest, 32);
+    csl_sha256_final(&h, hash);
+}

@@ -89,5 +89,8 @@ size_t csl_secagg_chunk_words(const struct csl_secagg_config *c, uint32_t index,
  * SHA-256("FSA1 weights" || le32 rows || le32 columns || le32 weights ...). */
 void csl_secagg_weights_hash(const uint32_t *weights, uint32_t roster_count, uint32_t block_count,
                              uint8_t out[32]);
+/* The same with what else sites multiply by, as its digest: whoever agrees on the hash agrees on
+ * it. SHA-256("FSA1 factors" || hash || digest). */
+void csl_secagg_weights_bind(uint8_t hash[32], const uint8_t factors_digest[32]);
 
 #endif

@@ -73,7 +73,7 @@ struct csl_secagg_site_setup {
 };
 
 enum csl_secagg_site_event_kind {
-    CSL_SECAGG_SE_CONFIG,  /* bytes (M0), weights, model_hash, plan_hash, secret */
+    CSL_SECAGG_SE_CONFIG,  /* bytes (M0), weights, model_hash, plan_hash, factors, secret */
     CSL_SECAGG_SE_MESSAGE, /* bytes, from the coordinator */
     CSL_SECAGG_SE_TRAINED, /* blocks: those of the table that this site sends */
     CSL_SECAGG_SE_MASKED,  /* masked: the masked file and its roots are durable */
@@ -96,6 +96,7 @@ struct csl_secagg_site_event { /* all pointers are borrowed for the call */
     const uint32_t *weights;      /* [roster_count][block_count]; NULL when there are no blocks */
     const uint8_t *model_hash;    /* of the model that this site received */
     const uint8_t *plan_hash;     /* of the plan that was approved here */
+    const uint8_t *factors;       /* digest of what else this site multiplies by; NULL: nothing */
     const uint8_t *secret;        /* 32 bytes from csl_rng_init_os, used for this attempt only */
     struct csl_secagg_set blocks; /* by place in the table */
     const struct csl_secagg_masked *masked;

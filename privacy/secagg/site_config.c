@@ -44,6 +44,8 @@ static enum csl_code check_config(const struct csl_secagg_site *s,
         return CSL_FAIL(err, CSL_E_DENIED,
                         "the round is of another model or plan than this site received");
     csl_secagg_weights_hash(ev->weights, c->roster_count, c->block_count, hash);
+    if (ev->factors != NULL)
+        csl_secagg_weights_bind(hash, ev->factors);
     if (memcmp(c->weights_hash, hash, 32) != 0)
         return CSL_FAIL(err, CSL_E_DENIED, "the table of weights is not the one that is signed");
     code = csl_secagg_policy_check_config(&s->setup.policy, c, ev->weights, err);

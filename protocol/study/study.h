@@ -10,12 +10,15 @@
 #include "base/yaml.h"
 #include "protocol/study/study_augment.h"
 #include "protocol/study/study_baseline.h"
+#include "protocol/study/study_buffer.h"
+#include "protocol/study/study_census.h"
 #include "protocol/study/study_fairness.h"
 #include "protocol/study/study_gate.h"
 #include "protocol/study/study_network.h"
 #include "protocol/study/study_privacy.h"
 #include "protocol/study/study_schedule.h"
 #include "protocol/study/study_simulation.h"
+#include "protocol/study/study_statistics.h"
 
 #include <stdbool.h>
 
@@ -65,6 +68,11 @@ enum csl_missing {
 /* Of each variable in a window: mean, smallest, largest, first, last, and the part of the steps
  * with a measurement. */
 #define CSL_SUMMARY_INPUTS 6
+/* Of each channel of an image with `scattering` (site-agent/data/scattering.h): one low-pass
+ * coefficient, four directions at two scales, four times four of second order; one of each for
+ * every 4 x 4 pixels. */
+#define CSL_SCATTERING_PATHS 25
+#define CSL_SCATTERING_STEP  4
 
 struct csl_feature {
     char name[CSL_ID_MAX]; /* free text of a column may differ: the import mapping says so */
@@ -102,6 +110,7 @@ struct csl_domain {
     uint32_t windows; /* ehr_series: the record's steps in so many parts of equal length, rounded
                          down, each as CSL_SUMMARY_INPUTS values per variable; 0: the steps */
     uint32_t steps;   /* of the record, with windows; else 0: they are shape[0] */
+    bool scatters;    /* image2d: shape is of the scattering coefficients of its images */
     double centre, scale; /* without features: one constant for all values; not used for text */
     struct csl_study_augment augment; /* image2d, signal */
     uint32_t width; /* flattened model input D: feature_count, tokens, or the product of shape; with
@@ -134,10 +143,6 @@ struct csl_given_weight {
     double weight; /* > 0 */
 };
 
-struct csl_study_buffer {   /* asynchronous steps (Nguyen et al. 2022, arXiv 2106.06639) */
-    uint32_t updates;       /* a round closes when so many are held */
-    uint32_t staleness_max; /* rounds that an update's model may be behind the newest */
-};
 struct csl_aggregation {
     char strategy[CSL_ID_MAX]; /* name in aggregation/strategy/table.c */
     double server_learning_rate, momentum, beta1, beta2, tau;
@@ -166,6 +171,8 @@ struct csl_study {
     struct csl_study_secagg secagg;
     struct csl_study_fairness fairness;
     struct csl_study_release release;
+    struct csl_study_census census; /* on: model, training and aggregation are not read */
+    struct csl_study_statistics statistics;
     uint32_t minimum_sites; /* a round needs this many contributions */
     char (
         *participants)[CSL_ID_MAX]; /* [participant_count] sites to wait for; none: minimum_sites */
@@ -207,8 +214,11 @@ void csl_domain_label_text(const struct csl_domain *d, char *dst, size_t dst_byt
 /* True when input k of [d->width] is a value of a feature, scaled and clipped like it. False for a
  * mask, a time and a count of a series, which lie between 0 and 1 and stay as they are. */
 bool csl_domain_is_value(const struct csl_domain *d, uint32_t k);
-const char *csl_modality_name(enum csl_modality m);       /* as the study file spells it */
-const char *csl_task_name(enum csl_task_kind task);       /* likewise */
+/* image2d: height, width and channels of what the records hold. */
+void csl_domain_image_shape(const struct csl_domain *d, uint32_t shape[3]);
+const char *csl_modality_name(enum csl_modality m);           /* as the study file spells it */
+const char *csl_task_name(enum csl_task_kind task);           /* likewise */
+const char *csl_optimizer_name(enum csl_optimizer_kind kind); /* likewise */
 const char *csl_domain_reads(const struct csl_domain *d); /* that of its modality; "multimodal" */
 void csl_study_input_block(char out[CSL_ID_MAX], const struct csl_domain *input);   /* its name */
 void csl_study_adapter_block(char out[CSL_ID_MAX], const struct csl_domain *input); /* likewise */
@@ -226,6 +236,9 @@ const char *csl_privacy_mode_name(enum csl_privacy_mode m); /* "none", "local", 
 bool csl_study_repeats_models(const struct csl_study *s);
 /* Updates of one round may be of several models: strategy fedbuff. */
 bool csl_study_is_buffered(const struct csl_study *s);
+/* What one site counts with at most in a masked block of lanes: weight_cap, times the cap of the
+ * domains' weights if there are any; 0: no bound is stated. */
+double csl_study_mass_cap(const struct csl_study *s);
 /* The smallest lane_bits with CSL_STUDY_LEVELS_MIN for a roster of `sites`. */
 uint32_t csl_study_lane_bits(uint32_t sites);
 /* What the study would reveal, to whom, at what privacy price, in plain words (study check). */

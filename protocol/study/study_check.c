@@ -41,7 +41,7 @@ static enum csl_code check_fednova(const struct csl_study_reader *r,
         return csl_yaml_fail(r->err, r->y, csl_study__at(local, "optimizer"),
                              "adam's steps have no size of their own to be brought to another; "
                              "sgd or momentum would be right with strategy fednova");
-    if (schedule->kind != CSL_SCHEDULE_CONSTANT || schedule->warmup > 0)
+    if (!csl_schedule_is_flat(schedule))
         return csl_yaml_fail(r->err, r->y, csl_study__at(local, "schedule"),
                              "steps of different rates are not brought to another number in this "
                              "version; a constant rate would be right with strategy fednova");
@@ -164,13 +164,15 @@ static enum csl_code check_evaluations(const struct csl_study_reader *r,
                                        const struct csl_yaml_node *root)
 {
     const struct csl_study *s = r->s;
-    uint32_t blocks = 2 * s->domain_count + s->input_count;
+    uint32_t kinds = 1u + csl_study_sums_evaluations(s) + s->statistics.is_on;
+    uint32_t blocks = kinds * s->domain_count + s->input_count;
 
-    if (!csl_study_sums_evaluations(s))
+    if (kinds == 1)
         return CSL_OK;
     for (uint32_t i = 0; i < s->input_count; i++)
         blocks += s->inputs[i].adapter.rank > 0;
-    if (s->aggregation.averaging.kind != CSL_AVERAGING_NONE && s->evaluate_every > 0)
+    if (csl_study_sums_evaluations(s) && s->aggregation.averaging.kind != CSL_AVERAGING_NONE &&
+        s->evaluate_every > 0)
         return csl_yaml_fail(r->err, r->y, find(root, "evaluation", "every"),
                              "found %u, but under masks an average of rounds is judged after the "
                              "last round only; 0 would be right",
@@ -178,8 +180,8 @@ static enum csl_code check_evaluations(const struct csl_study_reader *r,
     if (blocks > CSL_BLOCKS_MAX)
         return csl_yaml_fail(
             r->err, r->y, csl_study__at(root, "domains"),
-            "a masked round of %u domains and %u inputs has %u blocks, evaluations "
-            "and adapters among them; at most %d would be right",
+            "a masked round of %u domains and %u inputs has %u blocks, evaluations, "
+            "statistics and adapters among them; at most %d would be right",
             s->domain_count, s->input_count, blocks, CSL_BLOCKS_MAX);
     return CSL_OK;
 }
@@ -206,11 +208,15 @@ enum csl_code csl_study__check(const struct csl_study_reader *r, const struct cs
     if (code == CSL_OK)
         code = csl_study__check_privacy(r, root);
     if (code == CSL_OK)
+        code = csl_study__check_groups(r, root);
+    if (code == CSL_OK)
         code = csl_study__check_group_weights(r, root);
     if (code == CSL_OK)
         code = csl_study__check_domain_weights(r, root);
     if (code == CSL_OK)
         code = csl_study__check_gate(r, root);
+    if (code == CSL_OK)
+        code = csl_study__check_statistics(r, root);
     if (code == CSL_OK)
         code = check_evaluations(r, root);
     if (code == CSL_OK && s->evaluate_every > s->rounds)

@@ -176,6 +176,13 @@ static void put_fairness(struct csl_buf *b, const struct csl_study_fairness *f)
         put_text(b, f->attributes[i]);
     csl_buf_le32(b, f->minimum_group);
     csl_buf_le32(b, f->minimum_sites);
+    if (f->value_count[0] > 0)
+        put_text(b, "groups");
+    for (uint32_t i = 0; i < f->attribute_count && f->value_count[0] > 0; i++) {
+        csl_buf_le32(b, f->value_count[i]);
+        for (uint32_t v = 0; v < f->value_count[i]; v++)
+            put_text(b, f->values[i][v]);
+    }
     if (!f->weights.is_on) /* studies without them are what they were before there were any */
         return;
     put_text(b, "group weights");
@@ -202,6 +209,21 @@ static void put_domain_weights(struct csl_buf *b, const struct csl_study_domain_
     csl_buf_le32(b, w->gate_rounds);
     csl_buf_le32(b, w->largest_site);
     put_f64(b, w->effective_sites);
+}
+
+static void put_statistics(struct csl_buf *b, const struct csl_study_statistics *t)
+{
+    if (!t->is_on)
+        return;
+    put_text(b, "statistics");
+    csl_buf_le32(b, t->every);
+    put_f64(b, t->epsilon);
+    put_f64(b, t->delta);
+    for (uint32_t i = 0; i < CSL_FAIRNESS_ATTRIBUTES_MAX; i++) {
+        csl_buf_le32(b, t->value_count[i]);
+        for (uint32_t v = 0; v < t->value_count[i]; v++)
+            put_text(b, t->values[i][v]);
+    }
 }
 
 static void put_release(struct csl_buf *b, const struct csl_study_release *r)
@@ -236,7 +258,7 @@ static void put_schedule(struct csl_buf *b, const char *whose, double weight_dec
         put_text(b, whose);
         put_f64(b, weight_decay);
     }
-    if (s->kind == CSL_SCHEDULE_CONSTANT && s->warmup == 0)
+    if (csl_schedule_is_flat(s))
         return;
     put_text(b, "schedule");
     put_text(b, whose);
@@ -306,6 +328,14 @@ static void put_series(struct csl_buf *b, const struct csl_domain *d)
     csl_buf_le32(b, d->steps);
 }
 
+static void put_scattering(struct csl_buf *b, const struct csl_domain *d)
+{
+    if (!d->scatters)
+        return;
+    put_text(b, "scattering");
+    put_text(b, d->id);
+}
+
 static void put_merged(struct csl_buf *b, const struct csl_domain *d)
 {
     if (d->merged_count == 0)
@@ -334,6 +364,15 @@ static void put_buffer(struct csl_buf *b, const struct csl_study_buffer *f)
     put_text(b, "buffer");
     csl_buf_le32(b, f->updates);
     csl_buf_le32(b, f->staleness_max);
+}
+
+static void put_census(struct csl_buf *b, const struct csl_study *s)
+{
+    if (!s->census.is_on)
+        return;
+    put_text(b, "census");
+    csl_buf_le32(b, s->census.bins);
+    csl_buf_le32(b, s->census.minimum_cell);
 }
 
 static void put_block_kind(struct csl_buf *b, const char *noun, const struct csl_domain *d)
@@ -383,6 +422,7 @@ enum csl_code csl_study__digest(struct csl_study *s, struct csl_err *err)
     put_secagg(&b, &s->secagg);
     put_fairness(&b, &s->fairness);
     put_domain_weights(&b, &s->fairness.domains);
+    put_statistics(&b, &s->statistics);
     put_release(&b, &s->release);
     put_schedule(&b, "local", s->local.weight_decay, &s->local.schedule);
     put_schedule(&b, "baselines", s->baseline.weight_decay, &s->baseline.schedule);
@@ -405,6 +445,11 @@ enum csl_code csl_study__digest(struct csl_study *s, struct csl_err *err)
         put_augment(&b, &s->domains[i]);
     put_gate(&b, &s->aggregation.gate);
     put_buffer(&b, &s->aggregation.buffer);
+    for (uint32_t i = 0; i < s->input_count; i++)
+        put_scattering(&b, &s->inputs[i]);
+    for (uint32_t i = 0; i < s->domain_count; i++)
+        put_scattering(&b, &s->domains[i]);
+    put_census(&b, s);
     code = csl_buf_status(&b, err);
     if (code == CSL_OK)
         csl_digest(b.p, b.n, s->digest);

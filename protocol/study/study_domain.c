@@ -59,6 +59,7 @@ struct raw_domain {
     int modality, scaling;
     int missing;
     uint32_t windows;
+    bool scatters;
     const struct csl_yaml_node *task, *features, *shape, *model, *inputs, *augment;
     double centre, scale, clip;
 };
@@ -115,6 +116,11 @@ struct raw_feature {
          .fallback = "0",                                                                          \
          .help = "The steps in so many parts, each as mean, smallest, largest, first and last "    \
                  "value and the part of the steps with one (ehr_series); 0: the steps."},          \
+        {.name = "scattering",                                                                     \
+         .type = CSL_OPT_BOOL,                                                                     \
+         AT(raw_domain, scatters),                                                                 \
+         .fallback = "false",                                                                      \
+         .help = "Wavelet scattering coefficients in place of the pixels (image2d)."},             \
         {.name = "augment",                                                                        \
          .type = CSL_OPT_NODE,                                                                     \
          AT(raw_domain, augment),                                                                  \
@@ -461,6 +467,8 @@ static enum csl_code read_input(const struct csl_study_reader *r, const struct c
         code = read_shape(r, raw->shape, d);
     if (code == CSL_OK && d->modality == CSL_EHR_SERIES)
         code = read_series(r, item, raw, d);
+    if (code == CSL_OK && raw->scatters)
+        code = csl_study__read_scattering(r, item, d);
     return code == CSL_OK ? csl_study__read_augment(r, item, raw->augment, d) : code;
 }
 
@@ -495,7 +503,9 @@ static enum csl_code read_domain(const struct csl_study_reader *r, const struct 
                              "classes are merged in studies with 'inputs' only");
     if (code == CSL_OK)
         code = is_fused ? csl_study__read_fused(r, raw.inputs, d) : read_input(r, item, &raw, d);
-    if (code == CSL_OK)
+    if (code == CSL_OK && r->s->census.is_on)
+        code = csl_study__check_census_domain(r, item, d);
+    else if (code == CSL_OK)
         code = csl_study__read_model(r, item, raw.model, shared_model, d);
     return code;
 }

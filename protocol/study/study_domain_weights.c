@@ -1,5 +1,6 @@
 /* protocol/study/study_domain_weights.c - fairness.domain_weights: domains that are rare or that
  * the model does badly in count more on the inputs that several domains read. */
+#include "base/check.h"
 #include "base/str.h"
 #include "protocol/study/study_internal.h"
 
@@ -13,13 +14,19 @@ struct raw_weights {
 };
 #define AT(field) .offset = offsetof(struct raw_weights, field)
 
-static const char *const kinds[] = {"balanced", "domain", "drpo", NULL};
+static const char *const kinds[] = {"none", "balanced", "domain", "drpo", NULL};
+
+const char *csl_domain_weights_name(enum csl_domain_weights_kind kind)
+{
+    CSL_ASSERT(kind < CSL_DOMAIN_WEIGHTS_COUNT);
+    return kinds[kind];
+}
 
 static const struct csl_option weight_rows[] = {
     {.name = "kind",
      .type = CSL_OPT_ENUM,
      AT(kind),
-     .choices = kinds,
+     .choices = kinds + CSL_DOMAIN_WEIGHTS_BALANCED, /* a study without says nothing */
      .help = "balanced: by rarity alone; domain: by rarity and difficulty, with a cap; drpo: "
              "without a bound, for comparison."},
     {.name = "alpha",
@@ -148,7 +155,7 @@ enum csl_code csl_study__read_domain_weights(const struct csl_study_reader *r,
         csl_study__section(r, weight_rows, &raw, parent, section, "domain_weights");
     if (code != CSL_OK)
         return code;
-    w->kind = (enum csl_domain_weights_kind)(raw.kind + 1);
+    w->kind = (enum csl_domain_weights_kind)(raw.kind + CSL_DOMAIN_WEIGHTS_BALANCED);
     code = check_keys(r, section, w->kind);
     if (code != CSL_OK)
         return code;
@@ -185,6 +192,57 @@ static bool has_shared_input(const struct csl_study *s)
     return false;
 }
 
+static enum csl_code check_counted(const struct csl_study_reader *r, const struct csl_yaml_node *at)
+{
+    const struct csl_study *s = r->s;
+    for (uint32_t d = 0; d < s->domain_count; d++)
+        if (!csl_domain_is_counted(&s->domains[d]))
+            return csl_yaml_fail(r->err, r->y, at,
+                                 "the skill of domain %s, whose records have no single class, is "
+                                 "not measured in this version; kind: balanced would be right",
+                                 s->domains[d].id);
+    return CSL_OK;
+}
+
+/* Under masks weights come from published statistics, and sites multiply: a weight without a bound
+ * fits no word, and what depends on one site's own skill is not in a sum. In mode joint patients'
+ * gradients are clipped once over all domains and would have to be weighed one by one. */
+static enum csl_code check_masked(const struct csl_study_reader *r, const struct csl_yaml_node *at)
+{
+    struct csl_study *s = r->s;
+    struct csl_study_domain_weights *w = &s->fairness.domains;
+    const struct csl_yaml_node *every = csl_yaml_get(at, "every");
+    if (w->kind == CSL_DOMAIN_WEIGHTS_DRPO)
+        return csl_yaml_fail(r->err, r->y, csl_study__at(at, "kind"),
+                             "drpo weighs sites by their own skill, which nobody sees under masks; "
+                             "kind: domain or balanced would be right");
+    if (!s->statistics.is_on)
+        return csl_yaml_fail(r->err, r->y, at,
+                             "under masks weights come from sums that the sites publish; a section "
+                             "'statistics' would be right");
+    if (s->privacy.mode == CSL_PRIVACY_JOINT)
+        return csl_yaml_fail(r->err, r->y, at,
+                             "in mode joint a patient's gradient is clipped once for all domains, "
+                             "and is not weighed in this version; mode none or local would be "
+                             "right");
+    if (!(w->cap < HUGE_VAL))
+        return csl_yaml_fail(r->err, r->y, at,
+                             "under masks sites multiply in words of bounded size; a 'cap' would "
+                             "be right");
+    if (w->effective_sites > 1)
+        return csl_yaml_fail(r->err, r->y, csl_study__at(at, "effective_sites"),
+                             "published numbers of patients are not cut at largest_site, so they "
+                             "bound no number of contributors; leaving it out would be right under "
+                             "masks");
+    if (every != NULL && w->every != s->statistics.every)
+        return csl_yaml_fail(r->err, r->y, every,
+                             "found %u, but weights come from statistics, every %u rounds; leaving "
+                             "it out would be right",
+                             w->every, s->statistics.every);
+    w->every = s->statistics.every;
+    return w->kind == CSL_DOMAIN_WEIGHTS_DOMAIN ? check_counted(r, at) : CSL_OK;
+}
+
 /* What each domain's weight comes from has to reach the coordinator, and may. (Mode site, which
  * hides numbers of patients, has weights of kind equal and does not come here.) */
 static enum csl_code check_statistics(const struct csl_study_reader *r,
@@ -193,10 +251,7 @@ static enum csl_code check_statistics(const struct csl_study_reader *r,
     const struct csl_study *s = r->s;
     const struct csl_study_domain_weights *w = &s->fairness.domains;
     if (s->secagg.is_on)
-        return csl_yaml_fail(r->err, r->y, at,
-                             "under masks the sums of sites say nothing of skill, and what they "
-                             "sign does not cover a table of weights in this version; no "
-                             "secure_aggregation, or no domain_weights, would be right");
+        return check_masked(r, at);
     if (w->kind != CSL_DOMAIN_WEIGHTS_BALANCED && s->privacy.mode != CSL_PRIVACY_NONE)
         return csl_yaml_fail(r->err, r->y, at,
                              "the skill of a domain comes from losses of validation patients, "
@@ -204,12 +259,9 @@ static enum csl_code check_statistics(const struct csl_study_reader *r,
                              "none, or kind: balanced, would be right");
     if (w->kind == CSL_DOMAIN_WEIGHTS_BALANCED)
         return CSL_OK;
-    for (uint32_t d = 0; d < s->domain_count; d++)
-        if (!csl_domain_is_counted(&s->domains[d]))
-            return csl_yaml_fail(r->err, r->y, at,
-                                 "the skill of domain %s, whose records have no single class, is "
-                                 "not measured in this version; kind: balanced would be right",
-                                 s->domains[d].id);
+    enum csl_code code = check_counted(r, at);
+    if (code != CSL_OK)
+        return code;
     if (w->every >= s->rounds)
         return csl_yaml_fail(r->err, r->y, csl_study__at(at, "every"),
                              "found %u, but the study has %u rounds; no round would have weights",
@@ -280,8 +332,14 @@ void csl_study__explain_domain_weights(const struct csl_study *s, struct csl_buf
                    "by its patients times the weight of its domains: the\n    patients of a domain "
                    "in the federation to the power -%s, its skill to the power -%s, relative to "
                    "the\n    other domains; cap: %s.\n",
-                   kinds[w->kind - 1], alpha, beta, cap);
-    if (w->kind == CSL_DOMAIN_WEIGHTS_BALANCED)
+                   csl_domain_weights_name(w->kind), alpha, beta, cap);
+    if (s->secagg.is_on)
+        csl_buf_str(out,
+                    "  They come from the published statistics, and hold from the round after "
+                    "a publication on. Until the first\n    all weights are 1. Each site "
+                    "multiplies inside its masks; what it signs covers the table, so that all\n"
+                    "    sites of a sum have the same one.\n");
+    else if (w->kind == CSL_DOMAIN_WEIGHTS_BALANCED)
         csl_buf_str(out, "  The weights come from what the sites enrol with.\n");
     else
         csl_buf_printf(out,

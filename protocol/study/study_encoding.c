@@ -48,6 +48,12 @@ static bool has_levels(uint32_t bits, uint32_t sites)
     return UINT64_MAX >> (WORD_BITS - bits) >= (uint64_t)CSL_STUDY_LEVELS_MIN * sites;
 }
 
+double csl_study_mass_cap(const struct csl_study *s)
+{
+    bool is_weighed = s->fairness.domains.kind != CSL_DOMAIN_WEIGHTS_NONE;
+    return s->secagg.weight_cap * (is_weighed ? s->fairness.domains.cap : 1);
+}
+
 uint32_t csl_study_lane_bits(uint32_t sites)
 {
     static const uint32_t narrow[] = {16, 21, 32};

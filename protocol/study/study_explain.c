@@ -54,7 +54,9 @@ static void explain_values(const struct csl_domain *d, struct csl_buf *out)
 {
     static const char *const inputs[] = {
         "feature", "pixel", "signal value", "series value", "word", "embedding value", "voxel"};
-    const char *what = d->windows > 0 ? "window value" : inputs[d->modality];
+    const char *what = d->windows > 0 ? "window value"
+                       : d->scatters  ? "scattering coefficient"
+                                      : inputs[d->modality];
 
     csl_buf_printf(out, " from %u %s%s with a %s.\n", d->width, what, csl_str_plural(d->width),
                    models[d->model]);
@@ -69,7 +71,10 @@ static void explain_values(const struct csl_domain *d, struct csl_buf *out)
     }
     explain_series(d, out);
     csl_buf_printf(out, "    %s\n",
-                   d->scaling == CSL_SCALING_SITE
+                   d->scatters
+                       ? "They say how strong edges of two sizes and four directions are in each "
+                         "part of an image, and\n    are computed from that image alone."
+                   : d->scaling == CSL_SCALING_SITE
                        ? "Inputs are scaled by each site's own means and deviations, which stay "
                          "there."
                        : "Inputs are scaled by constants written in the study, not by patients' "
@@ -172,7 +177,6 @@ static void explain_weights(const struct csl_study *s, struct csl_buf *out)
 
 static void explain_training(const struct csl_study *s, struct csl_buf *out)
 {
-    static const char *const optimizers[] = {"sgd", "momentum", "adam", "adamw"};
     char text[32];
 
     csl_str_f64(text, sizeof(text), s->local.learning_rate);
@@ -180,8 +184,9 @@ static void explain_training(const struct csl_study *s, struct csl_buf *out)
     csl_buf_printf(out,
                    "How it is trained\n  %u round%s. In each, a site takes %u %s %s%s "
                    "(learning rate %s",
-                   s->rounds, csl_str_plural(s->rounds), count, optimizers[s->local.optimizer],
-                   s->local.epochs > 0 ? "epoch" : "step", csl_str_plural(count), text);
+                   s->rounds, csl_str_plural(s->rounds), count,
+                   csl_optimizer_name(s->local.optimizer), s->local.epochs > 0 ? "epoch" : "step",
+                   csl_str_plural(count), text);
     csl_study__explain_schedule(&s->local.schedule, out);
     if (s->local.weight_decay > 0)
         csl_buf_printf(out, "; weight decay %g", s->local.weight_decay);
@@ -334,6 +339,7 @@ static void explain_disclosure(const struct csl_study *s, struct csl_buf *out)
     explain_updates(s, out);
     explain_encoding(&s->secagg, out);
     explain_counts(s, out);
+    csl_study__explain_statistics(s, out);
     if (strcmp(s->aggregation.strategy, "cyclic") == 0)
         csl_buf_str(out, "  With strategy cyclic every global model IS one site's model: each site "
                          "sees the update of the\n    site before it.\n");
@@ -408,6 +414,20 @@ static void explain_price(const struct csl_study *s, struct csl_buf *out)
     if (p->mode == CSL_PRIVACY_JOINT)
         csl_buf_str(out, "  A patient known to two hospitals is two patients of one sum: epsilon "
                          "doubles, and delta grows by\n    the factor 1 + e^epsilon.\n");
+    csl_study__explain_statistics_price(s, out);
+}
+
+static void explain_model(const struct csl_study *s, struct csl_buf *out)
+{
+    csl_buf_str(out, "What is asked\n");
+    for (uint32_t i = 0; i < s->domain_count; i++)
+        explain_domain(s, &s->domains[i], out);
+    explain_inputs(s, out);
+    explain_training(s, out);
+    explain_disclosure(s, out);
+    explain_price(s, out);
+    csl_study__explain_personal(s, out);
+    csl_study__explain_release(s, out);
 }
 
 void csl_study_explain(const struct csl_study *s, struct csl_buf *out)
@@ -419,14 +439,10 @@ void csl_study_explain(const struct csl_study *s, struct csl_buf *out)
     if (s->question[0])
         csl_buf_printf(out, "  %s\n", s->question);
     csl_buf_printf(out, "  digest %s\n", digest);
-    csl_buf_str(out, "What is asked\n");
-    for (uint32_t i = 0; i < s->domain_count; i++)
-        explain_domain(s, &s->domains[i], out);
-    explain_inputs(s, out);
-    explain_training(s, out);
-    explain_disclosure(s, out);
-    explain_price(s, out);
-    csl_study__explain_release(s, out);
+    if (s->census.is_on)
+        csl_study__explain_census(s, out);
+    else
+        explain_model(s, out);
     csl_buf_str(out, s->secagg.is_on
                          ? "  Secure aggregation is used. It hides nothing when the coordinator "
                            "holds the key that signs the roster of sites.\n"

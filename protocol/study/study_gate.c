@@ -1,6 +1,7 @@
 /* protocol/study/study_gate.c - the key `gate` of a study's aggregation. */
 #include "aggregation/tensor/schema.h"
 #include "base/buf.h"
+#include "base/limits.h"
 #include "base/str.h"
 #include "protocol/study/study_internal.h"
 
@@ -34,7 +35,7 @@ static const struct csl_option gate_rows[] = {
      .type = CSL_OPT_U32,
      AT(window),
      .min = 3,
-     .max = 64,
+     .max = CSL_GATE_WINDOW_MAX,
      .fallback = "5",
      .unit = "rounds",
      .help = "Accepted rounds of the median; it counts once there are so many."},

@@ -69,6 +69,14 @@ enum csl_code csl_study__read_release(const struct csl_study_reader *r,
                                       const struct csl_yaml_node *section);
 void csl_study__explain_release(const struct csl_study *s, struct csl_buf *out);
 
+/* study_groups.c: fairness.groups of attributes that are read, absent or not; and what forbids it
+ * in the rest of the study (called once all is read). */
+enum csl_code csl_study__read_groups(const struct csl_study_reader *r,
+                                     const struct csl_yaml_node *section);
+enum csl_code csl_study__check_groups(const struct csl_study_reader *r,
+                                      const struct csl_yaml_node *root);
+void csl_study__explain_groups(const struct csl_study *s, struct csl_buf *out);
+
 /* study_group_weights.c: fairness.weights, absent or not, and what forbids it in the rest of the
  * study (called once all is read). */
 enum csl_code csl_study__read_group_weights(const struct csl_study_reader *r,
@@ -141,6 +149,7 @@ enum csl_code csl_study__read_baselines(const struct csl_study_reader *r,
 enum csl_code csl_study__read_personal(const struct csl_study_reader *r,
                                        const struct csl_yaml_node *root,
                                        const struct csl_yaml_node *section);
+void csl_study__explain_personal(const struct csl_study *s, struct csl_buf *out);
 /* study_strategy.c: strategies that see single updates; nothing to say of the others. */
 bool csl_study__sees_updates(const char *strategy);
 /* Of each block and round, for what the strategy promises; with fewer the block stays as it is. */
@@ -165,6 +174,10 @@ enum csl_code csl_study__read_augment(const struct csl_study_reader *r,
                                       const struct csl_yaml_node *parent,
                                       const struct csl_yaml_node *section, struct csl_domain *d);
 void csl_study__explain_augment(const struct csl_domain *d, struct csl_buf *out);
+/* study_scattering.c: of a domain or an input with `scattering: true` whose shape is that of its
+ * images. */
+enum csl_code csl_study__read_scattering(const struct csl_study_reader *r,
+                                         const struct csl_yaml_node *item, struct csl_domain *d);
 /* study_averaging.c: the key `averaging` of `parent`, absent or not; once all is read, that there
  * are rounds to average. */
 enum csl_code csl_study__read_averaging(const struct csl_study_reader *r,
@@ -173,6 +186,15 @@ enum csl_code csl_study__read_averaging(const struct csl_study_reader *r,
 enum csl_code csl_study__check_averaging(const struct csl_study_reader *r,
                                          const struct csl_yaml_node *root);
 void csl_study__explain_averaging(const struct csl_study *s, struct csl_buf *out);
+/* study_statistics.c: the section, absent or not (fairness was read); and what forbids it in the
+ * rest of the study (called once all is read). */
+enum csl_code csl_study__read_statistics(const struct csl_study_reader *r,
+                                         const struct csl_yaml_node *root,
+                                         const struct csl_yaml_node *section);
+enum csl_code csl_study__check_statistics(const struct csl_study_reader *r,
+                                          const struct csl_yaml_node *root);
+void csl_study__explain_statistics(const struct csl_study *s, struct csl_buf *out);
+void csl_study__explain_statistics_price(const struct csl_study *s, struct csl_buf *out);
 /* study_gate.c: the key `gate` of `parent`, absent or not; and what forbids it in the rest of the
  * study (called once all is read). */
 enum csl_code csl_study__read_gate(const struct csl_study_reader *r,
@@ -188,6 +210,17 @@ enum csl_code csl_study__read_buffer(const struct csl_study_reader *r,
 enum csl_code csl_study__check_buffer(const struct csl_study_reader *r,
                                       const struct csl_yaml_node *root);
 void csl_study__explain_buffer(const struct csl_study *s, struct csl_buf *out);
+/* study_census.c: section 'census', which sets what training would say; then what it asks
+ * of a domain that is read; its block of the schema. */
+enum csl_code csl_study__read_census(const struct csl_study_reader *r,
+                                     const struct csl_yaml_node *root,
+                                     const struct csl_yaml_node *section);
+enum csl_code csl_study__check_census_domain(const struct csl_study_reader *r,
+                                             const struct csl_yaml_node *item,
+                                             const struct csl_domain *d);
+enum csl_code csl_study__add_census(struct csl_schema *schema, const struct csl_study *s,
+                                    const struct csl_domain *d, struct csl_err *err);
+void csl_study__explain_census(const struct csl_study *s, struct csl_buf *out);
 /* study_sites.c: sites and simulation. */
 enum csl_code csl_study__read_sites(const struct csl_study_reader *r,
                                     const struct csl_yaml_node *root,

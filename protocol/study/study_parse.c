@@ -14,7 +14,7 @@ struct raw_study {
     uint32_t rounds;
     const struct csl_yaml_node *inputs, *domains, *model, *training, *aggregation, *privacy, *sites,
         *evaluation, *baselines, *personal, *simulation;
-    const struct csl_yaml_node *secure_aggregation, *fairness, *release;
+    const struct csl_yaml_node *secure_aggregation, *fairness, *statistics, *release, *census;
 };
 
 #define NODE(field, key, text)                                                                     \
@@ -23,17 +23,19 @@ struct raw_study {
         .help = text                                                                               \
     }
 
+#define NAME_ROWS                                                                                  \
+    {.name = "study",                                                                              \
+     .type = CSL_OPT_ID,                                                                           \
+     .offset = offsetof(struct raw_study, id),                                                     \
+     .help = "Name of the study."},                                                                \
+    {                                                                                              \
+        .name = "question", .type = CSL_OPT_STR, .offset = offsetof(struct raw_study, question),   \
+        .size = sizeof(((struct raw_study *)0)->question), .fallback = "",                         \
+        .help = "The clinical question, in one sentence."                                          \
+    }
+
 static const struct csl_option study_rows[] = {
-    {.name = "study",
-     .type = CSL_OPT_ID,
-     .offset = offsetof(struct raw_study, id),
-     .help = "Name of the study."},
-    {.name = "question",
-     .type = CSL_OPT_STR,
-     .offset = offsetof(struct raw_study, question),
-     .size = sizeof(((struct raw_study *)0)->question),
-     .fallback = "",
-     .help = "The clinical question, in one sentence."},
+    NAME_ROWS,
     NODE(inputs, "inputs", "What several domains read, each with an encoder; one block each."),
     NODE(domains, "domains", "What is predicted from which data; one model block each."),
     NODE(model, "model", "Model of every domain that names none itself."),
@@ -54,7 +56,21 @@ static const struct csl_option study_rows[] = {
     NODE(simulation, "simulation", "Where simulated sites get their records."),
     NODE(secure_aggregation, "secure_aggregation", "Sums under masks, so that no update is seen."),
     NODE(fairness, "fairness", "Patient groups whose quality is looked at by itself."),
+    NODE(statistics, "statistics",
+         "Counts of patients and the model's skill, summed under masks every so many rounds."),
     NODE(release, "release", "What a model must reach before it is handed out."),
+    CSL_OPTION_END,
+};
+
+/* With a section 'census'. */
+static const struct csl_option census_rows[] = {
+    NAME_ROWS,
+    NODE(census, "census", "Statistics of the data in place of a model."),
+    NODE(domains, "domains", "Which data; the features with their ranges."),
+    NODE(privacy, "privacy", "Noise that protects single patients."),
+    NODE(sites, "sites", "Who takes part and how long the round waits."),
+    NODE(simulation, "simulation", "Where simulated sites get their records."),
+    NODE(secure_aggregation, "secure_aggregation", "Sums under masks, so that no site is seen."),
     CSL_OPTION_END,
 };
 
@@ -175,29 +191,47 @@ enum csl_code csl_study__id(const struct csl_study_reader *r, const struct csl_y
     return CSL_OK;
 }
 
+/* What is asked of which data: a model and how it is trained, or statistics. */
+static enum csl_code read_question(const struct csl_study_reader *r,
+                                   const struct csl_yaml_node *root, const struct raw_study *raw)
+{
+    enum csl_code code = CSL_OK;
+
+    r->s->rounds = raw->rounds;
+    if (raw->census) {
+        code = csl_study__read_census(r, root, raw->census);
+        return code == CSL_OK ? csl_study__read_domains(r, root, raw->domains, NULL) : code;
+    }
+    code = csl_study__read_inputs(r, raw->inputs);
+    if (code == CSL_OK)
+        code = csl_study__read_domains(r, root, raw->domains, raw->model);
+    if (code == CSL_OK)
+        code = csl_study__read_training(r, root, raw->training);
+    if (code == CSL_OK)
+        code = csl_study__read_aggregation(r, root, raw->aggregation);
+    return code;
+}
+
 static enum csl_code read_root(const struct csl_study_reader *r, const struct csl_yaml_node *root)
 {
     struct raw_study raw = {0};
-    enum csl_code code = csl_option_read_yaml(study_rows, &raw, r->y, root, r->err);
+    bool is_counted = csl_yaml_get(root, "census") != NULL;
+    enum csl_code code =
+        csl_option_read_yaml(is_counted ? census_rows : study_rows, &raw, r->y, root, r->err);
 
     if (code != CSL_OK)
         return code;
     CSL_ASSERT(csl_str_copy(r->s->id, sizeof(r->s->id), raw.id));
     CSL_ASSERT(csl_str_copy(r->s->question, sizeof(r->s->question), raw.question));
-    r->s->rounds = raw.rounds;
-    code = csl_study__read_inputs(r, raw.inputs);
-    if (code == CSL_OK)
-        code = csl_study__read_domains(r, root, raw.domains, raw.model);
-    if (code == CSL_OK)
-        code = csl_study__read_training(r, root, raw.training);
-    if (code == CSL_OK)
-        code = csl_study__read_aggregation(r, root, raw.aggregation);
+    code = read_question(r, root, &raw);
     if (code == CSL_OK)
         code = csl_study__read_privacy(r, root, raw.privacy);
     if (code == CSL_OK)
         code = csl_study__read_secagg(r, root, raw.secure_aggregation);
     if (code == CSL_OK)
         code = csl_study__read_fairness(r, root, raw.fairness);
+    if (code == CSL_OK)
+        code = csl_study__read_statistics(r, root, raw.statistics);
     if (code == CSL_OK)
         code = csl_study__read_release(r, root, raw.release);
     if (code == CSL_OK)

@@ -1,4 +1,5 @@
 /* protocol/study/study_personal.c - what each site makes of the released model for itself. */
+#include "base/str.h"
 #include "protocol/study/study_internal.h"
 
 #include <stddef.h>
@@ -86,4 +87,34 @@ enum csl_code csl_study__read_personal(const struct csl_study_reader *r,
     p.lambda = p.methods[CSL_PERSONAL_DITTO] ? raw.lambda : 0;
     r->s->personal = p;
     return CSL_OK;
+}
+
+void csl_study__explain_personal(const struct csl_study *s, struct csl_buf *out)
+{
+    const struct csl_study_personal *p = &s->personal;
+    char lambda[32];
+
+    if (!p->is_on)
+        return;
+    csl_buf_printf(out,
+                   "What a site makes of the released model for itself\n  In a simulation every "
+                   "site trains the released model further on its own training patients, for %u "
+                   "epoch%s.\n    Over the network nothing of this is done. No noise is added and "
+                   "no ledger is charged: no epsilon covers these\n    models.\n",
+                   p->training.epochs, csl_str_plural(p->training.epochs));
+    if (p->methods[CSL_PERSONAL_WHOLE])
+        csl_buf_str(out, "  whole: every parameter. The model stays at the site; whoever had it "
+                         "could ask it about patients of the site.\n");
+    if (p->methods[CSL_PERSONAL_HEAD])
+        csl_buf_str(out, "  head: the last layer of each domain, which stays at the site and is "
+                         "all that tells of its patients; the rest\n    is as released.\n");
+    csl_str_f64(lambda, sizeof(lambda), p->lambda);
+    if (p->methods[CSL_PERSONAL_DITTO])
+        csl_buf_printf(out,
+                       "  ditto: every parameter, pulled towards the released one (lambda %s). "
+                       "The model stays at the site, as with whole.\n",
+                       lambda);
+    csl_buf_str(out, "  Revealed, in the report of the simulation, is how good each of these "
+                     "models is for the site's own test patients.\n    Neither the coordinator "
+                     "nor another site gets any of them.\n");
 }

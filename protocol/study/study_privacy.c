@@ -102,6 +102,7 @@ static enum csl_code check_section(const struct csl_study_reader *r,
     static const char *const all[] = {
         "unit", "epsilon", "noise_multiplier", "delta", "clip", "sampling_rate", NULL};
     static const char *const joint_keys[] = {"sampling_rate", NULL};
+    static const char *const derived[] = {"clip", "sampling_rate", NULL};
     bool has_epsilon = csl_yaml_get(section, "epsilon") != NULL;
     bool has_noise = csl_yaml_get(section, "noise_multiplier") != NULL;
     bool is_site = raw->mode == CSL_PRIVACY_SITE;
@@ -109,6 +110,17 @@ static enum csl_code check_section(const struct csl_study_reader *r,
 
     if (raw->mode == CSL_PRIVACY_NONE)
         return csl_study__refuse_keys(r, section, all, "mode: none promises nothing");
+    if (r->s->census.is_on) {
+        code = csl_study__refuse_keys(r, section, derived,
+                                      "what one patient adds to statistics follows from the "
+                                      "features and their ranges, and every patient is counted");
+        if (code == CSL_OK && is_site)
+            code = csl_yaml_fail(r->err, r->y, csl_study__at(section, "mode"),
+                                 "noise that hides a whole site leaves no statistics; local or "
+                                 "joint would be right");
+        if (code != CSL_OK)
+            return code;
+    }
     if (has_epsilon == has_noise)
         return csl_yaml_fail(r->err, r->y, section,
                              "found %s; either 'epsilon' or 'noise_multiplier' would be right",
@@ -142,6 +154,10 @@ enum csl_code csl_study__read_privacy(const struct csl_study_reader *r,
     if (!section) /* nothing is asked, nothing is promised: `study check` says so in words */
         return CSL_OK;
     code = csl_study__section(r, privacy_rows, &raw, root, section, "privacy");
+    if (r->s->census.is_on && raw.mode != CSL_PRIVACY_NONE) { /* neither is the file's */
+        raw.clip = csl_study_census_clip(r->s);
+        raw.sampling_rate = raw.mode == CSL_PRIVACY_JOINT ? 1 : 0;
+    }
     if (code == CSL_OK)
         code = check_section(r, section, &raw);
     if (code != CSL_OK)
@@ -249,12 +265,15 @@ enum csl_code csl_study__read_secagg(const struct csl_study_reader *r,
                                      const struct csl_yaml_node *root,
                                      const struct csl_yaml_node *section)
 {
+    static const char *const encoding[] = {"encoding", NULL};
     struct raw_secagg raw = {0};
     enum csl_code code;
 
     if (!section)
         return CSL_OK;
     code = csl_study__section(r, secagg_rows, &raw, root, section, "secure_aggregation");
+    if (code == CSL_OK && r->s->census.is_on)
+        code = csl_study__refuse_keys(r, section, encoding, "counts are whole numbers of 64 bits");
     if (code == CSL_OK && raw.minimum_sites < raw.colluding + 2)
         code = csl_yaml_fail(r->err, r->y, csl_study__at(section, "minimum_sites"),
                              "found %u with %u colluding; at least %u would be right, so that two "
@@ -289,6 +308,13 @@ static enum csl_code check_joint(const struct csl_study_reader *r, const struct 
         return csl_yaml_fail(r->err, r->y, csl_study__at(privacy, "mode"),
                              "joint noise protects nobody unless the sum is masked; a section "
                              "secure_aggregation, or mode: local, would be right");
+    if (s->census.is_on)
+        return s->domain_count == 1
+                   ? CSL_OK
+                   : csl_yaml_fail(r->err, r->y, csl_study__at(root, "domains"),
+                                   "found %u; a joint noise needs every site's share, so one "
+                                   "domain that all sites have, or mode: local, would be right",
+                                   s->domain_count);
     if (s->aggregation.weights != CSL_WEIGHTS_SAMPLES)
         return csl_yaml_fail(r->err, r->y, csl_study__at(root, "aggregation"),
                              "mode joint takes one step over all patients alike; weights: {kind: "
@@ -308,7 +334,7 @@ static enum csl_code check_joint(const struct csl_study_reader *r, const struct 
         return csl_yaml_fail(r->err, r->y, local,
                              "mode joint sums one plain gradient step a round; optimizer: sgd, "
                              "steps: 1 and no l2 or proximal_mu would be right");
-    if (s->local.schedule.kind != CSL_SCHEDULE_CONSTANT || s->local.schedule.warmup > 0)
+    if (!csl_schedule_is_flat(&s->local.schedule))
         return csl_yaml_fail(r->err, r->y, csl_study__at(local, "schedule"),
                              "mode joint takes one step a round, of the server; no schedule would "
                              "be right");

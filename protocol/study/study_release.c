@@ -7,7 +7,7 @@
 #include <string.h>
 
 struct raw_fairness {
-    const struct csl_yaml_node *attributes, *weights, *domain_weights;
+    const struct csl_yaml_node *attributes, *groups, *weights, *domain_weights;
     uint32_t minimum_group, minimum_sites;
 };
 #define AT(field) .offset = offsetof(struct raw_fairness, field)
@@ -17,6 +17,11 @@ static const struct csl_option fairness_rows[] = {
      .type = CSL_OPT_NODE,
      AT(attributes),
      .help = "Names of attributes of patients in the record files, such as sex and age_band."},
+    {.name = "groups",
+     .type = CSL_OPT_NODE,
+     AT(groups),
+     .help = "Values of every attribute, such as {sex: [female, male]}: sites count test patients "
+             "by them in what they report of an evaluation; absent: they report no group."},
     {.name = "minimum_group",
      .type = CSL_OPT_U32,
      AT(minimum_group),
@@ -102,7 +107,7 @@ static const struct csl_option release_rows[] = {
 static enum csl_code check_no_groups(const struct csl_study_reader *r,
                                      const struct csl_yaml_node *section)
 {
-    static const char *const keys[] = {"minimum_group", "minimum_sites", "weights", NULL};
+    static const char *const keys[] = {"groups", "minimum_group", "minimum_sites", "weights", NULL};
     return csl_study__refuse_keys(r, section, keys, "without attributes there are no groups");
 }
 
@@ -140,7 +145,8 @@ enum csl_code csl_study__read_fairness(const struct csl_study_reader *r,
         }
         CSL_ASSERT(csl_str_copy(f->attributes[f->attribute_count++], CSL_ID_MAX, n->text));
     }
-    return csl_study__read_group_weights(r, section, raw.weights);
+    code = csl_study__read_groups(r, raw.groups);
+    return code == CSL_OK ? csl_study__read_group_weights(r, section, raw.weights) : code;
 }
 
 enum csl_code csl_study__read_release(const struct csl_study_reader *r,
@@ -178,14 +184,13 @@ void csl_study__explain_release(const struct csl_study *s, struct csl_buf *out)
         csl_buf_str(out, "Whose quality is looked at by itself\n  Patients by ");
         for (uint32_t i = 0; i < f->attribute_count; i++)
             csl_buf_printf(out, "%s%s", i ? ", " : "", f->attributes[i]);
-        csl_buf_printf(
-            out,
-            ", where a group has at least %u test patients at %u sites. A "
-            "simulation adds up counts and\n    histograms of scores of every site; no "
-            "single score enters. In this version a site over the\n    network "
-            "reports no group: masked sums carry 256 scalars, fewer than one histogram.\n",
-            f->minimum_group, f->minimum_sites);
+        csl_buf_printf(out,
+                       ", where a group has at least %u test patients at %u sites. A "
+                       "simulation adds up counts and\n    histograms of scores of every site; no "
+                       "single score enters.\n",
+                       f->minimum_group, f->minimum_sites);
     }
+    csl_study__explain_groups(s, out);
     csl_study__explain_group_weights(s, out);
     csl_study__explain_domain_weights(s, out);
     if (!r->is_on)

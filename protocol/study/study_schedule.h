@@ -2,6 +2,7 @@
  * are those of site-agent/training/schedule.h. */
 #ifndef CSL_STUDY_SCHEDULE_H
 #define CSL_STUDY_SCHEDULE_H
+#include <stdbool.h>
 #include <stdint.h>
 
 enum csl_schedule_kind {
@@ -22,5 +23,11 @@ struct csl_schedule {
     uint64_t every; /* step: > 0 */
     double factor;  /* step; (0, 1] */
 };
+
+/* Every step at the whole rate: as without a schedule. */
+static inline bool csl_schedule_is_flat(const struct csl_schedule *s)
+{
+    return s->kind == CSL_SCHEDULE_CONSTANT && s->warmup == 0;
+}
 
 #endif

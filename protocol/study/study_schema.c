@@ -10,6 +10,7 @@
  *   transformer   patch.weight [width, patch (twice in 2-D), channels], patch.bias, place.weight
  *                 [tokens, width]; of each layer norm<i>a, qkv<i> [3 width, width], out<i>,
  * norm<i>b, up<i> [4 width, width], down<i>; norm, head; all with weight and bias
+ *   (none, census)  counts [entries], which begin at zero
  *   multimodal    gated: fusion.gate [inputs, width], fusion.bias [inputs], fusion.empty [width];
  *                 then the layers of an mlp on width values
  *
@@ -267,7 +268,9 @@ enum csl_code csl_study__build_schema(const struct csl_study_reader *r,
 
     csl_schema_init(&s->schema);
     for (uint32_t i = 0; i < s->domain_count && code == CSL_OK; i++)
-        code = add_domain(&s->schema, &s->domains[i], s->domains[i].id, 0, &cause);
+        code = s->census.is_on
+                   ? csl_study__add_census(&s->schema, s, &s->domains[i], &cause)
+                   : add_domain(&s->schema, &s->domains[i], s->domains[i].id, 0, &cause);
     for (uint32_t i = 0; i < s->input_count && code == CSL_OK; i++) {
         char block[CSL_ID_MAX];
         csl_study_input_block(block, &s->inputs[i]);

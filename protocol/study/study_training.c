@@ -12,6 +12,12 @@
 static const char *const optimizer_names[] = {"sgd", "momentum", "adam", "adamw", NULL};
 static const char *const weights_names[] = {"samples", "equal", "given", NULL};
 
+const char *csl_optimizer_name(enum csl_optimizer_kind kind)
+{
+    CSL_ASSERT(kind <= CSL_OPT_KIND_ADAMW);
+    return optimizer_names[kind];
+}
+
 struct raw_local {
     int optimizer;
     double learning_rate, momentum, beta1, beta2, epsilon, weight_decay, l2, proximal_mu;

@@ -1,7 +1,11 @@
 #include "protocol/wire/messages.h"
 
 #include "base/check.h"
+#include "base/le.h"
+#include "privacy/crypto/sha256.h"
 #include "protocol/wire/codec.h"
+
+#include <string.h>
 
 /* Decoding an EVALUATION needs its blocks beside the parser's memory; together at most the budget.
  */
@@ -84,4 +88,38 @@ enum csl_code csl_message_decode(struct csl_message *out, enum csl_direction dir
     else
         csl_message_release(&m);
     return code;
+}
+
+static void put_f64(struct csl_sha256 *h, double v)
+{
+    uint64_t bits;
+    uint8_t le[8];
+    memcpy(&bits, &v, sizeof(bits));
+    csl_store_le64(le, bits);
+    csl_sha256_update(h, le, sizeof(le));
+}
+
+bool csl_task_factors(const struct csl_msg_task *t, uint8_t out[CSL_DIGEST_BYTES])
+{
+    static const char label[] = "consilium factors";
+    struct csl_sha256 h;
+    uint8_t le[8];
+    if (t->weight_count == 0 && t->prior_count == 0)
+        return false;
+    csl_sha256_init(&h);
+    csl_sha256_update(&h, label, sizeof(label) - 1);
+    csl_store_le64(le, t->weights_round);
+    csl_sha256_update(&h, le, 8);
+    csl_store_le32(le, t->weight_count);
+    csl_sha256_update(&h, le, 4);
+    for (uint32_t i = 0; i < t->weight_count; i++) {
+        put_f64(&h, t->weights[i].log_weight);
+        put_f64(&h, t->weights[i].patients);
+    }
+    csl_store_le32(le, t->prior_count);
+    csl_sha256_update(&h, le, 4);
+    for (uint32_t i = 0; i < t->prior_count; i++)
+        put_f64(&h, t->prior_loss[i]);
+    csl_sha256_final(&h, out);
+    return true;
 }

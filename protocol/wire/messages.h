@@ -86,6 +86,10 @@ struct csl_msg_task {
     uint64_t weights_round; /* of the model that they come from */
     uint32_t weight_count;  /* 0: none, or CSL_DOMAINS_MAX at most */
     struct csl_domain_weight weights[CSL_DOMAINS_MAX];
+    /* A study with statistics, to train: of every domain the loss of the predictor that knows the
+     * federation's classes and nothing else; 0: not known, and the site counts its classes. */
+    uint32_t prior_count; /* 0: none, or CSL_DOMAINS_MAX at most */
+    double prior_loss[CSL_DOMAINS_MAX];
 };
 struct csl_msg_model_request {
     uint64_t round;
@@ -137,6 +141,9 @@ struct csl_eval_block { /* one domain of one site; counts of validation or test 
     double judged_loss;                 /* each patient's mean loss, added up; finite, >= 0 */
     uint32_t class_count;               /* 0, or the task's classes; 2 for binary */
     double class_mass[CSL_CLASSES_MAX]; /* patients of each class, by the share of their records */
+    /* Counts by patient group (study/evaluation.h); 0: none. */
+    uint32_t group_count;
+    uint32_t groups[CSL_GROUP_COUNTS_MAX];
 };
 struct csl_msg_evaluation {
     uint64_t round;
@@ -193,6 +200,12 @@ struct csl_message {
 };
 
 enum csl_direction { CSL_TO_COORDINATOR, CSL_TO_SITE };
+
+/* What a task tells sites to multiply by and to judge by: weights of domains and losses of priors,
+ * in the bytes that M0 of a masked round binds, so that all sites of a sum were told the same.
+ * False, out untouched: it tells none. SHA-256("consilium factors" || le64 weights_round || le32
+ * count, {log_weight, patients} || le32 count, {prior_loss}), numbers as the le64 of their bits. */
+bool csl_task_factors(const struct csl_msg_task *t, uint8_t out[CSL_DIGEST_BYTES]);
 
 /* Encodes *m (checked against the same limits) into a fresh *out. */
 enum csl_code csl_message_encode(const struct csl_message *m, struct csl_msg *out,

@@ -187,6 +187,9 @@ static enum csl_code check_eval_block(const struct check *c, const struct csl_ev
     if (b->bin_count != 0 && b->bin_count != sizeof(b->bins) / sizeof(b->bins[0]))
         return CSL_FAIL(c->err, c->code, "%s.blocks.bin_count: %u, must be 0 or %d", c->kind,
                         b->bin_count, 2 * CSL_SCORE_BINS);
+    code = check_range(c, "blocks.group_count", b->group_count, 0, CSL_GROUP_COUNTS_MAX);
+    if (code != CSL_OK)
+        return code;
     return check_sum(c, "blocks.bins", b->bins, b->bin_count, b->examples);
 }
 
@@ -244,6 +247,18 @@ static enum csl_code check_weights(const struct check *c, const struct csl_msg_t
     return code;
 }
 
+static enum csl_code check_priors(const struct check *c, const struct csl_msg_task *m)
+{
+    enum csl_code code = check_range(c, "prior_count", m->prior_count, 0, CSL_DOMAINS_MAX);
+    for (uint32_t i = 0; code == CSL_OK && i < m->prior_count; i++) {
+        code = check_finite(c, "prior_losses", m->prior_loss[i]);
+        if (code == CSL_OK && m->prior_loss[i] < 0)
+            code =
+                CSL_FAIL(c->err, c->code, "%s.prior_losses[%u]: %g", c->kind, i, m->prior_loss[i]);
+    }
+    return code;
+}
+
 static enum csl_code check_task(const struct check *c, const struct csl_msg_task *m)
 {
     if (m->type != CSL_TASK_TRAIN && m->type != CSL_TASK_EVALUATE)
@@ -257,6 +272,8 @@ static enum csl_code check_task(const struct check *c, const struct csl_msg_task
         code = check_range(c, "deadline_ms", m->deadline_ms, 0, UINT64_MAX / CSL_NS_PER_MS);
     if (code == CSL_OK)
         code = check_weights(c, m);
+    if (code == CSL_OK)
+        code = check_priors(c, m);
     if (code == CSL_OK)
         code = check_head(c, m->ledger_head);
     return code;

@@ -3,6 +3,8 @@
 
 #include "base/check.h"
 
+#include <string.h>
+
 /* Wraps `body`, which is the member of the oneof that `which` names, and encodes. */
 static enum csl_code seal(const struct csl_message *m,
                           Consilium__V1__CoordinatorMessage__BodyCase which, ProtobufCMessage *body,
@@ -60,6 +62,10 @@ static enum csl_code pack_task(const struct csl_message *m, struct csl_msg *out,
         weights[i].patients = s->weights[i].patients;
         list[i] = &weights[i];
     }
+    double priors[CSL_DOMAINS_MAX];
+    memcpy(priors, s->prior_loss, sizeof(priors));
+    d.n_prior_losses = s->prior_count;
+    d.prior_losses = priors;
     return seal(m, CONSILIUM__V1__COORDINATOR_MESSAGE__BODY_TASK, &d.base, out, err);
 }
 
@@ -156,6 +162,12 @@ static enum csl_code unpack_task(struct csl_msg_task *d, const Consilium__V1__Ta
         d->weights[i] =
             (struct csl_domain_weight){s->weights[i]->log_weight, s->weights[i]->patients};
     d->weight_count = (uint32_t)s->n_weights;
+    if (s->n_prior_losses > CSL_DOMAINS_MAX)
+        return CSL_FAIL(err, CSL_E_PROTO, "TASK.prior_losses: %zu entries, at most %d",
+                        s->n_prior_losses, CSL_DOMAINS_MAX);
+    d->prior_count = (uint32_t)s->n_prior_losses;
+    if (d->prior_count > 0)
+        memcpy(d->prior_loss, s->prior_losses, d->prior_count * sizeof(d->prior_loss[0]));
     d->weights_round = s->weights_round;
     d->round = s->round;
     d->seed = s->seed;

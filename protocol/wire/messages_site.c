@@ -69,6 +69,12 @@ static enum csl_code pack_eval_block(const struct csl_eval_block *s, Consilium__
         return CSL_E_NOMEM;
     for (uint32_t i = 0; i < s->class_count; i++)
         d->class_mass[i] = s->class_mass[i];
+    d->n_groups = s->group_count;
+    d->groups = csl_arena_alloc(a, (size_t)s->group_count * sizeof(*d->groups));
+    if (d->groups == NULL)
+        return CSL_E_NOMEM;
+    for (uint32_t i = 0; i < s->group_count; i++)
+        d->groups[i] = s->groups[i];
     return CSL_OK;
 }
 
@@ -225,6 +231,22 @@ static enum csl_code unpack_ready(struct csl_msg_update_ready *d,
     return code;
 }
 
+static enum csl_code unpack_groups(struct csl_eval_block *d, const Consilium__V1__EvalBlock *s,
+                                   struct csl_err *err)
+{
+    if (s->n_groups > CSL_GROUP_COUNTS_MAX)
+        return CSL_FAIL(err, CSL_E_PROTO, "EVALUATION.groups: %zu entries, at most %d", s->n_groups,
+                        CSL_GROUP_COUNTS_MAX);
+    for (size_t i = 0; i < s->n_groups; i++) {
+        if (s->groups[i] > UINT32_MAX)
+            return CSL_FAIL(err, CSL_E_PROTO, "EVALUATION.groups: %llu, must be below 2^32",
+                            (unsigned long long)s->groups[i]);
+        d->groups[i] = (uint32_t)s->groups[i];
+    }
+    d->group_count = (uint32_t)s->n_groups;
+    return CSL_OK;
+}
+
 static enum csl_code unpack_eval_block(struct csl_eval_block *d, const Consilium__V1__EvalBlock *s,
                                        struct csl_err *err)
 {
@@ -269,7 +291,7 @@ static enum csl_code unpack_eval_block(struct csl_eval_block *d, const Consilium
     d->class_count = (uint32_t)s->n_class_mass;
     for (size_t i = 0; i < s->n_class_mass; i++)
         d->class_mass[i] = s->class_mass[i];
-    return CSL_OK;
+    return unpack_groups(d, s, err);
 }
 
 static enum csl_code unpack_evaluation(struct csl_msg_evaluation *d,

@@ -33,6 +33,10 @@ enum csl_code csl_policy_check(const struct csl_site_policy *p, const struct csl
     if (p->masked_only && !study->secagg.is_on)
         return CSL_FAIL(err, CSL_E_DENIED,
                         "this site takes part in studies with secure aggregation only");
+    if (p->refuses_exact_statistics && study->statistics.is_on && !(study->statistics.epsilon > 0))
+        return CSL_FAIL(err, CSL_E_DENIED,
+                        "the study publishes exact statistics; this site gives statistics with "
+                        "noise only");
     if (!allows_strategy(p, study->aggregation.strategy))
         return CSL_FAIL(err, CSL_E_DENIED, "this site does not allow the strategy %s",
                         study->aggregation.strategy);
@@ -85,10 +89,17 @@ enum csl_code csl_policy_check_delta(const struct csl_site_policy *p, const stru
 {
     bool is_of_patients =
         study->privacy.mode == CSL_PRIVACY_LOCAL || study->privacy.mode == CSL_PRIVACY_JOINT;
-    if (!is_of_patients || p->allows_large_delta || study->privacy.delta * (double)patients < 1.0)
+    return is_of_patients ? csl_policy_check_published_delta(p, study->privacy.delta, patients, err)
+                          : CSL_OK;
+}
+
+enum csl_code csl_policy_check_published_delta(const struct csl_site_policy *p, double delta,
+                                               uint64_t patients, struct csl_err *err)
+{
+    if (p->allows_large_delta || delta * (double)patients < 1.0)
         return CSL_OK;
     return CSL_FAIL(err, CSL_E_DENIED,
                     "delta %g is not below one over this site's number of patients, so the promise "
                     "could be kept while giving a patient away; this site does not allow that",
-                    study->privacy.delta);
+                    delta);
 }

@@ -31,6 +31,7 @@ struct csl_site_policy {
     char cohort[CSL_ID_MAX]; /* whose patients the record file holds; budgets name it, or "*" */
     bool allows_large_delta; /* delta of a study not below 1 / patients: each may lose everything */
     bool masked_only;        /* a study without secure aggregation is refused */
+    bool refuses_exact_statistics; /* and one that publishes statistics without noise */
     struct csl_masked_floors masked;
     struct csl_ledger_policy ledger; /* budgets, and the digest of this policy */
 };
@@ -48,5 +49,9 @@ enum csl_code csl_policy_check_masked(const struct csl_site_policy *p,
  */
 enum csl_code csl_policy_check_delta(const struct csl_site_policy *p, const struct csl_study *study,
                                      uint64_t patients, struct csl_err *err) CSL_MUST_CHECK;
+/* The same of the study's statistics, whose delta is their own. */
+enum csl_code csl_policy_check_published_delta(const struct csl_site_policy *p, double delta,
+                                               uint64_t patients,
+                                               struct csl_err *err) CSL_MUST_CHECK;
 
 #endif

@@ -167,7 +167,7 @@ static enum csl_code read_index(struct csl_batch_source *s, bool with_values, st
 
 static void index_release(struct index *x)
 {
-    csl_free(x->source.columns);
+    csl_source_release__(&x->source);
     csl_records_release(&x->r);
     memset(x, 0, sizeof(*x));
 }

@@ -86,7 +86,7 @@ void csl_batch_source_free(struct csl_batch_source *s)
     csl_examples_release__(&s->examples);
     csl_constants_release__(&s->constants);
     csl_free(s->record);
-    csl_free(s->source.columns);
+    csl_source_release__(&s->source);
     csl_free(s->layout.values);
     csl_free(s->order);
     csl_free(s->rows);

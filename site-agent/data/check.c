@@ -229,7 +229,7 @@ static bool check_domain(struct check *c, const struct csl_domain *d)
              d->id);
     check_features(c, "domain", d, &source);
     check_labels(c, d, &source);
-    csl_free(source.columns);
+    csl_source_release__(&source);
     return train > 0;
 }
 
@@ -289,7 +289,7 @@ static void check_study(struct check *c)
         usable += c->study->input_count > 0 ? check_fused(c, &c->study->domains[i], sources)
                                             : check_domain(c, &c->study->domains[i]);
     for (uint32_t i = 0; i < c->study->input_count; i++)
-        csl_free(sources[i].columns);
+        csl_source_release__(&sources[i]);
     if (usable == 0)
         find(c, true, "the site can train none of the domains of study %s", c->study->id);
 }

@@ -2,6 +2,7 @@
  */
 #include "site-agent/data/csv_import.h"
 #include "site-agent/data/import_shape.h"
+#include "site-agent/data/signal_kernels.h"
 
 #include "base/check.h"
 #include "base/mem.h"
@@ -190,6 +191,43 @@ static enum csl_code text_finish(struct csl_csv_import *s, struct csl_csv_modali
     return CSL_OK;
 }
 
+/* --- signals that become embeddings --- */
+
+/* Values and shape of `to`, whose records are marked as available and have room for them. */
+static enum csl_code kernels_finish(struct csl_csv_import *s, const struct csl_csv_modality *v,
+                                    const uint32_t *order, struct csl_record_modality *to)
+{
+    uint32_t samples = v->made.shape[0], leads = v->made.shape[1], count = v->o->kernels;
+    if (samples < CSL_KERNEL_TAPS_MAX)
+        return csl_yaml_fail(s->err, s->m->yaml, v->o->node,
+                             "signals of %u samples; kernels need %d or more", samples,
+                             CSL_KERNEL_TAPS_MAX);
+    struct csl_signal_kernel *kernels = csl_alloc_array(count, sizeof(*kernels));
+    float *signal = csl_alloc_array(v->width, sizeof(*signal));
+    float *work = csl_alloc_array(samples, sizeof(*work));
+    bool has_room = kernels != NULL && signal != NULL && work != NULL;
+    for (uint32_t k = 0; has_room && k < count; k++)
+        csl_signal_kernel_draw(&kernels[k], k, samples, leads);
+    for (uint32_t i = 0; has_room && i < s->row_count; i++) {
+        if (to->available[i] == 0)
+            continue;
+        csl_signal_standardise(v->made.values + (size_t)order[i] * v->width, samples, leads,
+                               signal);
+        for (uint32_t k = 0; k < count; k++)
+            to->values[(size_t)i * count + k] =
+                csl_signal_kernel_apply(&kernels[k], signal, samples, work);
+    }
+    csl_free(kernels);
+    csl_free(signal);
+    csl_free(work);
+    if (!has_room)
+        return no_memory(s, v);
+    to->rank = 1;
+    to->shape[0] = count;
+    CSL_ASSERT(csl_str_copy(to->kind, sizeof(to->kind), csl_kinds__[CSL_EMBEDDING].name));
+    return CSL_OK;
+}
+
 /* --- rows --- */
 
 enum csl_code csl_csv_modality_row__(struct csl_csv_import *s, uint32_t index, uint32_t row)
@@ -209,12 +247,12 @@ enum csl_code csl_csv_modality_finish__(struct csl_csv_import *s, uint32_t index
 {
     struct csl_csv_modality *v = &s->modalities[index];
     uint32_t records = s->row_count;
-    size_t width = v->width;
+    size_t width = v->o->kernels > 0 ? v->o->kernels : v->width;
     CSL_ASSERT(csl_str_copy(to->name, sizeof(to->name), v->o->name));
     CSL_ASSERT(csl_str_copy(to->kind, sizeof(to->kind), csl_kinds__[v->o->kind].name));
     if (v->o->kind == CSL_TEXT)
         return text_finish(s, v, order, to);
-    if (width == 0)
+    if (v->width == 0)
         return csl_yaml_fail(s->err, s->m->yaml, v->o->node, "no row of %s has this modality",
                              s->files[0].name);
     to->values = csl_alloc_array(records, width * sizeof(*to->values));
@@ -224,11 +262,13 @@ enum csl_code csl_csv_modality_finish__(struct csl_csv_import *s, uint32_t index
     for (uint32_t i = 0; i < records; i++) {
         float *row = to->values + i * width;
         to->available[i] = order[i] < v->capacity && v->made.available[order[i]] != 0;
-        if (to->available[i] != 0)
+        if (to->available[i] != 0 && v->o->kernels == 0)
             memcpy(row, v->made.values + order[i] * width, width * sizeof(*row));
         for (size_t k = 0; to->available[i] == 0 && k < width; k++)
             row[k] = NAN;
     }
+    if (v->o->kernels > 0)
+        return kernels_finish(s, v, order, to);
     to->rank = v->made.rank;
     memcpy(to->shape, v->made.shape, sizeof(to->shape));
     to->sampling_rate_hz = v->made.sampling_rate_hz;

@@ -4,6 +4,7 @@
 #include "base/check.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "protocol/study/evaluation.h"
 
 #include <string.h>
 
@@ -79,22 +80,28 @@ static struct csl_dataset *dataset_new(const struct csl_study *study)
     return NULL;
 }
 
-/* The raw examples of one split, with the levels of their patients where the study weighs groups.
- */
+/* The raw examples of one split, with the groups of their patients where the study weighs them, or
+ * has them counted. */
 static enum csl_code extract(const struct csl_records *r, const struct csl_study *study,
                              uint32_t domain, const struct csl_domain_source *source,
                              enum csl_split split, struct csl_examples *out, struct csl_err *err)
 {
     const struct csl_domain *what = &study->domains[domain];
     uint32_t count = csl_examples_count__(r, source, split);
-    if (!study->fairness.weights.is_on || count == 0)
+    bool is_weighed = study->fairness.weights.is_on;
+    bool is_counted = split == CSL_SPLIT_TRAIN ? csl_study_published_attributes(study) > 0
+                                               : csl_study_group_counts(study, domain) > 0;
+    if ((!is_weighed && !is_counted) || count == 0)
         return csl_examples_extract__(r, what, source, split, out, NULL, err);
     uint32_t *record = csl_alloc_array(count, sizeof(*record));
     if (record == NULL)
         return CSL_FAIL(err, CSL_E_NOMEM, "no memory for the patient groups of %u records", count);
     enum csl_code code = csl_examples_extract__(r, what, source, split, out, record, err);
     if (code == CSL_OK) {
-        code = csl_examples_levels__(r, &study->fairness, record, out, err);
+        if (is_weighed)
+            code = csl_examples_levels__(r, &study->fairness, record, out, err);
+        if (code == CSL_OK && is_counted)
+            code = csl_examples_groups__(r, study, record, out, err);
         if (code != CSL_OK)
             csl_examples_release__(out);
     }
@@ -124,7 +131,7 @@ static enum csl_code add_domain(struct csl_dataset *d, uint32_t domain, const st
         code = csl_examples_append__(to, &e, err);
         csl_examples_release__(&e);
     }
-    csl_free(source.columns);
+    csl_source_release__(&source);
     return code;
 }
 
@@ -157,7 +164,8 @@ static enum csl_code scale_all(struct csl_dataset *d, struct csl_err *err)
             return code;
         for (int s = 0; s < CSL_SPLIT_COUNT && code == CSL_OK; s++) {
             struct csl_examples *e = &d->domains[i][s];
-            code = csl_examples_scale__(e, what, &c, is_private, err);
+            if (!d->study->census.is_on)
+                code = csl_examples_scale__(e, what, &c, is_private, err);
             d->bytes +=
                 (uint64_t)e->records *
                 ((uint64_t)e->width * sizeof(*e->x) + sizeof(*e->patient) + sizeof(*e->label) +

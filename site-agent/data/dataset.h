@@ -6,6 +6,7 @@
  * without a modality or label simply lacks that domain. A domain of several inputs has the records
  * with a known label and at least one of its inputs. A domain of several labels has the records
  * with one of them or more; a label whose column the site lacks is unknown in all of them.
+ * Of a census the values stay as they are, and a missing one is NaN.
  * Immutable after loading; any thread. */
 #ifndef CSL_DATASET_H
 #define CSL_DATASET_H
@@ -40,6 +41,11 @@ struct csl_examples {
      * file's values in order, from 1; 0: not known. NULL unless the study weighs patient groups,
      * and in a pooled dataset. */
     uint8_t *level;
+    /* [patients, A] likewise, of the patient's value among those that the study lists; 0: none of
+     * them. NULL unless sites count patients by group, in evaluations or
+     * statistics (protocol/study/evaluation.h), and in a
+     * pooled dataset. */
+    uint8_t *group;
 };
 struct csl_dataset {
     char site[CSL_ID_MAX];

@@ -20,6 +20,7 @@ void csl_examples_release__(struct csl_examples *e)
     csl_free(e->answer_known);
     csl_free(e->row);
     csl_free(e->level);
+    csl_free(e->group);
     memset(e, 0, sizeof(*e));
 }
 
@@ -74,6 +75,10 @@ void csl_inputs_copy__(const struct csl_domain *d, const struct csl_domain_sourc
         return;
     }
     const float *from = m->values + (size_t)record * csl_modality_width__(m);
+    if (s->scattering != NULL) {
+        csl_scattering_run(s->scattering, from, to);
+        return;
+    }
     if (s->columns == NULL) {
         memcpy(to, from, d->width * sizeof(*to));
         return;

@@ -3,6 +3,7 @@
 #define CSL_DATASET_INTERNAL_H
 #include "site-agent/data/dataset.h"
 #include "site-agent/data/record_internal.h"
+#include "site-agent/data/scattering.h"
 
 /* The label and modality of one domain in one record file, and for a tabular domain the column of
  * each of its features. */
@@ -10,10 +11,12 @@ struct csl_domain_source {
     const struct csl_record_label *label;       /* NULL: the file lacks the domain */
     const struct csl_record_modality *modality; /* NULL: the file lacks the domain */
     uint32_t *columns; /* [feature_count] tabular and ehr_series, else NULL; owned */
+    struct csl_scattering *scattering; /* of a domain that scatters, else NULL; owned */
     /* Several labels: each of them, NULL where the file lacks it; `label` is the first it has. */
     const struct csl_record_label *labels[CSL_TASK_LABELS_MAX];
     uint32_t label_count; /* 0 for all other tasks */
 };
+void csl_source_release__(struct csl_domain_source *source); /* also of an empty one */
 /* dataset_labels.c: the labels of the domain in the file, into out->label, labels, label_count.
  * CSL_E_INVAL: one of them has other classes than the study says; only looked at with has_input. */
 enum csl_code csl_labels_find__(const struct csl_domain *d, const struct csl_records *r,
@@ -63,8 +66,13 @@ enum csl_code csl_examples_extract__(const struct csl_records *r, const struct c
 enum csl_code csl_examples_levels__(const struct csl_records *r,
                                     const struct csl_study_fairness *asked, const uint32_t *record,
                                     struct csl_examples *e, struct csl_err *err) CSL_MUST_CHECK;
+/* e->group, likewise. */
+enum csl_code csl_examples_groups__(const struct csl_records *r, const struct csl_study *study,
+                                    const uint32_t *record, struct csl_examples *e,
+                                    struct csl_err *err) CSL_MUST_CHECK;
 /* The inputs of one record, unscaled, missing values NaN: its values in the domain's order of
- * features, or the ids of its first tokens and zeros behind them. to: [d->width] */
+ * features, the ids of its first tokens and zeros behind them, or its scattering coefficients. One
+ * thread at a time with a source. to: [d->width] */
 void csl_inputs_copy__(const struct csl_domain *d, const struct csl_domain_source *source,
                        uint32_t record, float *to);
 /* Appends `more` (of another site: its patients are new ones) to *to. */

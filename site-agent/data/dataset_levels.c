@@ -1,7 +1,9 @@
-/* Attributes of patients as numbers, for weights of patient groups in training. */
+/* Attributes of patients as numbers: for weights of patient groups in training, and for counts by
+ * group in evaluations and statistics. */
 #include "site-agent/data/dataset_internal.h"
 
 #include "base/mem.h"
+#include "protocol/study/evaluation.h"
 
 #include <string.h>
 
@@ -11,8 +13,9 @@
 
 struct levels {
     uint32_t count;
-    const char *value[LEVELS_MAX]; /* ascending; borrowed from the records */
+    const char *value[LEVELS_MAX]; /* of the records: ascending; borrowed */
 };
+_Static_assert(CSL_FAIRNESS_VALUES_MAX <= LEVELS_MAX, "a study's values are levels");
 
 static const struct csl_record_attribute *find_attribute(const struct csl_records *r,
                                                          const char *name)
@@ -78,4 +81,26 @@ enum csl_code csl_examples_levels__(const struct csl_records *r,
     else
         csl_free(level);
     return code;
+}
+
+enum csl_code csl_examples_groups__(const struct csl_records *r, const struct csl_study *study,
+                                    const uint32_t *record, struct csl_examples *e,
+                                    struct csl_err *err)
+{
+    uint32_t count = study->fairness.attribute_count;
+    uint8_t *group = csl_alloc_array((size_t)e->patients * count, 1);
+    if (group == NULL)
+        return CSL_FAIL(err, CSL_E_NOMEM, "no memory for the groups of %u patients", e->patients);
+    for (uint32_t k = 0; k < count; k++) {
+        const struct csl_record_attribute *a = find_attribute(r, study->fairness.attributes[k]);
+        struct levels listed = {0};
+        const char *value;
+        while ((value = csl_study_group_value(study, k, listed.count)) != NULL)
+            listed.value[listed.count++] = value;
+        for (uint32_t i = 0; i < e->records && a != NULL; i++)
+            group[(size_t)e->patient[i] * count + k] =
+                level_of(&listed, a->value[r->patient[record[i]]]);
+    }
+    e->group = group;
+    return CSL_OK;
 }

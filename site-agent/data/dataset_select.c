@@ -40,6 +40,14 @@ static uint32_t steps_of(const struct csl_domain *d)
     return d->windows > 0 ? d->steps : d->shape[0];
 }
 
+/* Of values: what a record holds of them. */
+static void record_shape(const struct csl_domain *d, uint32_t shape[4])
+{
+    memcpy(shape, d->shape, sizeof(d->shape));
+    if (d->modality == CSL_IMAGE2D)
+        csl_domain_image_shape(d, shape);
+}
+
 static bool shape_fits(const struct csl_domain *d, const struct csl_record_modality *m)
 {
     if (d->modality == CSL_TABULAR)
@@ -49,8 +57,10 @@ static bool shape_fits(const struct csl_domain *d, const struct csl_record_modal
     if (d->modality == CSL_TEXT) /* a longer note is cut off where the study says */
         return m->shape[0] >= d->shape[0] && m->text->rule.buckets == d->shape[1] &&
                m->text->rule.ngrams == d->shape[2];
+    uint32_t shape[4];
+    record_shape(d, shape);
     for (uint32_t i = 0; i < m->rank; i++)
-        if (m->shape[i] != d->shape[i])
+        if (m->shape[i] != shape[i])
             return false;
     return true;
 }
@@ -138,7 +148,7 @@ static enum csl_code refuse_modality(const struct csl_domain *d, const char *fil
                         near->text->rule.ngrams, d->id, d->shape[0], d->shape[1], d->shape[2]);
     char here[64], wanted[64];
     uint32_t shape[4];
-    memcpy(shape, d->shape, sizeof(shape));
+    record_shape(d, shape);
     if (d->modality == CSL_EHR_SERIES) {
         shape[0] = steps_of(d);
         shape[1] = d->feature_count;
@@ -175,8 +185,23 @@ enum csl_code csl_input_find__(const struct csl_domain *d, const struct csl_doma
         if (code != CSL_OK)
             return code;
     }
+    if (s.modality != NULL && d->scatters) {
+        uint32_t shape[3];
+        csl_domain_image_shape(d, shape);
+        enum csl_code code = csl_scattering_new(&s.scattering, shape, err);
+        if (code != CSL_OK)
+            return code;
+    }
     *out = s;
     return CSL_OK;
+}
+
+void csl_source_release__(struct csl_domain_source *source)
+{
+    csl_free(source->columns);
+    csl_scattering_free(source->scattering);
+    source->columns = NULL;
+    source->scattering = NULL;
 }
 
 enum csl_code csl_domain_find__(const struct csl_domain *d, const struct csl_records *r,
@@ -193,7 +218,7 @@ enum csl_code csl_domain_find__(const struct csl_domain *d, const struct csl_rec
     if (code == CSL_OK)
         *out = s;
     else
-        csl_free(s.columns);
+        csl_source_release__(&s);
     return code;
 }
 

@@ -56,6 +56,8 @@ struct csl_map_modality {
     char start_column[CSL_COLUMN_NAME_BYTES]; /* wfdb: of the first sample; "": 0 */
     char unit[24];                            /* wfdb: what every header must say; "": anything */
     uint32_t samples;                         /* wfdb: of every record; 0: all of them */
+    uint32_t
+        kernels; /* signal: it becomes an embedding of so many random kernels; 0: it does not */
     struct csl_text_rule text;
     bool keep_text;
 };

@@ -83,6 +83,8 @@ static enum csl_code check_source(const struct csl_mapping *m, const struct csl_
         (o->samples > 0 || o->start_column[0] != '\0' || o->unit[0] != '\0'))
         return csl_yaml_fail(err, m->yaml, o->node,
                              "'samples', 'start_column' and 'unit' belong to file_format wfdb");
+    if (o->kernels > 0 && o->kind != CSL_SIGNAL)
+        return csl_yaml_fail(err, m->yaml, o->node, "'kernels' belongs to kind signal");
     return CSL_OK;
 }
 

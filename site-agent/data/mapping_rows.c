@@ -305,6 +305,13 @@ const struct csl_option csl_map_csv_modality_rows[] = {
      .max = CSL_FEATURES_MAX,
      .fallback = "0",
      .help = "wfdb: samples of every record; what a shorter one lacks is missing."},
+    {.name = "kernels",
+     .type = CSL_OPT_U32,
+     AT(csl_map_modality, kernels),
+     .max = CSL_FEATURES_MAX,
+     .fallback = "0",
+     .help = "signal: it becomes an embedding, the values of so many random convolutional "
+             "kernels; 0: it stays a signal."},
     {.name = "buckets",
      .type = CSL_OPT_U32,
      AT(csl_map_modality, text.buckets),

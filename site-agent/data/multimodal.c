@@ -337,7 +337,7 @@ enum csl_code csl_multimodal_load(struct csl_multimodal **out, const char *recor
     *l = (struct load){.spec = spec, .path = record_path, .m = m, .err = err};
     code = load_all(l);
     for (uint32_t i = 0; l->sources != NULL && i < spec->input_count; i++)
-        csl_free(l->sources[i].columns);
+        csl_source_release__(&l->sources[i]);
     csl_free(l->sources);
     csl_free(l->labels);
     csl_records_release(&l->r);

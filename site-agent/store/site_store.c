@@ -16,11 +16,12 @@ static const char schema_sql[] =
     "CREATE TABLE memory (one INTEGER PRIMARY KEY CHECK (one = 1), study_digest BLOB,"
     "  manifest BLOB, control_round INTEGER NOT NULL, outbox_round INTEGER NOT NULL,"
     "  outbox_bytes INTEGER NOT NULL, outbox_digest BLOB NOT NULL, outbox_loss REAL NOT NULL,"
-    "  outbox_blocks BLOB NOT NULL, outbox_model BLOB NOT NULL) STRICT;";
+    "  outbox_blocks BLOB NOT NULL, outbox_model BLOB NOT NULL,"
+    "  control_run INTEGER NOT NULL) STRICT;";
 
 static const struct csl_database_format format = {
     .application_id = 0x43534c53, /* "CSLS" */
-    .version = 2,
+    .version = 3,
     .what = "site's store",
     .schema_sql = schema_sql,
 };
@@ -71,6 +72,7 @@ static enum csl_code read_row(const struct csl_site_store *s, sqlite3_stmt *q,
     if (!is_whole)
         return CSL_FAIL(err, CSL_E_CORRUPT, "%s: the site's row is damaged", s->d.path);
     m->control_round = csl_database_column_u64(q, 2);
+    m->control_run = csl_database_column_u64(q, 9);
     m->outbox.round = csl_database_column_u64(q, 3);
     m->outbox.bytes_total = csl_database_column_u64(q, 4);
     memcpy(m->outbox.digest, sqlite3_column_blob(q, 5), CSL_DIGEST_BYTES);
@@ -95,7 +97,8 @@ enum csl_code csl_site_store_load(struct csl_site_store *s, struct csl_site_memo
 {
     sqlite3_stmt *q = NULL;
     const char *sql = "SELECT study_digest, manifest, control_round, outbox_round, outbox_bytes,"
-                      " outbox_digest, outbox_loss, outbox_blocks, outbox_model FROM memory";
+                      " outbox_digest, outbox_loss, outbox_blocks, outbox_model,"
+                      " control_run FROM memory";
     enum csl_code code = csl_database_prepare(&s->d, sql, &q, err);
     if (code != CSL_OK)
         return code;
@@ -115,7 +118,7 @@ enum csl_code csl_site_store_save(struct csl_site_store *s, const struct csl_sit
                                   struct csl_err *err)
 {
     sqlite3_stmt *q = NULL;
-    const char *sql = "INSERT OR REPLACE INTO memory VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+    const char *sql = "INSERT OR REPLACE INTO memory VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
     enum csl_code code = csl_database_prepare(&s->d, sql, &q, err);
     if (code != CSL_OK)
         return code;
@@ -136,5 +139,6 @@ enum csl_code csl_site_store_save(struct csl_site_store *s, const struct csl_sit
     sqlite3_bind_double(q, 7, m->outbox.train_loss);
     sqlite3_bind_blob(q, 8, blocks, (int)(m->outbox.block_count * BLOCK_BYTES), SQLITE_STATIC);
     sqlite3_bind_blob(q, 9, m->outbox.model_digest, CSL_DIGEST_BYTES, SQLITE_STATIC);
+    csl_database_bind_u64(q, 10, m->control_run);
     return csl_database_finish(&s->d, q, err);
 }

@@ -12,7 +12,9 @@ struct csl_site_memory {
     uint8_t study_digest[CSL_DIGEST_BYTES];
     struct csl_msg manifest; /* YAML bytes; owned */
     struct csl_outbox outbox;
-    uint64_t control_round; /* of the control variate and the local blocks that are here; 0: none */
+    /* Of the control variate and the local blocks that are here, 0: none; and which of the site's
+     * trainings left them, since a round may be trained again. */
+    uint64_t control_round, control_run;
 };
 void csl_site_memory_release(struct csl_site_memory *m);
 

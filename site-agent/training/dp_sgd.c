@@ -73,17 +73,9 @@ static void close_second(struct dp_loop *d)
         csl_wipe(d->second, (size_t)t->nets[d->loop->domain].count * sizeof(*d->second));
     csl_free(d->second);
     csl_free(d->ends);
-    if (t->dev != NULL) {
-        csl_work_release(&t->work);
-        t->ops->free(t->vectors[CSL_V_GRADIENT]);
-        t->ops->free(t->losses);
-        t->ops->close(t->dev);
-    }
-    csl_free(t->keys);
-    csl_free(t->order);
-    csl_free(t->ids);
-    csl_free(t->host);
-    csl_free(t);
+    t->nets = NULL; /* the first one's, as its weights */
+    t->vectors[CSL_V_WEIGHTS] = NULL;
+    csl_trainer_free(t);
 }
 
 static enum csl_code dp_open(struct dp_loop *d, struct csl_err *err)
@@ -210,9 +202,8 @@ enum csl_code csl_trainer__private_loop(struct csl_trainer *t, struct csl_loop *
     CSL_ASSERT(plan->patients == loop->batches->examples->patients);
     enum csl_code code = dp_open(&d, err);
     for (uint64_t k = 0; code == CSL_OK && k < loop->steps; k++) {
-        if (loop->cancelled != NULL && loop->cancelled(loop->cancelled_ctx))
-            code = CSL_FAIL(err, CSL_E_CANCELLED, "%s %llu: cancelled at step %llu", loop->what,
-                            (unsigned long long)loop->number, (unsigned long long)k + 1);
+        code = csl_trainer__check_cancelled(loop->cancelled, loop->cancelled_ctx, loop->what,
+                                            loop->number, k, err);
         if (code == CSL_OK)
             code = private_step(&d, err);
         if (code == CSL_OK)

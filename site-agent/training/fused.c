@@ -44,8 +44,19 @@ static enum csl_code open_times(struct csl_fused_domain *to, const struct csl_ex
     return CSL_OK;
 }
 
-static enum csl_code open_domain(struct csl_fused *f, uint32_t d, const struct csl_examples *e,
-                                 struct csl_err *err)
+void csl_fused_begin(struct csl_fused *f, struct csl_trainer *t,
+                     const struct csl_multimodal_split *split)
+{
+    *f = (struct csl_fused){.t = t,
+                            .split = split,
+                            .pass = {.ops = t->ops,
+                                     .dev = t->dev,
+                                     .weights = t->vectors[CSL_V_WEIGHTS],
+                                     .gradient = t->vectors[CSL_V_GRADIENT]}};
+}
+
+enum csl_code csl_fused_open_domain(struct csl_fused *f, uint32_t d, uint32_t absent,
+                                    struct csl_err *err)
 {
     struct csl_fused_domain *to = &f->domains[d];
     const struct csl_domain_fusion *fusion = &domain_of(f, d)->fusion;
@@ -59,10 +70,17 @@ static enum csl_code open_domain(struct csl_fused *f, uint32_t d, const struct c
         return CSL_FAIL(err, CSL_E_NOMEM, "no memory for %u records", rows);
     for (uint32_t r = 0; r < rows; r++) {
         to->weights[r] = 1; /* a loss asks for a positive one of every row */
-        for (uint32_t i = 0; i < fusion->input_count; i++)
+        for (uint32_t i = 0; i < fusion->input_count; i++) {
+            uint32_t input = fusion->inputs[i];
             to->mask[(size_t)r * fusion->input_count + i] =
-                f->split->inputs[fusion->inputs[i]].available[r];
+                (absent >> input & 1) != 0 ? 0 : f->split->inputs[input].available[r];
+        }
     }
+    return CSL_OK;
+}
+
+static void put_truth(struct csl_fused_domain *to, const struct csl_examples *e)
+{
     for (uint32_t from = 0, end; from < e->records; from = end) {
         for (end = from; end < e->records && e->patient[end] == e->patient[from];)
             end++;
@@ -71,7 +89,6 @@ static enum csl_code open_domain(struct csl_fused *f, uint32_t d, const struct c
             to->weights[e->row[r]] = 1.0f / (float)(end - from);
         }
     }
-    return f->t->nets[d].loss == CSL_LOSS_COX ? open_times(to, e, rows, err) : CSL_OK;
 }
 
 enum csl_code csl_fused_open(struct csl_fused *f, struct csl_trainer *t,
@@ -80,12 +97,7 @@ enum csl_code csl_fused_open(struct csl_fused *f, struct csl_trainer *t,
     const struct csl_study *s = t->study;
     enum csl_code code = CSL_OK;
     CSL_ASSERT(data->multimodal != NULL && data->input_patients != NULL);
-    *f = (struct csl_fused){.t = t,
-                            .split = &data->multimodal->splits[CSL_SPLIT_TRAIN],
-                            .pass = {.ops = t->ops,
-                                     .dev = t->dev,
-                                     .weights = t->vectors[CSL_V_WEIGHTS],
-                                     .gradient = t->vectors[CSL_V_GRADIENT]}};
+    csl_fused_begin(f, t, &data->multimodal->splits[CSL_SPLIT_TRAIN]);
     f->no_labels = csl_alloc_array(f->split->records, 1);
     if (f->no_labels == NULL)
         code = CSL_FAIL(err, CSL_E_NOMEM, "no memory for %u records", f->split->records);
@@ -101,9 +113,16 @@ enum csl_code csl_fused_open(struct csl_fused *f, struct csl_trainer *t,
     for (uint32_t d = 0; d < s->domain_count; d++)
         for (uint32_t i = 0; i < s->input_count; i++)
             f->factors[d][i] = 1;
-    for (uint32_t d = 0; code == CSL_OK && d < s->domain_count; d++)
-        if (f->runs[d])
-            code = open_domain(f, d, &data->domains[d][CSL_SPLIT_TRAIN], err);
+    for (uint32_t d = 0; code == CSL_OK && d < s->domain_count; d++) {
+        if (!f->runs[d])
+            continue;
+        code = csl_fused_open_domain(f, d, 0, err);
+        const struct csl_examples *e = &data->domains[d][CSL_SPLIT_TRAIN];
+        if (code == CSL_OK)
+            put_truth(&f->domains[d], e);
+        if (code == CSL_OK && t->nets[d].loss == CSL_LOSS_COX)
+            code = open_times(&f->domains[d], e, f->split->records, err);
+    }
     for (uint32_t i = 0; code == CSL_OK && i < s->input_count; i++)
         code = csl_augmented_open(&f->augmented[i], &s->inputs[i], err);
     if (code != CSL_OK)
@@ -371,26 +390,4 @@ void csl_fused_grad_part(struct csl_fused *f, uint64_t at, uint64_t rows)
     for (uint32_t i = 0; i < f->t->net_count; i++)
         if (f->trains[i])
             csl_net_grad_part(&f->t->nets[i], &f->pass, &f->t->works[i], at, rows);
-}
-
-void csl_fused_pack(const struct csl_fused *f, const float *all, float *packed)
-{
-    for (uint32_t i = 0; i < f->t->net_count; i++) {
-        const struct csl_net *n = &f->t->nets[i];
-        if (!f->trains[i])
-            continue;
-        memcpy(packed, all + n->trained.first, (size_t)n->trained.count * sizeof(*packed));
-        packed += n->trained.count;
-    }
-}
-
-void csl_fused_unpack(const struct csl_fused *f, const float *packed, float *all)
-{
-    for (uint32_t i = 0; i < f->t->net_count; i++) {
-        const struct csl_net *n = &f->t->nets[i];
-        if (!f->trains[i])
-            continue;
-        memcpy(all + n->trained.first, packed, (size_t)n->trained.count * sizeof(*packed));
-        packed += n->trained.count;
-    }
 }

@@ -37,6 +37,12 @@ struct csl_fused {
 /* Nets run whose block the data has training patients for. */
 enum csl_code csl_fused_open(struct csl_fused *f, struct csl_trainer *t,
                              const struct csl_dataset *data, struct csl_err *err) CSL_MUST_CHECK;
+/* The two halves of it, for a view of a split: nothing runs yet, and a domain without its truth,
+ * whose inputs in the bits `absent` are taken as absent. csl_fused_close, also after a failure. */
+void csl_fused_begin(struct csl_fused *f, struct csl_trainer *t,
+                     const struct csl_multimodal_split *split);
+enum csl_code csl_fused_open_domain(struct csl_fused *f, uint32_t domain, uint32_t absent,
+                                    struct csl_err *err) CSL_MUST_CHECK;
 /* csl_train_task.domain_weights. */
 void csl_fused_weigh(struct csl_fused *f, const struct csl_dataset *data, const double *weights);
 void csl_fused_close(struct csl_fused *f);
@@ -54,8 +60,5 @@ void csl_fused_forward(struct csl_fused *f);
 void csl_fused_backward(struct csl_fused *f, double scale, uint64_t first);
 /* The gradient of rows [at, at + rows) of what was loaded, into the gradient vector's blocks. */
 void csl_fused_grad_part(struct csl_fused *f, uint64_t at, uint64_t rows);
-/* The blocks that learn, side by side: [f->parameters] from and to a vector of all parameters. */
-void csl_fused_pack(const struct csl_fused *f, const float *all, float *packed);
-void csl_fused_unpack(const struct csl_fused *f, const float *packed, float *all);
 
 #endif

@@ -50,20 +50,36 @@ static void dp_close(struct dp *d)
     csl_free(d->packed);
 }
 
-/* What was formed on the device, of the blocks that learn. */
+/* What was formed on the device: the blocks that learn, side by side. */
 static enum csl_code get_gradient(struct dp *d, struct csl_err *err)
 {
-    struct csl_fused *f = d->run->fused;
-    struct csl_trainer *t = f->t;
-    for (uint32_t i = 0; i < t->net_count; i++)
-        if (f->trains[i])
-            t->ops->get(t->dev, t->host + t->nets[i].trained.first, t->vectors[CSL_V_GRADIENT],
-                        t->nets[i].trained.first * sizeof(float),
-                        t->nets[i].trained.count * sizeof(float));
-    enum csl_code code = t->ops->sync(t->dev, err);
-    if (code == CSL_OK)
-        csl_fused_pack(f, t->host, d->packed);
-    return code;
+    const struct csl_fused *f = d->run->fused;
+    const struct csl_trainer *t = f->t;
+    float *packed = d->packed;
+    for (uint32_t i = 0; i < t->net_count; i++) {
+        uint64_t first = t->nets[i].trained.first, count = t->nets[i].trained.count;
+        if (!f->trains[i])
+            continue;
+        t->ops->get(t->dev, packed, t->vectors[CSL_V_GRADIENT], first * sizeof(*packed),
+                    count * sizeof(*packed));
+        packed += count;
+    }
+    return t->ops->sync(t->dev, err);
+}
+
+static void put_gradient(struct dp *d)
+{
+    const struct csl_fused *f = d->run->fused;
+    const struct csl_trainer *t = f->t;
+    const float *packed = d->packed;
+    for (uint32_t i = 0; i < t->net_count; i++) {
+        uint64_t first = t->nets[i].trained.first, count = t->nets[i].trained.count;
+        if (!f->trains[i])
+            continue;
+        t->ops->put(t->dev, t->vectors[CSL_V_GRADIENT], first * sizeof(*packed), packed,
+                    count * sizeof(*packed));
+        packed += count;
+    }
 }
 
 /* Adds the clipped gradients of patients chosen[from, to), whose rows are in d->rows. */
@@ -126,18 +142,12 @@ static enum csl_code noisy_sum(struct dp *d, struct csl_err *err)
 static enum csl_code private_step(struct dp *d, uint64_t k, struct csl_err *err)
 {
     struct csl_fused *f = d->run->fused;
-    struct csl_trainer *t = f->t;
     enum csl_code code = noisy_sum(d, err);
     if (code != CSL_OK)
         return code;
     csl_noise_scale(&d->plan->noise, d->release.sum, (size_t)f->parameters, d->plan->expected_batch,
                     d->packed);
-    csl_fused_unpack(f, d->packed, t->host);
-    for (uint32_t i = 0; i < t->net_count; i++)
-        if (f->trains[i])
-            t->ops->put(
-                t->dev, t->vectors[CSL_V_GRADIENT], t->nets[i].trained.first * sizeof(float),
-                t->host + t->nets[i].trained.first, t->nets[i].trained.count * sizeof(float));
+    put_gradient(d);
     csl_fused_update__(d->run, k);
     return CSL_OK;
 }
@@ -151,9 +161,8 @@ enum csl_code csl_fused_private_loop__(struct csl_fused_run *run,
     enum csl_code code = dp_open(&d, err);
     run->fused->pass.is_training = true;
     for (uint64_t k = 0; code == CSL_OK && k < run->steps; k++) {
-        if (run->cancelled != NULL && run->cancelled(run->cancelled_ctx))
-            code = CSL_FAIL(err, CSL_E_CANCELLED, "%s %llu: cancelled at step %llu", run->what,
-                            (unsigned long long)run->number, (unsigned long long)k + 1);
+        code = csl_trainer__check_cancelled(run->cancelled, run->cancelled_ctx, run->what,
+                                            run->number, k, err);
         run->fused->pass.seed = csl_fused_seed__(run->seed, run->site, run->position + k);
         if (code == CSL_OK)
             code = private_step(&d, k, err);

@@ -52,9 +52,10 @@ enum csl_code csl_fused_loop__(struct csl_fused_run *run, struct csl_err *err)
     enum csl_code code = csl_fused_fit(f, run->batches.rows_max, err);
     f->pass.is_training = true;
     for (uint64_t k = 0; code == CSL_OK && k < run->steps; k++) {
-        if (run->cancelled != NULL && run->cancelled(run->cancelled_ctx))
-            return CSL_FAIL(err, CSL_E_CANCELLED, "%s %llu: cancelled at step %llu", run->what,
-                            (unsigned long long)run->number, (unsigned long long)k + 1);
+        code = csl_trainer__check_cancelled(run->cancelled, run->cancelled_ctx, run->what,
+                                            run->number, k, err);
+        if (code != CSL_OK)
+            break;
         struct csl_batch b = csl_batches_at(&run->batches, run->position + k);
         f->pass.seed = csl_fused_seed__(run->seed, run->site, run->position + k);
         csl_fused_load(f, b.rows, b.count);

@@ -53,3 +53,32 @@ enum csl_code csl_trainer_judge(struct csl_trainer *t, uint32_t domain,
         *out = sum;
     return code;
 }
+
+enum csl_code csl_trainer_patient_losses(struct csl_trainer *t, uint32_t domain,
+                                         const struct csl_examples *e, const float *parameters,
+                                         double *losses, struct csl_err *err)
+{
+    const struct csl_domain *d = &t->study->domains[domain];
+    CSL_ASSERT(csl_domain_is_counted(d));
+    float *p = csl_alloc_array((size_t)e->records * d->outputs, sizeof(*p));
+    uint32_t *records = csl_alloc_array(e->patients, sizeof(*records));
+    double unused = 0;
+    enum csl_code code = CSL_OK;
+    if (p == NULL || records == NULL)
+        code = CSL_FAIL(err, CSL_E_NOMEM, "no memory to judge %u records", e->records);
+    if (code == CSL_OK)
+        code = csl_trainer_predict_always(t, domain, e, parameters, p, &unused, err);
+    for (uint32_t i = 0; code == CSL_OK && i < e->patients; i++)
+        losses[i] = 0;
+    for (uint32_t r = 0; code == CSL_OK && r < e->records; r++) {
+        if (!is_class(d, e->label[r]))
+            continue;
+        records[e->patient[r]]++;
+        losses[e->patient[r]] += loss_of(d, p, r, e->label[r]);
+    }
+    for (uint32_t i = 0; code == CSL_OK && i < e->patients; i++)
+        losses[i] = records[i] > 0 ? losses[i] / records[i] : (double)NAN;
+    csl_free(p);
+    csl_free(records);
+    return code;
+}

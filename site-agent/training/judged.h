@@ -18,4 +18,11 @@ enum csl_code csl_trainer_judge(struct csl_trainer *t, uint32_t domain,
                                 const struct csl_examples *e, const float *parameters,
                                 struct csl_judged *out, struct csl_err *err) CSL_MUST_CHECK;
 
+/* Of each patient ([e->patients]) the mean loss over its records of a class of the task, none
+ * above CSL_JUDGED_LOSS_MAX; NAN where it has no such record or a probability is no number.
+ * Whatever the model makes of a record, all the others are judged. */
+enum csl_code csl_trainer_patient_losses(struct csl_trainer *t, uint32_t domain,
+                                         const struct csl_examples *e, const float *parameters,
+                                         double *losses, struct csl_err *err) CSL_MUST_CHECK;
+
 #endif

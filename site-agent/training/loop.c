@@ -248,6 +248,16 @@ static enum csl_code collect(struct csl_trainer *t, struct csl_loop *loop, uint6
     return code;
 }
 
+enum csl_code csl_trainer__check_cancelled(bool (*cancelled)(void *ctx), void *ctx,
+                                           const char *what, uint64_t number, uint64_t k,
+                                           struct csl_err *err)
+{
+    if (cancelled == NULL || !cancelled(ctx))
+        return CSL_OK;
+    return CSL_FAIL(err, CSL_E_CANCELLED, "%s %llu: cancelled at step %llu", what,
+                    (unsigned long long)number, (unsigned long long)k + 1);
+}
+
 static enum csl_code run_steps(struct csl_trainer *t, struct csl_loop *loop,
                                const struct csl_augmented *augmented, struct csl_err *err)
 {
@@ -262,9 +272,10 @@ static enum csl_code run_steps(struct csl_trainer *t, struct csl_loop *loop,
     struct csl_loss loss = {0};
     uint64_t slot = 0;
     for (uint64_t k = 0; k < loop->steps; k++) {
-        if (loop->cancelled != NULL && loop->cancelled(loop->cancelled_ctx))
-            return CSL_FAIL(err, CSL_E_CANCELLED, "%s %llu: cancelled at step %llu", loop->what,
-                            (unsigned long long)loop->number, (unsigned long long)k + 1);
+        code = csl_trainer__check_cancelled(loop->cancelled, loop->cancelled_ctx, loop->what,
+                                            loop->number, k, err);
+        if (code != CSL_OK)
+            return code;
         /* a full batch that stays as it is is loaded once */
         if (k == 0 || !loop->batches->is_full || csl_augmented_is_on(augmented)) {
             struct csl_batch b = csl_batches_at(loop->batches, loop->position + k);

@@ -3,6 +3,7 @@
 #include "base/check.h"
 #include "base/clones.h"
 #include "base/mem.h"
+#include "privacy/crypto/secret.h"
 #include "site-agent/training/compute/outer_sum.h"
 
 #include <float.h>
@@ -51,7 +52,8 @@ struct csl_private_sum {
     float *gradients;          /* [patients_max, kept] */
     double *square, *factor;   /* [patients_max] squared norm, then grid units per unit */
     double *scale_a, *scale_b; /* [rows_max] of one outer layer */
-    float *room;
+    float *room;               /* [room_count] */
+    uint64_t room_count;
     int16_t *exponents; /* what those of the layers lie in */
 };
 
@@ -127,7 +129,8 @@ static enum csl_code allocate(struct csl_private_sum *s, struct csl_err *err)
             csl_alloc_array((size_t)s->kept, (size_t)s->patients_max * sizeof(*s->gradients));
         s->scale_a = csl_alloc_array((size_t)rows, sizeof(*s->scale_a));
         s->scale_b = csl_alloc_array((size_t)rows, sizeof(*s->scale_b));
-        s->room = csl_alloc_array((size_t)csl_outer_room(rows, in), sizeof(*s->room));
+        s->room_count = csl_outer_room(rows, in);
+        s->room = csl_alloc_array((size_t)s->room_count, sizeof(*s->room));
         s->exponents =
             csl_alloc_array((size_t)rows, (size_t)s->outer_count * sizeof(*s->exponents));
         has_all = has_all && s->gradients != NULL && s->scale_a != NULL && s->scale_b != NULL &&
@@ -177,18 +180,27 @@ enum csl_code csl_private_sum__open(struct csl_private_sum **out, struct csl_tra
     return code;
 }
 
+/* What one patient adds, before any noise. */
+static void free_wiped(void *p, size_t bytes)
+{
+    if (p != NULL)
+        csl_wipe(p, bytes);
+    csl_free(p);
+}
+
 void csl_private_sum__close(struct csl_private_sum *s)
 {
     if (s == NULL)
         return;
-    csl_free(s->rows);
-    csl_free(s->gradients);
-    csl_free(s->square);
-    csl_free(s->factor);
-    csl_free(s->scale_a);
-    csl_free(s->scale_b);
-    csl_free(s->room);
-    csl_free(s->exponents);
+    size_t patients = s->patients_max, rows = (size_t)s->rows_max;
+    free_wiped(s->rows, rows * sizeof(*s->rows)); /* who was drawn */
+    free_wiped(s->gradients, (size_t)s->kept * patients * sizeof(*s->gradients));
+    free_wiped(s->square, patients * sizeof(*s->square));
+    free_wiped(s->factor, patients * sizeof(*s->factor));
+    free_wiped(s->scale_a, rows * sizeof(*s->scale_a));
+    free_wiped(s->scale_b, rows * sizeof(*s->scale_b));
+    free_wiped(s->room, (size_t)s->room_count * sizeof(*s->room));
+    free_wiped(s->exponents, rows * s->outer_count * sizeof(*s->exponents));
     csl_augmented_close(&s->augmented);
     csl_free(s);
 }

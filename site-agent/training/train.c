@@ -2,6 +2,8 @@
 
 #include "base/check.h"
 #include "base/mem.h"
+#include "privacy/crypto/secret.h"
+#include "site-agent/training/count.h"
 #include "site-agent/training/fused_train.h"
 
 #include <math.h>
@@ -90,7 +92,8 @@ enum csl_code csl_trainer_new(struct csl_trainer **out, const struct csl_study *
                         (unsigned long long)study->schema.parameters);
         goto out;
     }
-    for (uint32_t d = 0; code == CSL_OK && d < study->domain_count; d++)
+    /* A census has no nets: nothing is trained. */
+    for (uint32_t d = 0; !study->census.is_on && code == CSL_OK && d < study->domain_count; d++)
         code = csl_net_init(&t->nets[d], study, d, err);
     for (uint32_t i = 0; code == CSL_OK && i < study->input_count; i++)
         code = csl_net_init_input(&t->nets[study->domain_count + i], study, i, err);
@@ -124,6 +127,8 @@ void csl_trainer_free(struct csl_trainer *t)
     csl_free(t->keys);
     csl_free(t->order);
     csl_free(t->ids);
+    if (t->host != NULL) /* one patient's gradient has been there */
+        csl_wipe(t->host, (size_t)t->study->schema.parameters * sizeof(*t->host));
     csl_free(t->host);
     csl_free(t->works);
     csl_free(t->nets);
@@ -385,7 +390,7 @@ static double path_of(const struct csl_study *s, uint64_t round)
 {
     struct csl_schedule schedule = s->local.schedule;
     double path = 0;
-    if (schedule.kind == CSL_SCHEDULE_CONSTANT && schedule.warmup == 0)
+    if (csl_schedule_is_flat(&schedule))
         return (double)s->local.steps * s->local.learning_rate;
     schedule.steps = (uint64_t)s->local.steps * s->rounds;
     for (uint64_t k = 0; k < s->local.steps; k++)
@@ -473,6 +478,8 @@ enum csl_code csl_trainer_run(struct csl_trainer *t, const struct csl_train_task
     bool is_trained[CSL_BLOCKS_MAX] = {false};
     double loss_sum = 0;
     enum csl_code code = check_task(t, task, err);
+    if (code == CSL_OK && t->study->census.is_on)
+        return csl_trainer__count(t->study, task, report, err);
     if (code == CSL_OK && task->joint_sum != NULL)
         memset(task->joint_sum, 0, (size_t)t->study->schema.parameters * sizeof(int64_t));
     if (code == CSL_OK && task->privacy != NULL) {

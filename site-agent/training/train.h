@@ -98,6 +98,8 @@ struct csl_train_report {
  * 2020) and needs sgd: every step adds c - c_i to the gradient; at the end c_i becomes
  * c_i - c + (global - local) / (steps * learning_rate).
  *
+ * A census (protocol/study/study_census.h) counts instead: count.h.
+ *
  * CSL_E_CANCELLED; CSL_E_INVAL: data of another study, control with another optimiser, or loss or
  * weights not finite (names round, domain, step). Outputs are written on success only, but for
  * those of the private run: a failure after a release tells about what was released, and is paid

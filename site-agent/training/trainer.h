@@ -60,6 +60,10 @@ struct csl_loop {
     double loss_sum;     /* out: over the steps */
 };
 
+/* CSL_E_CANCELLED: whoever asked for "what number" wants no more of it, before its step k. */
+enum csl_code csl_trainer__check_cancelled(bool (*cancelled)(void *ctx), void *ctx,
+                                           const char *what, uint64_t number, uint64_t k,
+                                           struct csl_err *err) CSL_MUST_CHECK;
 /* What learns of the net. */
 struct csl_view csl_trainer__block(const struct csl_trainer *t, enum csl_vector v,
                                    const struct csl_net *n);

@@ -3,11 +3,14 @@
  *   export_peer model STUDY SEED OUT.h5            a model with the study's initial values
  *   export_peer predict STUDY MODEL.h5 DOMAIN      raw float32 records on stdin, scaled as the data
  *                                                  module does (site-scaled domains: standardised
- *                                                  already); predictions as float32 on stdout */
+ *                                                  already); predictions as float32 on stdout.
+ *                                                  A study with inputs: of each of them 1 where
+ *                                                  the record has it, else 0, and its values */
 #include "base/mem.h"
 #include "base/str.h"
 #include "coordinator/model/model_file.h"
 #include "site-agent/data/dataset_internal.h"
+#include "site-agent/data/multimodal.h"
 #include "site-agent/training/train.h"
 
 #include <stdio.h>
@@ -61,27 +64,104 @@ static enum csl_code scale(struct csl_examples *e, const struct csl_domain *d, s
     return code;
 }
 
+/* The records of one input: [records, width] of `all`, [records, stride], from column `at` on. */
+static enum csl_code take_input(const struct csl_domain *d, const float *all, uint32_t records,
+                                size_t stride, size_t at, struct csl_inputs *out,
+                                struct csl_err *err)
+{
+    struct csl_examples e = {.records = records, .width = d->width};
+    size_t width = d->width;
+    e.x = csl_alloc_array(records * width, sizeof(*e.x));
+    out->tokens = csl_alloc_array(records * width, sizeof(*out->tokens));
+    out->available = csl_alloc_array(records, 1);
+    out->x = e.x;
+    out->width = d->width;
+    if (out->x == NULL || out->tokens == NULL || out->available == NULL)
+        return CSL_FAIL(err, CSL_E_NOMEM, "no memory");
+    for (size_t r = 0; r < records; r++) {
+        const float *row = all + r * stride + at;
+        out->available[r] = row[0] > 0;
+        memcpy(e.x + r * width, row + 1, width * sizeof(*row));
+        for (size_t k = 0; k < width; k++)
+            out->tokens[r * width + k] =
+                d->modality == CSL_TEXT && row[1 + k] > 0 ? (uint32_t)row[1 + k] : 0;
+    }
+    enum csl_code code = scale(&e, d, err);
+    if (d->modality != CSL_TEXT) {
+        csl_free(out->tokens);
+        out->tokens = NULL;
+    }
+    return code;
+}
+
+/* What is read from stdin, [records, of each input 1 + its width]. */
+static enum csl_code take_inputs(const struct csl_study *study, struct csl_multimodal_split *out,
+                                 struct csl_err *err)
+{
+    size_t stride = 0, at = 0;
+    for (uint32_t i = 0; i < study->input_count; i++)
+        stride += 1 + study->inputs[i].width;
+    float *all = csl_alloc_array(RECORDS_MAX * stride, sizeof(*all));
+    enum csl_code code = all != NULL ? CSL_OK : CSL_FAIL(err, CSL_E_NOMEM, "no memory");
+    if (code == CSL_OK)
+        out->records = (uint32_t)fread(all, stride * sizeof(*all), RECORDS_MAX, stdin);
+    for (uint32_t i = 0; i < study->input_count && code == CSL_OK; i++) {
+        code = take_input(&study->inputs[i], all, out->records, stride, at, &out->inputs[i], err);
+        at += 1 + study->inputs[i].width;
+    }
+    csl_free(all);
+    return code;
+}
+
+static void release_inputs(struct csl_inputs *inputs)
+{
+    for (uint32_t i = 0; i < CSL_STUDY_INPUTS_MAX; i++) {
+        csl_free(inputs[i].x);
+        csl_free(inputs[i].tokens);
+        csl_free(inputs[i].available);
+    }
+}
+
+static enum csl_code read_records(const struct csl_study *study, const struct csl_domain *d,
+                                  struct csl_multimodal_split *split, struct csl_examples *e,
+                                  struct csl_err *err)
+{
+    e->width = d->width;
+    if (study->input_count > 0) {
+        enum csl_code code = take_inputs(study, split, err);
+        e->of = split;
+        e->records = split->records;
+        e->row = csl_alloc_array(RECORDS_MAX, sizeof(*e->row));
+        for (uint32_t r = 0; e->row != NULL && r < e->records; r++)
+            e->row[r] = r;
+        return code == CSL_OK && e->row == NULL ? CSL_FAIL(err, CSL_E_NOMEM, "no memory") : code;
+    }
+    e->x = csl_alloc_array((size_t)RECORDS_MAX * d->width, sizeof(*e->x));
+    if (e->x == NULL)
+        return CSL_FAIL(err, CSL_E_NOMEM, "no memory");
+    e->records = (uint32_t)fread(e->x, d->width * sizeof(*e->x), RECORDS_MAX, stdin);
+    return scale(e, d, err);
+}
+
 static enum csl_code predict(const struct csl_study *study, const char *model_path,
                              const char *domain, struct csl_err *err)
 {
+    struct csl_inputs inputs[CSL_STUDY_INPUTS_MAX] = {{0}};
+    struct csl_multimodal_split split = {.inputs = inputs};
     struct csl_model_file m = {.schema = NULL};
     struct csl_trainer *t = NULL;
     const struct csl_domain *d = csl_study_find_domain(study, domain);
     if (d == NULL)
         return CSL_FAIL(err, CSL_E_INVAL, "no domain %s", domain);
-    struct csl_examples e = {.width = d->width};
+    struct csl_examples e = {.records = 0};
     float *out = csl_alloc_array((size_t)RECORDS_MAX * d->outputs, sizeof(*out));
-    e.x = csl_alloc_array((size_t)RECORDS_MAX * d->width, sizeof(*e.x));
-    enum csl_code code =
-        out != NULL && e.x != NULL ? CSL_OK : CSL_FAIL(err, CSL_E_NOMEM, "no memory");
+    enum csl_code code = out != NULL ? CSL_OK : CSL_FAIL(err, CSL_E_NOMEM, "no memory");
     if (code == CSL_OK)
-        e.records = (uint32_t)fread(e.x, d->width * sizeof(*e.x), RECORDS_MAX, stdin);
+        code = read_records(study, d, &split, &e, err);
     if (code == CSL_OK)
         code = csl_model_read(model_path, &study->schema, &m, err);
     if (code == CSL_OK)
         code = csl_trainer_new(&t, study, "cpu-ref", err);
-    if (code == CSL_OK)
-        code = scale(&e, d, err);
     if (code == CSL_OK)
         code = csl_trainer_predict(t, (uint32_t)(d - study->domains), &e, m.parameters, out, NULL,
                                    err);
@@ -90,6 +170,8 @@ static enum csl_code predict(const struct csl_study *study, const char *model_pa
         code = CSL_FAIL(err, CSL_E_IO, "cannot write");
     csl_trainer_free(t);
     csl_model_file_release(&m);
+    release_inputs(inputs);
+    csl_free(e.row);
     csl_free(e.x);
     csl_free(out);
     return code;

@@ -29,6 +29,8 @@ import tempfile
 import venv
 import zipfile
 
+from forward import adapted, forward, fused, outputs
+
 TOLERANCE = 1e-5
 RECORDS = 300
 PACKAGES = ("numpy", "onnx", "onnxruntime", "safetensors")
@@ -69,26 +71,66 @@ DOMAINS = {
                    {"kind": "cnn1d", "channels": [4], "kernel": 5, "stride": 2, "pool": 1, "norm": "none"}, [12, 3], 0, 0.5),
     "wave": dense("signal", BINARY, {"kind": "cnn1d", "channels": [4, 4], "kernel": 5, "stride": 1, "groups": 4}, [12, 3],
                   0, 0.5),
+    "note": {"modality": "text", "task": BINARY, "model": {"kind": "bag", "width": 4, "hidden": [5]}, "shape": [6, 20]},
+    "tracing": dense("signal", BINARY, {"kind": "transformer", "patch": 3, "width": 8, "heads": 2, "layers": 2}, [12, 3],
+                     0, 0.5),
 }
+# Every modality as an input, with encoders that are trained, frozen, and frozen with an adapter.
+INPUTS = {
+    "labs": tabular(None, {"kind": "linear"}, [("age", 54.5, 9.25, 3), ("year", 2019.3, 0.7, 0)]),
+    "own": tabular(None, {"kind": "mlp", "hidden": [5], "train": "frozen", "adapter": {"rank": 2, "alpha": 3}},
+                   [("glucose", 0, 1, 2), ("lactate", 0, 1, 1.5)], scaling="site"),
+    "vitals": {**tabular(None, {"kind": "linear", "train": "frozen"}, [("pulse", 80, 20, 3), ("pressure", 120, 20, 0)]),
+               "modality": "ehr_series", "missing": "mask", "steps": 3, "shape": [3, 4]},
+    "film": dense("image2d", None, {"kind": "cnn2d", "channels": [4], "groups": 2, "train": "frozen",
+                                    "adapter": {"rank": 2}}, [6, 5, 2], 0.45, 0.2),
+    "ecg": dense("signal", None, {"kind": "transformer", "patch": 4, "width": 8, "heads": 2, "layers": 1,
+                                  "train": "frozen", "adapter": {"rank": 3, "alpha": 2}}, [12, 3], 0, 0.5),
+    "note": {"modality": "text", "model": {"kind": "bag", "width": 4, "hidden": [5]}, "shape": [6, 20]},
+    "vector": dense("embedding", None, {"kind": "mlp", "hidden": [4]}, [5], 0, 1),
+}
+FUSED = {
+    "heart": {"inputs": ["labs", "film", "ecg", "note"], "task": BINARY, "fusion": "gated", "hidden": [5]},
+    "stage": {"inputs": ["own", "vitals", "vector", "note"], "task": {"kind": "classes", "label": "stage", "classes": 3},
+              "fusion": "mean"},
+    "several": {"inputs": ["film", "vector"], "task": {"kind": "labels", "labels": "[edema, effusion]"}, "fusion": "gated"},
+    "ecg": {"inputs": ["ecg"], "task": BINARY, "fusion": "gated"},  # named like its input
+}
+for _d in FUSED.values():
+    _d["model"] = {"kind": "multimodal", "width": 6, "fusion": _d["fusion"], **({"hidden": _d["hidden"]} if "hidden" in _d else {})}
 
 
-def study_text(domains):
-    def flow(mapping):
-        return "{" + ", ".join(f"{k}: {v}" for k, v in mapping.items()) + "}"
+def flow(mapping):
+    return "{" + ", ".join(f"{k}: {flow(v) if isinstance(v, dict) else v}" for k, v in mapping.items()) + "}"
 
-    lines = ["study: exported", "question: Does it give the same elsewhere?", "domains:"]
+
+def what_is_read(name, d):
+    """Lines of a domain or an input that say what is read."""
+    lines = [f"  - id: {name}", f"    modality: {d['modality']}"]
+    if d["modality"] not in ("tabular", "ehr_series"):
+        lines.append(f"    shape: {d['shape']}")
+        return lines + ([f"    centre: {d['centre']!r}", f"    scale: {d['scale']!r}"] if "centre" in d else [])
+    lines.append(f"    scaling: {d['scaling']}")
+    if d["modality"] == "ehr_series":
+        lines += [f"    shape: [{d['steps']}]", f"    missing: {d['missing']}"]
+    lines.append("    features:")
+    for feature, centre, scale, clip in d["features"]:
+        row = {"name": feature, "unit": "mm", "clip": clip}
+        if d["scaling"] == "constants":
+            row.update(centre=repr(centre), scale=repr(scale))
+        lines.append("      - " + flow(row))
+    return lines
+
+
+def study_text(domains, inputs):
+    lines = ["study: exported", "question: Does it give the same elsewhere?"]
+    lines += ["inputs:"] if inputs else []
+    for name, d in inputs.items():
+        lines += [*what_is_read(name, d), f"    encoder: {flow(d['model'])}"]
+    lines.append("domains:")
     for name, d in domains.items():
-        lines += [f"  - id: {name}", f"    modality: {d['modality']}", f"    task: {flow(d['task'])}",
-                  f"    model: {flow(d['model'])}", f"    scaling: {d['scaling']}"]
-        if d["modality"] != "tabular":
-            lines += [f"    shape: {d['shape']}", f"    centre: {d['centre']!r}", f"    scale: {d['scale']!r}"]
-            continue
-        lines.append("    features:")
-        for feature, centre, scale, clip in d["features"]:
-            row = {"name": feature, "unit": "mm", "clip": clip}
-            if d["scaling"] == "constants":
-                row.update(centre=repr(centre), scale=repr(scale))
-            lines.append("      - " + flow(row))
+        lines += [f"  - id: {name}", f"    inputs: [{', '.join(d['inputs'])}]"] if inputs else what_is_read(name, d)
+        lines += [f"    task: {flow(d['task'])}", f"    model: {flow(d['model'])}"]
     lines += ["training:", "  local: {optimizer: sgd, learning_rate: 0.01, batch_patients: 16, steps: 1}", "rounds: 1",
               "aggregation: {strategy: fedavg, weights: {kind: samples}}", "privacy: {mode: none}",
               "sites: {minimum: 1}"]
@@ -144,101 +186,27 @@ def read_npz(path):
     return tensors
 
 
-# --- a forward pass in float64 ---
-
-def scaled(d, row):
-    out = []
-    for k, x in enumerate(row):
-        _, centre, scale, clip = d["features"][k] if "features" in d else (None, d["centre"], d["scale"], 0)
-        v = 0.0 if math.isnan(x) else (x - centre) / scale
-        out.append(min(max(v, -clip), clip) if clip > 0 else v)
-    return out
-
-
-def linear(tensors, prefix, x):
-    (outputs, inputs), w = tensors[prefix + "weight"]
-    bias = tensors[prefix + "bias"][1] if prefix + "bias" in tensors else [0.0] * outputs
-    return [sum(w[o * inputs + i] * x[i] for i in range(inputs)) + bias[o] for o in range(outputs)]
+def make_record(d, generator):
+    """Around the centre, some far away, some missing; ids of a text also beyond its last one."""
+    values, inputs = [], d["shape"][-1]
+    if d["modality"] == "text":
+        return [float(generator.randrange(-1, d["shape"][1] + 2)) for _ in range(d["shape"][0])]
+    for k in range(math.prod(d["shape"])):
+        if "features" in d and k % inputs >= len(d["features"]):
+            values.append(float(generator.random() < 0.5))  # a mark
+            continue
+        _, centre, scale, _ = d["features"][k % inputs] if "features" in d else (None, d["centre"], d["scale"], 0)
+        values.append(math.nan if generator.random() < 0.05 else centre + scale * generator.gauss(0, 3))
+    return values
 
 
-def convolved(tensors, prefix, x, axes, stride):
-    """x: {position: channels}; axes: positions along each. Padding is half the kernel."""
-    shape, w = tensors[prefix + "weight"]
-    outputs, kernel, channels, bias = shape[0], shape[1:-1], shape[-1], tensors[prefix + "bias"][1]
-    taps = list(itertools.product(*(range(k) for k in kernel)))
-    out_axes = [(n + 2 * (k // 2) - k) // stride + 1 for n, k in zip(axes, kernel)]
-    out = {}
-    for at in itertools.product(*(range(n) for n in out_axes)):
-        sums = list(bias)
-        for t, tap in enumerate(taps):
-            from_x = x.get(tuple(a * stride + i - k // 2 for a, i, k in zip(at, tap, kernel)))
-            for o in range(outputs if from_x else 0):
-                first = (o * len(taps) + t) * channels
-                sums[o] += sum(w[first + c] * from_x[c] for c in range(channels))
-        out[at] = sums
-    return out, out_axes
-
-
-def group_normed(tensors, prefix, x, groups):
-    gain, shift = tensors[prefix + "weight"][1], tensors[prefix + "bias"][1]
-    size, out = len(gain) // groups, {at: [0.0] * len(gain) for at in x}
-    for first in range(0, len(gain), size):
-        values = [v[c] for v in x.values() for c in range(first, first + size)]
-        mean = sum(values) / len(values)
-        deviation = math.sqrt(sum((v - mean) ** 2 for v in values) / len(values) + 1e-5)
-        for at, v in x.items():
-            for c in range(first, first + size):
-                out[at][c] = (v[c] - mean) / deviation * gain[c] + shift[c]
-    return out
-
-
-def pooled(x, axes, width):
-    out_axes = [n // width for n in axes]
-    box = list(itertools.product(range(width), repeat=len(axes)))
-    return {at: [max(vs) for vs in zip(*(x[tuple(a * width + i for a, i in zip(at, o))] for o in box))]
-            for at in itertools.product(*(range(n) for n in out_axes))}, out_axes
-
-
-def cnn(d, name, tensors, row):
-    m, axes, channels = d["model"], d["shape"][:-1], d["shape"][-1]
-    places = itertools.product(*(range(n) for n in axes))
-    x = {at: row[i * channels:(i + 1) * channels] for i, at in enumerate(places)}
-    for i in range(len(m["channels"])):
-        x, axes = convolved(tensors, f"{name}.conv{i}.", x, axes, m.get("stride", 1))
-        if m.get("norm") != "none":
-            x = group_normed(tensors, f"{name}.norm{i}.", x, m["groups"])
-        x = {at: [max(0.0, v) for v in vs] for at, vs in x.items()}
-        x, axes = pooled(x, axes, m.get("pool", 2))
-    return linear(tensors, f"{name}.head.", [sum(vs) / len(x) for vs in zip(*x.values())])
-
-
-def forward(d, name, tensors, row):
-    x = scaled(d, row)
-    if d["model"]["kind"].startswith("cnn"):
-        x = cnn(d, name, tensors, x)
-    elif d["model"]["kind"] == "mlp":
-        hidden = len(d["model"]["hidden"])
-        for i in range(hidden):
-            x = [max(0.0, v) for v in linear(tensors, f"{name}.layer{i}.", x)]
-        x = linear(tensors, f"{name}.layer{hidden}.", x)
-    else:
-        x = linear(tensors, f"{name}.", x)
-    if d["task"]["kind"] in ("binary", "labels"):
-        return [1 / (1 + math.exp(-v)) for v in x]
-    if d["task"]["kind"] == "classes":
-        e = [math.exp(v - max(x)) for v in x]
-        return [v / sum(e) for v in e]
-    return x
+def width_of(d):
+    return d["shape"][0] if d["modality"] == "text" else math.prod(d["shape"])
 
 
 def make_records(d, generator):
-    """float32 [RECORDS, width]: around the centre, some far away, some missing."""
-    width, values = math.prod(d["shape"]), []
-    for _ in range(RECORDS):
-        for k in range(width):
-            _, centre, scale, _ = d["features"][k] if "features" in d else (None, d["centre"], d["scale"], 0)
-            values.append(math.nan if generator.random() < 0.05 else centre + scale * generator.gauss(0, 3))
-    return array.array("f", values)
+    """float32 [RECORDS, width]"""
+    return array.array("f", [v for _ in range(RECORDS) for v in make_record(d, generator)])
 
 
 def difference(what, found, wanted):
@@ -252,11 +220,12 @@ def difference(what, found, wanted):
 class Export:
     """One model of every domain and what it predicts for some records."""
 
-    def __init__(self, arguments, folder):
+    def __init__(self, arguments, folder, domains, inputs):
         self.arguments, self.folder = arguments, folder
         self.study, self.model = os.path.join(folder, "study.yaml"), os.path.join(folder, "model.h5")
+        os.makedirs(folder, exist_ok=True)
         with open(self.study, "w", encoding="utf-8") as f:
-            f.write(study_text(DOMAINS))
+            f.write(study_text(domains, inputs))
         run(arguments.peer, "model", self.study, "7", self.model)
         self.digest = json.loads(run(arguments.consilium, "model", "inspect", self.model, "--json"))["model_digest"]
 
@@ -364,23 +333,108 @@ def run_document(export, languages):
         check(done.returncode == 0, f"{export.arguments.document}: {text}: {done.stdout.decode()[-1500:]}")
 
 
+# --- several inputs ---
+
+COPIES = 2  # records of every combination of inputs
+
+
+def make_fused_records(generator):
+    """Every combination of inputs there and absent: [{input: values, None where absent}]."""
+    return [{name: make_record(d, generator) if there else None for (name, d), there in zip(INPUTS.items(), which)}
+            for which in itertools.product([True, False], repeat=len(INPUTS)) for _ in range(COPIES)]
+
+
+def fused_forward(tensors, records):
+    """{domain: predictions of all records, one behind the other}"""
+    whole, out = adapted(tensors, INPUTS), {name: [] for name in FUSED}
+    for record in records:
+        embeddings = {name: outputs(d, f"input.{name}", whole, [float(v) for v in array.array("f", record[name])])
+                      for name, d in INPUTS.items() if record[name] is not None}
+        for name, d in FUSED.items():
+            out[name] += fused(d, name, whole, [embeddings.get(i) for i in d["inputs"]])
+    return out
+
+
+def fused_engine(export, name, records):
+    """The peer reads of every record and input whether it is there, then its values."""
+    values = array.array("f")
+    for record in records:
+        for i, d in INPUTS.items():
+            values.append(record[i] is not None)
+            values.extend(record[i] if record[i] is not None else [0.0] * width_of(d))
+    return export.engine(name, values)
+
+
+def test_fused_files(export):
+    tensors, records = export.tensors(), make_fused_records(random.Random(3))
+    check(any(t.startswith("adapter.ecg.") and any(v[1]) for t, v in tensors.items()), "no adapter that does something")
+    for name, wanted in fused_forward(tensors, records).items():
+        found = fused_engine(export, name, records)
+        print(f"{name}: several inputs: forward pass and engine differ by {difference(name, found, wanted):.2g}")
+
+
+def test_fused_onnxruntime(export):
+    """What stands in the place of an absent input is anything."""
+    import numpy
+    import onnx
+    import onnxruntime
+
+    def absent(d):
+        return [7.0] * width_of(d) if d["modality"] == "text" else [math.nan, math.inf, -1e30][:1 + width_of(d) % 3] * width_of(d)
+
+    records = make_fused_records(random.Random(4))
+    wanted = fused_forward(export.tensors(), records)
+    feed = {}
+    for name, d in INPUTS.items():
+        rows = [r[name] if r[name] is not None else absent(d)[:width_of(d)] for r in records]
+        feed[name] = as_input(numpy, d, [v for row in rows for v in row])
+        feed[f"{name}/present"] = numpy.array([[r[name] is not None] for r in records])
+    for domain in (None, *FUSED):
+        path = export.export("onnx", *(["--domain", domain] if domain else []), name=domain or "all")
+        model = onnx.load(path)
+        onnx.checker.check_model(model, full_check=True)
+        parts = json.loads({p.key: p.value for p in model.metadata_props}["consilium.parts"])
+        read = [i for i in INPUTS if any(i in FUSED[d]["inputs"] for d in ([domain] if domain else FUSED))]
+        check([i["input"] for i in parts["inputs"]] == read, str(parts))
+        session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+        check([i.name for i in session.get_inputs()] == [n for i in read for n in (i, f"{i}/present")],
+              str([i.name for i in session.get_inputs()]))
+        found = dict(zip([o.name.split("/")[0] for o in session.get_outputs()],
+                         session.run(None, {i.name: feed[i.name] for i in session.get_inputs()})))
+        check(list(found) == ([domain] if domain else list(FUSED)), str(list(found)))
+        for name, out in found.items():
+            flat = out.ravel().tolist()
+            ours = difference(f"{path}: {name}: forward pass", flat, wanted[name])
+            engine = difference(f"{path}: {name}: engine", flat, fused_engine(export, name, records))
+            print(f"{os.path.basename(path)}: {name}: ONNX Runtime differs from the forward pass by {ours:.2g}, from the "
+                  f"engine by {engine:.2g}, whatever is absent of {', '.join(FUSED[name]['inputs'])}")
+
+
 def test_files(export):
     tensors, generator = export.tensors(), random.Random(1)
     for name, d in DOMAINS.items():
-        records, width = make_records(d, generator), math.prod(d["shape"])
+        records, width = make_records(d, generator), width_of(d)
         wanted = [v for r in range(RECORDS) for v in forward(d, name, tensors, records[r * width:(r + 1) * width])]
         print(f"{name}: forward pass and engine differ by {difference(name, export.engine(name, records), wanted):.2g}")
     test_initial(export)
     run_document(export, ["sh"])
 
 
+def as_input(numpy, d, records):
+    """float32 values of some records as the graph takes them."""
+    if d["modality"] == "text":
+        return numpy.array(records, "i8").reshape([-1, width_of(d)])
+    return numpy.array(records, "f4").reshape([-1] + d["shape"])
+
+
 def check_onnx(model, d, name, export):
     """What a person or program that opens the file is told."""
     metadata = {p.key: p.value for p in model.metadata_props}
     check(metadata["consilium.model_digest"] == export.digest and metadata["consilium.domain"] == name, str(metadata))
-    check(metadata["consilium.scaling"].startswith(d["scaling"] + ": "), metadata["consilium.scaling"])
-    document = model.graph.input[0].doc_string
-    check("standardised" in document if d["scaling"] == "site" else "raw" in document, document)
+    if d["modality"] != "text":
+        check(metadata["consilium.scaling"].startswith(d["scaling"] + ": "), metadata["consilium.scaling"])
+        document = model.graph.input[0].doc_string
+        check("standardised" in document if d["scaling"] == "site" else "raw" in document, document)
     if "features" in d:
         listed = [f["name"] for f in json.loads(metadata["consilium.features"])]
         check(listed == [f[0] for f in d["features"]], str(listed))
@@ -410,8 +464,8 @@ def test_onnxruntime(export):
             check(model.SerializeToString(deterministic=True) == f.read(), f"{path}: holds more than the schema knows")
         check_onnx(model, d, name, export)
         session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-        records, width = make_records(d, generator), math.prod(d["shape"])
-        array_in = numpy.array(records, "f4").reshape([RECORDS] + d["shape"])
+        records, width = make_records(d, generator), width_of(d)
+        array_in = as_input(numpy, d, records)
         out, = session.run(None, {session.get_inputs()[0].name: array_in})
         check(out.ndim == 2 and len(out) == RECORDS, f"{name}: output of shape {out.shape}")
         found = out.ravel().tolist()
@@ -466,8 +520,14 @@ def main():
         enter_venv(arguments.venv)
     with tempfile.TemporaryDirectory(prefix="consilium-export-") as folder:
         try:
-            export = Export(arguments, folder)
-            test_files(export) if arguments.part == "files" else test_onnxruntime(export)
+            export = Export(arguments, folder, DOMAINS, {})
+            several = Export(arguments, os.path.join(folder, "several"), FUSED, INPUTS)
+            if arguments.part == "files":
+                test_files(export)
+                test_fused_files(several)
+            else:
+                test_onnxruntime(export)
+                test_fused_onnxruntime(several)
         except Failed as e:
             print(f"FAILED: {e}")
             return 1

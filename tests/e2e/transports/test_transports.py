@@ -6,7 +6,9 @@
 A synthetic study is run always: as it is, with its updates under masks (FSA-1) and every sum audited, in lanes of 16 bits
 under masks, and two with joint noise under masks, whose noise is drawn from the study's seed here (test-only; programs
 built without tests cannot): of one domain, once as it is and once with a gate that rejects rounds, and of inputs that
-most sites lack some of; the sums cost the same too. One with weights of domains, which are the same as well. The heart studies when a data folder holds their files. Exit status 0: every pair of digests is
+most sites lack some of; the sums cost the same too. One with weights of domains, which are the same as well. The first two
+have the sites count their test patients by group: what the coordinator makes of the counts is the same as what the
+simulation makes of the records. The heart studies when a data folder holds their files. Exit status 0: every pair of digests is
 equal. Python 3 and its standard library only.
 """
 import json
@@ -41,6 +43,10 @@ sites: {minimum: 3}
 evaluation: {every: 1}
 simulation: {sites: [{id: lyon, synth: 0}, {id: turin, synth: 1}, {id: aachen, synth: 2}, {id: porto, synth: 3}]}
 """
+GROUPS = """fairness:
+  attributes: [sex, age_band]
+  groups: {sex: [female, male], age_band: ["<45", "45-64", "65-79", "80+"]}
+  minimum_group: 10"""
 GATED = "gated-" + JOINT
 GATE = "  strategy: fedavg\n  server_learning_rate: 100\n  gate: {factor: 1.01, window: 3}"  # far too long steps: norms are of chance
 HEART = ("flamby-heart-fedavg.yaml", "flamby-heart-scaffold.yaml")
@@ -82,8 +88,23 @@ def is_same(program, study, folder, data=None):
     tables = [runs[t].get("domain_weights", {}).get("tables") for t in ("inproc", "grpc")]
     if tables[0] != tables[1] or (name == WEIGHTED and not tables[0]):
         raise SystemExit(f"FAILED: {name}: the tables of weights are {tables}; the same ones, and some, would be right")
+    if SYNTHETIC in name:
+        check_groups(name, runs)
     print(f"{name}: inproc {inproc[:16]}, grpc {grpc[:16]}: {'same' if inproc == grpc else 'DIFFERENT'}", flush=True)
     return inproc == grpc
+
+
+def check_groups(name, runs):
+    """The reported gaps are those of the records; under masks of the domains that enough sites have."""
+    told = [runs[t].get("reported_gaps", []) for t in ("inproc", "grpc")]
+    own = [{k: v for k, v in g.items() if k != "worst"} for g in told[0]]
+    gaps = runs["inproc"]["gaps"]
+    expected = [g for g in gaps if g["domain"] in {k["domain"] for k in own}]
+    is_whole = name != SYNTHETIC or expected == gaps
+    if told[0] != told[1] or own != expected or not is_whole or not any("eod" in g["metrics"] for g in own):
+        raise SystemExit(f"FAILED: {name}: the gaps that sites report are {told}, those of the records "
+                         f"{gaps}; the same ones, and some, would be right")
+    print(f"{name}: {len(own)} reported gaps, as from the records")
 
 
 def rejected(folder, study, transport):
@@ -104,9 +125,9 @@ def main(argv):
     data = next((d for d in folders if os.path.isdir(os.path.join(d, HEART_FILES))), None)
     with tempfile.TemporaryDirectory(prefix="consilium-transports-") as folder:
         good = []
-        evaluated = ((r"(?m)^evaluation: \{every: \d+\}$", "evaluation: {every: 2}"),)
+        evaluated = ((r"(?m)^evaluation: \{every: \d+\}$", "evaluation: {every: 2}\n" + GROUPS),)
         gated = ((rf"(?m)^rounds: {ROUNDS}$", "rounds: 6"), (r"(?m)^  strategy: fedavg$", GATE))
-        masked = ((r"(?m)^evaluation: \{every: \d+\}$", MASKS),)
+        masked = ((r"(?m)^evaluation: \{every: \d+\}$", MASKS + "\n" + GROUPS),)
         for source, name, changes in ((SYNTHETIC, SYNTHETIC, evaluated), (SYNTHETIC, "masked-" + SYNTHETIC, masked),
                                       (JOINT, JOINT, ()), (JOINT_INPUTS, JOINT_INPUTS, ()), (LANES, LANES, ()),
                                       (JOINT, GATED, gated)):

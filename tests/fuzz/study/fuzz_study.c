@@ -18,6 +18,8 @@ static void check_values(const struct csl_domain *d)
     CSL_ASSERT((d->model == CSL_MODEL_CNN1D || d->model == CSL_MODEL_CNN2D) ==
                (d->sizes.stages > 0));
     CSL_ASSERT((d->model == CSL_MODEL_TRANSFORMER) == (d->sizes.patch > 0));
+    CSL_ASSERT(!d->scatters || (d->modality == CSL_IMAGE2D && !d->augment.is_on &&
+                                d->shape[2] % CSL_SCATTERING_PATHS == 0));
     for (uint32_t i = 0; i < d->feature_count; i++)
         CSL_ASSERT(d->features[i].scale > 0 && d->features[i].clip >= 0);
 }

@@ -40,7 +40,7 @@ static void test_sums__sizes_that_are_none__refused(void **state)
     assert_int_equal(csl_sums_init(&s, 1, 256, &err), CSL_E_INVAL);
     assert_int_equal(csl_sums_init(&s, CSL_CLASSES_MAX + 1, 256, &err), CSL_E_INVAL);
     assert_int_equal(csl_sums_init(&s, 2, 255, &err), CSL_E_INVAL);
-    assert_string_equal(err.msg, "255 bins; 256 or 1024 would be right");
+    assert_string_equal(err.msg, "255 bins; 0, 256 or 1024 would be right");
     assert_null(s.counts);
     assert_int_equal(csl_sums_count(2, 256), 2 + 4 + 512);
     assert_int_equal(csl_sums_count(5, 1024), 2 + 25 + 6 * 2048);

@@ -167,7 +167,7 @@ static void test_cli__study_check__of_a_wrong_file_names_the_place(void **state)
     assert_int_equal(run("study check"), 2);
     assert_printed("found 1 word; a verb");
     assert_int_equal(run("study frob " STUDY), 2);
-    assert_printed("check or show would be right");
+    assert_printed("check, show, publish or scale would be right");
 }
 
 static void test_cli__study_show__lists_every_default(void **state)

@@ -52,21 +52,17 @@ static void new_core(struct harness *h)
     h->pending_count = 0;
 }
 
-void h_open(struct harness *h, const struct h_study *s)
+static void put_trained(struct csl_buf *b, const struct h_study *s)
 {
-    struct csl_err err = {.code = CSL_OK};
-    struct csl_buf b;
-    *h = (struct harness){.out = {h, record}, .is_rehearsal = s->is_rehearsal};
-    csl_buf_init(&b, 65536);
-    csl_buf_printf(&b, "study: core\nquestion: Does the core hold?\ndomains:\n");
+    csl_buf_printf(b, "study: core\nquestion: Does the core hold?\ndomains:\n");
     for (int d = 0; d < 2; d++)
-        csl_buf_printf(&b,
+        csl_buf_printf(b,
                        "  - id: d%d\n    modality: tabular\n"
                        "    task: {kind: binary, label: ill, positive: 1}\n"
                        "    features: [one, two]\n    scaling: constants\n"
                        "    model: {kind: linear}\n",
                        d);
-    csl_buf_printf(&b,
+    csl_buf_printf(b,
                    "training: {local: {optimizer: sgd, learning_rate: 0.1, batch_patients: full, "
                    "steps: 1}}\nrounds: %u\naggregation: {strategy: %s%s%s%s}\n"
                    "sites: {minimum: %u, round_deadline: 1s%s%s}\nevaluation: {every: %u}\n",
@@ -75,6 +71,29 @@ void h_open(struct harness *h, const struct h_study *s)
                    s->weights == NULL ? "" : "}", s->minimum == 0 ? 2 : s->minimum,
                    s->participants == NULL ? "" : ", participants: ",
                    s->participants == NULL ? "" : s->participants, s->evaluate_every);
+}
+
+static void put_counted(struct csl_buf *b, const struct h_study *s)
+{
+    csl_buf_printf(b, "study: core\ncensus: {}\ndomains:\n");
+    for (int d = 0; d < 2; d++)
+        csl_buf_printf(b,
+                       "  - {id: d%d, modality: tabular, task: {kind: binary, label: ill},\n"
+                       "     features: [{name: one, range: [0, 1]}]}\n",
+                       d);
+    csl_buf_printf(b, "sites: {minimum: %u, round_deadline: 1s}\n", s->minimum);
+}
+
+void h_open(struct harness *h, const struct h_study *s)
+{
+    struct csl_err err = {.code = CSL_OK};
+    struct csl_buf b;
+    *h = (struct harness){.out = {h, record}, .is_rehearsal = s->is_rehearsal};
+    csl_buf_init(&b, 65536);
+    if (s->is_counted)
+        put_counted(&b, s);
+    else
+        put_trained(&b, s);
     if (s->has_masks)
         csl_buf_printf(&b,
                        "secure_aggregation: {protocol: fsa-1, colluding: 1, minimum_sites: %u}\n",

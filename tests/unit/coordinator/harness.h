@@ -18,7 +18,8 @@ struct h_study {
     uint32_t minimum;         /* [2] */
     uint32_t evaluate_every;  /* [0] */
     bool is_rehearsal;
-    bool has_masks; /* colluding 1, at least `minimum` in a sum */
+    bool has_masks;  /* colluding 1, at least `minimum` in a sum */
+    bool is_counted; /* statistics in place of models; rounds and all that trains are not read */
 };
 struct h_entry {
     struct csl_coord_action a;

@@ -519,6 +519,9 @@ static void test_coord_round__evaluation_of_a_foreign_block__refused(void **stat
     m.u.evaluation = (struct csl_msg_evaluation){1, 1, &block};
     h_say(&h, 0, &m);
     assert_int_equal(h_told(&h, 0, CSL_MSG_REFUSED)->u.refused.code, CSL_E_INVAL);
+    block = (struct csl_eval_block){.block = 0, .examples = 3, .group_count = 6};
+    h_say(&h, 0, &m); /* counts by patient group, which this study has none of */
+    assert_int_equal(h_told_count(&h, CSL_MSG_REFUSED), 2);
     assert_int_equal(h_actions(&h, CSL_CA_SAVE_EVALUATION), 0);
     h_evaluate(&h, 0, 1); /* a proper one is still taken */
     assert_int_equal(h_actions(&h, CSL_CA_SAVE_EVALUATION), 1);

@@ -314,6 +314,47 @@ static void test_store__round_committed__all_or_nothing(void **state)
     csl_store_close(s);
 }
 
+static uint64_t seen_words[6];
+static uint32_t seen_publications;
+
+static enum csl_code take_publication(void *ctx, const struct csl_store_publication *p,
+                                      struct csl_err *err)
+{
+    (void)ctx;
+    (void)err;
+    assert_int_equal(p->word_count, 3);
+    assert_int_equal(p->round, 4);
+    assert_int_equal(p->domain, seen_publications);
+    assert_int_equal(p->sites, 5);
+    memcpy(seen_words + (size_t)3 * seen_publications++, p->words, 3 * sizeof(uint64_t));
+    return CSL_OK;
+}
+
+static void test_store__publications_saved__read_back_in_order(void **state)
+{
+    const uint64_t first[] = {1, UINT64_MAX, 3}, second[] = {4, 5, UINT64_C(1) << 63};
+    struct csl_store *s = open_store();
+    struct csl_err err = {.code = CSL_OK};
+    struct csl_store_publication p = {
+        .round = 4, .domain = 1, .sites = 9, .word_count = 3, .words = first};
+    (void)state;
+    must(csl_store_save_publication(s, &p, &err), &err);
+    p.sites = 5;
+    p.words = second;
+    must(csl_store_save_publication(s, &p, &err), &err); /* in place of the first */
+    p.domain = 0;
+    p.words = first;
+    must(csl_store_save_publication(s, &p, &err), &err);
+    csl_store_close(s);
+    s = open_store();
+    seen_publications = 0;
+    must(csl_store_each_publication(s, take_publication, NULL, &err), &err);
+    assert_int_equal(seen_publications, 2);
+    assert_memory_equal(seen_words, first, sizeof(first));
+    assert_memory_equal(seen_words + 3, second, sizeof(second));
+    csl_store_close(s);
+}
+
 static void test_store__evaluations_saved__read_back_in_order(void **state)
 {
     static struct collected c;
@@ -474,6 +515,7 @@ static void test_store__schema__belongs_to_its_version(void **state)
                 "\nheld_update: site TEXT, round INTEGER, bytes_total INTEGER, digest BLOB, "
                 "train_loss REAL, blocks BLOB"
                 "\nmember: site TEXT, membership INTEGER, rounds_contributed INTEGER, blocks BLOB"
+                "\npublication: round INTEGER, domain INTEGER, sites INTEGER, words BLOB"
                 "\nround: round INTEGER, contributions INTEGER, train_loss REAL"
                 "\nstudy: one INTEGER, id TEXT, digest BLOB, state INTEGER, rounds_done INTEGER, "
                 "is_evaluating INTEGER, seed INTEGER"
@@ -515,6 +557,7 @@ int main(void)
         T(test_store__round_committed__all_or_nothing),
         T(test_store__round_committed__updates_and_tasks_of_it_gone),
         T(test_store__evaluations_saved__read_back_in_order),
+        T(test_store__publications_saved__read_back_in_order),
         T(test_store__not_a_database__corrupt),
         T(test_store__damaged_page__corrupt),
         T(test_store__damaged_row__corrupt),

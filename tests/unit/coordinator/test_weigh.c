@@ -369,9 +369,85 @@ static void test_weigh__no_evaluation__weights_go_to_one(void **state)
     close_world(&o);
 }
 
+/* --- under masks --- */
+
+#define MASKED(weights)                                                                            \
+    weights "}}\nsites: {minimum: 3}\n"                                                            \
+            "secure_aggregation: {protocol: fsa-1, colluding: 1, minimum_sites: 3}\n"              \
+            "statistics: {every: 10, groups: {"
+
+static struct csl_weigher_sum sum_of(double patients, double skill)
+{
+    return (struct csl_weigher_sum){
+        .statistic = {.patients = patients, .skill_sum = patients * skill},
+        .sites = 5,
+        .has_skill = true};
+}
+
+/* Enrolment says nothing there. */
+static void test_weigh__publications__tables_by_the_rule(void **state)
+{
+    struct world o;
+    (void)state;
+    open_world(&o, MASKED("kind: domain, cap: 16, smoothing: 1, step_max: 1000000, shrinkage: 0, "
+                          "gate_rounds: 0"));
+    four_sites(&o);
+    csl_weigher_catch_up(o.w, 50);
+    assert_int_equal(csl_weigher_table(o.w)->round, 0);
+    for (uint32_t d = 0; d < 3; d++) {
+        is_near(weight(&o, d), 1);
+        assert_true(csl_weigher_table(o.w)->rows[d].patients == 0);
+    }
+    struct csl_weigher_sum sums[] = {sum_of(8000, 0.6), sum_of(1000, 0.3), sum_of(500, 0.2)};
+    sums[0].has_skill = sums[1].has_skill = sums[2].has_skill = false; /* no prior yet */
+    csl_weigher_publish(o.w, 1, sums, 0);
+    is_near(weight(&o, TWO), 1);
+    assert_true(csl_weigher_table(o.w)->rows[TWO].patients == 1000);
+    sums[0].has_skill = sums[1].has_skill = sums[2].has_skill = true;
+    csl_weigher_publish(o.w, 11, sums, 0);
+    double x[3], mean = 0;
+    for (uint32_t d = 0; d < 3; d++) {
+        const struct csl_domain_statistic *c = &sums[d].statistic;
+        x[d] = -0.5 * log(c->patients) - log(c->skill_sum / c->patients);
+        mean += x[d] / 3;
+    }
+    for (uint32_t d = 0; d < 3; d++)
+        is_near(weight(&o, d), exp(x[d] - mean));
+    assert_int_equal(csl_weigher_table(o.w)->round, 11);
+    sums[0] = sum_of(1, 1);
+    csl_weigher_publish(o.w, 11, sums, 0); /* once more, after a restart: it stays */
+    is_near(weight(&o, ONE), exp(x[0] - mean));
+    close_world(&o);
+}
+
+static void test_weigh__publication_suppressed_or_of_few_sites__weight_one(void **state)
+{
+    struct world o;
+    (void)state;
+    open_world(&o, MASKED("kind: balanced, cap: 4, minimum_sites: 4, minimum_patients: 100"));
+    struct csl_weigher_sum sums[] = {sum_of(8000, 0), sum_of(1000, 0), sum_of(99, 0)};
+    sums[1].sites = 3;
+    csl_weigher_publish(o.w, 1, sums, 0);
+    for (uint32_t d = 0; d < 3; d++)
+        is_near(weight(&o, d), 1); /* one domain alone has nothing to be relative to */
+    assert_true(csl_weigher_table(o.w)->rows[ONE].patients == 8000);
+    assert_true(csl_weigher_table(o.w)->rows[TWO].patients == 0);
+    assert_true(csl_weigher_table(o.w)->rows[THREE].patients == 0);
+    sums[1].sites = 4;
+    csl_weigher_publish(o.w, 11, sums, 0);
+    is_near(weight(&o, ONE) / weight(&o, TWO), 1.0 / 8);
+    is_near(weight(&o, THREE), 1);
+    sums[1].statistic.is_absent = true;
+    csl_weigher_publish(o.w, 21, sums, 0);
+    is_near(weight(&o, TWO), 1);
+    close_world(&o);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_weigh__publications__tables_by_the_rule),
+        cmocka_unit_test(test_weigh__publication_suppressed_or_of_few_sites__weight_one),
         cmocka_unit_test(test_weigh__adapter_of_an_input__weighs_as_the_input),
         cmocka_unit_test(test_weigh__balanced__every_domain_has_the_same_total),
         cmocka_unit_test(test_weigh__balanced_with_a_cap__no_weight_leaves_it),

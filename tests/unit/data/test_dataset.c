@@ -435,6 +435,33 @@ static void test_dataset__patient_groups__are_levels_of_the_whole_file(void **st
     csl_dataset_free(d);
 }
 
+/* Of the study's list, in its order, whatever else the file says; of who is judged only. */
+static void test_dataset__counted_groups__are_places_in_the_study_s_list(void **state)
+{
+    (void)state;
+    struct test_study t;
+    struct csl_dataset *d;
+    struct csl_err err;
+    write_small("a.h5");
+    study_of_table(&t, "grade", CSL_TASK_CLASSES, 3, ab, 2);
+    struct csl_study_fairness *f = &t.study.fairness;
+    *f = (struct csl_study_fairness){.attribute_count = 2, .value_count = {2, 2}};
+    memcpy(f->attributes[0], "no-such", 8);
+    memcpy(f->attributes[1], "sex", 4);
+    memcpy(f->values[1][0], "male", 5);
+    memcpy(f->values[1][1], "female", 7);
+    ASSERT_OK(csl_dataset_load(&d, scratch("a.h5"), &t.study, &err), &err);
+    static const uint8_t validation[2] = {0, 1}, test[2] = {0, 0}; /* male; not known */
+    assert_null(d->domains[0][CSL_SPLIT_TRAIN].group);
+    assert_memory_equal(d->domains[0][CSL_SPLIT_VALIDATION].group, validation, 2);
+    assert_memory_equal(d->domains[0][CSL_SPLIT_TEST].group, test, 2);
+    csl_dataset_free(d);
+    t.study.privacy.mode = CSL_PRIVACY_LOCAL; /* nothing leaves, so nothing is counted */
+    ASSERT_OK(csl_dataset_load(&d, scratch("a.h5"), &t.study, &err), &err);
+    assert_null(d->domains[0][CSL_SPLIT_TEST].group);
+    csl_dataset_free(d);
+}
+
 /* 17 values of one attribute, one of them at a patient who has no example. */
 static void test_dataset__too_many_patient_groups__are_a_limit(void **state)
 {
@@ -489,6 +516,7 @@ int main(void)
         cmocka_unit_test(test_dataset__damaged_file__is_corrupt),
         cmocka_unit_test(test_dataset__out_of_memory__is_reported),
         cmocka_unit_test(test_dataset__patient_groups__are_levels_of_the_whole_file),
+        cmocka_unit_test(test_dataset__counted_groups__are_places_in_the_study_s_list),
         cmocka_unit_test(test_dataset__too_many_patient_groups__are_a_limit),
     };
     return cmocka_run_group_tests(tests, scratch_make, scratch_remove);

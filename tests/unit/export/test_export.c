@@ -255,12 +255,84 @@ static void test_export__onnx_with_another_study__is_refused(void **state)
     csl_study_free(s);
 }
 
-/* Networks without a graph here: nothing is written, and the error says what is. */
-static void test_export__onnx_of_a_network_it_has_no_nodes_for__is_refused(void **state)
+/* With a model of zeros. */
+static struct csl_model_file zeros_of(const struct csl_study *s)
 {
-    static const char *const domains[] = {
-        "modality: text, shape: [8, 16], model: {kind: bag, width: 4}",
-        "modality: signal, shape: [8, 2], model: {kind: transformer, patch: 4, width: 4}",
+    struct csl_model_file m = {.schema = csl_alloc(sizeof(*m.schema))};
+    assert_non_null(m.schema);
+    memcpy(m.info.study_digest, s->digest, CSL_DIGEST_BYTES);
+    *m.schema = s->schema;
+    m.parameters = csl_alloc_array((size_t)s->schema.parameters, sizeof(float));
+    assert_non_null(m.parameters);
+    return m;
+}
+
+static struct csl_study *parse_inputs(void)
+{
+    static const char yaml[] =
+        "study: x\nrounds: 1\naggregation: {strategy: fedavg}\n"
+        "training: {local: {learning_rate: 1, batch_patients: 4, steps: 1}}\n"
+        "model: {kind: multimodal, width: 4}\n"
+        "inputs: [{id: ecg, modality: signal, shape: [8, 2], encoder: {kind: linear}}, "
+        "{id: note, modality: text, shape: [4, 16], encoder: {kind: bag, width: 2, train: "
+        "local}}]\n"
+        "domains: [{id: rhythm, inputs: [ecg], task: {kind: binary, label: a}}, "
+        "{id: both, inputs: [ecg, note], task: {kind: binary, label: b}}]\n";
+    struct csl_study *s = NULL;
+    struct csl_err err = {0};
+    if (csl_study_parse(&s, "x.yaml", CSL_SPAN(yaml, sizeof(yaml) - 1), &err) != CSL_OK)
+        fail_msg("%s", err.msg);
+    return s;
+}
+
+static void test_export__onnx_of_a_domain_of_inputs__takes_their_values_and_presence(void **state)
+{
+    struct csl_study *s = parse_inputs();
+    struct csl_model_file m = zeros_of(s);
+    struct csl_msg bytes = {0};
+
+    (void)state;
+    assert_int_equal(csl_export_onnx(&m, s, 0, path, NULL), CSL_OK);
+    assert_int_equal(csl_file_read(&bytes, path, 1 << 20, NULL), CSL_OK);
+    assert_true(holds(&bytes, "ecg/present"));
+    assert_true(holds(&bytes, "True where the record has ecg"));
+    assert_true(holds(&bytes, "rhythm/probability"));
+    assert_true(holds(&bytes, "\"domain\":\"rhythm\",\"label\":\"a\",\"inputs\":[\"ecg\"]"));
+    assert_false(holds(&bytes, "note")); /* which it does not read */
+    csl_msg_release(&bytes);
+    csl_model_file_release(&m);
+    csl_study_free(s);
+}
+
+/* The model of the federation has what local parts began with: a graph of it would be untrained. */
+static void test_export__onnx_with_a_local_part__is_refused(void **state)
+{
+    static const uint32_t domains[] = {1, CSL_EXPORT_ALL_DOMAINS};
+    struct csl_study *s = parse_inputs();
+    struct csl_model_file m = zeros_of(s);
+
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        struct csl_err err = {0};
+        unlink(path);
+        assert_int_equal(csl_export_onnx(&m, s, domains[i], path, &err), CSL_E_UNSUPPORTED);
+        assert_non_null(strstr(err.msg, "block input.note is local: each site has its own"));
+        assert_false(csl_file_exists(path));
+    }
+    csl_model_file_release(&m);
+    csl_study_free(s);
+}
+
+/* Coefficients of wavelets have no nodes here: nothing is written, and the error says what is. */
+static void test_export__onnx_of_scattering_coefficients__is_refused(void **state)
+{
+    static const char *const studies[] = {
+        "domains: [{id: d, task: {kind: binary, label: l}, modality: image2d, shape: [12, 12, 1], "
+        "scattering: true, model: {kind: linear}}]\n",
+        "model: {kind: multimodal, width: 4}\n"
+        "inputs: [{id: i, modality: image2d, shape: [12, 12, 1], scattering: true, encoder: {kind: "
+        "linear}}]\n"
+        "domains: [{id: d, inputs: [i], task: {kind: binary, label: l}}]\n",
     };
 
     (void)state;
@@ -270,15 +342,11 @@ static void test_export__onnx_of_a_network_it_has_no_nodes_for__is_refused(void 
         char text[1024];
         int n = snprintf(text, sizeof(text),
                          "study: x\nrounds: 1\naggregation: {strategy: fedavg}\n"
-                         "training: {local: {learning_rate: 1, batch_patients: 4, steps: 1}}\n"
-                         "domains: [{id: d, task: {kind: binary, label: l}, %s}]\n",
-                         domains[i]);
+                         "training: {local: {learning_rate: 1, batch_patients: 4, steps: 1}}\n%s",
+                         studies[i]);
         if (csl_study_parse(&s, "x.yaml", CSL_SPAN(text, (size_t)n), &err) != CSL_OK)
             fail_msg("%s", err.msg);
-        struct csl_model_file m = {.schema = csl_alloc(sizeof(*m.schema))};
-        memcpy(m.info.study_digest, s->digest, CSL_DIGEST_BYTES);
-        *m.schema = s->schema;
-        m.parameters = csl_alloc_array((size_t)s->schema.parameters, sizeof(float));
+        struct csl_model_file m = zeros_of(s);
         unlink(path);
         assert_int_equal(csl_export_onnx(&m, s, 0, path, &err), CSL_E_UNSUPPORTED);
         assert_non_null(strstr(err.msg, "--format safetensors would be right"));
@@ -312,10 +380,7 @@ static void test_export__onnx_of_a_series_with_marks__scales_its_values_alone(vo
 
     (void)state;
     assert_int_equal(csl_study_parse(&s, "x.yaml", CSL_SPAN(yaml, sizeof(yaml) - 1), NULL), CSL_OK);
-    struct csl_model_file m = {.schema = csl_alloc(sizeof(*m.schema))};
-    memcpy(m.info.study_digest, s->digest, CSL_DIGEST_BYTES);
-    *m.schema = s->schema;
-    m.parameters = csl_alloc_array((size_t)s->schema.parameters, sizeof(float));
+    struct csl_model_file m = zeros_of(s);
     assert_int_equal(csl_export_onnx(&m, s, 0, path, NULL), CSL_OK);
     assert_int_equal(csl_file_read(&bytes, path, 1 << 20, NULL), CSL_OK);
     assert_true(holds(&bytes, "then in the same order 1 where measured, else 0"));
@@ -341,7 +406,9 @@ int main(void)
         cmocka_unit_test(test_export__onnx_of_a_series_with_marks__scales_its_values_alone),
         cmocka_unit_test(test_export__into_a_folder_that_is_not_there__says_what_would_be_right),
         cmocka_unit_test(test_export__onnx_with_another_study__is_refused),
-        cmocka_unit_test(test_export__onnx_of_a_network_it_has_no_nodes_for__is_refused),
+        cmocka_unit_test(test_export__onnx_of_a_domain_of_inputs__takes_their_values_and_presence),
+        cmocka_unit_test(test_export__onnx_with_a_local_part__is_refused),
+        cmocka_unit_test(test_export__onnx_of_scattering_coefficients__is_refused),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -49,7 +49,7 @@ static void check_quorum(const struct world *w, const struct csl_secagg_message 
         if (w->book[i].what == CSL_SECAGG_VOTE && memcmp(w->book[i].id, m->id, 32) == 0 &&
             memcmp(w->book[i].value, digest, 32) == 0)
             votes++;
-    const struct seen *quorum = find(w, 201, 0, m->id);
+    const struct seen *quorum = find(w, MONITOR_QUORUM, 0, m->id);
     CSL_ASSERT(quorum != NULL);
     CSL_ASSERT(votes + w->corrupted >=
                (uint32_t)quorum->value[0] + ((uint32_t)quorum->value[1] << 8));
@@ -61,16 +61,16 @@ static void note_coordinator(struct world *w, const struct csl_secagg_message *m
     uint8_t sid[32], value[32] = {0};
     if (m->type == CSL_SECAGG_RESULT)
         memcpy(w->config.previous_head, m->u.result.head, 32); /* for the next round */
-    if (m->type == CSL_SECAGG_SPARSE_SENDERS && find(w, 202, 0, m->id) == NULL)
-        note(w, 202, 0, m->id, value);
+    if (m->type == CSL_SECAGG_SPARSE_SENDERS && find(w, MONITOR_SENDERS, 0, m->id) == NULL)
+        note(w, MONITOR_SENDERS, 0, m->id, value);
     if (m->type != CSL_SECAGG_ROUND_KEYS)
         return;
     csl_secagg_sid(m, sid);
     uint32_t quorum = csl_secagg_quorum(m->u.round_keys.count, w->config.colluding);
     value[0] = (uint8_t)quorum;
     value[1] = (uint8_t)(quorum >> 8);
-    if (find(w, 201, 0, sid) == NULL)
-        note(w, 201, 0, sid, value);
+    if (find(w, MONITOR_QUORUM, 0, sid) == NULL)
+        note(w, MONITOR_QUORUM, 0, sid, value);
 }
 
 void monitor_sent(struct world *w, uint32_t from, struct csl_span bytes)
@@ -79,8 +79,9 @@ void monitor_sent(struct world *w, uint32_t from, struct csl_span bytes)
     uint8_t digest[32];
     if (w->records_traffic)
         csl_buf_append(&w->traffic, bytes.p, bytes.n);
-    if (bytes.p[0] == CSL_SECAGG_CONFIG || csl_secagg_decode(&m, bytes, NULL) != CSL_OK)
+    if (bytes.p[0] == CSL_SECAGG_CONFIG) /* has a decoder of its own, and says nothing secret */
         return;
+    CSL_ASSERT(csl_secagg_decode(&m, bytes, NULL) == CSL_OK); /* what an honest machine sends */
     if (from == 0) {
         note_coordinator(w, &m);
         return;
@@ -104,7 +105,7 @@ void monitor_sent(struct world *w, uint32_t from, struct csl_span bytes)
         check_quorum(w, &m);
     /* What draws the masks' graph, or a share of it, stays until the senders are closed. */
     if (m.type == CSL_SECAGG_REVEAL)
-        CSL_ASSERT(find(w, 202, 0, m.id) != NULL);
+        CSL_ASSERT(find(w, MONITOR_SENDERS, 0, m.id) != NULL);
     note(w, m.type, from, m.id, digest);
 }
 
@@ -116,7 +117,7 @@ void monitor_released(struct world *w)
         uint32_t site = w->sites[i].id;
         if (!csl_secagg_coordinator_is_survivor(w->coordinator, site))
             continue;
-        CSL_ASSERT(find(w, 200, site, x) == NULL); /* (I5) */
-        note(w, 200, site, x, x);
+        CSL_ASSERT(find(w, MONITOR_RELEASED, site, x) == NULL); /* (I5) */
+        note(w, MONITOR_RELEASED, site, x, x);
     }
 }

@@ -42,9 +42,14 @@ struct parcel {
     uint32_t from, to; /* ids; 0: the coordinator */
     struct csl_msg bytes;
 };
+/* What the monitor notes that is no message of a site; above all their types. */
+enum {
+    MONITOR_RELEASED = 200, /* a site's x is in a released sum */
+    MONITOR_QUORUM,         /* t_g of a sid */
+    MONITOR_SENDERS         /* the M7 of a sid was sent */
+};
 struct seen {     /* one line of the monitor's book */
-    uint8_t what; /* type of the message; 200: a site's x in a released sum; 201: t_g of a sid; 202:
-                     its M7 was sent */
+    uint8_t what; /* type of the message, or one of the above */
     uint32_t site;
     uint8_t id[32], value[32];
 };

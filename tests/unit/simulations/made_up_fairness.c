@@ -46,6 +46,13 @@ static void add_gap(struct csl_result *r, uint32_t domain, const char *attribute
             (struct csl_metric){csl_metric_intern(names[i]), csl_method_intern("bootstrap-gap"),
                                 0.06 + 0.02 * i, 0.01, 0.14 + 0.02 * i};
     CSL_ASSERT(csl_result_add_gap(r, &g, &err) == CSL_OK);
+    struct csl_result_told t = {.gap = g};
+    if (hidden == 0) {
+        COPY(t.worst, "a group");
+        t.worst_patients = 41;
+        t.worst_f1 = rate("macro_f1", 0.71);
+    }
+    CSL_ASSERT(csl_result_add_told(r, &t, &err) == CSL_OK);
 }
 
 void made_up_fairness(struct csl_result *r)

@@ -209,6 +209,38 @@ static void run_script(struct csl_result *r, struct script *s, bool asks_few)
     csl_study_free(study);
 }
 
+/* How many rows have the scope; each of the site (of all: "") has the value of m. */
+static uint32_t rows_of(const struct csl_result *r, const char *scope, const char *site,
+                        const struct csl_metrics *m)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < r->row_count; i++) {
+        const struct csl_result_row *row = &r->rows[i];
+        if (strcmp(row->scope, scope) != 0 || strcmp(row->site, site) != 0)
+            continue;
+        const struct csl_metric *figure = csl_metrics_find(m, row->metric);
+        assert_non_null(figure);
+        assert_memory_equal(&row->value, &figure->value, sizeof(row->value));
+        assert_int_equal(row->round, r->rounds);
+        count++;
+    }
+    return count;
+}
+
+static void assert_rows(const struct csl_result *r, const char *name, enum csl_transfer t)
+{
+    const struct csl_evaluation *e = &r->transfer.models[t];
+    char site[32], pooled[32];
+    (void)snprintf(site, sizeof(site), "%s_site", name);
+    (void)snprintf(pooled, sizeof(pooled), "%s_pooled", name);
+    assert_true(e->pooled[0].count > 0);
+    assert_int_equal(rows_of(r, pooled, "", &e->pooled[0]), e->pooled[0].count);
+    for (uint32_t s = 0; s < r->site_count; s++) {
+        const struct csl_metrics *m = csl_evaluation_cell(e, s, 0);
+        assert_int_equal(rows_of(r, site, r->sites[s].id, m), m->count);
+    }
+}
+
 static void test_run__left_out__trains_the_study_without_each_site(void **state)
 {
     struct script s = {.calls = 0};
@@ -232,6 +264,9 @@ static void test_run__left_out__trains_the_study_without_each_site(void **state)
     assert_non_null(r.repeats.external.pooled);
     assert_non_null(r.repeats.transfer[CSL_TRANSFER_LEFT_OUT].pooled);
     assert_non_null(r.repeats.transfer[CSL_TRANSFER_FEW_LOCAL].pooled);
+    assert_rows(&r, "left_out", CSL_TRANSFER_LEFT_OUT);
+    assert_rows(&r, "few_8_head", CSL_TRANSFER_FEW_HEAD);
+    assert_rows(&r, "few_64_local", CSL_TRANSFER_FEW_LOCAL + CSL_FEW_LEVELS - 1);
     csl_result_release(&r);
 }
 
@@ -247,6 +282,8 @@ static void test_run__interrupted_while_sites_are_left_out__says_so(void **state
     assert_non_null(r.transfer.models[CSL_TRANSFER_HEAD].pooled);
     assert_string_equal(r.transfer.left_out_reason, "the run was interrupted");
     assert_null(r.transfer.models[CSL_TRANSFER_LEFT_OUT].pooled);
+    assert_rows(&r, "personal_head", CSL_TRANSFER_HEAD);
+    assert_int_equal(rows_of(&r, "left_out_pooled", "", &r.federated.pooled[0]), 0);
     csl_result_release(&r);
 }
 

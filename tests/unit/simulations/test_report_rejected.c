@@ -33,6 +33,25 @@ static void assert_shown(const struct csl_result *r)
     csl_buf_release(&page);
 }
 
+/* With the block, and without what is no number. */
+static void assert_in_summary(const struct csl_result *r)
+{
+    struct csl_buf text;
+    struct csl_json_doc *doc = NULL;
+    double norm = 0, limit = 0;
+    csl_buf_init(&text, CSL_SUMMARY_BYTES_MAX);
+    assert_int_equal(csl_result_write_json(r, &text, NULL), CSL_OK);
+    assert_int_equal(csl_json_parse(&doc, "summary.json", CSL_SPAN(text.p, text.n), NULL), CSL_OK);
+    const struct csl_json_value *all = csl_json_get(csl_json_root(doc), "rejected_rounds");
+    assert_int_equal(csl_json_count(all), 2);
+    const struct csl_json_value *first = csl_json_at(all, 0), *second = csl_json_at(all, 1);
+    assert_true(csl_json_as_f64(csl_json_get(first, "norm"), &norm) && norm == 3.25);
+    assert_true(csl_json_as_f64(csl_json_get(first, "limit"), &limit) && limit == 0.5);
+    assert_int_equal(csl_json_count(second), 2);
+    csl_json_free(doc);
+    csl_buf_release(&text);
+}
+
 static void test_report_rejected__two_rounds__norm_and_limit_of_each(void **state)
 {
     struct csl_result r, again;
@@ -44,6 +63,7 @@ static void test_report_rejected__two_rounds__norm_and_limit_of_each(void **stat
     add(&r, 9, "limit", 0.5);
     add(&r, 11, "rejected", 1); /* of something that is no number */
     assert_shown(&r);
+    assert_in_summary(&r);
     csl_buf_init(&csv, 1u << 20);
     csl_result_write_csv(&r, &csv);
     made_up_result(&again, 3, 1, false);
@@ -65,6 +85,9 @@ static void test_report_rejected__all_applied__no_section(void **state)
     csl_buf_init(&page, CSL_REPORT_BYTES_MAX);
     assert_int_equal(csl_report_html(&r, &page, NULL), CSL_OK);
     assert_null(strstr(csl_buf_text(&page), "id=\"rejected\""));
+    page.n = 0;
+    assert_int_equal(csl_result_write_json(&r, &page, NULL), CSL_OK);
+    assert_null(strstr(csl_buf_text(&page), "rejected_rounds"));
     csl_buf_release(&page);
     csl_result_release(&r);
 }

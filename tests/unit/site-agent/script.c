@@ -227,10 +227,10 @@ static enum csl_code served_read(void *self, uint8_t *buffer, size_t capacity, s
                                  struct csl_err *err)
 {
     struct served *s = self;
-    uint64_t left = model_bytes(s->w) - s->at;
+    uint64_t left = s->w->served_bytes - s->at;
     (void)err;
     *n = left < capacity ? (size_t)left : capacity;
-    memcpy(buffer, (const uint8_t *)s->w->model + s->at, *n);
+    memcpy(buffer, s->w->served + s->at, *n);
     s->at += *n;
     return CSL_OK;
 }
@@ -239,8 +239,37 @@ static enum csl_code served_digest(void *self, uint8_t out[32], struct csl_err *
 {
     const struct served *s = self;
     (void)err;
-    csl_sha256_digest(s->w->model, model_bytes(s->w), out);
+    csl_sha256_digest(s->w->served, s->w->served_bytes, out);
     return CSL_OK;
+}
+
+static size_t head_bytes(const struct script *w)
+{
+    return (size_t)w->study->schema.block_count * CSL_DIGEST_BYTES;
+}
+
+/* What a download of w->model brings; digest: what a task names. */
+static void serve(struct script *w, uint8_t digest[CSL_DIGEST_BYTES])
+{
+    const struct csl_schema *s = &w->study->schema;
+    size_t at = head_bytes(w);
+    if (w->study->input_count == 0) {
+        w->served_bytes = model_bytes(w);
+        memcpy(w->served, w->model, w->served_bytes);
+        csl_sha256_digest(w->model, model_bytes(w), digest);
+        return;
+    }
+    for (uint32_t b = 0; b < s->block_count; b++) {
+        const float *block = w->model + s->blocks[b].first;
+        size_t bytes = (size_t)s->blocks[b].count * sizeof(float);
+        csl_sha256_digest(block, bytes, w->served + (size_t)b * CSL_DIGEST_BYTES);
+        if (s->blocks[b].kind != CSL_BLOCK_SHARED)
+            continue;
+        memcpy(w->served + at, block, bytes);
+        at += bytes;
+    }
+    csl_sha256_digest(w->served, head_bytes(w), digest);
+    w->served_bytes = at;
 }
 
 static enum csl_code on_download(void *ctx, const struct csl_peer *peer,
@@ -342,7 +371,7 @@ struct csl_message script_task(struct script *w, enum csl_task_type type, uint64
     m.u.task.round = round;
     m.u.task.seed = 7;
     m.u.task.model_bytes = model_bytes(w);
-    csl_sha256_digest(w->model, model_bytes(w), m.u.task.model_digest);
+    serve(w, m.u.task.model_digest);
     if (w->head_text != NULL)
         csl_str_copy(m.u.task.ledger_head, sizeof(m.u.task.ledger_head), w->head_text);
     return m;
@@ -397,42 +426,6 @@ const struct csl_message *script_heard(struct script *w, enum csl_message_kind k
 
 /* --- the world --- */
 
-struct csl_site_policy script_policy(double epsilon, double delta)
-{
-    struct csl_site_policy p = {.approval = CSL_APPROVAL_AUTOMATIC};
-    csl_str_copy(p.cohort, sizeof(p.cohort), "records");
-    p.ledger.composition = CSL_LEDGER_BASIC;
-    p.ledger.budget_count = 1;
-    csl_str_copy(p.ledger.budgets[0].cohort, sizeof(p.ledger.budgets[0].cohort), "*");
-    p.ledger.budgets[0].epsilon = epsilon;
-    p.ledger.budgets[0].delta = delta;
-    return p;
-}
-
-struct csl_study *script_parse(const struct script_study *s)
-{
-    char privacy[128] = "", yaml[1024];
-    struct csl_study *out = NULL;
-    struct csl_err err = {.code = CSL_OK};
-    if (!s->has_no_privacy)
-        snprintf(privacy, sizeof(privacy),
-                 "privacy: {mode: local, epsilon: %.17g, delta: %.17g, clip: 1}\n", s->epsilon,
-                 s->delta);
-    snprintf(yaml, sizeof(yaml),
-             "study: %s\nquestion: Is this patient ill?\n"
-             "domains:\n  - id: illness\n    modality: tabular\n"
-             "    task: {kind: binary, label: ill, positive: 1}\n"
-             "    features: [first, second]\n    scaling: constants\n    model: {kind: linear}\n"
-             "training: {local: {optimizer: sgd, learning_rate: %s, batch_patients: 4, "
-             "steps: %d}}\n"
-             "rounds: %u\naggregation: {strategy: fedavg}\n"
-             "sites: {minimum: 2, round_deadline: 1h}\nevaluation: {every: 2}\n%s",
-             s->name, s->diverges ? "1000, l2: 2e4" : "0.1", s->diverges ? 12 : 3, s->rounds,
-             privacy);
-    script_must(csl_study_parse(&out, "script.yaml", CSL_SPAN(yaml, strlen(yaml)), &err), &err);
-    return out;
-}
-
 void script_start(struct script *w)
 {
     struct csl_err err = {.code = CSL_OK};
@@ -479,7 +472,8 @@ void script_open(struct script *w, const struct script_study *study)
     w->study = script_parse(study);
     w->policy = script_policy(1000, 0.09);
     w->model = csl_alloc_array(w->study->schema.parameters, sizeof(float));
-    assert_non_null(w->model);
+    w->served = csl_alloc(model_bytes(w) + head_bytes(w));
+    assert_true(w->model != NULL && w->served != NULL);
     script_must(csl_inproc_new(&w->net, &net, &err), &err);
     script_must(csl_inproc_server(w->net, &w->server, &err), &err);
     w->server->up = (struct csl_transport_events){.ctx = w,
@@ -498,6 +492,7 @@ void script_close(struct script *w)
     w->server->ops->free(w->server);
     csl_inproc_free(w->net);
     csl_free(w->model);
+    csl_free(w->served);
     csl_study_free(w->study);
     fixture_close(&w->f);
 }

@@ -17,7 +17,8 @@ struct script_study {
     double epsilon, delta;
     uint32_t rounds;
     bool has_no_privacy;
-    bool diverges; /* every step multiplies the model with 2e7: the twelfth leaves float32 */
+    bool has_local; /* one input, whose encoder is sent and whose head stays at the site */
+    bool diverges;  /* every step multiplies the model with 2e7: the twelfth leaves float32 */
 };
 
 /* Everything is here for the tests to look at. */
@@ -32,7 +33,9 @@ struct script {
     struct csl_agent *agent; /* NULL: not running */
     csl_conn conn;
     uint64_t sequence;
-    float *model;          /* [P] what is served to downloads */
+    float *model;    /* [P] what is served to downloads, with inputs in parts (part.h) */
+    uint8_t *served; /* the bytes of it */
+    size_t served_bytes;
     const char *head_text; /* in tasks; NULL: none */
     uint32_t downloads, uploads;
     struct csl_message heard[HEARD_MAX]; /* since something was said last; owned contents dropped */

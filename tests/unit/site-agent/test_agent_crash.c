@@ -19,6 +19,8 @@
 #define ROUNDS  3
 #define EPSILON 2.0
 
+#define PARAMETERS_MAX 64
+
 static const struct script_study whole = {
     .name = "private", .epsilon = EPSILON, .delta = SCRIPT_DELTA, .rounds = ROUNDS};
 static struct script w;
@@ -72,6 +74,18 @@ WRAP(csl_site_store_save,
      err)
 WRAP(csl_blob_sync, (struct csl_blobs * b, const char *name, struct csl_err *err), (b, name, err),
      err)
+
+static bool is_unreadable; /* the disk */
+enum csl_code __real_csl_blob_read(struct csl_blobs *b, const char *name, uint64_t offset,
+                                   void *out, size_t n, struct csl_err *err);
+enum csl_code __wrap_csl_blob_read(struct csl_blobs *b, const char *name, uint64_t offset,
+                                   void *out, size_t n, struct csl_err *err);
+enum csl_code __wrap_csl_blob_read(struct csl_blobs *b, const char *name, uint64_t offset,
+                                   void *out, size_t n, struct csl_err *err)
+{
+    return is_unreadable ? CSL_FAIL(err, CSL_E_IO, "a read error")
+                         : __real_csl_blob_read(b, name, offset, out, n, err);
+}
 
 /* The round as far as the site goes: true when the update was uploaded. */
 static bool try_round(uint64_t round)
@@ -145,6 +159,79 @@ static void test_pitfall_34__power_fails_after_a_step__charged_once_nothing_leak
 {
     (void)state;
     sweep(true);
+}
+
+/* The local blocks as the site has them. */
+static void take_own(float own[PARAMETERS_MAX])
+{
+    struct csl_err err = {.code = CSL_OK};
+    assert_true(w.study->schema.parameters <= PARAMETERS_MAX);
+    memset(own, 0, PARAMETERS_MAX * sizeof(*own));
+    script_must(csl_agent_take_own(w.agent, own, &err), &err);
+}
+
+/* Two rounds, then the second again on another model, killed at a step of that. Whether the site's
+ * own block is another one then. */
+static bool own_changes(const struct script_study *study, uint32_t step, bool is_done_first)
+{
+    float before[PARAMETERS_MAX], after[PARAMETERS_MAX];
+    power = (__typeof__(power)){.fails_at = step, .is_done_first = is_done_first};
+    script_open(&w, study);
+    script_start(&w);
+    script_enrol(&w);
+    assert_true(script_round(&w, 1, 1, NULL));
+    assert_true(script_round(&w, 2, 2, NULL));
+    take_own(before);
+    power.is_armed = true;
+    struct csl_message again = script_task(&w, CSL_TASK_TRAIN, 2, 5);
+    script_say(&w, &again);
+    script_grant_model(&w, 1);
+    assert_true(power.has_failed);
+    script_stop(&w);
+    power.is_armed = power.has_failed = false;
+    script_start(&w);
+    take_own(after);
+    script_close(&w);
+    return memcmp(before, after, sizeof(before)) != 0;
+}
+
+/* Half of the model is at the coordinator, half here: the half that is here is of the training
+ * whose update the row names, and under privacy of nothing that was not charged. */
+static void test_agent_crash__round_trained_again__own_blocks_are_those_of_the_row(void **state)
+{
+    const struct script_study plain = {
+        .name = "own", .rounds = ROUNDS, .has_no_privacy = true, .has_local = true};
+    struct script_study private = whole;
+    (void)state;
+    private.has_local = true;
+    for (uint32_t step = 1; step <= 3; step++) /* stored: own blocks, update; row */
+        assert_false(own_changes(&plain, step, false));
+    assert_true(own_changes(&plain, 3, true));
+    for (uint32_t step = 1; step <= 4; step++) /* reserved, then as above */
+        assert_false(own_changes(&private, step, false));
+    assert_true(own_changes(&private, 4, true));
+}
+
+/* A disk that cannot be read says nothing about the bytes that came. */
+static void test_agent_crash__part_of_a_model_that_cannot_be_read__is_not_thrown_away(void **state)
+{
+    const struct script_study plain = {
+        .name = "own", .rounds = ROUNDS, .has_no_privacy = true, .has_local = true};
+    char hex[33], name[CSL_ID_MAX];
+    (void)state;
+    script_open(&w, &plain);
+    script_start(&w);
+    script_enrol(&w);
+    struct csl_message first = script_task(&w, CSL_TASK_TRAIN, 1, 1);
+    script_say(&w, &first);
+    is_unreadable = true;
+    script_grant_model(&w, 0);
+    is_unreadable = false;
+    csl_hex(first.u.task.model_digest, 16, hex);
+    snprintf(name, sizeof(name), "model-%s", hex);
+    assert_true(script_has_blob(&w, name));
+    assert_int_equal(w.downloads, 1);
+    script_close(&w);
 }
 
 /* Killed in round 1 with so many steps done: reserved; stored; its row written. */
@@ -270,6 +357,8 @@ static void test_pitfall_34__found_and_cancelled__counted_and_serves_its_round(v
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_agent_crash__round_trained_again__own_blocks_are_those_of_the_row),
+        cmocka_unit_test(test_agent_crash__part_of_a_model_that_cannot_be_read__is_not_thrown_away),
         cmocka_unit_test(test_pitfall_34__power_fails_before_a_step__charged_once_nothing_leaks),
         cmocka_unit_test(test_pitfall_34__power_fails_after_a_step__charged_once_nothing_leaks),
         cmocka_unit_test(test_pitfall_34__killed_with_a_reservation__found_and_counted),

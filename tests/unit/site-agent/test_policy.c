@@ -129,6 +129,19 @@ static void assert_masked_denied(const struct csl_site_policy *p, const char *te
     assert_int_equal(out.colluding, 99);
 }
 
+static void test_policy__noised_statistics_only__exact_ones_refused(void **state)
+{
+    struct csl_site_policy p = {.approval = CSL_APPROVAL_AUTOMATIC,
+                                .refuses_exact_statistics = true};
+    (void)state;
+    assert_int_equal(csl_policy_check(&p, &study, NULL), CSL_OK);
+    study.statistics.is_on = true;
+    assert_denied(&p, "publishes exact statistics");
+    study.statistics.epsilon = 1;
+    assert_int_equal(csl_policy_check(&p, &study, NULL), CSL_OK);
+    memset(&study.statistics, 0, sizeof(study.statistics));
+}
+
 static void test_policy__masked_only__others_refused(void **state)
 {
     struct csl_site_policy p = {.approval = CSL_APPROVAL_AUTOMATIC, .masked_only = true};
@@ -221,6 +234,7 @@ int main(void)
         cmocka_unit_test(test_policy__approved_study__does_not_override_the_rules),
         cmocka_unit_test(test_policy__privacy_mode_refused__named_in_the_reason),
         cmocka_unit_test(test_pitfall_24__delta_not_below_one_over_patients__denied),
+        cmocka_unit_test(test_policy__noised_statistics_only__exact_ones_refused),
         cmocka_unit_test(test_policy__masked_only__others_refused),
         cmocka_unit_test(test_policy__no_number_of_colluding__a_third_of_the_roster),
         cmocka_unit_test(test_policy__colluding_lowered_by_the_administrator__that_counts),

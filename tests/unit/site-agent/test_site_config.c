@@ -276,7 +276,8 @@ static void test_site_config__masks__keys_and_floors_read(void **state)
     char expected[CSL_PATH_MAX];
     (void)state;
     read_whole("secure_aggregation: {key: s.key, roster: /etc/f.roster, root: f.pub}\n"
-               "policy: {masked_only: true, masked_colluding: 2, masked_minimum_sites: 6,\n"
+               "policy: {masked_only: true, noised_statistics_only: true, masked_colluding: 2, "
+               "masked_minimum_sites: 6,\n"
                "  masked_minimum_honest: 3, masked_largest_share: 250, masked_audit_chunks: 8}\n");
     snprintf(expected, sizeof(expected), "%s/s.key", dir);
     assert_string_equal(c.secagg.key, expected);
@@ -284,6 +285,7 @@ static void test_site_config__masks__keys_and_floors_read(void **state)
     snprintf(expected, sizeof(expected), "%s/f.pub", dir);
     assert_string_equal(c.secagg.root, expected);
     assert_true(c.policy.masked_only && c.policy.masked.has_colluding);
+    assert_true(c.policy.refuses_exact_statistics);
     assert_int_equal(c.policy.masked.colluding, 2);
     assert_int_equal(c.policy.masked.minimum_sites, 6);
     assert_int_equal(c.policy.masked.minimum_honest, 3);

@@ -67,7 +67,8 @@ static void save_some(void)
     static const char yaml[] = "study: heart\n";
     struct csl_site_store *s = open_store();
     struct csl_err err = {.code = CSL_OK};
-    struct csl_site_memory m = {.has_study = true, .control_round = UINT64_C(1) << 63};
+    struct csl_site_memory m = {
+        .has_study = true, .control_round = UINT64_C(1) << 63, .control_run = 9};
     memset(m.study_digest, 0x11, CSL_DIGEST_BYTES);
     must(csl_msg_copy(&m.manifest, CSL_SPAN(yaml, sizeof(yaml) - 1), &err), &err);
     m.outbox = (struct csl_outbox){.round = 7,
@@ -108,6 +109,7 @@ static void test_site_store__saved__read_back_after_reopening(void **state)
     assert_int_equal(m.study_digest[31], 0x11);
     assert_true(csl_span_equal(csl_msg_span(&m.manifest), CSL_SPAN("study: heart\n", 13)));
     assert_true(m.control_round == UINT64_C(1) << 63);
+    assert_int_equal(m.control_run, 9);
     assert_int_equal(m.outbox.round, 7);
     assert_int_equal(m.outbox.bytes_total, 24);
     assert_true(m.outbox.train_loss == -0.5);
@@ -172,8 +174,8 @@ static void test_site_store__newer_version__refused_untouched(void **state)
 {
     (void)state;
     save_some();
-    run_sql("PRAGMA user_version = 3;");
-    assert_refused(CSL_E_UNSUPPORTED, "has format 3; this program reads format 2");
+    run_sql("PRAGMA user_version = 4;");
+    assert_refused(CSL_E_UNSUPPORTED, "has format 4; this program reads format 3");
 }
 
 /* Version and columns of the file, as "VERSION\nTABLE: COLUMN TYPE, ...\n...". */
@@ -204,18 +206,18 @@ static void test_site_store__schema__belongs_to_its_version(void **state)
     save_some();
     read_schema(schema, sizeof(schema));
     assert_string_equal(schema,
-                        "2\nmemory: one INTEGER, study_digest BLOB, manifest BLOB, "
+                        "3\nmemory: one INTEGER, study_digest BLOB, manifest BLOB, "
                         "control_round INTEGER, outbox_round INTEGER, outbox_bytes INTEGER, "
                         "outbox_digest BLOB, outbox_loss REAL, outbox_blocks BLOB, "
-                        "outbox_model BLOB");
+                        "outbox_model BLOB, control_run INTEGER");
 }
 
 static void test_site_store__older_version__refused_untouched(void **state)
 {
     (void)state;
     save_some();
-    run_sql("ALTER TABLE memory DROP COLUMN outbox_model; PRAGMA user_version = 1;");
-    assert_refused(CSL_E_UNSUPPORTED, "has format 1; this program reads format 2");
+    run_sql("ALTER TABLE memory DROP COLUMN control_run; PRAGMA user_version = 2;");
+    assert_refused(CSL_E_UNSUPPORTED, "has format 2; this program reads format 3");
 }
 
 static void test_site_store__damaged_row__corrupt(void **state)

@@ -21,6 +21,8 @@
     "  - {id: ill, inputs: [age], task: {kind: binary, label: ill}}\n"                             \
     "  - {id: well, inputs: [age, scan], task: {kind: binary, label: well}, "                      \
     "model: {kind: multimodal, width: 2, train: local}}\n"
+#define MASKS   "secure_aggregation: {protocol: fsa-1, colluding: 0, minimum_sites: 3}\n"
+#define COUNTED "statistics: {every: 4}\n"
 #define ONE_READER                                                                                 \
     "  - {id: ill, inputs: [age], task: {kind: binary, label: ill}}\n"                             \
     "  - {id: well, inputs: [scan], task: {kind: binary, label: well}}\n"
@@ -137,10 +139,17 @@ static void test_study_domain_weights__what_cannot_be__refused_with_the_reason(v
         {TWO_READERS, "strategy: cyclic", W("kind: balanced"), "strategy cyclic has"},
         {TWO_READERS, "strategy: fedavg, weights: {kind: equal}", W("kind: balanced"),
          "{kind: samples} would be right"},
+        {TWO_READERS, "strategy: fedavg", MASKS W("kind: balanced, cap: 2"),
+         "under masks weights come from sums that the sites publish"},
+        {TWO_READERS, "strategy: fedavg", MASKS COUNTED W("kind: balanced"),
+         "a 'cap' would be right"},
+        {TWO_READERS, "strategy: fedavg", MASKS COUNTED W("kind: drpo"), "by their own skill"},
+        {TWO_READERS, "strategy: fedavg", MASKS COUNTED W("kind: domain, every: 5"),
+         "weights come from statistics, every 4 rounds"},
         {TWO_READERS, "strategy: fedavg",
-         "secure_aggregation: {protocol: fsa-1, colluding: 0, minimum_sites: 3}\n" W(
-             "kind: balanced"),
-         "under masks the sums of sites say nothing of skill"},
+         MASKS COUNTED W("kind: domain, largest_site: 100, effective_sites: 2"),
+         "bound no number of contributors"},
+        {LABELS_READER, "strategy: fedavg", MASKS COUNTED W("kind: domain"), "no single class"},
         {TWO_READERS, "strategy: fedavg",
          "privacy: {mode: local, epsilon: 1, delta: 1e-6, clip: 1}\n" W("kind: domain"),
          "which nothing noises and no ledger is charged for"},
@@ -158,6 +167,28 @@ static void test_study_domain_weights__what_cannot_be__refused_with_the_reason(v
                      code == CSL_OK ? "accepted" : err.msg);
         assert_null(s);
     }
+}
+
+/* The rounds of the tables are those of the publications, in the digest too. */
+static void test_study_domain_weights__under_masks__from_statistics(void **state)
+{
+    struct csl_study *s = NULL, *other = NULL;
+    struct csl_err err = {0};
+    (void)state;
+    if (parse(TWO_READERS, "strategy: fedavg",
+              MASKS COUNTED "fairness: {domain_weights: {kind: domain, cap: 3}}", &s,
+              &err) != CSL_OK ||
+        parse(TWO_READERS, "strategy: fedavg",
+              MASKS "statistics: {every: 5}\nfairness: {domain_weights: {kind: balanced, cap: 3}}",
+              &other, &err) != CSL_OK)
+        fail_msg("%s", err.msg);
+    assert_int_equal(s->fairness.domains.every, 4);
+    assert_int_equal(other->fairness.domains.every, 5);
+    assert_true(csl_study_mass_cap(s) == 0); /* whole words have no cap */
+    s->secagg.weight_cap = 100;
+    assert_true(csl_study_mass_cap(s) == 300);
+    csl_study_free(s);
+    csl_study_free(other);
 }
 
 static void test_study_domain_weights__explained__says_what_sites_report(void **state)
@@ -178,6 +209,7 @@ int main(void)
         cmocka_unit_test(test_study_domain_weights__kinds__have_their_numbers),
         cmocka_unit_test(test_study_domain_weights__digest__changes_with_every_key),
         cmocka_unit_test(test_study_domain_weights__what_cannot_be__refused_with_the_reason),
+        cmocka_unit_test(test_study_domain_weights__under_masks__from_statistics),
         cmocka_unit_test(test_study_domain_weights__explained__says_what_sites_report),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -103,6 +103,9 @@ static void eval_block(uint64_t *random, struct csl_eval_block *b)
         b->bins[i] = below(random, left / 64 + 1);
         left -= b->bins[i];
     }
+    b->group_count = (uint32_t)number(random, 0, CSL_GROUP_COUNTS_STUDY / CSL_DOMAINS_MAX);
+    for (uint32_t i = 0; i < b->group_count; i++)
+        b->groups[i] = (uint32_t)number(random, 0, UINT32_MAX);
 }
 
 static void evaluation(uint64_t *random, struct csl_msg_evaluation *e)
@@ -204,6 +207,9 @@ static void sample_coordinator(struct csl_message *m, uint64_t *r)
         m->u.task.weight_count = (uint32_t)number(r, 0, CSL_DOMAINS_MAX);
         for (uint32_t i = 0; i < m->u.task.weight_count; i++)
             m->u.task.weights[i] = (struct csl_domain_weight){real(r), fabs(real(r))};
+        m->u.task.prior_count = (uint32_t)number(r, 0, CSL_DOMAINS_MAX);
+        for (uint32_t i = 0; i < m->u.task.prior_count; i++)
+            m->u.task.prior_loss[i] = fabs(real(r));
     } else if (m->kind == CSL_MSG_MODEL_GRANT) {
         m->u.model_grant.round = number(r, 0, CSL_ROUNDS_MAX);
         bytes(r, m->u.model_grant.ticket, CSL_TICKET_BYTES);
@@ -293,6 +299,9 @@ void sample_largest(struct csl_message *m, enum csl_message_kind kind)
             b->class_count = CSL_CLASSES_MAX;
             for (uint32_t k = 0; k < b->class_count; k++)
                 b->class_mass[k] = (double)b->judged / CSL_CLASSES_MAX;
+            b->group_count = CSL_GROUP_COUNTS_STUDY / CSL_DOMAINS_MAX;
+            for (uint32_t k = 0; k < b->group_count; k++)
+                b->groups[k] = UINT32_MAX;
         }
     }
 }

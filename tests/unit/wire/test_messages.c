@@ -400,6 +400,15 @@ static void test_messages__ranges__are_checked_before_sending(void **state)
     assert_int_equal(check_encode(&m), CSL_E_INVAL);
     m.u.task.weights[1] = (struct csl_domain_weight){(double)INFINITY, 1};
     assert_int_equal(check_encode(&m), CSL_E_INVAL);
+    m.u.task.weight_count = 0;
+    m.u.task.prior_count = CSL_DOMAINS_MAX;
+    assert_int_equal(check_encode(&m), CSL_OK);
+    m.u.task.prior_loss[3] = -1;
+    assert_int_equal(check_encode(&m), CSL_E_INVAL);
+    m.u.task.prior_loss[3] = (double)NAN;
+    assert_int_equal(check_encode(&m), CSL_E_INVAL);
+    m.u.task.prior_count = CSL_DOMAINS_MAX + 1;
+    assert_int_equal(check_encode(&m), CSL_E_INVAL);
     m = (struct csl_message){.kind = CSL_MSG_UPDATE_GRANT, .sequence = 1};
     assert_int_equal(check_encode(&m), CSL_E_INVAL);
     m = (struct csl_message){.kind = CSL_MSG_REFUSED, .sequence = 1};
@@ -468,9 +477,41 @@ static void test_messages__release__accepts_every_kind_twice(void **state)
     }
 }
 
+/* Whatever a site would multiply or judge by differently gives another digest. */
+static void test_messages__factors_of_a_task__every_number_counts(void **state)
+{
+    const struct csl_msg_task base = {.weights_round = 3,
+                                      .weight_count = 2,
+                                      .weights = {{0.5, 100}, {-0.5, 50}},
+                                      .prior_count = 2,
+                                      .prior_loss = {0.6, 0.7}};
+    struct csl_msg_task t = {.round = 4};
+    uint8_t first[CSL_DIGEST_BYTES], digest[CSL_DIGEST_BYTES];
+    (void)state;
+    assert_false(csl_task_factors(&t, digest)); /* tells none */
+    assert_true(csl_task_factors(&base, first));
+    t = base;
+    t.round = 9; /* no factor */
+    assert_true(csl_task_factors(&t, digest));
+    assert_memory_equal(first, digest, sizeof(first));
+    for (int k = 0; k < 7; k++) {
+        t = base;
+        t.weights_round += k == 0;
+        t.weight_count -= k == 1;
+        t.weights[1].log_weight += k == 2 ? 1e-15 : 0;
+        t.weights[1].patients += k == 3 ? 1 : 0;
+        t.prior_loss[0] += k == 4 ? 1e-15 : 0;
+        t.prior_count -= k == 5;
+        t.prior_count = k == 6 ? 0 : t.prior_count;
+        assert_true(csl_task_factors(&t, digest));
+        assert_memory_not_equal(first, digest, sizeof(first));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_messages__factors_of_a_task__every_number_counts),
         cmocka_unit_test(test_messages__kinds__have_names),
         cmocka_unit_test(test_messages__largest__fit_their_limits),
         cmocka_unit_test(test_messages__other_direction__is_refused),

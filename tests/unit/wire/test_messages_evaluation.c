@@ -84,6 +84,8 @@ struct evaluation_row { /* zero: as in build_evaluation */
     size_t classes;
     uint64_t judged;
     double judged_loss, class_mass[2];
+    size_t groups;
+    uint64_t group;
 };
 
 static enum csl_code decode_row(const struct evaluation_row *r)
@@ -113,6 +115,10 @@ static enum csl_code decode_row(const struct evaluation_row *r)
     block.judged_loss = r->judged_loss;
     block.class_mass = mass;
     block.n_class_mass = r->classes;
+    static uint64_t groups[CSL_GROUP_COUNTS_MAX + 1];
+    groups[0] = r->group;
+    block.n_groups = r->groups;
+    block.groups = groups;
     metric.value = r->value;
     metric.low = r->low;
     metric.high = r->high;
@@ -156,6 +162,10 @@ static void test_messages_evaluation__limits__are_checked_field_by_field(void **
         {.what = "too many judged", .judged = CSL_RECORDS_MAX + 1},
         {.what = "judged loss below zero", .judged = 1, .judged_loss = -1},
         {.what = "judged loss is infinite", .judged = 1, .judged_loss = inf},
+        {.what = "most groups", .is_good = true, .groups = CSL_GROUP_COUNTS_MAX},
+        {.what = "too many groups", .groups = CSL_GROUP_COUNTS_MAX + 1},
+        {.what = "most in a group", .is_good = true, .groups = 1, .group = UINT32_MAX},
+        {.what = "too many in a group", .groups = 1, .group = (uint64_t)UINT32_MAX + 1},
         {.what = "low is not a number", .low = nan_value},
         {.what = "high is infinite", .high = -inf},
         {.what = "an empty name", .name = BYTES("")},

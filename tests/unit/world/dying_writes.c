@@ -53,6 +53,9 @@ DYING(csl_store_save_study,
 DYING(csl_store_save_evaluation,
       (struct csl_store *s, const struct csl_store_evaluation *e, struct csl_err *err),
       (s, e, err))
+DYING(csl_store_save_publication,
+      (struct csl_store *s, const struct csl_store_publication *p, struct csl_err *err),
+      (s, p, err))
 DYING(csl_store_save_update,
       (struct csl_store *s, const struct csl_store_update *u, struct csl_err *err),
       (s, u, err))

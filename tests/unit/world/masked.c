@@ -7,6 +7,7 @@
 #include "privacy/crypto/sha256.h"
 #include "privacy/ledger/ledger.h"
 #include "privacy/secagg/messages.h"
+#include "protocol/study/evaluation.h"
 #include "simulations/federation.h"
 
 #include <dirent.h>
@@ -45,27 +46,6 @@ static void on_sum(void *ctx, uint64_t round, uint32_t fewest)
     r->fewest[round - 1] = fewest;
 }
 
-/* After a restart the same may be said again. */
-static void on_evaluation(void *ctx, const char *site_id, const struct csl_msg_evaluation *e)
-{
-    struct masked_result *r = ctx;
-    for (uint32_t i = 0; site_id[0] == '\0' && i < e->block_count; i++) {
-        uint32_t n = 0;
-        while (n < r->evaluation_count && (r->evaluations[n].round != e->round ||
-                                           r->evaluations[n].block.block != e->blocks[i].block))
-            n++;
-        if (n == r->evaluation_count) {
-            r->evaluations =
-                csl_realloc_array(r->evaluations, ++r->evaluation_count, sizeof(*r->evaluations));
-            assert_non_null(r->evaluations);
-        } else {
-            assert_memory_equal(&r->evaluations[n].block, &e->blocks[i], sizeof(e->blocks[i]));
-        }
-        r->evaluations[n].round = e->round;
-        r->evaluations[n].block = e->blocks[i];
-    }
-}
-
 static void open_service(void)
 {
     struct csl_err err = {.code = CSL_OK};
@@ -90,8 +70,11 @@ static void open_service(void)
         .secagg_roster = has_keys ? &masked_w.federation.roster : NULL,
         .secagg_epoch_seed = masked_w.federation.has_epoch ? masked_w.federation.epoch_seed : NULL,
         .transport = masked_w.server,
-        .observer = {
-            .ctx = masked_w.result, .round = on_round, .sum = on_sum, .evaluation = on_evaluation}};
+        .observer = {.ctx = masked_w.result,
+                     .round = on_round,
+                     .sum = on_sum,
+                     .evaluation = masked_heard_evaluation,
+                     .published = masked_heard_published}};
     dying_enter(MASKED_SERVICE);
     enum csl_code code = csl_service_new(&masked_w.service, &c, &err);
     if (code == CSL_E_IO && dying_is_dead(MASKED_SERVICE)) {
@@ -117,11 +100,14 @@ static void open_site(uint32_t i)
     p->ops.send = masked_seen_send;
     p->ops.upload = masked_seen_upload;
     p->transport->ops = &p->ops;
+    struct csl_site_policy policy = masked_w.policy;
+    if (i == MASKED_SITES - 1 && masked_w.plan->poor_budget > 0)
+        policy.ledger.budgets[0].epsilon = masked_w.plan->poor_budget;
     struct csl_agent_config c = {.site_id = masked_ids[i],
                                  .record_path = records,
                                  .state_dir = dir,
                                  .backend = "cpu-ref",
-                                 .policy = &masked_w.policy,
+                                 .policy = &policy,
                                  .transport = p->transport,
                                  .noise_seed = masked_w.plan->noise_seed,
                                  .unmasked_sites = masked_w.plan->is_unmasked ? MASKED_SITES : 0,
@@ -166,6 +152,12 @@ static void note_site(uint32_t i)
         return;
     masked_w.result->epsilon[i] = spent.epsilon;
     masked_w.result->charges[i] = spent.charges;
+    uint8_t statistics[CSL_DIGEST_BYTES];
+    csl_study_statistics_digest(masked_w.study, statistics);
+    if (csl_ledger_spent_by_study(l, statistics, &spent, NULL) != CSL_OK)
+        return;
+    masked_w.result->statistics_epsilon[i] = spent.epsilon;
+    masked_w.result->statistics_charges[i] = spent.charges;
 }
 
 /* Of the attempt that is open. */
@@ -502,10 +494,14 @@ static void make_policy(void)
     masked_w.policy.masked.has_colluding = true;
     masked_w.policy.masked.colluding = masked_w.plan->colluding_floor;
     masked_w.policy.ledger.budget_count = 1;
-    masked_w.policy.ledger.budgets[0] = (struct csl_ledger_budget){
-        .cohort = "*",
-        .epsilon = masked_w.study->privacy.epsilon > 0 ? masked_w.study->privacy.epsilon : 1e9,
-        .delta = 0.5};
+    double asked = masked_w.study->privacy.epsilon;
+    asked += asked > 0 ? masked_w.study->statistics.epsilon : 0;
+    masked_w.policy.ledger.budgets[0] =
+        (struct csl_ledger_budget){.cohort = "*",
+                                   .epsilon = masked_w.plan->budget > 0 ? masked_w.plan->budget
+                                              : asked > 0               ? asked
+                                                                        : 1e9,
+                                   .delta = 0.5};
 }
 
 /* Numbers 3 (a stranger), then 10, 21, 32, 43, 54 for the sites from the last to the first, then 60
@@ -588,4 +584,5 @@ void masked_release(struct masked_result *r)
     csl_buf_release(&r->plain);
     csl_free(r->model);
     csl_free(r->evaluations);
+    csl_free(r->published);
 }

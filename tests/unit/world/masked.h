@@ -4,6 +4,7 @@
 #ifndef CSL_TEST_WORLD_MASKED_H
 #define CSL_TEST_WORLD_MASKED_H
 #include "base/buf.h"
+#include "coordinator/published.h"
 #include "tests/unit/world/dying.h"
 #include "tests/unit/world/fixture.h"
 
@@ -11,9 +12,11 @@
 #define MASKED_SITES 5
 #endif
 #define MASKED_PARAMETERS 3 /* of the usual model: two features and the bias */
+#ifndef MASKED_ROUNDS_MAX
 #define MASKED_ROUNDS_MAX 8
-#define MASKED_NONE       UINT32_MAX
-#define MASKED_SERVICE    MASKED_SITES /* as a party that dies */
+#endif
+#define MASKED_NONE    UINT32_MAX
+#define MASKED_SERVICE MASKED_SITES /* as a party that dies */
 
 /* When the lost site dies, in its round. */
 enum masked_loss {
@@ -73,6 +76,9 @@ struct masked_plan {
      * neither one after the other nor in the order of the names. */
     bool has_strangers;
     uint32_t colluding_floor; /* of every site */
+    bool may_leave_out;       /* statistics of a round that sends its update */
+    double budget;            /* epsilon of every site; 0: what the study asks for */
+    double poor_budget;       /* of the last site alone; 0: as the others */
     bool is_rehearsal;        /* csl_service_config */
     bool is_unmasked;         /* plain sums where the study wants masks; nobody has keys */
     const uint64_t *noise_seed;
@@ -103,10 +109,14 @@ struct masked_result {
     double train_loss[MASKED_ROUNDS_MAX];
     struct masked_evaluation *evaluations; /* of all sites together, as they came; owned */
     uint32_t evaluation_count;
+    struct csl_published *published; /* in the order of rounds and domains, each once; owned */
+    uint32_t published_count;
     uint64_t site_rounds[MASKED_SITES];
     enum csl_membership membership[MASKED_SITES];
     double epsilon[MASKED_SITES]; /* as the ledgers say; 0: no ledger */
     uint64_t charges[MASKED_SITES];
+    double statistics_epsilon[MASKED_SITES]; /* likewise, of the study's statistics */
+    uint64_t statistics_charges[MASKED_SITES];
     struct csl_buf sent;  /* every byte of every control message and upload, in order */
     struct csl_buf plain; /* every update as it stood on disk before it was masked, or unmasked */
     struct masked_plain plains[MASKED_SITES * (MASKED_ROUNDS_MAX + 1)];

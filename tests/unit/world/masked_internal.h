@@ -58,6 +58,9 @@ enum csl_code masked_seen_upload(struct csl_transport *t, uint64_t bulk_id,
                                  const struct csl_bulk_source *source, struct csl_err *err);
 enum csl_code masked_heard_send(struct csl_transport *t, csl_conn c, struct csl_msg *take_m,
                                 struct csl_err *err);
+/* Observers of the service. */
+void masked_heard_evaluation(void *ctx, const char *site_id, const struct csl_msg_evaluation *e);
+void masked_heard_published(void *ctx, const struct csl_published *p);
 /* What must not be found in what was sent. */
 void masked_note_plain(uint32_t site);
 

@@ -36,6 +36,18 @@ static void add_label(struct csl_records *r, const char *name, bool is_known)
         l->value[i] = is_known ? (int16_t)(i / 2 % 2) : -1;
 }
 
+/* Of who tests, ten women and ten men at the first five sites. */
+static void add_sexes(struct csl_records *r, bool begins_with_men)
+{
+    struct csl_record_attribute *a = &r->attributes[r->attribute_count++];
+    csl_str_copy(a->name, sizeof(a->name), "sex");
+    a->value = csl_alloc_array(r->patient_count, sizeof(*a->value));
+    assert_non_null(a->value);
+    for (uint32_t p = 0; p < r->patient_count; p++)
+        csl_str_copy(a->value[p], sizeof(a->value[p]),
+                     p / 4 % 2 == (begins_with_men ? 1 : 0) ? "female" : "male");
+}
+
 /* The fixture's records, fewer at every site; every fourth patient tests. */
 void masked_open(struct fixture *f)
 {
@@ -58,6 +70,7 @@ void masked_open(struct fixture *f)
         add_label(&r, "partly", i > 1);
         for (uint32_t k = 0; k < r.record_count; k += 3)
             r.labels[r.label_count - 1].value[k] = -1;
+        add_sexes(&r, i == 1);
         masked_records_path(f, i, path);
         masked_must(csl_records_write(&r, path, &err), &err);
         csl_records_release(&r);

@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "privacy/ledger/ledger.h"
 #include "privacy/secagg/messages.h"
+#include "protocol/study/evaluation.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -63,6 +64,13 @@ static void check_charged(uint32_t site, uint64_t round)
         return;
     if (l == NULL || csl_ledger_spent_by_study(l, masked_w.study->digest, &spent, NULL) != CSL_OK ||
         spent.charges < round)
+        masked_w.result->uncharged++;
+    struct csl_ledger_charge c;
+    uint8_t statistics[CSL_DIGEST_BYTES];
+    uint32_t publication = csl_study_published_in(masked_w.study, round);
+    csl_study_statistics_digest(masked_w.study, statistics);
+    if (publication > 0 && !masked_w.plan->may_leave_out &&
+        !(l != NULL && csl_ledger_find_charge(l, statistics, publication, &c)))
         masked_w.result->uncharged++;
 }
 
@@ -312,4 +320,42 @@ enum csl_code masked_heard_send(struct csl_transport *t, csl_conn c, struct csl_
         if (csl_coord_site(csl_service_core(masked_w.service), i)->conn == c)
             meddle(CSL_TO_SITE, i, take_m);
     return masked_w.server_inner->send(t, c, take_m, err);
+}
+
+/* --- what the coordinator says of sums --- */
+
+/* After a restart the same may be said again. */
+void masked_heard_evaluation(void *ctx, const char *site_id, const struct csl_msg_evaluation *e)
+{
+    struct masked_result *r = ctx;
+    for (uint32_t i = 0; site_id[0] == '\0' && i < e->block_count; i++) {
+        uint32_t n = 0;
+        while (n < r->evaluation_count && (r->evaluations[n].round != e->round ||
+                                           r->evaluations[n].block.block != e->blocks[i].block))
+            n++;
+        if (n == r->evaluation_count) {
+            r->evaluations =
+                csl_realloc_array(r->evaluations, ++r->evaluation_count, sizeof(*r->evaluations));
+            assert_non_null(r->evaluations);
+        } else {
+            assert_memory_equal(&r->evaluations[n].block, &e->blocks[i], sizeof(e->blocks[i]));
+        }
+        r->evaluations[n].round = e->round;
+        r->evaluations[n].block = e->blocks[i];
+    }
+}
+
+/* The same. */
+void masked_heard_published(void *ctx, const struct csl_published *p)
+{
+    struct masked_result *r = ctx;
+    for (uint32_t i = 0; i < r->published_count; i++) {
+        if (r->published[i].round != p->round || r->published[i].domain != p->domain)
+            continue;
+        assert_memory_equal(&r->published[i], p, sizeof(*p));
+        return;
+    }
+    r->published = csl_realloc_array(r->published, ++r->published_count, sizeof(*r->published));
+    assert_non_null(r->published);
+    r->published[r->published_count - 1] = *p;
 }

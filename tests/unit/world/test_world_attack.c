@@ -1,8 +1,7 @@
 /* Simulated sites that mean harm: what they do to records and updates, and what bounds it. */
 #include "base/log.h"
 #include "simulations/attack.h"
-#include "simulations/world.h"
-#include "tests/unit/world/fixture.h"
+#include "tests/unit/world/attacked.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -15,7 +14,7 @@
 
 #define EQUAL       "aggregation: {strategy: fedavg, weights: {kind: equal}}\n"
 #define CLIP        0.05
-#define PARAMETERS  3 /* two weights and a bias */
+#define PARAMETERS  ATTACKED_PARAMETERS
 #define TRAIN       18
 #define MASKED_WITH "secure_aggregation:\n  protocol: fsa-1\n  colluding: 1\n  minimum_sites: 3\n"
 #define LANES       MASKED_WITH "  encoding: {lane_bits: 32, clip_norm: 0.05}\n"
@@ -37,47 +36,14 @@ static int close_fixture(void **state)
     return 0;
 }
 
-/* One round; attack: of the first site, "" for an honest one. */
-static struct csl_study *make_study(const char *sections, const char *attack)
-{
-    char yaml[2048];
-    struct csl_study *s = NULL;
-    struct csl_err err = {.code = CSL_OK};
-    snprintf(
-        yaml, sizeof(yaml),
-        "study: attacked\nquestion: Is this patient ill?\n"
-        "domains:\n  - id: illness\n    modality: tabular\n"
-        "    task: {kind: binary, label: ill, positive: 1}\n"
-        "    features: [first, second]\n    scaling: constants\n    model: {kind: linear}\n"
-        "training: {local: {optimizer: sgd, learning_rate: 0.1, batch_patients: 4, steps: 3}}\n"
-        "rounds: 1\n%ssites: {minimum: 3}\nsimulation:\n  sites:\n"
-        "    - {id: aarhus, records: a.h5%s}\n    - {id: brno, records: b.h5}\n"
-        "    - {id: cork, records: c.h5}\n",
-        sections, attack);
-    if (csl_study_parse(&s, "attacked.yaml", CSL_SPAN(yaml, strlen(yaml)), &err) != CSL_OK)
-        fail_msg("%s", err.msg);
-    return s;
-}
-
+/* One round. */
 static void run(const char *sections, const char *attack, bool is_unmasked, float out[PARAMETERS])
 {
-    struct csl_study *study = make_study(sections, attack);
-    struct csl_world_site sites[FIXTURE_SITES];
+    struct csl_study *study = attacked_study(1, sections, attack);
     struct csl_world_result result;
     struct csl_err err = {.code = CSL_OK};
-    for (uint32_t i = 0; i < FIXTURE_SITES; i++) {
-        snprintf(sites[i].id, sizeof(sites[i].id), "%s", fixture.ids[i]);
-        snprintf(sites[i].record_path, sizeof(sites[i].record_path), "%.1000s", fixture.records[i]);
-    }
-    const struct csl_world_config config = {.study = study,
-                                            .sites = sites,
-                                            .site_count = FIXTURE_SITES,
-                                            .seed = 7,
-                                            .backend = "cpu-ref",
-                                            .is_unmasked = is_unmasked};
-    if (csl_world_run(&config, &result, &err) != CSL_OK)
+    if (attacked_run(&fixture, study, is_unmasked, &result, &err) != CSL_OK)
         fail_msg("%s", err.msg);
-    assert_int_equal(study->schema.parameters, PARAMETERS);
     memcpy(out, result.parameters, PARAMETERS * sizeof(float));
     csl_world_result_release(&result);
     csl_study_free(study);
@@ -163,7 +129,7 @@ static void load(struct loaded *l, const char *attack, uint64_t seed)
 {
     struct csl_sim_attacker attacker;
     struct csl_err err = {.code = CSL_OK};
-    l->study = make_study(EQUAL, attack);
+    l->study = attacked_study(1, EQUAL, attack);
     assert_int_equal(csl_dataset_load(&l->honest, fixture.records[0], l->study, &err), CSL_OK);
     assert_int_equal(csl_dataset_load(&l->attacked, fixture.records[0], l->study, &err), CSL_OK);
     const struct csl_agent_tamper *t = csl_sim_attacker_init(&attacker, l->study, "aarhus", seed);
@@ -237,7 +203,7 @@ static void test_world_attack__backdoor__a_share_of_the_records_by_seed(void **s
 static void test_world_attack__honest_site__has_no_hook(void **state)
 {
     struct csl_sim_attacker attacker;
-    struct csl_study *s = make_study(EQUAL, ", attack: {kind: label_flip}");
+    struct csl_study *s = attacked_study(1, EQUAL, ", attack: {kind: label_flip}");
     (void)state;
     assert_non_null(csl_sim_attacker_init(&attacker, s, "aarhus", 1));
     assert_null(csl_sim_attacker_init(&attacker, s, "brno", 1));
@@ -248,8 +214,8 @@ static void test_world_attack__honest_site__has_no_hook(void **state)
 static void test_world_attack__refusal__names_the_site(void **state)
 {
     struct csl_err err = {.code = CSL_OK};
-    struct csl_study *honest = make_study(EQUAL, "");
-    struct csl_study *s = make_study(EQUAL, ", attack: {kind: scaled, factor: 2}");
+    struct csl_study *honest = attacked_study(1, EQUAL, "");
+    struct csl_study *s = attacked_study(1, EQUAL, ", attack: {kind: scaled, factor: 2}");
     (void)state;
     assert_int_equal(csl_sim_attack_refuse(honest, &err), CSL_OK);
     assert_int_equal(csl_sim_attack_refuse(s, &err), CSL_E_UNSUPPORTED);

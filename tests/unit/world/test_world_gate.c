@@ -3,8 +3,7 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "privacy/secagg/encode.h"
-#include "simulations/world.h"
-#include "tests/unit/world/fixture.h"
+#include "tests/unit/world/attacked.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -15,7 +14,7 @@
 
 #include <cmocka.h>
 
-#define PARAMETERS 3 /* two weights and a bias */
+#define PARAMETERS ATTACKED_PARAMETERS
 #define ROUNDS     9
 #define PLAIN      "aggregation: {strategy: fedavg, weights: {kind: equal}}\n"
 #define GATED(max)                                                                                 \
@@ -48,44 +47,11 @@ static int close_fixture(void **state)
     return 0;
 }
 
-static struct csl_study *make_study(const char *sections, const char *attack)
-{
-    char yaml[2048];
-    struct csl_study *s = NULL;
-    struct csl_err err = {.code = CSL_OK};
-    snprintf(
-        yaml, sizeof(yaml),
-        "study: gated\nquestion: Is this patient ill?\n"
-        "domains:\n  - id: illness\n    modality: tabular\n"
-        "    task: {kind: binary, label: ill, positive: 1}\n"
-        "    features: [first, second]\n    scaling: constants\n    model: {kind: linear}\n"
-        "training: {local: {optimizer: sgd, learning_rate: 0.1, batch_patients: 4, steps: 3}}\n"
-        "rounds: %d\n%ssites: {minimum: 3}\nsimulation:\n  sites:\n"
-        "    - {id: aarhus, records: a.h5%s}\n    - {id: brno, records: b.h5}\n"
-        "    - {id: cork, records: c.h5}\n",
-        ROUNDS, sections, attack);
-    if (csl_study_parse(&s, "gated.yaml", CSL_SPAN(yaml, strlen(yaml)), &err) != CSL_OK)
-        fail_msg("%s", err.msg);
-    return s;
-}
-
 static enum csl_code try(const char *sections, const char *attack, bool is_unmasked,
                          struct csl_world_result *out, struct csl_err *err)
 {
-    struct csl_study *study = make_study(sections, attack);
-    struct csl_world_site sites[FIXTURE_SITES];
-    for (uint32_t i = 0; i < FIXTURE_SITES; i++) {
-        snprintf(sites[i].id, sizeof(sites[i].id), "%s", fixture.ids[i]);
-        snprintf(sites[i].record_path, sizeof(sites[i].record_path), "%.1000s", fixture.records[i]);
-    }
-    const struct csl_world_config config = {.study = study,
-                                            .sites = sites,
-                                            .site_count = FIXTURE_SITES,
-                                            .seed = 7,
-                                            .backend = "cpu-ref",
-                                            .is_unmasked = is_unmasked};
-    assert_int_equal(study->schema.parameters, PARAMETERS);
-    enum csl_code code = csl_world_run(&config, out, err);
+    struct csl_study *study = attacked_study(ROUNDS, sections, attack);
+    enum csl_code code = attacked_run(&fixture, study, is_unmasked, out, err);
     csl_study_free(study);
     return code;
 }

@@ -19,6 +19,7 @@
 #define FOUR     "secure_aggregation: {protocol: fsa-1, colluding: 1, minimum_sites: 4}\n"
 #define JOINT    "privacy: {mode: joint, epsilon: 2, delta: 1e-3, clip: 1, sampling_rate: 0.5}\n"
 #define LOCAL    "privacy: {mode: local, epsilon: 2, delta: 1e-3, clip: 1}\n"
+#define COUNTED  "statistics: {every: 2, epsilon: 1, delta: 1e-3}\n" /* in rounds 1 and 3 */
 #define ONE_STEP "{optimizer: sgd, learning_rate: 0.5, batch_patients: full, steps: 1}"
 #define WORDS    (2 + 4 + 2 * 256 + 1) /* of the evaluation of two classes */
 
@@ -154,6 +155,15 @@ static void another_row(struct csl_secagg_config *c)
     c->blocks[c->block_count++] = row;
 }
 
+/* Of the statistics of a study with privacy, which has no evaluations. */
+static void statistic_again(struct csl_secagg_config *c)
+{
+    struct csl_secagg_block row = *last_row(c);
+    row.id = 1;
+    row.entries = 2 + 2;
+    c->blocks[c->block_count++] = row;
+}
+
 /* The rows of the roster are in the order of the names, and so are the sites of these tests. */
 static void without_the_victim(struct csl_secagg_config *c)
 {
@@ -250,6 +260,38 @@ static void test_world_secagg_asked__evaluation_beside_privacy__no_site_joins(vo
     }
 }
 
+/* Nothing is counted but what the study says, when it says so, over as many sites. */
+static void test_world_secagg_asked__statistics_of_other_words__no_site_joins(void **state)
+{
+    static const struct {
+        uint64_t round;
+        void (*change)(struct csl_secagg_config *c);
+    } rows[] = {{1, fewer_sites},    {1, fewer_words}, {1, narrow_words},
+                {1, unknown_domain}, {1, another_row}, {2, statistic_again}}; /* not due */
+    struct masked_plan plan = plan_of(2);
+    struct masked_result r;
+    (void)state;
+    plan.local = ONE_STEP;
+    plan.sections = SAMPLES MASKS JOINT COUNTED;
+    for (uint64_t round = 1; round <= 2; round++) {
+        run_asking(&plan, round, same, &r);
+        assert_int_equal(r.code, CSL_OK);
+        assert_int_equal(r.published_count, 1);
+        assert_true(asked.followed > 0);
+        masked_release(&r);
+    }
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        run_asking(&plan, rows[i].round, rows[i].change, &r);
+        if (asked.followed != 0)
+            fail_msg("row %zu: %u messages follow", i, asked.followed);
+        masked_release(&r);
+    }
+    run_asking(&plan, 1, without_the_victim, &r);
+    assert_true(asked.followed > 0);
+    assert_int_equal(asked.followed_by_victim, 0);
+    masked_release(&r);
+}
+
 /* --- the task of studies without masks --- */
 
 static uint32_t answers, told;
@@ -315,6 +357,7 @@ int main(void)
         cmocka_unit_test(
             test_world_secagg_asked__model_over_fewer_sites_than_the_study__no_site_joins),
         cmocka_unit_test(test_world_secagg_asked__one_site_left_out_of_a_domain__it_does_not_join),
+        cmocka_unit_test(test_world_secagg_asked__statistics_of_other_words__no_site_joins),
         cmocka_unit_test(test_world_secagg_asked__evaluation_beside_privacy__no_site_joins),
         cmocka_unit_test(test_world_secagg_asked__task_to_evaluate__tells_nothing),
     };

@@ -7,6 +7,7 @@
 #include "privacy/secagg/mask.h"
 #include "privacy/secagg/messages.h"
 #include "tests/unit/world/masked_internal.h"
+#include "tests/unit/world/masked_log.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -22,8 +23,6 @@
 #define CHUNKS 2 /* of each sum: one block, and the scalars */
 
 static struct fixture fixture;
-static FILE *log_file;
-static char log_text[1 << 20];
 
 static struct masked_plan plan_of(uint32_t rounds)
 {
@@ -34,27 +33,11 @@ static struct masked_plan plan_of(uint32_t rounds)
                                 .sections = SAMPLES MASKS(", audit_chunks: 2")};
 }
 
-/* With everything that was logged, line by line, in log_text. */
 static void run(const struct masked_plan *plan, struct masked_result *out)
 {
-    log_file = tmpfile();
-    assert_non_null(log_file);
-    csl_log_setup(log_file, CSL_LOG_LOGFMT, CSL_LOG_INFO);
+    masked_log_begin();
     masked_run(&fixture, plan, out);
-    csl_log_setup(stderr, CSL_LOG_LOGFMT, CSL_LOG_SILENT);
-    rewind(log_file);
-    size_t n = fread(log_text, 1, sizeof(log_text) - 1, log_file);
-    assert_true(n < sizeof(log_text) - 1); /* all of it */
-    log_text[n] = '\0';
-    fclose(log_file);
-}
-
-static uint32_t logged(const char *what)
-{
-    uint32_t n = 0;
-    for (const char *at = log_text; (at = strstr(at, what)) != NULL; at++)
-        n++;
-    return n;
+    masked_log_end();
 }
 
 static void assert_released(const struct masked_plan *plan, const struct masked_result *r)
@@ -79,8 +62,8 @@ static void test_world_secagg_audit__honest__all_pass_and_same_model(void **stat
     assert_released(&plan, &r);
     assert_int_equal(r.requests, 3 * MASKED_SITES); /* the last round's too */
     assert_int_equal(r.answers, 3 * MASKED_SITES * CHUNKS);
-    assert_int_equal(logged("secagg.audit_passed"), 3 * MASKED_SITES);
-    assert_int_equal(logged("secagg.audit_refused"), 0);
+    assert_int_equal(masked_logged("secagg.audit_passed"), 3 * MASKED_SITES);
+    assert_int_equal(masked_logged("secagg.audit_refused"), 0);
     assert_memory_equal(calm.model, r.model, r.parameters * sizeof(float));
     masked_release(&calm);
     masked_release(&r);
@@ -96,7 +79,7 @@ static void test_world_secagg_audit__fewer_chunks_than_there_are__as_many_as_ask
     run(&plan, &r);
     assert_released(&plan, &r);
     assert_int_equal(r.answers, 3 * MASKED_SITES);
-    assert_int_equal(logged("secagg.audit_passed"), 3 * MASKED_SITES);
+    assert_int_equal(masked_logged("secagg.audit_passed"), 3 * MASKED_SITES);
     masked_release(&r);
 }
 
@@ -113,7 +96,7 @@ static void test_world_secagg_audit__two_blocks_and_a_lost_site__all_pass(void *
     plan.lost_when = LOST_ANNOUNCED;
     run(&plan, &r);
     assert_released(&plan, &r);
-    assert_int_equal(logged("secagg.audit_passed"), 3 * MASKED_SITES - 2);
+    assert_int_equal(masked_logged("secagg.audit_passed"), 3 * MASKED_SITES - 2);
     masked_release(&r);
 }
 
@@ -128,8 +111,8 @@ static void test_world_secagg_audit__bad_weather__all_pass_and_same_model(void *
     for (plan.schedule = 1; plan.schedule <= 12; plan.schedule++) {
         run(&plan, &r);
         assert_released(&plan, &r);
-        assert_int_equal(logged("secagg.audit_passed"), 3 * MASKED_SITES);
-        assert_int_equal(logged("secagg.audit_refused"), 0);
+        assert_int_equal(masked_logged("secagg.audit_passed"), 3 * MASKED_SITES);
+        assert_int_equal(masked_logged("secagg.audit_refused"), 0);
         assert_memory_equal(calm.model, r.model, r.parameters * sizeof(float));
         masked_release(&r);
     }
@@ -151,8 +134,8 @@ static void test_world_secagg_audit__large_model__answers_wait_for_room(void **s
     assert_released(&plan, &r);
     assert_true(r.parameters > 5 * CSL_PRG_CHUNK_WORDS);
     assert_int_equal(r.answers, MASKED_SITES * 7);
-    assert_int_equal(logged("secagg.audit_passed"), MASKED_SITES);
-    assert_int_equal(logged("site.outbox_full"), 0);
+    assert_int_equal(masked_logged("secagg.audit_passed"), MASKED_SITES);
+    assert_int_equal(masked_logged("site.outbox_full"), 0);
     masked_release(&r);
 }
 
@@ -167,7 +150,7 @@ static void test_world_secagg_audit__restart_before_the_answer__all_pass(void **
         run(&plan, &r);
         assert_released(&plan, &r);
         assert_true(masked_w.was_killed);
-        assert_int_equal(logged("secagg.audit_passed"), 3 * MASKED_SITES);
+        assert_int_equal(masked_logged("secagg.audit_passed"), 3 * MASKED_SITES);
         masked_release(&r);
     }
 }
@@ -186,8 +169,8 @@ static void late(bool restarts)
     run(&plan, &r);
     assert_released(&plan, &r);
     assert_int_equal(masked_w.was_killed, restarts);
-    assert_int_equal(logged("secagg.audit_passed"), 3 * MASKED_SITES);
-    assert_int_equal(logged("secagg.audit_lost"), 0);
+    assert_int_equal(masked_logged("secagg.audit_passed"), 3 * MASKED_SITES);
+    assert_int_equal(masked_logged("secagg.audit_lost"), 0);
     masked_release(&r);
 }
 
@@ -238,9 +221,9 @@ static void test_world_secagg_audit__one_word_of_the_sum__all_sites_stop(void **
     cheat.round = 0;
     assert_int_not_equal(r.code, CSL_OK);
     assert_int_equal(r.rounds, 2);
-    assert_int_equal(logged("secagg.audit_passed"), MASKED_SITES);
-    assert_int_equal(logged("secagg.audit_failed"), MASKED_SITES);
-    assert_int_equal(logged("round=2 block=0 chunk=0"), MASKED_SITES);
+    assert_int_equal(masked_logged("secagg.audit_passed"), MASKED_SITES);
+    assert_int_equal(masked_logged("secagg.audit_failed"), MASKED_SITES);
+    assert_int_equal(masked_logged("round=2 block=0 chunk=0"), MASKED_SITES);
     for (uint32_t i = 0; i < MASKED_SITES; i++) {
         assert_int_equal(r.site_rounds[i], 2);
         assert_true(r.last_error[i][0] != '\0');
@@ -257,7 +240,7 @@ static void test_world_secagg_audit__last_sum_altered__said_before_the_end(void 
     cheat.round = 2;
     run(&plan, &r);
     cheat.round = 0;
-    assert_int_equal(logged("secagg.audit_failed"), MASKED_SITES);
+    assert_int_equal(masked_logged("secagg.audit_failed"), MASKED_SITES);
     masked_release(&r);
 }
 
@@ -294,8 +277,8 @@ static void check_lie(uint8_t type, size_t at, bool is_last)
     plan.meddle = lie_to_victim;
     run(&plan, &r);
     assert_released(&plan, &r);
-    assert_int_equal(logged("secagg.audit_failed"), 1);
-    assert_int_equal(logged("secagg.audit_passed"), 1 + 4 * (MASKED_SITES - 1));
+    assert_int_equal(masked_logged("secagg.audit_failed"), 1);
+    assert_int_equal(masked_logged("secagg.audit_passed"), 1 + 4 * (MASKED_SITES - 1));
     for (uint32_t i = 0; i < MASKED_SITES; i++)
         assert_int_equal(r.site_rounds[i], i == VICTIM ? 2 : 4);
     masked_release(&r);
@@ -328,14 +311,14 @@ static void test_world_secagg_audit__stopped__stays_so_until_confirmed(void **st
     run(&plan, &r);
     assert_released(&plan, &r);
     assert_int_equal(r.site_rounds[VICTIM], 2);
-    assert_int_equal(logged("secagg.audit_failed"), 2); /* and once more at the start */
+    assert_int_equal(masked_logged("secagg.audit_failed"), 2); /* and once more at the start */
     masked_release(&r);
     plan.confirmed_round = 5;
     run(&plan, &r);
     assert_released(&plan, &r);
     assert_true(masked_w.was_bounced && masked_w.was_confirmed);
     assert_true(r.site_rounds[VICTIM] >= 3 && r.site_rounds[VICTIM] <= 4);
-    assert_int_equal(logged("secagg.audit_confirmed"), 1);
+    assert_int_equal(masked_logged("secagg.audit_confirmed"), 1);
     masked_release(&r);
 }
 
@@ -359,8 +342,8 @@ static void test_world_secagg_audit__no_answer__next_round_refused(void **state)
     plan.meddle = spoil_request;
     run(&plan, &r);
     assert_released(&plan, &r);
-    assert_int_equal(logged("secagg.audit_unanswered"), 1);
-    assert_int_equal(logged("secagg.audit_failed"), 0);
+    assert_int_equal(masked_logged("secagg.audit_unanswered"), 1);
+    assert_int_equal(masked_logged("secagg.audit_failed"), 0);
     for (uint32_t i = 0; i < MASKED_SITES; i++)
         assert_int_equal(r.site_rounds[i], i == VICTIM ? 3 : 4);
     masked_release(&r);
@@ -423,10 +406,10 @@ static void test_world_secagg_audit__too_much_another_round_twice__refused(void 
     run(&plan, &r);
     assert_released(&plan, &r);
     assert_true(asked.is_done);
-    assert_int_equal(logged("secagg.audit_refused"), 3);
-    assert_int_equal(logged("2 chunks; at most 1 in this study"), 1);
-    assert_int_equal(logged("of another session"), 1);
-    assert_int_equal(logged("a second request in one round"), 1);
+    assert_int_equal(masked_logged("secagg.audit_refused"), 3);
+    assert_int_equal(masked_logged("2 chunks; at most 1 in this study"), 1);
+    assert_int_equal(masked_logged("of another session"), 1);
+    assert_int_equal(masked_logged("a second request in one round"), 1);
     assert_int_equal(r.answers, 3 * MASKED_SITES);
     masked_release(&r);
 }
@@ -529,7 +512,7 @@ static void test_world_secagg_audit__masks_off__no_audit_and_same_model(void **s
     run(&plan, &r);
     assert_released(&plan, &r);
     assert_int_equal(r.requests, 0);
-    assert_int_equal(logged("secagg.audit"), 0);
+    assert_int_equal(masked_logged("secagg.audit"), 0);
     assert_memory_equal(masked.model, r.model, r.parameters * sizeof(float));
     masked_release(&masked);
     masked_release(&r);

@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "privacy/secagg/messages.h"
 #include "tests/unit/world/masked_internal.h"
+#include "tests/unit/world/masked_log.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -21,7 +22,6 @@
 #define ROUND  2u /* whose sum is not answered for */
 
 static struct fixture fixture;
-static char log_text[1 << 20];
 
 static struct {
     bool spoils_request, spoils_result; /* of the round, at the victim */
@@ -44,25 +44,10 @@ static struct masked_plan plan_of(uint32_t rounds)
 
 static void run(const struct masked_plan *plan, struct masked_result *out)
 {
-    FILE *log = tmpfile();
-    assert_non_null(log);
-    csl_log_setup(log, CSL_LOG_LOGFMT, CSL_LOG_INFO);
     cheat.refusals = cheat.opened = 0;
+    masked_log_begin();
     masked_run(&fixture, plan, out);
-    csl_log_setup(stderr, CSL_LOG_LOGFMT, CSL_LOG_SILENT);
-    rewind(log);
-    size_t n = fread(log_text, 1, sizeof(log_text) - 1, log);
-    assert_true(n < sizeof(log_text) - 1); /* all of it */
-    log_text[n] = '\0';
-    fclose(log);
-}
-
-static uint32_t logged(const char *what)
-{
-    uint32_t n = 0;
-    for (const char *at = log_text; (at = strstr(at, what)) != NULL; at++)
-        n++;
-    return n;
+    masked_log_end();
 }
 
 /* Rounds, as the victim was told their numbers, whose words it trained after the one in question.
@@ -155,7 +140,7 @@ static void assert_held_up(struct masked_plan *plan)
     struct masked_result r;
     plan->meddle = meddle;
     run(plan, &r);
-    assert_int_equal(logged("secagg.audit_failed"), 0);
+    assert_int_equal(masked_logged("secagg.audit_failed"), 0);
     assert_int_equal(trained_later(&r, UINT64_MAX), 0);
     assert_int_equal(r.site_rounds[VICTIM], ROUND);
     masked_release(&r);
@@ -221,7 +206,7 @@ static void test_world_secagg_audit_gate__wait_is_over__one_model_refused(void *
             plan.sections = LOCAL SECTIONS;
         run(&plan, &r);
         assert_int_equal(r.code, CSL_OK);
-        assert_int_equal(logged("secagg.audit_unanswered"), 1);
+        assert_int_equal(masked_logged("secagg.audit_unanswered"), 1);
         assert_int_equal(cheat.refusals, evaluates);
         assert_int_equal(trained_later(&r, plan.rounds), plan.rounds - ROUND - 1);
         assert_int_equal(r.site_rounds[VICTIM], plan.rounds - 1);

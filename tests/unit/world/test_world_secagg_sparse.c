@@ -6,6 +6,7 @@
 #include "coordinator/service_secagg_internal.h"
 #include "tests/property/secagg/oracle.h"
 #include "tests/unit/world/masked_internal.h"
+#include "tests/unit/world/masked_log.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -435,18 +436,6 @@ static void test_secagg_pitfall_37__study_too_many_said_lost__nothing_is_opened(
 
 /* --- audits --- */
 
-static FILE *log_file;
-
-static uint32_t logged(const char *what)
-{
-    static char line[4096];
-    uint32_t n = 0;
-    rewind(log_file);
-    while (fgets(line, sizeof(line), log_file) != NULL)
-        n += strstr(line, what) != NULL;
-    return n;
-}
-
 static size_t r_at; /* of the answer to the victim, of which parts are on their way; 0: none */
 
 /* One is given another r than M7 has, and the other another word of an upload. */
@@ -486,15 +475,12 @@ static void test_world_secagg_sparse__audits__honest_pass_and_lies_are_caught(vo
     plan.lost_when = LOST_ANNOUNCED;
     plan.meddle = lie;
     r_at = 0;
-    log_file = tmpfile();
-    assert_non_null(log_file);
-    csl_log_setup(log_file, CSL_LOG_LOGFMT, CSL_LOG_INFO);
+    masked_log_begin();
     run(&plan, &r);
-    csl_log_setup(stderr, CSL_LOG_LOGFMT, CSL_LOG_SILENT);
-    assert_int_equal(logged("secagg.audit_passed"), MASKED_SITES - 3);
-    assert_int_equal(logged("secagg.audit_failed"), 2);
-    assert_int_equal(logged("secagg.audit_refused"), 0);
-    fclose(log_file);
+    masked_log_end();
+    assert_int_equal(masked_logged("secagg.audit_passed"), MASKED_SITES - 3);
+    assert_int_equal(masked_logged("secagg.audit_failed"), 2);
+    assert_int_equal(masked_logged("secagg.audit_refused"), 0);
     masked_release(&r);
 }
 

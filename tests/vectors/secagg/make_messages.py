@@ -157,13 +157,72 @@ def abandoned(*args):
     return carried(23, 0, votes(*args))
 
 
+# ---- sums that are audited; graph 1 ----
+
+def audit(chunks=((0, 0), (0, 2), (1, 1)), count=None):
+    return said(14, 3, u32(len(chunks) if count is None else count) + b"".join(u32(*c) for c in chunks))
+
+
+def audited(sparse=False, block=1, chunk=1, senders_=3, t=2, blocks=2, chunks=2, seeds=None):
+    points = ("Cb", "Cs", "Cr") if sparse else ("Cb", "Cs")
+    body = blob("T") + u32(block, chunk, senders_, t) + blob("secrets", 32 * senders_)
+    body += b"".join(blob("%s %d" % (p, i), 32 * t) for i in range(senders_) for p in points)
+    if sparse:
+        body += blob("r", 32 * (senders_ if seeds is None else seeds))
+    body += u32(blocks) + blob("roots", 32 * blocks) + u32(chunks) + blob("hashes", 32 * chunks)
+    return carried(26 if sparse else 24, 0, body)
+
+
+def audit_upload(part=None, length=None, chunk=1, chunks=2, words=5):
+    part = part or manifest()
+    return carried(25, 0, u32(1, chunk, len(part) if length is None else length) + part + u32(chunks) +
+                   blob("hashes", 32 * chunks) + u32(words) + blob("words", 8 * words))
+
+
+def sparse_commitments(site, t=3):
+    return commitments(site, t) + blob("Cr %d" % site, 32 * t)
+
+
+def sparse_shares(site, count=2, t=3):
+    return said(15, site, sparse_commitments(site, t), after=u32(count) + blob("ct %d" % site, 112 * count))
+
+
+def sparse_delivery(dealers=(7, 12), t=3, kind=15):
+    parts = b""
+    for d in dealers:
+        body = header(kind, d, SID) + sparse_commitments(d, t)
+        parts += body + signature("site %d" % d, kind, body) + blob("ct of %d" % d, 112)
+    return carried(16, 3, u32(t, len(dealers)) + parts)
+
+
+def sparse_senders(members=7, blocks=(7, 7), dealings=3):
+    return said(17, 0, u32(3) + bytes([members]) + u32(len(blocks)) + bytes(blocks) + blob("com") +
+                blob("dealings", 64 * dealings) + u32(0))
+
+
+def reveal(count=2, n=2):
+    return said(18, 3, blob("r") + u32(count) + blob("shares of r", 32 * n))
+
+
+def seeds(count=3, n=3):
+    return said(19, 0, u32(count) + blob("r", 32 * n))
+
+
+def epoch(kind):
+    return said(kind, 3, blob("value"))
+
+
 def message_rows():
     good = [("M1", advertise(3)), ("M2", round_keys()), ("M3", shares(3)), ("M4", delivery()), ("M5", ack()),
             ("M5 with a complaint", ack(3, 3, 4, 2)), ("M6", ready()), ("M7", senders()),
             ("M7 with openings", senders(openings=(opening(7, 3), opening(7, 12), opening(12, 3)))),
             ("M8", manifest()), ("M9", survivors()), ("M9 of two", survivors(5, (5, 4), 2)), ("M10 for", vote()),
             ("M10 to abandon", vote(2, bytes(32))), ("M11", quorum()), ("M12", unmask()), ("M13", result()),
-            ("dispute", dispute()), ("opening", opening()), ("give up", give_up()), ("certificate", abandoned())]
+            ("dispute", dispute()), ("opening", opening()), ("give up", give_up()), ("certificate", abandoned()),
+            ("M14", audit()), ("audited", audited()), ("audited of graph 1", audited(True)), ("audit upload", audit_upload()),
+            ("M3 of graph 1", sparse_shares(3)), ("M4 of graph 1", sparse_delivery()), ("M7 of graph 1", sparse_senders()),
+            ("M7r", reveal()), ("M7r without shares", reveal(0, 0)), ("M7r of all", seeds()), ("epoch commit", epoch(30)),
+            ("epoch reveal", epoch(31))]
     for name, m in good:
         row("message", ACCEPT, name, m)
         row("message", REFUSE, name + ", a byte more", m + b"\x00")
@@ -173,7 +232,7 @@ def message_rows():
         row("message", REFUSE, name + ", version 2", m[:1] + b"\x02" + m[2:])
         other = u32(0) if m[34:38] != u32(0) else u32(3)
         row("message", REFUSE, name + ", said by the other side", m[:34] + other + m[38:])
-    for kind in (0, 14, 15, 19, 24, 99, 254, 255):
+    for kind in (0, 14, 15, 19, 24, 26, 27, 29, 32, 99, 254, 255):
         row("message", REFUSE, "type %d" % kind, header(kind, 3, SID) + bytes(64))
     row("message", REFUSE, "nothing", "")
     row("message", REFUSE, "a header alone", header(1, 3, SID))
@@ -242,6 +301,34 @@ def spoiled_rows():
     no("dispute of an M6", dispute(ready()))
     no("dispute of another session", dispute(said(5, 3, u32(3) + b"\x04\x02", sha(b"other"))))
     no("dispute of 4 billion bytes", dispute(length=2**32 - 1))
+    no("M14 of nothing", audit(()))
+    no("M14 of 65 chunks", audit(tuple((0, c) for c in range(65))))
+    no("M14 not sorted", audit(((0, 2), (0, 1))))
+    no("M14 with a chunk twice", audit(((0, 1), (0, 1))))
+    no("M14 of block 65", audit(((65, 0),)))
+    no("M14 of chunk 32768", audit(((0, 1 << 15),)))
+    no("M14 with one counted too many", audit(count=4))
+    for name, f in (("audited", audited), ("audited of graph 1", lambda **k: audited(True, **k))):
+        no(name + ", a block that is none", f(block=2))
+        no(name + ", a chunk that is none", f(chunk=2))
+        no(name + " of nobody", f(senders_=0))
+        no(name + " of threshold 0", f(t=0))
+        no(name + " without blocks", f(block=0, blocks=0))
+        no(name + " of 66 blocks", f(blocks=66))
+    no("audited of graph 1 with an r too few", audited(True, seeds=2))
+    no("audited of graph 1 with an r too many", audited(True, seeds=4))
+    no("audited, read as of graph 1", bytes([26]) + audited()[1:])
+    no("audited of graph 1, read as of none", bytes([24]) + audited(True)[1:])
+    no("audit upload of a chunk that is none", audit_upload(chunk=2))
+    no("audit upload of an M6", audit_upload(ready()))
+    no("audit upload of another session", audit_upload(said(8, 3, manifest()[38:-64], sha(b"other"))))
+    no("audit upload of 4 billion bytes", audit_upload(length=2**32 - 1))
+    no("M3, read as of graph 1", bytes([15]) + shares(3)[1:])
+    no("M4 of graph 1 with dealers of none", sparse_delivery(kind=3))
+    no("M4 of graph 1 not sorted", sparse_delivery((12, 7)))
+    no("M7 of graph 1 with a dealing too few", sparse_senders(dealings=2))
+    no("M7r with one counted too many", reveal(3, 2))
+    no("M7r of all, of nobody", seeds(0, 0))
 
 
 def signed_rows():

@@ -103,7 +103,7 @@ static bool head(const struct row *r)
 static void test_message_vectors__messages__as_listed(void **state)
 {
     (void)state;
-    rows_each(vectors, "message", message, 21, 206);
+    rows_each(vectors, "message", message, 33, 315);
 }
 
 static void test_message_vectors__signatures__as_listed(void **state)

@@ -1,0 +1,262 @@
+/* What sites count of their training patients, from the sums of all: docs/decisions/0014. */
+#include "coordinator/service_secagg.h"
+#include "coordinator/service_secagg_internal.h"
+
+#include "aggregation/weights/publication.h"
+#include "base/check.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "coordinator/core/weigh.h"
+#include "privacy/secagg/published_terms.h"
+
+#include <math.h>
+#include <string.h>
+
+struct csl_service_statistics {
+    double sigma_share;              /* of one site's noise, in patients; 0: exact */
+    double prior[CSL_DOMAINS_MAX];   /* 0: not known yet; as the tasks of the open round said */
+    uint64_t *words;                 /* of the open round; one block after another */
+    size_t first[CSL_DOMAINS_MAX];   /* where that of a domain begins */
+    uint32_t sites[CSL_DOMAINS_MAX]; /* in the sum that was opened; 0: none was */
+    struct csl_published *newest;    /* [domain_count]; round 0: none */
+};
+
+/* The noise of one site, as the sites plan it themselves. */
+static enum csl_code plan_noise(const struct csl_study *study, double *sigma_share,
+                                struct csl_err *err)
+{
+    struct csl_published_terms terms;
+    struct csl_published_noise noise;
+    *sigma_share = 0;
+    if (!(study->statistics.epsilon > 0))
+        return CSL_OK;
+    csl_publication_terms(study, &terms);
+    enum csl_code code = csl_published_plan(&noise, &terms, err);
+    if (code != CSL_OK)
+        return code;
+    *sigma_share = csl_published_std(&noise, 1) / CSL_PUBLICATION_ONE;
+    csl_published_release(&noise);
+    return CSL_OK;
+}
+
+enum csl_code csl_service_statistics_new__(struct csl_service *s, struct csl_err *err)
+{
+    const struct csl_study *study = s->study;
+    size_t words = 0;
+    if (!study->statistics.is_on)
+        return CSL_OK;
+    struct csl_service_statistics *t = csl_alloc(sizeof(*t));
+    s->secagg->statistics = t;
+    for (uint32_t d = 0; t != NULL && d < study->domain_count; d++) {
+        t->first[d] = words;
+        words += (size_t)csl_study_statistics_words(study, d);
+    }
+    if (t != NULL) {
+        t->words = csl_alloc_array(words, sizeof(*t->words));
+        t->newest = csl_alloc_array(study->domain_count, sizeof(*t->newest));
+    }
+    if (t == NULL || t->words == NULL || t->newest == NULL)
+        return CSL_FAIL(err, CSL_E_NOMEM, "no memory for statistics of %u domains",
+                        study->domain_count);
+    return plan_noise(study, &t->sigma_share, err);
+}
+
+void csl_service_statistics_free__(struct csl_service_secagg *g)
+{
+    if (g->statistics == NULL)
+        return;
+    csl_free(g->statistics->words);
+    csl_free(g->statistics->newest);
+    csl_free(g->statistics);
+    g->statistics = NULL;
+}
+
+/* --- the sum --- */
+
+void csl_service_statistics_begin__(struct csl_service *s)
+{
+    if (s->secagg->statistics != NULL)
+        memset(s->secagg->statistics->sites, 0, sizeof(s->secagg->statistics->sites));
+}
+
+void csl_service_statistics_take__(struct csl_service *s, uint32_t id, uint32_t sites,
+                                   uint64_t first, const uint64_t *words, size_t n)
+{
+    struct csl_service_statistics *t = s->secagg->statistics;
+    uint32_t domain = csl_study_counted_domain(s->study, id);
+    CSL_ASSERT(t != NULL && first + n <= csl_study_statistics_words(s->study, domain));
+    memcpy(t->words + t->first[domain] + first, words, n * sizeof(*words));
+    t->sites[domain] = sites;
+}
+
+/* Of one domain, in the order of rounds: what it says depends on whether a prior was known. */
+static enum csl_code take_row(struct csl_service *s, const struct csl_store_publication *row,
+                              struct csl_err *err)
+{
+    struct csl_service_statistics *t = s->secagg->statistics;
+    struct csl_published p;
+    bool has_skill = row->domain < s->study->domain_count && t->prior[row->domain] > 0;
+    enum csl_code code = csl_published_read(s->study, row, has_skill, t->sigma_share, &p, err);
+    if (code != CSL_OK)
+        return code;
+    if (!has_skill)
+        t->prior[p.domain] = p.prior_loss;
+    t->newest[p.domain] = p;
+    return CSL_OK;
+}
+
+/* Of all domains that were opened in the round. */
+static void weigh(struct csl_service *s, uint64_t round)
+{
+    struct csl_weigher_sum sums[CSL_DOMAINS_MAX];
+    double sigma = 0;
+    for (uint32_t d = 0; d < s->study->domain_count; d++) {
+        const struct csl_published *p = &s->secagg->statistics->newest[d];
+        bool is_there = p->round == round;
+        sums[d] = (struct csl_weigher_sum){.statistic = {.is_absent = true}};
+        if (!is_there)
+            continue;
+        sums[d] = (struct csl_weigher_sum){p->cells[0], p->sites, p->has_skill};
+        sigma = fmax(sigma, p->sigma);
+    }
+    csl_coord_publish(s->core, round, sums, sigma);
+}
+
+static void log_publication(const struct csl_service *s, const struct csl_published *p)
+{
+    const struct csl_domain_statistic *all = &p->cells[0];
+    uint32_t suppressed = 0;
+    for (uint32_t i = 0; i < p->cell_count; i++)
+        suppressed += p->cells[i].is_absent;
+    const char *domain = s->study->domains[p->domain].id;
+    if (all->is_absent)
+        csl_log(CSL_LOG_INFO, "statistics.suppressed", CSL_U64("round", p->round),
+                CSL_STR("domain", domain), CSL_U64("sites", p->sites), CSL_F64("sigma", p->sigma));
+    else if (!p->has_skill)
+        csl_log(CSL_LOG_INFO, "statistics.published", CSL_U64("round", p->round),
+                CSL_STR("domain", domain), CSL_U64("sites", p->sites), CSL_F64("sigma", p->sigma),
+                CSL_F64("patients", all->patients), CSL_U64("suppressed", suppressed));
+    else
+        csl_log(CSL_LOG_INFO, "statistics.published", CSL_U64("round", p->round),
+                CSL_STR("domain", domain), CSL_U64("sites", p->sites), CSL_F64("sigma", p->sigma),
+                CSL_F64("patients", all->patients),
+                CSL_F64("skill", all->skill_sum / all->patients),
+                CSL_U64("suppressed", suppressed));
+}
+
+void csl_service_statistics_save__(struct csl_service *s)
+{
+    struct csl_service_statistics *t = s->secagg->statistics;
+    struct csl_err err = {.code = CSL_OK};
+    enum csl_code code = CSL_OK;
+    bool is_any = false;
+    for (uint32_t d = 0; t != NULL && code == CSL_OK && d < s->study->domain_count; d++) {
+        struct csl_store_publication row = {.round = s->secagg->round,
+                                            .domain = d,
+                                            .sites = t->sites[d],
+                                            .word_count = csl_study_statistics_words(s->study, d),
+                                            .words = t->words + t->first[d]};
+        if (row.sites == 0)
+            continue;
+        is_any = true;
+        if (s->store != NULL)
+            code = csl_store_save_publication(s->store, &row, &err);
+        if (code == CSL_OK)
+            code = take_row(s, &row, &err);
+        if (code != CSL_OK)
+            break;
+        log_publication(s, &t->newest[d]);
+        if (s->config.observer.published != NULL)
+            s->config.observer.published(s->config.observer.ctx, &t->newest[d]);
+    }
+    if (code != CSL_OK)
+        csl_service_fail__(s, &err);
+    else if (t != NULL)
+        csl_coord_set_priors(s->core, t->prior);
+    if (code == CSL_OK && is_any)
+        weigh(s, s->secagg->round);
+}
+
+/* --- after a restart --- */
+
+struct restored {
+    struct csl_service *s;
+    uint64_t round; /* of the rows that were read last; 0: none */
+};
+
+/* One of the open round is opened again; till then its tasks say what they said. */
+static enum csl_code restore_row(void *ctx, const struct csl_store_publication *row,
+                                 struct csl_err *err)
+{
+    struct restored *r = ctx;
+    if (row->round > csl_coord_rounds_done(r->s->core))
+        return CSL_OK;
+    if (r->round != 0 && r->round != row->round)
+        weigh(r->s, r->round);
+    r->round = row->round;
+    return take_row(r->s, row, err);
+}
+
+enum csl_code csl_service_statistics_restore__(struct csl_service *s, struct csl_err *err)
+{
+    if (s->secagg == NULL || s->secagg->statistics == NULL || s->store == NULL)
+        return CSL_OK;
+    struct restored r = {.s = s};
+    enum csl_code code = csl_store_each_publication(s->store, restore_row, &r, err);
+    if (code == CSL_OK && r.round != 0)
+        weigh(s, r.round);
+    if (code == CSL_OK)
+        csl_coord_set_priors(s->core, s->secagg->statistics->prior);
+    return code;
+}
+
+static void put_cell(const struct csl_published *p, uint32_t cell, struct csl_json *j)
+{
+    const struct csl_domain_statistic *c = &p->cells[cell];
+    csl_json_put_bool(j, "suppressed", c->is_absent);
+    if (c->is_absent)
+        return;
+    csl_json_put_f64(j, "patients", c->patients);
+    if (p->has_skill)
+        csl_json_put_f64(j, "skill", c->skill_sum / c->patients);
+}
+
+static void put_groups(const struct csl_study *s, const struct csl_published *p, struct csl_json *j)
+{
+    uint32_t cell = 1;
+    csl_json_key(j, "groups");
+    csl_json_array(j);
+    for (uint32_t k = 0; k < s->fairness.attribute_count; k++) {
+        for (uint32_t v = 0; v < s->statistics.value_count[k]; v++) {
+            csl_json_object(j);
+            csl_json_put_str(j, "attribute", s->fairness.attributes[k]);
+            csl_json_put_str(j, "value", s->statistics.values[k][v]);
+            put_cell(p, cell++, j);
+            csl_json_end(j);
+        }
+    }
+    csl_json_end(j);
+}
+
+void csl_service_statistics_status__(const struct csl_service *s, struct csl_json *j)
+{
+    const struct csl_service_statistics *t = s->secagg != NULL ? s->secagg->statistics : NULL;
+    if (t == NULL)
+        return;
+    csl_json_key(j, "statistics");
+    csl_json_array(j);
+    for (uint32_t d = 0; d < s->study->domain_count; d++) {
+        const struct csl_published *p = &t->newest[d];
+        if (p->round == 0)
+            continue;
+        csl_json_object(j);
+        csl_json_put_str(j, "domain", s->study->domains[d].id);
+        csl_json_put_u64(j, "round", p->round);
+        csl_json_put_u64(j, "sites", p->sites);
+        csl_json_put_f64(j, "sigma", p->sigma);
+        put_cell(p, 0, j);
+        put_groups(s->study, p, j);
+        csl_json_end(j);
+    }
+    csl_json_end(j);
+}

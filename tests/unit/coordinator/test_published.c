@@ -1,0 +1,143 @@
+/* What is shown of an opened sum of statistics, and what is suppressed. */
+#include "aggregation/weights/publication.h"
+#include "coordinator/published.h"
+#include "protocol/study/evaluation.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define ONE ((uint64_t)CSL_PUBLICATION_ONE)
+enum { WORDS = 2 * 3 + 2 };
+
+static struct csl_study *study;
+
+static int set_up(void **state)
+{
+    static const char yaml[] =
+        "study: s\ndomains:\n  - id: a\n    modality: tabular\n"
+        "    task: {kind: binary, label: ill}\n    features: [x]\n    scaling: constants\n"
+        "    model: {kind: linear}\n"
+        "training: {local: {optimizer: sgd, learning_rate: 0.1, batch_patients: full, steps: 1}}\n"
+        "rounds: 20\nsites: {minimum: 5}\naggregation: {strategy: fedavg}\n"
+        "secure_aggregation: {protocol: fsa-1, colluding: 1, minimum_sites: 5}\n"
+        "fairness: {attributes: [sex], minimum_group: 40}\n"
+        "statistics: {every: 5, groups: {sex: [f, m]}}\n";
+    struct csl_err err = {.code = CSL_OK};
+    (void)state;
+    if (csl_study_parse(&study, "s.yaml", CSL_SPAN(yaml, sizeof(yaml) - 1), &err) != CSL_OK)
+        fail_msg("%s", err.msg);
+    assert_int_equal(csl_study_statistics_words(study, 0), WORDS);
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    csl_study_free(study);
+    return 0;
+}
+
+static struct csl_store_publication row_of(const uint64_t words[WORDS], uint32_t sites)
+{
+    return (struct csl_store_publication){
+        .round = 6, .sites = sites, .word_count = WORDS, .words = words};
+}
+
+static struct csl_published read_row(const uint64_t words[WORDS], uint32_t sites, bool has_skill,
+                                     double sigma_share)
+{
+    struct csl_store_publication row = row_of(words, sites);
+    struct csl_published p;
+    struct csl_err err = {.code = CSL_OK};
+    if (csl_published_read(study, &row, has_skill, sigma_share, &p, &err) != CSL_OK)
+        fail_msg("%s", err.msg);
+    assert_int_equal(p.cell_count, 3);
+    return p;
+}
+
+/* Six sites at 10 patients each: sigma 24.5, and 17 sigma are 416.4 patients. */
+static void test_published__cells_below_17_sigma__suppressed(void **state)
+{
+    const uint64_t words[WORDS] = {417 * ONE, 200 * ONE, 416 * ONE, 100 * ONE, 1 * ONE, ONE, 0, 0};
+    struct csl_published p = read_row(words, 6, true, 10);
+    (void)state;
+    assert_true(fabs(p.sigma - 10 * sqrt(6)) < 1e-12);
+    assert_false(p.cells[0].is_absent);
+    assert_true(p.cells[0].patients == 417 && p.cells[0].skill_sum == 200);
+    for (int i = 1; i < 3; i++)
+        assert_true(p.cells[i].is_absent && p.cells[i].patients == 0 && p.cells[i].skill_sum == 0);
+}
+
+static void test_published__sum_of_too_few_sites__suppressed(void **state)
+{
+    const uint64_t words[WORDS] = {4000 * ONE, 0, 2000 * ONE, 0, 2000 * ONE, 0, ONE, ONE};
+    struct csl_published p = read_row(words, 4, false, 0);
+    (void)state;
+    for (int i = 0; i < 3; i++)
+        assert_true(p.cells[i].is_absent);
+    assert_true(p.prior_loss == 0); /* nor are its classes used */
+    p = read_row(words, 5, false, 0);
+    assert_false(p.cells[0].is_absent);
+    assert_true(p.prior_loss == log(2));
+}
+
+static void test_published__exact_sums__groups_below_the_minimum_suppressed(void **state)
+{
+    const uint64_t words[WORDS] = {79 * ONE, 50 * ONE, 40 * ONE, 20 * ONE,
+                                   39 * ONE, 30 * ONE, 0,        0};
+    struct csl_published p = read_row(words, 5, true, 0);
+    (void)state;
+    assert_true(p.cells[1].patients == 40 && !p.cells[1].is_absent);
+    assert_true(p.cells[2].is_absent);
+}
+
+/* Noise is not cut, and a mean outside of what a skill can be is brought back. */
+static void test_published__noise_below_zero__no_nonsense(void **state)
+{
+    const uint64_t words[WORDS] = {1000 * ONE, (uint64_t)0 - 5 * ONE, 600 * ONE,
+                                   700 * ONE,  (uint64_t)0 - 3 * ONE, ONE,
+                                   300 * ONE,  (uint64_t)0 - ONE};
+    struct csl_published p = read_row(words, 5, true, 1);
+    (void)state;
+    assert_true(p.cells[0].skill_sum == 0);
+    assert_true(p.cells[1].skill_sum == 600);
+    assert_true(p.cells[2].is_absent);
+    p = read_row(words, 5, false, 1);
+    assert_true(p.prior_loss == 0); /* one class alone has no prior */
+    assert_true(p.cells[1].skill_sum == 0);
+}
+
+static void test_published__row_of_another_study__refused(void **state)
+{
+    const uint64_t words[WORDS] = {0};
+    struct csl_store_publication row = row_of(words, 5);
+    struct csl_published p;
+    struct csl_err err;
+    (void)state;
+    row.round = 7; /* not due */
+    assert_int_equal(csl_published_read(study, &row, true, 0, &p, &err), CSL_E_CORRUPT);
+    row = row_of(words, 5);
+    row.word_count--;
+    assert_int_equal(csl_published_read(study, &row, true, 0, &p, &err), CSL_E_CORRUPT);
+    row = row_of(words, 5);
+    row.domain = 1;
+    assert_int_equal(csl_published_read(study, &row, true, 0, &p, &err), CSL_E_CORRUPT);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_published__cells_below_17_sigma__suppressed),
+        cmocka_unit_test(test_published__sum_of_too_few_sites__suppressed),
+        cmocka_unit_test(test_published__exact_sums__groups_below_the_minimum_suppressed),
+        cmocka_unit_test(test_published__noise_below_zero__no_nonsense),
+        cmocka_unit_test(test_published__row_of_another_study__refused),
+    };
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}

@@ -102,7 +102,7 @@ static enum csl_code compare_domain(struct comparison *c, const struct csl_study
 {
     const struct csl_domain *d = &study->domains[domain];
     const struct csl_statistics_sum here = {
-        .sites = 1, .sites_min = 1, .minimum_cell = study->census.minimum_cell};
+        .sites = 1, .sites_min = 1, .minimum_cell = study->census.minimum_cell, .is_own = true};
     struct csl_statistics_shape shape;
     csl_study_census_shape(study, d, &shape);
     int64_t *sum = csl_alloc_array(csl_statistics_words(&shape), sizeof(*sum));

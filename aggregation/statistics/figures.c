@@ -40,12 +40,14 @@ static bool is_guarded(const struct csl_statistics_sum *s)
     return !(s->sigma > 0) && !s->is_own;
 }
 
-/* What all patients less the shown answers leave: the hidden answers, and who has none. Of `least`
- * patients at least, or of nobody where nothing is hidden. */
+/* All patients less the shown answers are the hidden ones, and who has no answer. With a hidden one
+ * goes one that would be shown, and together they are twice `least`: whoever knows that it has
+ * `least` patients still learns nothing of a count below. */
 static void hide_differences(const struct csl_statistics_sum *s, double patients, uint32_t answers,
                              struct csl_statistic *cells)
 {
-    for (;;) {
+    double least = csl_statistics_least(s, 1);
+    for (bool has_another = false;; has_another = true) {
         uint32_t shown = 0, smallest = 0;
         double left = patients;
         for (uint32_t a = 0; a < answers; a++) {
@@ -55,7 +57,8 @@ static void hide_differences(const struct csl_statistics_sum *s, double patients
             if (shown++ == 0 || cells[a].value < cells[smallest].value)
                 smallest = a;
         }
-        if (shown == 0 || left >= csl_statistics_least(s, 1) || (shown == answers && left == 0))
+        if (shown == 0 || (shown == answers && (left == 0 || left >= least)) ||
+            (has_another && left >= 2 * least))
             return;
         cells[smallest] = nothing;
     }

@@ -88,8 +88,9 @@ extern const double csl_statistics_quantiles[CSL_STATISTICS_QUANTILES]; /* .05 .
  * csl_publication_suppress (CSL_PUBLICATION_USABLE standard deviations), and minimum_cell. */
 double csl_statistics_least(const struct csl_statistics_sum *s, uint32_t entries);
 /* Counts: the interval is that of the noise alone. cells: [questions, answers]. Without noise
- * what all patients less the shown answers leave is minimum_cell at least, or nobody where nothing
- * is hidden: until then the smallest shown answer is hidden too. */
+ * and not is_own, a question with a hidden answer, or with fewer than minimum_cell patients who
+ * have none, hides its smallest shown answers too: one, and until all patients less the shown ones
+ * are twice minimum_cell. */
 void csl_statistics_counts(const struct csl_statistics_shape *shape,
                            const struct csl_statistics_sum *s, const int64_t *sum,
                            struct csl_statistic *patients, struct csl_statistic *cells);

@@ -262,12 +262,15 @@ static void test_census__small_classes__are_not_what_the_others_leave(void **sta
     (void)state;
     static const int64_t two_small[] = {198, 100, 95, 3, 0}, many[] = {246, 100, 96, 40, 10},
                          unanswered[] = {249, 100, 96, 40, 10}, absent[] = {246, 110, 96, 40, 0},
-                         enough[] = {212, 100, 94, 9, 9}, none_left[] = {15, 12, 3, 0, 0};
+                         together[] = {212, 100, 94, 9, 9}, no_more[] = {206, 100, 96, 10, 0},
+                         many_without[] = {271, 100, 96, 40, 10}, none_left[] = {15, 12, 3, 0, 0};
     check_answers(two_small, 1, 100);
     check_answers(many, 4, 100);
-    check_answers(unanswered, 3, 100); /* three patients have no answer at all */
+    check_answers(unanswered, 2, 100); /* three patients have no answer at all */
     check_answers(absent, 2, 110);
-    check_answers(enough, 2, 100);
+    check_answers(together, 1, 100); /* 18 of two below 10 are 9 and 9 */
+    check_answers(no_more, 1, 100);  /* 10 of which one has 10 */
+    check_answers(many_without, 4, 100);
     check_answers(none_left, 0, 0);
 }
 

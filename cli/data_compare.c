@@ -102,7 +102,7 @@ static enum csl_code compare_domain(struct comparison *c, const struct csl_study
 {
     const struct csl_domain *d = &study->domains[domain];
     const struct csl_statistics_sum here = {
-        .sites = 1, .sites_min = 1, .minimum_cell = study->census.minimum_cell};
+        .sites = 1, .sites_min = 1, .minimum_cell = study->census.minimum_cell, .is_own = true};
     struct csl_statistics_shape shape;
     csl_study_census_shape(study, d, &shape);
     int64_t *sum = csl_alloc_array(csl_statistics_words(&shape), sizeof(*sum));
@@ -118,17 +118,31 @@ static enum csl_code compare_domain(struct comparison *c, const struct csl_study
         for (uint32_t f = 0; f < shape.features; f++) {
             const struct csl_statistics_range range = csl_study_census_range(d, f);
             csl_statistics_feature(&shape, &here, &range, f, sum, &own[f]);
-            compare_feature(c, &c->all->features[f], &own[f]);
+            compare_feature(c, csl_statistics_find_feature(c->all, d->features[f].name), &own[f]);
         }
         if (e->patients < here.minimum_cell)
             find(c, "patients", "fewer than %u: too few to compare", here.minimum_cell);
         look_at_cells(c, &shape, sum);
         for (uint32_t f = 0; f < shape.features; f++)
-            look_at(c, &c->all->features[f], &own[f]);
+            look_at(c, csl_statistics_find_feature(c->all, d->features[f].name), &own[f]);
     }
     csl_free(sum);
     csl_free(own);
     return code;
+}
+
+/* Whoever made the file may have written any features, in any order. */
+static bool has_features(const struct csl_statistics_domain *all, const struct csl_domain *d)
+{
+    for (uint32_t i = 0; i < d->feature_count; i++) {
+        const struct csl_statistics_feature *f =
+            csl_statistics_find_feature(all, d->features[i].name);
+        const struct csl_statistics_range range = csl_study_census_range(d, i);
+        if (f == NULL || f->range.low != range.low || f->range.high != range.high ||
+            strcmp(f->unit, d->features[i].unit) != 0)
+            return false;
+    }
+    return true;
 }
 
 static enum csl_code check_same(const struct csl_study *study,
@@ -160,7 +174,7 @@ enum csl_code csl_cli_data_compare(const char *record_path, const struct csl_stu
     for (uint32_t d = 0; code == CSL_OK && d < study->domain_count; d++) {
         const struct csl_examples *e = &data->domains[d][CSL_SPLIT_TRAIN];
         c.all = csl_statistics_find_domain(report, study->domains[d].id);
-        if (c.all == NULL || c.all->feature_count != study->domains[d].feature_count)
+        if (c.all == NULL || !has_features(c.all, &study->domains[d]))
             code =
                 CSL_FAIL(err, CSL_E_CORRUPT, "--statistics: domain %s is not as the study has it",
                          study->domains[d].id);

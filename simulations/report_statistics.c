@@ -9,9 +9,16 @@
 static void put_cell(struct csl_report *p, const struct csl_statistic *s, double factor)
 {
     char text[96];
-    csl_statistics_text(s, factor, text, sizeof(text));
-    csl_buf_str(p->out, s->is_shown ? "<td>" : "<td class=\"none\">");
-    csl_report__text(p, text);
+    if (s->is_shown) {
+        csl_buf_printf(p->out, "<td class=\"m\"><b>%.4g</b>", factor * s->value);
+        if (s->low < s->high)
+            csl_buf_printf(p->out, "<span class=\"r\">%.4g to %.4g</span>", factor * s->low,
+                           factor * s->high);
+    } else {
+        csl_statistics_text(s, factor, text, sizeof(text));
+        csl_buf_str(p->out, "<td class=\"none\">");
+        csl_report__text(p, text);
+    }
     csl_buf_str(p->out, "</td>");
 }
 
@@ -52,20 +59,21 @@ static void put_patients(struct csl_report *p, const struct csl_statistics_domai
     csl_report__end_table(p);
 }
 
-static void put_feature(struct csl_report *p, const struct csl_statistics_feature *f)
+static void put_feature_head(struct csl_report *p, const struct csl_statistics_feature *f)
 {
-    char text[96 + CSL_ID_MAX];
-    const struct csl_feature_figures *g = &f->figures;
+    char text[32 + CSL_ID_MAX];
     (void)snprintf(text, sizeof(text), "%s%s%s", f->name, f->unit[0] != '\0' ? ", " : "", f->unit);
     put_row_head(p, text);
-    (void)snprintf(text, sizeof(text), "%g to %g", f->range.low, f->range.high);
-    csl_buf_str(p->out, "<td>");
-    csl_report__text(p, text);
-    csl_buf_str(p->out, "</td>");
+}
+
+static void put_moments(struct csl_report *p, const struct csl_statistics_feature *f)
+{
+    char text[64];
+    const struct csl_feature_figures *g = &f->figures;
+    put_feature_head(p, f);
+    csl_buf_printf(p->out, "<td>%g to %g</td>", f->range.low, f->range.high);
     put_cell(p, &g->mean, 1);
     put_cell(p, &g->deviation, 1);
-    for (int i = 0; i < CSL_STATISTICS_QUANTILES; i++)
-        put_cell(p, &g->quantiles[i], 1);
     put_cell(p, &g->missing, 100);
     csl_statistics_band(&g->outside, text, sizeof(text));
     csl_buf_str(p->out, "<td>");
@@ -73,19 +81,38 @@ static void put_feature(struct csl_report *p, const struct csl_statistics_featur
     csl_buf_str(p->out, "</td></tr>\n");
 }
 
+static void put_quantiles(struct csl_report *p, const struct csl_statistics_feature *f)
+{
+    put_feature_head(p, f);
+    for (int i = 0; i < CSL_STATISTICS_QUANTILES; i++)
+        put_cell(p, &f->figures.quantiles[i], 1);
+    csl_buf_str(p->out, "</tr>\n");
+}
+
+/* Two tables: one with all columns is wider than the page. */
 static void put_features(struct csl_report *p, const struct csl_statistics_domain *d)
 {
-    static const char *const heads[] = {
-        "feature", "range", "mean", "standard deviation", "5th percentile",    "25th",
-        "median",  "75th",  "95th", "missing, %",         "outside the range", NULL};
-    char caption[CSL_ID_MAX + 64];
+    static const char *const moments[] = {
+        "feature", "range", "mean", "standard deviation", "missing, %", "outside the range", NULL};
+    static const char *const quantiles[] = {"feature", "5th percentile",  "25th percentile",
+                                            "median",  "75th percentile", "95th percentile",
+                                            NULL};
+    char caption[CSL_ID_MAX + 80];
     if (d->feature_count == 0)
         return;
-    (void)snprintf(caption, sizeof(caption), "%s: features, with 95 %% intervals", d->id);
+    (void)snprintf(caption, sizeof(caption),
+                   "%s: features, means and standard deviations with 95 %% intervals", d->id);
     csl_report__table(p, caption);
-    put_heads(p, heads);
+    put_heads(p, moments);
     for (uint32_t i = 0; i < d->feature_count; i++)
-        put_feature(p, &d->features[i]);
+        put_moments(p, &d->features[i]);
+    csl_buf_str(p->out, "</tbody>");
+    csl_report__end_table(p);
+    (void)snprintf(caption, sizeof(caption), "%s: features, quantiles with 95 %% intervals", d->id);
+    csl_report__table(p, caption);
+    put_heads(p, quantiles);
+    for (uint32_t i = 0; i < d->feature_count; i++)
+        put_quantiles(p, &d->features[i]);
     csl_buf_str(p->out, "</tbody>");
     csl_report__end_table(p);
 }
@@ -114,8 +141,8 @@ static void put_domain(struct csl_report *p, const struct csl_statistics_domain 
                        d->sum.sigma);
     else
         csl_buf_str(p->out, "The counts carry no noise. ");
-    csl_buf_printf(p->out, "Fewer than %.4g patients are hidden, never shown as zero.</p>\n",
-                   csl_statistics_least(&d->sum, 1));
+    csl_buf_printf(p->out, "Fewer than %.0f patients are hidden, never shown as zero.</p>\n",
+                   ceil(csl_statistics_least(&d->sum, 1)));
     put_patients(p, d);
     put_features(p, d);
 }

@@ -38,9 +38,9 @@ static double edge_value(const struct csl_statistics_range *r, const struct edge
 }
 
 static struct csl_statistic quantile(const struct csl_statistics_range *r, const struct edges *e,
-                                     double p, double known)
+                                     double p, const struct csl_statistics_known *known)
 {
-    double sampling = p * (1 - p) / known, before = 0, at = (double)e->bins;
+    double sampling = p * (1 - p) / known->sampled, before = 0, at = (double)e->bins;
     uint32_t low = 0, high = e->bins;
     while (low < e->bins && e->below[low] + CSL_STATISTICS_Z * sqrt(e->noise[low] + sampling) < p)
         low++;
@@ -54,6 +54,8 @@ static struct csl_statistic quantile(const struct csl_statistics_range *r, const
         }
         before = here;
     }
+    if (known->is_guarded && at > 0 && at < (double)e->bins)
+        at = floor(at) + 0.5;
     double from = low > 0 ? (double)(low - 1) : 0;
     double to = high < e->bins ? (double)(high + 1) : (double)e->bins;
     return (struct csl_statistic){.is_shown = true,
@@ -62,12 +64,13 @@ static struct csl_statistic quantile(const struct csl_statistics_range *r, const
                                   .high = edge_value(r, e, fmax(from, to))};
 }
 
-void csl_statistics__quantiles(const struct csl_statistics_shape *shape, double sigma, double known,
+void csl_statistics__quantiles(const struct csl_statistics_shape *shape, double sigma,
+                               const struct csl_statistics_known *known,
                                const struct csl_statistics_range *range, uint32_t feature,
                                const int64_t *sum, struct csl_statistic *out)
 {
     struct edges e;
-    make_edges(&e, shape, sigma, known, feature, sum);
+    make_edges(&e, shape, sigma, known->n, feature, sum);
     for (int i = 0; i < CSL_STATISTICS_QUANTILES; i++)
         out[i] = quantile(range, &e, csl_statistics_quantiles[i], known);
 }

@@ -76,7 +76,7 @@ static void look_at_feature(const struct csl_statistics_feature *f, const struct
         tell(t, "%s of the values are outside %g to %g%s%s: another unit at some site?", band,
              f->range.low, f->range.high, f->unit[0] != '\0' ? " " : "", f->unit);
     if (!g->mean.is_shown) {
-        tell(t, "too few patients have a value to say anything of it");
+        tell(t, "too few patients have a value, or another value than most, to say anything of it");
         return;
     }
     if (!g->deviation.is_shown)

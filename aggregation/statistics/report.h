@@ -46,7 +46,9 @@ csl_statistics_find_feature(const struct csl_statistics_domain *d, const char *n
 
 /* A whole file, with the findings of csl_statistics_readiness. */
 void csl_statistics_write(const struct csl_statistics_report *r, struct csl_buf *out);
-/* `name` is shown in errors. CSL_E_CORRUPT names what is wrong; CSL_E_NOMEM. */
+/* For files of others: study, privacy and domains are ids (csl_id_valid), the digest is lower-case
+ * hexadecimal, and no other text has a control character. `name` is shown in errors. CSL_E_CORRUPT
+ * names what is wrong; CSL_E_NOMEM. */
 enum csl_code csl_statistics_parse(struct csl_statistics_report *out, const char *name,
                                    struct csl_span json, struct csl_err *err) CSL_MUST_CHECK;
 /* The file `path`. */

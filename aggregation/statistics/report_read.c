@@ -20,10 +20,41 @@ static enum csl_code fail(const struct reading *rd, const char *what)
                     rd->name, what);
 }
 
+/* Texts come from whoever made the file and go to terminals and into studies: no line ends, no
+ * terminal's commands (C0, DEL, C1), nothing that turns what is read around. */
+static bool is_plain(const char *text)
+{
+    size_t left = strlen(text);
+    while (left > 0) {
+        const unsigned char *p = (const unsigned char *)text;
+        size_t n = csl_utf8_next(text, left);
+        bool is_c1 = n == 2 && p[0] == 0xc2 && p[1] < 0xa0;
+        bool is_break = n == 3 && p[0] == 0xe2 && p[1] == 0x80 && p[2] >= 0xa8 && p[2] <= 0xae;
+        bool is_isolate = n == 3 && p[0] == 0xe2 && p[1] == 0x81 && p[2] >= 0xa6 && p[2] <= 0xa9;
+        if (n == 0 || p[0] < 0x20 || p[0] == 0x7f || is_c1 || is_break || is_isolate)
+            return false;
+        text += n;
+        left -= n;
+    }
+    return true;
+}
+
 static bool get_text(const struct csl_json_value *of, const char *key, char *dst, size_t bytes)
 {
     const char *text;
-    return csl_json_as_str(csl_json_get(of, key), &text) && csl_str_copy(dst, bytes, text);
+    return csl_json_as_str(csl_json_get(of, key), &text) && is_plain(text) &&
+           csl_str_copy(dst, bytes, text);
+}
+
+static bool get_id(const struct csl_json_value *of, const char *key, char *dst, size_t bytes)
+{
+    return get_text(of, key, dst, bytes) && csl_id_valid(dst);
+}
+
+static bool get_digest(const struct csl_json_value *of, const char *key, char *dst, size_t bytes)
+{
+    return get_text(of, key, dst, bytes) && strlen(dst) == bytes - 1 &&
+           strspn(dst, "0123456789abcdef") == bytes - 1;
 }
 
 static bool get_u32(const struct csl_json_value *of, const char *key, uint32_t *out)
@@ -79,7 +110,7 @@ static enum csl_code read_domain(const struct reading *rd, const struct csl_json
     const struct csl_json_value *cells = csl_json_get(v, "cells");
     const struct csl_json_value *features = csl_json_get(v, "features");
     size_t cell_count = csl_json_count(cells), feature_count = csl_json_count(features);
-    if (!get_text(v, "id", d->id, sizeof(d->id)) || !get_u32(v, "sites", &d->sum.sites) ||
+    if (!get_id(v, "id", d->id, sizeof(d->id)) || !get_u32(v, "sites", &d->sum.sites) ||
         !get_u32(v, "sites_min", &d->sum.sites_min) ||
         !get_u32(v, "minimum_cell", &d->sum.minimum_cell) || !get_u32(v, "answers", &d->answers) ||
         !csl_json_as_f64(csl_json_get(v, "noise_std_patients"), &d->sum.sigma) ||
@@ -112,9 +143,9 @@ static enum csl_code read_root(const struct reading *rd, const struct csl_json_v
     if (!csl_json_as_str(csl_json_get(root, "format"), &format) ||
         strcmp(format, CSL_STATISTICS_FORMAT) != 0)
         return fail(rd, "format");
-    if (!get_text(root, "study", r->study, sizeof(r->study)) ||
-        !get_text(root, "study_digest", r->study_digest, sizeof(r->study_digest)) ||
-        !get_text(root, "privacy", r->privacy, sizeof(r->privacy)) ||
+    if (!get_id(root, "study", r->study, sizeof(r->study)) ||
+        !get_digest(root, "study_digest", r->study_digest, sizeof(r->study_digest)) ||
+        !get_id(root, "privacy", r->privacy, sizeof(r->privacy)) ||
         !csl_json_as_bool(csl_json_get(root, "masked"), &r->is_masked) ||
         !csl_json_as_bool(csl_json_get(root, "rehearsal"), &r->is_rehearsal))
         return fail(rd, "study");

@@ -68,6 +68,7 @@ struct csl_statistics_sum {
     double sigma; /* standard deviation of the noise in every entry, patients; 0: exact */
     uint32_t sites, sites_min; /* fewer sites than that: nothing is shown */
     uint32_t minimum_cell;     /* fewer patients than that are never shown */
+    bool is_own;               /* a site's own patients, shown to that site alone */
 };
 /* A 95 % interval. is_shown false: the value is hidden because it is too small or not above the
  * noise, and never zero; then high is what it is at most (with noise the upper limit of the 95 %
@@ -86,9 +87,10 @@ extern const double csl_statistics_quantiles[CSL_STATISTICS_QUANTILES]; /* .05 .
 /* Smallest count of `entries` independent entries together that is shown: the rule of
  * csl_publication_suppress (CSL_PUBLICATION_USABLE standard deviations), and minimum_cell. */
 double csl_statistics_least(const struct csl_statistics_sum *s, uint32_t entries);
-/* Counts: the interval is that of the noise alone. cells: [questions, answers]. Without noise a
- * question of which one answer is hidden hides its smallest shown one too: the hidden one is the
- * difference to all patients otherwise. */
+/* Counts: the interval is that of the noise alone. cells: [questions, answers]. Without noise
+ * and not is_own, a question with a hidden answer, or with fewer than minimum_cell patients who
+ * have none, hides its smallest shown answers too: one, and until all patients less the shown ones
+ * are twice minimum_cell. */
 void csl_statistics_counts(const struct csl_statistics_shape *shape,
                            const struct csl_statistics_sum *s, const int64_t *sum,
                            struct csl_statistic *patients, struct csl_statistic *cells);
@@ -99,7 +101,15 @@ void csl_statistics_counts(const struct csl_statistics_shape *shape,
  *   quantiles  of the histogram. Sought are the edges at which the counts could be the quantile at
  *              all (pointwise normal intervals, test inversion): between the last edge that is
  *              below it and the first that is above it
- * Shares, mean and the rest are hidden where fewer patients have a value than is shown. */
+ * Shares, mean and the rest are hidden where fewer patients have a value than is shown.
+ *
+ * Without noise, and not is_own, no figure tells a hidden count by subtraction or division. As long
+ * as `missing` is hidden, sampling terms have all patients less minimum_cell in place of those with
+ * a value. Mean and deviation are rounded to about a tenth of their half-width, outwards, and to
+ * 1/512 .. 1/5120 of half the range at the finest; `outside` to 1 / n at the finest; a quantile is
+ * the middle of its bin. Hidden are a share that fewer than minimum_cell patients are not in, mean,
+ * deviation and quantiles of a feature with two values of which fewer have one, and a quantile
+ * beyond which fewer are. */
 void csl_statistics_feature(const struct csl_statistics_shape *shape,
                             const struct csl_statistics_sum *s,
                             const struct csl_statistics_range *range, uint32_t feature,

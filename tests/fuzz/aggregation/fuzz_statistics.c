@@ -1,7 +1,8 @@
 /* statistics.json: any bytes end in an error that names the file, or in statistics that are written
- * and read again as the same bytes. */
+ * and read again as the same bytes, whose study is an id and which print nothing but text. */
 #include "aggregation/statistics/report.h"
 #include "base/check.h"
+#include "base/str.h"
 #include "tests/fuzz/fuzz.h"
 
 #include <string.h>
@@ -27,6 +28,9 @@ static void check_again(const struct csl_statistics_report *r)
     csl_buf_init(&text, CSL_STATISTICS_BYTES_MAX);
     csl_statistics_print(r, &text);
     CSL_ASSERT(csl_buf_status(&text, &err) == CSL_OK);
+    for (size_t i = 0; i < text.n; i++)
+        CSL_ASSERT(text.p[i] == '\n' || (text.p[i] >= 0x20 && text.p[i] != 0x7f));
+    CSL_ASSERT(csl_id_valid(r->study) && strlen(r->study_digest) == 64);
     csl_buf_release(&text);
     csl_buf_release(&first);
     csl_buf_release(&second);

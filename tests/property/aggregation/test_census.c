@@ -240,6 +240,144 @@ static void test_census__one_small_class__hides_another_one(void **state)
     assert_true(!cells[2].is_shown && cells[2].high == HUGE_VAL);
 }
 
+/* What all patients less the shown answers leave is hidden, and is never fewer than are shown. */
+static void check_answers(const int64_t *patients, uint32_t shown, uint64_t first)
+{
+    const struct csl_statistics_shape shape = {1, 4, 0, 8};
+    const struct csl_statistics_sum s = {.sites = 2, .sites_min = 2, .minimum_cell = 10};
+    struct csl_statistic all, cells[4];
+    int64_t sum[5];
+    uint32_t count = 0;
+    for (int i = 0; i < 5; i++)
+        sum[i] = patients[i] * CSL_STATISTICS_ONE;
+    csl_statistics_counts(&shape, &s, sum, &all, cells);
+    for (int a = 0; a < 4; a++)
+        count += cells[a].is_shown;
+    assert_int_equal(count, shown);
+    assert_true(!cells[0].is_shown || cells[0].value == (double)first);
+}
+
+static void test_census__small_classes__are_not_what_the_others_leave(void **state)
+{
+    (void)state;
+    static const int64_t two_small[] = {198, 100, 95, 3, 0}, many[] = {246, 100, 96, 40, 10},
+                         unanswered[] = {249, 100, 96, 40, 10}, absent[] = {246, 110, 96, 40, 0},
+                         together[] = {212, 100, 94, 9, 9}, no_more[] = {206, 100, 96, 10, 0},
+                         many_without[] = {271, 100, 96, 40, 10}, none_left[] = {15, 12, 3, 0, 0};
+    check_answers(two_small, 1, 100);
+    check_answers(many, 4, 100);
+    check_answers(unanswered, 2, 100); /* three patients have no answer at all */
+    check_answers(absent, 2, 110);
+    check_answers(together, 1, 100); /* 18 of two below 10 are 9 and 9 */
+    check_answers(no_more, 1, 100);  /* 10 of which one has 10 */
+    check_answers(many_without, 4, 100);
+    check_answers(none_left, 0, 0);
+}
+
+/* --- without noise, from what is shown to what is not --- */
+
+enum { BINS = 32, PATIENTS = 486 };
+
+/* A skewed value in `range` of all but `missing` patients, of whom `outside` are above it. */
+static void draw_known(struct csl_rng *rng, const struct csl_statistics_range *range,
+                       uint32_t missing, uint32_t outside, struct csl_feature_figures *out)
+{
+    const struct csl_statistics_shape shape = {0, 0, 1, BINS};
+    const struct csl_statistics_sum s = {.sites = 4, .sites_min = 3, .minimum_cell = 10};
+    int64_t sum[1 + BINS + 5] = {0};
+    for (uint32_t i = 0; i < PATIENTS; i++) {
+        double u = csl_rng_uniform(rng), v = range->low + (range->high - range->low) * u * u;
+        v = i < missing ? (double)NAN : i < missing + outside ? range->high + 1 : v;
+        csl_statistics_add(&shape, range, NULL, &v, sum);
+    }
+    csl_statistics_feature(&shape, &s, range, 0, sum, out);
+}
+
+/* Some whole number, over `parts` a patient and `known` patients, is `value` as it is written. */
+static bool is_possible(double value, double known, double parts, double grain)
+{
+    double whole = value * known * parts;
+    return fabs(whole - round(whole)) <= fmax(grain * known * parts / 2, 1e-7);
+}
+
+/* The power of ten to which a number is written. */
+static double grain_of(double v)
+{
+    double grain = 1;
+    while (grain > 1e-9 && fabs(v / grain - round(v / grain)) > 1e-6)
+        grain /= 10;
+    return grain;
+}
+
+/* How many patients have a value is not in the figures: they would be the same, or as likely, with
+ * any number of them that `missing` leaves. */
+static void test_census__without_noise__hidden_missing_stay_hidden(void **state)
+{
+    (void)state;
+    static const struct csl_statistics_range range = {0, 2}; /* s is v - 1 */
+    struct csl_rng rng;
+    int found = 0;
+    csl_rng_init_label(&rng, 5, "test/statistics/missing", 0, 0, 0);
+    for (uint32_t missing = 0; missing < 10; missing++) {
+        struct csl_feature_figures f;
+        draw_known(&rng, &range, missing, 60, &f);
+        assert_true(f.mean.is_shown && f.deviation.is_shown && f.outside.is_shown);
+        assert_true(!f.missing.is_shown && f.missing.high == 10.0 / PATIENTS);
+        double half = (f.mean.high - f.mean.low) / 2 - 0.5 / CSL_STATISTICS_ONE;
+        double ratio = f.deviation.value * 1.959963984540054 / half; /* n / sqrt(n - 1) */
+        for (uint32_t other = 0; other < 10; other++) {
+            double n = PATIENTS - other;
+            assert_true(
+                is_possible(f.mean.value - 1, n, CSL_STATISTICS_ONE, grain_of(f.mean.value)));
+            assert_true(is_possible(f.outside.value, n, 1, grain_of(f.outside.value)));
+        }
+        /* The number that the deviation and the mean's interval would give. */
+        double n = ratio * ratio / 2 + sqrt(ratio * ratio * ratio * ratio / 4 - ratio * ratio);
+        found += fabs(n - (PATIENTS - missing)) < 0.5;
+        for (int q = 0; q < CSL_STATISTICS_QUANTILES; q++) { /* a bin, not a place in it */
+            double at = f.quantiles[q].value * BINS / 2;
+            assert_true(at == BINS || fabs(at - floor(at) - 0.5) < 1e-9);
+        }
+    }
+    assert_true(found < 5); /* by accident: the figures are rounded */
+}
+
+static void test_census__without_noise__the_few_who_are_left_are_hidden(void **state)
+{
+    (void)state;
+    static const struct csl_statistics_range range = {0, 2};
+    struct csl_rng rng;
+    struct csl_feature_figures f;
+    csl_rng_init_label(&rng, 6, "test/statistics/left", 0, 0, 0);
+    draw_known(&rng, &range, PATIENTS - 6, 0, &f); /* six have a value */
+    assert_true(!f.missing.is_shown && !f.mean.is_shown && !f.outside.is_shown);
+    draw_known(&rng, &range, 0, PATIENTS - 6, &f); /* six are inside */
+    assert_true(!f.outside.is_shown && f.mean.is_shown);
+    draw_known(&rng, &range, PATIENTS - 40, 0, &f); /* 5 % of 40 */
+    assert_true(f.missing.is_shown && f.mean.is_shown && f.quantiles[1].is_shown);
+    assert_true(!f.quantiles[0].is_shown && !f.quantiles[4].is_shown);
+}
+
+/* The mean of 0 and 1 is the share of ones. */
+static void test_census__without_noise__two_values_hide_the_few(void **state)
+{
+    (void)state;
+    const struct csl_statistics_shape shape = {0, 0, 1, BINS};
+    const struct csl_statistics_sum s = {.sites = 4, .sites_min = 3, .minimum_cell = 10};
+    for (uint32_t ones = 0; ones <= PATIENTS; ones++) {
+        int64_t sum[1 + BINS + 5] = {0};
+        struct csl_feature_figures f;
+        for (uint32_t i = 0; i < PATIENTS; i++) {
+            double v = i < ones;
+            csl_statistics_add(&shape, &unit, NULL, &v, sum);
+        }
+        csl_statistics_feature(&shape, &s, &unit, 0, sum, &f);
+        bool is_few = (ones > 0 && ones < 10) || (ones < PATIENTS && ones > PATIENTS - 10);
+        assert_true(f.mean.is_shown == !is_few);
+        assert_true(!f.deviation.is_shown || !is_few);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -250,6 +388,10 @@ int main(void)
         cmocka_unit_test(test_census__with_noise__intervals_hold_the_population),
         cmocka_unit_test(test_census__too_small__is_never_shown),
         cmocka_unit_test(test_census__one_small_class__hides_another_one),
+        cmocka_unit_test(test_census__small_classes__are_not_what_the_others_leave),
+        cmocka_unit_test(test_census__without_noise__hidden_missing_stay_hidden),
+        cmocka_unit_test(test_census__without_noise__the_few_who_are_left_are_hidden),
+        cmocka_unit_test(test_census__without_noise__two_values_hide_the_few),
     };
     if (csl_crypto_init(NULL) != CSL_OK)
         return 1;

@@ -276,6 +276,52 @@ static void test_cli_census__site__compares_itself_at_home(void **state)
     cli_assert_printed("--statistics: of study counted, digest");
 }
 
+/* Writes FOLDER/forged.json: open/statistics.json with its first `from` as `to`. */
+static void forge(const char *from, const char *to)
+{
+    static char text[1 << 16], forged[1 << 16];
+    char path[256];
+    (void)snprintf(path, sizeof(path), "%s/open/statistics.json", cli_folder);
+    FILE *file = fopen(path, "rb");
+    assert_non_null(file);
+    size_t bytes = fread(text, 1, sizeof(text) - 1, file);
+    text[bytes] = '\0';
+    assert_int_equal(fclose(file), 0);
+    const char *at = strstr(text, from);
+    assert_true(at != NULL && bytes < sizeof(text) - 1);
+    (void)snprintf(forged, sizeof(forged), "%.*s%s%s", (int)(at - text), text, to,
+                   at + strlen(from));
+    cli_put_file("forged.json", forged);
+}
+
+static void test_cli_census__forged_statistics__write_nothing_into_a_study(void **state)
+{
+    (void)state;
+    simulate("open", COUNTED("privacy: {mode: none}\n"), "");
+    cli_put_file("trained.yaml", TRAINED);
+    forge("\"study\": \"counted\"", "\"study\": \"counted\\nrounds: 900\"");
+    assert_int_equal(cli_run("study scale %/trained.yaml --statistics %/forged.json --out "
+                             "%/forged.yaml"),
+                     2);
+    cli_assert_printed("'study' is not what a file of statistics");
+    forge("\"unit\": \"mmHg\"", "\"unit\": \"mmHg\\u001b[2J\"");
+    assert_int_equal(cli_run("study scale %/trained.yaml --statistics %/forged.json --out "
+                             "%/forged.yaml"),
+                     2);
+    cli_assert_printed("'features' is not what a file of statistics");
+}
+
+static void test_cli_census__features_of_another_name__are_not_compared(void **state)
+{
+    (void)state;
+    simulate("open", COUNTED("privacy: {mode: none}\n"), "");
+    forge("\"name\": \"systolic_pressure\"", "\"name\": \"diastolic_pressure\"");
+    assert_int_equal(cli_run("data check %/open/records/lyon.h5 --study %/counted.yaml "
+                             "--statistics %/forged.json"),
+                     2);
+    cli_assert_printed("domain heart is not as the study has it");
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -284,6 +330,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_cli_census__masked__figures_are_those_in_the_open),
         cmocka_unit_test(test_cli_census__local__is_noised_and_charged),
         cmocka_unit_test(test_cli_census__joint__is_noised_and_charged),
+        cmocka_unit_test(test_cli_census__forged_statistics__write_nothing_into_a_study),
+        cmocka_unit_test(test_cli_census__features_of_another_name__are_not_compared),
         cmocka_unit_test(test_cli_census__report__is_drawn_again_from_the_files),
         cmocka_unit_test(test_cli_census__scale__fixes_centre_and_scale),
         cmocka_unit_test(test_cli_census__site__compares_itself_at_home),

@@ -53,7 +53,8 @@ static void test_census__numpy__agrees(void **state)
     double want[NUMBERS];
     struct csl_feature_figures f;
     int n = count(sum);
-    const struct csl_statistics_sum exact = {.sites = 1, .sites_min = 1, .minimum_cell = 5};
+    const struct csl_statistics_sum exact = {
+        .sites = 1, .sites_min = 1, .minimum_cell = 5, .is_own = true};
     read_numbers(want);
     assert_int_equal(sum[0], n * CSL_STATISTICS_ONE);
     assert_int_equal(sum[1], (int64_t)want[0] * CSL_STATISTICS_ONE);

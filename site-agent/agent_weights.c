@@ -7,6 +7,7 @@
 #include "aggregation/weights/check.h"
 #include "aggregation/weights/publication.h"
 #include "protocol/study/evaluation.h"
+#include "site-agent/training/fused.h"
 
 #include <math.h>
 #include <string.h>
@@ -53,11 +54,15 @@ static void fill_before(const struct csl_agent *a, const struct csl_msg_task *t,
     }
 }
 
+/* Not in mode joint: there a site tells nobody how many patients of a domain it has, and a refusal
+ * would, to whoever makes up tables. */
 static enum csl_code check_own(const struct csl_agent *a, const struct csl_msg_task *t,
                                struct csl_err *err)
 {
     double slack = noise_slack(a);
     uint32_t most = a->study->fairness.domains.largest_site;
+    if (a->study->privacy.mode == CSL_PRIVACY_JOINT)
+        return CSL_OK;
     for (uint32_t d = 0; d < t->weight_count; d++) {
         uint64_t own = csl_dataset_block_patients(a->data, d);
         double counted = most > 0 && own > most ? (double)most : (double)own;
@@ -100,6 +105,25 @@ enum csl_code csl_agent_check_weights__(struct csl_agent *a, const struct csl_ms
     return CSL_OK;
 }
 
+/* Of public numbers alone: all patients of the site, and which domains it has. */
+static double joint_mass(const struct csl_agent *a, const struct csl_msg_task *t, uint32_t input,
+                         double patients)
+{
+    const struct csl_study *s = a->study;
+    double weights[CSL_DOMAINS_MAX], sum = 0;
+    uint32_t count = 0;
+    for (uint32_t d = 0; d < t->weight_count; d++)
+        weights[d] = exp(t->weights[d].log_weight);
+    for (uint32_t d = 0; d < t->weight_count; d++) {
+        if (csl_dataset_block_patients(a->data, d) == 0 ||
+            !csl_domain_has_input(&s->domains[d], input))
+            continue;
+        sum += csl_fused_share(s, weights, d, input);
+        count++;
+    }
+    return count > 0 ? round(patients * (sum / count) * MASS_ONE) / MASS_ONE : patients;
+}
+
 double csl_agent_mass__(const struct csl_agent *a, const struct csl_msg_task *t, uint32_t block,
                         double patients)
 {
@@ -110,6 +134,8 @@ double csl_agent_mass__(const struct csl_agent *a, const struct csl_msg_task *t,
     if (t->weight_count == 0 || block < s->domain_count)
         return patients;
     uint32_t input = csl_study_input_of(s, block);
+    if (s->privacy.mode == CSL_PRIVACY_JOINT)
+        return joint_mass(a, t, input, patients);
     for (uint32_t d = 0; d < t->weight_count; d++) {
         double own = (double)csl_dataset_block_patients(a->data, d);
         if (!csl_domain_has_input(&s->domains[d], input))

@@ -30,6 +30,8 @@
 #define COUNTED "statistics: {every: 1}\n"
 #define NOISY   "statistics: {every: 1, epsilon: 1, delta: 1e-3}\n"
 #define LOCAL   "privacy: {mode: local, epsilon: 2, delta: 1e-3, clip: 1}\n"
+#define JOINT   "privacy: {mode: joint, epsilon: 8, delta: 1e-3, clip: 0.5, sampling_rate: 1}\n"
+#define CLEAR   "statistics: {every: 1, epsilon: 100, delta: 0.1}\n" /* 60 patients are usable */
 #define WEIGHED                                                                                    \
     "fairness: {domain_weights: {kind: domain, alpha: 0.5, beta: 1, cap: 3, smoothing: 1, "        \
     "step_max: 9, shrinkage: 0, gate_rounds: 0}}\n"
@@ -137,6 +139,11 @@ static double weight_in(const struct masked_result *r, uint32_t site, uint64_t r
     return 0;
 }
 
+static double round_mass(double mass)
+{
+    return round(mass * 1024) / 1024;
+}
+
 static void check_masses(const struct masked_result *r, uint64_t number)
 {
     for (uint32_t i = 0; i < MASKED_SITES; i++) {
@@ -144,7 +151,7 @@ static void check_masses(const struct masked_result *r, uint64_t number)
         if (i > 1) /* both domains, of the same patients */
             f = (f + exp(told[number].log_weight[1])) / 2;
         double mass = weight_in(r, i, number, INPUT);
-        assert_true(mass == round(n * f * 1024) / 1024);
+        assert_true(mass == round_mass(n * f));
         assert_true(weight_in(r, i, number, 0) == n); /* a domain's own block: its weight cancels */
         assert_true(weight_in(r, i, number, 1) == (i > 1 ? n : 0));
     }
@@ -262,6 +269,47 @@ static void test_world_secagg_weights__few_patients_and_noise__weights_stay_one(
     masked_release(&r);
 }
 
+/* Mode joint: a site counts with all its patients times the mean share of the domains it has, which
+ * is public; sums are exact under masks; and what a patient pays is what it is without weights. */
+static void test_world_secagg_weights__joint__shares_of_the_largest_at_the_same_price(void **state)
+{
+    struct masked_plan plan = plan_of(SAMPLES MASKS JOINT CLEAR WEIGHED);
+    struct masked_result r, unmasked, without;
+    double most = 0;
+    (void)state;
+    plan.local = "{optimizer: sgd, learning_rate: 0.5, batch_patients: full, steps: 1}";
+    run(&plan, &r);
+    for (uint64_t round = 1; round <= ROUNDS; round++) {
+        const double *log_weight = told[round].log_weight;
+        double largest = exp(fmax(log_weight[0], log_weight[1]));
+        for (uint32_t i = 0; i < MASKED_SITES; i++) {
+            double n = (double)masked_patients[i], share = exp(log_weight[0]) / largest;
+            if (i > 1)
+                share = (share + exp(log_weight[1]) / largest) / 2;
+            assert_true(weight_in(&r, i, round, INPUT) == round_mass(n * share));
+            assert_true(weight_in(&r, i, round, 0) == n);
+        }
+        most = fmax(most, fabs(log_weight[0] - log_weight[1]));
+    }
+    assert_true(most > 0.1); /* else the test does not test */
+    plan.is_unmasked = true;
+    run(&plan, &unmasked);
+    assert_memory_equal(r.model, unmasked.model, r.parameters * sizeof(float));
+    plan.is_unmasked = false;
+    plan.sections = SAMPLES MASKS JOINT CLEAR;
+    run(&plan, &without);
+    assert_memory_not_equal(r.model, without.model, r.parameters * sizeof(float));
+    for (uint32_t i = 0; i < MASKED_SITES; i++) {
+        assert_int_equal(r.charges[i], ROUNDS);
+        assert_true(r.epsilon[i] > 0 && r.epsilon[i] == without.epsilon[i]);
+        assert_true(r.statistics_epsilon[i] == without.statistics_epsilon[i]);
+    }
+    assert_int_equal(r.uncharged, 0);
+    masked_release(&r);
+    masked_release(&unmasked);
+    masked_release(&without);
+}
+
 /* --- a coordinator that lies --- */
 
 static void above_the_cap(struct csl_msg_task *t)
@@ -360,6 +408,7 @@ int main(void)
         cmocka_unit_test(test_world_secagg_weights__restarts__same_tables_and_model),
         cmocka_unit_test(test_world_secagg_weights__lanes__the_mean_of_whole_words),
         cmocka_unit_test(test_world_secagg_weights__few_patients_and_noise__weights_stay_one),
+        cmocka_unit_test(test_world_secagg_weights__joint__shares_of_the_largest_at_the_same_price),
         cmocka_unit_test(test_world_secagg_weights__bad_table__refused_by_the_site),
         cmocka_unit_test(test_world_secagg_weights__two_tables__no_common_sum),
     };

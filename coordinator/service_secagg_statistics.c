@@ -122,6 +122,33 @@ static void weigh(struct csl_service *s, uint64_t round)
     csl_coord_publish(s->core, round, sums, sigma);
 }
 
+static void log_group_weights(const struct csl_service *s, const double *log_weights)
+{
+    const struct csl_study *study = s->study;
+    for (uint32_t k = 0, at = 0; k < study->fairness.attribute_count; k++)
+        for (uint32_t v = 0; v < study->statistics.value_count[k]; v++, at++)
+            csl_log(CSL_LOG_INFO, "group.weight", CSL_U64("round", s->secagg->round),
+                    CSL_STR("attribute", study->fairness.attributes[k]),
+                    CSL_STR("value", study->statistics.values[k][v]),
+                    CSL_F64("weight", exp(log_weights[at])));
+}
+
+/* What tasks from here on say, from the newest rows. */
+static enum csl_code tell(struct csl_service *s, bool is_logged, struct csl_err *err)
+{
+    double log_weights[CSL_GROUP_WEIGHTS_MAX];
+    csl_coord_set_priors(s->core, s->secagg->statistics->prior);
+    if (!csl_study_weighs_published(s->study))
+        return CSL_OK;
+    enum csl_code code =
+        csl_published_weigh_groups(s->study, s->secagg->statistics->newest, log_weights, err);
+    if (code == CSL_OK)
+        csl_coord_set_group_weights(s->core, log_weights);
+    if (code == CSL_OK && is_logged)
+        log_group_weights(s, log_weights);
+    return code;
+}
+
 static void log_publication(const struct csl_service *s, const struct csl_published *p)
 {
     const struct csl_domain_statistic *all = &p->cells[0];
@@ -169,10 +196,10 @@ void csl_service_statistics_save__(struct csl_service *s)
         if (s->config.observer.published != NULL)
             s->config.observer.published(s->config.observer.ctx, &t->newest[d]);
     }
+    if (code == CSL_OK && t != NULL)
+        code = tell(s, is_any, &err);
     if (code != CSL_OK)
         csl_service_fail__(s, &err);
-    else if (t != NULL)
-        csl_coord_set_priors(s->core, t->prior);
     if (code == CSL_OK && is_any)
         weigh(s, s->secagg->round);
 }
@@ -205,9 +232,7 @@ enum csl_code csl_service_statistics_restore__(struct csl_service *s, struct csl
     enum csl_code code = csl_store_each_publication(s->store, restore_row, &r, err);
     if (code == CSL_OK && r.round != 0)
         weigh(s, r.round);
-    if (code == CSL_OK)
-        csl_coord_set_priors(s->core, s->secagg->statistics->prior);
-    return code;
+    return code == CSL_OK ? tell(s, false, err) : code;
 }
 
 static void put_cell(const struct csl_published *p, uint32_t cell, struct csl_json *j)

@@ -208,7 +208,11 @@ double csl_coord_weight(const struct csl_coord *c, uint32_t site_index, uint32_t
 /* A study with statistics: what tasks from here on say of every domain's prior, [domain_count]; 0:
  * not known. */
 void csl_coord_set_priors(struct csl_coord *c, const double *prior_loss);
-/* What a training task of t->round tells besides: weights of domains, losses of priors. */
+/* A study whose weights of patient groups come from statistics: what tasks from here on say of
+ * every published value, [csl_study_published_groups]; before, 0. */
+void csl_coord_set_group_weights(struct csl_coord *c, const double *log_weights);
+/* What a training task of t->round tells besides: weights of domains and groups, losses of priors.
+ */
 void csl_coord_put_factors(const struct csl_coord *c, struct csl_msg_task *t);
 /* A study with domain weights under masks: a publication of statistics that was opened in `round`
  * (weigh.h), in the order of rounds, also at a start. */

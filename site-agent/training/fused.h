@@ -24,6 +24,7 @@ struct csl_fused {
     bool trains[CSL_BLOCKS_MAX];              /* of those that run, which learn */
     /* what a domain's gradient counts in that of an input; 1 but where domains have weights */
     float factors[CSL_DOMAINS_MAX][CSL_STUDY_INPUTS_MAX];
+    const double *group_weights; /* csl_train_task.group_weights; borrowed */
     bool weighs_patients; /* mode joint: factors are csl_fused_share, and act behind the clip */
     struct csl_fused_domain domains[CSL_DOMAINS_MAX];
     struct csl_augmented augmented[CSL_STUDY_INPUTS_MAX];

@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "privacy/crypto/secret.h"
 #include "site-agent/training/fused_train.h"
+#include "site-agent/training/group_shares.h"
 #include "site-agent/training/private_release.h"
 
 #include <math.h>
@@ -83,7 +84,7 @@ static void put_gradient(struct dp *d)
     }
 }
 
-/* --- weights of domains in mode joint --- */
+/* --- weights of domains and of patient groups in mode joint --- */
 
 static bool counts_in(const struct dp *d, uint32_t patient, uint32_t domain)
 {
@@ -116,9 +117,22 @@ static double share_of(const struct dp *d, uint32_t patient, uint32_t net)
     return count > 0 ? sum / count : 1;
 }
 
+static double share_of_groups(const struct dp *d, uint32_t patient)
+{
+    const struct csl_fused *f = d->run->fused;
+    const struct csl_study *s = f->t->study;
+    const uint8_t *group = f->split->group;
+    if (f->group_weights == NULL)
+        return 1;
+    if (group != NULL)
+        group += (size_t)patient * s->fairness.attribute_count;
+    return csl_group_share(s, f->group_weights, group);
+}
+
 /* The gradient g of an input is the sum over the patient's domains, each times its share; v is the
  * mean of the shares. Clipped is the vector that has g / v in place of g, so that weights act
- * behind the clip: what is then added is that vector with its inputs times v <= 1, never longer.
+ * behind the clip: what is then added is that vector with its inputs times v <= 1, and all of it
+ * times the share of the patient's groups, never longer.
  * Shares come from the study's public table and from this patient alone. */
 static bool add_weighed(struct dp *d, uint32_t patient)
 {
@@ -139,6 +153,7 @@ static bool add_weighed(struct dp *d, uint32_t patient)
         csl_noise_factor(&d->plan->noise, sqrt(square), sqrt((double)f->parameters) / 2);
     if (!(factor > 0))
         return false;
+    factor *= share_of_groups(d, patient);
     csl_noise_add_rounded(factor, d->packed, (size_t)f->parameters, d->release.sum);
     return true;
 }
@@ -146,7 +161,7 @@ static bool add_weighed(struct dp *d, uint32_t patient)
 static bool add_patient(struct dp *d, uint32_t patient)
 {
     const struct csl_fused *f = d->run->fused;
-    return f->weighs_patients
+    return f->weighs_patients || f->group_weights != NULL
                ? add_weighed(d, patient)
                : csl_noise_round(&d->plan->noise, d->packed, (size_t)f->parameters, d->release.sum);
 }

@@ -7,7 +7,7 @@ A synthetic study is run always: as it is, with its updates under masks (FSA-1) 
 under masks, and two with joint noise under masks, whose noise is drawn from the study's seed here (test-only; programs
 built without tests cannot): of one domain, once as it is and once with a gate that rejects rounds, and of inputs that
 most sites lack some of; the sums cost the same too. So does one with everything on (joint noise, masks, published
-statistics, weights of domains, missing inputs), whose whole run is also compared with one without masks, ledgers
+statistics, weights of domains and of patient groups, missing inputs), whose whole run is also compared with one without masks, ledgers
 included. One with weights of domains, which are the same as well. The first two
 have the sites count their test patients by group: what the coordinator makes of the counts is the same as what the
 simulation makes of the records. The heart studies when a data folder holds their files. Exit status 0: every pair of digests is
@@ -126,7 +126,9 @@ def is_same_without_masks(program, study, folder):
     good = told["inproc"] == told["grpc"] == told["plain"]
     print(f"{os.path.basename(study)}: without masks {told['plain'][0][:16]}, price {told['plain'][1]['epsilon']:.6f}: "
           f"{'same' if good else 'DIFFERENT'}; weights {weights}", flush=True)
-    has_moved = any(abs(w[2] - 1) > 0.05 for w in weights)
+    groups = logged(folder, study, "inproc", "group.weight", ("round", "value", "weight"))
+    print(f"{os.path.basename(study)}: of groups {groups}", flush=True)
+    has_moved = all(any(abs(w[2] - 1) > 0.02 for w in of) for of in (weights, groups))
     same_weights = weights == logged(folder, study, "plain", "domain.weight", ("round", "domain", "weight"))
     return good and has_moved and same_weights
 

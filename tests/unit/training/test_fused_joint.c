@@ -29,6 +29,9 @@ static const char yaml[] =
     "training: {local: {optimizer: sgd, learning_rate: 1, batch_patients: full, steps: 1}}\n"
     "rounds: 2\naggregation: {strategy: fedavg}\nsites: {minimum: 3}\n"
     "secure_aggregation: {protocol: fsa-1, colluding: 1, minimum_sites: 3}\n"
+    "fairness: {attributes: [sex, ward, age], weights: {cap: 3}}\n"
+    "statistics: {every: 1, epsilon: 1, delta: 0.001, groups: {sex: [female, male], age: [young, "
+    "middle, old]}}\n"
     "privacy: {mode: joint, noise_multiplier: 1, delta: 0.001, clip: 0.7, sampling_rate: 0.999}\n";
 
 static void make_plan(struct bench *b, struct csl_privacy_plan *plan)
@@ -170,6 +173,55 @@ static void test_fused_joint__weights_of_domains__within_the_clip_and_behind_it(
     bench_close(&b);
 }
 
+/* With weights of patient groups, and with both: the same. Every patient counts by the mean of the
+ * logarithms of its sex and age, over the largest there could be. */
+static void test_fused_joint__weights_of_groups__within_the_clip_and_behind_it(void **state)
+{
+    static const double logs[] = {0.4, -0.6, -0.2, 0.1, 1.0}; /* female, male, young, middle, old */
+    static const double both[] = {1, 2};
+    static uint8_t groups[PATIENTS][3] = {{1, 0, 3}, {2, 0, 1}, {0, 1, 2}, {2, 0, 3},
+                                          {1, 0, 0}, {2, 0, 1}, {0, 0, 0}};
+    static const double sums[PATIENTS] = {1.4, -0.8, 0.1, 0.4, 0.4, -0.8, 0};
+    (void)state;
+    struct bench b;
+    struct csl_privacy_plan plan;
+    static int64_t all[MOST], without[MOST], plain[PATIENTS][MOST], whole[MOST];
+    uint32_t changed = 0;
+    open_bench(&b, &plan, whole);
+    b.multimodal.splits[CSL_SPLIT_TRAIN].group = &groups[0][0];
+    for (uint32_t i = 0; i < MOST; i++)
+        b.weights[i] *= 4; /* long gradients */
+    sum_without(&b, &plan, PATIENTS);
+    for (uint32_t p = 0; p < PATIENTS; p++) {
+        b.joint_sum = without;
+        sum_without(&b, &plan, p);
+        for (uint32_t i = 0; i < MOST; i++)
+            plain[p][i] = whole[i] - without[i];
+    }
+    b.group_weights = logs;
+    for (uint32_t k = 0; k < 2; k++) {
+        double units = (double)plan.domains[0].noise.l2_units;
+        b.domain_weights = k == 1 ? both : NULL;
+        b.joint_sum = all;
+        sum_without(&b, &plan, PATIENTS);
+        b.joint_sum = without;
+        for (uint32_t p = 0; p < PATIENTS; p++) {
+            double share = exp((sums[p] - 1.4) / 2);
+            sum_without(&b, &plan, p);
+            assert_true(sqrt(moved_by(&b, &plan, all, without)) <= share * units + MOST);
+            for (uint64_t i = 0; k == 0 && i < b.study->schema.parameters; i++) {
+                double expected = (double)plain[p][i] * share;
+                assert_true(fabs((double)(all[i] - without[i]) - expected) <= 2);
+                changed += fabs((double)plain[p][i] - expected) > 1e-3 * units;
+            }
+        }
+    }
+    assert_true(changed > 20);
+    b.multimodal.splits[CSL_SPLIT_TRAIN].group = NULL;
+    csl_privacy_plan_release(&plan);
+    bench_close(&b);
+}
+
 /* The site has no table: its plan, grid and price are those of a site that has all, and of the
  * block of the table nothing is drawn, not even noise. */
 static void test_fused_joint__block_that_the_site_lacks__is_neither_drawn_nor_sent(void **state)
@@ -229,6 +281,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_fused_joint__sum__moves_by_at_most_the_clip_without_a_patient),
         cmocka_unit_test(test_fused_joint__weights_of_domains__within_the_clip_and_behind_it),
+        cmocka_unit_test(test_fused_joint__weights_of_groups__within_the_clip_and_behind_it),
         cmocka_unit_test(test_fused_joint__block_that_the_site_lacks__is_neither_drawn_nor_sent),
         cmocka_unit_test(test_fused_joint__site_without_a_trained_block__has_no_plan),
     };

@@ -89,7 +89,7 @@ def is_same(program, study, folder, data=None):
     if prices[0] != prices[1] or (name in (JOINT, JOINT_INPUTS, EVERYTHING) and not prices[0]):
         raise SystemExit(f"FAILED: {name}: the sums cost {prices}; the same, and something, would be right")
     tables = [runs[t].get("domain_weights", {}).get("tables") for t in ("inproc", "grpc")]
-    if tables[0] != tables[1] or (name == WEIGHTED and not tables[0]):
+    if tables[0] != tables[1] or (name in (WEIGHTED, EVERYTHING) and not tables[0]):
         raise SystemExit(f"FAILED: {name}: the tables of weights are {tables}; the same ones, and some, would be right")
     if SYNTHETIC in name:
         check_groups(name, runs)
@@ -129,8 +129,11 @@ def is_same_without_masks(program, study, folder):
     groups = logged(folder, study, "inproc", "group.weight", ("round", "value", "weight"))
     print(f"{os.path.basename(study)}: of groups {groups}", flush=True)
     has_moved = all(any(abs(w[2] - 1) > 0.02 for w in of) for of in (weights, groups))
+    last = {w[1]: w[2] for w in weights}  # the log and the report: the same tables
+    table = {d["domain"]: d["weight"] for d in runs["inproc"]["domain_weights"]["tables"][-1]["domains"]}
+    is_reported = all(abs(table[d] - last[d]) < 1e-9 for d in last)
     same_weights = weights == logged(folder, study, "plain", "domain.weight", ("round", "domain", "weight"))
-    return good and has_moved and same_weights
+    return good and has_moved and is_reported and same_weights
 
 
 def check_groups(name, runs):

@@ -201,7 +201,9 @@ static void put_cell(const struct csl_published *p, uint32_t cell, struct csl_js
         csl_json_put_f64(j, "skill", c->skill_sum / c->patients);
 }
 
-static void put_groups(const struct csl_study *s, const struct csl_published *p, struct csl_json *j)
+/* log_weights: of every value, from the next round on; NULL: the study does not weigh them. */
+static void put_groups(const struct csl_study *s, const struct csl_published *p,
+                       const double *log_weights, struct csl_json *j)
 {
     uint32_t cell = 1;
     csl_json_key(j, "groups");
@@ -211,7 +213,10 @@ static void put_groups(const struct csl_study *s, const struct csl_published *p,
             csl_json_object(j);
             csl_json_put_str(j, "attribute", s->fairness.attributes[k]);
             csl_json_put_str(j, "value", s->statistics.values[k][v]);
-            put_cell(p, cell++, j);
+            put_cell(p, cell, j);
+            if (log_weights != NULL)
+                csl_json_put_f64(j, "weight", exp(log_weights[cell - 1]));
+            cell++;
             csl_json_end(j);
         }
     }
@@ -221,8 +226,14 @@ static void put_groups(const struct csl_study *s, const struct csl_published *p,
 void csl_service_statistics_status__(const struct csl_service *s, struct csl_json *j)
 {
     const struct csl_service_statistics *t = s->secagg != NULL ? s->secagg->statistics : NULL;
+    const struct csl_weights_table *table = csl_coord_weights(s->core);
+    double of_groups[CSL_GROUP_WEIGHTS_MAX];
+    struct csl_err err;
     if (t == NULL)
         return;
+    bool weighs_groups =
+        csl_study_weighs_published(s->study) &&
+        csl_published_weigh_groups(s->study, t->all.newest, of_groups, &err) == CSL_OK;
     csl_json_key(j, "statistics");
     csl_json_array(j);
     for (uint32_t d = 0; d < s->study->domain_count; d++) {
@@ -235,7 +246,9 @@ void csl_service_statistics_status__(const struct csl_service *s, struct csl_jso
         csl_json_put_u64(j, "sites", p->sites);
         csl_json_put_f64(j, "sigma", p->sigma);
         put_cell(p, 0, j);
-        put_groups(s->study, p, j);
+        if (table != NULL)
+            csl_json_put_f64(j, "weight", exp(table->rows[d].log_weight));
+        put_groups(s->study, p, weighs_groups ? of_groups : NULL, j);
         csl_json_end(j);
     }
     csl_json_end(j);

@@ -244,16 +244,20 @@ static void print_rejected(const struct status *s, struct csl_buf *out)
     size_t count = csl_json_count(s->rejected);
 
     if (count > 0)
-        csl_buf_str(out, "\nrounds that were not applied (the mean update was too long):\n");
+        csl_buf_str(out, "\nrounds that were rejected (the mean update was too long, or the sites "
+                         "voted against the model):\n");
     for (size_t i = 0; i < count; i++) {
         const struct csl_json_value *v = csl_json_at(s->rejected, i);
         char shown[160];
-        uint64_t round = 0;
+        uint64_t round = 0, worse = 0, voters = 0;
         double norm, limit;
         const char *block = text_of(v, "block");
         (void)csl_json_as_u64(csl_json_get(v, "round"), &round);
         csl_str_escape(shown, sizeof(shown), block, strlen(block));
-        csl_buf_printf(out, "round %" PRIu64 ", %s:", round, shown);
+        csl_buf_printf(out, "round %" PRIu64 "%s%s:", round, shown[0] != 0 ? ", " : "", shown);
+        if (csl_json_as_u64(csl_json_get(v, "worse"), &worse) &&
+            csl_json_as_u64(csl_json_get(v, "voters"), &voters))
+            csl_buf_printf(out, " %" PRIu64 " of %" PRIu64 " votes say worse", worse, voters);
         if (csl_json_as_f64(csl_json_get(v, "norm"), &norm))
             csl_buf_printf(out, " norm %.4g", norm);
         if (csl_json_as_f64(csl_json_get(v, "limit"), &limit))
@@ -334,20 +338,24 @@ static void put_evaluations(struct csl_json *j, const struct csl_json_value *eva
 
 static void put_rejected(struct csl_json *j, const struct csl_json_value *rejected)
 {
+    static const char *const numbers[] = {"norm", "limit"}, *const counts[] = {"worse", "voters"};
+
     csl_json_key(j, "rejected_rounds");
     csl_json_array(j);
     for (size_t i = 0; i < csl_json_count(rejected); i++) {
         const struct csl_json_value *v = csl_json_at(rejected, i);
-        uint64_t round = 0;
+        uint64_t round = 0, count;
         double number;
         (void)csl_json_as_u64(csl_json_get(v, "round"), &round);
         csl_json_object(j);
         csl_json_put_u64(j, "round", round);
         csl_json_put_str(j, "block", text_of(v, "block"));
-        if (csl_json_as_f64(csl_json_get(v, "norm"), &number))
-            csl_json_put_f64(j, "norm", number);
-        if (csl_json_as_f64(csl_json_get(v, "limit"), &number))
-            csl_json_put_f64(j, "limit", number);
+        for (size_t k = 0; k < 2; k++)
+            if (csl_json_as_f64(csl_json_get(v, numbers[k]), &number))
+                csl_json_put_f64(j, numbers[k], number);
+        for (size_t k = 0; k < 2; k++)
+            if (csl_json_as_u64(csl_json_get(v, counts[k]), &count))
+                csl_json_put_u64(j, counts[k], count);
         csl_json_end(j);
     }
     csl_json_end(j);

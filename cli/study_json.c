@@ -121,6 +121,7 @@ static void put_values(struct csl_json *j, const struct csl_domain *d)
     if (d->windows > 0) {
         csl_json_put_u64(j, "windows", d->windows);
         csl_json_put_u64(j, "steps", d->steps);
+        csl_json_put_f64(j, "measured_scale", d->measured_scale);
     }
     if (d->scatters)
         csl_json_put_bool(j, "scattering", true);
@@ -271,6 +272,17 @@ static void put_gate(struct csl_json *j, const struct csl_study_gate *g)
     csl_json_end(j);
 }
 
+static void put_vote(struct csl_json *j, const struct csl_study_vote *v)
+{
+    csl_json_key(j, "vote");
+    csl_json_object(j);
+    csl_json_put_f64(j, "worse_max", v->worse_max);
+    csl_json_put_f64(j, "tolerance", v->tolerance);
+    csl_json_put_u64(j, "minimum_sites", v->minimum_sites);
+    csl_json_put_u64(j, "rejected_max", v->rejected_max);
+    csl_json_end(j);
+}
+
 static void put_aggregation(struct csl_json *j, const struct csl_aggregation *a)
 {
     csl_json_key(j, "aggregation");
@@ -299,6 +311,8 @@ static void put_aggregation(struct csl_json *j, const struct csl_aggregation *a)
         put_averaging(j, &a->averaging);
     if (a->gate.is_on)
         put_gate(j, &a->gate);
+    if (a->vote.is_on)
+        put_vote(j, &a->vote);
     csl_json_end(j);
 }
 

@@ -164,12 +164,14 @@ static bool everyone_left(const struct csl_service *s)
 static enum csl_code serve(struct coordinator *c, struct csl_err *err)
 {
     uint64_t leave_ns = UINT64_MAX;
+    bool was_finished =
+        csl_service_is_finished(c->service); /* then nobody has heard it from here */
     while (!stop_asked) {
         uint64_t now = csl_clock_monotonic_ns(), until = now + POLL_NS;
         if (csl_service_is_finished(c->service)) {
             if (leave_ns == UINT64_MAX)
                 leave_ns = now + c->config.linger_ms * CSL_NS_PER_MS;
-            if (now >= leave_ns || everyone_left(c->service))
+            if (now >= leave_ns || (!was_finished && everyone_left(c->service)))
                 return csl_service_outcome(c->service, err);
         }
         uint64_t wakeup = csl_service_wakeup_ns(c->service);

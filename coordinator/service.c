@@ -1,5 +1,6 @@
 #include "coordinator/service_groups.h"
 #include "coordinator/service_secagg.h"
+#include "coordinator/service_vote.h"
 
 #include "base/check.h"
 #include "base/clock.h"
@@ -103,6 +104,9 @@ static void emit(void *ctx, const struct csl_coord_action *a)
         break;
     case CSL_CA_SAVE_EVALUATION:
         csl_service_save_evaluation__(s, a->site_index, a->evaluation);
+        break;
+    case CSL_CA_JUDGE:
+        csl_service_judge__(s, a->round);
         break;
     case CSL_CA_FORGET_UPDATES:
         csl_service_forget_updates__(s, a->round);

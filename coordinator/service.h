@@ -12,10 +12,17 @@
 #include "coordinator/published.h"
 #include "privacy/secagg/roster.h"
 
+/* A round that was not applied because of the norm of its mean update, said before its `round`; or
+ * whose model was taken back because of a vote, said after it. */
+struct csl_round_rejection {
+    uint64_t round;
+    bool is_by_vote;
+    uint32_t worse, voters;       /* by vote; else 0 */
+    struct csl_gate_verdict norm; /* not by vote */
+};
 struct csl_service_observer { /* any may be NULL; called on the core thread */
     void *ctx;
-    /* before the same round's `round`: it was not applied, and why */
-    void (*rejected)(void *ctx, uint64_t round, const struct csl_gate_verdict *v);
+    void (*rejected)(void *ctx, const struct csl_round_rejection *r);
     void (*round)(void *ctx, uint64_t round, uint32_t contributions, double train_loss);
     /* With secure aggregation, before the same round's `round`: of the sum's blocks of the model,
      * how many sites are in that with the fewest. */

@@ -269,7 +269,7 @@ enum csl_code csl_service_upload_open__(void *ctx, const struct csl_peer *peer,
 struct download {
     struct csl_service *s;
     bool is_evaluated;
-    uint64_t version, position, total;
+    uint64_t version, edition, position, total;
     bool has[CSL_BLOCKS_MAX]; /* a study with inputs: what the site is sent */
 };
 
@@ -332,11 +332,17 @@ static void copy_download(const struct download *d, uint64_t from, uint8_t *out,
         copy_broadcast(d, from, out, n);
 }
 
+/* Under the model lock. */
+static bool is_current(const struct download *d)
+{
+    return d->s->version == d->version && d->s->edition == d->edition;
+}
+
 /* Bytes [from, from + n) of the version the download began with; false: it is gone. */
 static bool copy_version(const struct download *d, uint64_t from, uint8_t *out, size_t n)
 {
     csl_mutex_lock(&d->s->model_lock);
-    bool is_same = d->s->version == d->version;
+    bool is_same = is_current(d);
     if (is_same)
         copy_download(d, from, out, n);
     csl_mutex_unlock(&d->s->model_lock);
@@ -365,7 +371,7 @@ static bool digest_whole(const struct download *d, uint8_t out[CSL_DIGEST_BYTES]
 {
     const struct csl_service *s = d->s;
     csl_mutex_lock(&d->s->model_lock);
-    bool is_same = s->version == d->version;
+    bool is_same = is_current(d);
     if (is_same)
         memcpy(out, d->is_evaluated ? s->evaluated_digest : s->broadcast_digest, CSL_DIGEST_BYTES);
     csl_mutex_unlock(&d->s->model_lock);
@@ -427,6 +433,9 @@ enum csl_code csl_service_download_open__(void *ctx, const struct csl_peer *peer
                            .version = ticket.round,
                            .position = head->bytes_offset,
                            .total = ticket.bytes_total};
+    csl_mutex_lock(&s->model_lock);
+    d->edition = s->edition;
+    csl_mutex_unlock(&s->model_lock);
     memcpy(d->has, has, sizeof(has));
     *out = (struct csl_bulk_source){d, download_read, download_digest, download_close};
     return CSL_OK;

@@ -25,10 +25,10 @@
 #define CSL_SERVICE_QUEUED_MAX   32u
 #define CSL_SERVICE_QUEUED_BYTES ((size_t)256 * 1024 * 1024)
 #define CSL_SERVICE_QUEUED_SLOTS 8192u
-/* Of each site FOLDED, ABSENT and SILENT, the latter two also at a start; AGGREGATED, REOPEN,
- * ABORT.
+/* Of each site FOLDED, ABSENT and SILENT, the latter two also at a start; AGGREGATED, JUDGED,
+ * REOPEN, ABORT.
  */
-#define CSL_SERVICE_ANSWERS(sites) (5 * (sites) + 3)
+#define CSL_SERVICE_ANSWERS(sites) (5 * (sites) + 4)
 
 #define CSL_SERVICE_REASON_MAX 192
 
@@ -91,14 +91,15 @@ struct csl_service {
     uint64_t now_ns, seed;
     struct csl_accumulator *accumulator;
     struct csl_mutex lock;       /* tickets */
-    struct csl_mutex model_lock; /* global, state, average, version: held while they change or are
-                                    copied */
+    struct csl_mutex model_lock; /* global, state, average, version, edition: held while they change
+                                    or are copied */
     float *global;               /* [P] what the next round trains from */
     float *state[CSL_SERVICE_STATE_MAX];
     float *average;  /* [P] of the models; evaluated and released. NULL: global is */
     double *mixture; /* [block_count, site_count]; NULL: the strategy keeps none; core thread */
     struct csl_service_gate *gate; /* NULL: the study has none; core thread */
     uint64_t version;              /* rounds in the model */
+    uint64_t edition;              /* grows when the model changes and its version does not */
     uint8_t broadcast_digest[CSL_DIGEST_BYTES], evaluated_digest[CSL_DIGEST_BYTES];
     uint8_t model_digest[CSL_DIGEST_BYTES]; /* of what is released */
     /* a study with inputs: of every block of every vector of the two broadcasts */

@@ -1,6 +1,7 @@
 /* What happens to tensors in a round: grants, and the strategy's step. */
 #include "coordinator/service_secagg.h"
 #include "coordinator/service_secagg_audit.h"
+#include "coordinator/service_vote.h"
 
 #include "aggregation/tensor/part.h"
 #include "base/check.h"
@@ -366,8 +367,10 @@ void csl_service_aggregate__(struct csl_service *s, uint64_t round)
         return;
     }
     enum csl_code code = CSL_OK;
-    bool is_applied = csl_service_passes_gate__(s, round);
+    bool base_stands = csl_service_base_stands__(s, round);
+    bool is_applied = base_stands && csl_service_passes_gate__(s, round);
     csl_mutex_lock(&s->model_lock);
+    csl_service_begin_trial__(s, is_applied);
     for (uint32_t b = 0; is_applied && code == CSL_OK && b < s->study->schema.block_count; b++)
         if (csl_service_has_sum__(s, b))
             code = apply_block(s, round, b, mean, &err);

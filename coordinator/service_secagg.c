@@ -1,6 +1,7 @@
 #include "coordinator/service_secagg.h"
 #include "coordinator/service_secagg_audit.h"
 #include "coordinator/service_secagg_internal.h"
+#include "coordinator/service_vote.h"
 
 #include "base/check.h"
 #include "base/clock.h"
@@ -341,7 +342,10 @@ static void release(struct csl_service *s)
     struct csl_err err = {.code = CSL_OK};
     uint8_t root[32];
     g->is_released = false;
+    bool is_last = csl_service_only_evaluates__(s);
     enum csl_code code = csl_service_secagg_open_sum__(s, root, &err);
+    if (code == CSL_OK && is_last)
+        code = csl_service_judge_last__(s, &err);
     if (code == CSL_OK)
         code = csl_service_audit_begin__(s, &err);
     if (code == CSL_OK && !s->config.is_unmasked)
@@ -354,7 +358,6 @@ static void release(struct csl_service *s)
         csl_service_secagg_log_sum__(s);
     csl_service_evaluation_save__(s);
     csl_service_statistics_save__(s);
-    bool is_last = csl_service_only_evaluates__(s);
     if (!is_last)
         csl_service_aggregate__(s, g->round);
     if (s->failure.code == CSL_OK && !s->config.is_unmasked)

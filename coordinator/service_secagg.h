@@ -57,6 +57,8 @@ void csl_service_secagg_mean__(const struct csl_service *s, uint32_t block, uint
 bool csl_service_secagg_has_block__(const struct csl_service *s, uint32_t block);
 /* No mean of clipped updates of the block is longer; HUGE_VAL: they were not clipped. */
 double csl_service_secagg_bound__(const struct csl_service *s, uint32_t block);
+/* Of the sum that was opened, on the model that its round began with; none: they make no sense. */
+void csl_service_secagg_votes__(const struct csl_service *s, uint64_t *worse, uint64_t *voters);
 double csl_service_secagg_loss__(const struct csl_service *s);
 /* Sites in the block of the model that has the fewest of them, of those in the sum. */
 uint32_t csl_service_secagg_fewest__(const struct csl_service *s);

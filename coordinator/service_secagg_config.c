@@ -64,7 +64,7 @@ static void describe_row(const struct csl_service *s, uint32_t id, uint32_t rost
 
 static void describe_blocks(struct csl_service *s, struct csl_secagg_config *c)
 {
-    c->scalar_count = s->study->schema.block_count + 1; /* weights of the blocks, and the loss */
+    c->scalar_count = csl_study_scalars(s->study);
     for (uint32_t id = 0; id < csl_study_block_ids(s->study); id++)
         if (is_in_round(s, id))
             describe_row(s, id, c->roster_count, &c->blocks[c->block_count++]);

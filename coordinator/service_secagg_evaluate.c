@@ -2,6 +2,7 @@
 #include "coordinator/service_groups.h"
 #include "coordinator/service_secagg.h"
 #include "coordinator/service_secagg_internal.h"
+#include "coordinator/service_vote.h"
 
 #include "aggregation/evaluate/group_sums.h"
 #include "base/check.h"
@@ -278,8 +279,14 @@ bool csl_service_only_evaluates__(const struct csl_service *s)
 
 void csl_service_evaluation_end__(struct csl_service *s)
 {
-    csl_service_answer__(
-        s, &(struct csl_coord_event){.kind = CSL_CE_EVALUATED, .round = s->secagg->round});
+    if (csl_service_is_on_trial__(s)) /* its round was given up */
+        csl_log(CSL_LOG_WARN, "round.not_voted", CSL_U64("round", s->version));
+    csl_service_answer__(s, &(struct csl_coord_event){.kind = CSL_CE_EVALUATED,
+                                                      .round = s->secagg->round,
+                                                      .digest = s->broadcast_digest,
+                                                      .evaluated_digest = s->evaluated_digest,
+                                                      .reason = csl_service_gate_end__(s),
+                                                      .bytes = csl_service_broadcast_bytes__(s)});
 }
 
 bool csl_service_evaluation_is_thin__(const struct csl_service *s)

@@ -46,7 +46,8 @@ struct csl_service_secagg {
     bool has_block[CSL_BLOCKS_MAX];
     double bounds[CSL_BLOCKS_MAX]; /* of the norm of each mean; HUGE_VAL: none */
     double loss;
-    uint32_t fewest; /* sites in a block of the model that the sum has */
+    uint32_t fewest;   /* sites in a block of the model that the sum has */
+    uint64_t votes[2]; /* words of the sum: how many voted, how many found the model worse */
     struct csl_service_evaluation *evaluation;
     struct csl_service_statistics *statistics; /* NULL: the study has none */
     uint64_t *words, *sum;                     /* [CSL_PRG_CHUNK_WORDS] each */

@@ -205,6 +205,8 @@ enum csl_code csl_service_secagg_open_sum__(struct csl_service *s, uint8_t root[
         code = open_block(s, masks, prg, blocks, 0, roots[blocks], err);
     for (uint32_t b = 0; code == CSL_OK && b <= of_model; b++)
         weights[b] = csl_scalar_decode(g->sum[b]);
+    for (uint32_t v = 0; code == CSL_OK && s->study->aggregation.vote.is_on && v < 2; v++)
+        g->votes[v] = g->sum[of_model + 1 + v];
     csl_service_evaluation_begin__(s);
     csl_service_statistics_begin__(s);
     memset(g->has_block, 0, sizeof(g->has_block));
@@ -241,6 +243,20 @@ void csl_service_secagg_mean__(const struct csl_service *s, uint32_t block, uint
 bool csl_service_secagg_has_block__(const struct csl_service *s, uint32_t block)
 {
     return s->secagg->has_block[block];
+}
+
+/* A site can say anything of its own vote, as it can of its update: numbers that no sites could
+ * have added up to are no votes. */
+void csl_service_secagg_votes__(const struct csl_service *s, uint64_t *worse, uint64_t *voters)
+{
+    const uint64_t *words = s->secagg->votes;
+    uint64_t all = words[0] >> 32, against = words[1] >> 32;
+    bool is_sense = (uint32_t)words[0] == 0 && (uint32_t)words[1] == 0 && all <= s->site_count &&
+                    against <= all;
+    if (!is_sense)
+        csl_log(CSL_LOG_WARN, "votes.senseless", CSL_U64("round", s->secagg->round));
+    *voters = is_sense ? all : 0;
+    *worse = is_sense ? against : 0;
 }
 
 double csl_service_secagg_bound__(const struct csl_service *s, uint32_t block)

@@ -1,6 +1,7 @@
 /* Start-up from the store, saving what the core says, checkpoints and the status file. */
 #include "coordinator/service_groups.h"
 #include "coordinator/service_internal.h"
+#include "coordinator/service_vote.h"
 
 #include "base/check.h"
 #include "base/clock.h"
@@ -187,22 +188,50 @@ static enum csl_code begin(struct csl_service *s, struct csl_err *err)
     return code == CSL_OK ? s->failure.code : code;
 }
 
+/* What a vote needs: the model before the one on trial, or that one where it was taken back and the
+ * process died before it had written so. */
+static enum csl_code resume_vote(struct csl_service *s, uint64_t round, struct csl_err *err)
+{
+    bool is_on_trial = csl_service_is_on_trial__(s);
+    bool was_taken_back = csl_service_was_taken_back__(s, round);
+    if (!is_on_trial && !was_taken_back)
+        return CSL_OK;
+    if (round == 0)
+        return CSL_FAIL(err, CSL_E_CORRUPT, "gate-0.json has a vote on a model before any round");
+    enum csl_code code = load_checkpoint(s, round - 1, err);
+    if (code == CSL_OK && was_taken_back)
+        return csl_service_checkpoint__(s, round, err);
+    if (code == CSL_OK) {
+        csl_service_keep_accepted__(s);
+        code = load_checkpoint(s, round, err);
+    }
+    return code;
+}
+
 static enum csl_code resume(struct csl_service *s, const struct csl_store_study *study,
                             struct csl_err *err)
 {
     if (study->state > CSL_STUDY_ABORTED || study->rounds_done > s->study->rounds)
         return CSL_FAIL(err, CSL_E_CORRUPT, "the stored state of study '%s' is out of range",
                         study->id);
-    struct csl_coord_snapshot snapshot = {.state = (enum csl_study_state)study->state,
+    enum csl_code code = csl_service_load_gate__(s, study->rounds_done, err);
+    if (code != CSL_OK)
+        return code;
+    /* It was judged, and the process died before the study's row said that this was the end. */
+    bool is_shut = study->state < CSL_STUDY_RELEASED && csl_service_gate_end__(s) != NULL;
+    struct csl_coord_snapshot snapshot = {.state = is_shut ? CSL_STUDY_ABORTED
+                                                           : (enum csl_study_state)study->state,
                                           .rounds_done = study->rounds_done,
-                                          .is_evaluating = study->is_evaluating};
+                                          .is_evaluating = study->is_evaluating && !is_shut};
     s->version = study->rounds_done;
     csl_coord_restore(s->core, &snapshot);
-    enum csl_code code = load_checkpoint(s, study->rounds_done, err);
+    if (is_shut)
+        csl_service_save_study__(s);
+    code = load_checkpoint(s, study->rounds_done, err);
     if (code == CSL_OK)
         code = csl_service_load_mixture__(s, study->rounds_done, err);
     if (code == CSL_OK)
-        code = csl_service_load_gate__(s, study->rounds_done, err);
+        code = resume_vote(s, study->rounds_done, err);
     if (code == CSL_OK)
         code = csl_store_each_member(s->store, restore_member, s, err);
     if (code == CSL_OK)

@@ -77,6 +77,14 @@ static void change_update(void *ctx, uint64_t round, float *update, uint64_t par
     }
 }
 
+static void change_vote(void *ctx, uint64_t round, bool *is_worse)
+{
+    const struct csl_sim_attacker *k = ctx;
+    (void)round;
+    if (k->attack->vote != CSL_ATTACK_VOTE_HONEST)
+        *is_worse = k->attack->vote == CSL_ATTACK_VOTE_WORSE;
+}
+
 const struct csl_agent_tamper *csl_sim_attacker_init(struct csl_sim_attacker *a,
                                                      const struct csl_study *study,
                                                      const char *site, uint64_t seed)
@@ -86,7 +94,7 @@ const struct csl_agent_tamper *csl_sim_attacker_init(struct csl_sim_attacker *a,
         if (strcmp(s->id, site) != 0 || s->attack.kind == CSL_ATTACK_NONE)
             continue;
         *a = (struct csl_sim_attacker){.attack = &s->attack, .seed = seed};
-        a->tamper = (struct csl_agent_tamper){a, change_data, change_update};
+        a->tamper = (struct csl_agent_tamper){a, change_data, change_update, change_vote};
         CSL_ASSERT(csl_str_copy(a->site, sizeof(a->site), site));
         return &a->tamper;
     }

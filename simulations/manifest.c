@@ -86,6 +86,8 @@ static void put_attack(struct csl_buf *out, const struct csl_sim_attack *a)
         put_number(out, "value", a->value);
         csl_buf_printf(out, ", target: %u", a->target);
     }
+    if (a->vote != CSL_ATTACK_VOTE_HONEST)
+        csl_buf_printf(out, ", vote: %s", a->vote == CSL_ATTACK_VOTE_FINE ? "fine" : "worse");
     csl_buf_str(out, "}");
 }
 

@@ -7,12 +7,24 @@
 #include "simulations/processes.h"
 
 #include <math.h>
+#include <string.h>
 
 #define STATUS_BYTES_MAX ((size_t)4 * 1024 * 1024)
 
 static bool take_round(const struct csl_json_value *v, struct csl_world_rejection *out)
 {
-    const char *block = "";
+    const char *block = "", *by = "";
+    uint64_t worse = 0, voters = 0;
+    if (csl_json_as_str(csl_json_get(v, "by"), &by) && strcmp(by, "vote") == 0) {
+        *out = (struct csl_world_rejection){.is_by_vote = true};
+        bool has_all = csl_json_as_u64(csl_json_get(v, "round"), &out->round) &&
+                       csl_json_as_u64(csl_json_get(v, "worse"), &worse) &&
+                       csl_json_as_u64(csl_json_get(v, "voters"), &voters) && worse <= voters &&
+                       voters <= UINT32_MAX;
+        out->worse = (uint32_t)worse;
+        out->voters = (uint32_t)voters;
+        return has_all;
+    }
     *out = (struct csl_world_rejection){.norm = HUGE_VAL, .limit = HUGE_VAL};
     const struct csl_json_value *norm = csl_json_get(v, "norm"), *limit = csl_json_get(v, "limit");
     return csl_json_as_u64(csl_json_get(v, "round"), &out->round) &&
@@ -41,7 +53,7 @@ enum csl_code csl_sim_take_rejections(const char *status_path, const struct csl_
                                       struct csl_world_result *out, struct csl_err *err)
 {
     struct csl_json_doc *doc = NULL;
-    if (!study->aggregation.gate.is_on)
+    if (!study->aggregation.gate.is_on && !study->aggregation.vote.is_on)
         return CSL_OK;
     enum csl_code code = csl_json_read(&doc, status_path, STATUS_BYTES_MAX, err);
     if (code == CSL_OK) {

@@ -60,16 +60,16 @@ struct csl_result_group { /* the federated model on the test patients with one a
  * counts; unweighted; under masks "round_pooled" alone, of the sum that was opened), "round_gap"
  * and "round_group" (what they reported by patient group; result_fairness.h), "test_site",
  * "test_pooled", "test_mean", "test_group", "test_gap" (the released model; result_fairness.h),
- * "privacy_site" (epsilon, statistics_epsilon, budget_epsilon, noise_multiplier of the whole run), "privacy_sum" (of
- * all sums opened up to that round: epsilon_coordinator, epsilon_colluding, epsilon_planned;
- * result_realised.h), "domain_weight" (weight, patients and skill of a domain, by the round of the
- * model that was evaluated; from the next one on),
- * "left_out_site", "left_out_pooled" (each site's test patients, judged by the model of the study
- * without that site), "few_8_head_site", "few_8_local_pooled", ... (that model with its head fitted
- * to so many labelled patients of each class there; the site's model of these alone),
- * "personal_whole_site", "personal_head_pooled", ... (the released model fitted to the site),
- * "rejected" (a round that was not applied; norm of the mean update and its limit, of the block
- * that was furthest beyond). */
+ * "privacy_site" (epsilon, statistics_epsilon, budget_epsilon, noise_multiplier of the whole run),
+ * "privacy_sum" (of all sums opened up to that round: epsilon_coordinator, epsilon_colluding,
+ * epsilon_planned; result_realised.h), "domain_weight" (weight, patients and skill of a domain, by
+ * the round of the model that was evaluated; from the next one on), "left_out_site",
+ * "left_out_pooled" (each site's test patients, judged by the model of the study without that
+ * site), "few_8_head_site", "few_8_local_pooled", ... (that model with its head fitted to so many
+ * labelled patients of each class there; the site's model of these alone), "personal_whole_site",
+ * "personal_head_pooled", ... (the released model fitted to the site), "rejected" (a round that was
+ * not applied; norm of the mean update and its limit, of the block that was furthest beyond; or
+ * whose model was taken back: worse and voters, of no domain). */
 struct csl_result_row {
     uint64_t round;
     char scope[24], site[CSL_ID_MAX], domain[CSL_ID_MAX], metric[CSL_ID_MAX], method[16];
@@ -163,12 +163,14 @@ enum csl_code csl_result_add_test_rows(struct csl_result *r, struct csl_err *err
 /* Rows of r->transfer, once all of it is measured; none of what was not asked for. */
 enum csl_code csl_result_add_transfer_rows(struct csl_result *r,
                                            struct csl_err *err) CSL_MUST_CHECK;
-/* The next round from row *at on that was not applied; *at is moved behind it. false: no more.
- * (result_rejected.c) */
+/* The next round from row *at on that was not applied, or whose model was taken back; *at is moved
+ * behind it. false: no more. (result_rejected.c) */
 struct csl_result_rejected {
     uint64_t round;
-    const char *block;  /* the one furthest beyond; borrowed */
-    double norm, limit; /* of the mean update; HUGE_VAL: no number; none */
+    bool is_by_vote;
+    double worse, voters; /* by vote; else HUGE_VAL */
+    const char *block;    /* the one furthest beyond; borrowed; by vote "" */
+    double norm, limit;   /* of the mean update; HUGE_VAL: no number; none */
 };
 bool csl_result_next_rejected(const struct csl_result *r, uint32_t *at,
                               struct csl_result_rejected *out);

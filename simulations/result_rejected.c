@@ -28,12 +28,31 @@ bool csl_result_next_rejected(const struct csl_result *r, uint32_t *at,
         const struct csl_result_row *row = &r->rows[*at];
         if (!is_row(row, "rejected"))
             continue;
-        *out = (struct csl_result_rejected){row->round, row->domain, find(r, *at, "norm"),
-                                            find(r, *at, "limit")};
+        *out = (struct csl_result_rejected){.round = row->round,
+                                            .worse = find(r, *at, "worse"),
+                                            .voters = find(r, *at, "voters"),
+                                            .block = row->domain,
+                                            .norm = find(r, *at, "norm"),
+                                            .limit = find(r, *at, "limit")};
+        out->is_by_vote = out->worse < HUGE_VAL;
         ++*at;
         return true;
     }
     return false;
+}
+
+static void put_reason(struct csl_json *j, const struct csl_result_rejected *v)
+{
+    if (v->is_by_vote) {
+        csl_json_put_u64(j, "worse", (uint64_t)v->worse);
+        csl_json_put_u64(j, "voters", (uint64_t)v->voters);
+        return;
+    }
+    csl_json_put_str(j, "block", v->block);
+    if (v->norm < HUGE_VAL)
+        csl_json_put_f64(j, "norm", v->norm);
+    if (v->limit < HUGE_VAL)
+        csl_json_put_f64(j, "limit", v->limit);
 }
 
 void csl_result__put_rejected(struct csl_json *j, const struct csl_result *r)
@@ -47,11 +66,7 @@ void csl_result__put_rejected(struct csl_json *j, const struct csl_result *r)
         }
         csl_json_object(j);
         csl_json_put_u64(j, "round", v.round);
-        csl_json_put_str(j, "block", v.block);
-        if (v.norm < HUGE_VAL)
-            csl_json_put_f64(j, "norm", v.norm);
-        if (v.limit < HUGE_VAL)
-            csl_json_put_f64(j, "limit", v.limit);
+        put_reason(j, &v);
         csl_json_end(j);
     }
     if (count > 0)

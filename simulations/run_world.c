@@ -95,6 +95,12 @@ static enum csl_code take_rejections(struct csl_result *r, const struct csl_worl
     for (uint32_t i = 0; i < w->rejection_count && code == CSL_OK; i++) {
         const struct csl_world_rejection *v = &w->rejections[i];
         code = add_row(r, v->round, CSL_RESULT_REJECTED, "", v->block, "rejected", 1, err);
+        if (code == CSL_OK && v->is_by_vote) {
+            code = add_row(r, v->round, CSL_RESULT_REJECTED, "", "", "worse", v->worse, err);
+            if (code == CSL_OK)
+                code = add_row(r, v->round, CSL_RESULT_REJECTED, "", "", "voters", v->voters, err);
+            continue;
+        }
         if (code == CSL_OK)
             code = add_row(r, v->round, CSL_RESULT_REJECTED, "", v->block, "norm", v->norm, err);
         if (code == CSL_OK)

@@ -70,7 +70,7 @@ static void on_sum(void *ctx, uint64_t round, uint32_t fewest)
     w->result->round_rows[round - 1].fewest = fewest;
 }
 
-static void on_rejected(void *ctx, uint64_t round, const struct csl_gate_verdict *v)
+static void on_rejected(void *ctx, const struct csl_round_rejection *v)
 {
     struct world *w = ctx;
     struct csl_world_result *r = w->result;
@@ -82,10 +82,15 @@ static void on_rejected(void *ctx, uint64_t round, const struct csl_gate_verdict
         return;
     }
     r->rejections = grown;
-    grown[r->rejection_count] =
-        (struct csl_world_rejection){.round = round, .norm = v->norm, .limit = v->limit};
-    csl_str_copy(grown[r->rejection_count].block, sizeof(grown->block),
-                 w->config->study->schema.blocks[v->block].name);
+    grown[r->rejection_count] = (struct csl_world_rejection){.round = v->round,
+                                                             .is_by_vote = v->is_by_vote,
+                                                             .worse = v->worse,
+                                                             .voters = v->voters,
+                                                             .norm = v->norm.norm,
+                                                             .limit = v->norm.limit};
+    if (!v->is_by_vote)
+        csl_str_copy(grown[r->rejection_count].block, sizeof(grown->block),
+                     w->config->study->schema.blocks[v->norm.block].name);
     r->rejection_count++;
 }
 

@@ -52,10 +52,12 @@ struct csl_world_blocks { /* what a site enrolled with; count 0: it takes no par
     uint32_t count;
     struct csl_block_count blocks[CSL_BLOCKS_MAX];
 };
-struct csl_world_rejection { /* a round that was not applied (aggregation/gate.h) */
+struct csl_world_rejection { /* a round that was not applied, or whose model was taken back */
     uint64_t round;
-    char block[CSL_ID_MAX];
-    double norm, limit; /* HUGE_VAL: no number; none */
+    bool is_by_vote;        /* aggregation/vote.h; else aggregation/gate.h */
+    uint32_t worse, voters; /* by vote */
+    char block[CSL_ID_MAX]; /* not by vote: this and the next two */
+    double norm, limit;     /* HUGE_VAL: no number; none */
 };
 /* What one site's ledger says it spent, after its export was verified with the public key alone. */
 struct csl_world_privacy {

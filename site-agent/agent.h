@@ -24,6 +24,8 @@ struct csl_agent_tamper {
     void (*data)(void *ctx, struct csl_dataset *d); /* the records of a study, once loaded */
     /* before it is encoded */
     void (*update)(void *ctx, uint64_t round, float *update, uint64_t parameters);
+    /* on the model of that round; NULL: as it is */
+    void (*vote)(void *ctx, uint64_t round, bool *is_worse);
 };
 struct csl_agent_config {
     const char *site_id;       /* for logs and labelled randomness; copied */

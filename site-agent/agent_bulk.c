@@ -189,19 +189,23 @@ static enum csl_code hash_prefix(struct fetch *f, struct csl_err *err)
 }
 
 /* Only what is still of use stays: the model to come, the outbox, the control variate, the local
- * blocks, and words that may have to be masked. */
-static void tidy(struct csl_agent *a, const char *model)
+ * blocks, what a vote compares with, and words that may have to be masked. */
+static void tidy(struct csl_agent *a, const char *model, uint64_t round)
 {
     char update[CSL_ID_MAX], control[CSL_ID_MAX], plain[CSL_ID_MAX];
     char local[CSL_ID_MAX], local_of_words[CSL_ID_MAX];
+    char judged[CSL_ID_MAX], judged_before[CSL_ID_MAX]; /* by the task's round */
     uint64_t words = csl_agent_secagg_words_round__(a); /* not the task's: they may be older */
     csl_agent_blob_name__(update, "update", a->memory.outbox.round);
     csl_agent_run_name__(control, "control", a->memory.control_round, a->memory.control_run);
     csl_agent_run_name__(local, "local", a->memory.control_round, a->memory.control_run);
     csl_agent_blob_name__(plain, "plain", words);
     csl_agent_run_name__(local_of_words, "local", words, csl_agent_secagg_words_run__(a));
-    const char *keep[] = {model, update, control, local, plain, local_of_words};
-    csl_blobs_keep_only(a->blobs, keep, words != 0 ? 6 : 4);
+    csl_agent_blob_name__(judged, "judged", round);
+    csl_agent_blob_name__(judged_before, "judged", round > 0 ? round - 1 : 0);
+    const char *keep[] = {model,  update,        control, local,
+                          judged, judged_before, plain,   local_of_words};
+    csl_blobs_keep_only(a->blobs, keep, words != 0 ? 8 : 6);
 }
 
 void csl_agent_fetch__(struct csl_agent *a, const struct csl_site_action *action)
@@ -230,7 +234,7 @@ void csl_agent_fetch__(struct csl_agent *a, const struct csl_site_action *action
     memcpy(f->digest, action->task.model_digest, CSL_DIGEST_BYTES);
     csl_agent_model_name__(f->name, f->digest);
     csl_sha256_init(&f->hash);
-    tidy(a, f->name);
+    tidy(a, f->name, action->task.round);
     code = hash_prefix(f, &err);
     struct csl_bulk_head head = {.bytes_total = f->total, .bytes_offset = f->position};
     memcpy(head.ticket, action->ticket, CSL_TICKET_BYTES);

@@ -120,6 +120,8 @@ enum csl_code csl_agent_count_groups__(const struct csl_agent *a, uint32_t domai
                                        struct csl_err *err) CSL_MUST_CHECK;
 /* The training patients' records, likewise. */
 struct csl_examples csl_agent_examples_to_count__(const struct csl_agent *a, uint32_t domain);
+struct csl_examples csl_agent_examples__(const struct csl_agent *a, uint32_t domain,
+                                         enum csl_split split); /* those of one split */
 void csl_agent_work__(struct csl_agent *a, const struct csl_msg_task *task);
 void csl_agent_blob_name__(char out[CSL_ID_MAX], const char *kind, uint64_t round);
 /* Of a training that may be repeated: csl_agent.run too. */
@@ -205,6 +207,15 @@ double csl_agent_mass__(const struct csl_agent *a, const struct csl_msg_task *t,
                         double patients);
 enum csl_code csl_agent_check_weights__(struct csl_agent *a, const struct csl_msg_task *t,
                                         struct csl_err *err) CSL_MUST_CHECK;
+
+/* agent_vote.c: without a vote in the study each does nothing. judge_base: keeps the loss of this
+ * site's validation patients under the model that the training of `round` begins with. */
+enum csl_code csl_agent_judge_base__(struct csl_agent *a, uint64_t round, const float *parameters,
+                                     struct csl_err *err) CSL_MUST_CHECK;
+/* On the model that `round` made, whose base this site judged; NONE: it has not, or no patients. */
+enum csl_msg_vote csl_agent_vote__(struct csl_agent *a, uint64_t round, const float *parameters);
+/* On the model that `round` begins with, against that of the round before; both were judged. */
+enum csl_msg_vote csl_agent_vote_on_base__(const struct csl_agent *a, uint64_t round);
 
 /* agent_bulk.c */
 void csl_agent_fetch__(struct csl_agent *a, const struct csl_site_action *action);

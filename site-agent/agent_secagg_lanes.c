@@ -36,7 +36,7 @@ enum csl_code csl_agent_secagg_check_blocks__(const struct csl_agent *a,
 {
     uint32_t blocks = a->study->schema.block_count;
     uint32_t trained = csl_study_only_evaluates_in(a->study, c->round) ? 0 : blocks;
-    bool is_same = c->block_count >= trained && c->scalar_count == blocks + 1;
+    bool is_same = c->block_count >= trained && c->scalar_count == csl_study_scalars(a->study);
     for (uint32_t b = trained; is_same && b < c->block_count; b++) {
         enum csl_code code = csl_agent_secagg_check_evaluation__(a, c, b, err);
         if (code != CSL_OK)

@@ -126,7 +126,21 @@ static enum csl_code put_block(struct words *w, uint32_t block, const float *upd
     return code;
 }
 
-/* A word for the weight of every block of the study, and one for the loss. */
+/* Two words that a site which has no vote leaves at 0. */
+static enum csl_code put_vote(struct words *w, uint32_t at, struct csl_err *err)
+{
+    enum csl_msg_vote vote = csl_agent_vote_on_base__(w->a, w->task->round);
+    uint32_t sites = csl_agent_secagg_sites__(w->a);
+    enum csl_code code = CSL_OK;
+    if (vote == CSL_VOTE_NONE)
+        return CSL_OK;
+    code = csl_scalar_encode(1, sites, &w->buffer[at], err);
+    if (code == CSL_OK && vote == CSL_VOTE_WORSE)
+        code = csl_scalar_encode(1, sites, &w->buffer[at + 1], err);
+    return code;
+}
+
+/* A word for the weight of every block of the study, one for the loss, and those of a vote. */
 static enum csl_code put_scalars(struct words *w, const struct csl_train_report *report,
                                  struct csl_err *err)
 {
@@ -134,7 +148,7 @@ static enum csl_code put_scalars(struct words *w, const struct csl_train_report 
     uint32_t blocks = a->study->schema.block_count, sites = csl_agent_secagg_sites__(a);
     double total = 0;
     enum csl_code code = CSL_OK;
-    memset(w->buffer, 0, (blocks + 1) * sizeof(*w->buffer));
+    memset(w->buffer, 0, csl_study_scalars(a->study) * sizeof(*w->buffer));
     for (uint32_t i = 0; code == CSL_OK && i < report->block_count; i++) {
         double weight = weight_of(w, report->blocks[i].block);
         total += weight;
@@ -142,7 +156,9 @@ static enum csl_code put_scalars(struct words *w, const struct csl_train_report 
     }
     if (code == CSL_OK)
         code = csl_scalar_encode(report->mean_loss * total, sites, &w->buffer[blocks], err);
-    return code == CSL_OK ? put_words(w, blocks + 1, err) : code;
+    if (code == CSL_OK)
+        code = put_vote(w, blocks + 1, err);
+    return code == CSL_OK ? put_words(w, csl_study_scalars(a->study), err) : code;
 }
 
 /* A model that cannot be judged here must not cost the site its update. */

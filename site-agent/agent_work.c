@@ -197,6 +197,8 @@ static enum csl_code train(struct csl_agent *a, const struct csl_msg_task *t,
         code = read_broadcast(a, t, v.broadcast, a->strategy->broadcast_vectors, err);
     if (code == CSL_OK && has_control(a))
         code = read_control(a, t, v.site_control, err);
+    if (code == CSL_OK)
+        code = csl_agent_judge_base__(a, t->round, v.broadcast, err);
     /* Under masks the round after the last judges the model, and trains nothing. */
     if (code == CSL_OK && !csl_study_only_evaluates_in(a->study, t->round)) {
         struct csl_train_task task = {.data = a->data,
@@ -245,15 +247,20 @@ static void mark_absent(const struct csl_agent *a, struct csl_examples *e)
             e->absent |= UINT32_C(1) << i;
 }
 
-struct csl_examples csl_agent_examples_to_judge__(const struct csl_agent *a, uint32_t domain)
+struct csl_examples csl_agent_examples__(const struct csl_agent *a, uint32_t domain,
+                                         enum csl_split split)
 {
-    const struct csl_examples *splits = a->data->domains[domain];
-    bool has_test = splits[CSL_SPLIT_TEST].records > 0;
-    struct csl_examples here = splits[has_test ? CSL_SPLIT_TEST : CSL_SPLIT_VALIDATION];
+    struct csl_examples here = a->data->domains[domain][split];
     if (csl_agent_has_part__(a) && csl_dataset_block_patients(a->data, domain) == 0)
         here.records = 0; /* its head is not here */
     mark_absent(a, &here);
     return here;
+}
+
+struct csl_examples csl_agent_examples_to_judge__(const struct csl_agent *a, uint32_t domain)
+{
+    bool has_test = a->data->domains[domain][CSL_SPLIT_TEST].records > 0;
+    return csl_agent_examples__(a, domain, has_test ? CSL_SPLIT_TEST : CSL_SPLIT_VALIDATION);
 }
 
 enum csl_code csl_agent_count_groups__(const struct csl_agent *a, uint32_t domain,
@@ -402,9 +409,12 @@ static enum csl_code evaluate(struct csl_agent *a, const struct csl_msg_task *t,
         code = CSL_FAIL(err, CSL_E_NOMEM, "no memory to evaluate");
     if (code == CSL_OK)
         code = read_broadcast(a, t, parameters, 1, err);
-    /* With privacy nothing about test patients leaves: no block is reported. */
+    /* With privacy nothing about test patients leaves: no block is reported. Under masks a report
+     * of one site, or its vote, is not for the coordinator, though it may ask. */
     bool is_reported = a->study->privacy.mode == CSL_PRIVACY_NONE && !csl_agent_masks__(a) &&
                        !a->study->census.is_on;
+    if (code == CSL_OK && is_reported)
+        out->vote = csl_agent_vote__(a, t->round, parameters);
     for (uint32_t d = 0; code == CSL_OK && is_reported && d < a->study->domain_count; d++) {
         bool is_here = !csl_agent_has_part__(a) || csl_dataset_block_patients(a->data, d) > 0;
         bool is_judged = csl_agent_examples_to_judge__(a, d).records > 0;

@@ -72,8 +72,8 @@ static enum csl_code add_constants(struct csl_onnx_net *o, struct csl_err *err)
         code = feature_constant(o, "scaling.centre", offsetof(struct csl_feature, centre), 0, NULL,
                                 err);
         if (code == CSL_OK)
-            code = feature_constant(o, "scaling.scale", offsetof(struct csl_feature, scale), 1,
-                                    NULL, err);
+            code = feature_constant(o, "scaling.scale", offsetof(struct csl_feature, scale),
+                                    d->measured_scale, NULL, err);
     } else {
         csl_onnx__constant(o->graph, "scaling.centre", CSL_ONNX_DOUBLE, 0, NULL, &d->centre);
         csl_onnx__constant(o->graph, "scaling.scale", CSL_ONNX_DOUBLE, 0, NULL, &d->scale);

@@ -414,8 +414,28 @@ static void on_aggregated(struct csl_coord *c, const struct csl_coord_event *ev)
 static void on_evaluated(struct csl_coord *c, const struct csl_coord_event *ev)
 {
     if (c->state == CSL_STUDY_EVALUATING && c->phase != CSL_PHASE_EVALUATE &&
-        ev->round == c->rounds_done + 1) /* else aborted meanwhile */
-        csl_coord_end_last__(c);
+        ev->round == c->rounds_done + 1) { /* else aborted meanwhile */
+        csl_coord_set_model(c, ev->digest, ev->bytes);
+        csl_coord_set_evaluated(c, ev->evaluated_digest);
+        if (ev->reason != NULL)
+            csl_coord_abort__(c, ev->reason);
+        else
+            csl_coord_end_last__(c);
+    }
+}
+
+static void on_judged(struct csl_coord *c, const struct csl_coord_event *ev)
+{
+    CSL_ASSERT(c->is_judging && c->phase == CSL_PHASE_EVALUATE && ev->round == c->rounds_done);
+    c->is_judging = false;
+    csl_coord_set_model(c, ev->digest, ev->bytes);
+    csl_coord_set_evaluated(c, ev->evaluated_digest);
+    if (c->abort_reason == NULL)
+        c->abort_reason = ev->reason;
+    if (c->abort_reason != NULL)
+        csl_coord_abort__(c, c->abort_reason);
+    else
+        csl_coord_end_evaluation__(c);
 }
 
 void csl_coord_step(struct csl_coord *c, const struct csl_coord_event *ev,
@@ -457,6 +477,9 @@ void csl_coord_step(struct csl_coord *c, const struct csl_coord_event *ev,
         break;
     case CSL_CE_EVALUATED:
         on_evaluated(c, ev);
+        break;
+    case CSL_CE_JUDGED:
+        on_judged(c, ev);
         break;
     case CSL_CE_ABSENT:
     case CSL_CE_SILENT:

@@ -70,7 +70,8 @@ struct csl_coord_site {
     enum csl_site_progress progress;
     struct csl_coord_update update;
     uint64_t rounds_contributed;
-    char last_error[192]; /* public text */
+    enum csl_msg_vote vote; /* DONE: on the model that is evaluated */
+    char last_error[192];   /* public text */
 };
 
 struct csl_coord_config {
@@ -103,7 +104,8 @@ enum csl_coord_event_kind {
     CSL_CE_AGGREGATED, /* round, digest, evaluated_digest, bytes: answers AGGREGATE; reason: the
                           study ends with it, NULL: it goes on */
     CSL_CE_EVALUATED,  /* round: answers OPEN_ROUND or AGGREGATE of the round after the last: its
-                          sum is kept, or there is none; the study is over */
+                          sum is kept, or there is none; the study is over; reason: aborted */
+    CSL_CE_JUDGED,     /* round, digest, evaluated_digest, bytes: answers JUDGE; reason: as above */
     CSL_CE_ABSENT, /* site_index, round: has no part in the sum of this round, nor in its quorum */
     CSL_CE_SILENT, /* site_index, round: counts in the quorum, and sends no update any more */
     CSL_CE_REOPEN, /* round: answers AGGREGATE or SHORT: no update counts, all are asked again */
@@ -140,8 +142,10 @@ enum csl_coord_action_kind {
     CSL_CA_SHORT,        /* round: under masks, too few updates, and the time is up or nobody else
                             sends one; REOPEN may answer, or updates that come after all */
     CSL_CA_SAVE_EVALUATION, /* site_index, evaluation (borrowed until the step returns) */
-    CSL_CA_FORGET_UPDATES,  /* round: spools may go, and rows of it */
-    CSL_CA_FINISHED         /* RELEASED or ABORTED reached */
+    CSL_CA_JUDGE, /* round: the sites' votes on its model are there; keep it or go back, answer with
+                     JUDGED */
+    CSL_CA_FORGET_UPDATES, /* round: spools may go, and rows of it */
+    CSL_CA_FINISHED        /* RELEASED or ABORTED reached */
 };
 struct csl_coord_action {
     enum csl_coord_action_kind kind;

@@ -24,6 +24,7 @@ struct csl_coord {
     uint64_t now_ns, opened_ns, deadline_ns; /* deadline of the phase; UINT64_MAX: none */
     uint8_t model_digest[CSL_DIGEST_BYTES], evaluated_digest[CSL_DIGEST_BYTES];
     uint64_t model_bytes;
+    bool is_judging;          /* the votes are in, JUDGED is to come */
     bool must_reopen;         /* once no update is being folded */
     const char *abort_reason; /* asked for while a round was being committed; NULL: not */
     bool has_warned_deadline; /* the phase's deadline passed with too few sites */
@@ -51,6 +52,7 @@ void csl_coord_after_model__(struct csl_coord *c);  /* evaluation, next round or
 /* Under masks: the round that only judges the last model, or the end where too few sites can. */
 void csl_coord_open_last__(struct csl_coord *c);
 void csl_coord_end_last__(struct csl_coord *c);         /* it is over */
+void csl_coord_end_evaluation__(struct csl_coord *c);   /* of a phase: next round or the end */
 bool csl_coord_is_running__(const struct csl_coord *c); /* (I5) */
 void csl_coord_abort__(struct csl_coord *c, const char *reason);
 uint32_t csl_coord_held__(const struct csl_coord *c);

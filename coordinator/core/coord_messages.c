@@ -169,7 +169,7 @@ static uint64_t words_of(const struct csl_study *study, uint32_t count,
 {
     const struct csl_secagg_choice choice = csl_secagg_choice_of(study);
     uint32_t of_model = study->schema.block_count;
-    uint64_t words = of_model + 1; /* of the weights, and the loss */
+    uint64_t words = csl_study_scalars(study);
     for (uint32_t i = 0; i < count; i++)
         words += blocks[i].block < of_model
                      ? csl_secagg_plan_words(&choice, study->schema.blocks[blocks[i].block].count)
@@ -308,6 +308,7 @@ static void on_evaluation(struct csl_coord *c, uint32_t site, const struct csl_m
                                                        .round = e->round,
                                                        .evaluation = e});
         s->progress = CSL_SITE_DONE;
+        s->vote = e->vote;
     }
     struct csl_message m = {.kind = CSL_MSG_EVALUATION_ACCEPTED};
     m.u.evaluation_accepted.round = e->round;

@@ -227,6 +227,7 @@ void csl_coord_open_evaluation__(struct csl_coord *c)
         struct csl_coord_site *s = &c->sites[i];
         s->in_cohort = s->membership == CSL_MEMBER_ACCEPTED;
         s->progress = s->in_cohort ? CSL_SITE_TASKED : CSL_SITE_IDLE;
+        s->vote = CSL_VOTE_NONE;
         if (s->in_cohort)
             csl_coord_task_site__(c, i);
     }
@@ -305,7 +306,7 @@ void csl_coord_abort__(struct csl_coord *c, const char *reason)
 {
     if (c->state == CSL_STUDY_RELEASED || c->state == CSL_STUDY_ABORTED)
         return;
-    if (c->state == CSL_STUDY_TRAINING && c->phase == CSL_PHASE_AGGREGATE)
+    if (c->is_judging || (c->state == CSL_STUDY_TRAINING && c->phase == CSL_PHASE_AGGREGATE))
         c->abort_reason = reason;
     else
         finish(c, CSL_STUDY_ABORTED, reason);
@@ -422,7 +423,7 @@ static void close_collect(struct csl_coord *c, uint32_t held)
         c, &(struct csl_coord_action){.kind = CSL_CA_AGGREGATE, .round = c->rounds_done + 1});
 }
 
-static void close_evaluate(struct csl_coord *c)
+void csl_coord_end_evaluation__(struct csl_coord *c)
 {
     if (c->state == CSL_STUDY_EVALUATING) {
         finish(c, CSL_STUDY_RELEASED, "");
@@ -433,9 +434,21 @@ static void close_evaluate(struct csl_coord *c)
     csl_coord_open_round__(c);
 }
 
+static void close_evaluate(struct csl_coord *c)
+{
+    if (!c->study->aggregation.vote.is_on) {
+        csl_coord_end_evaluation__(c);
+        return;
+    }
+    c->is_judging = true;
+    c->deadline_ns = UINT64_MAX;
+    csl_coord_emit__(c, &(struct csl_coord_action){.kind = CSL_CA_JUDGE, .round = c->rounds_done});
+}
+
 void csl_coord_maybe_close__(struct csl_coord *c)
 {
-    if (!csl_coord_is_running__(c) || c->phase == CSL_PHASE_AGGREGATE || c->must_reopen)
+    if (!csl_coord_is_running__(c) || c->phase == CSL_PHASE_AGGREGATE || c->must_reopen ||
+        c->is_judging)
         return;
     uint32_t pending = 0, held = 0;
     for (uint32_t i = 0; i < c->site_count; i++) {

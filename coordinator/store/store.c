@@ -250,7 +250,8 @@ enum csl_code csl_store_save_evaluation(struct csl_store *s, const struct csl_st
 {
     struct csl_eval_block block = e->block;
     struct csl_message m = {.kind = CSL_MSG_EVALUATION, .sequence = 1};
-    m.u.evaluation = (struct csl_msg_evaluation){e->round, 1, &block};
+    m.u.evaluation =
+        (struct csl_msg_evaluation){.round = e->round, .block_count = 1, .blocks = &block};
     struct csl_msg bytes;
     enum csl_code code = csl_message_encode(&m, &bytes, err);
     if (code != CSL_OK)

@@ -41,7 +41,8 @@ static uint64_t senders(const struct csl_secagg_shape *s)
 uint64_t csl_secagg_bytes_to_site(const struct csl_secagg_shape *shape)
 {
     uint64_t n = shape->sites, set = csl_secagg_set_bytes(shape->sites);
-    uint64_t config = shape->blocks * (36 + set + 4 * n) + 16 * ((uint64_t)shape->blocks + 1);
+    /* Scalars: a weight for each block, the loss, two of a vote. */
+    uint64_t config = shape->blocks * (36 + set + 4 * n) + 16 * ((uint64_t)shape->blocks + 3);
     uint64_t keys = n * CSL_SECAGG_ADVERTISE_BYTES;
     return FIXED_BYTES + larger(larger(config, keys), larger(delivery(shape), senders(shape)));
 }

@@ -42,6 +42,9 @@ void csl_study_group_plan(const struct csl_study *s, uint32_t domain, struct csl
 enum csl_code csl_study_check_groups(const struct csl_study *s, uint32_t domain,
                                      const uint32_t *counts, uint32_t count, uint64_t records,
                                      const uint64_t *confusion, struct csl_err *err) CSL_MUST_CHECK;
+/* Words of the scalars that a site sends under masks: the weight of every block, the loss, and with
+ * a vote whether it voted, and whether it found the model worse that the round begins with. */
+uint32_t csl_study_scalars(const struct csl_study *s);
 /* Of all blocks a round can have, without scalars: an upper bound. */
 uint64_t csl_study_words_max(const struct csl_study *s);
 

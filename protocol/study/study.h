@@ -18,6 +18,7 @@
 #include "protocol/study/study_schedule.h"
 #include "protocol/study/study_simulation.h"
 #include "protocol/study/study_statistics.h"
+#include "protocol/study/study_vote.h"
 
 #include <stdbool.h>
 
@@ -109,8 +110,9 @@ struct csl_domain {
     uint32_t windows; /* ehr_series: the record's steps in so many parts of equal length, rounded
                          down, each as CSL_SUMMARY_INPUTS values per variable; 0: the steps */
     uint32_t steps;   /* of the record, with windows; else 0: they are shape[0] */
-    bool scatters;    /* image2d: shape is of the scattering coefficients of its images */
-    double centre, scale; /* without features: one constant for all values; not used for text */
+    double measured_scale; /* ehr_series with windows: divides the part measured; else 1 */
+    bool scatters;         /* image2d: shape is of the scattering coefficients of its images */
+    double centre, scale;  /* without features: one constant for all values; not used for text */
     struct csl_study_augment augment; /* image2d, signal */
     uint32_t width; /* flattened model input D: feature_count, tokens, or the product of shape; with
                        inputs: of all of them */
@@ -153,6 +155,7 @@ struct csl_aggregation {
     uint32_t given_count;
     struct csl_averaging averaging; /* of what is evaluated and released */
     struct csl_study_gate gate;
+    struct csl_study_vote vote;
 };
 
 struct csl_study {
@@ -210,7 +213,8 @@ bool csl_domain_is_counted(const struct csl_domain *d);
 #define CSL_LABEL_TEXT_MAX (CSL_TASK_LABELS_MAX * (CSL_ID_MAX + 1)) /* bytes of it, at most */
 void csl_domain_label_text(const struct csl_domain *d, char *dst, size_t dst_bytes);
 /* True when input k of [d->width] is a value of a feature, scaled and clipped like it. False for a
- * mask, a time and a count of a series, which lie between 0 and 1 and stay as they are. */
+ * mask, a time and a part measured of a series, which lie between 0 and 1, are never clipped, and
+ * are only divided by d->measured_scale. */
 bool csl_domain_is_value(const struct csl_domain *d, uint32_t k);
 /* image2d: height, width and channels of what the records hold. */
 void csl_domain_image_shape(const struct csl_domain *d, uint32_t shape[3]);

@@ -13,9 +13,12 @@ struct raw_attack {
     double factor, share, value;
     char trigger[CSL_ID_MAX];
     uint32_t target, from_round, every;
+    int vote;
 };
 
 static const char *const names[] = {"scaled", "sign_flip", "label_flip", "backdoor", NULL};
+
+static const char *const vote_names[] = {"honest", "fine", "worse", NULL};
 
 static const struct csl_option attack_rows[] = {
     {.name = "kind",
@@ -71,6 +74,12 @@ static const struct csl_option attack_rows[] = {
      .fallback = "1",
      .unit = "rounds",
      .help = "From then on the update is changed in one round of so many."},
+    {.name = "vote",
+     .type = CSL_OPT_ENUM,
+     AT(vote),
+     .choices = vote_names,
+     .fallback = "honest",
+     .help = "What it says of every model: what is true, that it is fine, or that it is worse."},
     CSL_OPTION_END,
 };
 
@@ -118,6 +127,7 @@ enum csl_code csl_study__read_attack(const struct csl_study_reader *r,
     if (code != CSL_OK)
         return code;
     *out = (struct csl_sim_attack){.kind = kind,
+                                   .vote = (enum csl_attack_vote)raw.vote,
                                    .factor = raw.factor,
                                    .share = raw.share,
                                    .value = raw.value,
@@ -176,6 +186,9 @@ enum csl_code csl_study__check_attacks(const struct csl_study_reader *r,
             return csl_yaml_fail(r->err, r->y, at,
                                  "mode joint sends a noisy sum of gradients and no update; "
                                  "label_flip, or backdoor without factor, would be right");
+        if (a->vote != CSL_ATTACK_VOTE_HONEST && !s->aggregation.vote.is_on)
+            return csl_yaml_fail(r->err, r->y, csl_study__at(at, "vote"),
+                                 "nobody is asked; aggregation: {vote: {}} would be right");
         enum csl_code code = a->kind == CSL_ATTACK_BACKDOOR ? check_backdoor(r, at, a) : CSL_OK;
         if (code != CSL_OK)
             return code;

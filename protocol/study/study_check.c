@@ -216,6 +216,8 @@ enum csl_code csl_study__check(const struct csl_study_reader *r, const struct cs
     if (code == CSL_OK)
         code = csl_study__check_statistics(r, root);
     if (code == CSL_OK)
+        code = csl_study__check_vote(r, root);
+    if (code == CSL_OK)
         code = check_evaluations(r, root);
     if (code == CSL_OK && s->evaluate_every > s->rounds)
         code = csl_yaml_fail(r->err, r->y, find(root, "evaluation", "every"),

@@ -326,6 +326,10 @@ static void put_series(struct csl_buf *b, const struct csl_domain *d)
     csl_buf_le32(b, (uint32_t)d->missing);
     csl_buf_le32(b, d->windows);
     csl_buf_le32(b, d->steps);
+    if (d->measured_scale == 1)
+        return;
+    put_text(b, "measured scale");
+    put_f64(b, d->measured_scale);
 }
 
 static void put_scattering(struct csl_buf *b, const struct csl_domain *d)
@@ -364,6 +368,17 @@ static void put_census(struct csl_buf *b, const struct csl_study *s)
     put_text(b, "census");
     csl_buf_le32(b, s->census.bins);
     csl_buf_le32(b, s->census.minimum_cell);
+}
+
+static void put_vote(struct csl_buf *b, const struct csl_study_vote *v)
+{
+    if (!v->is_on)
+        return;
+    put_text(b, "vote");
+    put_f64(b, v->worse_max);
+    put_f64(b, v->tolerance);
+    csl_buf_le32(b, v->minimum_sites);
+    csl_buf_le32(b, v->rejected_max);
 }
 
 static void put_block_kind(struct csl_buf *b, const char *noun, const struct csl_domain *d)
@@ -440,6 +455,7 @@ enum csl_code csl_study__digest(struct csl_study *s, struct csl_err *err)
     for (uint32_t i = 0; i < s->domain_count; i++)
         put_scattering(&b, &s->domains[i]);
     put_census(&b, s);
+    put_vote(&b, &s->aggregation.vote);
     code = csl_buf_status(&b, err);
     if (code == CSL_OK)
         csl_digest(b.p, b.n, s->digest);

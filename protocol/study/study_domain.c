@@ -61,7 +61,7 @@ struct raw_domain {
     uint32_t windows;
     bool scatters;
     const struct csl_yaml_node *task, *features, *shape, *model, *inputs, *augment;
-    double centre, scale, clip;
+    double centre, scale, clip, measured_scale;
 };
 struct raw_task {
     int kind;
@@ -116,6 +116,11 @@ struct raw_feature {
          .fallback = "0",                                                                          \
          .help = "The steps in so many parts, each as mean, smallest, largest, first and last "    \
                  "value and the part of the steps with one (ehr_series); 0: the steps."},          \
+        {.name = "measured_scale",                                                                 \
+         .type = CSL_OPT_F64,                                                                      \
+         AT(raw_domain, measured_scale),                                                           \
+         .fallback = "1",                                                                          \
+         .help = "The part of a window's steps with a value is divided by it."},                   \
         {.name = "scattering",                                                                     \
          .type = CSL_OPT_BOOL,                                                                     \
          AT(raw_domain, scatters),                                                                 \
@@ -233,10 +238,10 @@ static const struct csl_option feature_rows[] = {
 static const char *const constant_keys[] = {"centre", "scale", NULL};
 
 static enum csl_code check_scale(const struct csl_study_reader *r,
-                                 const struct csl_yaml_node *mapping, double scale)
+                                 const struct csl_yaml_node *mapping, const char *key, double scale)
 {
     if (!(scale > 0))
-        return csl_yaml_fail(r->err, r->y, csl_study__at(mapping, "scale"),
+        return csl_yaml_fail(r->err, r->y, csl_study__at(mapping, key),
                              "found %g; a number above 0 would be right", scale);
     return CSL_OK;
 }
@@ -320,7 +325,7 @@ static enum csl_code read_feature(const struct csl_study_reader *r,
     if (code == CSL_OK)
         code = check_name(r, csl_study__at(item, "name"), raw.name);
     if (code == CSL_OK)
-        code = check_scale(r, item, raw.scale);
+        code = check_scale(r, item, "scale", raw.scale);
     if (code == CSL_OK && raw.range)
         code = read_range(r, raw.range, f);
     if (code == CSL_OK && domain->scaling == CSL_SCALING_SITE)
@@ -369,14 +374,20 @@ static enum csl_code read_series(const struct csl_study_reader *r, const struct 
                                  const struct raw_domain *raw, struct csl_domain *d)
 {
     static const char *const missing_keys[] = {"missing", NULL};
+    static const char *const window_keys[] = {"measured_scale", NULL};
     uint64_t inputs = (uint64_t)raw->missing + 1;
+    enum csl_code code = check_scale(r, item, "measured_scale", raw->measured_scale);
 
+    if (code == CSL_OK && raw->windows == 0)
+        code = csl_study__refuse_keys(r, item, window_keys, "for windows only");
+    if (code == CSL_OK && raw->windows > 0)
+        code = csl_study__refuse_keys(r, item, missing_keys,
+                                      "a window says which part of its steps has a measurement");
+    if (code != CSL_OK)
+        return code;
     d->missing = (enum csl_missing)raw->missing;
+    d->measured_scale = raw->measured_scale;
     if (raw->windows > 0) {
-        enum csl_code code = csl_study__refuse_keys(
-            r, item, missing_keys, "a window says which part of its steps has a measurement");
-        if (code != CSL_OK)
-            return code;
         if (raw->windows > d->shape[0])
             return csl_yaml_fail(r->err, r->y, csl_study__at(item, "windows"),
                                  "%u windows of %u step%s; at most one for each step would be "
@@ -431,10 +442,10 @@ static enum csl_code read_input(const struct csl_study_reader *r, const struct c
 {
     static const char *const shape_keys[] = {"shape", NULL};
     static const char *const named_keys[] = {"features", "clip", NULL};
-    static const char *const series_keys[] = {"missing", "windows", NULL};
+    static const char *const series_keys[] = {"missing", "windows", "measured_scale", NULL};
     static const char *const text_keys[] = {"scaling", "centre", "scale", NULL};
     bool is_named = d->modality == CSL_TABULAR || d->modality == CSL_EHR_SERIES;
-    enum csl_code code = check_scale(r, item, raw->scale);
+    enum csl_code code = check_scale(r, item, "scale", raw->scale);
 
     d->scaling = (enum csl_scaling)raw->scaling;
     d->centre = raw->centre;

@@ -123,6 +123,11 @@ uint64_t csl_study_evaluation_words(const struct csl_study *s, uint32_t domain)
            1;
 }
 
+uint32_t csl_study_scalars(const struct csl_study *s)
+{
+    return s->schema.block_count + 1 + (s->aggregation.vote.is_on ? 2 : 0);
+}
+
 uint64_t csl_study_words_max(const struct csl_study *s)
 {
     uint64_t words = s->schema.parameters;

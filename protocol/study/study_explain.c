@@ -210,6 +210,7 @@ static void explain_training(const struct csl_study *s, struct csl_buf *out)
                        (unsigned long long)csl_study__updates_needed(&s->aggregation));
     csl_study__explain_averaging(s, out);
     csl_study__explain_gate(s, out);
+    csl_study__explain_vote(s, out);
     csl_str_duration(text, sizeof(text), s->round_deadline_ms * 1000000);
     csl_buf_printf(out,
                    "  A round needs %u contribution%s and closes after %s at the latest with "

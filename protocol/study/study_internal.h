@@ -203,6 +203,13 @@ enum csl_code csl_study__read_gate(const struct csl_study_reader *r,
 enum csl_code csl_study__check_gate(const struct csl_study_reader *r,
                                     const struct csl_yaml_node *root);
 void csl_study__explain_gate(const struct csl_study *s, struct csl_buf *out);
+/* study_vote.c: likewise */
+enum csl_code csl_study__read_vote(const struct csl_study_reader *r,
+                                   const struct csl_yaml_node *parent,
+                                   const struct csl_yaml_node *section);
+enum csl_code csl_study__check_vote(const struct csl_study_reader *r,
+                                    const struct csl_yaml_node *root);
+void csl_study__explain_vote(const struct csl_study *s, struct csl_buf *out);
 /* study_census.c: section 'census', which sets what training would say; then what it asks
  * of a domain that is read; its block of the schema. */
 enum csl_code csl_study__read_census(const struct csl_study_reader *r,

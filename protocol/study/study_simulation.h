@@ -17,13 +17,15 @@ enum csl_attack_kind {
     CSL_ATTACK_BACKDOOR    /* trains on records with the trigger and the target class; the update
                               times factor */
 };
+enum csl_attack_vote { CSL_ATTACK_VOTE_HONEST, CSL_ATTACK_VOTE_FINE, CSL_ATTACK_VOTE_WORSE };
 struct csl_sim_attack {
     enum csl_attack_kind kind;
-    double factor;            /* > 0 */
-    double share;             /* of the training patients: label_flip, backdoor */
-    char trigger[CSL_ID_MAX]; /* backdoor: a tabular feature */
-    double value;             /* what the model gets for it, after scaling */
-    uint32_t target;          /* class index */
+    enum csl_attack_vote vote; /* on every model, whatever its validation patients say */
+    double factor;             /* > 0 */
+    double share;              /* of the training patients: label_flip, backdoor */
+    char trigger[CSL_ID_MAX];  /* backdoor: a tabular feature */
+    double value;              /* what the model gets for it, after scaling */
+    uint32_t target;           /* class index */
     /* The update is changed in from_round and every `every` rounds after it; records always are. */
     uint32_t from_round, every;
 };

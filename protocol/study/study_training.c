@@ -34,7 +34,7 @@ struct raw_aggregation {
     double server_learning_rate, momentum, beta1, beta2, tau;
     double fairness_q, tilt, trim, mixture_rate;
     uint32_t byzantine, keep;
-    const struct csl_yaml_node *weights, *averaging, *gate;
+    const struct csl_yaml_node *weights, *averaging, *gate, *vote;
 };
 struct raw_weights {
     int kind;
@@ -246,6 +246,10 @@ static const struct csl_option aggregation_rows[] = {
      .type = CSL_OPT_NODE,
      AT(raw_aggregation, gate),
      .help = "What the sum of a round has to pass before it changes the model."},
+    {.name = "vote",
+     .type = CSL_OPT_NODE,
+     AT(raw_aggregation, vote),
+     .help = "What the sites' votes on a model have to say before more rounds build on it."},
     CSL_OPTION_END,
 };
 static const struct csl_option weights_rows[] = {
@@ -551,6 +555,8 @@ enum csl_code csl_study__read_aggregation(const struct csl_study_reader *r,
         code = csl_study__read_averaging(r, section, raw.averaging);
     if (code == CSL_OK)
         code = csl_study__read_gate(r, section, raw.gate);
+    if (code == CSL_OK)
+        code = csl_study__read_vote(r, section, raw.vote);
     return code == CSL_OK ? csl_study__check_strategy_weights(r, section) : code;
 }
 

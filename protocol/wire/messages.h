@@ -149,8 +149,11 @@ struct csl_eval_block { /* one domain of one site; counts of validation or test 
     uint32_t group_count;
     uint32_t groups[CSL_GROUP_COUNTS_MAX];
 };
+/* On the model of the round, of a study with aggregation.vote that is not under masks. */
+enum csl_msg_vote { CSL_VOTE_NONE, CSL_VOTE_FINE, CSL_VOTE_WORSE };
 struct csl_msg_evaluation {
     uint64_t round;
+    enum csl_msg_vote vote;
     uint32_t block_count;
     struct csl_eval_block *blocks; /* [block_count], owned; <= CSL_DOMAINS_MAX */
 };

@@ -197,6 +197,8 @@ static enum csl_code check_evaluation(const struct check *c, const struct csl_ms
 {
     enum csl_code code = check_range(c, "round", e->round, 0, CSL_ROUNDS_MAX);
     if (code == CSL_OK)
+        code = check_range(c, "vote", (uint64_t)e->vote, 0, CSL_VOTE_WORSE);
+    if (code == CSL_OK)
         code = check_range(c, "block_count", e->block_count, 0, CSL_DOMAINS_MAX);
     for (uint32_t i = 0; code == CSL_OK && i < e->block_count; i++) {
         if (i > 0 && e->blocks[i].block <= e->blocks[i - 1].block)

@@ -82,6 +82,7 @@ static enum csl_code pack_evaluation(const struct csl_msg_evaluation *s,
                                      Consilium__V1__Evaluation *d, struct csl_arena *a)
 {
     d->round = s->round;
+    d->vote = (uint32_t)s->vote;
     d->n_blocks = s->block_count;
     d->blocks = csl_codec__array(a, s->block_count, sizeof(**d->blocks));
     enum csl_code code = d->blocks == NULL ? CSL_E_NOMEM : CSL_OK;
@@ -298,6 +299,10 @@ static enum csl_code unpack_evaluation(struct csl_msg_evaluation *d,
                                        const Consilium__V1__Evaluation *s, struct csl_err *err)
 {
     d->round = s->round;
+    if (s->vote > CSL_VOTE_WORSE)
+        return CSL_FAIL(err, CSL_E_PROTO, "EVALUATION.vote: %u, at most %d", s->vote,
+                        (int)CSL_VOTE_WORSE);
+    d->vote = (enum csl_msg_vote)s->vote;
     if (s->n_blocks > CSL_DOMAINS_MAX)
         return CSL_FAIL(err, CSL_E_PROTO, "EVALUATION.blocks: %zu entries, at most %d", s->n_blocks,
                         CSL_DOMAINS_MAX);

@@ -274,7 +274,7 @@ enum csl_code csl_constants_from__(const struct csl_domain *d, const struct csl_
         if (csl_domain_is_value(d, k))
             continue;
         c.centre[k] = 0.0;
-        c.scale[k] = 1.0;
+        c.scale[k] = d->measured_scale;
     }
     repeat_constants(period, &c);
     *out = c;

@@ -9,7 +9,8 @@ def scaled(d, row):
     out = []
     for k, x in enumerate(row):
         _, centre, scale, clip = (None, d["centre"], d["scale"], 0) if "features" not in d else (
-            [*d["features"], *[(None, 0, 1, 0)] * len(d["features"])][k % d["shape"][-1]])
+            [*d["features"] * (5 if "windows" in d else 1),
+             *[(None, 0, d.get("measured_scale", 1), 0)] * len(d["features"])][k % d["shape"][-1]])
         v = 0.0 if math.isnan(x) else (x - centre) / scale
         out.append(min(max(v, -clip), clip) if clip > 0 else v)
     return out

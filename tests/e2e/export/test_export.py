@@ -72,6 +72,8 @@ DOMAINS = {
     "wave": dense("signal", BINARY, {"kind": "cnn1d", "channels": [4, 4], "kernel": 5, "stride": 1, "groups": 4}, [12, 3],
                   0, 0.5),
     "note": {"modality": "text", "task": BINARY, "model": {"kind": "bag", "width": 4, "hidden": [5]}, "shape": [6, 20]},
+    "days": {**tabular(BINARY, {"kind": "mlp", "hidden": [5]}, [("pulse", 80, 20, 3), ("pressure", 120, 20, 0)]),
+             "modality": "ehr_series", "windows": 2, "measured_scale": 0.2, "steps": 5, "shape": [2, 12]},
     "tracing": dense("signal", BINARY, {"kind": "transformer", "patch": 3, "width": 8, "heads": 2, "layers": 2}, [12, 3],
                      0, 0.5),
 }
@@ -112,7 +114,8 @@ def what_is_read(name, d):
         return lines + ([f"    centre: {d['centre']!r}", f"    scale: {d['scale']!r}"] if "centre" in d else [])
     lines.append(f"    scaling: {d['scaling']}")
     if d["modality"] == "ehr_series":
-        lines += [f"    shape: [{d['steps']}]", f"    missing: {d['missing']}"]
+        lines.append(f"    shape: [{d['steps']}]")
+        lines += [f"    {key}: {d[key]}" for key in ("missing", "windows", "measured_scale") if key in d]
     lines.append("    features:")
     for feature, centre, scale, clip in d["features"]:
         row = {"name": feature, "unit": "mm", "clip": clip}
@@ -192,10 +195,11 @@ def make_record(d, generator):
     if d["modality"] == "text":
         return [float(generator.randrange(-1, d["shape"][1] + 2)) for _ in range(d["shape"][0])]
     for k in range(math.prod(d["shape"])):
-        if "features" in d and k % inputs >= len(d["features"]):
-            values.append(float(generator.random() < 0.5))  # a mark
+        if "features" in d and k % inputs >= len(d["features"]) * (5 if "windows" in d else 1):
+            values.append(float(generator.random() < 0.5))  # a mark, or the part measured
             continue
-        _, centre, scale, _ = d["features"][k % inputs] if "features" in d else (None, d["centre"], d["scale"], 0)
+        _, centre, scale, _ = (d["features"][k % len(d["features"])] if "features" in d else
+                               (None, d["centre"], d["scale"], 0))
         values.append(math.nan if generator.random() < 0.05 else centre + scale * generator.gauss(0, 3))
     return values
 

@@ -8,7 +8,7 @@ under masks, and two with joint noise under masks, whose noise is drawn from the
 built without tests cannot): of one domain, once as it is and once with a gate that rejects rounds, and of inputs that
 most sites lack some of; the sums cost the same too. So does one with everything on (joint noise, masks, published
 statistics, weights of domains and of patient groups, missing inputs), whose whole run is also compared with one without masks, ledgers
-included. One with weights of domains, which are the same as well. The first two
+included. One whose models are voted down, and one with weights of domains, which are the same as well. The first two
 have the sites count their test patients by group: what the coordinator makes of the counts is the same as what the
 simulation makes of the records. The heart studies when a data folder holds their files. Exit status 0: every pair of digests is
 equal. Python 3 and its standard library only.
@@ -50,8 +50,12 @@ GROUPS = """fairness:
   attributes: [sex, age_band]
   groups: {sex: [female, male], age_band: ["<45", "45-64", "65-79", "80+"]}
   minimum_group: 10"""
+MASKED = "masked-" + SYNTHETIC
 GATED = "gated-" + JOINT
 GATE = "  strategy: fedavg\n  server_learning_rate: 100\n  gate: {factor: 1.01, window: 3}"  # far too long steps: norms are of chance
+VOTED = "voted-" + SYNTHETIC
+VOTE = "  strategy: fedavgm\n  momentum: 0.9\n  server_learning_rate: 3\n" \
+       "  vote: {worse_max: 0.25, tolerance: 0, rejected_max: 6}"  # too long steps again
 HEART = ("flamby-heart-fedavg.yaml", "flamby-heart-scaffold.yaml")
 HEART_FILES = "uci-heart-disease"
 
@@ -91,7 +95,7 @@ def is_same(program, study, folder, data=None):
     tables = [runs[t].get("domain_weights", {}).get("tables") for t in ("inproc", "grpc")]
     if tables[0] != tables[1] or (name in (WEIGHTED, EVERYTHING) and not tables[0]):
         raise SystemExit(f"FAILED: {name}: the tables of weights are {tables}; the same ones, and some, would be right")
-    if SYNTHETIC in name:
+    if name in (SYNTHETIC, MASKED):
         check_groups(name, runs)
     print(f"{name}: inproc {inproc[:16]}, grpc {grpc[:16]}: {'same' if inproc == grpc else 'DIFFERENT'}", flush=True)
     return inproc == grpc
@@ -171,16 +175,19 @@ def main(argv):
         gated = ((rf"(?m)^rounds: {ROUNDS}$", "rounds: 6"), (r"(?m)^  strategy: fedavg$", GATE))
         everything = ((rf"(?m)^rounds: {ROUNDS}$", "rounds: 5"), (r"(?m)^statistics: {every: 3,", "statistics: {every: 1,"),
                       (r"epsilon: 4.0, delta: 1.0e-4, groups", "epsilon: 8.0, delta: 1.0e-4, groups"))
+        voted = ((rf"(?m)^rounds: {ROUNDS}$", "rounds: 6"), (r"(?m)^  strategy: fedavg$", VOTE),
+                 (r"(?m)^evaluation: \{every: \d+\}$", "evaluation: {every: 1}"))
         masked = ((r"(?m)^evaluation: \{every: \d+\}$", MASKS + "\n" + GROUPS),)
-        for source, name, changes in ((SYNTHETIC, SYNTHETIC, evaluated), (SYNTHETIC, "masked-" + SYNTHETIC, masked),
+        for source, name, changes in ((SYNTHETIC, SYNTHETIC, evaluated), (SYNTHETIC, MASKED, masked),
                                       (JOINT, JOINT, ()), (JOINT_INPUTS, JOINT_INPUTS, ()), (LANES, LANES, ()),
-                                      (JOINT, GATED, gated), (EVERYTHING, EVERYTHING, everything)):
+                                      (JOINT, GATED, gated), (SYNTHETIC, VOTED, voted),
+                                      (EVERYTHING, EVERYTHING, everything)):
             short = os.path.join(folder, name)
             write_short(os.path.join(scenarios, source), short, changes)
             good.append(is_same(program, short, folder))
             if name == EVERYTHING:
                 good.append(is_same_without_masks(program, short, folder))
-            if name == GATED:
+            if name in (GATED, VOTED):
                 good.append(has_same_rejections(short, folder))
         weighted = os.path.join(folder, WEIGHTED)
         with open(weighted, "w", encoding="utf-8") as f:

@@ -371,15 +371,19 @@ static void test_cli__status__rejected_rounds__with_norm_and_limit(void **state)
     put_file("status.json",
              "{\"format\": \"consilium.status/1\", \"study\": \"heart-4\", \"state\": \"training\","
              " \"round\": 9, \"rounds\": 15, \"updated_unix_ms\": 1, \"sites\": [],"
-             " \"gate\": {\"rejected\": 2, \"rounds\": [{\"round\": 7, \"block\": \"heart\","
-             " \"norm\": 3.5, \"limit\": 0.25}, {\"round\": 8, \"block\": \"x\\u001b\"}]}}");
+             " \"gate\": {\"rejected\": 3, \"rounds\": [{\"round\": 7, \"block\": \"heart\","
+             " \"norm\": 3.5, \"limit\": 0.25}, {\"round\": 8, \"block\": \"x\\u001b\"},"
+             " {\"round\": 9, \"by\": \"vote\", \"worse\": 5, \"voters\": 8}]}}");
     assert_int_equal(run("status %"), 0);
-    assert_printed("round 7, heart: norm 3.5, at most 0.25\nround 8, x\\x1b:\n");
+    assert_printed("round 7, heart: norm 3.5, at most 0.25\nround 8, x\\x1b:\n"
+                   "round 9: 5 of 8 votes say worse\n");
     assert_int_equal(run("status % --json"), 0);
     struct csl_json_doc *doc = parse_output();
     const struct csl_json_value *all = csl_json_get(csl_json_root(doc), "rejected_rounds");
     double norm = 0;
-    assert_int_equal(csl_json_count(all), 2);
+    uint64_t worse = 0;
+    assert_int_equal(csl_json_count(all), 3);
+    assert_true(csl_json_as_u64(csl_json_get(csl_json_at(all, 2), "worse"), &worse) && worse == 5);
     assert_true(csl_json_as_f64(csl_json_get(csl_json_at(all, 0), "norm"), &norm) && norm == 3.5);
     csl_json_free(doc);
 }

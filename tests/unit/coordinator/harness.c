@@ -248,7 +248,8 @@ void h_evaluate(struct harness *h, uint32_t site, uint64_t round)
 {
     struct csl_eval_block block = {.block = 0, .examples = 3};
     struct csl_message m = {.kind = CSL_MSG_EVALUATION};
-    m.u.evaluation = (struct csl_msg_evaluation){round, 1, &block};
+    m.u.evaluation =
+        (struct csl_msg_evaluation){.round = round, .block_count = 1, .blocks = &block};
     h_say(h, site, &m);
 }
 

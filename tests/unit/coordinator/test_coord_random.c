@@ -137,7 +137,8 @@ static struct csl_message random_message(uint32_t site)
     case 5:
         m.kind = CSL_MSG_EVALUATION;
         block = (struct csl_eval_block){.block = below(12) == 0 ? 2 : below(2), .examples = 1};
-        m.u.evaluation = (struct csl_msg_evaluation){round, below(2), &block};
+        m.u.evaluation =
+            (struct csl_msg_evaluation){.round = round, .block_count = below(2), .blocks = &block};
         break;
     case 6:
         if (below(3) != 0)

@@ -516,7 +516,7 @@ static void test_coord_round__evaluation_of_a_foreign_block__refused(void **stat
     h_deliver(&h, 1, 1);
     struct csl_eval_block block = {.block = 2, .examples = 3};
     struct csl_message m = {.kind = CSL_MSG_EVALUATION};
-    m.u.evaluation = (struct csl_msg_evaluation){1, 1, &block};
+    m.u.evaluation = (struct csl_msg_evaluation){.round = 1, .block_count = 1, .blocks = &block};
     h_say(&h, 0, &m);
     assert_int_equal(h_told(&h, 0, CSL_MSG_REFUSED)->u.refused.code, CSL_E_INVAL);
     block = (struct csl_eval_block){.block = 0, .examples = 3, .group_count = 6};

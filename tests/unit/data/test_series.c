@@ -27,6 +27,7 @@ static struct csl_domain domain_of(enum csl_missing missing, uint32_t windows)
                                .width = rows * inputs,
                                .missing = missing,
                                .windows = windows,
+                               .measured_scale = 1,
                                .steps = windows > 0 ? 5 : 0};
 }
 
@@ -105,6 +106,23 @@ static void test_series__scaled__leaves_masks_and_times_as_they_are(void **state
         assert_true(fabsf(row[k] - want[k]) < 1e-6f);
 }
 
+/* (count / steps) / 0.125 is not cut: with a clip of 1.25 the values beside it are. */
+static void test_series__measured_scale__divides_the_part_measured_alone(void **state)
+{
+    (void)state;
+    struct csl_domain d = domain_of(CSL_MISSING_CENTRE, 1);
+    const struct csl_examples none = {0};
+    d.measured_scale = 0.125;
+    float row[64];
+    scale(&d, &none, row);
+    const float want[12] = {0.75f, 0.75f, 0, 0.25f, 1.25f, 1.5f, 1.25f, 0.5f, 0, 0.25f, 3.2f, 4.8f};
+    for (uint32_t k = 0; k < 12; k++)
+        assert_true(fabsf(row[k] - want[k]) < 1e-6f);
+    d.scaling = CSL_SCALING_SITE; /* of no records: the values have no constants, the part has */
+    scale(&d, &none, row);
+    assert_true(fabsf(row[10] - 3.2f) < 1e-6f && fabsf(row[11] - 4.8f) < 1e-6f);
+}
+
 /* Under scaling: site the constants are those of the training records alone. */
 static void test_series__scaled_by_site__takes_the_values_of_training_records(void **state)
 {
@@ -133,6 +151,7 @@ int main(void)
         cmocka_unit_test(test_series__delta__counts_from_the_last_measurement_or_the_start),
         cmocka_unit_test(test_series__windows__are_mean_low_high_first_last_and_part),
         cmocka_unit_test(test_series__scaled__leaves_masks_and_times_as_they_are),
+        cmocka_unit_test(test_series__measured_scale__divides_the_part_measured_alone),
         cmocka_unit_test(test_series__scaled_by_site__takes_the_values_of_training_records),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

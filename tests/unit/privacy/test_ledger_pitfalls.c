@@ -1,5 +1,6 @@
 /* The pitfalls of privacy accounting that a ledger can fall into, by their numbers in the design;
  * the rollback, number 33, is in test_ledger_heads.c. */
+#include "privacy/ledger/rules.h"
 #include "tests/unit/privacy/ledger_forge.h"
 
 #include <math.h>
@@ -246,17 +247,18 @@ static void test_ledger_pitfalls__too_many_open_reservations__limit_and_way_out(
 {
     (void)state;
     struct csl_ledger_study s = study_number(1, 1);
-    struct csl_ledger_open_reservation open[16];
+    struct csl_ledger_open_reservation open[CSL_RULES_OPEN_MAX];
     uint64_t id = 0;
     world_register(&w, &s);
-    for (uint64_t round = 1; round <= 16; round++)
+    for (uint64_t round = 1; round <= CSL_RULES_OPEN_MAX; round++)
         must(world_reserve(&w, &s, round, 0, &id), &w.err);
-    assert_int_equal(world_reserve(&w, &s, 17, 0, &id), CSL_E_LIMIT);
-    assert_int_equal(csl_ledger_open_reservations(w.l, open, 16), 16);
-    for (int i = 0; i < 16; i++)
+    assert_int_equal(world_reserve(&w, &s, CSL_RULES_OPEN_MAX + 1, 0, &id), CSL_E_LIMIT);
+    assert_int_equal(csl_ledger_open_reservations(w.l, open, CSL_RULES_OPEN_MAX),
+                     CSL_RULES_OPEN_MAX);
+    for (int i = 0; i < CSL_RULES_OPEN_MAX; i++)
         must(csl_ledger_settle(w.l, open[i].reservation, false, &w.err), &w.err);
     assert_true(world_spent(&w, &s).epsilon == 0);
-    must(world_reserve(&w, &s, 17, 0, &id), &w.err);
+    must(world_reserve(&w, &s, CSL_RULES_OPEN_MAX + 1, 0, &id), &w.err);
 }
 
 static void test_ledger_pitfalls__pitfall_35__refusals_depend_on_public_numbers_only(void **state)

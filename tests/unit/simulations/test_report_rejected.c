@@ -52,6 +52,49 @@ static void assert_in_summary(const struct csl_result *r)
     csl_buf_release(&text);
 }
 
+static void test_report_rejected__voted_down__votes_in_a_table_of_their_own(void **state)
+{
+    struct csl_result r, again;
+    struct csl_buf csv, page;
+    (void)state;
+    made_up_result(&r, 3, 1, false);
+    add(&r, 9, "rejected", 1);
+    add(&r, 9, "norm", 3.25);
+    add(&r, 9, "limit", 0.5);
+    for (uint32_t i = 0; i < 3; i++) {
+        struct csl_result_row row = {.round = 12, .scope = CSL_RESULT_REJECTED};
+        snprintf(row.metric, sizeof(row.metric), "%s",
+                 i == 0   ? "rejected"
+                 : i == 1 ? "worse"
+                          : "voters");
+        row.value = (double[]){1, 5, 7}[i];
+        assert_int_equal(csl_result_add_row(&r, &row, NULL), CSL_OK);
+    }
+    csl_buf_init(&csv, 1u << 20);
+    csl_result_write_csv(&r, &csv);
+    made_up_result(&again, 3, 1, false);
+    again.row_count = 0;
+    assert_int_equal(csl_result_read_csv(&again, "metrics.csv", CSL_SPAN(csv.p, csv.n), NULL),
+                     CSL_OK);
+    csl_buf_init(&page, CSL_REPORT_BYTES_MAX);
+    assert_int_equal(csl_report_html(&again, &page, NULL), CSL_OK);
+    const char *section = strstr(csl_buf_text(&page), "id=\"rejected\"");
+    assert_non_null(section);
+    const char *norms = strstr(section, "9</th><td>heart</td><td class=\"num\">3.25</td>");
+    const char *votes = strstr(section, "12</th><td class=\"num\">5</td><td class=\"num\">7</td>");
+    assert_true(norms != NULL && votes != NULL && norms < votes);
+    assert_null(strstr(norms + 1, "9</th><td>heart"));
+    page.n = 0;
+    assert_int_equal(csl_result_write_json(&again, &page, NULL), CSL_OK);
+    const char *rounds = strstr(csl_buf_text(&page), "rejected_rounds");
+    assert_non_null(rounds);
+    assert_true(strstr(rounds, "worse") != NULL && strstr(rounds, "voters") != NULL);
+    csl_buf_release(&page);
+    csl_buf_release(&csv);
+    csl_result_release(&r);
+    csl_result_release(&again);
+}
+
 static void test_report_rejected__two_rounds__norm_and_limit_of_each(void **state)
 {
     struct csl_result r, again;
@@ -96,6 +139,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_report_rejected__two_rounds__norm_and_limit_of_each),
+        cmocka_unit_test(test_report_rejected__voted_down__votes_in_a_table_of_their_own),
         cmocka_unit_test(test_report_rejected__all_applied__no_section),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -53,6 +53,12 @@ static const struct row more_rows[] = {
      "    epochs: 1\nrounds: 15\naggregation: {strategy: fedavg}\n"
      "privacy: {mode: local, epsilon: 1, delta: 1e-6, clip: 1}",
      "s.yaml:15:13: epochs: the noise of a study with privacy is made for a number of steps"},
+    {5, 0, "    modality: tabular\n    measured_scale: 0.2",
+     "s.yaml:6:21: measured_scale: has no effect here: for modality: ehr_series only"},
+    {5, 0, "    modality: ehr_series\n    shape: [4]\n    measured_scale: 0.2",
+     "s.yaml:7:21: measured_scale: has no effect here: for windows only"},
+    {5, 0, "    modality: ehr_series\n    shape: [4]\n    windows: 2\n    measured_scale: 0",
+     "s.yaml:8:21: measured_scale: found 0; a number above 0 would be right"},
 };
 
 #endif

@@ -123,6 +123,8 @@ static void test_census__what_trains__is_refused(void **state)
                                    "  - {id: d, modality: tabular, task: {kind: binary, label: k}, "
                                    "features: [x]}\n" SITES,
                    "needs 'range: [smallest, largest]'");
+    assert_refused(HEAD STATISTICS DOMAIN SITES "aggregation: {strategy: fedavg, vote: {}}\n",
+                   "aggregation: no such key");
     assert_refused(HEAD "census: {bins: 2}\n" DOMAIN SITES, "bins");
     assert_refused(HEAD STATISTICS DOMAIN SITES
                    "secure_aggregation: {protocol: fsa-1, colluding: 1, minimum_sites: 3, "

@@ -2,6 +2,7 @@
 #include "base/buf.h"
 #include "protocol/study/study.h"
 
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -66,6 +67,28 @@ static void test_study_inputs__series__digest_changes_with_its_marks(void **stat
         for (size_t k = 0; k < i; k++)
             assert_memory_not_equal(digests[i], digests[k], CSL_DIGEST_BYTES);
     }
+}
+
+/* The scale of 1 that an input without the key has is no other study than that scale stated. */
+static void test_study_inputs__measured_scale__one_is_the_study_without_it(void **state)
+{
+    static const char *const keys[] = {"", "measured_scale: 1, ", "measured_scale: 0.2, "};
+    static const double scales[] = {1, 1, 0.2};
+    uint8_t digests[3][CSL_DIGEST_BYTES];
+    char line[256];
+    (void)state;
+    for (int i = 0; i < 3; i++) {
+        snprintf(line, sizeof(line),
+                 "  - {id: age, modality: ehr_series, shape: [4], features: [a, b], windows: 2, "
+                 "%sencoder: {kind: mlp, hidden: [3]}}",
+                 keys[i]);
+        struct csl_study *s = parse(4, line);
+        assert_true(fabs(s->inputs[1].measured_scale - scales[i]) < 1e-15);
+        memcpy(digests[i], s->digest, CSL_DIGEST_BYTES);
+        csl_study_free(s);
+    }
+    assert_memory_equal(digests[0], digests[1], CSL_DIGEST_BYTES);
+    assert_memory_not_equal(digests[0], digests[2], CSL_DIGEST_BYTES);
 }
 
 #define TASK                                                                                       \
@@ -416,6 +439,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_study_inputs__valid__has_every_field),
         cmocka_unit_test(test_study_inputs__series__digest_changes_with_its_marks),
+        cmocka_unit_test(test_study_inputs__measured_scale__one_is_the_study_without_it),
         cmocka_unit_test(test_study_inputs__merged_classes__are_sets_of_the_digest),
         cmocka_unit_test(test_study_inputs__merged_classes__mistakes_are_named),
         cmocka_unit_test(test_study_inputs__weights_of_patient_groups__refused),

@@ -103,7 +103,8 @@ static bool run_instant(struct faults_world *w)
         const struct csl_site *site = csl_agent_core(w->sites[i].agent);
         csl_site_check(site);
         if (strncmp(w->f->study->aggregation.strategy, "scaffold", 8) != 0 &&
-            w->f->study->input_count == 0)
+            w->f->study->input_count == 0 &&
+            !w->f->study->aggregation.vote.is_on) /* which takes back what a site still holds */
             check_task(w, &site->task, site->has_task);
     }
     return did;

@@ -5,6 +5,7 @@
 #include "base/str.h"
 #include "privacy/crypto/init.h"
 #include "privacy/crypto/rng.h"
+#include "site-agent/data/dataset.h"
 #include "site-agent/data/record.h"
 
 #include <dirent.h>
@@ -67,6 +68,18 @@ void fixture_records(const char *path, const char *id, uint32_t index)
     csl_records_release(&r);
 }
 
+void fixture_validate(const char *path)
+{
+    struct csl_records r;
+    struct csl_err err = {.code = CSL_OK};
+    must(csl_records_read(&r, path, &err), &err);
+    for (uint32_t i = 0; i < r.patient_count; i++)
+        if (i % 8 == 0 || i % 8 == 5)
+            r.split[i] = CSL_SPLIT_VALIDATION;
+    must(csl_records_write(&r, path, &err), &err);
+    csl_records_release(&r);
+}
+
 void fixture_path(const struct fixture *f, const char *name, char out[CSL_PATH_MAX])
 {
     struct csl_err err = {.code = CSL_OK};
@@ -99,8 +112,9 @@ void fixture_open(struct fixture *f, const char *strategy, uint32_t rounds)
         "    features: [first, second]\n    scaling: constants\n    model: {kind: linear}\n"
         "training: {local: {optimizer: sgd, learning_rate: 0.1, batch_patients: 4, steps: 3}}\n"
         "rounds: %u\naggregation: {strategy: %s}\n"
-        "sites: {minimum: %d, round_deadline: 1h}\nevaluation: {every: 2}\n",
-        rounds, strategy, strncmp(strategy, "cyclic", 6) == 0 ? 1 : FIXTURE_SITES);
+        "sites: {minimum: %d, round_deadline: 1h}\nevaluation: {every: %d}\n",
+        rounds, strategy, strncmp(strategy, "cyclic", 6) == 0 ? 1 : FIXTURE_SITES,
+        strstr(strategy, "vote") != NULL ? 1 : 2);
     must(csl_study_parse(&f->study, "fixture.yaml", CSL_SPAN(yaml, strlen(yaml)), &err), &err);
 }
 

@@ -19,6 +19,8 @@ struct fixture {
 void fixture_open(struct fixture *f, const char *strategy, uint32_t rounds);
 /* One hospital's record file, its values drawn under the label `index`. */
 void fixture_records(const char *path, const char *id, uint32_t index);
+/* From now on one patient of four in the file, well or ill, validates, who trained before. */
+void fixture_validate(const char *path);
 void fixture_close(struct fixture *f);
 void fixture_path(const struct fixture *f, const char *name, char out[CSL_PATH_MAX]);
 void fixture_remove(const char *path); /* a folder and all in it */

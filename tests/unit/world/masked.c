@@ -110,6 +110,8 @@ static void open_site(uint32_t i)
                                  .policy = &policy,
                                  .transport = p->transport,
                                  .noise_seed = masked_w.plan->noise_seed,
+                                 .tamper =
+                                     i == masked_w.plan->tamper_site ? masked_w.plan->tamper : NULL,
                                  .unmasked_sites = masked_w.plan->is_unmasked ? MASKED_SITES : 0,
                                  .secagg = i == masked_w.plan->keyless_site
                                                ? NULL

@@ -82,6 +82,8 @@ struct masked_plan {
     bool is_rehearsal;        /* csl_service_config */
     bool is_unmasked;         /* plain sums where the study wants masks; nobody has keys */
     const uint64_t *noise_seed;
+    const struct csl_agent_tamper *tamper; /* NULL: nobody; else of tamper_site */
+    uint32_t tamper_site;
     /* Sees every SECAGG message before it leaves, either way, and may replace it; NULL: nobody. */
     bool (*meddle)(enum csl_direction to, uint32_t site, struct csl_message *m);
     bool meddles_with_all; /* every other control message too */
@@ -136,6 +138,8 @@ struct masked_result {
  * the last three know "partly", of two patients in three. */
 extern uint64_t masked_patients[MASKED_SITES];
 void masked_open(struct fixture *f); /* instead of fixture_open */
+/* fixture_validate of a site's records. */
+void masked_validate(const struct fixture *f, uint32_t site);
 struct csl_study *masked_study(const struct masked_plan *plan);
 /* Fails the test where a core's invariant breaks or the study does not end. */
 void masked_run(struct fixture *f, const struct masked_plan *plan, struct masked_result *out);

@@ -77,6 +77,13 @@ void masked_open(struct fixture *f)
     }
 }
 
+void masked_validate(const struct fixture *f, uint32_t site)
+{
+    char path[CSL_PATH_MAX];
+    masked_records_path(f, site, path);
+    fixture_validate(path);
+}
+
 struct csl_study *masked_study(const struct masked_plan *plan)
 {
     char yaml[2048];

@@ -34,6 +34,8 @@ static struct {
     uint64_t round;
     uint32_t changed, followed, followed_by_victim;
     bool is_open; /* such an M0 was sent, and sites could follow */
+    bool has_factors;
+    uint8_t factors[CSL_DIGEST_BYTES]; /* of the newest task, which M0 binds */
 } asked;
 
 static struct masked_plan plan_of(uint32_t rounds)
@@ -55,6 +57,8 @@ static void put_config(struct csl_secagg_config *c, struct csl_message *m)
         for (uint32_t b = 0; b < c->block_count; b++)
             weights[i * c->block_count + b] = csl_secagg_set_has(&c->blocks[b].eligible, i);
     csl_secagg_weights_hash(weights, c->roster_count, c->block_count, c->weights_hash);
+    if (asked.has_factors)
+        csl_secagg_weights_bind(c->weights_hash, asked.factors);
     csl_buf_init(&out, 1 << 20);
     csl_buf_append(&out, head, sizeof(head));
     masked_must(csl_secagg_config_encode(c, &masked_w.federation.coordinator, &out, &err), &err);
@@ -74,6 +78,8 @@ static bool change_config(enum csl_direction to, uint32_t site, struct csl_messa
 {
     struct csl_secagg_config c;
     const struct csl_msg *body = &m->u.secagg.body;
+    if (to == CSL_TO_SITE && m->kind == CSL_MSG_TASK)
+        asked.has_factors = csl_task_factors(&m->u.task, asked.factors);
     if (to == CSL_TO_COORDINATOR && m->kind == CSL_MSG_SECAGG && asked.is_open) {
         asked.followed++;
         asked.followed_by_victim += site == VICTIM;

@@ -110,6 +110,7 @@ static void grow(uint32_t site)
         snprintf(grown.patient_id[i], sizeof(grown.patient_id[i]), "p%u", i);
         grown.patient[i] = i;
     }
+    grown.attribute_count = 0; /* in place of the fixture's */
     add_attribute(&grown, "sex", sexes, of_sex, 2);
     add_attribute(&grown, "age", ages, of_age, 3);
     masked_must(csl_records_write(&grown, path, &err), &err);

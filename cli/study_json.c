@@ -283,6 +283,15 @@ static void put_vote(struct csl_json *j, const struct csl_study_vote *v)
     csl_json_end(j);
 }
 
+static void put_buffer(struct csl_json *j, const struct csl_study_buffer *b)
+{
+    csl_json_key(j, "buffer");
+    csl_json_object(j);
+    csl_json_put_u64(j, "updates", b->updates);
+    csl_json_put_u64(j, "staleness_max", b->staleness_max);
+    csl_json_end(j);
+}
+
 static void put_aggregation(struct csl_json *j, const struct csl_aggregation *a)
 {
     csl_json_key(j, "aggregation");
@@ -313,6 +322,8 @@ static void put_aggregation(struct csl_json *j, const struct csl_aggregation *a)
         put_gate(j, &a->gate);
     if (a->vote.is_on)
         put_vote(j, &a->vote);
+    if (a->buffer.updates > 0)
+        put_buffer(j, &a->buffer);
     csl_json_end(j);
 }
 

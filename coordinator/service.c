@@ -77,6 +77,9 @@ static void emit(void *ctx, const struct csl_coord_action *a)
         if (s->secagg != NULL)
             csl_service_secagg_held__(s, a->site_index);
         break;
+    case CSL_CA_SAVE_TASK:
+        csl_service_save_task__(s, a->site_index);
+        break;
     case CSL_CA_GRANT_MODEL:
         csl_service_grant_model__(s, a->site_index, a->round);
         break;

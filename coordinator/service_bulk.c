@@ -1,6 +1,7 @@
 /* The data plane: uploads into the spool and downloads of the model, on the transport's threads.
  * Nothing here touches the core; what happened is posted to it as an event. */
 #include "coordinator/service_internal.h"
+#include "coordinator/service_kept.h"
 
 #include "aggregation/tensor/part.h"
 #include "base/check.h"
@@ -270,7 +271,8 @@ struct download {
     struct csl_service *s;
     bool is_evaluated;
     uint64_t version, edition, position, total;
-    bool has[CSL_BLOCKS_MAX]; /* a study with inputs: what the site is sent */
+    bool has[CSL_BLOCKS_MAX];         /* a study with inputs: what the site is sent */
+    uint8_t digest[CSL_DIGEST_BYTES]; /* a study that is buffered */
 };
 
 /* Bytes [from, from + n) of the broadcast: the model, then (SCAFFOLD) the server control. */
@@ -378,14 +380,28 @@ static bool digest_whole(const struct download *d, uint8_t out[CSL_DIGEST_BYTES]
     return is_same;
 }
 
+/* Not the newest any more. A study that is buffered goes on giving it away (service_kept.c). */
+static enum csl_code read_kept(const struct download *d, uint8_t *buffer, size_t n,
+                               struct csl_err *err)
+{
+    char name[CSL_SERVICE_KEPT_NAME];
+    if (!csl_study_is_buffered(d->s->study))
+        return CSL_FAIL(err, CSL_E_STATE, "the round closed during the download");
+    csl_service_name_kept__(d->version, name);
+    return csl_blob_read(d->s->spool, name, d->position, buffer, n, err);
+}
+
 static enum csl_code download_read(void *self, uint8_t *buffer, size_t capacity, size_t *n,
                                    struct csl_err *err)
 {
     struct download *d = self;
     uint64_t left = d->total - d->position;
     size_t take = left < capacity ? (size_t)left : capacity;
+    enum csl_code code = CSL_OK;
     if (!copy_version(d, d->position, buffer, take))
-        return CSL_FAIL(err, CSL_E_STATE, "the round closed during the download");
+        code = read_kept(d, buffer, take, err);
+    if (code != CSL_OK)
+        return code;
     d->position += take;
     *n = take;
     return CSL_OK;
@@ -394,6 +410,10 @@ static enum csl_code download_read(void *self, uint8_t *buffer, size_t capacity,
 static enum csl_code download_digest(void *self, uint8_t out[32], struct csl_err *err)
 {
     struct download *d = self;
+    if (csl_study_is_buffered(d->s->study) && !d->is_evaluated) {
+        memcpy(out, d->digest, CSL_DIGEST_BYTES);
+        return CSL_OK;
+    }
     bool is_same = d->s->study->input_count > 0 ? digest_part(d, out) : digest_whole(d, out);
     return is_same ? CSL_OK : CSL_FAIL(err, CSL_E_STATE, "the round closed during the download");
 }
@@ -437,6 +457,7 @@ enum csl_code csl_service_download_open__(void *ctx, const struct csl_peer *peer
     d->edition = s->edition;
     csl_mutex_unlock(&s->model_lock);
     memcpy(d->has, has, sizeof(has));
+    memcpy(d->digest, ticket.digest, CSL_DIGEST_BYTES);
     *out = (struct csl_bulk_source){d, download_read, download_digest, download_close};
     return CSL_OK;
 }

@@ -156,7 +156,7 @@ static enum csl_code prepare(struct csl_service *s, uint32_t site, bool *is_lost
 {
     const struct csl_coord_update *u = &csl_coord_site(s->core, site)->update;
     csl_mutex_lock(&s->lock);
-    bool is_verified = s->io[site].verified_round == s->fold_round;
+    bool is_verified = s->io[site].verified_round == u->round;
     csl_mutex_unlock(&s->lock);
     enum csl_code code = is_verified ? CSL_OK : verify_spool(s, site, u, err);
     *is_lost = code == CSL_E_CORRUPT;
@@ -230,7 +230,8 @@ void csl_service_fold_pending__(struct csl_service *s)
     for (uint32_t i = 0; code == CSL_OK && i < s->fold_count; i++) {
         csl_log(CSL_LOG_INFO, "update.counted",
                 CSL_STR("site", csl_coord_site(s->core, s->folds[i])->id),
-                CSL_U64("round", s->fold_round));
+                CSL_U64("round", s->fold_round),
+                CSL_U64("staleness", csl_coord_staleness(s->core, s->folds[i])));
         answer(s, s->folds[i], CSL_OK);
     }
     s->fold_count = 0;

@@ -36,7 +36,7 @@ struct csl_ticket {
     bool is_valid, is_evaluated; /* a download: of what is evaluated */
     uint8_t bytes[CSL_TICKET_BYTES];
     uint64_t round, bytes_total, offset;
-    uint8_t digest[CSL_DIGEST_BYTES];
+    uint8_t digest[CSL_DIGEST_BYTES]; /* a download: if buffered */
 };
 struct csl_site_io {
     struct csl_mutex lock;  /* held while a byte of this site's spool is written */
@@ -218,6 +218,7 @@ enum csl_code csl_service_load__(struct csl_service *s, struct csl_err *err);
 void csl_service_save_study__(struct csl_service *s);
 void csl_service_save_member__(struct csl_service *s, uint32_t site);
 void csl_service_save_update__(struct csl_service *s, uint32_t site);
+void csl_service_save_task__(struct csl_service *s, uint32_t site);
 /* service_secagg_evaluate.c: figures of the newest sums of evaluations, as a member. */
 void csl_service_evaluation_status__(const struct csl_service *s, struct csl_json *j);
 /* service_secagg_statistics.c: the newest publications, as a member; those of rounds that are

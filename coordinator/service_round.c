@@ -1,4 +1,5 @@
 /* What happens to tensors in a round: grants, and the strategy's step. */
+#include "coordinator/service_kept.h"
 #include "coordinator/service_secagg.h"
 #include "coordinator/service_secagg_audit.h"
 #include "coordinator/service_vote.h"
@@ -219,12 +220,13 @@ void csl_service_admit__(struct csl_service *s)
 
 void csl_service_grant_model__(struct csl_service *s, uint32_t site, uint64_t round)
 {
-    CSL_ASSERT(round == s->version);
+    CSL_ASSERT(round == s->version || csl_study_is_buffered(s->study));
     bool has[CSL_BLOCKS_MAX];
     struct csl_ticket t = {.round = round,
                            .is_evaluated = csl_coord_phase(s->core) == CSL_PHASE_EVALUATE ||
                                            csl_study_only_evaluates_in(s->study, s->version + 1),
                            .bytes_total = csl_service_download_bytes__(s, site, has)};
+    memcpy(t.digest, csl_coord_site(s->core, site)->task_digest, CSL_DIGEST_BYTES);
     new_ticket(&t);
     csl_mutex_lock(&s->lock);
     s->io[site].download = t;
@@ -294,6 +296,7 @@ static enum csl_code apply_block(struct csl_service *s, uint64_t round, uint32_t
 {
     struct csl_service_rows *rows = NULL;
     enum csl_code code = CSL_OK;
+    s->strategy_config.freshness = csl_coord_freshness(s->core, index);
     if (s->strategy->choose != NULL)
         code = csl_service_rows_open__(s, index, &rows, err);
     if (code == CSL_E_STATE) {
@@ -366,9 +369,9 @@ void csl_service_aggregate__(struct csl_service *s, uint64_t round)
         csl_service_fail__(s, &err);
         return;
     }
-    enum csl_code code = CSL_OK;
+    enum csl_code code = csl_service_keep_model__(s, &err);
     bool base_stands = csl_service_base_stands__(s, round);
-    bool is_applied = base_stands && csl_service_passes_gate__(s, round);
+    bool is_applied = code == CSL_OK && base_stands && csl_service_passes_gate__(s, round);
     csl_mutex_lock(&s->model_lock);
     csl_service_begin_trial__(s, is_applied);
     for (uint32_t b = 0; is_applied && code == CSL_OK && b < s->study->schema.block_count; b++)
@@ -408,10 +411,14 @@ void csl_service_forget_updates__(struct csl_service *s, uint64_t round)
     }
     for (uint32_t i = 0; i < s->site_count; i++) {
         struct csl_site_io *io = &s->io[i];
+        if (csl_coord_is_busy(s->core, i))
+            continue; /* an upload under way is for a later buffer */
         stop_waiting(s, i);
         io->has_grant = false;
         csl_service_close_spool__(s, i);
     }
-    if (s->secagg == NULL || !csl_service_audit_keep__(s))
+    if (csl_study_is_buffered(s->study))
+        csl_service_trim_spool__(s);
+    else if (s->secagg == NULL || !csl_service_audit_keep__(s))
         csl_blobs_keep_only(s->spool, NULL, 0);
 }

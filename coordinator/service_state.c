@@ -89,6 +89,12 @@ static enum csl_code restore_update(void *ctx, const struct csl_store_update *u,
     return code;
 }
 
+static enum csl_code restore_task(void *ctx, const struct csl_store_task *t, struct csl_err *err)
+{
+    struct csl_service *s = ctx;
+    return csl_coord_restore_task(s->core, t->site, t->round, t->model_digest, err);
+}
+
 static enum csl_code restore_evaluation(void *ctx, const struct csl_store_evaluation *e,
                                         struct csl_err *err)
 {
@@ -236,6 +242,8 @@ static enum csl_code resume(struct csl_service *s, const struct csl_store_study 
         code = csl_store_each_member(s->store, restore_member, s, err);
     if (code == CSL_OK)
         code = csl_store_each_update(s->store, restore_update, s, err);
+    if (code == CSL_OK && csl_study_is_buffered(s->study))
+        code = csl_store_each_task(s->store, restore_task, s, err);
     bool is_read =
         s->groups != NULL || (s->study->fairness.domains.every > 0 && !s->study->secagg.is_on);
     if (code == CSL_OK && is_read)
@@ -323,6 +331,18 @@ void csl_service_save_update__(struct csl_service *s, uint32_t site)
     memcpy(row.blocks, c->update.blocks, sizeof(row.blocks));
     struct csl_err err;
     check(s, csl_store_save_update(s->store, &row, &err), &err);
+}
+
+void csl_service_save_task__(struct csl_service *s, uint32_t site)
+{
+    if (s->store == NULL)
+        return;
+    const struct csl_coord_site *c = csl_coord_site(s->core, site);
+    struct csl_store_task row = {.round = c->task_round};
+    memcpy(row.site, c->id, sizeof(row.site));
+    memcpy(row.model_digest, c->task_digest, CSL_DIGEST_BYTES);
+    struct csl_err err;
+    check(s, csl_store_save_task(s->store, &row, &err), &err);
 }
 
 void csl_service_save_evaluation__(struct csl_service *s, uint32_t site,
@@ -448,8 +468,11 @@ void csl_service_note_end__(struct csl_service *s, const char *reason)
 
 static const char *site_state(const struct csl_coord_site *c)
 {
-    static const char *const names[] = {"idle",     "training",  "uploading", "uploaded",
-                                        "uploaded", "evaluated", "failed"};
+    static const char *const names[] = {
+        [CSL_SITE_IDLE] = "idle",         [CSL_SITE_TASKED] = "training",
+        [CSL_SITE_SENDING] = "uploading", [CSL_SITE_RECEIVED] = "uploaded",
+        [CSL_SITE_FOLDING] = "uploaded",  [CSL_SITE_HELD] = "uploaded",
+        [CSL_SITE_DONE] = "evaluated",    [CSL_SITE_FAILED] = "failed"};
     if (c->membership == CSL_MEMBER_DECLINED)
         return "declined";
     if (c->membership == CSL_MEMBER_UNKNOWN)

@@ -5,6 +5,7 @@
 
 extern const struct csl_strategy_ops csl_strategy__fedavg;
 extern const struct csl_strategy_ops csl_strategy__fedavgm;
+extern const struct csl_strategy_ops csl_strategy__fedbuff;
 extern const struct csl_strategy_ops csl_strategy__fedadagrad;
 extern const struct csl_strategy_ops csl_strategy__fedadam;
 extern const struct csl_strategy_ops csl_strategy__fedyogi;

@@ -35,6 +35,9 @@ struct csl_strategy_config {
     uint32_t byzantine;   /* krum, multi-krum, bulyan: f, updates that may be arbitrary */
     uint32_t keep;        /* multi-krum: m */
     double mixture_rate;  /* afl: > 0 */
+    /* fedbuff, of one block and step: what the buffer's weights are after staleness, by what they
+     * were before it; (0, 1] */
+    double freshness;
 };
 
 /* Sites of a study whose strategy sees single updates: their comparison takes count squared. */

@@ -27,6 +27,11 @@ enum csl_code csl_coord_new(struct csl_coord **out, const struct csl_coord_confi
     if (config->roster_count == 0 || config->roster_count > CSL_SITES_MAX)
         return CSL_FAIL(err, CSL_E_LIMIT, "the roster has %u sites; 1 to %d would be right",
                         config->roster_count, CSL_SITES_MAX);
+    if (config->roster_count < config->study->aggregation.buffer.updates)
+        return CSL_FAIL(err, CSL_E_INVAL,
+                        "a round of the study takes %u updates but the roster has %u sites; enrol "
+                        "more sites or lower aggregation.buffer.updates",
+                        config->study->aggregation.buffer.updates, config->roster_count);
     if (config->roster_count < config->study->minimum_sites)
         return CSL_FAIL(err, CSL_E_INVAL,
                         "the study needs %u sites but the roster has %u; enrol more sites or lower "
@@ -173,7 +178,10 @@ enum csl_code csl_coord_restore_update(struct csl_coord *c, const char *site_id,
     if (i == UINT32_MAX || c->sites[i].membership != CSL_MEMBER_ACCEPTED)
         return CSL_FAIL(err, CSL_E_CORRUPT, "stored update of site '%s', which is not a member",
                         site_id);
-    if (u->round != c->rounds_done + 1 || c->state == CSL_STUDY_RELEASED ||
+    bool is_buffered = csl_coord_is_buffered__(c);
+    bool is_current = is_buffered ? c->state == CSL_STUDY_TRAINING && u->round <= c->rounds_done + 1
+                                  : u->round == c->rounds_done + 1;
+    if (!is_current || u->round == 0 || c->state == CSL_STUDY_RELEASED ||
         c->state == CSL_STUDY_ABORTED)
         return CSL_OK; /* of a round, or a study, that is over */
     if (!csl_coord_update_fits__(c, &c->sites[i], u->round, u->block_count, u->blocks,
@@ -183,7 +191,9 @@ enum csl_code csl_coord_restore_update(struct csl_coord *c, const char *site_id,
                         "enrolment",
                         site_id);
     c->sites[i].update = *u;
-    c->sites[i].progress = CSL_SITE_SENDING; /* open_round folds it again */
+    c->sites[i].task_round = is_buffered ? u->round : 0;
+    /* open_round folds it again */
+    c->sites[i].progress = is_buffered ? CSL_SITE_RECEIVED : CSL_SITE_SENDING;
     return CSL_OK;
 }
 
@@ -204,6 +214,7 @@ void csl_coord_start(struct csl_coord *c, uint64_t now_ns, const struct csl_coor
 {
     c->out = out;
     c->now_ns = c->opened_ns = now_ns;
+    c->started_version = c->rounds_done;
     if (c->state == CSL_STUDY_CREATED) {
         c->state = CSL_STUDY_OPEN;
         csl_coord_save_study__(c);
@@ -296,8 +307,10 @@ static void on_closed(struct csl_coord *c, const struct csl_coord_event *ev)
 /* An answer about round r of site i that is still of interest. */
 static bool is_current(const struct csl_coord *c, const struct csl_coord_event *ev)
 {
-    return csl_coord_is_running__(c) && c->phase == CSL_PHASE_COLLECT &&
-           ev->site_index < c->site_count && ev->round == c->rounds_done + 1 &&
+    bool is_open =
+        csl_coord_is_buffered__(c) ? c->state == CSL_STUDY_TRAINING : c->phase == CSL_PHASE_COLLECT;
+    return csl_coord_is_running__(c) && is_open && ev->site_index < c->site_count &&
+           ev->round == csl_coord_task_round__(c, ev->site_index) &&
            c->sites[ev->site_index].in_cohort;
 }
 
@@ -305,6 +318,11 @@ static void on_received(struct csl_coord *c, const struct csl_coord_event *ev)
 {
     if (!is_current(c, ev) || c->sites[ev->site_index].progress != CSL_SITE_SENDING)
         return;
+    if (csl_coord_is_buffered__(c)) {
+        c->sites[ev->site_index].progress = CSL_SITE_RECEIVED;
+        csl_coord_fill_buffer__(c);
+        return;
+    }
     c->sites[ev->site_index].progress = CSL_SITE_FOLDING;
     csl_coord_emit__(c, &(struct csl_coord_action){
                             .kind = CSL_CA_FOLD, .site_index = ev->site_index, .round = ev->round});
@@ -336,6 +354,7 @@ static void on_folded(struct csl_coord *c, const struct csl_coord_event *ev)
     if (ev->code == CSL_E_CORRUPT) { /* a spool lost with the power: ask again */
         s->progress = CSL_SITE_TASKED;
         csl_coord_task_site__(c, ev->site_index);
+        csl_coord_fill_buffer__(c); /* there is room again */
         return;
     }
     if (ev->code != CSL_OK) { /* masked words that their manifest did not promise */
@@ -345,9 +364,9 @@ static void on_folded(struct csl_coord *c, const struct csl_coord_event *ev)
     s->progress = CSL_SITE_HELD;
     csl_coord_emit__(c, &(struct csl_coord_action){.kind = CSL_CA_SAVE_UPDATE,
                                                    .site_index = ev->site_index,
-                                                   .round = ev->round});
+                                                   .round = s->update.round});
     struct csl_message m = {.kind = CSL_MSG_UPDATE_ACCEPTED};
-    m.u.update_accepted.round = ev->round;
+    m.u.update_accepted.round = s->update.round;
     memcpy(m.u.update_accepted.digest, s->update.digest, CSL_DIGEST_BYTES);
     csl_coord_send__(c, ev->site_index, &m);
     csl_coord_maybe_close__(c);

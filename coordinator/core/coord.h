@@ -17,11 +17,14 @@
  *
  * Invariants (csl_coord_check):
  *   (I1) a site holds at most one connection, and a connection belongs to one site
- *   (I2) an update is HELD only for the current round, by an accepted member of its cohort
+ *   (I2) an update is HELD only for the current round, by an accepted member of its cohort; in a
+ *        study that is buffered, of a round at most staleness_max before it
  *   (I3) every HELD update was persisted and folded exactly once since the round (re)opened
  *   (I4) rounds_done never decreases, and grows by one per AGGREGATED event
  *   (I5) nobody is tasked outside TRAINING and EVALUATING
- *   (I6) in phase AGGREGATE at least minimum_sites updates are HELD */
+ *   (I6) in phase AGGREGATE at least minimum_sites updates are HELD
+ *   (I7) buffered: never more are HELD or FOLDING than the buffer takes, and each round that a site
+ *        is tasked with is one after that of its last update that was used */
 #ifndef CSL_COORD_H
 #define CSL_COORD_H
 #include "protocol/study/study.h"
@@ -43,13 +46,14 @@ enum csl_phase { CSL_PHASE_COLLECT, CSL_PHASE_AGGREGATE, CSL_PHASE_EVALUATE };
 enum csl_membership { CSL_MEMBER_UNKNOWN, CSL_MEMBER_ACCEPTED, CSL_MEMBER_DECLINED };
 
 enum csl_site_progress {
-    CSL_SITE_IDLE,    /* not in the cohort, or nothing sent yet */
-    CSL_SITE_TASKED,  /* in the cohort, working */
-    CSL_SITE_SENDING, /* announced its update, has a ticket */
-    CSL_SITE_FOLDING, /* update verified, being added to the sum */
-    CSL_SITE_HELD,    /* update verified, persisted and folded */
-    CSL_SITE_DONE,    /* evaluation received */
-    CSL_SITE_FAILED   /* said it cannot do this round's task */
+    CSL_SITE_IDLE,     /* not in the cohort, or nothing sent yet */
+    CSL_SITE_TASKED,   /* in the cohort, working */
+    CSL_SITE_SENDING,  /* announced its update, has a ticket */
+    CSL_SITE_RECEIVED, /* buffered: update verified, waits for a buffer that has room */
+    CSL_SITE_FOLDING,  /* update verified, being added to the sum */
+    CSL_SITE_HELD,     /* update verified, persisted and folded */
+    CSL_SITE_DONE,     /* evaluation received */
+    CSL_SITE_FAILED    /* said it cannot do this round's task */
 };
 
 struct csl_coord_update { /* what a site announced and, once HELD, what we have */
@@ -69,6 +73,8 @@ struct csl_coord_site {
     bool in_cohort;
     enum csl_site_progress progress;
     struct csl_coord_update update;
+    uint64_t task_round; /* buffered: of the task that it has or had last, 0: none; */
+    uint8_t task_digest[CSL_DIGEST_BYTES]; /* and the model of that */
     uint64_t rounds_contributed;
     enum csl_msg_vote vote; /* DONE: on the model that is evaluated */
     char last_error[192];   /* public text */
@@ -131,7 +137,10 @@ enum csl_coord_action_kind {
     CSL_CA_SAVE_STUDY,   /* state, rounds_done, is_evaluating: durable before the next action */
     CSL_CA_SAVE_MEMBER,  /* site_index: membership and blocks */
     CSL_CA_SAVE_UPDATE,  /* site_index: its update of this round is HELD */
-    CSL_CA_GRANT_MODEL,  /* site_index, round = model version: ticket, then MODEL_GRANT */
+    CSL_CA_SAVE_TASK,    /* site_index, buffered: task_round and task_digest are its task's */
+    CSL_CA_GRANT_MODEL,  /* site_index, round = model version: ticket, then MODEL_GRANT. Buffered:
+                            also of a version before the newest, if a site has been busy with it
+                            (csl_coord_is_busy) ever since */
     CSL_CA_GRANT_UPDATE, /* site_index: ticket and resume offset, then UPDATE_GRANT */
     CSL_CA_FOLD,         /* site_index: add its spooled update; answer with FOLDED */
     CSL_CA_OPEN_ROUND,   /* round: fresh accumulator; weights are fixed from here on */
@@ -144,7 +153,8 @@ enum csl_coord_action_kind {
     CSL_CA_SAVE_EVALUATION, /* site_index, evaluation (borrowed until the step returns) */
     CSL_CA_JUDGE, /* round: the sites' votes on its model are there; keep it or go back, answer with
                      JUDGED */
-    CSL_CA_FORGET_UPDATES, /* round: spools may go, and rows of it */
+    CSL_CA_FORGET_UPDATES, /* round: spools may go, and rows of it; buffered and TRAINING: not those
+                              of sites that are SENDING or RECEIVED */
     CSL_CA_FINISHED        /* RELEASED or ABORTED reached */
 };
 struct csl_coord_action {
@@ -183,6 +193,10 @@ enum csl_code csl_coord_restore_member(struct csl_coord *c, const char *site_id,
 enum csl_code csl_coord_restore_update(struct csl_coord *c, const char *site_id,
                                        const struct csl_coord_update *u,
                                        struct csl_err *err) CSL_MUST_CHECK;
+/* After the updates; a study that is not buffered has none. */
+enum csl_code csl_coord_restore_task(struct csl_coord *c, const char *site_id, uint64_t round,
+                                     const uint8_t digest[CSL_DIGEST_BYTES],
+                                     struct csl_err *err) CSL_MUST_CHECK;
 enum csl_code csl_coord_restore_evaluation(struct csl_coord *c, const char *site_id, uint64_t round,
                                            const struct csl_eval_block *block,
                                            struct csl_err *err) CSL_MUST_CHECK;
@@ -207,19 +221,22 @@ const struct csl_coord_site *csl_coord_site(const struct csl_coord *c, uint32_t 
 /* Members that have test patients of the domain are enough for a sum of their evaluations. */
 bool csl_coord_is_judged(const struct csl_coord *c, uint32_t domain);
 /* Weight in (0, 1] of a site's block in the current cohort; the cohort's weights of a block sum
- * to 1. 0: the site is not in the cohort or lacks the block, or its share is below 2^-39. */
+ * to 1, before those of old updates are divided by sqrt(1 + staleness). 0: the site is not in the
+ * cohort or lacks the block, or its share is below 2^-39. */
 double csl_coord_weight(const struct csl_coord *c, uint32_t site_index, uint32_t block);
-/* A study with statistics: what tasks from here on say of every domain's prior, [domain_count]; 0:
- * not known. */
+/* Rounds by which the model of its update is behind the newest; 0 unless buffered. */
+uint64_t csl_coord_staleness(const struct csl_coord *c, uint32_t site_index);
+/* Buffered and TRAINING: it works on the model of task_round - 1, or sends what it made of it. */
+bool csl_coord_is_busy(const struct csl_coord *c, uint32_t site_index);
+/* Weights of the updates that are HELD, by what they would be if all were fresh; (0, 1]. */
+double csl_coord_freshness(const struct csl_coord *c, uint32_t block);
+/* With statistics: what tasks from here on say of each domain's prior, [domain_count]; 0: none. */
 void csl_coord_set_priors(struct csl_coord *c, const double *prior_loss);
-/* A study whose weights of patient groups come from statistics: what tasks from here on say of
- * every published value, [csl_study_published_groups]; before, 0. */
+/* Likewise the logarithms of weights of all published values of patient groups; before, 0. */
 void csl_coord_set_group_weights(struct csl_coord *c, const double *log_weights);
-/* What a training task of t->round tells besides: weights of domains and groups, losses of priors.
- */
+/* What a training task of t->round tells besides: weights of domains and groups, priors. */
 void csl_coord_put_factors(const struct csl_coord *c, struct csl_msg_task *t);
-/* A study with domain weights under masks: a publication of statistics that was opened in `round`
- * (weigh.h), in the order of rounds, also at a start. */
+/* Domain weights under masks: a publication opened in `round` (weigh.h), also at a start. */
 struct csl_weigher_sum;
 void csl_coord_publish(struct csl_coord *c, uint64_t round, const struct csl_weigher_sum *sums,
                        double sigma);
@@ -228,6 +245,6 @@ struct csl_weights_table;
 const struct csl_weights_table *csl_coord_weights(const struct csl_coord *c);
 uint32_t csl_coord_find_site(const struct csl_coord *c,
                              const char *id);    /* UINT32_MAX: not in the roster */
-void csl_coord_check(const struct csl_coord *c); /* asserts I1-I6; tests call it after each step */
+void csl_coord_check(const struct csl_coord *c); /* asserts I1-I7; tests call it after each step */
 
 #endif

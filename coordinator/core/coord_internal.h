@@ -20,7 +20,7 @@ struct csl_coord {
     uint32_t site_count;
     enum csl_study_state state;
     enum csl_phase phase;
-    uint64_t rounds_done;
+    uint64_t rounds_done, started_version;   /* rounds done when this process started */
     uint64_t now_ns, opened_ns, deadline_ns; /* deadline of the phase; UINT64_MAX: none */
     uint8_t model_digest[CSL_DIGEST_BYTES], evaluated_digest[CSL_DIGEST_BYTES];
     uint64_t model_bytes;
@@ -56,6 +56,14 @@ void csl_coord_end_evaluation__(struct csl_coord *c);   /* of a phase: next roun
 bool csl_coord_is_running__(const struct csl_coord *c); /* (I5) */
 void csl_coord_abort__(struct csl_coord *c, const char *reason);
 uint32_t csl_coord_held__(const struct csl_coord *c);
+
+/* coord_buffer.c */
+bool csl_coord_is_buffered__(const struct csl_coord *c);
+uint64_t csl_coord_task_round__(const struct csl_coord *c, uint32_t site); /* what it may send */
+double csl_coord_discount__(const struct csl_coord *c, uint32_t site);     /* 1: fresh */
+void csl_coord_open_buffer__(struct csl_coord *c); /* tasks, and what waits for room */
+void csl_coord_fill_buffer__(struct csl_coord *c); /* nothing to do unless buffered and open */
+void csl_coord_give_model__(struct csl_coord *c, uint32_t site, uint64_t version);
 
 /* coord_messages.c */
 bool csl_coord_blocks_fit__(const struct csl_coord *c, uint32_t count,

@@ -215,12 +215,14 @@ static void on_update_ready(struct csl_coord *c, uint32_t site,
         csl_coord_refuse__(c, site, CSL_E_STATE, "the sum of this round is being opened");
         return;
     }
-    if (!is_collecting || u->round != c->rounds_done + 1 || !s->in_cohort) {
+    if (csl_coord_is_buffered__(c) && c->state == CSL_STUDY_TRAINING)
+        is_collecting = true; /* also while a buffer is aggregated: it is for the next one */
+    if (!is_collecting || u->round != csl_coord_task_round__(c, site) || !s->in_cohort) {
         csl_coord_task_site__(
             c, site); /* a round that is over, or not its turn: says what is current */
         return;
     }
-    if (s->progress == CSL_SITE_FOLDING)
+    if (s->progress == CSL_SITE_FOLDING || s->progress == CSL_SITE_RECEIVED)
         return;                         /* the acknowledgement is on its way */
     if (s->progress == CSL_SITE_HELD) { /* the acknowledgement was lost */
         struct csl_message m = {.kind = CSL_MSG_UPDATE_ACCEPTED};
@@ -262,6 +264,10 @@ static void on_update_ready(struct csl_coord *c, uint32_t site,
 static void on_model_request(struct csl_coord *c, uint32_t site,
                              const struct csl_msg_model_request *r)
 {
+    if (csl_coord_is_buffered__(c) && c->state == CSL_STUDY_TRAINING) {
+        csl_coord_give_model__(c, site, r->round);
+        return;
+    }
     bool is_sum = c->study->census.is_on && r->round > 0; /* nobody's but the coordinator's */
     if (r->round != c->rounds_done || !c->sites[site].in_cohort || is_sum ||
         c->phase == CSL_PHASE_AGGREGATE) {
@@ -321,7 +327,8 @@ static void on_task_failed(struct csl_coord *c, uint32_t site, const struct csl_
 {
     struct csl_coord_site *s = &c->sites[site];
     csl_str_copy(s->last_error, sizeof(s->last_error), f->reason);
-    uint64_t current = c->phase == CSL_PHASE_EVALUATE ? c->rounds_done : c->rounds_done + 1;
+    uint64_t current =
+        c->phase == CSL_PHASE_EVALUATE ? c->rounds_done : csl_coord_task_round__(c, site);
     bool is_working = s->progress == CSL_SITE_TASKED || s->progress == CSL_SITE_SENDING;
     if (f->round != current || !s->in_cohort || !is_working)
         return;

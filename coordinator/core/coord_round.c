@@ -49,6 +49,7 @@ double csl_coord_weight(const struct csl_coord *c, uint32_t site_index, uint32_t
     CSL_ASSERT(site_index < c->site_count && block < CSL_BLOCKS_MAX);
     double total = c->block_weight[block];
     double weight = total > 0 ? raw_weight(c, site_index, block) / total : 0;
+    weight *= csl_coord_discount__(c, site_index);
     return weight < WEIGHT_LEAST ? 0 : weight;
 }
 
@@ -112,7 +113,8 @@ void csl_coord_maybe_start__(struct csl_coord *c)
     bool waited = c->now_ns - c->opened_ns >= c->config.open_wait_ns;
     if (waited) /* from now on nothing but an answer can make a difference */
         c->deadline_ns = UINT64_MAX;
-    if (accepted < c->study->minimum_sites || !participants_accepted(c)) {
+    bool fills = accepted >= c->study->aggregation.buffer.updates;
+    if (accepted < c->study->minimum_sites || !fills || !participants_accepted(c)) {
         /* Else the door stays open: hospitals approve a study after they have first been asked. */
         if (all_answered && c->config.is_rehearsal)
             csl_coord_abort__(c, "too few sites accepted the study");
@@ -188,11 +190,13 @@ void csl_coord_open_round__(struct csl_coord *c)
 {
     CSL_ASSERT(csl_coord_is_running__(c));
     uint64_t round = c->rounds_done + 1;
+    bool is_buffered = csl_coord_is_buffered__(c);
     c->phase = CSL_PHASE_COLLECT;
     choose_cohort(c);
     for (uint32_t i = 0; i < c->site_count; i++) {
         struct csl_coord_site *s = &c->sites[i];
-        if (s->update.round != round) { /* else: restored, its spool is folded again below */
+        if (!is_buffered &&
+            s->update.round != round) { /* else: restored, its spool is folded again below */
             s->progress = CSL_SITE_IDLE;
             s->update = (struct csl_coord_update){.round = 0};
         }
@@ -204,6 +208,10 @@ void csl_coord_open_round__(struct csl_coord *c)
     fix_weights(c);
     set_deadline(c);
     csl_coord_emit__(c, &(struct csl_coord_action){.kind = CSL_CA_OPEN_ROUND, .round = round});
+    if (is_buffered) {
+        csl_coord_open_buffer__(c);
+        return;
+    }
     for (uint32_t i = 0; i < c->site_count; i++) {
         struct csl_coord_site *s = &c->sites[i];
         if (!s->in_cohort)
@@ -267,13 +275,13 @@ void csl_coord_task_site__(struct csl_coord *c, uint32_t site)
     struct csl_message m = {.kind = CSL_MSG_TASK};
     bool evaluates = c->phase == CSL_PHASE_EVALUATE;
     m.u.task.type = evaluates ? CSL_TASK_EVALUATE : CSL_TASK_TRAIN;
-    m.u.task.round = evaluates ? c->rounds_done : c->rounds_done + 1;
+    m.u.task.round = evaluates ? c->rounds_done : csl_coord_task_round__(c, site);
     m.u.task.seed = c->config.seed;
     m.u.task.model_bytes = c->model_bytes;
     m.u.task.deadline_ms = c->study->round_deadline_ms;
     bool is_judged = evaluates || csl_study_only_evaluates_in(c->study, m.u.task.round);
-    memcpy(m.u.task.model_digest, is_judged ? c->evaluated_digest : c->model_digest,
-           CSL_DIGEST_BYTES);
+    const uint8_t *trained = csl_coord_is_buffered__(c) ? s->task_digest : c->model_digest;
+    memcpy(m.u.task.model_digest, is_judged ? c->evaluated_digest : trained, CSL_DIGEST_BYTES);
     if (!evaluates)
         csl_coord_put_factors(c, &m.u.task);
     csl_coord_send__(c, site, &m);
@@ -460,7 +468,9 @@ void csl_coord_maybe_close__(struct csl_coord *c)
             s->in_cohort && (s->progress == CSL_SITE_TASKED || s->progress == CSL_SITE_SENDING);
     }
     bool is_late = c->now_ns >= c->deadline_ns;
-    if (pending > 0 && !is_late)
+    bool is_full = csl_coord_is_buffered__(c) && c->phase == CSL_PHASE_COLLECT &&
+                   held >= c->study->aggregation.buffer.updates;
+    if (pending > 0 && !is_late && !is_full)
         return;
     if (c->phase == CSL_PHASE_EVALUATE) {
         close_evaluate(c);

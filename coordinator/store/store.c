@@ -37,6 +37,11 @@ static const struct csl_database_format format = {
     .schema_sql = schema_sql,
 };
 
+/* Beside the version: a store of before has no such table, and nothing to put there. */
+static const char task_sql[] =
+    "CREATE TABLE IF NOT EXISTS task (site TEXT PRIMARY KEY, round INTEGER NOT NULL,"
+    "  model_digest BLOB NOT NULL) STRICT;";
+
 struct csl_store {
     struct csl_database d;
 };
@@ -47,6 +52,8 @@ enum csl_code csl_store_open(struct csl_store **out, const char *path, struct cs
     if (s == NULL)
         return CSL_FAIL(err, CSL_E_NOMEM, "no memory to open %s", path);
     enum csl_code code = csl_database_open(&s->d, path, &format, 0, err);
+    if (code == CSL_OK)
+        code = csl_database_exec(&s->d, task_sql, err);
     if (code == CSL_OK)
         code = csl_database_exec(&s->d, publication_sql, err);
     if (code != CSL_OK) {
@@ -171,16 +178,26 @@ static enum csl_code save_round(struct csl_store *s, const struct csl_store_roun
     return csl_database_finish(&s->d, q, err);
 }
 
-static enum csl_code count_contribution(struct csl_store *s, const char *site, struct csl_err *err)
+static enum csl_code run_for(struct csl_store *s, const char *sql, const char *site,
+                             struct csl_err *err)
 {
     sqlite3_stmt *q = NULL;
-    enum csl_code code = csl_database_prepare(
-        &s->d, "UPDATE member SET rounds_contributed = rounds_contributed + 1 WHERE site = ?", &q,
-        err);
+    enum csl_code code = csl_database_prepare(&s->d, sql, &q, err);
     if (code != CSL_OK)
         return code;
     sqlite3_bind_text(q, 1, site, -1, SQLITE_STATIC);
     return csl_database_finish(&s->d, q, err);
+}
+
+/* Nothing that would let its update be asked for, or counted, once more. */
+static enum csl_code count_contribution(struct csl_store *s, const char *site, struct csl_err *err)
+{
+    enum csl_code code =
+        run_for(s, "UPDATE member SET rounds_contributed = rounds_contributed + 1 WHERE site = ?",
+                site, err);
+    if (code == CSL_OK)
+        code = run_for(s, "DELETE FROM held_update WHERE site = ?", site, err);
+    return code == CSL_OK ? run_for(s, "DELETE FROM task WHERE site = ?", site, err) : code;
 }
 
 enum csl_code csl_store_commit_round(struct csl_store *s, const struct csl_store_study *study,
@@ -236,6 +253,20 @@ enum csl_code csl_store_save_update(struct csl_store *s, const struct csl_store_
     sqlite3_bind_double(q, 5, u->train_loss);
     sqlite3_bind_blob(q, 6, blocks, (int)pack_blocks(blocks, u->block_count, u->blocks),
                       SQLITE_STATIC);
+    return csl_database_finish(&s->d, q, err);
+}
+
+enum csl_code csl_store_save_task(struct csl_store *s, const struct csl_store_task *t,
+                                  struct csl_err *err)
+{
+    sqlite3_stmt *q = NULL;
+    enum csl_code code =
+        csl_database_prepare(&s->d, "INSERT OR REPLACE INTO task VALUES (?, ?, ?)", &q, err);
+    if (code != CSL_OK)
+        return code;
+    sqlite3_bind_text(q, 1, t->site, -1, SQLITE_STATIC);
+    csl_database_bind_u64(q, 2, t->round);
+    sqlite3_bind_blob(q, 3, t->model_digest, CSL_DIGEST_BYTES, SQLITE_STATIC);
     return csl_database_finish(&s->d, q, err);
 }
 
@@ -315,6 +346,7 @@ static enum csl_code each(struct csl_store *s, const char *sql,
 struct visitor { /* exactly one of the functions is set */
     enum csl_code (*member)(void *, const struct csl_store_member *, struct csl_err *);
     enum csl_code (*update)(void *, const struct csl_store_update *, struct csl_err *);
+    enum csl_code (*task)(void *, const struct csl_store_task *, struct csl_err *);
     enum csl_code (*round)(void *, const struct csl_store_round *, struct csl_err *);
     enum csl_code (*evaluation)(void *, const struct csl_store_evaluation *, struct csl_err *);
     enum csl_code (*publication)(void *, const struct csl_store_publication *, struct csl_err *);
@@ -346,6 +378,16 @@ static enum csl_code update_row(struct csl_store *s, sqlite3_stmt *q, void *ctx,
     if (code == CSL_OK)
         code = unpack_blocks(s, q, 5, &u.block_count, u.blocks, err);
     return code == CSL_OK ? v->update(v->ctx, &u, err) : code;
+}
+
+static enum csl_code task_row(struct csl_store *s, sqlite3_stmt *q, void *ctx, struct csl_err *err)
+{
+    struct visitor *v = ctx;
+    struct csl_store_task t = {.round = csl_database_column_u64(q, 1)};
+    enum csl_code code = column_text(s, q, 0, t.site, sizeof(t.site), err);
+    if (code == CSL_OK)
+        code = column_digest(s, q, 2, t.model_digest, err);
+    return code == CSL_OK ? v->task(v->ctx, &t, err) : code;
 }
 
 static enum csl_code round_row(struct csl_store *s, sqlite3_stmt *q, void *ctx, struct csl_err *err)
@@ -403,6 +445,15 @@ enum csl_code csl_store_each_update(struct csl_store *s,
                 "SELECT site, round, bytes_total, digest, train_loss, blocks FROM held_update "
                 "ORDER BY site",
                 update_row, &v, err);
+}
+
+enum csl_code csl_store_each_task(struct csl_store *s,
+                                  enum csl_code (*visit)(void *ctx, const struct csl_store_task *t,
+                                                         struct csl_err *err),
+                                  void *ctx, struct csl_err *err)
+{
+    struct visitor v = {.task = visit, .ctx = ctx};
+    return each(s, "SELECT site, round, model_digest FROM task ORDER BY site", task_row, &v, err);
 }
 
 enum csl_code csl_store_each_round(struct csl_store *s,

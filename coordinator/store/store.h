@@ -34,6 +34,11 @@ struct csl_store_update {
     uint32_t block_count;
     struct csl_block_count blocks[CSL_BLOCKS_MAX];
 };
+struct csl_store_task { /* of a study that is buffered: what a site was told last */
+    char site[CSL_ID_MAX];
+    uint64_t round;
+    uint8_t model_digest[CSL_DIGEST_BYTES];
+};
 struct csl_store_round {
     uint64_t round;
     uint32_t contributions;
@@ -64,7 +69,7 @@ enum csl_code csl_store_load_study(struct csl_store *s, struct csl_store_study *
 enum csl_code csl_store_save_study(struct csl_store *s, const struct csl_store_study *study,
                                    struct csl_err *err) CSL_MUST_CHECK;
 /* Commits a round: the study row and the round's row in one transaction. Every member with a row in
- * contributed[] counts one more round. */
+ * contributed[] counts one more round, and has no held update and no task any more. */
 enum csl_code csl_store_commit_round(struct csl_store *s, const struct csl_store_study *study,
                                      const struct csl_store_round *round,
                                      const char *const *contributed, uint32_t contributed_count,
@@ -73,6 +78,8 @@ enum csl_code csl_store_save_member(struct csl_store *s, const struct csl_store_
                                     struct csl_err *err) CSL_MUST_CHECK;
 enum csl_code csl_store_save_update(struct csl_store *s, const struct csl_store_update *u,
                                     struct csl_err *err) CSL_MUST_CHECK;
+enum csl_code csl_store_save_task(struct csl_store *s, const struct csl_store_task *t,
+                                  struct csl_err *err) CSL_MUST_CHECK;
 /* No update is held any more. */
 enum csl_code csl_store_forget_updates(struct csl_store *s, struct csl_err *err) CSL_MUST_CHECK;
 enum csl_code csl_store_save_evaluation(struct csl_store *s, const struct csl_store_evaluation *e,
@@ -93,6 +100,10 @@ enum csl_code csl_store_each_update(struct csl_store *s,
                                                            const struct csl_store_update *u,
                                                            struct csl_err *err),
                                     void *ctx, struct csl_err *err) CSL_MUST_CHECK;
+enum csl_code csl_store_each_task(struct csl_store *s,
+                                  enum csl_code (*visit)(void *ctx, const struct csl_store_task *t,
+                                                         struct csl_err *err),
+                                  void *ctx, struct csl_err *err) CSL_MUST_CHECK;
 enum csl_code csl_store_each_round(struct csl_store *s,
                                    enum csl_code (*visit)(void *ctx,
                                                           const struct csl_store_round *r,

@@ -5,20 +5,18 @@
  * Immutable after csl_study_parse; shared read-only between threads. */
 #ifndef CSL_STUDY_H
 #define CSL_STUDY_H
-#include "aggregation/tensor/averaging.h"
 #include "aggregation/tensor/schema.h"
 #include "base/yaml.h"
+#include "protocol/study/study_aggregation.h"
 #include "protocol/study/study_augment.h"
 #include "protocol/study/study_baseline.h"
 #include "protocol/study/study_census.h"
 #include "protocol/study/study_fairness.h"
-#include "protocol/study/study_gate.h"
 #include "protocol/study/study_network.h"
 #include "protocol/study/study_privacy.h"
 #include "protocol/study/study_schedule.h"
 #include "protocol/study/study_simulation.h"
 #include "protocol/study/study_statistics.h"
-#include "protocol/study/study_vote.h"
 
 #include <stdbool.h>
 
@@ -56,7 +54,6 @@ enum csl_model_kind {
     CSL_MODEL_MULTIMODAL,  /* encoders of several inputs, fused, then layers */
     CSL_MODEL_COUNT
 };
-enum csl_weights_kind { CSL_WEIGHTS_SAMPLES, CSL_WEIGHTS_EQUAL, CSL_WEIGHTS_GIVEN };
 
 /* What a model is told of the steps of a series at which a variable was not measured. */
 enum csl_missing {
@@ -139,25 +136,6 @@ struct csl_local_training {
     double proximal_mu; /* FedProx: mu / 2 * ||w - w_global||^2; set only with strategy fedprox */
 };
 
-struct csl_given_weight {
-    char site[CSL_ID_MAX];
-    double weight; /* > 0 */
-};
-
-struct csl_aggregation {
-    char strategy[CSL_ID_MAX]; /* name in aggregation/strategy/table.c */
-    double server_learning_rate, momentum, beta1, beta2, tau;
-    /* Of strategies that see single updates (aggregation/strategy/strategy.h); 0 with the others */
-    double fairness_q, tilt, trim, mixture_rate;
-    uint32_t byzantine, keep;
-    enum csl_weights_kind weights;
-    struct csl_given_weight *given; /* [given_count], owned by the study */
-    uint32_t given_count;
-    struct csl_averaging averaging; /* of what is evaluated and released */
-    struct csl_study_gate gate;
-    struct csl_study_vote vote;
-};
-
 struct csl_study {
     char id[CSL_ID_MAX];
     char question[256];
@@ -236,6 +214,8 @@ const char *csl_privacy_mode_name(enum csl_privacy_mode m); /* "none", "local", 
 /* A model may be the base of two rounds: one that is not applied leaves it, and every update has
  * noise of its own that is charged. */
 bool csl_study_repeats_models(const struct csl_study *s);
+/* Updates of one round may be of several models: strategy fedbuff. */
+bool csl_study_is_buffered(const struct csl_study *s);
 /* What one site counts with at most in a masked block of lanes: weight_cap, times the cap of the
  * domains' weights if there are any; 0: no bound is stated. */
 double csl_study_mass_cap(const struct csl_study *s);

@@ -1,6 +1,6 @@
 /* protocol/study/study_averaging.c - the key `averaging` of a study's aggregation. */
 #include "base/buf.h"
-#include "protocol/study/study_internal.h"
+#include "protocol/study/study_rounds_internal.h"
 
 static const char *const kind_names[] = {"ema", "mean", NULL};
 

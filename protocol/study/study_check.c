@@ -1,14 +1,14 @@
 /* protocol/study/study_check.c - contradictions between the sections of a study. */
 #include "protocol/study/evaluation.h"
-#include "protocol/study/study_internal.h"
+#include "protocol/study/study_rounds_internal.h"
 
 #include <string.h>
 
 const char *const csl_study__strategies[] = {
-    "fedavg",     "fedprox",      "fednova", "fedavgm",    "fedadam", "fedyogi",
-    "fedadagrad", "scaffold",     "cyclic",  "qffl",       "term",    "afl",
-    "median",     "trimmed-mean", "krum",    "multi-krum", "bulyan",  "geometric-median",
-    NULL};
+    "fedavg",     "fedprox",    "fednova",          "fedavgm",      "fedadam",
+    "fedyogi",    "fedadagrad", "scaffold",         "cyclic",       "qffl",
+    "term",       "afl",        "median",           "trimmed-mean", "krum",
+    "multi-krum", "bulyan",     "geometric-median", "fedbuff",      NULL};
 
 /* Section `key` of `mapping`, or the mapping itself. */
 static const struct csl_yaml_node *find(const struct csl_yaml_node *root, const char *section,
@@ -201,6 +201,8 @@ enum csl_code csl_study__check(const struct csl_study_reader *r, const struct cs
         code = csl_study__check_attacks(r, root);
     if (code == CSL_OK)
         code = csl_study__check_strategy(r, root);
+    if (code == CSL_OK)
+        code = csl_study__check_buffer(r, root);
     if (code == CSL_OK)
         code = csl_study__check_averaging(r, root);
     if (code == CSL_OK)

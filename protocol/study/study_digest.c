@@ -3,7 +3,7 @@
  * number is spelled and the simulation section do not enter. Texts have their length in front,
  * lists their count, so no two studies give the same bytes. */
 #include "base/buf.h"
-#include "protocol/study/study_internal.h"
+#include "protocol/study/study_rounds_internal.h"
 
 #include <string.h>
 
@@ -361,6 +361,15 @@ static void put_gate(struct csl_buf *b, const struct csl_study_gate *g)
     csl_buf_le32(b, g->rejected_max);
 }
 
+static void put_buffer(struct csl_buf *b, const struct csl_study_buffer *f)
+{
+    if (f->updates == 0)
+        return;
+    put_text(b, "buffer");
+    csl_buf_le32(b, f->updates);
+    csl_buf_le32(b, f->staleness_max);
+}
+
 static void put_census(struct csl_buf *b, const struct csl_study *s)
 {
     if (!s->census.is_on)
@@ -450,6 +459,7 @@ enum csl_code csl_study__digest(struct csl_study *s, struct csl_err *err)
     for (uint32_t i = 0; i < s->domain_count; i++)
         put_augment(&b, &s->domains[i]);
     put_gate(&b, &s->aggregation.gate);
+    put_buffer(&b, &s->aggregation.buffer);
     for (uint32_t i = 0; i < s->input_count; i++)
         put_scattering(&b, &s->inputs[i]);
     for (uint32_t i = 0; i < s->domain_count; i++)

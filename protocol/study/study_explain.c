@@ -2,7 +2,7 @@
 #include "base/buf.h"
 #include "base/str.h"
 #include "protocol/study/evaluation.h"
-#include "protocol/study/study_internal.h"
+#include "protocol/study/study_rounds_internal.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -211,6 +211,7 @@ static void explain_training(const struct csl_study *s, struct csl_buf *out)
     csl_study__explain_averaging(s, out);
     csl_study__explain_gate(s, out);
     csl_study__explain_vote(s, out);
+    csl_study__explain_buffer(s, out);
     csl_str_duration(text, sizeof(text), s->round_deadline_ms * 1000000);
     csl_buf_printf(out,
                    "  A round needs %u contribution%s and closes after %s at the latest with "

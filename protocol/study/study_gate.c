@@ -3,7 +3,7 @@
 #include "base/buf.h"
 #include "base/limits.h"
 #include "base/str.h"
-#include "protocol/study/study_internal.h"
+#include "protocol/study/study_rounds_internal.h"
 
 #include <string.h>
 

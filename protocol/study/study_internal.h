@@ -134,10 +134,14 @@ enum csl_code csl_study__read_model(const struct csl_study_reader *r,
                                     const struct csl_yaml_node *domain,
                                     const struct csl_yaml_node *own,
                                     const struct csl_yaml_node *shared, struct csl_domain *d);
-/* study_training.c: training, aggregation, baselines. */
+/* study_training.c: training, baselines; study_aggregation.c. */
 enum csl_code csl_study__read_training(const struct csl_study_reader *r,
                                        const struct csl_yaml_node *root,
                                        const struct csl_yaml_node *section);
+/* Option rows have closed intervals; these must lie above 0. */
+enum csl_code csl_study__check_positive(const struct csl_study_reader *r,
+                                        const struct csl_yaml_node *section, const char *key,
+                                        double value);
 enum csl_code csl_study__read_aggregation(const struct csl_study_reader *r,
                                           const struct csl_yaml_node *root,
                                           const struct csl_yaml_node *section);
@@ -150,17 +154,6 @@ enum csl_code csl_study__read_personal(const struct csl_study_reader *r,
                                        const struct csl_yaml_node *root,
                                        const struct csl_yaml_node *section);
 void csl_study__explain_personal(const struct csl_study *s, struct csl_buf *out);
-/* study_strategy.c: strategies that see single updates; nothing to say of the others. */
-bool csl_study__sees_updates(const char *strategy);
-/* Of each block and round, for what the strategy promises; with fewer the block stays as it is. */
-uint64_t csl_study__updates_needed(const struct csl_aggregation *a);
-enum csl_code csl_study__check_strategy_keys(const struct csl_study_reader *r,
-                                             const struct csl_yaml_node *section,
-                                             const char *strategy);
-enum csl_code csl_study__check_strategy_weights(const struct csl_study_reader *r,
-                                                const struct csl_yaml_node *section);
-enum csl_code csl_study__check_strategy(const struct csl_study_reader *r,
-                                        const struct csl_yaml_node *root);
 /* study_schedule.c: the key `schedule` of `parent`; absent: a constant rate. */
 enum csl_code csl_study__read_schedule(const struct csl_study_reader *r,
                                        const struct csl_yaml_node *parent,
@@ -178,14 +171,6 @@ void csl_study__explain_augment(const struct csl_domain *d, struct csl_buf *out)
  * images. */
 enum csl_code csl_study__read_scattering(const struct csl_study_reader *r,
                                          const struct csl_yaml_node *item, struct csl_domain *d);
-/* study_averaging.c: the key `averaging` of `parent`, absent or not; once all is read, that there
- * are rounds to average. */
-enum csl_code csl_study__read_averaging(const struct csl_study_reader *r,
-                                        const struct csl_yaml_node *parent,
-                                        const struct csl_yaml_node *section);
-enum csl_code csl_study__check_averaging(const struct csl_study_reader *r,
-                                         const struct csl_yaml_node *root);
-void csl_study__explain_averaging(const struct csl_study *s, struct csl_buf *out);
 /* study_statistics.c: the section, absent or not (fairness was read); and what forbids it in the
  * rest of the study (called once all is read). */
 enum csl_code csl_study__read_statistics(const struct csl_study_reader *r,
@@ -195,21 +180,6 @@ enum csl_code csl_study__check_statistics(const struct csl_study_reader *r,
                                           const struct csl_yaml_node *root);
 void csl_study__explain_statistics(const struct csl_study *s, struct csl_buf *out);
 void csl_study__explain_statistics_price(const struct csl_study *s, struct csl_buf *out);
-/* study_gate.c: the key `gate` of `parent`, absent or not; and what forbids it in the rest of the
- * study (called once all is read). */
-enum csl_code csl_study__read_gate(const struct csl_study_reader *r,
-                                   const struct csl_yaml_node *parent,
-                                   const struct csl_yaml_node *section);
-enum csl_code csl_study__check_gate(const struct csl_study_reader *r,
-                                    const struct csl_yaml_node *root);
-void csl_study__explain_gate(const struct csl_study *s, struct csl_buf *out);
-/* study_vote.c: likewise */
-enum csl_code csl_study__read_vote(const struct csl_study_reader *r,
-                                   const struct csl_yaml_node *parent,
-                                   const struct csl_yaml_node *section);
-enum csl_code csl_study__check_vote(const struct csl_study_reader *r,
-                                    const struct csl_yaml_node *root);
-void csl_study__explain_vote(const struct csl_study *s, struct csl_buf *out);
 /* study_census.c: section 'census', which sets what training would say; then what it asks
  * of a domain that is read; its block of the schema. */
 enum csl_code csl_study__read_census(const struct csl_study_reader *r,

@@ -1,6 +1,6 @@
 /* protocol/study/study_strategy.c - strategies that see single updates: their settings, and what
  * they forbid elsewhere in the study. */
-#include "protocol/study/study_internal.h"
+#include "protocol/study/study_rounds_internal.h"
 
 #include <string.h>
 

@@ -1,6 +1,6 @@
 /* protocol/study/study_vote.c - the key `vote` of a study's aggregation. */
 #include "base/buf.h"
-#include "protocol/study/study_internal.h"
+#include "protocol/study/study_rounds_internal.h"
 
 #include <string.h>
 

@@ -84,13 +84,27 @@ static void test_strategy__fedavgm_rate_just_above_one__weighted_mean(void **sta
         assert_true(fabs((double)x[i] - mean_of_models[i]) < 0.5e-5);
 }
 
+/* Updates 1 and 3 of weights 1/3 and 2/3, the second of a model three rounds old, which halves it:
+ * (1/3 * 1 + 2/3 * 1/2 * 3) at rate 1/2, by Algorithm 1 with weights in place of 1 / K. */
+static void test_strategy__fedbuff_with_an_old_update__algorithm_1(void **state)
+{
+    (void)state;
+    const struct csl_strategy_config c = {.server_learning_rate = 0.5, .freshness = 2.0 / 3};
+    const float d = 2; /* weighted mean: (1/3 + 1) / (1/3 + 1/3) */
+    const float *const mean[1] = {&d};
+    float x = 1;
+    csl_strategy_find("fedbuff")->apply(&c, 1, 1, mean, &x, NULL);
+    assert_near((double)x, 1 + 0.5 * 4.0 / 3);
+}
+
 static void test_strategy__rows__complete_and_found_by_name(void **state)
 {
     (void)state;
     static const char *const names[] = {
-        "fedavg",     "fedprox",      "fednova", "fedavgm",    "fedadam", "fedyogi",
-        "fedadagrad", "scaffold",     "cyclic",  "qffl",       "term",    "afl",
-        "median",     "trimmed-mean", "krum",    "multi-krum", "bulyan",  "geometric-median"};
+        "fedavg",     "fedprox",    "fednova",          "fedavgm",      "fedadam",
+        "fedyogi",    "fedadagrad", "scaffold",         "cyclic",       "qffl",
+        "term",       "afl",        "median",           "trimmed-mean", "krum",
+        "multi-krum", "bulyan",     "geometric-median", "fedbuff"};
     size_t count = 0;
     for (; csl_strategies[count]->name != NULL; count++) {
         const struct csl_strategy_ops *ops = csl_strategies[count];
@@ -109,8 +123,8 @@ static void test_strategy__rows__complete_and_found_by_name(void **state)
         assert_non_null(ops->summary);
         assert_non_null(ops->apply);
     }
-    assert_int_equal(count, 18);
-    for (size_t i = 0; i < 18; i++)
+    assert_int_equal(count, 19);
+    for (size_t i = 0; i < 19; i++)
         assert_string_equal(csl_strategies[i]->name, names[i]);
     assert_null(csl_strategy_find("fedsgd"));
     assert_null(csl_strategy_find(""));
@@ -187,6 +201,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_strategy__two_rounds__published_recurrence),
         cmocka_unit_test(test_strategy__fedavgm_rate_just_above_one__weighted_mean),
+        cmocka_unit_test(test_strategy__fedbuff_with_an_old_update__algorithm_1),
         cmocka_unit_test(test_strategy__rows__complete_and_found_by_name),
         cmocka_unit_test(test_strategy__applied_in_slices__same_bits),
         cmocka_unit_test(test_strategy__zero_update__model_unchanged_at_first),

@@ -124,6 +124,7 @@ static void test_store__study_saved__read_back_after_reopening(void **state)
 struct collected {
     struct csl_store_member members[4];
     struct csl_store_update updates[4];
+    struct csl_store_task tasks[4];
     struct csl_store_round rounds[4];
     struct csl_store_evaluation evaluations[4];
     uint32_t count;
@@ -142,6 +143,14 @@ static enum csl_code take_update(void *ctx, const struct csl_store_update *u, st
     struct collected *c = ctx;
     (void)err;
     c->updates[c->count++] = *u;
+    return CSL_OK;
+}
+
+static enum csl_code take_task(void *ctx, const struct csl_store_task *t, struct csl_err *err)
+{
+    struct collected *c = ctx;
+    (void)err;
+    c->tasks[c->count++] = *t;
     return CSL_OK;
 }
 
@@ -230,6 +239,48 @@ static void test_store__update_saved__read_back(void **state)
     assert_int_equal(c.updates[0].blocks[0].block, 3);
     assert_int_equal(c.updates[0].blocks[0].patients, 17);
     assert_memory_equal(c.updates[0].digest, u.digest, CSL_DIGEST_BYTES);
+    csl_store_close(s);
+}
+
+/* Of those who contributed: an update that is in a model must not be asked for again. */
+static void test_store__round_committed__updates_and_tasks_of_it_gone(void **state)
+{
+    static const char *const contributed[] = {"aarhus"};
+    static const char *const sites[] = {"aarhus", "brno"};
+    struct collected c = {.count = 0};
+    struct csl_store *s = open_store();
+    struct csl_err err = {.code = CSL_OK};
+    struct csl_store_study study = some_study();
+    struct csl_store_round round = {7, 1, 0.5};
+    (void)state;
+    save_members(s);
+    for (uint32_t i = 0; i < 2; i++) {
+        struct csl_store_update u = {.round = 6 + i};
+        struct csl_store_task t = {.round = 5, .model_digest = {1}};
+        memcpy(u.site, sites[i], strlen(sites[i]));
+        memcpy(t.site, sites[i], strlen(sites[i]));
+        must(csl_store_save_update(s, &u, &err), &err);
+        must(csl_store_save_task(s, &t, &err), &err);
+        t.round = 6 + i; /* the newest of a site is the only one */
+        t.model_digest[31] = (uint8_t)(9 + i);
+        must(csl_store_save_task(s, &t, &err), &err);
+    }
+    must(csl_store_each_task(s, take_task, &c, &err), &err);
+    assert_int_equal(c.count, 2);
+    assert_int_equal(c.tasks[0].round, 6);
+    c.count = 0;
+    must(csl_store_commit_round(s, &study, &round, contributed, 1, &err), &err);
+    csl_store_close(s);
+    s = open_store();
+    must(csl_store_each_task(s, take_task, &c, &err), &err);
+    assert_int_equal(c.count, 1);
+    assert_string_equal(c.tasks[0].site, "brno");
+    assert_int_equal(c.tasks[0].round, 7);
+    assert_true(c.tasks[0].model_digest[0] == 1 && c.tasks[0].model_digest[31] == 10);
+    c.count = 0;
+    must(csl_store_each_update(s, take_update, &c, &err), &err);
+    assert_int_equal(c.count, 1);
+    assert_string_equal(c.updates[0].site, "brno");
     csl_store_close(s);
 }
 
@@ -451,7 +502,8 @@ static void read_schema(char *out, size_t out_bytes)
 }
 
 /* Whoever changes a column here raises USER_VERSION: a file of the former schema must be refused
- * when it is opened, not fail in the middle of a study. */
+ * when it is opened, not fail in the middle of a study. The table of tasks is made at the opening
+ * of a file that lacks it. */
 static void test_store__schema__belongs_to_its_version(void **state)
 {
     char schema[1024];
@@ -466,7 +518,20 @@ static void test_store__schema__belongs_to_its_version(void **state)
                 "\npublication: round INTEGER, domain INTEGER, sites INTEGER, words BLOB"
                 "\nround: round INTEGER, contributions INTEGER, train_loss REAL"
                 "\nstudy: one INTEGER, id TEXT, digest BLOB, state INTEGER, rounds_done INTEGER, "
-                "is_evaluating INTEGER, seed INTEGER");
+                "is_evaluating INTEGER, seed INTEGER"
+                "\ntask: site TEXT, round INTEGER, model_digest BLOB");
+}
+
+/* A file of before there were tasks. */
+static void test_store__file_without_tasks__gets_the_table(void **state)
+{
+    char schema[1024];
+    (void)state;
+    csl_store_close(open_store());
+    run_sql("DROP TABLE task;");
+    csl_store_close(open_store());
+    read_schema(schema, sizeof(schema));
+    assert_non_null(strstr(schema, "\ntask: site TEXT"));
 }
 
 static void test_store__folder_missing__io(void **state)
@@ -490,6 +555,7 @@ int main(void)
         T(test_store__members_saved__read_back_in_order),
         T(test_store__update_saved__read_back),
         T(test_store__round_committed__all_or_nothing),
+        T(test_store__round_committed__updates_and_tasks_of_it_gone),
         T(test_store__evaluations_saved__read_back_in_order),
         T(test_store__publications_saved__read_back_in_order),
         T(test_store__not_a_database__corrupt),
@@ -499,6 +565,7 @@ int main(void)
         T(test_store__database_without_an_id__refused_untouched),
         T(test_store__newer_version__refused_untouched),
         T(test_store__schema__belongs_to_its_version),
+        T(test_store__file_without_tasks__gets_the_table),
         T(test_store__folder_missing__io),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -2,7 +2,7 @@
 #include "aggregation/strategy/strategy.h"
 #include "base/str.h"
 #include "protocol/study/study.h"
-#include "protocol/study/study_internal.h"
+#include "protocol/study/study_rounds_internal.h"
 
 #include <dirent.h>
 #include <setjmp.h>

@@ -19,6 +19,19 @@ static void must(enum csl_code code, const struct csl_err *err)
         fail_msg("%s", err->msg);
 }
 
+static void on_round(void *ctx, uint64_t round, uint32_t contributions, double train_loss)
+{
+    struct faults_world *w = ctx;
+    struct faults_seen *seen = w->faults == NULL ? NULL : w->faults->seen;
+    double sum = 0;
+    (void)contributions;
+    w->losses[round % 5] = train_loss;
+    for (size_t i = 0; i < 5; i++)
+        sum += w->losses[i];
+    if (seen != NULL && seen->goal_ns == 0 && round >= 5 && sum < 5 * seen->loss_goal)
+        seen->goal_ns = csl_inproc_now_ns(w->net);
+}
+
 void faults_open_service(struct faults_world *w)
 {
     struct csl_err err = {.code = CSL_OK};
@@ -31,7 +44,8 @@ void faults_open_service(struct faults_world *w)
                                    .seed = SEED,
                                    .open_wait_ms = 60000,
                                    .state_dir = dir,
-                                   .transport = w->server};
+                                   .transport = w->server,
+                                   .observer = {.ctx = w, .round = on_round}};
     must(csl_service_new(&w->service, &c, &err), &err);
     must(csl_service_start(w->service, csl_inproc_now_ns(w->net), &err), &err);
 }
@@ -90,6 +104,33 @@ static void check_task(const struct faults_world *w, const struct csl_msg_task *
     assert_memory_equal(digest, t->model_digest, CSL_DIGEST_BYTES);
 }
 
+/* What was held when a round was closed is in its model: an update must never be so twice. */
+static void watch_updates(struct faults_world *w)
+{
+    const struct csl_coord *core = csl_service_core(w->service);
+    uint64_t done = csl_coord_rounds_done(core);
+    struct faults_seen *seen = w->faults->seen;
+    for (uint32_t i = 0; i < FIXTURE_SITES; i++) {
+        if (done > w->rounds_done && w->held[i] > 0) {
+            assert_true(w->held[i] > w->used[i]);
+            w->used[i] = w->held[i];
+            if (seen != NULL) {
+                seen->used++;
+                seen->stale += w->held[i] < done;
+            }
+        }
+        const struct csl_coord_site *s = csl_coord_site(core, i);
+        bool is_held = s->progress == CSL_SITE_HELD && csl_coord_phase(core) != CSL_PHASE_EVALUATE;
+        w->held[i] = is_held ? s->update.round : 0;
+    }
+    w->rounds_done = done;
+}
+
+static bool is_due(const struct faults_world *w, uint32_t i, uint64_t now_ns)
+{
+    return w->faults->period_ns == NULL || now_ns % w->faults->period_ns[i] == 0;
+}
+
 static bool run_instant(struct faults_world *w)
 {
     uint64_t now = csl_inproc_now_ns(w->net);
@@ -98,8 +139,10 @@ static bool run_instant(struct faults_world *w)
         did = true;
     did = csl_service_pump(w->service, now) || did;
     csl_coord_check(csl_service_core(w->service));
+    watch_updates(w);
     for (uint32_t i = 0; i < FIXTURE_SITES; i++) {
-        did = csl_agent_pump(w->sites[i].agent, now) || did;
+        if (is_due(w, i, now))
+            did = csl_agent_pump(w->sites[i].agent, now) || did;
         const struct csl_site *site = csl_agent_core(w->sites[i].agent);
         csl_site_check(site);
         if (strncmp(w->f->study->aggregation.strategy, "scaffold", 8) != 0 &&
@@ -113,9 +156,12 @@ static bool run_instant(struct faults_world *w)
 static uint64_t next_instant(const struct faults_world *w)
 {
     uint64_t next = csl_inproc_next_ns(w->net), other = csl_service_wakeup_ns(w->service);
+    uint64_t now = csl_inproc_now_ns(w->net);
     next = other < next ? other : next;
     for (uint32_t i = 0; i < FIXTURE_SITES; i++) {
-        other = csl_agent_wakeup_ns(w->sites[i].agent);
+        const uint64_t *period = w->faults->period_ns;
+        other = period == NULL ? csl_agent_wakeup_ns(w->sites[i].agent)
+                               : now - now % period[i] + period[i];
         next = other < next ? other : next;
     }
     return next;
@@ -145,7 +191,7 @@ static void check_end(const struct faults_world *w, uint64_t schedule, const cha
 uint32_t faults_run(struct fixture *f, uint64_t schedule, const struct faults *faults,
                     uint8_t digest[CSL_DIGEST_BYTES])
 {
-    struct faults_world w = {.f = f};
+    struct faults_world w = {.f = f, .faults = faults};
     struct csl_err err = {.code = CSL_OK};
     struct csl_inproc_config net = {.seed = schedule,
                                     .delay_ns = 5 * CSL_NS_PER_MS,
@@ -175,6 +221,8 @@ uint32_t faults_run(struct fixture *f, uint64_t schedule, const struct faults *f
             (void)csl_inproc_step(w.net, UINT64_MAX);
     }
     check_end(&w, schedule, faults->end);
+    if (faults->seen != NULL)
+        faults->seen->took_ns += csl_inproc_now_ns(w.net);
     csl_sha256_digest(csl_service_parameters(w.service),
                       f->study->schema.parameters * sizeof(float), digest);
     for (uint32_t i = 0; i < FIXTURE_SITES; i++) {

@@ -104,6 +104,9 @@ void fixture_open(struct fixture *f, const char *strategy, uint32_t rounds)
         fixture_records(f->records[i], f->ids[i], i);
     }
     char yaml[1024];
+    bool is_buffered = strncmp(strategy, "fedbuff", 7) == 0;
+    bool is_alone = is_buffered || strncmp(strategy, "cyclic", 6) == 0;
+    int every = is_buffered ? 0 : strstr(strategy, "vote") != NULL ? 1 : 2;
     snprintf(
         yaml, sizeof(yaml),
         "study: fixture\nquestion: Is this patient ill?\n"
@@ -113,8 +116,7 @@ void fixture_open(struct fixture *f, const char *strategy, uint32_t rounds)
         "training: {local: {optimizer: sgd, learning_rate: 0.1, batch_patients: 4, steps: 3}}\n"
         "rounds: %u\naggregation: {strategy: %s}\n"
         "sites: {minimum: %d, round_deadline: 1h}\nevaluation: {every: %d}\n",
-        rounds, strategy, strncmp(strategy, "cyclic", 6) == 0 ? 1 : FIXTURE_SITES,
-        strstr(strategy, "vote") != NULL ? 1 : 2);
+        rounds, strategy, is_alone ? 1 : FIXTURE_SITES, every);
     must(csl_study_parse(&f->study, "fixture.yaml", CSL_SPAN(yaml, strlen(yaml)), &err), &err);
 }
 

@@ -6,6 +6,7 @@
 #define CSL_ID_MAX             64    /* bytes of a site, study, block or feature id, with NUL */
 #define CSL_SITES_MAX          4096  /* sites of one study */
 #define CSL_DOMAINS_MAX        32    /* domains of one study */
+#define CSL_GROUP_WEIGHTS_MAX  48    /* published values of patient groups: 4 attributes of 12 */
 #define CSL_STUDY_INPUTS_MAX   16    /* inputs that domains of one study share */
 #define CSL_FEATURES_MAX       65536 /* flattened input width of one domain */
 #define CSL_NAMED_FEATURES_MAX 4096  /* features listed by name in a study */

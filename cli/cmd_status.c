@@ -199,13 +199,14 @@ static void print_groups(const struct status *s, struct csl_buf *out)
 static void print_cell(const struct csl_json_value *v, struct csl_buf *out)
 {
     double number;
-    if (!csl_json_as_f64(csl_json_get(v, "patients"), &number)) {
+    if (csl_json_as_f64(csl_json_get(v, "patients"), &number))
+        csl_buf_printf(out, " %.0f patients", number);
+    else
         csl_buf_str(out, " suppressed");
-        return;
-    }
-    csl_buf_printf(out, " %.0f patients", number);
     if (csl_json_as_f64(csl_json_get(v, "skill"), &number))
         csl_buf_printf(out, ", skill %.3f", number);
+    if (csl_json_as_f64(csl_json_get(v, "weight"), &number))
+        csl_buf_printf(out, ", weight %.3f", number);
 }
 
 static void print_statistics(const struct status *s, struct csl_buf *out)

@@ -29,5 +29,12 @@ enum csl_code csl_published_read(const struct csl_study *study,
                                  const struct csl_store_publication *row, bool has_skill,
                                  double sigma_share, struct csl_published *out,
                                  struct csl_err *err) CSL_MUST_CHECK;
+/* fairness.weights by published statistics: the logarithm of each published value's weight,
+ * [csl_study_published_groups], by the rule of aggregation/weights/groups.h for each attribute on
+ * its own, over all domains together. newest: [domain_count], round 0: none. A value that no domain
+ * has a usable number and skill of counts 1; so do all while not two of the attribute are known. */
+enum csl_code csl_published_weigh_groups(const struct csl_study *study,
+                                         const struct csl_published *newest, double *log_weights,
+                                         struct csl_err *err) CSL_MUST_CHECK;
 
 #endif

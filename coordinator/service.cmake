@@ -3,7 +3,7 @@ csl_module(csl_coordinator
           service_secagg.c service_secagg_words.c service_secagg_config.c service_secagg_floors.c
           service_secagg_roster.c service_secagg_journal.c service_secagg_stuck.c
           service_secagg_unmasked.c service_secagg_lanes.c service_secagg_audit.c
-          service_secagg_audit_kept.c service_secagg_evaluate.c service_secagg_statistics.c published.c service_gate.c
+          service_secagg_audit_kept.c service_secagg_evaluate.c service_secagg_statistics.c published.c published_groups.c publications.c service_gate.c
           service_gate_kept.c service_kept.c service_vote.c service_groups.c heads.c
   LINK csl_evaluate csl_weights csl_secagg csl_ledger csl_coord_core csl_coord_store csl_model csl_initial csl_aggregation csl_strategy csl_study
        csl_wire csl_crypto csl_base

@@ -6,38 +6,17 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "coordinator/core/weigh.h"
-#include "privacy/secagg/published_terms.h"
+#include "coordinator/publications.h"
 
 #include <math.h>
 #include <string.h>
 
 struct csl_service_statistics {
-    double sigma_share;              /* of one site's noise, in patients; 0: exact */
-    double prior[CSL_DOMAINS_MAX];   /* 0: not known yet; as the tasks of the open round said */
+    struct csl_publications all;     /* its priors: as the tasks of the open round said */
     uint64_t *words;                 /* of the open round; one block after another */
     size_t first[CSL_DOMAINS_MAX];   /* where that of a domain begins */
     uint32_t sites[CSL_DOMAINS_MAX]; /* in the sum that was opened; 0: none was */
-    struct csl_published *newest;    /* [domain_count]; round 0: none */
 };
-
-/* The noise of one site, as the sites plan it themselves. */
-static enum csl_code plan_noise(const struct csl_study *study, double *sigma_share,
-                                struct csl_err *err)
-{
-    struct csl_published_terms terms;
-    struct csl_published_noise noise;
-    *sigma_share = 0;
-    if (!(study->statistics.epsilon > 0))
-        return CSL_OK;
-    csl_publication_terms(study, &terms);
-    enum csl_code code = csl_published_plan(&noise, &terms, err);
-    if (code != CSL_OK)
-        return code;
-    *sigma_share = csl_published_std(&noise, 1) / CSL_PUBLICATION_ONE;
-    csl_published_release(&noise);
-    return CSL_OK;
-}
 
 enum csl_code csl_service_statistics_new__(struct csl_service *s, struct csl_err *err)
 {
@@ -51,14 +30,12 @@ enum csl_code csl_service_statistics_new__(struct csl_service *s, struct csl_err
         t->first[d] = words;
         words += (size_t)csl_study_statistics_words(study, d);
     }
-    if (t != NULL) {
+    if (t != NULL)
         t->words = csl_alloc_array(words, sizeof(*t->words));
-        t->newest = csl_alloc_array(study->domain_count, sizeof(*t->newest));
-    }
-    if (t == NULL || t->words == NULL || t->newest == NULL)
+    if (t == NULL || t->words == NULL)
         return CSL_FAIL(err, CSL_E_NOMEM, "no memory for statistics of %u domains",
                         study->domain_count);
-    return plan_noise(study, &t->sigma_share, err);
+    return csl_publications_open(&t->all, study, err);
 }
 
 void csl_service_statistics_free__(struct csl_service_secagg *g)
@@ -66,7 +43,7 @@ void csl_service_statistics_free__(struct csl_service_secagg *g)
     if (g->statistics == NULL)
         return;
     csl_free(g->statistics->words);
-    csl_free(g->statistics->newest);
+    csl_publications_close(&g->statistics->all);
     csl_free(g->statistics);
     g->statistics = NULL;
 }
@@ -89,37 +66,42 @@ void csl_service_statistics_take__(struct csl_service *s, uint32_t id, uint32_t 
     t->sites[domain] = sites;
 }
 
-/* Of one domain, in the order of rounds: what it says depends on whether a prior was known. */
-static enum csl_code take_row(struct csl_service *s, const struct csl_store_publication *row,
-                              struct csl_err *err)
-{
-    struct csl_service_statistics *t = s->secagg->statistics;
-    struct csl_published p;
-    bool has_skill = row->domain < s->study->domain_count && t->prior[row->domain] > 0;
-    enum csl_code code = csl_published_read(s->study, row, has_skill, t->sigma_share, &p, err);
-    if (code != CSL_OK)
-        return code;
-    if (!has_skill)
-        t->prior[p.domain] = p.prior_loss;
-    t->newest[p.domain] = p;
-    return CSL_OK;
-}
-
 /* Of all domains that were opened in the round. */
 static void weigh(struct csl_service *s, uint64_t round)
 {
     struct csl_weigher_sum sums[CSL_DOMAINS_MAX];
-    double sigma = 0;
-    for (uint32_t d = 0; d < s->study->domain_count; d++) {
-        const struct csl_published *p = &s->secagg->statistics->newest[d];
-        bool is_there = p->round == round;
-        sums[d] = (struct csl_weigher_sum){.statistic = {.is_absent = true}};
-        if (!is_there)
-            continue;
-        sums[d] = (struct csl_weigher_sum){p->cells[0], p->sites, p->has_skill};
-        sigma = fmax(sigma, p->sigma);
-    }
-    csl_coord_publish(s->core, round, sums, sigma);
+    double sigma;
+    uint32_t domains = s->study->domain_count;
+    if (csl_published_sums(s->secagg->statistics->all.newest, domains, round, domains, sums,
+                           &sigma))
+        csl_coord_publish(s->core, round, sums, sigma);
+}
+
+static void log_group_weights(const struct csl_service *s, const double *log_weights)
+{
+    const struct csl_study *study = s->study;
+    for (uint32_t k = 0, at = 0; k < study->fairness.attribute_count; k++)
+        for (uint32_t v = 0; v < study->statistics.value_count[k]; v++, at++)
+            csl_log(CSL_LOG_INFO, "group.weight", CSL_U64("round", s->secagg->round),
+                    CSL_STR("attribute", study->fairness.attributes[k]),
+                    CSL_STR("value", study->statistics.values[k][v]),
+                    CSL_F64("weight", exp(log_weights[at])));
+}
+
+/* What tasks from here on say, from the newest rows. */
+static enum csl_code tell(struct csl_service *s, bool is_logged, struct csl_err *err)
+{
+    double log_weights[CSL_GROUP_WEIGHTS_MAX];
+    csl_coord_set_priors(s->core, s->secagg->statistics->all.prior);
+    if (!csl_study_weighs_published(s->study))
+        return CSL_OK;
+    enum csl_code code =
+        csl_published_weigh_groups(s->study, s->secagg->statistics->all.newest, log_weights, err);
+    if (code == CSL_OK)
+        csl_coord_set_group_weights(s->core, log_weights);
+    if (code == CSL_OK && is_logged)
+        log_group_weights(s, log_weights);
+    return code;
 }
 
 static void log_publication(const struct csl_service *s, const struct csl_published *p)
@@ -162,17 +144,17 @@ void csl_service_statistics_save__(struct csl_service *s)
         if (s->store != NULL)
             code = csl_store_save_publication(s->store, &row, &err);
         if (code == CSL_OK)
-            code = take_row(s, &row, &err);
+            code = csl_publications_take(&t->all, &row, &err);
         if (code != CSL_OK)
             break;
-        log_publication(s, &t->newest[d]);
+        log_publication(s, &t->all.newest[d]);
         if (s->config.observer.published != NULL)
-            s->config.observer.published(s->config.observer.ctx, &t->newest[d]);
+            s->config.observer.published(s->config.observer.ctx, &t->all.newest[d]);
     }
+    if (code == CSL_OK && t != NULL)
+        code = tell(s, is_any, &err);
     if (code != CSL_OK)
         csl_service_fail__(s, &err);
-    else if (t != NULL)
-        csl_coord_set_priors(s->core, t->prior);
     if (code == CSL_OK && is_any)
         weigh(s, s->secagg->round);
 }
@@ -194,7 +176,7 @@ static enum csl_code restore_row(void *ctx, const struct csl_store_publication *
     if (r->round != 0 && r->round != row->round)
         weigh(r->s, r->round);
     r->round = row->round;
-    return take_row(r->s, row, err);
+    return csl_publications_take(&r->s->secagg->statistics->all, row, err);
 }
 
 enum csl_code csl_service_statistics_restore__(struct csl_service *s, struct csl_err *err)
@@ -205,9 +187,7 @@ enum csl_code csl_service_statistics_restore__(struct csl_service *s, struct csl
     enum csl_code code = csl_store_each_publication(s->store, restore_row, &r, err);
     if (code == CSL_OK && r.round != 0)
         weigh(s, r.round);
-    if (code == CSL_OK)
-        csl_coord_set_priors(s->core, s->secagg->statistics->prior);
-    return code;
+    return code == CSL_OK ? tell(s, false, err) : code;
 }
 
 static void put_cell(const struct csl_published *p, uint32_t cell, struct csl_json *j)
@@ -221,7 +201,9 @@ static void put_cell(const struct csl_published *p, uint32_t cell, struct csl_js
         csl_json_put_f64(j, "skill", c->skill_sum / c->patients);
 }
 
-static void put_groups(const struct csl_study *s, const struct csl_published *p, struct csl_json *j)
+/* log_weights: of every value, from the next round on; NULL: the study does not weigh them. */
+static void put_groups(const struct csl_study *s, const struct csl_published *p,
+                       const double *log_weights, struct csl_json *j)
 {
     uint32_t cell = 1;
     csl_json_key(j, "groups");
@@ -231,7 +213,10 @@ static void put_groups(const struct csl_study *s, const struct csl_published *p,
             csl_json_object(j);
             csl_json_put_str(j, "attribute", s->fairness.attributes[k]);
             csl_json_put_str(j, "value", s->statistics.values[k][v]);
-            put_cell(p, cell++, j);
+            put_cell(p, cell, j);
+            if (log_weights != NULL)
+                csl_json_put_f64(j, "weight", exp(log_weights[cell - 1]));
+            cell++;
             csl_json_end(j);
         }
     }
@@ -241,12 +226,18 @@ static void put_groups(const struct csl_study *s, const struct csl_published *p,
 void csl_service_statistics_status__(const struct csl_service *s, struct csl_json *j)
 {
     const struct csl_service_statistics *t = s->secagg != NULL ? s->secagg->statistics : NULL;
+    const struct csl_weights_table *table = csl_coord_weights(s->core);
+    double of_groups[CSL_GROUP_WEIGHTS_MAX];
+    struct csl_err err;
     if (t == NULL)
         return;
+    bool weighs_groups =
+        csl_study_weighs_published(s->study) &&
+        csl_published_weigh_groups(s->study, t->all.newest, of_groups, &err) == CSL_OK;
     csl_json_key(j, "statistics");
     csl_json_array(j);
     for (uint32_t d = 0; d < s->study->domain_count; d++) {
-        const struct csl_published *p = &t->newest[d];
+        const struct csl_published *p = &t->all.newest[d];
         if (p->round == 0)
             continue;
         csl_json_object(j);
@@ -255,7 +246,9 @@ void csl_service_statistics_status__(const struct csl_service *s, struct csl_jso
         csl_json_put_u64(j, "sites", p->sites);
         csl_json_put_f64(j, "sigma", p->sigma);
         put_cell(p, 0, j);
-        put_groups(s->study, p, j);
+        if (table != NULL)
+            csl_json_put_f64(j, "weight", exp(table->rows[d].log_weight));
+        put_groups(s->study, p, weighs_groups ? of_groups : NULL, j);
         csl_json_end(j);
     }
     csl_json_end(j);

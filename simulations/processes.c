@@ -9,6 +9,7 @@
 #include "base/str.h"
 #include "coordinator/core/coord.h"
 #include "coordinator/model/model_file.h"
+#include "coordinator/publications.h"
 #include "coordinator/store/store.h"
 #include "simulations/attack.h"
 #include "simulations/ledgers.h"
@@ -271,6 +272,34 @@ static enum csl_code take_evaluation(void *ctx, const struct csl_store_evaluatio
     return CSL_OK;
 }
 
+struct publishing {
+    struct csl_publications all;
+    struct csl_world_result *result;
+};
+
+/* As the coordinator itself reads them at a start. */
+static enum csl_code take_publication(void *ctx, const struct csl_store_publication *row,
+                                      struct csl_err *err)
+{
+    struct publishing *p = ctx;
+    enum csl_code code = csl_publications_take(&p->all, row, err);
+    return code == CSL_OK ? csl_world_take_published(p->result, &p->all.newest[row->domain], err)
+                          : code;
+}
+
+static enum csl_code take_publications(const struct csl_world_config *c, struct csl_store *store,
+                                       struct csl_world_result *r, struct csl_err *err)
+{
+    struct publishing p = {.result = r};
+    if (!c->study->statistics.is_on)
+        return CSL_OK;
+    enum csl_code code = csl_publications_open(&p.all, c->study, err);
+    if (code == CSL_OK)
+        code = csl_store_each_publication(store, take_publication, &p, err);
+    csl_publications_close(&p.all);
+    return code;
+}
+
 static enum csl_code take_model(const struct csl_world_config *c, struct csl_world_result *r,
                                 struct csl_err *err)
 {
@@ -321,6 +350,8 @@ enum csl_code csl_processes_collect(const struct csl_world_config *c, struct csl
         code = csl_store_each_round(store, take_round, &k, err);
     if (code == CSL_OK)
         code = csl_store_each_evaluation(store, take_evaluation, &k, err);
+    if (code == CSL_OK)
+        code = take_publications(c, store, &r, err);
     csl_store_close(store);
     if (code == CSL_OK)
         code = take_model(c, &r, err);

@@ -177,7 +177,7 @@ static void put_table(struct csl_report *p)
     csl_report__table(p, "What a patient of each domain counts on inputs that several domains "
                          "read, from the round after the evaluated model on. Skill: 1 less loss "
                          "over the loss of knowing the classes' shares alone, of validation "
-                         "patients.");
+                         "patients; under masks of training patients, from published sums.");
     csl_buf_str(p->out, "<thead><tr><th scope=\"col\" class=\"num\">Model<br>of round</th>");
     for (uint32_t d = 0; d < r->domain_count; d++) {
         double patients;

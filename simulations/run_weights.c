@@ -1,9 +1,10 @@
 /* simulations/run_weights.c - the weights of domains by round, as the federation had them: made
- * once more from what the sites enrolled with and reported (coordinator/core/weigh.h). */
+ * once more from what the sites enrolled with and reported, or published under masks
+ * (coordinator/core/weigh.h). */
 #include "base/check.h"
 #include "base/mem.h"
 #include "base/str.h"
-#include "coordinator/core/weigh.h"
+#include "coordinator/publications.h"
 #include "simulations/run.h"
 
 #include <math.h>
@@ -44,14 +45,38 @@ static uint32_t rank_of(const struct csl_result *r, uint32_t site)
     return rank;
 }
 
+/* Under masks: from the published sums. */
+static enum csl_code take_published(struct csl_result *r, const struct csl_study *study,
+                                    const struct csl_world_result *w, struct csl_err *err)
+{
+    struct csl_weigher *weigher = NULL;
+    enum csl_code code = csl_weigher_new(&weigher, study, r->site_count, err);
+    if (code != CSL_OK)
+        return code;
+    csl_weigher_catch_up(weigher, 0);
+    code = add_table(r, csl_weigher_table(weigher), err);
+    for (uint64_t round = 1; code == CSL_OK && round < w->rounds; round++) {
+        struct csl_weigher_sum sums[CSL_DOMAINS_MAX];
+        double sigma;
+        if (!csl_published_sums(w->published, w->published_count, round, study->domain_count, sums,
+                                &sigma))
+            continue;
+        csl_weigher_publish(weigher, round, sums, sigma);
+        code = add_table(r, csl_weigher_table(weigher), err);
+    }
+    csl_weigher_free(weigher);
+    return code;
+}
+
 enum csl_code csl_run_take_weights(struct csl_result *r, const struct csl_study *study,
                                    const struct csl_world_result *w, struct csl_err *err)
 {
     struct csl_weigher *weigher = NULL;
     uint32_t next = 0;
-    if (study->fairness.domains.kind == CSL_DOMAIN_WEIGHTS_NONE || study->secagg.is_on ||
-        w->rounds == 0) /* under masks: in the log, domain.weight */
+    if (study->fairness.domains.kind == CSL_DOMAIN_WEIGHTS_NONE || w->rounds == 0)
         return CSL_OK;
+    if (study->secagg.is_on)
+        return take_published(r, study, w, err);
     uint32_t *rank = csl_alloc_array(r->site_count, sizeof(*rank));
     enum csl_code code = rank != NULL ? csl_weigher_new(&weigher, study, r->site_count, err)
                                       : CSL_FAIL(err, CSL_E_NOMEM, "no memory for weights");

@@ -116,6 +116,14 @@ static void on_evaluation(void *ctx, const char *site_id, const struct csl_msg_e
             .block = e->blocks[i]};
 }
 
+static void on_published(void *ctx, const struct csl_published *p)
+{
+    struct world *w = ctx;
+    struct csl_err err = {.code = CSL_OK};
+    if (csl_world_take_published(w->result, p, &err) != CSL_OK)
+        w->failure = err;
+}
+
 static enum csl_code state_path(const struct world *w, const char *name, char out[CSL_PATH_MAX],
                                 const char **path, struct csl_err *err)
 {
@@ -155,7 +163,8 @@ static enum csl_code open_coordinator(struct world *w, struct csl_err *err)
                      .rejected = on_rejected,
                      .round = on_round,
                      .sum = on_sum,
-                     .evaluation = on_evaluation}};
+                     .evaluation = on_evaluation,
+                     .published = on_published}};
     code = csl_service_new(&w->service, &config, err);
     if (code == CSL_OK)
         code = csl_service_start(w->service, csl_inproc_now_ns(w->net), err);
@@ -465,6 +474,18 @@ enum csl_code csl_world_run(const struct csl_world_config *c, struct csl_world_r
     return CSL_OK;
 }
 
+enum csl_code csl_world_take_published(struct csl_world_result *r, const struct csl_published *p,
+                                       struct csl_err *err)
+{
+    struct csl_published *grown =
+        csl_realloc_array(r->published, r->published_count + 1, sizeof(*grown));
+    if (grown == NULL)
+        return CSL_FAIL(err, CSL_E_NOMEM, "no memory for %u statistics", r->published_count + 1);
+    r->published = grown;
+    grown[r->published_count++] = *p;
+    return CSL_OK;
+}
+
 void csl_world_result_release(struct csl_world_result *r)
 {
     csl_free(r->parameters);
@@ -477,6 +498,7 @@ void csl_world_result_release(struct csl_world_result *r)
     csl_free(r->site_blocks);
     csl_free(r->privacy);
     csl_free(r->evaluations);
+    csl_free(r->published);
     csl_free(r->rejections);
     *r = (struct csl_world_result){.rounds = 0};
 }

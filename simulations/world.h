@@ -6,6 +6,7 @@
  * the same study, records and seed the model is the same to the last bit. */
 #ifndef CSL_WORLD_H
 #define CSL_WORLD_H
+#include "coordinator/published.h"
 #include "protocol/study/study.h"
 #include "protocol/wire/messages.h"
 
@@ -87,6 +88,8 @@ struct csl_world_result {
     struct csl_world_privacy *privacy;        /* [site_count]; owned */
     struct csl_world_evaluation *evaluations; /* owned */
     uint32_t evaluation_count;
+    struct csl_published *published; /* in the order of rounds; owned */
+    uint32_t published_count;
     struct csl_world_rejection *rejections; /* owned */
     uint32_t rejection_count;
     uint64_t bytes_up, bytes_down; /* protocol bytes, control and bulk; 0 when not measured */
@@ -100,6 +103,9 @@ double csl_world_budget_delta(const struct csl_study *study);
 
 enum csl_code csl_world_run(const struct csl_world_config *c, struct csl_world_result *out,
                             struct csl_err *err) CSL_MUST_CHECK;
+/* Appends a publication of statistics. */
+enum csl_code csl_world_take_published(struct csl_world_result *r, const struct csl_published *p,
+                                       struct csl_err *err) CSL_MUST_CHECK;
 void csl_world_result_release(struct csl_world_result *r);
 
 #endif

@@ -198,7 +198,10 @@ enum csl_code csl_agent_count_statistics__(struct csl_agent *a, const struct csl
  * text may be shown to the coordinator. Those of the round before are remembered. */
 /* Under masks, where the site multiplies: `patients` of a block, as they count, times the weights
  * of the domains that read it (the mean over the site's patients of them; no more than the table's
- * cap times as many), to the nearest of 1 / 1024. Without a table, and on a domain's own block,
+ * cap times as many), to the nearest of 1 / 1024. In mode joint times the mean share of the site's
+ * domains (csl_fused_share) and that of a patient of mean weight by groups, at most 1, whatever the
+ * patients of each: numbers of patients of one
+ * domain are not told there. Without a table, and on a domain's own block,
  * whose weight cancels: `patients`. Any thread. */
 double csl_agent_mass__(const struct csl_agent *a, const struct csl_msg_task *t, uint32_t block,
                         double patients);

@@ -64,7 +64,7 @@ static double weight_of(const struct words *w, uint32_t block)
     double patients = (double)csl_dataset_block_patients(a->data, block);
     bool has_divisor = a->study->privacy.mode == CSL_PRIVACY_JOINT && !a->study->census.is_on;
     if (has_divisor) /* of every block those who are drawn, and not who of them has the input */
-        return (double)a->plan.domains[0].patients;
+        return csl_agent_mass__(a, w->task, block, (double)a->plan.domains[0].patients);
     if (!counts)
         return 1;
     if (cap > 0 && patients > cap)

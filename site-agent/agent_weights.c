@@ -7,6 +7,8 @@
 #include "aggregation/weights/check.h"
 #include "aggregation/weights/publication.h"
 #include "protocol/study/evaluation.h"
+#include "site-agent/training/fused.h"
+#include "site-agent/training/group_shares.h"
 
 #include <math.h>
 #include <string.h>
@@ -53,11 +55,15 @@ static void fill_before(const struct csl_agent *a, const struct csl_msg_task *t,
     }
 }
 
+/* Not in mode joint: there a site tells nobody how many patients of a domain it has, and a refusal
+ * would, to whoever makes up tables. */
 static enum csl_code check_own(const struct csl_agent *a, const struct csl_msg_task *t,
                                struct csl_err *err)
 {
     double slack = noise_slack(a);
     uint32_t most = a->study->fairness.domains.largest_site;
+    if (a->study->privacy.mode == CSL_PRIVACY_JOINT)
+        return CSL_OK;
     for (uint32_t d = 0; d < t->weight_count; d++) {
         uint64_t own = csl_dataset_block_patients(a->data, d);
         double counted = most > 0 && own > most ? (double)most : (double)own;
@@ -69,11 +75,31 @@ static enum csl_code check_own(const struct csl_agent *a, const struct csl_msg_t
     return CSL_OK;
 }
 
+/* Weights of groups by published statistics: of every value, within the cap of the rule. Shares
+ * are relative, so nothing else could be gained by other numbers. */
+static enum csl_code check_groups(const struct csl_agent *a, const struct csl_msg_task *t,
+                                  struct csl_err *err)
+{
+    const struct csl_study *s = a->study;
+    double most = 2 * log(s->fairness.weights.cap) + 1e-9;
+    uint32_t count = csl_study_weighs_published(s) ? csl_study_published_groups(s) : 0;
+    bool is_within = t->group_count == count;
+    for (uint32_t i = 0; is_within && i < count; i++)
+        is_within = fabs(t->group_log_weight[i]) <= most;
+    return is_within ? CSL_OK
+                     : CSL_FAIL(err, CSL_E_INVAL,
+                                "the weights of patient groups in the task are not what the study "
+                                "says");
+}
+
 enum csl_code csl_agent_check_weights__(struct csl_agent *a, const struct csl_msg_task *t,
                                         struct csl_err *err)
 {
     const struct csl_study_domain_weights *w = &a->study->fairness.domains;
     struct csl_weights_line lines[CSL_DOMAINS_MAX];
+    enum csl_code code = check_groups(a, t, err);
+    if (code != CSL_OK)
+        return code;
     if (w->kind == CSL_DOMAIN_WEIGHTS_NONE && t->weight_count == 0)
         return CSL_OK;
     if (w->kind == CSL_DOMAIN_WEIGHTS_NONE || !is_of_study(a->study, t))
@@ -88,7 +114,7 @@ enum csl_code csl_agent_check_weights__(struct csl_agent *a, const struct csl_ms
                                                   w->largest_site > 0 ? w->largest_site : 1,
                                               .effective_min = w->effective_sites};
     fill_before(a, t, lines);
-    enum csl_code code = csl_weights_check(&limits, t->weight_count, lines, err);
+    code = csl_weights_check(&limits, t->weight_count, lines, err);
     if (code == CSL_OK)
         code = check_own(a, t, err);
     if (code != CSL_OK)
@@ -100,6 +126,37 @@ enum csl_code csl_agent_check_weights__(struct csl_agent *a, const struct csl_ms
     return CSL_OK;
 }
 
+/* The mean share of the site's domains that read the block's input. */
+static double joint_share(const struct csl_agent *a, const struct csl_msg_task *t, uint32_t block)
+{
+    const struct csl_study *s = a->study;
+    double weights[CSL_DOMAINS_MAX], sum = 0;
+    uint32_t count = 0;
+    if (block < s->domain_count)
+        return 1;
+    for (uint32_t d = 0; d < t->weight_count; d++)
+        weights[d] = exp(t->weights[d].log_weight);
+    for (uint32_t d = 0; d < t->weight_count; d++) {
+        uint32_t input = csl_study_input_of(s, block);
+        if (csl_dataset_block_patients(a->data, d) == 0 ||
+            !csl_domain_has_input(&s->domains[d], input))
+            continue;
+        sum += csl_fused_share(s, weights, d, input);
+        count++;
+    }
+    return count > 0 ? sum / count : 1;
+}
+
+/* Of public numbers alone: all patients of the site, and which domains it has. */
+static double joint_mass(const struct csl_agent *a, const struct csl_msg_task *t, uint32_t block,
+                         double patients)
+{
+    double share = joint_share(a, t, block);
+    if (t->group_count > 0)
+        share *= csl_group_share_of_mean(a->study, t->group_log_weight);
+    return fmax(round(patients * share * MASS_ONE), 1) / MASS_ONE;
+}
+
 double csl_agent_mass__(const struct csl_agent *a, const struct csl_msg_task *t, uint32_t block,
                         double patients)
 {
@@ -107,6 +164,8 @@ double csl_agent_mass__(const struct csl_agent *a, const struct csl_msg_task *t,
     double most = s->fairness.domains.largest_site, mass = 0, all = 0;
     if (most > 0 && patients > most)
         patients = most;
+    if (s->privacy.mode == CSL_PRIVACY_JOINT)
+        return joint_mass(a, t, block, patients);
     if (t->weight_count == 0 || block < s->domain_count)
         return patients;
     uint32_t input = csl_study_input_of(s, block);

@@ -207,6 +207,8 @@ static enum csl_code train(struct csl_agent *a, const struct csl_msg_task *t,
                                       .global = v.broadcast,
                                       .site_control = v.site_control,
                                       .domain_weights = t->weight_count > 0 ? weights : NULL,
+                                      .group_weights =
+                                          t->group_count > 0 ? t->group_log_weight : NULL,
                                       .update = v.update,
                                       .joint_sum = v.joint_sum,
                                       .control_change = v.control_change,

@@ -152,6 +152,12 @@ void csl_coord_set_priors(struct csl_coord *c, const double *prior_loss)
     memcpy(c->prior_loss, prior_loss, c->study->domain_count * sizeof(c->prior_loss[0]));
 }
 
+void csl_coord_set_group_weights(struct csl_coord *c, const double *log_weights)
+{
+    memcpy(c->group_log_weight, log_weights,
+           csl_study_published_groups(c->study) * sizeof(*log_weights));
+}
+
 const struct csl_weights_table *csl_coord_weights(const struct csl_coord *c)
 {
     return c->weigher != NULL ? csl_weigher_table(c->weigher) : NULL;

@@ -230,13 +230,13 @@ uint64_t csl_coord_staleness(const struct csl_coord *c, uint32_t site_index);
 bool csl_coord_is_busy(const struct csl_coord *c, uint32_t site_index);
 /* Weights of the updates that are HELD, by what they would be if all were fresh; (0, 1]. */
 double csl_coord_freshness(const struct csl_coord *c, uint32_t block);
-/* A study with statistics: what tasks from here on say of every domain's prior, [domain_count]; 0:
- * not known. */
+/* With statistics: what tasks from here on say of each domain's prior, [domain_count]; 0: none. */
 void csl_coord_set_priors(struct csl_coord *c, const double *prior_loss);
-/* What a training task of t->round tells besides: weights of domains, losses of priors. */
+/* Likewise the logarithms of weights of all published values of patient groups; before, 0. */
+void csl_coord_set_group_weights(struct csl_coord *c, const double *log_weights);
+/* What a training task of t->round tells besides: weights of domains and groups, priors. */
 void csl_coord_put_factors(const struct csl_coord *c, struct csl_msg_task *t);
-/* A study with domain weights under masks: a publication of statistics that was opened in `round`
- * (weigh.h), in the order of rounds, also at a start. */
+/* Domain weights under masks: a publication opened in `round` (weigh.h), also at a start. */
 struct csl_weigher_sum;
 void csl_coord_publish(struct csl_coord *c, uint64_t round, const struct csl_weigher_sum *sums,
                        double sigma);

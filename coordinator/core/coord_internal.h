@@ -14,6 +14,7 @@ struct csl_coord {
     struct csl_coord_site *sites;       /* [site_count], sorted by id */
     struct csl_weigher *weigher;        /* NULL: the study has no weights of domains */
     double prior_loss[CSL_DOMAINS_MAX]; /* as tasks tell them; a study with statistics */
+    double group_log_weight[CSL_GROUP_WEIGHTS_MAX]; /* likewise */
     csl_conn
         *conns; /* [site_count] = sites[i].conn, dense because every message is looked up here */
     uint32_t site_count;

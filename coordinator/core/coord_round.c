@@ -257,6 +257,10 @@ static void put_weights(const struct csl_coord *c, struct csl_msg_task *t)
 void csl_coord_put_factors(const struct csl_coord *c, struct csl_msg_task *t)
 {
     put_weights(c, t);
+    if (csl_study_weighs_published(c->study)) {
+        t->group_count = csl_study_published_groups(c->study);
+        memcpy(t->group_log_weight, c->group_log_weight, sizeof(c->group_log_weight));
+    }
     if (csl_study_published_in(c->study, t->round) == 0)
         return;
     t->prior_count = c->study->domain_count;

@@ -64,6 +64,9 @@ uint32_t csl_study_published_in(const struct csl_study *s, uint64_t round); /* f
 uint64_t csl_study_publication_round(const struct csl_study *s, uint64_t publication);
 uint32_t csl_study_published_attributes(const struct csl_study *s);
 uint32_t csl_study_published_groups(const struct csl_study *s); /* values of all of them */
+/* fairness.weights of a study in mode joint: by the published statistics of each group, which are
+ * noised and charged, and not by what a site knows of its own patients. */
+bool csl_study_weighs_published(const struct csl_study *s);
 /* Value i of those that the study lists for attribute k of section fairness, for evaluations
  * (`fairness.groups`), statistics (`statistics.groups`) or both, which then list the same; NULL
  * behind the last. */

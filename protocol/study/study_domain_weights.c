@@ -205,8 +205,8 @@ static enum csl_code check_counted(const struct csl_study_reader *r, const struc
 }
 
 /* Under masks weights come from published statistics, and sites multiply: a weight without a bound
- * fits no word, and what depends on one site's own skill is not in a sum. In mode joint patients'
- * gradients are clipped once over all domains and would have to be weighed one by one. */
+ * fits no word, and what depends on one site's own skill is not in a sum. In mode joint patients
+ * are weighed one by one, behind their clip, and nothing may bound what one site has of them. */
 static enum csl_code check_masked(const struct csl_study_reader *r, const struct csl_yaml_node *at)
 {
     struct csl_study *s = r->s;
@@ -220,11 +220,10 @@ static enum csl_code check_masked(const struct csl_study_reader *r, const struct
         return csl_yaml_fail(r->err, r->y, at,
                              "under masks weights come from sums that the sites publish; a section "
                              "'statistics' would be right");
-    if (s->privacy.mode == CSL_PRIVACY_JOINT)
-        return csl_yaml_fail(r->err, r->y, at,
-                             "in mode joint a patient's gradient is clipped once for all domains, "
-                             "and is not weighed in this version; mode none or local would be "
-                             "right");
+    if (s->privacy.mode == CSL_PRIVACY_JOINT && w->largest_site > 0)
+        return csl_yaml_fail(r->err, r->y, csl_study__at(at, "largest_site"),
+                             "in mode joint each patient is weighed, clipped, whatever else the "
+                             "site has; leaving it out would be right");
     if (!(w->cap < HUGE_VAL))
         return csl_yaml_fail(r->err, r->y, at,
                              "under masks sites multiply in words of bounded size; a 'cap' would "
@@ -339,6 +338,12 @@ void csl_study__explain_domain_weights(const struct csl_study *s, struct csl_buf
                     "a publication on. Until the first\n    all weights are 1. Each site "
                     "multiplies inside its masks; what it signs covers the table, so that all\n"
                     "    sites of a sum have the same one.\n");
+    if (s->privacy.mode == CSL_PRIVACY_JOINT)
+        csl_buf_str(out,
+                    "  A patient's clipped gradient in such an input counts by the weight over the "
+                    "largest one, so that no patient\n    counts more than the clip. The noise "
+                    "stays what it is, and counts against the weighted mean for as much more\n"
+                    "    as the largest weight is above the mean one.\n");
     else if (w->kind == CSL_DOMAIN_WEIGHTS_BALANCED)
         csl_buf_str(out, "  The weights come from what the sites enrol with.\n");
     else

@@ -172,6 +172,14 @@ uint32_t csl_study_published_groups(const struct csl_study *s)
     return n;
 }
 
+_Static_assert(CSL_FAIRNESS_ATTRIBUTES_MAX *CSL_STATISTICS_VALUES_MAX == CSL_GROUP_WEIGHTS_MAX,
+               "a task tells a weight of every value");
+
+bool csl_study_weighs_published(const struct csl_study *s)
+{
+    return s->fairness.weights.is_on && s->privacy.mode == CSL_PRIVACY_JOINT;
+}
+
 const char *csl_study_group_value(const struct csl_study *s, uint32_t k, uint32_t i)
 {
     if (i < s->fairness.value_count[k])

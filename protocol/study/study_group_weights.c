@@ -1,6 +1,7 @@
 /* protocol/study/study_group_weights.c - fairness.weights: patients of some groups count more in
  * the training of their own site. */
 #include "base/str.h"
+#include "protocol/study/evaluation.h"
 #include "protocol/study/study_internal.h"
 
 #include <stddef.h>
@@ -49,6 +50,22 @@ enum csl_code csl_study__read_group_weights(const struct csl_study_reader *r,
     return CSL_OK;
 }
 
+/* A patient's weight must not depend on other patients but through what is noised and charged. */
+static enum csl_code check_published(const struct csl_study_reader *r,
+                                     const struct csl_yaml_node *at)
+{
+    const struct csl_study *s = r->s;
+    if (s->input_count == 0)
+        return csl_yaml_fail(r->err, r->y, at,
+                             "in mode joint patients are weighed in studies with inputs only, in "
+                             "this version; leaving the key out would be right");
+    if (csl_study_published_attributes(s) == 0)
+        return csl_yaml_fail(r->err, r->y, at,
+                             "in mode joint weights come from sums with noise that the sites "
+                             "publish; a section 'statistics' with 'groups' would be right");
+    return CSL_OK;
+}
+
 enum csl_code csl_study__check_group_weights(const struct csl_study_reader *r,
                                              const struct csl_yaml_node *root)
 {
@@ -56,11 +73,14 @@ enum csl_code csl_study__check_group_weights(const struct csl_study_reader *r,
     if (!s->fairness.weights.is_on)
         return CSL_OK;
     const struct csl_yaml_node *at = csl_study__at(csl_study__at(root, "fairness"), "weights");
+    if (s->privacy.mode == CSL_PRIVACY_JOINT)
+        return check_published(r, at);
     if (s->privacy.mode != CSL_PRIVACY_NONE)
         return csl_yaml_fail(r->err, r->y, at,
                              "a patient's weight comes from the groups and losses of all patients "
                              "of the site, which nothing noises and no ledger is charged for; "
-                             "privacy mode none, or no weights, would be right");
+                             "privacy mode none, mode joint with statistics by group, or no "
+                             "weights, would be right");
     if (s->input_count > 0)
         return csl_yaml_fail(r->err, r->y, at,
                              "patients of studies with inputs are not weighed in this version; "
@@ -85,6 +105,17 @@ void csl_study__explain_group_weights(const struct csl_study *s, struct csl_buf 
     csl_str_f64(text[1], sizeof(text[1]), f->weights.beta);
     csl_str_f64(text[2], sizeof(text[2]), f->weights.cap);
     csl_str_f64(text[3], sizeof(text[3]), f->weights.cap * f->weights.cap);
+    if (csl_study_weighs_published(s)) {
+        csl_buf_printf(out,
+                       "  In training, patients of a group count the more the fewer they are in "
+                       "the federation (exponent %s) and the\n    less skill the model has for "
+                       "them (exponent %s), by the published statistics; with the cap of %s no "
+                       "patient counts\n    more than %s times another. A patient's clipped "
+                       "gradient is multiplied by at most 1, so that nobody counts\n    more than "
+                       "the clip, at the same price; the noise then counts for more against it.\n",
+                       text[0], text[1], text[2], text[3]);
+        return;
+    }
     csl_buf_printf(out,
                    "  In the training of a site, patients of a group count the more the smaller "
                    "the group is there (exponent %s)\n    and the less skill the model has for it "

@@ -104,7 +104,7 @@ bool csl_task_factors(const struct csl_msg_task *t, uint8_t out[CSL_DIGEST_BYTES
     static const char label[] = "consilium factors";
     struct csl_sha256 h;
     uint8_t le[8];
-    if (t->weight_count == 0 && t->prior_count == 0)
+    if (t->weight_count == 0 && t->prior_count == 0 && t->group_count == 0)
         return false;
     csl_sha256_init(&h);
     csl_sha256_update(&h, label, sizeof(label) - 1);
@@ -120,6 +120,11 @@ bool csl_task_factors(const struct csl_msg_task *t, uint8_t out[CSL_DIGEST_BYTES
     csl_sha256_update(&h, le, 4);
     for (uint32_t i = 0; i < t->prior_count; i++)
         put_f64(&h, t->prior_loss[i]);
+    csl_store_le32(le, t->group_count);
+    if (t->group_count > 0)
+        csl_sha256_update(&h, le, 4);
+    for (uint32_t i = 0; i < t->group_count; i++)
+        put_f64(&h, t->group_log_weight[i]);
     csl_sha256_final(&h, out);
     return true;
 }

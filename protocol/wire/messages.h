@@ -90,6 +90,10 @@ struct csl_msg_task {
      * federation's classes and nothing else; 0: not known, and the site counts its classes. */
     uint32_t prior_count; /* 0: none, or CSL_DOMAINS_MAX at most */
     double prior_loss[CSL_DOMAINS_MAX];
+    /* A study whose weights of patient groups come from published statistics, to train: logarithms,
+     * of every published value of every attribute, in the study's order. */
+    uint32_t group_count; /* 0: none, or CSL_GROUP_WEIGHTS_MAX at most */
+    double group_log_weight[CSL_GROUP_WEIGHTS_MAX];
 };
 struct csl_msg_model_request {
     uint64_t round;
@@ -207,7 +211,8 @@ enum csl_direction { CSL_TO_COORDINATOR, CSL_TO_SITE };
 /* What a task tells sites to multiply by and to judge by: weights of domains and losses of priors,
  * in the bytes that M0 of a masked round binds, so that all sites of a sum were told the same.
  * False, out untouched: it tells none. SHA-256("consilium factors" || le64 weights_round || le32
- * count, {log_weight, patients} || le32 count, {prior_loss}), numbers as the le64 of their bits. */
+ * count, {log_weight, patients} || le32 count, {prior_loss}), and with weights of groups || le32
+ * count, {group_log_weight}; numbers as the le64 of their bits. */
 bool csl_task_factors(const struct csl_msg_task *t, uint8_t out[CSL_DIGEST_BYTES]);
 
 /* Encodes *m (checked against the same limits) into a fresh *out. */

@@ -249,7 +249,7 @@ static enum csl_code check_weights(const struct check *c, const struct csl_msg_t
     return code;
 }
 
-static enum csl_code check_priors(const struct check *c, const struct csl_msg_task *m)
+static enum csl_code check_priors_and_groups(const struct check *c, const struct csl_msg_task *m)
 {
     enum csl_code code = check_range(c, "prior_count", m->prior_count, 0, CSL_DOMAINS_MAX);
     for (uint32_t i = 0; code == CSL_OK && i < m->prior_count; i++) {
@@ -258,6 +258,10 @@ static enum csl_code check_priors(const struct check *c, const struct csl_msg_ta
             code =
                 CSL_FAIL(c->err, c->code, "%s.prior_losses[%u]: %g", c->kind, i, m->prior_loss[i]);
     }
+    if (code == CSL_OK)
+        code = check_range(c, "group_count", m->group_count, 0, CSL_GROUP_WEIGHTS_MAX);
+    for (uint32_t i = 0; code == CSL_OK && i < m->group_count; i++)
+        code = check_finite(c, "group_weights", m->group_log_weight[i]);
     return code;
 }
 
@@ -275,7 +279,7 @@ static enum csl_code check_task(const struct check *c, const struct csl_msg_task
     if (code == CSL_OK)
         code = check_weights(c, m);
     if (code == CSL_OK)
-        code = check_priors(c, m);
+        code = check_priors_and_groups(c, m);
     if (code == CSL_OK)
         code = check_head(c, m->ledger_head);
     return code;

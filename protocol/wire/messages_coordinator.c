@@ -62,10 +62,13 @@ static enum csl_code pack_task(const struct csl_message *m, struct csl_msg *out,
         weights[i].patients = s->weights[i].patients;
         list[i] = &weights[i];
     }
-    double priors[CSL_DOMAINS_MAX];
+    double priors[CSL_DOMAINS_MAX], groups[CSL_GROUP_WEIGHTS_MAX];
     memcpy(priors, s->prior_loss, sizeof(priors));
     d.n_prior_losses = s->prior_count;
     d.prior_losses = priors;
+    memcpy(groups, s->group_log_weight, sizeof(groups));
+    d.n_group_weights = s->group_count;
+    d.group_weights = groups;
     return seal(m, CONSILIUM__V1__COORDINATOR_MESSAGE__BODY_TASK, &d.base, out, err);
 }
 
@@ -168,6 +171,13 @@ static enum csl_code unpack_task(struct csl_msg_task *d, const Consilium__V1__Ta
     d->prior_count = (uint32_t)s->n_prior_losses;
     if (d->prior_count > 0)
         memcpy(d->prior_loss, s->prior_losses, d->prior_count * sizeof(d->prior_loss[0]));
+    if (s->n_group_weights > CSL_GROUP_WEIGHTS_MAX)
+        return CSL_FAIL(err, CSL_E_PROTO, "TASK.group_weights: %zu entries, at most %d",
+                        s->n_group_weights, CSL_GROUP_WEIGHTS_MAX);
+    d->group_count = (uint32_t)s->n_group_weights;
+    if (d->group_count > 0)
+        memcpy(d->group_log_weight, s->group_weights,
+               d->group_count * sizeof(d->group_log_weight[0]));
     d->weights_round = s->weights_round;
     d->round = s->round;
     d->seed = s->seed;

@@ -6,6 +6,7 @@
 #include "base/check.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "protocol/study/evaluation.h"
 
 #include <math.h>
 #include <string.h>
@@ -69,6 +70,23 @@ static enum csl_code view_domain(struct csl_dataset *d, uint32_t domain, int spl
     return CSL_OK;
 }
 
+/* Of the domain's patients, from those of the split. */
+static enum csl_code view_groups(struct csl_dataset *d, uint32_t domain, int split,
+                                 struct csl_err *err)
+{
+    const struct csl_multimodal_split *s = &d->multimodal->splits[split];
+    struct csl_examples *e = &d->domains[domain][split];
+    size_t width = d->study->fairness.attribute_count;
+    if (s->group == NULL || e->records == 0)
+        return CSL_OK;
+    e->group = csl_alloc_array((size_t)e->patients * width, 1);
+    if (e->group == NULL)
+        return CSL_FAIL(err, CSL_E_NOMEM, "no memory for the groups of %u patients", e->patients);
+    for (uint32_t r = 0; r < e->records; r++)
+        memcpy(e->group + e->patient[r] * width, s->group + s->patient[e->row[r]] * width, width);
+    return CSL_OK;
+}
+
 static uint64_t count_patients(const struct csl_dataset *d, uint32_t input)
 {
     const struct csl_multimodal_split *s = &d->multimodal->splits[CSL_SPLIT_TRAIN];
@@ -111,6 +129,8 @@ enum csl_code csl_dataset_fill__(struct csl_dataset *d, const char *const *paths
                                        .input_count = study->input_count,
                                        .targets = targets,
                                        .target_count = study->domain_count,
+                                       .published =
+                                           csl_study_published_attributes(study) > 0 ? study : NULL,
                                        .saturates = study->privacy.mode != CSL_PRIVACY_NONE};
     CSL_ASSERT(study->domain_count <= CSL_DOMAINS_MAX);
     for (uint32_t i = 0; i < study->domain_count; i++) {
@@ -127,6 +147,9 @@ enum csl_code csl_dataset_fill__(struct csl_dataset *d, const char *const *paths
     for (uint32_t i = 0; i < study->domain_count; i++)
         for (int s = 0; s < CSL_SPLIT_COUNT && code == CSL_OK; s++)
             code = view_domain(d, i, s, err);
+    for (uint32_t i = 0; i < study->domain_count; i++)
+        for (int s = 0; s < CSL_SPLIT_COUNT && code == CSL_OK; s++)
+            code = view_groups(d, i, s, err);
     if (code != CSL_OK)
         return code;
     d->input_patients = csl_alloc_array(study->input_count, sizeof(*d->input_patients));

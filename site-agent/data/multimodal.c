@@ -30,6 +30,7 @@ static void split_release(struct csl_multimodal_split *s, uint32_t inputs, uint3
     csl_free(s->inputs);
     csl_free(s->targets);
     csl_free(s->patient);
+    csl_free(s->group);
 }
 
 void csl_multimodal_free(struct csl_multimodal *m)
@@ -243,6 +244,25 @@ static void copy_target(const struct csl_record_label *const *labels, uint32_t r
     to->event[row] = (uint8_t)(is_known(labels[0], record) && labels[0]->event[record] > 0.0f);
 }
 
+static enum csl_code fill_groups(struct load *l, int split)
+{
+    struct csl_multimodal_split *s = &l->m->splits[split];
+    struct csl_examples e = {.records = s->records, .patients = s->patients, .patient = s->patient};
+    uint32_t *record, row = 0;
+    if (l->spec->published == NULL || split != CSL_SPLIT_TRAIN || s->records == 0)
+        return CSL_OK;
+    record = csl_alloc_array(s->records, sizeof(*record));
+    if (record == NULL)
+        return no_memory(l);
+    for (uint32_t i = 0; i < l->r.record_count; i++)
+        if (is_kept(l, i, split))
+            record[row++] = i;
+    enum csl_code code = csl_examples_groups__(&l->r, l->spec->published, record, &e, l->err);
+    csl_free(record);
+    s->group = code == CSL_OK ? e.group : NULL;
+    return code;
+}
+
 static enum csl_code fill_split(struct load *l, int split)
 {
     struct csl_multimodal_split *s = &l->m->splits[split];
@@ -266,7 +286,7 @@ static enum csl_code fill_split(struct load *l, int split)
         }
         row++;
     }
-    return code;
+    return code == CSL_OK ? fill_groups(l, split) : code;
 }
 
 static enum csl_code scale_input(struct load *l, uint32_t index)

@@ -30,6 +30,8 @@ struct csl_multimodal_spec {
     uint32_t input_count;
     const struct csl_target_spec *targets; /* [target_count]; borrowed while loading */
     uint32_t target_count;
+    const struct csl_study *published; /* NULL, or the study whose statistics count training
+                                          patients by group; borrowed while loading */
     bool saturates; /* as csl_dataset_load does under privacy: no single value refuses a site */
 };
 
@@ -52,9 +54,11 @@ struct csl_targets {
     uint8_t *event;  /* [R] survival: 1 event observed, 0 censored; else NULL */
 };
 struct csl_multimodal_split {
-    uint32_t records;            /* R */
-    uint32_t patients;           /* distinct */
-    uint32_t *patient;           /* [R] 0..patients-1, ascending */
+    uint32_t records;  /* R */
+    uint32_t patients; /* distinct */
+    uint32_t *patient; /* [R] 0..patients-1, ascending */
+    uint8_t *group; /* [patients, A] as in struct csl_examples; NULL unless published, and then of
+                       training patients; NULL once records of several files are together */
     struct csl_inputs *inputs;   /* [input_count] */
     struct csl_targets *targets; /* [target_count] */
 };

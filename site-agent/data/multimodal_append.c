@@ -61,6 +61,8 @@ enum csl_code csl_multimodal_append(struct csl_multimodal *to, const struct csl_
             append_input(&a, &t->inputs[i], &m->inputs[i]);
         for (uint32_t i = 0; i < to->target_count; i++)
             append_target(&a, &t->targets[i], &m->targets[i]);
+        csl_free(t->group);
+        t->group = NULL;
         t->patient = joined(&a, t->patient, m->patient, sizeof(*t->patient));
         if (a.has_failed)
             return CSL_FAIL(err, CSL_E_NOMEM, "no memory for the records of several sites");

@@ -135,12 +135,37 @@ static bool does_read(const struct csl_fused *f, uint32_t d, uint32_t input)
     return f->runs[d] && csl_domain_has_input(domain_of(f, d), input);
 }
 
+double csl_fused_share(const struct csl_study *s, const double *weights, uint32_t domain,
+                       uint32_t input)
+{
+    double most = weights[domain];
+    CSL_ASSERT(csl_domain_has_input(&s->domains[domain], input));
+    for (uint32_t d = 0; d < s->domain_count; d++)
+        if (csl_domain_has_input(&s->domains[d], input) && weights[d] > most)
+            most = weights[d];
+    return weights[domain] / most;
+}
+
+static void weigh_patients(struct csl_fused *f, const double *weights)
+{
+    const struct csl_study *s = f->t->study;
+    f->weighs_patients = true;
+    for (uint32_t d = 0; d < s->domain_count; d++)
+        for (uint32_t i = 0; i < s->input_count; i++)
+            if (csl_domain_has_input(&s->domains[d], i))
+                f->factors[d][i] = (float)csl_fused_share(s, weights, d, i);
+}
+
 /* Beside it the coordinator gives the site the mean of its domains' weights, so that a domain
  * counts by its patients times its weight whoever has it. */
 void csl_fused_weigh(struct csl_fused *f, const struct csl_dataset *data, const double *weights)
 {
     const struct csl_study *s = f->t->study;
     double most = s->fairness.domains.largest_site, patients[CSL_DOMAINS_MAX];
+    if (s->privacy.mode == CSL_PRIVACY_JOINT) {
+        weigh_patients(f, weights);
+        return;
+    }
     for (uint32_t d = 0; d < s->domain_count; d++) {
         patients[d] = (double)csl_trainer__patients(f->t, data, d);
         if (most > 0 && patients[d] > most)

@@ -24,6 +24,8 @@ struct csl_fused {
     bool trains[CSL_BLOCKS_MAX];              /* of those that run, which learn */
     /* what a domain's gradient counts in that of an input; 1 but where domains have weights */
     float factors[CSL_DOMAINS_MAX][CSL_STUDY_INPUTS_MAX];
+    const double *group_weights; /* csl_train_task.group_weights; borrowed */
+    bool weighs_patients; /* mode joint: factors are csl_fused_share, and act behind the clip */
     struct csl_fused_domain domains[CSL_DOMAINS_MAX];
     struct csl_augmented augmented[CSL_STUDY_INPUTS_MAX];
     uint64_t parameters;  /* of the nets that learn */
@@ -43,6 +45,11 @@ void csl_fused_begin(struct csl_fused *f, struct csl_trainer *t,
                      const struct csl_multimodal_split *split);
 enum csl_code csl_fused_open_domain(struct csl_fused *f, uint32_t domain, uint32_t absent,
                                     struct csl_err *err) CSL_MUST_CHECK;
+/* Mode joint: what a patient of a domain counts in an input that it reads, in (0, 1]: the domain's
+ * weight over the largest one of all domains of the study that read the input. weights:
+ * [domain_count], above 0 and public. */
+double csl_fused_share(const struct csl_study *s, const double *weights, uint32_t domain,
+                       uint32_t input);
 /* csl_train_task.domain_weights. */
 void csl_fused_weigh(struct csl_fused *f, const struct csl_dataset *data, const double *weights);
 void csl_fused_close(struct csl_fused *f);

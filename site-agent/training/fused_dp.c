@@ -5,8 +5,10 @@
 #include "base/mem.h"
 #include "privacy/crypto/secret.h"
 #include "site-agent/training/fused_train.h"
+#include "site-agent/training/group_shares.h"
 #include "site-agent/training/private_release.h"
 
+#include <math.h>
 #include <string.h>
 
 #define ROWS_AT_ONCE 64u /* a patient with more records goes alone */
@@ -82,6 +84,88 @@ static void put_gradient(struct dp *d)
     }
 }
 
+/* --- weights of domains and of patient groups in mode joint --- */
+
+static bool counts_in(const struct dp *d, uint32_t patient, uint32_t domain)
+{
+    const struct csl_batches *b = &d->run->batches;
+    const struct csl_fused_domain *of = &d->run->fused->domains[domain];
+    for (uint32_t r = b->first[patient]; r < b->first[patient + 1]; r++)
+        for (uint32_t k = 0; k < of->answers; k++)
+            if (of->known[(size_t)r * of->answers + k] != 0)
+                return true;
+    return false;
+}
+
+/* The mean share of the patient's domains that read the net's input; 1 of a domain's own net. */
+static double share_of(const struct dp *d, uint32_t patient, uint32_t net)
+{
+    const struct csl_fused *f = d->run->fused;
+    const struct csl_study *s = f->t->study;
+    double sum = 0;
+    uint32_t count = 0;
+    if (net < s->domain_count)
+        return 1;
+    for (uint32_t k = 0; k < s->domain_count; k++) {
+        uint32_t input = net - s->domain_count;
+        if (!f->runs[k] || !csl_domain_has_input(&s->domains[k], input) ||
+            !counts_in(d, patient, k))
+            continue;
+        sum += (double)f->factors[k][input];
+        count++;
+    }
+    return count > 0 ? sum / count : 1;
+}
+
+static double share_of_groups(const struct dp *d, uint32_t patient)
+{
+    const struct csl_fused *f = d->run->fused;
+    const struct csl_study *s = f->t->study;
+    const uint8_t *group = f->split->group;
+    if (f->group_weights == NULL)
+        return 1;
+    if (group != NULL)
+        group += (size_t)patient * s->fairness.attribute_count;
+    return csl_group_share(s, f->group_weights, group);
+}
+
+/* The gradient g of an input is the sum over the patient's domains, each times its share; v is the
+ * mean of the shares. Clipped is the vector that has g / v in place of g, so that weights act
+ * behind the clip: what is then added is that vector with its inputs times v <= 1, and all of it
+ * times the share of the patient's groups, never longer.
+ * Shares come from the study's public table and from this patient alone. */
+static bool add_weighed(struct dp *d, uint32_t patient)
+{
+    const struct csl_fused *f = d->run->fused;
+    const float *at = d->packed;
+    double square = 0;
+    for (uint32_t i = 0; i < f->t->net_count; i++) {
+        double part = 0, share;
+        if (!f->trains[i])
+            continue;
+        for (uint64_t k = 0; k < f->t->nets[i].trained.count; k++)
+            part += (double)at[k] * (double)at[k];
+        share = share_of(d, patient, i);
+        square += part / (share * share);
+        at += f->t->nets[i].trained.count;
+    }
+    double factor =
+        csl_noise_factor(&d->plan->noise, sqrt(square), sqrt((double)f->parameters) / 2);
+    if (!(factor > 0))
+        return false;
+    factor *= share_of_groups(d, patient);
+    csl_noise_add_rounded(factor, d->packed, (size_t)f->parameters, d->release.sum);
+    return true;
+}
+
+static bool add_patient(struct dp *d, uint32_t patient)
+{
+    const struct csl_fused *f = d->run->fused;
+    return f->weighs_patients || f->group_weights != NULL
+               ? add_weighed(d, patient)
+               : csl_noise_round(&d->plan->noise, d->packed, (size_t)f->parameters, d->release.sum);
+}
+
 /* Adds the clipped gradients of patients chosen[from, to), whose rows are in d->rows. */
 static enum csl_code add_patients(struct dp *d, uint32_t from, uint32_t to, uint64_t rows,
                                   struct csl_err *err)
@@ -100,7 +184,7 @@ static enum csl_code add_patients(struct dp *d, uint32_t from, uint32_t to, uint
         enum csl_code code = get_gradient(d, err);
         if (code != CSL_OK)
             return code;
-        if (!csl_noise_round(&d->plan->noise, d->packed, (size_t)f->parameters, d->release.sum))
+        if (!add_patient(d, d->release.chosen[i]))
             d->privacy->rejected++;
         at += count;
     }

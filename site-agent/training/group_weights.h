@@ -7,7 +7,8 @@
  * takes the mean of all. All of it stays at the site. Deterministic, doubles. Any thread.
  *
  * No part of it is differentially private: a weight depends on every patient of the site. Studies
- * with privacy are refused it (protocol/study/study_group_weights.c). */
+ * with privacy are refused it (protocol/study/study_group_weights.c); those of mode joint have
+ * group_shares.h instead. */
 #ifndef CSL_GROUP_WEIGHTS_H
 #define CSL_GROUP_WEIGHTS_H
 #include "site-agent/data/dataset.h"

@@ -345,6 +345,7 @@ static enum csl_code train_fused(struct csl_trainer *t, const struct csl_train_t
         return code;
     if (task->domain_weights != NULL)
         csl_fused_weigh(&f, task->data, task->domain_weights);
+    f.group_weights = task->group_weights;
     code = csl_fused_run_open__(&run, &f, &config, "round", c->batch_patients, err);
     for (uint32_t i = 0; code == CSL_OK && i < t->net_count; i++)
         if (f.runs[i])

@@ -47,9 +47,14 @@ struct csl_train_task {
     float *site_control;  /* [P] SCAFFOLD own control c_i, updated in place; NULL without control */
     /* Weights of the domains of a study with inputs, [domain_count], finite and above 0: in the
      * gradient of an input that several of the site's domains read each counts by its weight over
-     * the mean of theirs by patients. What one domain has for itself is trained as without. NULL:
-     * all alike. */
+     * the mean of theirs by patients. What one domain has for itself is trained as without. In mode
+     * joint each patient's clipped gradient in such an input counts by the weight over the largest
+     * one (fused_dp.c). NULL: all alike. */
     const double *domain_weights;
+    /* Mode joint of a study with inputs that weighs patient groups by published statistics:
+     * logarithms, [csl_study_published_groups]; each patient's clipped gradient counts by its share
+     * (group_shares.h). NULL: all alike. */
+    const double *group_weights;
     /* Mode joint: [P] out, instead of update: this site's clipped sum of one step with its share of
      * the noise, in grid units of the plan; zeros in blocks without data. NULL in other modes. */
     int64_t *joint_sum;

@@ -6,8 +6,9 @@
 A synthetic study is run always: as it is, with its updates under masks (FSA-1) and every sum audited, in lanes of 16 bits
 under masks, and two with joint noise under masks, whose noise is drawn from the study's seed here (test-only; programs
 built without tests cannot): of one domain, once as it is and once with a gate that rejects rounds, and of inputs that
-most sites lack some of; the sums cost the same too. One whose models are voted down, and one with weights of
-domains, which are the same as well. The first two
+most sites lack some of; the sums cost the same too. So does one with everything on (joint noise, masks, published
+statistics, weights of domains and of patient groups, missing inputs), whose whole run is also compared with one without masks, ledgers
+included. One whose models are voted down, and one with weights of domains, which are the same as well. The first two
 have the sites count their test patients by group: what the coordinator makes of the counts is the same as what the
 simulation makes of the records. The heart studies when a data folder holds their files. Exit status 0: every pair of digests is
 equal. Python 3 and its standard library only.
@@ -24,6 +25,7 @@ SYNTHETIC = "synthetic-federation.yaml"
 JOINT = "synthetic-joint.yaml"
 JOINT_INPUTS = "synthetic-joint-inputs.yaml"
 LANES = "synthetic-lanes.yaml"
+EVERYTHING = "synthetic-everything.yaml"
 MASKS = "secure_aggregation: {protocol: fsa-1, colluding: 1, minimum_sites: 3, audit_chunks: 4}"
 # Two domains of one input, and weights of domains that come from evaluations.
 WEIGHTED = "synthetic-weights.yaml"
@@ -70,8 +72,8 @@ def write_short(source, path, changes):
         f.write(text)
 
 
-def simulate(program, study, transport, out, data):
-    command = [program, "simulate", study, "--transport", transport, "--no-baselines", "--json", "--out", out]
+def simulate(program, study, transport, out, data, masks=()):
+    command = [program, "simulate", study, "--transport", transport, "--no-baselines", "--json", "--out", out, *masks]
     done = subprocess.run(command + (["--data", data] if data else []), capture_output=True, text=True)
     if done.returncode != 0:
         raise SystemExit(f"FAILED: {' '.join(command)} ended with {done.returncode}:\n{done.stderr[-2000:]}")
@@ -88,15 +90,54 @@ def is_same(program, study, folder, data=None):
     if not re.fullmatch("[0-9a-f]{64}", inproc):
         raise SystemExit(f"FAILED: {name}: model_digest is {inproc!r}; 64 hexadecimal digits would be right")
     prices = [runs[t].get("privacy", {}).get("realised") for t in ("inproc", "grpc")]
-    if prices[0] != prices[1] or (name in (JOINT, JOINT_INPUTS) and not prices[0]):
+    if prices[0] != prices[1] or (name in (JOINT, JOINT_INPUTS, EVERYTHING) and not prices[0]):
         raise SystemExit(f"FAILED: {name}: the sums cost {prices}; the same, and something, would be right")
     tables = [runs[t].get("domain_weights", {}).get("tables") for t in ("inproc", "grpc")]
-    if tables[0] != tables[1] or (name == WEIGHTED and not tables[0]):
+    if tables[0] != tables[1] or (name in (WEIGHTED, EVERYTHING) and not tables[0]):
         raise SystemExit(f"FAILED: {name}: the tables of weights are {tables}; the same ones, and some, would be right")
     if name in (SYNTHETIC, MASKED):
         check_groups(name, runs)
     print(f"{name}: inproc {inproc[:16]}, grpc {grpc[:16]}: {'same' if inproc == grpc else 'DIFFERENT'}", flush=True)
     return inproc == grpc
+
+
+def summary_of(folder, study, run):
+    with open(os.path.join(folder, f"{os.path.basename(study)}-{run}", "summary.json"), encoding="utf-8") as f:
+        return json.load(f)
+
+
+def logged(folder, study, run, event, keys):
+    """What the coordinator said of an event, in order."""
+    path = os.path.join(folder, f"{os.path.basename(study)}-{run}")
+    lines = []
+    for name in sorted(n for n in os.listdir(path) if n.endswith(".jsonl")):
+        with open(os.path.join(path, name), encoding="utf-8") as f:
+            lines += [json.loads(line) for line in f if f'"event":"{event}"' in line]
+    return [[line[k] for k in keys] for line in lines]
+
+
+def is_same_without_masks(program, study, folder):
+    """Model, prices and ledgers under masks, in one process and over gRPC, and of plain sums; weights move."""
+    simulate(program, study, "inproc", os.path.join(folder, f"{os.path.basename(study)}-plain"), None, ("--masks", "off"))
+    runs = {run: summary_of(folder, study, run) for run in ("inproc", "grpc", "plain")}
+    told = {}
+    for run, s in runs.items():
+        spent = [site["privacy"] for site in s["sites"]]
+        for site in spent:
+            del site["ledger"]["head"]  # has its times
+        told[run] = (s["model_digest"], s["privacy"], spent, s["ledger"])
+    weights = logged(folder, study, "inproc", "domain.weight", ("round", "domain", "weight"))
+    good = told["inproc"] == told["grpc"] == told["plain"]
+    print(f"{os.path.basename(study)}: without masks {told['plain'][0][:16]}, price {told['plain'][1]['epsilon']:.6f}: "
+          f"{'same' if good else 'DIFFERENT'}; weights {weights}", flush=True)
+    groups = logged(folder, study, "inproc", "group.weight", ("round", "value", "weight"))
+    print(f"{os.path.basename(study)}: of groups {groups}", flush=True)
+    has_moved = all(any(abs(w[2] - 1) > 0.02 for w in of) for of in (weights, groups))
+    last = {w[1]: w[2] for w in weights}  # the log and the report: the same tables
+    table = {d["domain"]: d["weight"] for d in runs["inproc"]["domain_weights"]["tables"][-1]["domains"]}
+    is_reported = all(abs(table[d] - last[d]) < 1e-9 for d in last)
+    same_weights = weights == logged(folder, study, "plain", "domain.weight", ("round", "domain", "weight"))
+    return good and has_moved and is_reported and same_weights
 
 
 def check_groups(name, runs):
@@ -132,15 +173,20 @@ def main(argv):
         good = []
         evaluated = ((r"(?m)^evaluation: \{every: \d+\}$", "evaluation: {every: 2}\n" + GROUPS),)
         gated = ((rf"(?m)^rounds: {ROUNDS}$", "rounds: 6"), (r"(?m)^  strategy: fedavg$", GATE))
+        everything = ((rf"(?m)^rounds: {ROUNDS}$", "rounds: 5"), (r"(?m)^statistics: {every: 3,", "statistics: {every: 1,"),
+                      (r"epsilon: 4.0, delta: 1.0e-4, groups", "epsilon: 8.0, delta: 1.0e-4, groups"))
         voted = ((rf"(?m)^rounds: {ROUNDS}$", "rounds: 6"), (r"(?m)^  strategy: fedavg$", VOTE),
                  (r"(?m)^evaluation: \{every: \d+\}$", "evaluation: {every: 1}"))
         masked = ((r"(?m)^evaluation: \{every: \d+\}$", MASKS + "\n" + GROUPS),)
         for source, name, changes in ((SYNTHETIC, SYNTHETIC, evaluated), (SYNTHETIC, MASKED, masked),
                                       (JOINT, JOINT, ()), (JOINT_INPUTS, JOINT_INPUTS, ()), (LANES, LANES, ()),
-                                      (JOINT, GATED, gated), (SYNTHETIC, VOTED, voted)):
+                                      (JOINT, GATED, gated), (SYNTHETIC, VOTED, voted),
+                                      (EVERYTHING, EVERYTHING, everything)):
             short = os.path.join(folder, name)
             write_short(os.path.join(scenarios, source), short, changes)
             good.append(is_same(program, short, folder))
+            if name == EVERYTHING:
+                good.append(is_same_without_masks(program, short, folder))
             if name in (GATED, VOTED):
                 good.append(has_same_rejections(short, folder))
         weighted = os.path.join(folder, WEIGHTED)

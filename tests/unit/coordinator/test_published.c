@@ -130,6 +130,31 @@ static void test_published__row_of_another_study__refused(void **state)
     assert_int_equal(csl_published_read(study, &row, true, 0, &p, &err), CSL_E_CORRUPT);
 }
 
+/* 300 patients and 100, skill 0.6 and 0.3, so the mean is 0.525: pi G of 1.5 and 0.5. */
+static void test_published__weights_of_groups__rare_and_difficult_count_more(void **state)
+{
+    const uint64_t words[WORDS] = {400 * ONE, 210 * ONE, 300 * ONE, 180 * ONE, 100 * ONE, 30 * ONE};
+    const uint64_t few[WORDS] = {400 * ONE, 210 * ONE, 380 * ONE, 200 * ONE, 20 * ONE, 10 * ONE};
+    struct csl_published p = read_row(words, 6, true, 0), none = {0};
+    struct csl_err err = {.code = CSL_OK};
+    double v[2] = {pow(1.5, -0.5) * 0.525 / 0.6, pow(0.5, -0.5) * 0.525 / 0.3}, out[2];
+    (void)state;
+    study->fairness.weights = (struct csl_study_group_weights){true, 0.5, 1, 4};
+    assert_int_equal(csl_published_weigh_groups(study, &p, out, &err), CSL_OK);
+    double mean = (300 * v[0] + 100 * v[1]) / 400;
+    for (int g = 0; g < 2; g++)
+        assert_true(fabs(out[g] - log(v[g] / mean)) < 1e-12);
+    assert_true(out[1] > 0.3 && fabs(300 * exp(out[0]) + 100 * exp(out[1]) - 400) < 1e-9);
+    p = read_row(few, 6, true, 0); /* one of two groups is not usable */
+    assert_int_equal(csl_published_weigh_groups(study, &p, out, &err), CSL_OK);
+    assert_true(out[0] == 0 && out[1] == 0);
+    p = read_row(words, 6, false, 0); /* no skill is known yet */
+    assert_int_equal(csl_published_weigh_groups(study, &p, out, &err), CSL_OK);
+    assert_true(out[0] == 0 && out[1] == 0);
+    assert_int_equal(csl_published_weigh_groups(study, &none, out, &err), CSL_OK);
+    assert_true(out[0] == 0 && out[1] == 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -137,6 +162,7 @@ int main(void)
         cmocka_unit_test(test_published__sum_of_too_few_sites__suppressed),
         cmocka_unit_test(test_published__exact_sums__groups_below_the_minimum_suppressed),
         cmocka_unit_test(test_published__noise_below_zero__no_nonsense),
+        cmocka_unit_test(test_published__weights_of_groups__rare_and_difficult_count_more),
         cmocka_unit_test(test_published__row_of_another_study__refused),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -69,7 +69,7 @@ static void test_multimodal__every_modality__has_its_rows_and_gaps(void **state)
     struct csl_multimodal *m;
     struct csl_domain inputs[INPUTS];
     inputs_of(inputs);
-    const struct csl_multimodal_spec spec = {inputs, INPUTS, targets, 3, false};
+    const struct csl_multimodal_spec spec = {inputs, INPUTS, targets, 3, NULL, false};
     ASSERT_OK(csl_multimodal_load(&m, write_many(), &spec, &err), &err);
     const struct csl_multimodal_split *s = &m->splits[CSL_SPLIT_TRAIN];
     assert_int_equal(s->records, 4);
@@ -100,7 +100,7 @@ static void test_multimodal__targets__say_what_is_unknown(void **state)
     struct csl_multimodal *m;
     struct csl_domain inputs[INPUTS];
     inputs_of(inputs);
-    const struct csl_multimodal_spec spec = {inputs, INPUTS, targets, 3, false};
+    const struct csl_multimodal_spec spec = {inputs, INPUTS, targets, 3, NULL, false};
     ASSERT_OK(csl_multimodal_load(&m, write_many(), &spec, &err), &err);
     const struct csl_multimodal_split *s = &m->splits[CSL_SPLIT_TRAIN];
     assert_int_equal(s->targets[0].labels, 2);
@@ -132,7 +132,7 @@ static void test_multimodal__inputs_and_labels_the_site_lacks__are_in_no_record(
     r.modality_count = 6;
     ASSERT_OK(csl_records_write(&r, scratch("lack.h5"), &err), &err);
     csl_records_release(&r);
-    const struct csl_multimodal_spec spec = {inputs, 2, two, 2, false};
+    const struct csl_multimodal_spec spec = {inputs, 2, two, 2, NULL, false};
     ASSERT_OK(csl_multimodal_load(&m, scratch("lack.h5"), &spec, &err), &err);
     const struct csl_multimodal_split *s = &m->splits[CSL_SPLIT_TRAIN];
     assert_int_equal(s->records, 2); /* 2 has no volume, 3 no grade */
@@ -150,7 +150,7 @@ static void test_multimodal__another_shape_or_classes__is_refused(void **state)
     struct csl_err err;
     struct csl_multimodal *m = NULL;
     struct csl_domain input = input_of("scan", CSL_IMAGE2D, 3, 2, 1, 6);
-    struct csl_multimodal_spec spec = {&input, 1, targets, 3, false};
+    struct csl_multimodal_spec spec = {&input, 1, targets, 3, NULL, false};
     ASSERT_CODE(csl_multimodal_load(&m, write_many(), &spec, &err), CSL_E_INVAL, &err);
     ASSERT_SAYS(&err, "is 2 x 2 x 1 per record");
     input.shape[0] = 2;
@@ -224,7 +224,7 @@ static void test_multimodal__modality_of_another_input__is_left_to_it(void **sta
     struct csl_domain inputs[3] = {input_of("photo", CSL_IMAGE2D, 2, 2, 1, 4),
                                    input_of("scan", CSL_IMAGE2D, 2, 2, 1, 4),
                                    input_of("laboratory", CSL_TABULAR, 0, 0, 0, 1)};
-    const struct csl_multimodal_spec spec = {inputs, 3, targets, 3, false};
+    const struct csl_multimodal_spec spec = {inputs, 3, targets, 3, NULL, false};
     inputs[2].features = other;
     inputs[2].feature_count = 1;
     ASSERT_OK(csl_multimodal_load(&m, write_many(), &spec, &err), &err);
@@ -250,7 +250,7 @@ static void test_multimodal__append__keeps_rows_and_tells_patients_apart(void **
     struct csl_multimodal *a, *b;
     struct csl_domain inputs[INPUTS];
     inputs_of(inputs);
-    const struct csl_multimodal_spec spec = {inputs, INPUTS, targets, 3, false};
+    const struct csl_multimodal_spec spec = {inputs, INPUTS, targets, 3, NULL, false};
     ASSERT_OK(csl_multimodal_load(&a, write_many(), &spec, &err), &err);
     ASSERT_OK(csl_multimodal_load(&b, write_many(), &spec, &err), &err);
     ASSERT_OK(csl_multimodal_append(a, b, &err), &err);

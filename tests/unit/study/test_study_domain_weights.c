@@ -23,6 +23,9 @@
     "model: {kind: multimodal, width: 2, train: local}}\n"
 #define MASKS   "secure_aggregation: {protocol: fsa-1, colluding: 0, minimum_sites: 3}\n"
 #define COUNTED "statistics: {every: 4}\n"
+#define JOINT                                                                                      \
+    "privacy: {mode: joint, epsilon: 1, delta: 1e-6, clip: 1, sampling_rate: 0.5}\n"               \
+    "statistics: {every: 4, epsilon: 1, delta: 1e-6}\n"
 #define ONE_READER                                                                                 \
     "  - {id: ill, inputs: [age], task: {kind: binary, label: ill}}\n"                             \
     "  - {id: well, inputs: [scan], task: {kind: binary, label: well}}\n"
@@ -38,9 +41,9 @@ static enum csl_code parse(const char *domains, const char *strategy, const char
         "  - {id: age, modality: tabular, features: [age], encoder: {kind: linear}}\n"
         "  - {id: scan, modality: image2d, shape: [4, 4, 1], encoder: {kind: linear}}\n"
         "domains:\n%smodel: {kind: multimodal, width: 2}\n"
-        "training: {local: {optimizer: sgd, learning_rate: 0.1, batch_patients: 4, steps: 1}}\n"
+        "training: {local: {optimizer: sgd, learning_rate: 0.1, batch_patients: %s, steps: 1}}\n"
         "rounds: 20\nsites: {minimum: 3}\nevaluation: {every: 5}\naggregation: {%s}\n%s\n",
-        domains, strategy, rest);
+        domains, strstr(rest, "mode: joint") != NULL ? "full" : "4", strategy, rest);
     enum csl_code code = csl_study_parse(out, "s.yaml", CSL_SPAN(b.p, b.n), err);
     csl_buf_release(&b);
     return code;
@@ -150,6 +153,8 @@ static void test_study_domain_weights__what_cannot_be__refused_with_the_reason(v
          MASKS COUNTED W("kind: domain, largest_site: 100, effective_sites: 2"),
          "bound no number of contributors"},
         {LABELS_READER, "strategy: fedavg", MASKS COUNTED W("kind: domain"), "no single class"},
+        {TWO_READERS, "strategy: fedavg", MASKS JOINT W("kind: domain, largest_site: 100"),
+         "in mode joint each patient is weighed, clipped, whatever else the site has"},
         {TWO_READERS, "strategy: fedavg",
          "privacy: {mode: local, epsilon: 1, delta: 1e-6, clip: 1}\n" W("kind: domain"),
          "which nothing noises and no ledger is charged for"},
@@ -191,6 +196,21 @@ static void test_study_domain_weights__under_masks__from_statistics(void **state
     csl_study_free(other);
 }
 
+static void test_study_domain_weights__joint__allowed_and_explained(void **state)
+{
+    struct csl_study *s = NULL;
+    struct csl_err err = {0};
+    struct csl_buf b;
+    (void)state;
+    if (parse(TWO_READERS, "strategy: fedavg", MASKS JOINT W("kind: domain"), &s, &err) != CSL_OK)
+        fail_msg("%s", err.msg);
+    csl_buf_init(&b, 65536);
+    csl_study_explain(s, &b);
+    assert_non_null(strstr(csl_buf_text(&b), "counts by the weight over the largest one"));
+    csl_buf_release(&b);
+    csl_study_free(s);
+}
+
 static void test_study_domain_weights__explained__says_what_sites_report(void **state)
 {
     struct csl_buf b;
@@ -210,6 +230,7 @@ int main(void)
         cmocka_unit_test(test_study_domain_weights__digest__changes_with_every_key),
         cmocka_unit_test(test_study_domain_weights__what_cannot_be__refused_with_the_reason),
         cmocka_unit_test(test_study_domain_weights__under_masks__from_statistics),
+        cmocka_unit_test(test_study_domain_weights__joint__allowed_and_explained),
         cmocka_unit_test(test_study_domain_weights__explained__says_what_sites_report),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

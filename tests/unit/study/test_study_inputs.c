@@ -196,6 +196,33 @@ static enum csl_code parse_private(const char *scaling, const char *optimizer, c
     "privacy: {mode: joint, epsilon: 1, delta: 1e-5, clip: 1, sampling_rate: 0.5}"
 #define LOCAL "privacy: {mode: local, epsilon: 1, delta: 1e-5, clip: 1}"
 
+/* Weights of patient groups come from what is published, and from nothing else. */
+static void test_study_inputs__joint_noise__patient_groups_are_weighed_by_statistics(void **state)
+{
+    static const char weights[] = "\nfairness: {attributes: [sex], weights: {cap: 2}}\n";
+    static const char groups[] = "statistics: {every: 1, epsilon: 1, delta: 1e-5, groups: {sex: "
+                                 "[female, male]}}\n";
+    struct csl_study *s = NULL;
+    struct csl_err err = {0};
+    struct csl_buf out;
+    char sections[1024];
+    (void)state;
+    snprintf(sections, sizeof(sections), JOINT "%s", weights);
+    assert_int_equal(parse_private("", "sgd", sections, &s, &err), CSL_E_INVAL);
+    assert_non_null(strstr(err.msg, "a section 'statistics' with 'groups' would be right"));
+    snprintf(sections, sizeof(sections), LOCAL "%s", weights);
+    assert_int_equal(parse_private("", "sgd", sections, &s, &err), CSL_E_INVAL);
+    assert_non_null(strstr(err.msg, "mode joint with statistics by group"));
+    snprintf(sections, sizeof(sections), JOINT "%s%s", weights, groups);
+    if (parse_private("", "sgd", sections, &s, &err) != CSL_OK)
+        fail_msg("%s", err.msg);
+    csl_buf_init(&out, 65536);
+    csl_study_explain(s, &out);
+    assert_non_null(strstr(csl_buf_text(&out), "by the published statistics; with the cap of 2"));
+    csl_buf_release(&out);
+    csl_study_free(s);
+}
+
 /* Several domains too: a patient is clipped once over all of them. */
 static void test_study_inputs__joint_noise__is_taken_and_explained(void **state)
 {
@@ -416,6 +443,7 @@ int main(void)
         cmocka_unit_test(test_study_inputs__merged_classes__are_sets_of_the_digest),
         cmocka_unit_test(test_study_inputs__merged_classes__mistakes_are_named),
         cmocka_unit_test(test_study_inputs__weights_of_patient_groups__refused),
+        cmocka_unit_test(test_study_inputs__joint_noise__patient_groups_are_weighed_by_statistics),
         cmocka_unit_test(test_study_inputs__joint_noise__is_taken_and_explained),
         cmocka_unit_test(test_study_inputs__with_privacy__mistakes_are_named),
         cmocka_unit_test(test_study_inputs__survival__is_taken_without_privacy_only),

@@ -133,6 +133,7 @@ void bench_run(struct bench *b, struct csl_private_run *privacy, float *update,
                                   .round = 1,
                                   .global = b->weights,
                                   .domain_weights = b->domain_weights,
+                                  .group_weights = b->group_weights,
                                   .joint_sum = b->joint_sum,
                                   .update = update};
     if (csl_trainer_run(b->trainer, &task, report, &err) != CSL_OK)

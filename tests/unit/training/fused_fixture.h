@@ -31,6 +31,7 @@ struct bench {
     float weights[MOST];
     struct csl_trainer *trainer;
     const double *domain_weights; /* [D], or NULL */
+    const double *group_weights;  /* as in csl_train_task, or NULL */
     int64_t *joint_sum;           /* [P] out, in mode joint; else NULL */
 };
 

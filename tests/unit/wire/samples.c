@@ -210,6 +210,9 @@ static void sample_coordinator(struct csl_message *m, uint64_t *r)
         m->u.task.prior_count = (uint32_t)number(r, 0, CSL_DOMAINS_MAX);
         for (uint32_t i = 0; i < m->u.task.prior_count; i++)
             m->u.task.prior_loss[i] = fabs(real(r));
+        m->u.task.group_count = (uint32_t)number(r, 0, CSL_GROUP_WEIGHTS_MAX);
+        for (uint32_t i = 0; i < m->u.task.group_count; i++)
+            m->u.task.group_log_weight[i] = real(r);
     } else if (m->kind == CSL_MSG_MODEL_GRANT) {
         m->u.model_grant.round = number(r, 0, CSL_ROUNDS_MAX);
         bytes(r, m->u.model_grant.ticket, CSL_TICKET_BYTES);

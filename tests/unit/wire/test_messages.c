@@ -409,6 +409,14 @@ static void test_messages__ranges__are_checked_before_sending(void **state)
     assert_int_equal(check_encode(&m), CSL_E_INVAL);
     m.u.task.prior_count = CSL_DOMAINS_MAX + 1;
     assert_int_equal(check_encode(&m), CSL_E_INVAL);
+    m.u.task.prior_count = 0;
+    m.u.task.group_count = CSL_GROUP_WEIGHTS_MAX;
+    assert_int_equal(check_encode(&m), CSL_OK);
+    m.u.task.group_log_weight[5] = (double)INFINITY;
+    assert_int_equal(check_encode(&m), CSL_E_INVAL);
+    m.u.task.group_log_weight[5] = 0;
+    m.u.task.group_count = CSL_GROUP_WEIGHTS_MAX + 1;
+    assert_int_equal(check_encode(&m), CSL_E_INVAL);
     m = (struct csl_message){.kind = CSL_MSG_UPDATE_GRANT, .sequence = 1};
     assert_int_equal(check_encode(&m), CSL_E_INVAL);
     m = (struct csl_message){.kind = CSL_MSG_REFUSED, .sequence = 1};
@@ -494,8 +502,9 @@ static void test_messages__factors_of_a_task__every_number_counts(void **state)
     t.round = 9; /* no factor */
     assert_true(csl_task_factors(&t, digest));
     assert_memory_equal(first, digest, sizeof(first));
-    for (int k = 0; k < 7; k++) {
+    for (int k = 0; k < 9; k++) {
         t = base;
+        t.group_count = k == 7 ? 1 : k == 8 ? 2 : 0;
         t.weights_round += k == 0;
         t.weight_count -= k == 1;
         t.weights[1].log_weight += k == 2 ? 1e-15 : 0;

@@ -30,9 +30,14 @@
 #define COUNTED "statistics: {every: 1}\n"
 #define NOISY   "statistics: {every: 1, epsilon: 1, delta: 1e-3}\n"
 #define LOCAL   "privacy: {mode: local, epsilon: 2, delta: 1e-3, clip: 1}\n"
+#define JOINT   "privacy: {mode: joint, epsilon: 8, delta: 1e-3, clip: 0.5, sampling_rate: 1}\n"
+#define CLEAR   "statistics: {every: 1, epsilon: 100, delta: 0.1}\n" /* 60 patients are usable */
 #define WEIGHED                                                                                    \
     "fairness: {domain_weights: {kind: domain, alpha: 0.5, beta: 1, cap: 3, smoothing: 1, "        \
     "step_max: 9, shrinkage: 0, gate_rounds: 0}}\n"
+#define GROUPED                                                                                    \
+    "statistics: {every: 1, epsilon: 100, delta: 0.1, groups: {sex: [female, male]}}\n"            \
+    "fairness: {attributes: [sex], minimum_group: 10, weights: {alpha: 0.5, beta: 1, cap: 2}}\n"
 #define BALANCED "fairness: {domain_weights: {kind: balanced, cap: 4}}\n"
 enum { ROUNDS = 5, BLOCKS = 3, INPUT = 2 /* its block */, VICTIM = 1 /* has one domain */ };
 
@@ -44,6 +49,8 @@ static struct {
     uint32_t count, site_count;
     uint64_t of_round;
     double log_weight[2], patients[2];
+    uint32_t group_count;
+    double group_log_weight[2];
 } told[ROUNDS + 2];
 static struct {
     void (*change)(struct csl_msg_task *t);
@@ -66,6 +73,12 @@ static bool listen_to_tasks(enum csl_direction to, uint32_t site, struct csl_mes
         told[t->round].log_weight[d] = t->weights[d].log_weight;
         told[t->round].patients[d] = t->weights[d].patients;
     }
+    for (uint32_t g = 0; g < t->group_count; g++) {
+        if (told[t->round].group_count > 0)
+            assert_true(told[t->round].group_log_weight[g] == t->group_log_weight[g]);
+        told[t->round].group_log_weight[g] = t->group_log_weight[g];
+    }
+    told[t->round].group_count = t->group_count;
     told[t->round].of_round = t->weights_round;
     told[t->round].count = t->weight_count;
     if (asked.change == NULL || t->round != asked.round || site != VICTIM)
@@ -137,6 +150,11 @@ static double weight_in(const struct masked_result *r, uint32_t site, uint64_t r
     return 0;
 }
 
+static double round_mass(double mass)
+{
+    return round(mass * 1024) / 1024;
+}
+
 static void check_masses(const struct masked_result *r, uint64_t number)
 {
     for (uint32_t i = 0; i < MASKED_SITES; i++) {
@@ -144,7 +162,7 @@ static void check_masses(const struct masked_result *r, uint64_t number)
         if (i > 1) /* both domains, of the same patients */
             f = (f + exp(told[number].log_weight[1])) / 2;
         double mass = weight_in(r, i, number, INPUT);
-        assert_true(mass == round(n * f * 1024) / 1024);
+        assert_true(mass == round_mass(n * f));
         assert_true(weight_in(r, i, number, 0) == n); /* a domain's own block: its weight cancels */
         assert_true(weight_in(r, i, number, 1) == (i > 1 ? n : 0));
     }
@@ -262,6 +280,112 @@ static void test_world_secagg_weights__few_patients_and_noise__weights_stay_one(
     masked_release(&r);
 }
 
+/* Mode joint: a site counts with all its patients times the mean share of the domains it has, which
+ * is public; sums are exact under masks; and what a patient pays is what it is without weights. */
+static void test_world_secagg_weights__joint__shares_of_the_largest_at_the_same_price(void **state)
+{
+    struct masked_plan plan = plan_of(SAMPLES MASKS JOINT CLEAR WEIGHED);
+    struct masked_result r, unmasked, without;
+    double most = 0;
+    (void)state;
+    plan.local = "{optimizer: sgd, learning_rate: 0.5, batch_patients: full, steps: 1}";
+    run(&plan, &r);
+    for (uint64_t round = 1; round <= ROUNDS; round++) {
+        const double *log_weight = told[round].log_weight;
+        double largest = exp(fmax(log_weight[0], log_weight[1]));
+        for (uint32_t i = 0; i < MASKED_SITES; i++) {
+            double n = (double)masked_patients[i], share = exp(log_weight[0]) / largest;
+            if (i > 1)
+                share = (share + exp(log_weight[1]) / largest) / 2;
+            assert_true(weight_in(&r, i, round, INPUT) == round_mass(n * share));
+            assert_true(weight_in(&r, i, round, 0) == n);
+        }
+        most = fmax(most, fabs(log_weight[0] - log_weight[1]));
+    }
+    assert_true(most > 0.1); /* else the test does not test */
+    plan.is_unmasked = true;
+    run(&plan, &unmasked);
+    assert_memory_equal(r.model, unmasked.model, r.parameters * sizeof(float));
+    plan.is_unmasked = false;
+    plan.sections = SAMPLES MASKS JOINT CLEAR;
+    run(&plan, &without);
+    assert_memory_not_equal(r.model, without.model, r.parameters * sizeof(float));
+    for (uint32_t i = 0; i < MASKED_SITES; i++) {
+        assert_int_equal(r.charges[i], ROUNDS);
+        assert_true(r.epsilon[i] > 0 && r.epsilon[i] == without.epsilon[i]);
+        assert_true(r.statistics_epsilon[i] == without.statistics_epsilon[i]);
+    }
+    assert_int_equal(r.uncharged, 0);
+    masked_release(&r);
+    masked_release(&unmasked);
+    masked_release(&without);
+}
+
+/* By the rule of groups, from what was published in the round before, over both domains. */
+static void check_groups(const struct masked_result *r, uint64_t round)
+{
+    double n[2] = {0}, s[2] = {0}, v[2], mean;
+    for (uint32_t d = 0; d < 2; d++) {
+        const struct csl_published *p = published(r, round - 1, d);
+        for (uint32_t g = 0; g < 2; g++) {
+            n[g] += p->cells[1 + g].is_absent || !p->has_skill ? 0 : p->cells[1 + g].patients;
+            s[g] += p->cells[1 + g].is_absent || !p->has_skill ? 0 : p->cells[1 + g].skill_sum;
+        }
+    }
+    for (uint32_t g = 0; g < 2; g++) {
+        double skill = fmax(s[g] / n[g], 0.05) / fmax((s[0] + s[1]) / (n[0] + n[1]), 0.05);
+        v[g] = fmin(fmax(pow(2 * n[g] / (n[0] + n[1]), -0.5) / skill, 0.5), 2);
+    }
+    mean = (v[0] * n[0] + v[1] * n[1]) / (n[0] + n[1]);
+    for (uint32_t g = 0; g < 2; g++)
+        assert_true(fabs(told[round].group_log_weight[g] - log(v[g] / mean)) < 1e-9);
+}
+
+/* Mode joint: patients count by published groups; a site by all its patients, as if they had the
+ * mean weight, over the largest; restarts of either side change nothing, nor do masks. */
+static void test_world_secagg_weights__groups__from_published_sums_at_the_same_price(void **state)
+{
+    struct masked_plan plan = plan_of(SAMPLES MASKS JOINT GROUPED);
+    struct masked_result r, other;
+    double most = 0;
+    (void)state;
+    plan.local = "{optimizer: sgd, learning_rate: 0.5, batch_patients: full, steps: 1}";
+    run(&plan, &r);
+    for (uint64_t round = 1; round <= ROUNDS; round++) {
+        double largest = fmax(told[round].group_log_weight[0], told[round].group_log_weight[1]);
+        assert_int_equal(told[round].group_count, 2);
+        assert_int_equal(told[round].count, 0);
+        for (uint32_t i = 0; i < MASKED_SITES; i++)
+            for (uint32_t b = 0; b < BLOCKS; b += 2)
+                assert_true(weight_in(&r, i, round, b) ==
+                            round_mass((double)masked_patients[i] * exp(-fmax(largest, 0))));
+        if (round >= 3) /* the first publication has no skills */
+            check_groups(&r, round);
+        most = fmax(most, largest);
+    }
+    assert_true(most > 0.02); /* else the test does not test */
+    for (int k = 0; k < 3; k++) {
+        plan.is_unmasked = k == 0;
+        plan.staged_round = k == 0 ? 0 : 4;
+        plan.staged = k == 1 ? STAGED_SERVICE : STAGED_SITES;
+        run(&plan, &other);
+        assert_memory_equal(r.model, other.model, r.parameters * sizeof(float));
+        masked_release(&other);
+    }
+    plan.staged_round = 0;
+    plan.sections = SAMPLES MASKS JOINT "fairness: {attributes: [sex], minimum_group: 10}\n"
+                                        "statistics: {every: 1, epsilon: 100, delta: 0.1, groups: "
+                                        "{sex: [female, male]}}\n";
+    run(&plan, &other);
+    assert_memory_not_equal(r.model, other.model, r.parameters * sizeof(float));
+    for (uint32_t i = 0; i < MASKED_SITES; i++) {
+        assert_true(r.epsilon[i] > 0 && r.epsilon[i] == other.epsilon[i]);
+        assert_true(r.statistics_epsilon[i] == other.statistics_epsilon[i]);
+    }
+    masked_release(&r);
+    masked_release(&other);
+}
+
 /* --- a coordinator that lies --- */
 
 static void above_the_cap(struct csl_msg_task *t)
@@ -296,9 +420,27 @@ static void another_prior(struct csl_msg_task *t)
     t->prior_loss[1] *= 0.5;
 }
 
-static uint32_t lie(void (*change)(struct csl_msg_task *t), struct masked_result *r)
+static void groups_above_the_cap(struct csl_msg_task *t)
 {
-    struct masked_plan plan = plan_of(SAMPLES MASKS COUNTED WEIGHED);
+    t->group_log_weight[0] = log(4.01);
+}
+
+static void groups_of_nobody(struct csl_msg_task *t)
+{
+    t->group_count = 0;
+}
+
+static void another_group_weight(struct csl_msg_task *t)
+{
+    t->group_log_weight[0] = nextafter(t->group_log_weight[0], 1);
+}
+
+static uint32_t lie_in(const char *sections, void (*change)(struct csl_msg_task *t),
+                       struct masked_result *r)
+{
+    struct masked_plan plan = plan_of(sections);
+    if (strstr(sections, "mode: joint") != NULL)
+        plan.local = "{optimizer: sgd, learning_rate: 0.5, batch_patients: full, steps: 1}";
     memset(&asked, 0, sizeof(asked));
     asked.change = change;
     asked.round = 4;
@@ -306,6 +448,25 @@ static uint32_t lie(void (*change)(struct csl_msg_task *t), struct masked_result
     assert_true(asked.changed > 0);
     asked.change = NULL;
     return asked.followed;
+}
+
+static uint32_t lie(void (*change)(struct csl_msg_task *t), struct masked_result *r)
+{
+    return lie_in(SAMPLES MASKS COUNTED WEIGHED, change, r);
+}
+
+static void test_world_secagg_weights__bad_weights_of_groups__no_part_in_the_sum(void **state)
+{
+    void (*const changes[])(struct csl_msg_task *) = {groups_above_the_cap, groups_of_nobody,
+                                                      another_group_weight};
+    (void)state;
+    for (size_t i = 0; i < sizeof(changes) / sizeof(changes[0]); i++) {
+        struct masked_result r;
+        (void)lie_in(SAMPLES MASKS JOINT GROUPED, changes[i], &r);
+        assert_int_equal(r.contributions[3], MASKED_SITES - 1);
+        assert_int_equal(r.site_rounds[VICTIM], ROUNDS - 1);
+        masked_release(&r);
+    }
 }
 
 /* The site does not train; the others go on without it. */
@@ -360,6 +521,9 @@ int main(void)
         cmocka_unit_test(test_world_secagg_weights__restarts__same_tables_and_model),
         cmocka_unit_test(test_world_secagg_weights__lanes__the_mean_of_whole_words),
         cmocka_unit_test(test_world_secagg_weights__few_patients_and_noise__weights_stay_one),
+        cmocka_unit_test(test_world_secagg_weights__joint__shares_of_the_largest_at_the_same_price),
+        cmocka_unit_test(test_world_secagg_weights__groups__from_published_sums_at_the_same_price),
+        cmocka_unit_test(test_world_secagg_weights__bad_weights_of_groups__no_part_in_the_sum),
         cmocka_unit_test(test_world_secagg_weights__bad_table__refused_by_the_site),
         cmocka_unit_test(test_world_secagg_weights__two_tables__no_common_sum),
     };

@@ -295,7 +295,8 @@ static void maybe_roll_back(void)
                    !masked_w.was_rolled_back;
     bool is_confirmed =
         plan->confirmed_round != 0 && round == plan->confirmed_round && !masked_w.was_confirmed;
-    bool is_bounced = round == plan->bounced_round && !masked_w.was_bounced; /* from 1 */
+    bool is_bounced = masked_w.must_bounce ||
+                      (round == plan->bounced_round && !masked_w.was_bounced); /* from 1 */
     if (!is_back && !is_confirmed && !is_bounced)
         return;
     close_site(i);
@@ -306,6 +307,7 @@ static void maybe_roll_back(void)
     masked_w.was_rolled_back |= is_back;
     masked_w.was_confirmed |= is_confirmed;
     masked_w.was_bounced |= is_bounced;
+    masked_w.must_bounce = false;
     open_site(i);
 }
 

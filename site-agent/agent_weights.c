@@ -5,7 +5,6 @@
 #include "site-agent/agent_secagg.h"
 
 #include "aggregation/weights/check.h"
-#include "aggregation/weights/publication.h"
 #include "protocol/study/evaluation.h"
 
 #include <math.h>
@@ -23,16 +22,6 @@ static bool is_of_study(const struct csl_study *s, const struct csl_msg_task *t)
     if (s->secagg.is_on) /* of the round in which statistics were published; 0: none were yet */
         is_due = t->weights_round == 0 || csl_study_published_in(s, t->weights_round) > 0;
     return t->weight_count == s->domain_count && t->weights_round < t->round && is_due;
-}
-
-/* How far noise may have carried a published number of patients: more has a probability of less
- * than 2e-15 for each. 0 without noise. */
-static double noise_slack(const struct csl_agent *a)
-{
-    if (!a->statistics.is_noised)
-        return 0;
-    return 8 * csl_published_std(&a->statistics.noise, csl_agent_secagg_sites__(a)) /
-           CSL_PUBLICATION_ONE;
 }
 
 /* The weights before, where they are known: they were shown to this process, or all were 1. */
@@ -53,15 +42,16 @@ static void fill_before(const struct csl_agent *a, const struct csl_msg_task *t,
     }
 }
 
+/* Not under masks: a published number is of the sum that was opened, and a site does not know
+ * whether it was in that. */
 static enum csl_code check_own(const struct csl_agent *a, const struct csl_msg_task *t,
                                struct csl_err *err)
 {
-    double slack = noise_slack(a);
     uint32_t most = a->study->fairness.domains.largest_site;
     for (uint32_t d = 0; d < t->weight_count; d++) {
         uint64_t own = csl_dataset_block_patients(a->data, d);
         double counted = most > 0 && own > most ? (double)most : (double)own;
-        if (t->weights[d].patients > 0 && t->weights[d].patients + slack < counted)
+        if (t->weights[d].patients > 0 && t->weights[d].patients < counted)
             return CSL_FAIL(err, CSL_E_INVAL,
                             "domain %s has fewer patients in the table than at this site",
                             a->study->domains[d].id);
@@ -89,7 +79,7 @@ enum csl_code csl_agent_check_weights__(struct csl_agent *a, const struct csl_ms
                                               .effective_min = w->effective_sites};
     fill_before(a, t, lines);
     enum csl_code code = csl_weights_check(&limits, t->weight_count, lines, err);
-    if (code == CSL_OK)
+    if (code == CSL_OK && !a->study->secagg.is_on)
         code = check_own(a, t, err);
     if (code != CSL_OK)
         return code;

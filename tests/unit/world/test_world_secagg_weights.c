@@ -262,6 +262,32 @@ static void test_world_secagg_weights__few_patients_and_noise__weights_stay_one(
     masked_release(&r);
 }
 
+/* Round 2 is published without a site that has more patients than all others together, and that
+ * trains by the table of that sum then. */
+static void test_world_secagg_weights__site_larger_than_a_sum_without_it__trains(void **state)
+{
+    static const uint64_t few[MASKED_SITES] = {18, 3, 3, 3, 3};
+    uint64_t usual[MASKED_SITES];
+    struct masked_plan plan = plan_of(SAMPLES MASKS COUNTED WEIGHED);
+    struct fixture f;
+    struct masked_result r;
+    (void)state;
+    memcpy(usual, masked_patients, sizeof(usual));
+    memcpy(masked_patients, few, sizeof(few));
+    masked_open(&f);
+    plan.away_round = 2;
+    memset(told, 0, sizeof(told));
+    masked_run(&f, &plan, &r);
+    assert_int_equal(r.code, CSL_OK);
+    assert_int_equal(r.contributions[1], MASKED_SITES - 1);
+    assert_true(told[3].patients[0] == 4 * 3);
+    for (uint32_t k = 2; k < ROUNDS; k++)
+        assert_int_equal(r.contributions[k], MASKED_SITES);
+    masked_release(&r);
+    fixture_close(&f);
+    memcpy(masked_patients, usual, sizeof(usual));
+}
+
 /* --- a coordinator that lies --- */
 
 static void above_the_cap(struct csl_msg_task *t)
@@ -274,11 +300,6 @@ static void not_due(struct csl_msg_task *t)
     t->weights_round = t->round;
 }
 
-static void fewer_patients(struct csl_msg_task *t)
-{
-    t->weights[0].patients = 5;
-}
-
 static void no_table(struct csl_msg_task *t)
 {
     t->weight_count = 0;
@@ -288,6 +309,12 @@ static void no_table(struct csl_msg_task *t)
 static void another_table(struct csl_msg_task *t)
 {
     t->weights[1].log_weight = nextafter(t->weights[1].log_weight, 0);
+}
+
+/* Than the site has: it cannot know that it was in the sum. */
+static void fewer_patients(struct csl_msg_task *t)
+{
+    t->weights[0].patients = 5;
 }
 
 static void another_prior(struct csl_msg_task *t)
@@ -311,8 +338,7 @@ static uint32_t lie(void (*change)(struct csl_msg_task *t), struct masked_result
 /* The site does not train; the others go on without it. */
 static void test_world_secagg_weights__bad_table__refused_by_the_site(void **state)
 {
-    void (*const changes[])(struct csl_msg_task *) = {above_the_cap, not_due, fewer_patients,
-                                                      no_table};
+    void (*const changes[])(struct csl_msg_task *) = {above_the_cap, not_due, no_table};
     (void)state;
     for (size_t i = 0; i < sizeof(changes) / sizeof(changes[0]); i++) {
         struct masked_result r;
@@ -326,9 +352,9 @@ static void test_world_secagg_weights__bad_table__refused_by_the_site(void **sta
 /* M0 binds one table: who was told another one, however near, has no part in the sum. */
 static void test_world_secagg_weights__two_tables__no_common_sum(void **state)
 {
-    void (*const changes[])(struct csl_msg_task *) = {another_table, another_prior};
+    void (*const changes[])(struct csl_msg_task *) = {another_table, fewer_patients, another_prior};
     (void)state;
-    for (size_t i = 0; i < 2; i++) {
+    for (size_t i = 0; i < 3; i++) {
         struct masked_result r;
         assert_int_equal(lie(changes[i], &r), 0); /* it says nothing in that round */
         assert_int_equal(r.contributions[3], MASKED_SITES - 1);
@@ -360,6 +386,7 @@ int main(void)
         cmocka_unit_test(test_world_secagg_weights__restarts__same_tables_and_model),
         cmocka_unit_test(test_world_secagg_weights__lanes__the_mean_of_whole_words),
         cmocka_unit_test(test_world_secagg_weights__few_patients_and_noise__weights_stay_one),
+        cmocka_unit_test(test_world_secagg_weights__site_larger_than_a_sum_without_it__trains),
         cmocka_unit_test(test_world_secagg_weights__bad_table__refused_by_the_site),
         cmocka_unit_test(test_world_secagg_weights__two_tables__no_common_sum),
     };

@@ -23,6 +23,8 @@ struct csl_agent_event {
     struct csl_train_report report;       /* TRAINED */
     bool is_forfeit;                      /* TRAINED, failed: csl_agent_forfeit__ */
     uint64_t run;                         /* TRAINED: csl_agent.run */
+    bool has_factors;                     /* TRAINED: the task told some */
+    uint8_t factors[CSL_DIGEST_BYTES];    /* csl_task_factors; zeros: none */
     struct csl_msg_evaluation evaluation; /* blocks owned */
     struct csl_msg_study_answer answer;
     uint8_t digest[CSL_DIGEST_BYTES];

@@ -408,6 +408,9 @@ static bool run_instant(void)
     uint64_t round = csl_coord_rounds_done(csl_service_core(masked_w.service)) + 1;
     if (round >= masked_w.plan->dark_from && round <= masked_w.plan->dark_until)
         csl_inproc_cut(masked_w.net, masked_ids[masked_w.plan->dark_site]);
+    if (masked_w.must_cut)
+        csl_inproc_cut(masked_w.net, masked_ids[masked_w.plan->restart_site]);
+    masked_w.must_cut = false;
     for (uint32_t i = 0; i < MASKED_SITES; i++) {
         if (masked_w.sites[i].transport == NULL)
             continue;

@@ -5,6 +5,7 @@
 #include "base/le.h"
 #include "base/log.h"
 #include "privacy/secagg/scalar.h"
+#include "site-agent/agent_secagg.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -363,6 +364,64 @@ static void test_world_secagg_weights__two_tables__no_common_sum(void **state)
     }
 }
 
+/* --- first another table, then the one that the others have --- */
+
+static struct {
+    bool is_restarted, is_away;
+    uint32_t tasks;
+} twice;
+
+static bool tell_another_first(enum csl_direction to, uint32_t site, struct csl_message *m)
+{
+    const struct masked_party *victim = &masked_w.sites[VICTIM];
+    bool has_words =
+        victim->transport != NULL && csl_agent_secagg_words_round__(victim->agent) == 4;
+    if (has_words && !twice.is_away) {
+        twice.is_away = true;
+        masked_w.must_bounce = twice.is_restarted;
+        masked_w.must_cut = !twice.is_restarted;
+    }
+    if (to == CSL_TO_COORDINATOR || site != VICTIM)
+        return false;
+    if (m->kind != CSL_MSG_TASK || m->u.task.type != CSL_TASK_TRAIN || m->u.task.round != 4)
+        return false;
+    if (twice.tasks++ > 0)
+        return false;
+    if (twice.is_restarted)
+        m->u.task.weights[0].log_weight *= 0.5;
+    else /* another table it would refuse, as it knows the one before */
+        m->u.task.prior_loss[0] *= 0.5;
+    return true;
+}
+
+/* What a site trained by one table, or judged by one prior, is in no sum of another, whether it
+ * remembers that itself or from its folder. */
+static void test_world_secagg_weights__told_another_table_first__trains_anew(void **state)
+{
+    struct masked_plan plan = plan_of(SAMPLES MASKS COUNTED WEIGHED);
+    struct masked_result calm, r;
+    (void)state;
+    run(&plan, &calm);
+    plan.meddle = tell_another_first;
+    plan.lying_round = 4; /* of its first attempt nothing comes */
+    plan.lying_site = 3;
+    plan.lying_more = 1;
+    plan.lies_once = true;
+    plan.restart_site = VICTIM;
+    for (int k = 0; k < 2; k++) {
+        memset(&twice, 0, sizeof(twice));
+        twice.is_restarted = k == 1;
+        run(&plan, &r);
+        assert_true(twice.is_away && twice.tasks > 1);
+        assert_int_equal(r.contributions[3], MASKED_SITES);
+        assert_memory_equal(calm.model, r.model, r.parameters * sizeof(float));
+        assert_int_equal(calm.published_count, r.published_count);
+        assert_memory_equal(calm.published, r.published, r.published_count * sizeof(*r.published));
+        masked_release(&r);
+    }
+    masked_release(&calm);
+}
+
 static int set_up(void **state)
 {
     (void)state;
@@ -388,6 +447,7 @@ int main(void)
         cmocka_unit_test(test_world_secagg_weights__few_patients_and_noise__weights_stay_one),
         cmocka_unit_test(test_world_secagg_weights__site_larger_than_a_sum_without_it__trains),
         cmocka_unit_test(test_world_secagg_weights__bad_table__refused_by_the_site),
+        cmocka_unit_test(test_world_secagg_weights__told_another_table_first__trains_anew),
         cmocka_unit_test(test_world_secagg_weights__two_tables__no_common_sum),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -368,8 +368,6 @@ static void test_site__same_task_of_another_table_at_work__trained_anew(void **s
     assert_true(has_done(CSL_SA_CANCEL));
     trained(CSL_E_CANCELLED, 1, 1);
     assert_true(has_done(CSL_SA_TRAIN));
-    say(&m); /* the same one again */
-    assert_false(has_done(CSL_SA_CANCEL));
 }
 
 static void test_site__same_round_of_another_run__trained_anew(void **state)

@@ -28,11 +28,17 @@
 #define LANES                                                                                      \
     "secure_aggregation: {protocol: fsa-1, colluding: 1, minimum_sites: 3, encoding: {lane_bits: " \
     "32, clip_norm: 20, rotation: true, weight_cap: 100}}\n"
+#define FEW_IN_LANES                                                                               \
+    "secure_aggregation: {protocol: fsa-1, colluding: 1, minimum_sites: 3, encoding: {lane_bits: " \
+    "32, clip_norm: 20, rotation: true, weight_cap: 6}}\n"
 #define COUNTED "statistics: {every: 1}\n"
 #define NOISY   "statistics: {every: 1, epsilon: 1, delta: 1e-3}\n"
 #define LOCAL   "privacy: {mode: local, epsilon: 2, delta: 1e-3, clip: 1}\n"
 #define WEIGHED                                                                                    \
     "fairness: {domain_weights: {kind: domain, alpha: 0.5, beta: 1, cap: 3, smoothing: 1, "        \
+    "step_max: 9, shrinkage: 0, gate_rounds: 0}}\n"
+#define WEIGHED_ABOVE_3                                                                            \
+    "fairness: {domain_weights: {kind: domain, alpha: 0.5, beta: 1, cap: 3.0001, smoothing: 1, "   \
     "step_max: 9, shrinkage: 0, gate_rounds: 0}}\n"
 #define BALANCED "fairness: {domain_weights: {kind: balanced, cap: 4}}\n"
 enum { ROUNDS = 5, BLOCKS = 3, INPUT = 2 /* its block */, VICTIM = 1 /* has one domain */ };
@@ -324,9 +330,16 @@ static void another_prior(struct csl_msg_task *t)
     t->prior_loss[1] *= 0.5;
 }
 
-static uint32_t lie(void (*change)(struct csl_msg_task *t), struct masked_result *r)
+/* 6 patients times this are 18432.6 parts of 1/1024, and rounded up. */
+static void at_the_cap(struct csl_msg_task *t)
 {
-    struct masked_plan plan = plan_of(SAMPLES MASKS COUNTED WEIGHED);
+    t->weights[0].log_weight = log(3.0001);
+}
+
+static uint32_t lie_in(const char *sections, void (*change)(struct csl_msg_task *t),
+                       struct masked_result *r)
+{
+    struct masked_plan plan = plan_of(sections);
     memset(&asked, 0, sizeof(asked));
     asked.change = change;
     asked.round = 4;
@@ -334,6 +347,23 @@ static uint32_t lie(void (*change)(struct csl_msg_task *t), struct masked_result
     assert_true(asked.changed > 0);
     asked.change = NULL;
     return asked.followed;
+}
+
+static uint32_t lie(void (*change)(struct csl_msg_task *t), struct masked_result *r)
+{
+    return lie_in(SAMPLES MASKS COUNTED WEIGHED, change, r);
+}
+
+/* The site makes its lanes before it sees that it has no part in the sum. */
+static void test_world_secagg_weights__lanes_at_both_caps__weight_of_at_most_one(void **state)
+{
+    struct masked_result r;
+    (void)state;
+    assert_int_equal(lie_in(SAMPLES FEW_IN_LANES COUNTED WEIGHED_ABOVE_3, at_the_cap, &r), 0);
+    assert_true(weight_in(&r, VICTIM, 3, INPUT) > 0);
+    assert_int_equal(r.contributions[3], MASKED_SITES - 1);
+    assert_int_equal(r.contributions[4], MASKED_SITES);
+    masked_release(&r);
 }
 
 /* The site does not train; the others go on without it. */
@@ -447,6 +477,7 @@ int main(void)
         cmocka_unit_test(test_world_secagg_weights__few_patients_and_noise__weights_stay_one),
         cmocka_unit_test(test_world_secagg_weights__site_larger_than_a_sum_without_it__trains),
         cmocka_unit_test(test_world_secagg_weights__bad_table__refused_by_the_site),
+        cmocka_unit_test(test_world_secagg_weights__lanes_at_both_caps__weight_of_at_most_one),
         cmocka_unit_test(test_world_secagg_weights__told_another_table_first__trains_anew),
         cmocka_unit_test(test_world_secagg_weights__two_tables__no_common_sum),
     };

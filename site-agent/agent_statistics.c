@@ -32,12 +32,8 @@ enum csl_code csl_agent_open_statistics__(struct csl_agent *a, struct csl_err *e
     csl_agent_close_statistics__(a);
     if (!a->study->statistics.is_on || a->study->privacy.mode == CSL_PRIVACY_NONE)
         return CSL_OK;
-    double delta = a->study->statistics.delta;
-    enum csl_code code = csl_policy_check_published_delta(
-        &a->policy, delta, csl_dataset_patients_at_most(a->data), err);
     csl_publication_terms(a->study, &terms);
-    if (code == CSL_OK)
-        code = csl_published_plan(&a->statistics.noise, &terms, err);
+    enum csl_code code = csl_published_plan(&a->statistics.noise, &terms, err);
     a->statistics.is_noised = code == CSL_OK;
     csl_study_statistics_digest(a->study, a->statistics.digest);
     return code;

@@ -178,6 +178,8 @@ enum csl_code csl_agent_charge_statistics__(struct csl_agent *a, const struct cs
                                             struct csl_err *err) CSL_MUST_CHECK;
 /* What the outbox holds of statistics is charged, or it holds none. */
 bool csl_agent_are_statistics_charged__(struct csl_agent *a, const struct csl_outbox *outbox);
+/* Words just made hold statistics, and others were charged meanwhile. */
+bool csl_agent_repeats_statistics__(struct csl_agent *a, const struct csl_outbox *fresh);
 /* The outbox holds statistics that are not charged, and that the ledger will not charge any more.
  */
 bool csl_agent_has_unpaid_statistics__(struct csl_agent *a, const struct csl_outbox *outbox);

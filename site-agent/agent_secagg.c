@@ -571,8 +571,12 @@ void csl_agent_secagg_trained__(struct csl_agent *a, const struct csl_agent_even
     g->ledger_attempt = a->reserved_attempt;
     g->has_words = true;
     csl_agent_secagg_record_words__(a);
-    if (a->core.has_task && !csl_agent_secagg_holds__(a, &a->core.task))
-        abandon_words(a); /* another task came while they were written */
+    /* Another task came while they were written, or other words of the round, of before a restart,
+     * were charged as what these were reserved: of one charge only one noise may leave. */
+    bool is_other = a->core.has_task && !csl_agent_secagg_holds__(a, &a->core.task);
+    if (is_other || a->is_reservation_charged ||
+        csl_agent_repeats_statistics__(a, &g->update.outbox))
+        abandon_words(a);
 }
 
 void csl_agent_secagg_cancel__(struct csl_agent *a)

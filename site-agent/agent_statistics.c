@@ -171,6 +171,12 @@ bool csl_agent_are_statistics_charged__(struct csl_agent *a, const struct csl_ou
     return publication == 0 || is_charged(a, publication);
 }
 
+bool csl_agent_repeats_statistics__(struct csl_agent *a, const struct csl_outbox *fresh)
+{
+    uint64_t publication = is_noised(a) ? publication_in(a, fresh) : 0;
+    return publication > 0 && is_charged(a, publication);
+}
+
 enum csl_code csl_agent_charge_statistics__(struct csl_agent *a, const struct csl_outbox *outbox,
                                             struct csl_err *err)
 {

@@ -25,6 +25,32 @@ static double entropy(const uint64_t *words, uint32_t classes)
     return sum;
 }
 
+/* Exact sums stand beside the exact total: a group that is hidden alone would be the difference.
+ * The smallest of an attribute are hidden until what is not shown of it is nobody or a whole group.
+ */
+static void hide_differences(const struct csl_study *study, struct csl_published *p)
+{
+    uint32_t first = 1;
+    for (uint32_t k = 0; k < study->fairness.attribute_count; k++) {
+        uint32_t end = first + study->statistics.value_count[k];
+        for (uint32_t n = first; n < end; n++) { /* hides one each time */
+            double rest = p->cells[0].patients;
+            uint32_t smallest = end;
+            for (uint32_t i = first; i < end; i++) {
+                if (p->cells[i].is_absent)
+                    continue;
+                rest -= p->cells[i].patients;
+                if (smallest == end || p->cells[i].patients < p->cells[smallest].patients)
+                    smallest = i;
+            }
+            if (smallest == end || rest == 0 || rest >= study->fairness.minimum_group)
+                break;
+            p->cells[smallest].is_absent = true;
+        }
+        first = end;
+    }
+}
+
 static void suppress(const struct csl_study *study, struct csl_published *p)
 {
     uint32_t sites[CSL_PUBLISHED_CELLS_MAX];
@@ -34,6 +60,8 @@ static void suppress(const struct csl_study *study, struct csl_published *p)
         cell->is_absent = i > 0 && cell->patients < study->fairness.minimum_group;
     }
     csl_publication_suppress(p->sigma, study->secagg.minimum_sites, p->cell_count, sites, p->cells);
+    if (!(p->sigma > 0))
+        hide_differences(study, p);
     for (uint32_t i = 0; i < p->cell_count; i++) {
         struct csl_domain_statistic *cell = &p->cells[i];
         if (cell->is_absent || !(cell->patients > 0))

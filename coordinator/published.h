@@ -23,8 +23,9 @@ struct csl_published {
 
 /* has_skill: the sites were told a prior. sigma_share: of one site's noise, in patients. A cell of
  * fewer than CSL_PUBLICATION_USABLE sigma patients, of a sum over fewer sites than the study's
- * minimum, or of a group below fairness.minimum_group is suppressed. CSL_E_CORRUPT: the row is not
- * of this study. */
+ * minimum, or of a group below fairness.minimum_group is suppressed; where sums are
+ * exact, further groups of its attribute too, until what is not shown is 0 or that many patients.
+ * CSL_E_CORRUPT: the row is not of this study. */
 enum csl_code csl_published_read(const struct csl_study *study,
                                  const struct csl_store_publication *row, bool has_skill,
                                  double sigma_share, struct csl_published *out,

@@ -23,6 +23,8 @@ struct csl_agent_event {
     struct csl_train_report report;       /* TRAINED */
     bool is_forfeit;                      /* TRAINED, failed: csl_agent_forfeit__ */
     uint64_t run;                         /* TRAINED: csl_agent.run */
+    bool has_factors;                     /* TRAINED: the task told some */
+    uint8_t factors[CSL_DIGEST_BYTES];    /* csl_task_factors; zeros: none */
     struct csl_msg_evaluation evaluation; /* blocks owned */
     struct csl_msg_study_answer answer;
     uint8_t digest[CSL_DIGEST_BYTES];
@@ -178,6 +180,8 @@ enum csl_code csl_agent_charge_statistics__(struct csl_agent *a, const struct cs
                                             struct csl_err *err) CSL_MUST_CHECK;
 /* What the outbox holds of statistics is charged, or it holds none. */
 bool csl_agent_are_statistics_charged__(struct csl_agent *a, const struct csl_outbox *outbox);
+/* Words just made hold statistics, and others were charged meanwhile. */
+bool csl_agent_repeats_statistics__(struct csl_agent *a, const struct csl_outbox *fresh);
 /* The outbox holds statistics that are not charged, and that the ledger will not charge any more.
  */
 bool csl_agent_has_unpaid_statistics__(struct csl_agent *a, const struct csl_outbox *outbox);

@@ -223,13 +223,16 @@ static bool needs_words(const struct csl_agent_secagg *g)
 
 /* --- one update --- */
 
-/* The words were trained on the model that M0 binds. Round numbers alone would let a coordinator
- * open the same round on another model, and put this update into a sum that the others' trained
- * differently. */
-static bool fits_words(const struct csl_agent_secagg *g, const struct csl_secagg_config *c)
+/* The words were trained on the model that M0 of the current attempt binds, and weighed by its
+ * table. Round numbers alone would let a coordinator open the same round on another model, and put
+ * this update into a sum that the others' trained differently. */
+static bool fits_words(const struct csl_agent_secagg *g)
 {
+    const struct csl_secagg_config *c = csl_secagg_site_config(g->fsm);
     const struct csl_outbox *o = &g->update.outbox;
-    return o->round == c->round && memcmp(o->model_digest, c->model_hash, CSL_DIGEST_BYTES) == 0;
+    return c != NULL && o->round == c->round &&
+           memcmp(o->model_digest, c->model_hash, CSL_DIGEST_BYTES) == 0 &&
+           csl_secagg_site_binds(g->fsm, g->update.has_factors ? g->update.factors : NULL);
 }
 
 /* The session exists once its keys are closed; before that the update waits. */
@@ -239,7 +242,7 @@ static void tell_trained(struct csl_agent *a)
     const struct csl_secagg_config *c = csl_secagg_site_config(g->fsm);
     struct csl_secagg_site_event ev = {.kind = CSL_SECAGG_SE_TRAINED};
     enum csl_secagg_phase phase = csl_secagg_site_phase(g->fsm);
-    if (!g->has_words || g->is_told || c == NULL || !fits_words(g, c) ||
+    if (!g->has_words || g->is_told || !fits_words(g) ||
         (phase != CSL_SECAGG_KEYED && phase != CSL_SECAGG_DEALT))
         return;
     for (uint32_t i = 0; i < g->update.outbox.block_count; i++) {
@@ -260,8 +263,7 @@ static void mask(struct csl_agent *a)
     struct csl_agent_event e = g->update;
     struct csl_err err;
     g->must_mask = false;
-    if (csl_secagg_site_phase(g->fsm) != CSL_SECAGG_MASKING ||
-        !fits_words(g, csl_secagg_site_config(g->fsm)))
+    if (csl_secagg_site_phase(g->fsm) != CSL_SECAGG_MASKING || !fits_words(g))
         return;
     enum csl_code code = csl_agent_secagg_mask__(a, &e.outbox, &masked, &err);
     if (code == CSL_E_CORRUPT) {
@@ -359,11 +361,11 @@ static bool is_other_attempt(const struct csl_agent_secagg *g, const struct csl_
 }
 
 /* Nothing of an earlier attempt is waited for, and words of an earlier round are of no use. */
-static void begin_attempt(struct csl_agent *a, const struct csl_secagg_config *c)
+static void begin_attempt(struct csl_agent *a)
 {
     struct csl_agent_secagg *g = a->secagg;
     g->is_told = g->must_mask = g->may_leave = g->is_settled = false;
-    if (!fits_words(g, c))
+    if (!fits_words(g))
         csl_agent_secagg_drop_words__(a);
 }
 
@@ -389,7 +391,7 @@ static void offer_config(struct csl_agent *a, const struct csl_secagg_config *c,
                                            .secret = secret});
     csl_wipe(secret, sizeof(secret));
     if (code == CSL_OK && is_new)
-        begin_attempt(a, c);
+        begin_attempt(a);
 }
 
 /* 0, length of M0, M0, the table of weights. */
@@ -478,9 +480,12 @@ void csl_agent_secagg_part__(struct csl_agent *a, const struct csl_msg_secagg *p
 bool csl_agent_secagg_holds__(const struct csl_agent *a, const struct csl_msg_task *task)
 {
     const struct csl_agent_secagg *g = a->secagg;
+    uint8_t factors[CSL_DIGEST_BYTES] = {0};
+    (void)csl_task_factors(task, factors);
     return g != NULL && csl_agent_masks__(a) && g->has_words &&
            g->update.outbox.round == task->round &&
-           memcmp(g->update.outbox.model_digest, task->model_digest, CSL_DIGEST_BYTES) == 0;
+           memcmp(g->update.outbox.model_digest, task->model_digest, CSL_DIGEST_BYTES) == 0 &&
+           memcmp(g->update.factors, factors, CSL_DIGEST_BYTES) == 0;
 }
 
 uint64_t csl_agent_secagg_words_round__(const struct csl_agent *a)
@@ -539,6 +544,19 @@ static void tell_unmasked(struct csl_agent *a, const struct csl_agent_event *e)
         csl_agent_step__(a, &ev);
 }
 
+static void abandon_words(struct csl_agent *a)
+{
+    csl_agent_secagg_drop_words__(a);
+    if (needs_words(a->secagg))
+        give_up(a);
+    struct csl_agent_event *e = csl_agent_event_new__(CSL_SE_TRAINED);
+    if (e != NULL) {
+        e->ev.round = a->secagg->update.outbox.round;
+        e->ev.code = CSL_E_CANCELLED;
+    }
+    csl_agent_post__(a, e);
+}
+
 void csl_agent_secagg_trained__(struct csl_agent *a, const struct csl_agent_event *e)
 {
     struct csl_agent_secagg *g = a->secagg;
@@ -553,6 +571,12 @@ void csl_agent_secagg_trained__(struct csl_agent *a, const struct csl_agent_even
     g->ledger_attempt = a->reserved_attempt;
     g->has_words = true;
     csl_agent_secagg_record_words__(a);
+    /* Another task came while they were written, or other words of the round, of before a restart,
+     * were charged as what these were reserved: of one charge only one noise may leave. */
+    bool is_other = a->core.has_task && !csl_agent_secagg_holds__(a, &a->core.task);
+    if (is_other || a->is_reservation_charged ||
+        csl_agent_repeats_statistics__(a, &g->update.outbox))
+        abandon_words(a);
 }
 
 void csl_agent_secagg_cancel__(struct csl_agent *a)
@@ -564,13 +588,5 @@ void csl_agent_secagg_cancel__(struct csl_agent *a)
     if (g == NULL || !a->core.is_working || a->has_work ||
         !csl_agent_secagg_holds__(a, &a->core.task))
         return;
-    csl_agent_secagg_drop_words__(a);
-    if (needs_words(g))
-        give_up(a);
-    struct csl_agent_event *e = csl_agent_event_new__(CSL_SE_TRAINED);
-    if (e != NULL) {
-        e->ev.round = g->update.outbox.round;
-        e->ev.code = CSL_E_CANCELLED;
-    }
-    csl_agent_post__(a, e);
+    abandon_words(a);
 }

@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 /* le64 round, le64 run, le64 bytes, model digest, digest of the plain words, le32 attempt in the
- * ledger, le32 blocks, {le32 block, le64 patients} */
+ * ledger, le32 blocks, {le32 block, le64 patients}, csl_task_factors if the task told some */
 #define WORDS_RECORD 0x100u
 enum {
     WORDS_FIXED = 8 + 8 + 8 + 2 * CSL_DIGEST_BYTES + 4 + 4,
@@ -34,7 +34,7 @@ static void check(struct csl_agent *a, enum csl_code code, const struct csl_err 
 static void write_words(const struct csl_agent_secagg *g, struct csl_buf *out)
 {
     const struct csl_outbox *o = &g->update.outbox;
-    csl_buf_init(out, WORDS_FIXED + (size_t)CSL_BLOCKS_MAX * WORDS_BLOCK);
+    csl_buf_init(out, WORDS_FIXED + (size_t)CSL_BLOCKS_MAX * WORDS_BLOCK + CSL_DIGEST_BYTES);
     csl_buf_le64(out, o->round);
     csl_buf_le64(out, g->update.run);
     csl_buf_le64(out, o->bytes_total);
@@ -46,6 +46,8 @@ static void write_words(const struct csl_agent_secagg *g, struct csl_buf *out)
         csl_buf_le32(out, o->blocks[i].block);
         csl_buf_le64(out, o->blocks[i].patients);
     }
+    if (g->update.has_factors)
+        csl_buf_append(out, g->update.factors, CSL_DIGEST_BYTES);
 }
 
 /* The snapshot, and the words beside it where the next attempt may need them, in one step. */
@@ -104,7 +106,9 @@ static enum csl_code read_words(struct csl_agent *a, struct csl_span s, struct c
     struct csl_agent_secagg *g = a->secagg;
     struct csl_outbox o = {.round = 0};
     uint32_t blocks = s.n < WORDS_FIXED ? UINT32_MAX : csl_load_le32(s.p + WORDS_FIXED - 4);
-    if (blocks > CSL_BLOCKS_MAX || s.n != WORDS_FIXED + (size_t)blocks * WORDS_BLOCK)
+    size_t end = WORDS_FIXED + (size_t)blocks * WORDS_BLOCK;
+    bool has_factors = s.n == end + CSL_DIGEST_BYTES;
+    if (blocks > CSL_BLOCKS_MAX || (s.n != end && !has_factors))
         return CSL_FAIL(err, CSL_E_CORRUPT, "a record of words of %zu bytes", s.n);
     o.round = csl_load_le64(s.p);
     o.bytes_total = csl_load_le64(s.p + 16);
@@ -118,7 +122,10 @@ static enum csl_code read_words(struct csl_agent *a, struct csl_span s, struct c
     }
     g->update = (struct csl_agent_event){.ev = {.kind = CSL_SE_TRAINED, .round = o.round},
                                          .outbox = o,
-                                         .run = csl_load_le64(s.p + 8)};
+                                         .run = csl_load_le64(s.p + 8),
+                                         .has_factors = has_factors};
+    if (has_factors)
+        memcpy(g->update.factors, s.p + end, CSL_DIGEST_BYTES);
     return CSL_OK;
 }
 

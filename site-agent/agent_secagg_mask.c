@@ -8,6 +8,7 @@
 #include "privacy/secagg/joint.h"
 #include "privacy/secagg/scalar.h"
 
+#include <math.h>
 #include <string.h>
 
 /* --- words --- */
@@ -79,7 +80,9 @@ static enum csl_code put_lanes(struct words *w, uint32_t block, const float *upd
 {
     const struct csl_agent *a = w->a;
     double cap = csl_study_mass_cap(a->study);
-    double weight = cap > 0 ? weight_of(w, block) / cap : 1;
+    /* A mass is rounded, and a table may be at its cap up to rounding: 1 is the most all the same.
+     */
+    double weight = cap > 0 ? fmin(weight_of(w, block), cap) / cap : 1;
     struct csl_encoding e;
     struct csl_encoder encoder;
     uint8_t coins[32];

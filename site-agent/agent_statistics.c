@@ -32,12 +32,8 @@ enum csl_code csl_agent_open_statistics__(struct csl_agent *a, struct csl_err *e
     csl_agent_close_statistics__(a);
     if (!a->study->statistics.is_on || a->study->privacy.mode == CSL_PRIVACY_NONE)
         return CSL_OK;
-    double delta = a->study->statistics.delta;
-    enum csl_code code = csl_policy_check_published_delta(
-        &a->policy, delta, csl_dataset_patients_at_most(a->data), err);
     csl_publication_terms(a->study, &terms);
-    if (code == CSL_OK)
-        code = csl_published_plan(&a->statistics.noise, &terms, err);
+    enum csl_code code = csl_published_plan(&a->statistics.noise, &terms, err);
     a->statistics.is_noised = code == CSL_OK;
     csl_study_statistics_digest(a->study, a->statistics.digest);
     return code;
@@ -56,7 +52,22 @@ static double clip_of(const struct csl_agent *a) /* in patients */
 
 /* --- reservations --- */
 
-static enum csl_code reserve(struct csl_agent *a, uint64_t publication, uint64_t *reservation,
+#define ATTEMPTS_MAX 1000u /* of one publication */
+
+struct reserved {
+    uint64_t id;
+    uint32_t attempt;
+};
+
+static bool is_charged(struct csl_agent *a, uint64_t publication)
+{
+    struct csl_ledger_charge c;
+    return csl_ledger_find_charge(a->ledger, a->statistics.digest, publication, &c);
+}
+
+/* What waits for its charge; else anew, above attempts that were given back, as by a site that
+ * declined the study and is offered it again. CSL_E_EXISTS: it was charged. */
+static enum csl_code reserve(struct csl_agent *a, uint64_t publication, struct reserved *out,
                              struct csl_err *err)
 {
     struct csl_ledger_request r = {.round = publication,
@@ -66,7 +77,18 @@ static enum csl_code reserve(struct csl_agent *a, uint64_t publication, uint64_t
                                    .normaliser = 1};
     memcpy(r.study_digest, a->statistics.digest, sizeof(r.study_digest));
     csl_str_copy(r.cohort, sizeof(r.cohort), a->policy.cohort);
-    return csl_ledger_reserve(a->ledger, &r, reservation, err);
+    if (is_charged(a, publication))
+        return CSL_FAIL(err, CSL_E_EXISTS, "publication %llu was charged before",
+                        (unsigned long long)publication);
+    enum csl_code code;
+    do {
+        code = csl_ledger_reserve(a->ledger, &r, &out->id, err);
+    } while (code == CSL_E_EXISTS && ++r.attempt < ATTEMPTS_MAX);
+    out->attempt = r.attempt;
+    if (code != CSL_E_EXISTS)
+        return code;
+    return CSL_FAIL(err, CSL_E_BUDGET, "publication %llu was reserved and given back %u times",
+                    (unsigned long long)publication, ATTEMPTS_MAX);
 }
 
 static enum csl_code register_plan(struct csl_agent *a, struct csl_err *err)
@@ -94,10 +116,11 @@ enum csl_code csl_agent_register_statistics__(struct csl_agent *a, struct csl_er
     if (code != CSL_OK || csl_ledger_trouble(a->ledger) != NULL)
         return code; /* in trouble: nothing is reserved, and nothing will be counted */
     for (uint32_t k = 1; code == CSL_OK && k <= csl_study_publications(a->study); k++) {
-        uint64_t size = csl_ledger_size(a->ledger), reservation = 0;
-        code = reserve(a, k, &reservation, err);
-        if (code == CSL_OK && reservation >= size) /* else it was there */
-            made[count++] = reservation;
+        uint64_t size = csl_ledger_size(a->ledger);
+        struct reserved r;
+        code = reserve(a, k, &r, err);
+        if (code == CSL_OK && r.id >= size) /* else it was there */
+            made[count++] = r.id;
         else if (code == CSL_E_EXISTS || code == CSL_E_DENIED) /* over, or the plan was stopped */
             code = CSL_OK;
     }
@@ -111,23 +134,15 @@ enum csl_code csl_agent_register_statistics__(struct csl_agent *a, struct csl_er
     return code;
 }
 
-static bool is_charged(struct csl_agent *a, uint64_t publication)
-{
-    struct csl_ledger_charge c;
-    return csl_ledger_find_charge(a->ledger, a->statistics.digest, publication, &c);
-}
-
 void csl_agent_prepare_statistics__(struct csl_agent *a, const struct csl_msg_task *task)
 {
-    uint64_t publication = csl_study_published_in(a->study, task->round), reservation = 0;
+    uint64_t publication = csl_study_published_in(a->study, task->round);
+    struct reserved r;
     struct csl_err err;
     a->statistics.is_due = publication > 0;
     if (publication == 0 || !is_noised(a))
         return;
-    enum csl_code code = is_charged(a, publication)
-                             ? CSL_FAIL(&err, CSL_E_STATE, "publication %llu was charged before",
-                                        (unsigned long long)publication)
-                             : reserve(a, publication, &reservation, &err);
+    enum csl_code code = reserve(a, publication, &r, &err);
     a->statistics.is_due = code == CSL_OK;
     if (code == CSL_E_IO || code == CSL_E_NOMEM)
         csl_agent_fail__(a, &err); /* the ledger must be opened again: a restart does that */
@@ -156,10 +171,16 @@ bool csl_agent_are_statistics_charged__(struct csl_agent *a, const struct csl_ou
     return publication == 0 || is_charged(a, publication);
 }
 
+bool csl_agent_repeats_statistics__(struct csl_agent *a, const struct csl_outbox *fresh)
+{
+    uint64_t publication = is_noised(a) ? publication_in(a, fresh) : 0;
+    return publication > 0 && is_charged(a, publication);
+}
+
 enum csl_code csl_agent_charge_statistics__(struct csl_agent *a, const struct csl_outbox *outbox,
                                             struct csl_err *err)
 {
-    uint64_t reservation = 0;
+    struct reserved r;
     if (csl_agent_are_statistics_charged__(a, outbox))
         return CSL_OK;
     struct csl_ledger_charge c = {.round = publication_in(a, outbox),
@@ -174,15 +195,18 @@ enum csl_code csl_agent_charge_statistics__(struct csl_agent *a, const struct cs
     memcpy(c.study_digest, a->statistics.digest, sizeof(c.study_digest));
     memcpy(c.cohort_digest, a->cohort_digest, sizeof(c.cohort_digest));
     memcpy(c.update_digest, outbox->digest, sizeof(c.update_digest));
-    enum csl_code code = reserve(a, c.round, &reservation, err); /* the one that waits */
-    return code == CSL_OK ? csl_ledger_charge(a->ledger, reservation, &c, err) : code;
+    enum csl_code code = reserve(a, c.round, &r, err); /* the one that waits */
+    if (code != CSL_OK)
+        return code;
+    c.attempt = r.attempt;
+    return csl_ledger_charge(a->ledger, r.id, &c, err);
 }
 
 bool csl_agent_has_unpaid_statistics__(struct csl_agent *a, const struct csl_outbox *outbox)
 {
-    uint64_t reservation = 0;
+    struct reserved r;
     return !csl_agent_are_statistics_charged__(a, outbox) &&
-           is_refused(reserve(a, publication_in(a, outbox), &reservation, NULL));
+           is_refused(reserve(a, publication_in(a, outbox), &r, NULL));
 }
 
 bool csl_agent_is_of_statistics__(const struct csl_agent *a,

@@ -5,7 +5,6 @@
 #include "site-agent/agent_secagg.h"
 
 #include "aggregation/weights/check.h"
-#include "aggregation/weights/publication.h"
 #include "protocol/study/evaluation.h"
 #include "site-agent/training/fused.h"
 #include "site-agent/training/group_shares.h"
@@ -27,16 +26,6 @@ static bool is_of_study(const struct csl_study *s, const struct csl_msg_task *t)
     return t->weight_count == s->domain_count && t->weights_round < t->round && is_due;
 }
 
-/* How far noise may have carried a published number of patients: more has a probability of less
- * than 2e-15 for each. 0 without noise. */
-static double noise_slack(const struct csl_agent *a)
-{
-    if (!a->statistics.is_noised)
-        return 0;
-    return 8 * csl_published_std(&a->statistics.noise, csl_agent_secagg_sites__(a)) /
-           CSL_PUBLICATION_ONE;
-}
-
 /* The weights before, where they are known: they were shown to this process, or all were 1. */
 static void fill_before(const struct csl_agent *a, const struct csl_msg_task *t,
                         struct csl_weights_line *lines)
@@ -55,19 +44,16 @@ static void fill_before(const struct csl_agent *a, const struct csl_msg_task *t,
     }
 }
 
-/* Not in mode joint: there a site tells nobody how many patients of a domain it has, and a refusal
- * would, to whoever makes up tables. */
+/* Not under masks: a published number is of the sum that was opened, and a site does not know
+ * whether it was in that. */
 static enum csl_code check_own(const struct csl_agent *a, const struct csl_msg_task *t,
                                struct csl_err *err)
 {
-    double slack = noise_slack(a);
     uint32_t most = a->study->fairness.domains.largest_site;
-    if (a->study->privacy.mode == CSL_PRIVACY_JOINT)
-        return CSL_OK;
     for (uint32_t d = 0; d < t->weight_count; d++) {
         uint64_t own = csl_dataset_block_patients(a->data, d);
         double counted = most > 0 && own > most ? (double)most : (double)own;
-        if (t->weights[d].patients > 0 && t->weights[d].patients + slack < counted)
+        if (t->weights[d].patients > 0 && t->weights[d].patients < counted)
             return CSL_FAIL(err, CSL_E_INVAL,
                             "domain %s has fewer patients in the table than at this site",
                             a->study->domains[d].id);
@@ -75,8 +61,8 @@ static enum csl_code check_own(const struct csl_agent *a, const struct csl_msg_t
     return CSL_OK;
 }
 
-/* Weights of groups by published statistics: of every value, within the cap of the rule. Shares
- * are relative, so nothing else could be gained by other numbers. */
+/* Weights of groups by published statistics: within the cap of the rule, and of the values of an
+ * attribute no two further apart than it allows; who is of no value counts by 1. */
 static enum csl_code check_groups(const struct csl_agent *a, const struct csl_msg_task *t,
                                   struct csl_err *err)
 {
@@ -84,8 +70,14 @@ static enum csl_code check_groups(const struct csl_agent *a, const struct csl_ms
     double most = 2 * log(s->fairness.weights.cap) + 1e-9;
     uint32_t count = csl_study_weighs_published(s) ? csl_study_published_groups(s) : 0;
     bool is_within = t->group_count == count;
-    for (uint32_t i = 0; is_within && i < count; i++)
-        is_within = fabs(t->group_log_weight[i]) <= most;
+    for (uint32_t k = 0, i = 0; is_within && i < count; k++) {
+        double least = 0, largest = 0;
+        for (uint32_t end = i + s->statistics.value_count[k]; i < end; i++) {
+            least = fmin(least, t->group_log_weight[i]);
+            largest = fmax(largest, t->group_log_weight[i]);
+        }
+        is_within = largest - least <= most;
+    }
     return is_within ? CSL_OK
                      : CSL_FAIL(err, CSL_E_INVAL,
                                 "the weights of patient groups in the task are not what the study "
@@ -115,7 +107,7 @@ enum csl_code csl_agent_check_weights__(struct csl_agent *a, const struct csl_ms
                                               .effective_min = w->effective_sites};
     fill_before(a, t, lines);
     code = csl_weights_check(&limits, t->weight_count, lines, err);
-    if (code == CSL_OK)
+    if (code == CSL_OK && !a->study->secagg.is_on)
         code = check_own(a, t, err);
     if (code != CSL_OK)
         return code;

@@ -233,6 +233,7 @@ static enum csl_code train(struct csl_agent *a, const struct csl_msg_task *t,
         code = store_update(a, t, &v, &e->report, &e->outbox, err);
     e->is_forfeit = is_forfeit(&privacy, code);
     e->run = a->run;
+    e->has_factors = csl_task_factors(t, e->factors);
     vectors_release(&v, (size_t)a->study->schema.parameters);
     return code;
 }

@@ -80,6 +80,7 @@ HEART = ["cleveland", "hungary", "switzerland", "va-long-beach"]
 TCGA = ["northeast", "south", "west", "midwest", "europe", "canada"]
 
 CHECKS = {
+    "flamby-heart-fedbuff": [within("mean", "auc", 0.798, 0.838, "of flamby-heart-fedavg .818, within .02")],
     "flamby-heart-fedavg": [
         within("mean", "accuracy", 0.69, 0.72, "recipe over >= 20 seeds"),
         published("mean", "accuracy", 0.685, 0.028),

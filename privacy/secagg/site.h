@@ -156,6 +156,8 @@ bool csl_secagg_site_is_out(const struct csl_secagg_site *s); /* confirmed: for 
 /* Of the current attempt; NULL before the first. */
 const struct csl_secagg_config *csl_secagg_site_config(const struct csl_secagg_site *s);
 const uint8_t *csl_secagg_site_sid(const struct csl_secagg_site *s); /* NULL: no M2 yet */
+/* M0 of the current attempt binds what a site multiplies by: `factors` as in a CONFIG event. */
+bool csl_secagg_site_binds(const struct csl_secagg_site *s, const uint8_t *factors);
 /* M0, M2, M7 and M9 of the current attempt, as they were accepted: borrowed until the next event.
  * false: not all of them came. */
 struct csl_secagg_site_received {

@@ -29,11 +29,25 @@ static enum csl_code check_fate(const struct csl_secagg_site *s, const struct cs
     return CSL_OK;
 }
 
+static bool is_bound(const struct csl_secagg_config *c, const uint32_t *weights,
+                     const uint8_t *factors)
+{
+    uint8_t hash[32];
+    csl_secagg_weights_hash(weights, c->roster_count, c->block_count, hash);
+    if (factors != NULL)
+        csl_secagg_weights_bind(hash, factors);
+    return memcmp(c->weights_hash, hash, 32) == 0;
+}
+
+bool csl_secagg_site_binds(const struct csl_secagg_site *s, const uint8_t *factors)
+{
+    return s->at.exists && is_bound(&s->at.config, s->at.weights, factors);
+}
+
 static enum csl_code check_config(const struct csl_secagg_site *s,
                                   const struct csl_secagg_config *c,
                                   const struct csl_secagg_site_event *ev, struct csl_err *err)
 {
-    uint8_t hash[32];
     if (!csl_secagg_config_is_signed(ev->bytes, s->setup.roster->coordinator_key))
         return CSL_FAIL(err, CSL_E_CRYPTO, "the configuration is not signed by the coordinator");
     enum csl_code code = check_fate(s, c, err);
@@ -43,10 +57,7 @@ static enum csl_code check_config(const struct csl_secagg_site *s,
         memcmp(c->plan_hash, ev->plan_hash, 32) != 0)
         return CSL_FAIL(err, CSL_E_DENIED,
                         "the round is of another model or plan than this site received");
-    csl_secagg_weights_hash(ev->weights, c->roster_count, c->block_count, hash);
-    if (ev->factors != NULL)
-        csl_secagg_weights_bind(hash, ev->factors);
-    if (memcmp(c->weights_hash, hash, 32) != 0)
+    if (!is_bound(c, ev->weights, ev->factors))
         return CSL_FAIL(err, CSL_E_DENIED, "the table of weights is not the one that is signed");
     code = csl_secagg_policy_check_config(&s->setup.policy, c, ev->weights, err);
     if (code != CSL_OK || c->graph == 0)

@@ -89,14 +89,10 @@ enum csl_code csl_policy_check_delta(const struct csl_site_policy *p, const stru
 {
     bool is_of_patients =
         study->privacy.mode == CSL_PRIVACY_LOCAL || study->privacy.mode == CSL_PRIVACY_JOINT;
-    return is_of_patients ? csl_policy_check_published_delta(p, study->privacy.delta, patients, err)
-                          : CSL_OK;
-}
-
-enum csl_code csl_policy_check_published_delta(const struct csl_site_policy *p, double delta,
-                                               uint64_t patients, struct csl_err *err)
-{
-    if (p->allows_large_delta || delta * (double)patients < 1.0)
+    double delta = study->privacy.delta;
+    if (study->statistics.is_on) /* two plans, which a ledger adds */
+        delta += study->statistics.delta;
+    if (!is_of_patients || p->allows_large_delta || delta * (double)patients < 1.0)
         return CSL_OK;
     return CSL_FAIL(err, CSL_E_DENIED,
                     "delta %g is not below one over this site's number of patients, so the promise "

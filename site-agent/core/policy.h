@@ -45,13 +45,9 @@ enum csl_code csl_policy_check_masked(const struct csl_site_policy *p,
                                       const struct csl_study *study, uint32_t active_sites,
                                       struct csl_secagg_policy *out,
                                       struct csl_err *err) CSL_MUST_CHECK;
-/* csl_policy_check once the records were read: delta against their number of patients (mode local).
- */
+/* csl_policy_check once the records were read: delta, of updates and statistics together, against
+ * their number of patients (modes local and joint). */
 enum csl_code csl_policy_check_delta(const struct csl_site_policy *p, const struct csl_study *study,
                                      uint64_t patients, struct csl_err *err) CSL_MUST_CHECK;
-/* The same of the study's statistics, whose delta is their own. */
-enum csl_code csl_policy_check_published_delta(const struct csl_site_policy *p, double delta,
-                                               uint64_t patients,
-                                               struct csl_err *err) CSL_MUST_CHECK;
 
 #endif

@@ -115,6 +115,15 @@ static void pursue(struct csl_site *s)
                                       .task = s->task});
 }
 
+/* Weights of domains and the like, which work on a task goes by. */
+static bool tells_same(const struct csl_msg_task *a, const struct csl_msg_task *b)
+{
+    uint8_t of_a[CSL_DIGEST_BYTES] = {0}, of_b[CSL_DIGEST_BYTES] = {0};
+    (void)csl_task_factors(a, of_a);
+    (void)csl_task_factors(b, of_b);
+    return memcmp(of_a, of_b, sizeof(of_a)) == 0;
+}
+
 static void on_task(struct csl_site *s, const struct csl_msg_task *t)
 {
     static const uint8_t none[CSL_DIGEST_BYTES];
@@ -122,7 +131,8 @@ static void on_task(struct csl_site *s, const struct csl_msg_task *t)
     if (!has_study || s->state == CSL_SITE_CONSIDERING)
         return; /* (S4); the task is repeated after the answer */
     bool is_same = s->has_task && s->task.type == t->type && s->task.round == t->round &&
-                   memcmp(s->task.model_digest, t->model_digest, CSL_DIGEST_BYTES) == 0;
+                   memcmp(s->task.model_digest, t->model_digest, CSL_DIGEST_BYTES) == 0 &&
+                   tells_same(&s->task, t);
     if (!is_same && s->is_working)
         emit(s, &(struct csl_site_action){.kind = CSL_SA_CANCEL});
     s->task = *t;

@@ -89,12 +89,34 @@ static void test_published__sum_of_too_few_sites__suppressed(void **state)
 
 static void test_published__exact_sums__groups_below_the_minimum_suppressed(void **state)
 {
-    const uint64_t words[WORDS] = {79 * ONE, 50 * ONE, 40 * ONE, 20 * ONE,
+    const uint64_t words[WORDS] = {80 * ONE, 50 * ONE, 40 * ONE, 20 * ONE,
                                    39 * ONE, 30 * ONE, 0,        0};
     struct csl_published p = read_row(words, 5, true, 0);
     (void)state;
-    assert_true(p.cells[1].patients == 40 && !p.cells[1].is_absent);
+    assert_true(p.cells[1].patients == 40 && !p.cells[1].is_absent); /* 40 are not shown */
     assert_true(p.cells[2].is_absent);
+}
+
+/* Of an exact total: what is not shown may be no small group. */
+static void test_published__exact_sums__no_small_group_is_the_difference(void **state)
+{
+    static const struct {
+        uint64_t all, women, men;
+        bool shows_women, shows_men;
+    } rows[] = {{79, 40, 39, false, false}, /* 39 by subtraction */
+                {1000, 961, 39, false, false},
+                {100, 60, 40, true, true},  /* all of them */
+                {101, 60, 40, true, false}, /* of one patient the sex is not known */
+                {140, 60, 40, true, true}};
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        const uint64_t words[WORDS] = {
+            rows[i].all * ONE, 0, rows[i].women * ONE, 0, rows[i].men * ONE, 0, 0, 0};
+        struct csl_published p = read_row(words, 5, true, 0);
+        assert_false(p.cells[0].is_absent);
+        assert_int_equal(!p.cells[1].is_absent, rows[i].shows_women);
+        assert_int_equal(!p.cells[2].is_absent, rows[i].shows_men);
+    }
 }
 
 /* Noise is not cut, and a mean outside of what a skill can be is brought back. */
@@ -161,6 +183,7 @@ int main(void)
         cmocka_unit_test(test_published__cells_below_17_sigma__suppressed),
         cmocka_unit_test(test_published__sum_of_too_few_sites__suppressed),
         cmocka_unit_test(test_published__exact_sums__groups_below_the_minimum_suppressed),
+        cmocka_unit_test(test_published__exact_sums__no_small_group_is_the_difference),
         cmocka_unit_test(test_published__noise_below_zero__no_nonsense),
         cmocka_unit_test(test_published__weights_of_groups__rare_and_difficult_count_more),
         cmocka_unit_test(test_published__row_of_another_study__refused),

@@ -108,6 +108,14 @@ static void test_pitfall_24__delta_not_below_one_over_patients__denied(void **st
     check_delta(0.03125, 32, true, CSL_OK);
     check_delta(1e-6, 999999, false, CSL_OK);
     check_delta(1e-6, 1000001, false, CSL_E_DENIED);
+    study.privacy.mode = CSL_PRIVACY_JOINT;
+    check_delta(0.03125, 31, false, CSL_OK);
+    study.statistics.is_on = true; /* each is below, and a ledger adds them */
+    study.statistics.delta = 0.03125;
+    check_delta(0.03125, 31, false, CSL_E_DENIED);
+    check_delta(0.03125, 15, false, CSL_OK);
+    check_delta(0.03125, 16, false, CSL_E_DENIED);
+    study.statistics.is_on = false;
     study.privacy.mode = CSL_PRIVACY_SITE; /* the unit is the site: its patients do not count */
     check_delta(0.03125, 32, false, CSL_OK);
     study.privacy = (struct csl_study_privacy){.mode = CSL_PRIVACY_NONE};

@@ -355,6 +355,21 @@ static void test_site__another_task_at_work__old_work_is_cancelled(void **state)
     assert_int_equal(said(CSL_MSG_MODEL_REQUEST)->u.model_request.round, 1);
 }
 
+static void test_site__same_task_of_another_table_at_work__trained_anew(void **state)
+{
+    struct csl_message m = task_of(CSL_TASK_TRAIN, 1, 1);
+    (void)state;
+    open_tasked();
+    grant_model(0);
+    fetched(CSL_OK, 1);
+    m.u.task.weight_count = 1;
+    m.u.task.weights[0].log_weight = 0.25;
+    say(&m);
+    assert_true(has_done(CSL_SA_CANCEL));
+    trained(CSL_E_CANCELLED, 1, 1);
+    assert_true(has_done(CSL_SA_TRAIN));
+}
+
 static void test_site__same_round_of_another_run__trained_anew(void **state)
 {
     (void)state;
@@ -565,6 +580,7 @@ int main(void)
         cmocka_unit_test(test_site__next_task_names_the_model_it_has__no_download),
         cmocka_unit_test(test_site__session_breaks_at_work__work_goes_on),
         cmocka_unit_test(test_site__another_task_at_work__old_work_is_cancelled),
+        cmocka_unit_test(test_site__same_task_of_another_table_at_work__trained_anew),
         cmocka_unit_test(test_site__same_round_of_another_run__trained_anew),
         cmocka_unit_test(test_site__earlier_round__trained_anew),
         cmocka_unit_test(test_site__training_fails__says_so),

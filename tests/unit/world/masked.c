@@ -297,7 +297,8 @@ static void maybe_roll_back(void)
                    !masked_w.was_rolled_back;
     bool is_confirmed =
         plan->confirmed_round != 0 && round == plan->confirmed_round && !masked_w.was_confirmed;
-    bool is_bounced = round == plan->bounced_round && !masked_w.was_bounced; /* from 1 */
+    bool is_bounced = masked_w.must_bounce ||
+                      (round == plan->bounced_round && !masked_w.was_bounced); /* from 1 */
     if (!is_back && !is_confirmed && !is_bounced)
         return;
     close_site(i);
@@ -308,6 +309,7 @@ static void maybe_roll_back(void)
     masked_w.was_rolled_back |= is_back;
     masked_w.was_confirmed |= is_confirmed;
     masked_w.was_bounced |= is_bounced;
+    masked_w.must_bounce = false;
     open_site(i);
 }
 
@@ -408,6 +410,9 @@ static bool run_instant(void)
     uint64_t round = csl_coord_rounds_done(csl_service_core(masked_w.service)) + 1;
     if (round >= masked_w.plan->dark_from && round <= masked_w.plan->dark_until)
         csl_inproc_cut(masked_w.net, masked_ids[masked_w.plan->dark_site]);
+    if (masked_w.must_cut)
+        csl_inproc_cut(masked_w.net, masked_ids[masked_w.plan->restart_site]);
+    masked_w.must_cut = false;
     for (uint32_t i = 0; i < MASKED_SITES; i++) {
         if (masked_w.sites[i].transport == NULL)
             continue;

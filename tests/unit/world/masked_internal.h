@@ -40,6 +40,7 @@ struct masked_world {
     uint8_t certified[8][32]; /* sessions whose certificates were seen */
     struct masked_party sites[MASKED_SITES];
     bool has_restarted, was_rolled_back, was_confirmed, was_bounced, was_killed;
+    bool must_bounce, must_cut; /* a test says so: restart_site is started again; loses its link */
     uint32_t waited;
     uint32_t stages; /* bits: in which something was started again */
     bool has_asked;  /* about the round of the plan's audit_restart_round */

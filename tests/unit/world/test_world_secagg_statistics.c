@@ -314,6 +314,50 @@ static void test_world_secagg_statistics__budget_too_small__declined(void **stat
     masked_release(&r);
 }
 
+static struct {
+    struct masked_plan *plan;
+    uint32_t declined, accepted;
+} offered;
+
+/* The last site declines twice, each time by another process, and has the others' budget then. */
+static bool offer_again(enum csl_direction to, uint32_t site, struct csl_message *m)
+{
+    if (to == CSL_TO_SITE || site != MASKED_SITES - 1 || m->kind != CSL_MSG_STUDY_ANSWER)
+        return false;
+    offered.declined += !m->u.study_answer.accepted;
+    offered.accepted += m->u.study_answer.accepted;
+    masked_w.must_bounce = !m->u.study_answer.accepted;
+    if (offered.declined == 2)
+        offered.plan->poor_budget = 0;
+    return false;
+}
+
+/* Some of the publications fit, and were given back. The study waits for the site. */
+static void test_world_secagg_statistics__offered_again__declines_or_counts_all(void **state)
+{
+    enum { ROUNDS = 5, POOR = MASKED_SITES - 1 };
+    struct masked_plan plan = plan_of(ROUNDS, SAMPLES MASKS JOINT FAIRNESS NOISY(1));
+    struct masked_result r;
+    (void)state;
+    plan.minimum_sites = MASKED_SITES;
+    plan.poor_budget = 0.9;
+    plan.restart_site = POOR;
+    plan.meddle = offer_again;
+    plan.meddles_with_all = true;
+    memset(&offered, 0, sizeof(offered));
+    offered.plan = &plan;
+    run(&plan, &r);
+    assert_int_equal(offered.declined, 2);
+    assert_int_equal(offered.accepted, 1);
+    assert_int_equal(r.published_count, ROUNDS);
+    for (uint32_t i = 0; i < ROUNDS; i++)
+        assert_int_equal(r.published[i].sites, MASKED_SITES);
+    assert_int_equal(r.statistics_charges[POOR], ROUNDS);
+    assert_true(r.statistics_epsilon[POOR] <= 1);
+    assert_int_equal(r.uncharged, 0);
+    masked_release(&r);
+}
+
 /* All of it is reserved before the first round, and updates are paid from what is left. */
 static void test_world_secagg_statistics__budget_of_both__holds_updates_back(void **state)
 {
@@ -476,6 +520,7 @@ int main(void)
         cmocka_unit_test(test_world_secagg_statistics__twenty_publications__cost_what_they_may),
         cmocka_unit_test(test_world_secagg_statistics__two_domains_in_mode_local__priced_together),
         cmocka_unit_test(test_world_secagg_statistics__budget_too_small__declined),
+        cmocka_unit_test(test_world_secagg_statistics__offered_again__declines_or_counts_all),
         cmocka_unit_test(test_world_secagg_statistics__budget_of_both__holds_updates_back),
         cmocka_unit_test(test_world_secagg_statistics__everything_sent__no_count_of_one_site),
         cmocka_unit_test(test_world_secagg_statistics__attempt_abandoned__same_words_charged_once),

@@ -83,6 +83,10 @@ static enum csl_code dp_open(struct dp_loop *d, struct csl_err *err)
     const struct csl_net *n = &d->t->nets[d->loop->domain];
     enum csl_code code = csl_release__open(&d->release, d->plan, d->run, (size_t)n->count,
                                            d->t->host + n->first, err);
+    /* Changes of inputs are drawn by a record's place, which moves where a patient before it is not
+     * there: so nobody may know the draws (fused_dp.c likewise). */
+    if (d->t->study->domains[d->loop->domain].augment.is_on)
+        d->loop->batches->seed = csl_rng_u64(d->run->rng);
     if (code == CSL_OK)
         code = csl_private_sum__open(&d->clipped, d->t, d->loop->domain, d->loop->batches,
                                      &d->plan->noise, err);

@@ -13,6 +13,14 @@
 
 #define ROWS_AT_ONCE 64u /* a patient with more records goes alone */
 
+/* For inputs that are dropped or changed in training. They are drawn by the place of a row, and the
+ * rows of all later patients move up where a patient is not there: so nobody may know the draws, as
+ * nobody may know the noise, or the others' parts would be seen to move. */
+static uint64_t secret_seed(struct csl_private_run *privacy)
+{
+    return csl_rng_u64(privacy->rng);
+}
+
 struct dp {
     struct csl_fused_run *run;
     const struct csl_private_domain *plan;
@@ -37,6 +45,9 @@ static enum csl_code dp_open(struct dp *d, struct csl_err *err)
             d->rows_max = csl_batches_records(b, p);
     d->rows = csl_alloc_array((size_t)d->rows_max, sizeof(*d->rows));
     d->packed = csl_alloc_array(count, sizeof(*d->packed));
+    if (f->all.patients > CSL_NOISE_VECTORS_MAX) /* then no sum can overflow */
+        return CSL_FAIL(err, CSL_E_LIMIT, "private steps of %u patients; at most 2^24",
+                        f->all.patients);
     if (d->rows == NULL || d->packed == NULL)
         return CSL_FAIL(err, CSL_E_NOMEM, "no memory for private steps of %zu parameters", count);
     enum csl_code code = csl_release__open(&d->release, d->plan, d->privacy, count, d->packed, err);
@@ -247,7 +258,7 @@ enum csl_code csl_fused_private_loop__(struct csl_fused_run *run,
     for (uint64_t k = 0; code == CSL_OK && k < run->steps; k++) {
         code = csl_trainer__check_cancelled(run->cancelled, run->cancelled_ctx, run->what,
                                             run->number, k, err);
-        run->fused->pass.seed = csl_fused_seed__(run->seed, run->site, run->position + k);
+        run->fused->pass.seed = secret_seed(privacy);
         if (code == CSL_OK)
             code = private_step(&d, k, err);
     }
@@ -266,7 +277,7 @@ enum csl_code csl_fused_joint_sum__(struct csl_fused_run *run,
     CSL_ASSERT(plan->patients == f->all.patients && f->parameters <= plan->parameters);
     enum csl_code code = dp_open(&d, err);
     f->pass.is_training = true;
-    f->pass.seed = csl_fused_seed__(run->seed, run->site, run->position);
+    f->pass.seed = secret_seed(privacy);
     if (code == CSL_OK)
         code = noisy_sum(&d, err);
     packed = d.release.sum;

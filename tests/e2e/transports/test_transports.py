@@ -153,6 +153,16 @@ def check_groups(name, runs):
     print(f"{name}: {len(own)} reported gaps, as from the records")
 
 
+def ends_again(program, study, folder):
+    """Processes that are started on a study that has ended hear so, and end; the model is what it was."""
+    out = os.path.join(folder, f"{os.path.basename(study)}-grpc")
+    with open(os.path.join(out, "summary.json"), encoding="utf-8") as f:
+        before = json.load(f)["model_digest"]
+    after = simulate(program, study, "grpc", out, None)["model_digest"]
+    print(f"{os.path.basename(study)}: started again after its end: {'same' if before == after else 'DIFFERENT'}", flush=True)
+    return before == after
+
+
 def rejected(folder, study, transport):
     with open(os.path.join(folder, f"{os.path.basename(study)}-{transport}", "metrics.csv"), encoding="utf-8") as f:
         return [line for line in f if ",rejected," in line]
@@ -185,6 +195,8 @@ def main(argv):
             short = os.path.join(folder, name)
             write_short(os.path.join(scenarios, source), short, changes)
             good.append(is_same(program, short, folder))
+            if name == JOINT:
+                good.append(ends_again(program, short, folder))
             if name == EVERYTHING:
                 good.append(is_same_without_masks(program, short, folder))
             if name in (GATED, VOTED):

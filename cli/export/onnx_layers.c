@@ -65,7 +65,7 @@ void csl_onnx__sum(struct csl_onnx_net *o, const char *from, int64_t axis, const
     csl_onnx__put(o, &sum);
 }
 
-const struct csl_tensor_spec *csl_onnx__tensor_at(const struct csl_onnx_net *o, uint64_t first)
+static const struct csl_tensor_spec *tensor_at(const struct csl_onnx_net *o, uint64_t first)
 {
     const struct csl_schema *s = o->model->schema;
     uint32_t i = 0;
@@ -75,10 +75,10 @@ const struct csl_tensor_spec *csl_onnx__tensor_at(const struct csl_onnx_net *o, 
     return &s->tensors[i];
 }
 
-const char *csl_onnx__reshaped(struct csl_onnx_net *o, uint64_t first, uint32_t rank,
-                               const uint64_t *shape)
+static const char *reshaped(struct csl_onnx_net *o, uint64_t first, uint32_t rank,
+                            const uint64_t *shape)
 {
-    const struct csl_tensor_spec *t = csl_onnx__tensor_at(o, first);
+    const struct csl_tensor_spec *t = tensor_at(o, first);
     csl_onnx__constant(o->graph, t->name, CSL_ONNX_FLOAT, rank, shape,
                        o->model->parameters + first);
     return t->name;
@@ -86,8 +86,8 @@ const char *csl_onnx__reshaped(struct csl_onnx_net *o, uint64_t first, uint32_t 
 
 const char *csl_onnx__weights(struct csl_onnx_net *o, uint64_t first)
 {
-    const struct csl_tensor_spec *t = csl_onnx__tensor_at(o, first);
-    return csl_onnx__reshaped(o, first, t->rank, t->shape);
+    const struct csl_tensor_spec *t = tensor_at(o, first);
+    return reshaped(o, first, t->rank, t->shape);
 }
 
 /* Element [i, j] of W, with an adapter of W + scale * up down: what the layer amounts to. */
@@ -108,7 +108,7 @@ static float effective(const struct csl_onnx_net *o, const struct csl_layer *l,
 static enum csl_code add_matrix(struct csl_onnx_net *o, const struct csl_layer *l,
                                 const struct csl_lora *a, const char **name, struct csl_err *err)
 {
-    const struct csl_tensor_spec *t = csl_onnx__tensor_at(o, l->weight);
+    const struct csl_tensor_spec *t = tensor_at(o, l->weight);
     uint64_t out = t->shape[0], in = t->shape[1];
     const uint64_t shape[2] = {o->is_tokens ? in : out, o->is_tokens ? out : in};
     float *w = csl_alloc_array((size_t)t->count, sizeof(*w));
@@ -191,7 +191,7 @@ static struct csl_onnx_attribute per_axis(const struct csl_onnx_net *o, const ch
 static enum csl_code add_kernels(struct csl_onnx_net *o, const struct csl_layer *l,
                                  const char **name, struct csl_err *err)
 {
-    const struct csl_tensor_spec *t = csl_onnx__tensor_at(o, l->weight);
+    const struct csl_tensor_spec *t = tensor_at(o, l->weight);
     const float *from = o->model->parameters + l->weight;
     uint64_t taps = csl_window_taps(&l->as.window), channels = l->as.window.channels;
     uint64_t shape[CSL_ONNX_RANK_MAX] = {t->shape[0], channels, t->shape[1], t->shape[2]};
@@ -305,8 +305,8 @@ static enum csl_code add_norm(struct csl_onnx_net *o, const struct csl_layer *l,
         .attributes = {{.name = "epsilon", .kind = CSL_ONNX_ATTR_FLOAT, .f = (float)n->epsilon}}};
     csl_onnx__put(o, &standard);
     csl_onnx__add(o, "Reshape", names[BEFORE], NULL, names[WHOLE]);
-    csl_onnx__add(o, "Mul", csl_onnx__reshaped(o, l->weight, axes, channels), NULL, names[SCALED]);
-    csl_onnx__add(o, "Add", csl_onnx__reshaped(o, l->bias, axes, channels), NULL, output);
+    csl_onnx__add(o, "Mul", reshaped(o, l->weight, axes, channels), NULL, names[SCALED]);
+    csl_onnx__add(o, "Add", reshaped(o, l->bias, axes, channels), NULL, output);
     return CSL_OK;
 }
 

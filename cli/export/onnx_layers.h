@@ -31,12 +31,8 @@ void csl_onnx__float(struct csl_onnx_net *o, const char *name, float value);
 /* A constant of whole numbers, as Reshape and ReduceSum take them. */
 void csl_onnx__ints(struct csl_onnx_net *o, const char *name, uint64_t count,
                     const int64_t *values);
-/* The tensor of the model that starts at `first`. */
-const struct csl_tensor_spec *csl_onnx__tensor_at(const struct csl_onnx_net *o, uint64_t first);
-/* It as a constant, of its own shape or another; its name. */
+/* The tensor of the model that starts at `first`, as a constant of its own shape; its name. */
 const char *csl_onnx__weights(struct csl_onnx_net *o, uint64_t first);
-const char *csl_onnx__reshaped(struct csl_onnx_net *o, uint64_t first, uint32_t rank,
-                               const uint64_t *shape);
 
 /* A convolution or patches come first: the input is [records, axes.., channels]; everything else
  * takes [records, values]. */
